@@ -1,0 +1,186 @@
+"""One `nightly_<recipe>` DAG for every file of dags/recipes/: its stages in order, nothing of their work.
+
+Parsed every half minute, so it reads YAML and knows names only; what a stage does is imported by the task.
+A recipe that cannot be read becomes a DAG whose only task fails with the reason: if this file raised
+instead, Airflow would drop the DAGs of all the other recipes too.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, BaseOperator, Context, CronTriggerTimetable, Param, TriggerRule, chain
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
+from tasks.pipeline import Stage, stages_of
+from tasks.recipe import DATA_REVISION, Recipe, load_recipe
+
+RECIPES = Path(__file__).parent / "recipes"
+LATE = timedelta(minutes=10)
+"""A new DAG's first night may start this late; unpaused later than that, it waits for the next one."""
+TRAINING_POOL = "training"
+PARAMS = {
+    "revision": Param(
+        default=None,
+        type=["null", "string"],
+        pattern=DATA_REVISION,
+        title="Data revision",
+        description="Git revision whose data.dvc is used; empty for the deployed one.",
+    ),
+    "force": Param(
+        default=False,
+        type="boolean",
+        title="Redo every stage",
+        description="Take no finished stage of an earlier run.",
+    ),
+}
+DEFAULTS = {
+    "retries": 2,
+    "retry_delay": timedelta(seconds=5),
+    "retry_exponential_backoff": 3.0,
+    "max_retry_delay": timedelta(minutes=5),
+}
+
+
+class StageOperator(BaseOperator):
+    """Runs one stage, or reuses its finished output; returns a few metrics."""
+
+    def __init__(self, *, recipe_path: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
+        """Remember the recipe; the task id is the stage's name."""
+        super().__init__(**options)
+        self.recipe_path = recipe_path
+
+    def execute(self, context: Context) -> dict[str, float | str]:
+        """Run the stage of this nightly run."""
+        refuse_unknown(context["dag_run"].conf or {})
+        from tasks.stage import run_stage
+
+        run, params = context["dag_run"], context["params"]
+        try:
+            metrics = run_stage(
+                Path(self.recipe_path),
+                self.task_id,
+                f"{run.dag_id}/{run.run_id}",
+                revision=params["revision"],
+                force=params["force"],
+            )
+        except (ServiceError, ArtifactError):
+            raise  # a server may come back and an output can be made anew: worth a retry
+        except StillhouseError as error:
+            raise AirflowFailException(str(error)) from error
+        if "skipped" in metrics:
+            raise AirflowSkipException(str(metrics["skipped"]))
+        return metrics
+
+
+class ReportOperator(StageOperator):
+    """Writes the report whatever happened before, then fails if a stage had failed, so that the run does."""
+
+    def execute(self, context: Context) -> dict[str, float | str]:
+        """Write the report of this nightly run and pass the run's state on."""
+        metrics = super().execute(context)
+        run = context["dag_run"]
+        states = context["ti"].get_task_states(run.dag_id, run_ids=[run.run_id])[run.run_id]
+        broken = [name for name, state in states.items() if state == "failed" and name != self.task_id]
+        if broken:
+            msg = f"stage {broken[0]} failed, and the report says so; mend what its log names and trigger the run again"
+            raise AirflowFailException(msg)
+        return metrics
+
+
+class BrokenRecipeOperator(BaseOperator):
+    """Fails with the reason why a recipe cannot be used."""
+
+    def __init__(self, *, reason: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
+        """Remember the reason."""
+        super().__init__(**options)
+        self.reason = reason
+
+    def execute(self, context: Context) -> None:
+        """Say what is wrong."""
+        del context
+        raise AirflowFailException(self.reason)
+
+
+def refuse_unknown(conf: Mapping[str, Any]) -> None:
+    """Refuse a trigger's keys that no param declares: Airflow lets them pass.
+
+    Raises:
+        AirflowFailException: names the keys; retrying cannot help.
+    """
+    unknown = sorted(set(conf) - set(PARAMS))
+    if unknown:
+        known = " and ".join(PARAMS)
+        msg = f"the trigger's conf has unknown keys {', '.join(unknown)}; trigger again with {known} only"
+        raise AirflowFailException(msg)
+
+
+def nightly(path: Path) -> DAG:
+    """Build the DAG of one recipe file."""
+    try:
+        recipe = load_recipe(path)
+    except RecipeError as error:
+        return _broken(path, str(error))
+    with DAG(
+        f"nightly_{recipe.name}",
+        schedule=_timetable(recipe.schedule),
+        catchup=False,
+        max_active_runs=1,
+        tags=[recipe.name, recipe.workload],
+        params=PARAMS,
+        default_args=DEFAULTS | {"owner": recipe.owner},
+        doc_md=_describe(recipe, path),
+    ) as dag:
+        chain(*(_task(stage, path) for stage in stages_of(recipe)))
+    return dag
+
+
+def _timetable(cron: str | None) -> CronTriggerTimetable | None:
+    # No start date: with one, unpausing would at once start the night that has passed.
+    return CronTriggerTimetable(cron, timezone="UTC", run_immediately=LATE) if cron else None
+
+
+def _task(stage: Stage, path: Path) -> BaseOperator:
+    options: dict[str, Any] = {"task_id": stage.name, "recipe_path": str(path)}
+    options["execution_timeout"] = timedelta(hours=3) if stage.heavy else timedelta(minutes=30)
+    if stage.heavy:
+        options["pool"] = TRAINING_POOL
+    if stage.kind == "report":
+        return ReportOperator(trigger_rule=TriggerRule.ALL_DONE, **options)
+    return StageOperator(**options)
+
+
+def _broken(path: Path, reason: str) -> DAG:
+    with DAG(
+        f"nightly_{re.sub(r'[^A-Za-z0-9_.-]', '_', path.stem)}",
+        schedule=None,
+        tags=["broken-recipe"],
+        doc_md=f"**This recipe cannot be used.** {reason}",
+    ) as dag:
+        BrokenRecipeOperator(task_id="recipe", reason=reason)
+    return dag
+
+
+def _describe(recipe: Recipe, path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    header = [line.lstrip("# ") for line in lines[: _header_length(lines)]]
+    gate = recipe.gate
+    table = [
+        "| student against teacher | limit |",
+        "|---|---|",
+        f"| quality kept | at least {gate.quality:.1%} |",
+        f"| fewer bytes | at least {gate.bytes:g} x |",
+        f"| faster, batch 1, one thread | at least {gate.latency:g} x |",
+    ]
+    return "\n".join([recipe.description, "", *header, "", *table])
+
+
+def _header_length(lines: list[str]) -> int:
+    return next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+
+
+for recipe_path in sorted(RECIPES.glob("*.yaml")):
+    globals()[f"nightly_{recipe_path.stem}"] = nightly(recipe_path)

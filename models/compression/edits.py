@@ -1,0 +1,54 @@
+"""Structural edits as data: what surgery changed, replayed when a model is loaded."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import nn
+
+from models.compression.fold import fold_batch_norm
+from models.compression.quantize import integer_weights
+
+_SIZES: dict[type[nn.Module], tuple[str, ...]] = {
+    nn.Conv2d: ("in_channels", "out_channels", "groups"),
+    nn.BatchNorm2d: ("num_features",),
+    nn.Linear: ("in_features", "out_features"),
+}
+Sizes = dict[str, dict[str, int]]
+
+
+def layer_sizes(module: nn.Module) -> Sizes:
+    """List the sizes of every convolution, batch norm and linear layer, by its name."""
+    return {
+        name: {size: getattr(layer, size) for size in _SIZES[type(layer)]}
+        for name, layer in module.named_modules()
+        if type(layer) in _SIZES
+    }
+
+
+def resize(module: nn.Module, sizes: Mapping[str, Mapping[str, int]]) -> nn.Module:
+    """Give layers the recorded sizes; their numbers are undefined until a state is loaded."""
+    for name, size in sizes.items():
+        layer = module.get_submodule(name)
+        for attribute, value in size.items():
+            setattr(layer, attribute, value)
+        _reshape(layer)
+    return module
+
+
+def _reshape(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Conv2d):
+        shape = (layer.out_channels, layer.in_channels // layer.groups, *layer.kernel_size)
+        layer.weight = nn.Parameter(torch.zeros(shape))
+        layer.bias = None if layer.bias is None else nn.Parameter(torch.zeros(layer.out_channels))
+    elif isinstance(layer, nn.Linear):
+        layer.weight = nn.Parameter(torch.zeros(layer.out_features, layer.in_features))
+        layer.bias = nn.Parameter(torch.zeros(layer.out_features))
+    elif isinstance(layer, nn.BatchNorm2d):
+        layer.__init__(layer.num_features)  # type: ignore[misc]
+
+
+EDITS: dict[str, Callable[..., nn.Module]] = {
+    "fold_batch_norm": fold_batch_norm,
+    "integer_weights": integer_weights,
+    "resize": resize,
+}

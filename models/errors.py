@@ -1,0 +1,5 @@
+"""The one way the model layer refuses: a sentence that names the thing and the remedy."""
+
+
+class ModelError(ValueError):
+    """Something that cannot be done to this model with these settings."""

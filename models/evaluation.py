@@ -1,0 +1,83 @@
+"""Judge two exported files in a clean process: nothing of the training code is loaded, only what ships.
+
+Run as `python -m models.evaluation REQUEST ANSWER`, two JSON files.
+"""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.footprint import Schedule, compare, machine
+from models.inputs.images import Images, describe, load_images
+from models.metrics import recall_per_class, right
+from models.runtime import open_session, predict
+from models.statistics import accuracy_ratio_interval, wilson_interval
+
+ROLES = ("gate", "sealed")
+
+
+def evaluate(data: Path, models: dict[str, Path], schedule: Schedule) -> dict[str, Any]:
+    """Measure quality, bytes and time of `teacher` and `student` files."""
+    examples = {role: load_images(data, role) for role in ROLES}
+    answers = {
+        model: {role: predict(open_session(path), examples[role].images_NCHW).argmax(1) for role in ROLES}
+        for model, path in models.items()
+    }
+    timing = compare(models["teacher"], models["student"], examples["gate"].images_NCHW[:1], schedule)
+    times = {"teacher": timing.baseline, "student": timing.candidate}
+    result: dict[str, Any] = {
+        model: {
+            "bytes": path.stat().st_size,
+            "latency_ms": asdict(times[model]),
+            "quality": {role: _accuracy(answers[model][role], examples[role], schedule.confidence) for role in ROLES},
+            "parity": _parity(answers[model]["gate"], path.with_suffix(".answers.json")),
+        }
+        for model, path in models.items()
+    }
+    result["ratios"] = {
+        "bytes": result["teacher"]["bytes"] / result["student"]["bytes"],
+        "latency": {"value": timing.ratio, "interval": timing.interval},
+        "quality": {role: _ratio(answers, examples[role], role, schedule.confidence) for role in ROLES},
+    }
+    labels = describe(data)["labels"]
+    sealed = examples["sealed"].labels_N
+    result["classes"] = {
+        "labels": labels,
+        "count": np.bincount(sealed, minlength=len(labels)).tolist(),
+        **{model: recall_per_class(answers[model]["sealed"], sealed, len(labels)) for model in models},
+    }
+    return result | {"latency_ratios": timing.ratios, "machine": machine()}
+
+
+def _accuracy(answers_N: NDArray[np.int64], examples: Images, confidence: float) -> dict[str, Any]:
+    found = right(answers_N, examples.labels_N)
+    return {"value": float(found.mean()), "interval": wilson_interval(int(found.sum()), len(found), confidence)}
+
+
+def _ratio(answers: dict[str, dict[str, Any]], examples: Images, role: str, confidence: float) -> dict[str, Any]:
+    teacher, student = (right(answers[model][role], examples.labels_N) for model in ("teacher", "student"))
+    value = float(student.mean() / max(teacher.mean(), 1e-9))
+    return {"value": value, "interval": accuracy_ratio_interval(teacher, student, confidence)}
+
+
+def _parity(answers_N: NDArray[np.int64], path: Path) -> float:
+    expected_N = np.array(json.loads(path.read_text(encoding="utf-8")))
+    return float((answers_N != expected_N).mean())
+
+
+def main() -> None:
+    """Read the request, evaluate, write the answer."""
+    request_path, answer_path = map(Path, sys.argv[1:])
+    request = json.loads(request_path.read_text(encoding="utf-8"))
+    models = {name: Path(path) for name, path in request["models"].items()}
+    result = evaluate(Path(request["data"]), models, Schedule(**request["schedule"]))
+    answer_path.write_text(json.dumps(result, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Image shards on disk -> arrays. Decoding only: digests were checked when the data was pulled."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from models.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images of one role, in memory."""
+
+    images_NCHW: NDArray[np.uint8]
+    """Raw pixels."""
+    labels_N: NDArray[np.int64]
+    """Class indices."""
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.labels_N)
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """Read what a materialised dataset says of itself: labels, image shape, roles with their shards."""
+    description: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    return description
+
+
+def load_images(folder: Path, role: str) -> Images:
+    """Read every shard of a role of a materialised dataset.
+
+    Raises:
+        ModelError: the dataset has no such role.
+    """
+    description = describe(folder)
+    if role not in description["roles"]:
+        msg = f"{description['name']} has no role {role!r}; use one of {', '.join(description['roles'])}"
+        raise ModelError(msg)
+    table = pq.read_table([folder / shard["path"] for shard in description["roles"][role]["shards"]])
+    pixels = np.frombuffer(b"".join(table["image"].to_pylist()), dtype=np.uint8).copy()
+    return Images(pixels.reshape(len(table), *description["image_shape"]), table["label"].to_numpy().astype(np.int64))

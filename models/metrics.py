@@ -1,0 +1,25 @@
+"""Quality, as fractions in which more is better."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import ModelError
+
+
+def right(answers_N: NDArray[np.int64], labels_N: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Say for every example whether the answer is its label.
+
+    Raises:
+        ModelError: the two do not have the same length.
+    """
+    if answers_N.shape != labels_N.shape:
+        msg = f"{len(answers_N)} answers cannot be compared with {len(labels_N)} labels; evaluate the same role"
+        raise ModelError(msg)
+    return answers_N == labels_N
+
+
+def recall_per_class(answers_N: NDArray[np.int64], labels_N: NDArray[np.int64], classes: int) -> list[float]:
+    """Share of each class's examples that were recognised; NaN for a class without examples."""
+    counts_K = np.bincount(labels_N, minlength=classes)
+    found_K = np.bincount(labels_N[right(answers_N, labels_N)], minlength=classes)
+    return [float(found / count) if count else float("nan") for found, count in zip(found_K, counts_K, strict=True)]

@@ -1,0 +1,46 @@
+"""The exported file in its own runtime, as it ships: ONNX Runtime, one thread."""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from models.errors import ModelError
+
+
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """Load an exported file for the CPU, on one thread that does not spin while idle."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def predict(session: onnxruntime.InferenceSession, images_NCHW: NDArray[np.uint8], batch_size: int = 500) -> NDArray[np.float32]:
+    """Logits (N, K) for raw images (N, C, H, W).
+
+    Raises:
+        ModelError: the runtime returned a number that is not finite.
+    """
+    name = session.get_inputs()[0].name
+    batches = [images_NCHW[start : start + batch_size] for start in range(0, len(images_NCHW), batch_size)]
+    logits_NK = np.concatenate([session.run(None, {name: batch})[0] for batch in batches])
+    if not np.isfinite(logits_NK).all():
+        msg = "the exported file answered with NaN or infinity; quantize fewer layers or train in fp32"
+        raise ModelError(msg)
+    return logits_NK
+
+
+def pin_to_one_core() -> int:
+    """Bind this process to the last core it may use; returns the core's number."""
+    if not hasattr(os, "sched_setaffinity"):
+        warnings.warn("this system cannot pin a process to a core; timings will be noisier", stacklevel=2)
+        return -1
+    core = max(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})
+    return core

@@ -1,0 +1,188 @@
+"""Builds `data/` from its sources, byte for byte the same on every machine, and keeps it in the DVC remote.
+
+The only randomness is the order of SHA-256(seed, id), which no library's version can change.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+
+from tasks.dataset import Example, write_dataset
+from tasks.errors import DataError
+from tasks.locks import waiting
+from tasks.remote import Remote, list_folder, listing_bytes, listing_md5, open_remote
+from tasks.revision import pinned_md5, write_pointer
+from tasks.settings import Settings
+from tasks.sources import Progress, Source, Split, read_digits, read_fashion_mnist
+
+SEED = 20261123
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one source becomes a dataset."""
+
+    read: Callable[[Progress], Source]
+    roles: tuple[tuple[str, str, int | None], ...]
+    """(role, split it is taken from, examples or None for the rest). An image that appears twice stays in the first."""
+
+
+PLANS: Mapping[str, Plan] = {
+    "digits": Plan(
+        read_digits,
+        (
+            ("sealed", "all", 360),
+            ("gate", "all", 300),
+            ("search", "all", 100),
+            ("calibration", "all", 100),
+            ("train", "all", None),
+        ),
+    ),
+    "fashion_mnist": Plan(
+        read_fashion_mnist,
+        (
+            ("sealed", "test", None),
+            ("gate", "train", 5_000),
+            ("search", "train", 2_000),
+            ("calibration", "train", 1_000),
+            ("train", "train", None),
+        ),
+    ),
+}
+
+
+def ensure_data(settings: Settings, progress: Progress) -> None:
+    """Make the DVC remote hold every object of the data version that this checkout pins.
+
+    Builds `data/` only when something is missing or altered; a second caller waits for the first.
+
+    Raises:
+        DataError: a source is missing or altered, or the build differs from data.dvc.
+        ServiceError: the remote cannot be used.
+    """
+    with _writing(settings):
+        md5, remote = pinned_md5(settings.root, None), open_remote(settings)
+        if _is_complete(remote, md5):
+            return
+        listing = _pinned_listing(settings.root, md5, progress)
+        push_folder(settings.root / "data", listing, remote, progress)
+
+
+def commit_data(settings: Settings, progress: Progress) -> str:
+    """Build `data/`, push it and pin it in data.dvc, for a maintainer who means to change it; returns the new MD5."""
+    with _writing(settings):
+        build_data(settings.root, progress)
+        listing = list_folder(settings.root / "data")
+        push_folder(settings.root / "data", listing, open_remote(settings), progress)
+        sizes = {name: (settings.root / "data" / name).stat().st_size for name in listing}
+        write_pointer(settings.root, listing_md5(listing), sizes)
+    return listing_md5(listing)
+
+
+def build_data(root: Path, progress: Progress) -> None:
+    """Build every dataset aside, then put the whole in the place of `data/`.
+
+    Raises:
+        DataError: a source is missing or altered.
+    """
+    (root / ".dvc" / "tmp").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="data-", dir=root / ".dvc" / "tmp") as scratch:
+        aside = Path(scratch, "data")
+        for name, plan in PLANS.items():
+            build_dataset(aside / name, name, plan, progress)
+        if (root / "data").exists():
+            (root / "data").rename(Path(scratch, "old"))
+        aside.rename(root / "data")
+
+
+def build_dataset(folder: Path, name: str, plan: Plan, progress: Progress) -> None:
+    """Build one dataset into a new folder."""
+    source = plan.read(progress)
+    roles = assign(source.splits, plan)
+    counts = ", ".join(f"{role} {len(examples):,}" for role, examples in roles.items())
+    progress(f"{name}: writing {counts}")
+    folder.mkdir(parents=True)
+    about = {
+        "name": name,
+        "licence": source.licence,
+        "sources": [{"name": file, "sha256": digest} for file, digest in source.digests.items()],
+        "image_shape": [1, *next(iter(source.splits.values())).images.shape[1:]],
+        "dtype": "uint8",
+        "value_range": list(source.value_range),
+        "labels": list(source.labels),
+    }
+    write_dataset(folder, about, source.licence_text, roles)
+
+
+def assign(splits: Mapping[str, Split], plan: Plan) -> dict[str, list[Example]]:
+    """Give each example one role and each image one example: the first role of the plan that could have it."""
+    seen: set[str] = set()
+    waiting = {name: _unseen(_shuffled(name, split), seen) for name, split in splits.items()}
+    return {role: list(islice(waiting[split], count)) for role, split, count in plan.roles}
+
+
+def push_folder(folder: Path, listing: Mapping[str, str], remote: Remote, progress: Progress) -> None:
+    """Upload what the remote lacks, the listing last: its presence means that all it names was uploaded."""
+    lacking = {name: oid for name, oid in listing.items() if not remote.holds(oid)}
+    for number, (name, oid) in enumerate(lacking.items(), start=1):
+        progress(f"pushing {number}/{len(lacking)} {name}")
+        remote.store(oid, folder / name)
+    with tempfile.NamedTemporaryFile(prefix="stillhouse-listing-") as aside:
+        aside.write(listing_bytes(listing))
+        aside.flush()
+        remote.store(listing_md5(listing), Path(aside.name))
+
+
+def _is_complete(remote: Remote, md5: str) -> bool:
+    if not remote.holds(md5):
+        return False
+    with tempfile.TemporaryDirectory(prefix="stillhouse-listing-") as scratch:
+        listing = remote.listing(md5, Path(scratch))
+    return all(remote.holds(oid) for oid in listing.values())
+
+
+def _pinned_listing(root: Path, md5: str, progress: Progress) -> dict[str, str]:
+    listing = list_folder(root / "data")
+    if listing_md5(listing) == md5:
+        return listing
+    build_data(root, progress)
+    listing = list_folder(root / "data")
+    if listing_md5(listing) != md5:
+        msg = (
+            f"data/ built from {' and '.join(PLANS)} is {listing_md5(listing)} where data.dvc pins {md5}; with pyarrow "
+            f"{pa.__version__} the sources were right, so install the locked versions with `make install`, "
+            "or pin the new data with `stillhouse data --commit`"
+        )
+        raise DataError(msg)
+    return listing
+
+
+def _shuffled(split: str, examples: Split) -> Iterator[Example]:
+    ids = [f"{split}/{index:06d}" for index in range(len(examples.labels))]
+    order = sorted(range(len(ids)), key=lambda index: hashlib.sha256(f"{SEED}:{ids[index]}".encode()).digest())
+    for index in order:
+        yield Example(ids[index], examples.images[index].tobytes(), int(examples.labels[index]))
+
+
+def _unseen(examples: Iterator[Example], seen: set[str]) -> Iterator[Example]:
+    for example in examples:
+        if example.sha256 not in seen:
+            seen.add(example.sha256)
+            yield example
+
+
+@contextmanager
+def _writing(settings: Settings) -> Iterator[None]:
+    """Hold the house's data lock; a second holder waits for the first."""
+    try:
+        with waiting(settings.state / "data.lock"):
+            yield
+    except OSError as error:
+        msg = f"the data cannot be written ({error}); free the disk or mend the permissions of {settings.root}"
+        raise DataError(msg) from error

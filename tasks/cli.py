@@ -1,0 +1,86 @@
+"""`stillhouse ...`: everything that Airflow calls, a person can call."""
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasks.errors import StillhouseError
+from tasks.pipeline import stages_of
+from tasks.recipe import load_recipe
+from tasks.settings import load_settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+Revision = Annotated[str | None, typer.Option(help="Git revision whose data is used.")]
+Force = Annotated[bool, typer.Option(help="Do the work again even if nothing changed.")]
+
+
+def main() -> None:
+    """Run a command; a mendable failure is one sentence and exit code 1."""
+    try:
+        app()
+    except StillhouseError as error:
+        sys.exit(f"stillhouse: {error}")
+
+
+@app.command()
+def stage(
+    recipe: str,
+    name: str,
+    run: Annotated[str, typer.Option(help="Which nightly run the stage belongs to.")] = "shell/stages",
+    revision: Revision = None,
+    force: Force = False,
+) -> None:
+    """Run one stage of a recipe, or reuse it."""
+    from tasks.stage import run_stage
+
+    for key, value in run_stage(recipe_path(recipe), name, run, revision=revision, force=force).items():
+        print(f"{key}: {value}")
+
+
+@app.command()
+def run(recipe: str, revision: Revision = None, force: Force = False) -> None:
+    """Run all stages of a recipe in this shell, without Airflow (MLflow must be up)."""
+    from tasks.stage import run_stage
+
+    path = recipe_path(recipe)
+    key = f"shell/{recipe}_{datetime.now(UTC):%Y%m%dT%H%M%S}_{os.getpid()}"
+    for each in stages_of(load_recipe(path)):
+        print(f"== {each.name}", flush=True)
+        run_stage(path, each.name, key, revision=revision, force=force)
+    print(f"report: {load_settings().runs / 'latest' / 'report.html'}")
+
+
+@app.command()
+def show(recipe: str) -> None:
+    """List the stages of a recipe, with what each reads."""
+    for each in stages_of(load_recipe(recipe_path(recipe))):
+        print(f"{each.name:28} {', '.join(each.inputs.values())}")
+
+
+@app.command()
+def promote(model: str, version: Annotated[str | None, typer.Option(help="Default: the candidate.")] = None) -> None:
+    """Make a registered version the champion."""
+    from tasks.promote import promote as move
+
+    print(move(model, version))
+
+
+@app.command()
+def rollback(model: str) -> None:
+    """Make the previous champion the champion again."""
+    from tasks.promote import rollback as move_back
+
+    print(move_back(model))
+
+
+def recipe_path(name: str) -> Path:
+    """Find a recipe by its name, or take a path as it is."""
+    return Path(name) if name.endswith(".yaml") else load_settings().root / "dags" / "recipes" / f"{name}.yaml"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""The stage `report`: gather what a nightly run left in MLflow and on disk, write the report, hang it on the run."""
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlflow.entities import Metric, Param, Run, RunTag
+
+from models.inputs.images import describe
+from tasks.code_version import code_version
+from tasks.errors import StillhouseError
+from tasks.pipeline import Stage, stages_of
+from tasks.promote import aliased_version
+from tasks.register import CANDIDATE
+from tasks.report import SUMMARY, report_stage
+from tasks.run_record import RunRecord, StageRecord, Status, error_of
+from tasks.stage import output_of
+from tasks.stage_key import LIBRARIES
+from tasks.tracking import PREFIX
+
+if TYPE_CHECKING:
+    from tasks.stage import Desk
+
+HISTORY = ("train_loss", "search_accuracy")
+
+
+def write_report(desk: "Desk") -> dict[str, float | str]:
+    """Write report.html and summary.json of this run, also of a broken one, and log them to the parent run.
+
+    Raises:
+        StillhouseError: after writing, when a stage of the run broke; repeats its sentence.
+    """
+    record = _record(desk)
+    folder = desk.settings.runs / desk.run_key.replace("/", "__").replace(":", "")
+    page = report_stage(record, folder)
+    summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    _log(desk, folder, summary)
+    error = error_of(record)
+    desk.nightly.client.set_terminated(desk.nightly.run_id, "FAILED" if error else "FINISHED")
+    if error:
+        msg = f"{error} (report: {page})"
+        raise StillhouseError(msg)
+    return {"verdict": str(summary["verdict"]), "report": str(page)}
+
+
+def _record(desk: "Desk") -> RunRecord:
+    runs = {run.data.tags.get(f"{PREFIX}stage"): run for run in desk.nightly.children()}
+    stages = tuple(_stage_record(desk, stage, runs.get(stage.name)) for stage in stages_of(desk.recipe)[:-1])
+    parent = desk.nightly.client.get_run(desk.nightly.run_id)
+    return RunRecord(
+        recipe=desk.recipe,
+        recipe_yaml=desk.recipe_path.read_text(encoding="utf-8"),
+        run_key=desk.run_key,
+        mlflow_run_id=desk.nightly.run_id,
+        mlflow_url=f"{desk.settings.tracking_uri}/#/experiments/{desk.nightly.experiment_id}/runs/{desk.nightly.run_id}",
+        code_version=code_version(desk.settings.root),
+        started=datetime.fromtimestamp(parent.info.start_time / 1000, UTC),
+        ended=datetime.now(UTC),
+        stages=stages,
+        gate=_read(desk, "gate", "gate.json"),
+        evaluation=_read(desk, "evaluate", "evaluation.json"),
+        data=_data(desk),
+        registered=_registered(desk, runs.get("register")),
+        environment=_environment(),
+        data_docs_url=_data_docs_url(desk, runs.get("validate")),
+    )
+
+
+def _stage_record(desk: "Desk", stage: Stage, run: Run | None) -> StageRecord:
+    if run is None:
+        return StageRecord(stage.name, stage.kind, "MISSING")
+    tags, client = run.data.tags, desk.nightly.client
+    status: Status = "SKIPPED" if stage.kind == "register" and f"{PREFIX}version" not in tags else run.info.status
+    if run.info.status == "FAILED":
+        status = "FAILED"
+    origin = tags.get(f"{PREFIX}reused_from", run.info.run_id)
+    history = {name: [(m.step, m.value) for m in client.get_metric_history(origin, name) if m.step > 0] for name in HISTORY}
+    return StageRecord(
+        stage.name,
+        stage.kind,
+        status,
+        seconds=float(tags[f"{PREFIX}seconds"]) if f"{PREFIX}seconds" in tags else None,
+        reused_from=tags.get(f"{PREFIX}reused_from"),
+        metrics=run.data.metrics,
+        history={name: points for name, points in history.items() if points},
+        error=tags.get(f"{PREFIX}error"),
+    )
+
+
+def _read(desk: "Desk", stage: str, file: str) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = json.loads((output_of(desk, stage).path / file).read_text(encoding="utf-8"))
+    except (StillhouseError, OSError):
+        return None  # the stage did not get that far; the report says so
+    return content
+
+
+def _data(desk: "Desk") -> dict[str, Any] | None:
+    pointer = _read(desk, "pull", "data.json")
+    if pointer is None:
+        return None
+    folder = desk.settings.data_cache / pointer["digest"]
+    return pointer | ({"roles": describe(folder)["roles"]} if folder.is_dir() else {})
+
+
+def _registered(desk: "Desk", run: Run | None) -> dict[str, str] | None:
+    if run is None or f"{PREFIX}version" not in run.data.tags:
+        return None
+    version = run.data.tags[f"{PREFIX}version"]
+    alias = CANDIDATE if aliased_version(desk.nightly.client, desk.recipe.name, CANDIDATE) == version else None
+    return {"model": desk.recipe.name, "version": version, "alias": alias or ""}
+
+
+def _environment() -> dict[str, str]:
+    packages = (*LIBRARIES, "apache-airflow", "mlflow", "dvc")
+    return {"python": platform.python_version(), "system": platform.platform()} | {
+        name: importlib.metadata.version(name) for name in packages
+    }
+
+
+def _data_docs_url(desk: "Desk", run: Run | None) -> str | None:
+    if run is None:
+        return None
+    origin = run.data.tags.get(f"{PREFIX}reused_from", run.info.run_id)
+    return (
+        f"{desk.settings.tracking_uri}/#/experiments/{desk.nightly.experiment_id}/runs/{origin}"
+        "/artifacts/artifact/data_docs/index.html"
+    )
+
+
+def _log(desk: "Desk", folder: Path, summary: Mapping[str, Any]) -> None:
+    """Put the headline, the recipe and the report on the parent run."""
+    client, run_id = desk.nightly.client, desk.nightly.run_id
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    metrics = [Metric(name, value, now, 0) for name, value in _headline(summary).items()]
+    parameters = [Param(name, str(value)[:500]) for name, value in _flat(desk.recipe.model_dump(mode="json")).items()]
+    tags = {
+        "verdict": summary["verdict"],
+        "data_version": summary["data_version"],
+        "code_version": summary["code_version"],
+        "recipe": desk.recipe.name,
+    }
+    client.log_batch(run_id, metrics, parameters, [RunTag(PREFIX + name, str(value)) for name, value in tags.items()])
+    client.set_tag(run_id, "mlflow.note.content", f"**{summary['verdict']}**: {desk.recipe.description}")
+    client.log_artifacts(run_id, str(folder), "report")
+
+
+def _headline(summary: Mapping[str, Any]) -> dict[str, float]:
+    headline = {f"ratio_{name}": value for name, value in (summary.get("ratios") or {}).items()}
+    for model in ("teacher", "student"):
+        headline |= {f"{model}_{name}": value for name, value in (summary.get(model) or {}).items()}
+    headline["dag_seconds"] = summary["dag_seconds"]
+    return {name: float(value) for name, value in headline.items() if isinstance(value, int | float)}
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401 - walks any JSON value
+    if isinstance(value, dict):
+        pairs = value.items()
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        pairs = ((str(number), item) for number, item in enumerate(value, start=1))
+    else:
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, item in pairs:
+        flat |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
+    return flat

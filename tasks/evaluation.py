@@ -1,0 +1,119 @@
+"""The typed shape of evaluation.json: what was measured on the two exported files.
+
+Units: bytes, milliseconds, and quality as a fraction in which more is better. Every interval is
+two-sided, so at `2 * confidence - 1` its ends are the one-sided bounds the gate needs.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tasks.errors import ArtifactError
+
+LONGEST_FOUND = 40
+
+Interval = tuple[float, float]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Part(BaseModel):
+    """A piece of the evaluation: every number is there and finite; new keys may come beside it."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class Estimate(Part):
+    """A value and the interval around it."""
+
+    value: float
+    interval: Interval
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.interval[0] > self.interval[1]:
+            msg = "interval ends are the wrong way round"
+            raise ValueError(msg)
+        return self
+
+
+class Roles(Part):
+    """One estimate for each held-out role."""
+
+    gate: Estimate
+    sealed: Estimate
+
+
+class Times(Part):
+    """Milliseconds for one example on one pinned thread; the interval belongs to the 10th percentile."""
+
+    p10: Positive
+    median: Positive
+    p99: Positive
+    interval: Interval
+
+
+class Model(Part):
+    """One exported file in the runtime that ships."""
+
+    bytes: Annotated[int, Field(ge=1)]
+    latency_ms: Times
+    quality: Roles
+    parity: Share
+    """Share of gate examples on which the runtime answers differently from the training-time module."""
+
+
+class Ratios(Part):
+    """Teacher / student for bytes and latency, student / teacher for quality."""
+
+    bytes: Positive
+    latency: Estimate
+    quality: Roles
+
+
+class Classes(Part):
+    """Recall of every class on the sealed role; a class without examples may have no recall."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=True)
+    labels: tuple[str, ...]
+    teacher: tuple[float | None, ...]
+    student: tuple[float | None, ...]
+    count: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def _same_length(self) -> Self:
+        if len({len(self.labels), len(self.teacher), len(self.student), len(self.count)}) != 1:
+            msg = "labels, teacher, student and count differ in length"
+            raise ValueError(msg)
+        return self
+
+
+class Evaluation(Part):
+    """All of evaluation.json."""
+
+    teacher: Model
+    student: Model
+    ratios: Ratios
+    classes: Classes
+    latency_ratios: tuple[Positive, ...]
+    machine: dict[str, Any]
+
+
+def parse_evaluation(raw: Mapping[str, Any]) -> Evaluation:
+    """Check what evaluate wrote.
+
+    Raises:
+        ArtifactError: a metric is missing, not finite or out of range; names the first such metric.
+    """
+    try:
+        return Evaluation.model_validate(raw)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(map(str, fault["loc"]))
+        found = "nothing" if fault["type"] == "missing" else repr(fault["input"])[:LONGEST_FOUND]
+        msg = (
+            f"evaluation.json has {found} at {place} ({fault['msg'].lower()}), so the gate cannot judge "
+            "and nothing is registered; run evaluate again with force"
+        )
+        raise ArtifactError(msg) from error

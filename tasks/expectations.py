@@ -1,0 +1,91 @@
+"""What is expected of every dataset, as Great Expectations suites over the tables of `tasks.data_tables`."""
+
+from collections.abc import Mapping
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.data_tables import schema_text
+from tasks.dataset import MANIFEST_SCHEMA, ROLES, SHARD_SCHEMA
+
+if TYPE_CHECKING:
+    from great_expectations.expectations import Expectation
+
+LABELLED_ROLES = ("train", "gate", "sealed")
+"""Roles that must show every label: training and both judgements."""
+
+
+def suites_of(described: Mapping[str, Any]) -> dict[str, list["Expectation"]]:
+    """Table name -> what is expected of it, given a dataset's description."""
+    return {
+        "shards": _of_shards(),
+        "manifest": _of_manifest(described),
+        "content": _of_content(described),
+        "roles": _of_roles(described),
+    }
+
+
+def _of_shards() -> list["Expectation"]:
+    from great_expectations import expectations as expect
+
+    return [
+        expect.ExpectColumnValuesToBeInSet(column="schema", value_set=[schema_text(SHARD_SCHEMA)]),
+        expect.ExpectColumnPairValuesToBeEqual(column_A="rows", column_B="expected_rows"),
+        expect.ExpectColumnValuesToBeUnique(column="path"),
+    ]
+
+
+def _of_manifest(described: Mapping[str, Any]) -> list["Expectation"]:
+    from great_expectations import expectations as expect
+
+    columns = MANIFEST_SCHEMA.names
+    labels = list(range(len(described["labels"])))
+    count = sum(role["count"] for role in described["roles"].values())
+    return [
+        expect.ExpectTableColumnsToMatchOrderedList(column_list=columns),
+        expect.ExpectTableRowCountToEqual(value=count),
+        *(expect.ExpectColumnValuesToNotBeNull(column=column) for column in columns),
+        *(expect.ExpectColumnValuesToBeOfType(column=column, type_="int64") for column in ("row", "label")),
+        expect.ExpectColumnValuesToBeUnique(column="id"),
+        # One image in two roles, or twice in one, is one digest twice.
+        expect.ExpectColumnValuesToBeUnique(column="sha256"),
+        expect.ExpectColumnValuesToMatchRegex(column="sha256", regex="^[0-9a-f]{64}$"),
+        expect.ExpectCompoundColumnsToBeUnique(column_list=["shard", "row"]),
+        expect.ExpectColumnDistinctValuesToEqualSet(column="role", value_set=list(ROLES)),
+        expect.ExpectColumnValuesToBeInSet(column="label", value_set=labels),
+    ]
+
+
+def _of_content(described: Mapping[str, Any]) -> list["Expectation"]:
+    from great_expectations import expectations as expect
+
+    low, high = described["value_range"]
+    size = prod(described["image_shape"]) * np.dtype(described["dtype"]).itemsize
+    return [
+        *(
+            expect.ExpectColumnPairValuesToBeEqual(column_A=column, column_B=f"manifest_{column}")
+            for column in ("id", "label", "sha256")
+        ),
+        expect.ExpectColumnValuesToNotBeNull(column="image_bytes"),
+        expect.ExpectColumnValuesToBeInSet(column="image_bytes", value_set=[size]),
+        expect.ExpectColumnValuesToBeInSet(column="nan_values", value_set=[0]),
+        expect.ExpectColumnValuesToBeBetween(column="minimum", min_value=low, max_value=high),
+        expect.ExpectColumnValuesToBeBetween(column="maximum", min_value=low, max_value=high),
+        # An image of one value shows nothing: it is a decoding fault, not an example.
+        expect.ExpectColumnPairValuesAToBeGreaterThanB(column_A="maximum", column_B="minimum"),
+    ]
+
+
+def _of_roles(described: Mapping[str, Any]) -> list["Expectation"]:
+    from great_expectations import expectations as expect
+    from great_expectations.expectations.row_conditions import Column
+
+    return [
+        expect.ExpectColumnDistinctValuesToEqualSet(column="role", value_set=list(described["roles"])),
+        expect.ExpectColumnPairValuesToBeEqual(column_A="rows", column_B="expected_rows"),
+        expect.ExpectColumnPairValuesToBeEqual(column_A="digest", column_B="expected_digest"),
+        expect.ExpectColumnValuesToBeInSet(
+            column="missing_labels", value_set=[0], row_condition=Column("role").is_in(list(LABELLED_ROLES))
+        ),
+    ]

@@ -1,0 +1,122 @@
+"""The verdict: whether the student is good, small and fast enough to be registered.
+
+A pure function of the evaluation and the recipe's limits. A "no" is a result, not an error; only a
+metric that is missing or not a number is an error, because then nothing may be registered on it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from tasks.artifact import write_json
+from tasks.evaluation import Estimate, parse_evaluation
+from tasks.job import Job
+from tasks.quantities import percent, percent_limit, times, times_limit
+from tasks.recipe import Gate
+
+Verdict = Literal["PASS", "FAIL", "UNDECIDED"]
+
+PARITY_LIMIT = 0.01
+"""The most gate examples, as a share, on which the exported student may differ from the trained one."""
+
+AGAINST_LIMIT: Mapping[Verdict, str] = {
+    "PASS": "at least the limit of",
+    "FAIL": "short of the limit of",
+    "UNDECIDED": "too close to call against the limit of",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison with a limit."""
+
+    name: str
+    value: float
+    limit: float
+    verdict: Verdict
+    reason: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All checks of a student and what they add up to."""
+
+    verdict: Verdict
+    checks: tuple[Check, ...]
+
+
+def judge(evaluation: Mapping[str, Any], gate: Gate) -> Judgement:
+    """Compare a whole evaluation.json with the recipe's limits.
+
+    Raises:
+        ArtifactError: a metric is missing or not finite; names it.
+    """
+    measured = parse_evaluation(evaluation)
+    checks = (
+        _quality(measured.ratios.quality.gate, gate.quality),
+        _bytes(measured.ratios.bytes, gate.bytes),
+        _latency(measured.ratios.latency, gate.latency),
+        _parity(measured.student.parity),
+    )
+    return Judgement(_overall(checks), checks)
+
+
+def gate_stage(job: Job) -> dict[str, float]:
+    """Judge the evaluation in the inputs and leave gate.json."""
+    evaluation = json.loads((job.inputs["evaluation"] / "evaluation.json").read_text(encoding="utf-8"))
+    judgement = judge(evaluation, job.settings["gate"])
+    write_json(job.out / "gate.json", asdict(judgement))
+    job.progress(f"verdict {judgement.verdict}")
+    values = {check.name: check.value for check in judgement.checks}
+    return values | {"passed": float(judgement.verdict == "PASS")}
+
+
+def _overall(checks: tuple[Check, ...]) -> Verdict:
+    verdicts = {check.verdict for check in checks}
+    if "FAIL" in verdicts:
+        return "FAIL"
+    return "UNDECIDED" if "UNDECIDED" in verdicts else "PASS"
+
+
+def _reaches(interval: tuple[float, float], limit: float) -> Verdict:
+    low, high = interval
+    if low >= limit:
+        return "PASS"
+    return "FAIL" if high < limit else "UNDECIDED"
+
+
+def _quality(ratio: Estimate, limit: float) -> Check:
+    verdict = _reaches(ratio.interval, limit)
+    low, high = map(percent, ratio.interval)
+    reason = (
+        f"student keeps {percent(ratio.value)} ({low} to {high}) of the teacher's quality, "
+        f"{AGAINST_LIMIT[verdict]} {percent_limit(limit)}"
+    )
+    return Check("quality", ratio.value, limit, verdict, reason)
+
+
+def _latency(ratio: Estimate, limit: float) -> Check:
+    verdict = _reaches(ratio.interval, limit)
+    low, high = map(times, ratio.interval)
+    reason = (
+        f"student is {times(ratio.value)} ({low} to {high}) as fast as the teacher, "
+        f"{AGAINST_LIMIT[verdict]} {times_limit(limit)}"
+    )
+    return Check("latency", ratio.value, limit, verdict, reason)
+
+
+def _bytes(ratio: float, limit: float) -> Check:
+    verdict = _reaches((ratio, ratio), limit)
+    reason = f"student file is {times(ratio)} smaller than the teacher's, {AGAINST_LIMIT[verdict]} {times_limit(limit)}"
+    return Check("bytes", ratio, limit, verdict, reason)
+
+
+def _parity(share: float) -> Check:
+    verdict: Verdict = "PASS" if share <= PARITY_LIMIT else "FAIL"
+    against = "within" if verdict == "PASS" else "beyond"
+    reason = (
+        f"exported and trained student differ on {percent(share)} of the gate examples, "
+        f"{against} the limit of {percent_limit(PARITY_LIMIT)}"
+    )
+    return Check("parity", share, PARITY_LIMIT, verdict, reason)

@@ -1,0 +1,43 @@
+"""What every stage that makes a model says of it, and how it reads its training plan."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import nn
+
+from models.checkpoint import WEIGHTS, Architecture
+from models.compression.prune import macs_and_parameters, zeros
+from models.compression.quantize import dequantized
+from models.training import Plan
+from tasks.job import Metrics
+from tasks.recipe import Training
+
+
+def plan_of(training: Training, seed: int) -> Plan:
+    """Turn a recipe's training section into the loop's plan."""
+    return Plan(
+        epochs=training.epochs,
+        batch_size=training.batch_size,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        optimizer=training.optimizer,
+        precision=training.precision,
+        warmup=training.warmup,
+        seed=seed,
+    )
+
+
+def report_model(
+    folder: Path, module: nn.Module, architecture: Architecture, score: Callable[[nn.Module], float]
+) -> Metrics:
+    """Measure a saved model: quality on the search role, parameters, zeros, MACs, bytes on disk."""
+    quality = score(module)
+    plain = dequantized(module)
+    macs, parameters = macs_and_parameters(plain, architecture.example())
+    return {
+        "search_accuracy": quality,
+        "parameters": parameters,
+        "nonzero_parameters": parameters - zeros(plain),
+        "macs": macs,
+        "checkpoint_bytes": (folder / WEIGHTS).stat().st_size,
+    }

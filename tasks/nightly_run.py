@@ -1,0 +1,112 @@
+"""One nightly run as a person starts it: data, stack, trigger, live progress, verdict.
+
+Airflow does the work; this only asks for it and watches, so ending the watcher does not end the run.
+"""
+
+import json
+import time
+from datetime import datetime
+from pathlib import Path
+
+from tasks import stack
+from tasks.airflow_rest import Airflow
+from tasks.build_data import ensure_data
+from tasks.errors import ServiceError, StillhouseError
+from tasks.follow import Watch
+from tasks.locks import exclusive
+from tasks.recipe import load_recipe
+from tasks.screen import Screen
+from tasks.settings import Settings, load_settings
+from tasks.verdict_table import verdict_table
+
+POLL_SECONDS = 1.0
+READ_SECONDS = 120.0
+"""How long Airflow may take to read the DAG of a recipe."""
+SAME_MOMENT_SECONDS = 3.0
+"""A file changed this shortly before it was read may have been read as it was before."""
+INTERRUPTED = 130
+
+
+def run_nightly(recipe_name: str, *, once: bool) -> int:
+    """Run a recipe's DAG once and show it; the exit code is 0 unless a stage broke.
+
+    With `once` the servers are stopped afterwards, whatever happened.
+    """
+    settings, screen = load_settings(), Screen()
+    try:
+        with exclusive(settings.state / "run.lock", "`make run`"):
+            return _run_and_stop(settings, recipe_name, screen) if once else _run(settings, recipe_name, screen)
+    except StillhouseError as error:
+        screen.line(f"stopped: {error}")
+        return 1
+    except KeyboardInterrupt:
+        screen.line("interrupted; " + ("the servers were stopped" if once else _how_to_go_on(settings)))
+        return INTERRUPTED
+
+
+def _run_and_stop(settings: Settings, recipe_name: str, screen: Screen) -> int:
+    try:
+        return _run(settings, recipe_name, screen)
+    finally:
+        stack.stop(settings, screen.line)
+
+
+def _run(settings: Settings, recipe_name: str, screen: Screen) -> int:
+    path = settings.root / "dags" / "recipes" / f"{recipe_name}.yaml"
+    dag_id = f"nightly_{load_recipe(path).name}"
+    screen.line("data: looking whether the remote holds this version")
+    ensure_data(settings, screen.line)
+    addresses = stack.start(settings, screen.line)
+    airflow = Airflow(addresses)
+    airflow.ensure_pool("training", 1, "One training or measuring stage at a time")
+    await_dag(airflow, dag_id, [path, *(settings.root / "dags").glob("*.py")], screen)
+    airflow.unpause(dag_id)
+    asked = time.time()
+    run_id = airflow.trigger(dag_id, {})
+    screen.line(f"triggered {dag_id}, run {run_id}")
+    broken = Watch(airflow, dag_id, run_id, screen).until_end(settings, addresses.mlflow)
+    _conclude(settings.runs / "latest", asked, screen)
+    screen.plain(f"Airflow  {addresses.airflow}  user {addresses.user}, password {addresses.password}")
+    screen.plain(f"MLflow   {addresses.mlflow}  (no login)")
+    if broken:
+        screen.line(broken)
+    return 1 if broken else 0
+
+
+def await_dag(airflow: Airflow, dag_id: str, files: list[Path], screen: Screen) -> None:
+    """Wait until Airflow has read a DAG from its files as they are now.
+
+    Raises:
+        ServiceError: it has not within `READ_SECONDS`; names what could not be read.
+    """
+    changed = max(file.stat().st_mtime for file in files) + SAME_MOMENT_SECONDS
+    deadline = time.monotonic() + READ_SECONDS
+    while time.monotonic() < deadline:
+        dag = airflow.dag(dag_id)
+        if dag and not dag["is_stale"] and _read_at(dag) > changed:
+            return
+        if dag:
+            airflow.reparse(dag["file_token"])
+        screen.passing(f"waiting for Airflow to read {dag_id}")
+        time.sleep(POLL_SECONDS)
+    errors = "; ".join(airflow.import_errors()) or "no import error is known"
+    msg = f"Airflow did not read {dag_id} within {READ_SECONDS:.0f} s ({errors}); mend that, `make stop` and run again"
+    raise ServiceError(msg)
+
+
+def _read_at(dag: dict[str, str]) -> float:
+    return datetime.fromisoformat(dag["last_parsed_time"]).timestamp()
+
+
+def _conclude(latest: Path, asked: float, screen: Screen) -> None:
+    summary = latest / "summary.json"
+    if not summary.exists() or summary.stat().st_mtime < asked:
+        screen.line("no report was written by this run")
+        return
+    screen.plain(f"\n{verdict_table(json.loads(summary.read_text(encoding='utf-8')))}\n")
+    screen.plain(f"Report   {latest.resolve() / 'report.html'}")
+
+
+def _how_to_go_on(settings: Settings) -> str:
+    address = stack.addresses(settings).airflow
+    return f"the run goes on in Airflow at {address}; follow it there, or end it and the servers with `make stop`"

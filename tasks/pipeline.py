@@ -1,0 +1,79 @@
+"""The ordered stages of a recipe: the one place that the DAG and the command line both read.
+
+Light on purpose: it knows names and order, and imports none of the work.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of one recipe."""
+
+    name: str
+    """Unique in the recipe; the Airflow task id and the MLflow child run's name."""
+    kind: str
+    """Which function of `tasks.work.STAGES` does it."""
+    settings: Mapping[str, Any]
+    """The slice of the recipe the stage may read, and so all that its key depends on."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Role of the input -> name of the earlier stage that makes it."""
+    heavy: bool = False
+    """Trains or measures, so it takes the only slot of the training pool."""
+    reusable: bool = True
+
+
+def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
+    """All stages of a recipe, in the order in which they run."""
+    common = {"seed": recipe.seed, "workload": recipe.workload}
+    pull = Stage("pull", "pull", {"data": recipe.data})
+    validate = Stage("validate", "validate", {"data": recipe.data}, {"data": "pull"})
+    teacher = Stage(
+        "teacher",
+        "teacher",
+        common | {"teacher": recipe.teacher},
+        {"data": "pull", "validation": "validate"},
+        heavy=True,
+    )
+    steps = _steps(recipe, common)
+    student = steps[-1].name
+    export = Stage(
+        "export", "export", common, {"data": "pull", "teacher": "teacher", "student": student}
+    )
+    evaluate = Stage(
+        "evaluate",
+        "evaluate",
+        common | {"latency": recipe.latency, "latency_limit": recipe.gate.latency, "confidence": recipe.gate.confidence},
+        {"data": "pull", "models": "export"},
+        heavy=True,
+    )
+    gate = Stage("gate", "gate", {"gate": recipe.gate}, {"evaluation": "evaluate"})
+    register = Stage(
+        "register",
+        "register",
+        {"recipe": recipe},
+        {"data": "pull", "models": "export", "evaluation": "evaluate", "gate": "gate"},
+        reusable=False,
+    )
+    report = Stage("report", "report", {"recipe": recipe}, reusable=False)
+    return (pull, validate, teacher, *steps, export, evaluate, gate, register, report)
+
+
+def _steps(recipe: Recipe, common: Mapping[str, Any]) -> list[Stage]:
+    stages: list[Stage] = []
+    for number, step in enumerate(recipe.steps, start=1):
+        previous = stages[-1].name if stages else "teacher"
+        stages.append(
+            Stage(
+                f"step_{number}_{step.method}",
+                "compress",
+                {**common, "step": step},
+                {"data": "pull", "teacher": "teacher", "previous": previous},
+                heavy=True,
+            )
+        )
+    return stages

@@ -1,0 +1,132 @@
+"""The stage `register`: what passed its gate becomes a version in MLflow's registry, once, and only if it is whole.
+
+A half-uploaded model can be registered in MLflow, so the model is downloaded again and compared with the judged
+file before any version exists. A version carries the digest of its file: registering twice finds the first one.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import numpy as np
+import onnx
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.tracking import MlflowClient
+from mlflow.types import Schema, TensorSpec
+
+from models.export import INPUT, OUTPUT
+from models.inputs.images import describe, load_images
+from tasks.artifact import file_digest
+from tasks.code_version import code_version
+from tasks.errors import ArtifactError
+from tasks.pipeline import Stage
+from tasks.pull_data import materialise, read_pointer
+from tasks.tracking import PREFIX, Child
+
+if TYPE_CHECKING:
+    from tasks.stage import Desk
+
+CANDIDATE = "candidate"
+MODEL_FILE = "model.onnx"
+
+
+def register(desk: "Desk", stage: Stage) -> dict[str, float | str]:
+    """Register the judged student if its verdict is PASS, and point the alias `candidate` at it.
+
+    Returns:
+        `model` and `version`, or `skipped` with the reason.
+
+    Raises:
+        ArtifactError: MLflow does not give back the file that was judged.
+    """
+    from tasks.stage import output_of
+
+    inputs = {role: output_of(desk, name).path for role, name in stage.inputs.items()}
+    verdict = json.loads((inputs["gate"] / "gate.json").read_text(encoding="utf-8"))["verdict"]
+    with desk.nightly.child(stage.name, stage.kind) as child:
+        if verdict != "PASS":
+            child.progress(f"not registered: the verdict is {verdict}")
+            return {"skipped": f"the verdict is {verdict}, so nothing is registered"}
+        version = _registered(desk, inputs, child)
+        desk.nightly.client.set_registered_model_alias(desk.recipe.name, CANDIDATE, version)
+        child.tag("version", version)
+        child.progress(f"{desk.recipe.name} version {version} is the {CANDIDATE}")
+        return {"model": desk.recipe.name, "version": version}
+
+
+def _registered(desk: "Desk", inputs: dict[str, Path], child: Child) -> str:
+    student = inputs["models"] / "student.onnx"
+    digest = file_digest(student)
+    known = version_with_digest(desk.nightly.client, desk.recipe.name, digest)
+    if known:
+        return str(known.version)
+    uri = _log_model(child, student, inputs["data"])
+    expect_digest(uri, digest)
+    evaluation = json.loads((inputs["evaluation"] / "evaluation.json").read_text(encoding="utf-8"))
+    tags = _tags(desk, inputs["data"], evaluation) | {f"{PREFIX}digest": digest}
+    return str(mlflow.register_model(uri, desk.recipe.name, tags=tags).version)
+
+
+def version_with_digest(client: MlflowClient, model: str, digest: str) -> ModelVersion | None:
+    """Find the version of a model whose file has this digest."""
+    versions = client.search_model_versions(f"name = '{model}'")
+    return next((version for version in versions if version.tags.get(f"{PREFIX}digest") == digest), None)
+
+
+def expect_digest(model_uri: str, digest: str) -> None:
+    """Download a logged model and compare its file with a digest.
+
+    Raises:
+        ArtifactError: the file is missing or differs.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=folder)) / MODEL_FILE
+            found = file_digest(path)
+        except (MlflowException, OSError) as error:
+            found = f"nothing ({' '.join(str(error).split())[:200]})"
+    if found != digest:
+        msg = f"MLflow gives back {found} for {model_uri}, not the judged file {digest}; run the stage register again"
+        raise ArtifactError(msg)
+
+
+def _log_model(child: Child, student: Path, data: Path) -> str:
+    folder = materialise(data)
+    example_NCHW = load_images(folder, "gate").images_NCHW[:1]
+    classes = len(describe(folder)["labels"])
+    signature = ModelSignature(
+        Schema([TensorSpec(np.dtype(np.uint8), (-1, *example_NCHW.shape[1:]), INPUT)]),
+        Schema([TensorSpec(np.dtype(np.float32), (-1, classes), OUTPUT)]),
+    )
+    child.progress("logging the student as an ONNX model")
+    with mlflow.start_run(run_id=child.run_id):
+        logged = mlflow.onnx.log_model(
+            onnx.load(student),
+            name="student",
+            signature=signature,
+            input_example={INPUT: example_NCHW},
+            save_as_external_data=False,
+        )
+    return str(logged.model_uri)
+
+
+def _tags(desk: "Desk", data: Path, evaluation: dict[str, Any]) -> dict[str, str]:
+    ratios = evaluation["ratios"]
+    runs = {run.data.tags.get(f"{PREFIX}stage"): run.info.run_id for run in desk.nightly.children()}
+    facts = {
+        "verdict": "PASS",
+        "recipe": desk.recipe.name,
+        "run_key": desk.run_key,
+        "nightly_run": desk.nightly.run_id,
+        "teacher_run": runs["teacher"],
+        "data_version": read_pointer(data)["data_version"],
+        "code_version": code_version(desk.settings.root),
+        "ratio_bytes": f"{ratios['bytes']:.1f}",
+        "ratio_latency": f"{ratios['latency']['value']:.1f}",
+        "ratio_quality": f"{ratios['quality']['sealed']['value']:.4f}",
+    }
+    return {PREFIX + name: value for name, value in facts.items()}

@@ -1,0 +1,53 @@
+"""The last stage: write report.html and summary.json of a run, and point `latest` at them.
+
+It always writes something, also for a run that broke; deciding what a run's exit means is not its job.
+"""
+
+import os
+from pathlib import Path
+
+from tasks.artifact import write_json
+from tasks.errors import ArtifactError
+from tasks.report_page import render
+from tasks.run_record import RunRecord
+from tasks.summary import summarise
+
+REPORT = "report.html"
+SUMMARY = "summary.json"
+LATEST = "latest"
+
+
+def report_stage(run: RunRecord, folder: Path) -> Path:
+    """Fill `runs/<run>/` and move `runs/latest` to it; gives the path of the page.
+
+    Raises:
+        ArtifactError: the folder cannot be written.
+    """
+    try:
+        return _write(run, folder)
+    except OSError as error:
+        msg = f"the report cannot be written to {folder} ({error.strerror}); make it writable with space to spare"
+        raise ArtifactError(msg) from error
+
+
+def _write(run: RunRecord, folder: Path) -> Path:
+    """Write the summary last: a folder that has one is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / REPORT
+    _write_text(page, render(run))
+    write_json(folder / SUMMARY, summarise(run))
+    _point(folder.parent / LATEST, folder)
+    return page
+
+
+def _write_text(path: Path, text: str) -> None:
+    aside = path.with_name(f".{path.name}.partial")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
+
+
+def _point(link: Path, folder: Path) -> None:
+    aside = link.with_name(f".{link.name}.{os.getpid()}")
+    aside.unlink(missing_ok=True)
+    aside.symlink_to(folder.name, target_is_directory=True)
+    aside.replace(link)

@@ -1,0 +1,104 @@
+"""The report as one self-contained HTML page: no script, no network, everything the reader sees escaped.
+
+The look lives in report.html and report.css beside this file; this module only gathers what they show.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from tasks import quantities
+from tasks.evaluation import Evaluation
+from tasks.plots import class_changes, evidence, trade
+from tasks.plots_of_stages import stage_times, training_curve
+from tasks.run_record import RunRecord, StageRecord, error_of, evaluation_of
+
+FILTERS = ("percent", "percent_limit", "times", "times_limit", "points", "size", "milliseconds", "duration")
+
+HEADLINES = {
+    "PASS": "The student passed its gate",
+    "FAIL": "The student failed its gate",
+    "UNDECIDED": "The measurements do not decide",
+    "BROKEN": "The run broke",
+}
+
+
+def render(run: RunRecord) -> str:
+    """Give the whole page; a broken run is shown as far as it came."""
+    evaluation = evaluation_of(run)
+    error = error_of(run)
+    verdict = "BROKEN" if error or run.gate is None else run.gate["verdict"]
+    return _templates().get_template("report.html").render(
+        run=run,
+        evaluation=evaluation,
+        verdict=verdict,
+        headline=HEADLINES[verdict],
+        reasons=[error] if error else _reasons(run.gate or {}, verdict),
+        verdicts=_verdicts(run.gate or {}),
+        steps=list(_steps(run.stages)),
+        figures=_figures(run, evaluation),
+        curves=[Markup(training_curve(s)) for s in run.stages if s.history.get("train_loss")],  # noqa: S704 - our own SVG
+        mlflow_url=_without_credentials(run.mlflow_url),
+        data_docs_url=_without_credentials(run.data_docs_url or ""),
+    )
+
+
+def _templates() -> Environment:
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {name: getattr(quantities, name) for name in FILTERS}
+    templates.filters["sentence"] = _sentence
+    return templates
+
+
+def _sentence(text: str) -> str:
+    """Start with a capital, and never break a line between a number and its per cent sign."""
+    return text[:1].upper() + text[1:].replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def _reasons(gate: Mapping[str, Any], verdict: str) -> list[str]:
+    """Give the checks that made the verdict what it is: for a PASS, all of them."""
+    return [check["reason"] for check in gate["checks"] if check["verdict"] == verdict]
+
+
+def _verdicts(gate: Mapping[str, Any]) -> dict[str, str]:
+    """Give each headline number the verdict of its check, or nothing where none was reached."""
+    nothing = dict.fromkeys(("bytes", "latency", "quality"), "")
+    return nothing | {check["name"]: check["verdict"] for check in gate.get("checks", ())}
+
+
+def _steps(stages: tuple[StageRecord, ...]) -> Iterator[tuple[StageRecord, float | None]]:
+    """Pair each model-making stage with its change of search accuracy since the one before."""
+    before: float | None = None
+    for stage in stages:
+        if stage.kind not in {"teacher", "compress"}:
+            continue
+        score = stage.metrics.get("search_accuracy")
+        yield stage, None if score is None or before is None else score - before
+        before = score
+
+
+def _figures(run: RunRecord, evaluation: Evaluation | None) -> dict[str, Markup]:
+    drawn = {"times": stage_times(run.stages)}
+    if evaluation:
+        drawn["evidence"] = evidence(evaluation, run.recipe.gate)
+        drawn["trade"] = trade(evaluation, run.recipe.gate, run.stages)
+        drawn["classes"] = class_changes(evaluation.classes)
+    return {name: Markup(svg) for name, svg in drawn.items()}  # noqa: S704 - our own SVG, its texts escaped
+
+
+def _without_credentials(url: str) -> str:
+    """Keep web addresses only, without the user and password a tracking address may carry."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"}:
+        return ""
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

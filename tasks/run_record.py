@@ -1,0 +1,80 @@
+"""What a nightly run left behind, collected in one value: all that the summary and the report read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from tasks.errors import ArtifactError
+from tasks.evaluation import Evaluation, parse_evaluation
+from tasks.recipe import Recipe
+
+Status = Literal["FINISHED", "FAILED", "SKIPPED", "RUNNING", "MISSING"]
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """One stage of one run."""
+
+    name: str
+    kind: str
+    status: Status
+    seconds: float | None = None
+    """Wall time in this run; for a reused stage that is the time it took to find and verify."""
+    reused_from: str | None = None
+    """MLflow id of the run whose output was reused."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    history: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
+    """Metric name -> (step, value), one per epoch."""
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One nightly run, whole or broken."""
+
+    recipe: Recipe
+    recipe_yaml: str
+    run_key: str
+    """`dag_id/run_id` in Airflow."""
+    mlflow_run_id: str
+    mlflow_url: str
+    code_version: str
+    started: datetime
+    ended: datetime
+    stages: tuple[StageRecord, ...]
+    gate: Mapping[str, Any] | None = None
+    """gate.json, when the gate was reached."""
+    evaluation: Mapping[str, Any] | None = None
+    """evaluation.json, when evaluate finished."""
+    data: Mapping[str, Any] | None = None
+    """data.json of pull; with `roles` of dataset.json merged in, the report shows each role's digest."""
+    registered: Mapping[str, Any] | None = None
+    """`model`, `version` and `alias`, when a version was registered."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    data_docs_url: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run so far."""
+        return (self.ended - self.started).total_seconds()
+
+
+def error_of(run: RunRecord) -> str | None:
+    """Say in one sentence what broke the run, or None when its gate spoke and nothing failed."""
+    failed = next((stage for stage in run.stages if stage.status == "FAILED"), None)
+    if failed:
+        return f"stage {failed.name} failed: {failed.error or 'it left no reason; read its log in Airflow'}"
+    if run.gate is None:
+        return "the gate gave no verdict because the run stopped before it; start the run again"
+    return None
+
+
+def evaluation_of(run: RunRecord) -> Evaluation | None:
+    """Give the run's measurements, or None when there are none that can be trusted."""
+    if run.evaluation is None:
+        return None
+    try:
+        return parse_evaluation(run.evaluation)
+    except ArtifactError:
+        return None

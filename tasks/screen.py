@@ -1,0 +1,51 @@
+"""Progress for a person: lasting lines, and passing ones that a terminal shows in place."""
+
+import sys
+import time
+from typing import TextIO
+
+PASSING_SECONDS = 10.0
+"""Without a terminal, a passing line is written only after such a silence."""
+
+
+class Screen:
+    """Writes lines with the time since the start, in seconds, in front."""
+
+    def __init__(self, stream: TextIO = sys.stdout) -> None:
+        """Start the clock."""
+        self._stream = stream
+        self._begin = time.monotonic()
+        self._in_place = stream.isatty()
+        self._shown = ""
+        self._quiet_since = self._begin
+
+    def line(self, text: str) -> None:
+        """Write a line that stays."""
+        self._wipe()
+        self._write(f"{self._stamp()}{text}\n")
+        self._quiet_since = time.monotonic()
+
+    def passing(self, text: str) -> None:
+        """Show what is going on now; the next text takes its place."""
+        if self._in_place:
+            self._wipe()
+            self._write(f"{self._stamp()}{text}")
+        elif text != self._shown and time.monotonic() - self._quiet_since >= PASSING_SECONDS:
+            self.line(text)
+            self._shown = text
+
+    def plain(self, text: str) -> None:
+        """Write text without the time."""
+        self._wipe()
+        self._write(f"{text}\n")
+
+    def _wipe(self) -> None:
+        if self._in_place:
+            self._write("\r\x1b[2K")
+
+    def _stamp(self) -> str:
+        return f"[{time.monotonic() - self._begin:4.0f} s] "
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()

@@ -1,0 +1,121 @@
+"""How the two servers of the embedded stack are called: command, environment, health address.
+
+Secrets (Airflow's password, its signing keys) are made by Airflow itself inside the state folder,
+which only its owner can read; none is passed on a command line or written to a log of ours.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.settings import Settings
+
+HOST = "127.0.0.1"
+AIRFLOW_PARTS = 4
+"""Processes right under `airflow standalone`: scheduler, DAG processor, API server, triggerer."""
+TASK_SLOTS = 3
+"""Tasks at once: one that trains (a pool of one slot holds that) and light ones beside it."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one kind of server is called."""
+
+    ports: dict[str, int]
+    """Preferred port by name; the server's own name is the one that answers HTTP."""
+    command: Callable[[Settings, dict[str, int]], list[str]]
+    environment: Callable[[Settings, dict[str, int], str], dict[str, str]]
+    """Of the settings, the chosen ports and MLflow's address."""
+
+
+def _mlflow_command(settings: Settings, ports: dict[str, int]) -> list[str]:
+    home = settings.state / "mlflow"
+    home.mkdir(parents=True, exist_ok=True)
+    options = {
+        "--host": HOST,
+        "--port": str(ports["mlflow"]),
+        "--workers": "1",
+        "--backend-store-uri": f"sqlite:///{home / 'mlflow.db'}",
+        "--artifacts-destination": str(home / "artifacts"),
+    }
+    arguments = [part for option in options.items() for part in option]
+    return [sys.executable, "-m", "mlflow", "server", *arguments, "--serve-artifacts"]
+
+
+def _mlflow_environment(settings: Settings, _ports: dict[str, int], _tracking_uri: str) -> dict[str, str]:
+    return _common_environment(settings)
+
+
+def _airflow_command(_settings: Settings, _ports: dict[str, int]) -> list[str]:
+    return [sys.executable, "-m", "airflow", "standalone"]
+
+
+def _common_environment(settings: Settings) -> dict[str, str]:
+    # The caller's environment, without Airflow settings meant for some other Airflow.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    return inherited | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PYTHONPATH": str(settings.root),
+        "PYTHONUNBUFFERED": "1",
+        "NO_PROXY": f"{HOST},{os.environ.get('NO_PROXY', '')}",
+        "no_proxy": f"{HOST},{os.environ.get('no_proxy', '')}",
+        "STILLHOUSE_ROOT": str(settings.root),
+        "STILLHOUSE_STATE": str(settings.state),
+        "STILLHOUSE_RUNS": str(settings.runs),
+        "DO_NOT_TRACK": "true",
+        "GX_ANALYTICS_ENABLED": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+
+
+def _airflow_environment(settings: Settings, ports: dict[str, int], tracking_uri: str) -> dict[str, str]:
+    address = f"http://{HOST}:{ports['airflow']}"
+    options = {
+        "CORE__DAGS_FOLDER": settings.root / "dags",
+        "CORE__LOAD_EXAMPLES": False,
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__PARALLELISM": TASK_SLOTS,
+        "CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
+        "API__HOST": HOST,
+        "API__PORT": ports["airflow"],
+        "API__BASE_URL": address,
+        "API__WORKERS": 1,
+        "LOGGING__WORKER_LOG_SERVER_PORT": ports["airflow_worker_logs"],
+        "LOGGING__TRIGGER_LOG_SERVER_PORT": ports["airflow_trigger_logs"],
+        "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
+        "DAG_PROCESSOR__PARSING_PROCESSES": 1,
+        # A short idle sleep is what keeps the pause between two tasks under a second.
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.3,
+        "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 20,
+        # A task whose supervisor was killed is noticed within a minute, not within five.
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 45,
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 5,
+        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 30,
+        "USAGE_DATA_COLLECTION__ENABLED": False,
+    }
+    airflow = {f"AIRFLOW__{name}": str(value) for name, value in options.items()}
+    home = {"AIRFLOW_HOME": str(_airflow_home(settings)), "MLFLOW_TRACKING_URI": tracking_uri}
+    return _common_environment(settings) | home | airflow
+
+
+def password_file(settings: Settings) -> Path:
+    """Where Airflow keeps the password it made for its only user, `admin`."""
+    return _airflow_home(settings) / "simple_auth_manager_passwords.json.generated"
+
+
+def _airflow_home(settings: Settings) -> Path:
+    home = settings.state / "airflow"
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return home
+
+
+MLFLOW = Kind({"mlflow": 5000}, _mlflow_command, _mlflow_environment)
+AIRFLOW = Kind(
+    {"airflow": 8080, "airflow_worker_logs": 8793, "airflow_trigger_logs": 8794},
+    _airflow_command,
+    _airflow_environment,
+)

@@ -1,0 +1,133 @@
+"""The embedded stack on 127.0.0.1: an MLflow server and Airflow standalone, shared by all commands.
+
+It starts what is missing, keeps what works and replaces what is half dead. It is for one machine
+and one user; docker/ is for more.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.errors import ServiceError
+from tasks.locks import waiting
+from tasks.ports import choose_ports
+from tasks.processes import end, spawn
+from tasks.servers import AIRFLOW, MLFLOW, password_file
+from tasks.settings import Settings
+from tasks.stack_record import Started, recall, remember
+
+START_SECONDS = 180.0
+POLL_SECONDS = 0.5
+SAY_EVERY_SECONDS = 4.0
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the stack answers, and who may enter Airflow. MLflow asks for no name."""
+
+    airflow: str
+    mlflow: str
+    user: str
+    password: str = field(repr=False)
+
+
+def start(settings: Settings, progress: Progress) -> Addresses:
+    """Bring the whole stack up, keeping each server that works.
+
+    Raises:
+        ServiceError: a server does not come up; names its log.
+    """
+    with waiting(_lock(settings)):
+        mlflow = _ensure(settings, "mlflow", "", progress)
+        airflow = _ensure(settings, "airflow", mlflow.address, progress)
+        for server in (mlflow, airflow):
+            _await(server, _log(settings, server.name), progress)
+    return addresses(settings)
+
+
+def stop(settings: Settings, progress: Progress) -> None:
+    """End every process of both servers, orphans included; nothing to stop is fine."""
+    with waiting(_lock(settings)):
+        for name in ("airflow", "mlflow"):
+            started = recall(settings, name)
+            count = end(started.server.mark) if started else 0
+            progress(f"{name} stopped, {count} processes" if count else f"{name} was not running")
+
+
+def status(settings: Settings) -> dict[str, str]:
+    """Say of each server whether it is `up`, `down` or `damaged`."""
+    servers = {name: recall(settings, name) for name in ("mlflow", "airflow")}
+    return {name: started.state() if started else "down" for name, started in servers.items()}
+
+
+def addresses(settings: Settings) -> Addresses:
+    """Where the stack answers.
+
+    Raises:
+        ServiceError: it was never started here.
+    """
+    mlflow, airflow = recall(settings, "mlflow"), recall(settings, "airflow")
+    if mlflow is None or airflow is None:
+        msg = f"no stack was started in {settings.state}; start one with `make up`"
+        raise ServiceError(msg)
+    user, password = _credentials(password_file(settings))
+    return Addresses(airflow.address, mlflow.address, user, password)
+
+
+def _ensure(settings: Settings, name: str, tracking_uri: str, progress: Progress) -> Started:
+    before = recall(settings, name)
+    if before and before.tracking_uri == tracking_uri and before.state() == "up":
+        return before
+    if before and end(before.server.mark):
+        progress(f"{name} was damaged or told an old address; starting it again")
+    started = _launch(settings, name, tracking_uri, before.ports if before else {})
+    remember(settings, started)
+    return started
+
+
+def _launch(settings: Settings, name: str, tracking_uri: str, remembered: dict[str, int]) -> Started:
+    kind = AIRFLOW if name == "airflow" else MLFLOW
+    ports = choose_ports({**kind.ports, **remembered})
+    server = spawn(
+        kind.command(settings, ports),
+        kind.environment(settings, ports, tracking_uri),
+        _log(settings, name),
+    )
+    return Started(name, server, ports, tracking_uri)
+
+
+def _await(started: Started, log: Path, progress: Progress) -> None:
+    begin = said = time.monotonic()
+    while started.state() != "up":
+        now = time.monotonic()
+        if not started.server.is_running() or now - begin > START_SECONDS:
+            msg = (
+                f"{started.name} did not come up within {now - begin:.0f} s; "
+                f"mend what the end of {log} says and run `make up` again"
+            )
+            raise ServiceError(msg)
+        if now - said >= SAY_EVERY_SECONDS:
+            said = now
+            progress(f"waiting for {started.name}, {now - begin:.0f} s")
+        time.sleep(POLL_SECONDS)
+    progress(f"{started.name} is up at {started.address}")
+
+
+def _credentials(file: Path) -> tuple[str, str]:
+    try:
+        passwords: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+        return next(iter(passwords.items()))
+    except (OSError, ValueError, StopIteration) as error:
+        msg = f"{file} holds no password; delete it, then `make stop` and `make up` make a new one"
+        raise ServiceError(msg) from error
+
+
+def _log(settings: Settings, name: str) -> Path:
+    return settings.state / "logs" / f"{name}.log"
+
+
+def _lock(settings: Settings) -> Path:
+    return settings.state / "stack.lock"

@@ -1,0 +1,222 @@
+"""Run one stage of one nightly run, or reuse it: the only code that keys, reuses and resumes work."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow.exceptions import MlflowException
+
+from tasks.artifact import Artifact, seal, verify
+from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
+from tasks.job import Job
+from tasks.locks import waiting
+from tasks.pipeline import Stage, stages_of
+from tasks.pull_data import POINTER, data_digest, read_pointer
+from tasks.recipe import Recipe, load_recipe
+from tasks.settings import Settings, load_settings
+from tasks.stage_key import stage_key
+from tasks.tracking import ARTIFACT, PREFIX, Child, Nightly, connect, finished_with_key, open_nightly
+
+SPECIAL = ("register", "report")
+"""Kinds of stages that act on the registry or on the whole run, and are never reused."""
+Result = dict[str, float | str]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What every stage of a run works with."""
+
+    settings: Settings
+    recipe: Recipe
+    recipe_path: Path
+    run_key: str
+    nightly: Nightly
+
+
+def run_stage(
+    recipe_path: Path, stage_name: str, run_key: str, *, revision: str | None = None, force: bool = False
+) -> Result:
+    """Do one stage, or take over what was done before; returns small metrics.
+
+    Args:
+        recipe_path: the recipe's file.
+        stage_name: one of `stages_of(recipe)`.
+        run_key: names the nightly run; stages with the same key belong together.
+        revision: data revision to use in place of the recipe's.
+        force: do it again even if nothing changed.
+
+    Raises:
+        StillhouseError: one sentence that says what to mend.
+    """
+    recipe = _recipe(recipe_path, revision)
+    stage = _stage(recipe, stage_name)
+    settings = load_settings()
+    try:
+        nightly = open_nightly(connect(settings.tracking_uri), recipe.name, run_key)
+        desk = Desk(settings, recipe, recipe_path, run_key, nightly)
+        return _act(desk, stage) if stage.kind in SPECIAL else _tracked(desk, stage, force=force)
+    except MlflowException as error:
+        msg = f"MLflow at {settings.tracking_uri} refused ({_one_line(error)}); look at its log and run the stage again"
+        raise ServiceError(msg) from error
+    except OSError as error:
+        what = error.filename or settings.state
+        msg = f"stage {stage_name} could not read or write {what} ({error.strerror or error}); free the disk or mend its permissions, then run it again"
+        raise StillhouseError(msg) from error
+
+
+def _recipe(path: Path, revision: str | None) -> Recipe:
+    recipe = load_recipe(path)
+    if revision is None:
+        return recipe
+    content = recipe.model_dump() | {"data": {"dataset": recipe.data.dataset, "revision": revision}}
+    return Recipe.model_validate(content)
+
+
+def _stage(recipe: Recipe, name: str) -> Stage:
+    stages = {stage.name: stage for stage in stages_of(recipe)}
+    if name not in stages:
+        msg = f"recipe {recipe.name} has no stage {name!r}; use one of {', '.join(stages)}"
+        raise RecipeError(msg)
+    return stages[name]
+
+
+def _act(desk: Desk, stage: Stage) -> Result:
+    if stage.kind == "register":
+        from tasks.register import register  # imports onnx, which most stages do not need
+
+        return register(desk, stage)
+    from tasks.collect import write_report  # imports matplotlib, which most stages do not need
+
+    return write_report(desk)
+
+
+def _tracked(desk: Desk, stage: Stage, *, force: bool) -> Result:
+    with desk.nightly.child(stage.name, stage.kind) as child:
+        inputs = {role: output_of(desk, name) for role, name in stage.inputs.items()}
+        key = stage_key(stage, _digests(stage, inputs))
+        child.tag("stage_key", key)
+        found = None if force else _reusable(desk, key, child)
+        artifact = found or _work(desk, stage, inputs, key, child, force=force)
+        child.record(0, artifact.metrics)
+        child.tag("digest", artifact.digest)
+        return {"reused": float(found is not None), **artifact.metrics}
+
+
+def _digests(stage: Stage, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    """Digest each input; data counts by what it contains, not by the revision that named it."""
+    if stage.kind == "pull":
+        return {"data": data_digest(stage.settings["data"])}
+    return {
+        role: read_pointer(artifact.path)["digest"] if (artifact.path / POINTER).exists() else artifact.digest
+        for role, artifact in inputs.items()
+    }
+
+
+def output_of(desk: Desk, stage_name: str) -> Artifact:
+    """Give the verified output of an earlier stage of this run, downloaded if this host does not have it.
+
+    Raises:
+        ArtifactError: that stage has not finished.
+    """
+    for run in desk.nightly.children():
+        tags = run.data.tags
+        if tags.get(f"{PREFIX}stage") == stage_name and f"{PREFIX}digest" in tags:
+            origin = tags.get(f"{PREFIX}reused_from", run.info.run_id)
+            return _local(desk, tags[f"{PREFIX}stage_key"], origin, tags[f"{PREFIX}digest"])
+    msg = f"stage {stage_name} of run {desk.run_key} has not finished; run it first"
+    raise ArtifactError(msg)
+
+
+def _reusable(desk: Desk, key: str, child: Child) -> Artifact | None:
+    for run in finished_with_key(desk.nightly.client, key):
+        digest = run.data.tags.get(f"{PREFIX}digest")
+        if digest is None:
+            continue
+        origin = run.data.tags.get(f"{PREFIX}reused_from", run.info.run_id)
+        try:
+            artifact = _local(desk, key, origin, digest)
+        except ArtifactError as error:
+            child.progress(f"cannot reuse run {origin}: {error}")
+            continue
+        if origin != child.run_id:
+            child.tag("reused_from", origin)
+        child.progress("reused: nothing it depends on has changed")
+        return artifact
+    return None
+
+
+def _local(desk: Desk, key: str, run_id: str, digest: str) -> Artifact:
+    """Give an artifact from this host, or else from MLflow, checking every byte either way."""
+    folder = desk.settings.artifacts / key
+    with waiting(desk.settings.artifacts / f".{key}.lock"):
+        try:
+            artifact = verify(folder)
+            if artifact.digest == digest:
+                return artifact
+        except ArtifactError:
+            pass  # absent or damaged here: MLflow has the original
+        return _download(desk, folder, run_id, digest)
+
+
+def _download(desk: Desk, folder: Path, run_id: str, digest: str) -> Artifact:
+    partial = _empty(folder.with_name(f".{folder.name}.partial"))
+    try:
+        desk.nightly.client.download_artifacts(run_id, ARTIFACT, str(partial))
+    except (MlflowException, OSError) as error:
+        msg = f"MLflow run {run_id} has no whole output ({_one_line(error)}); run its stage again"
+        raise ArtifactError(msg) from error
+    artifact = verify(partial / ARTIFACT)
+    if artifact.digest != digest:
+        msg = f"the output of MLflow run {run_id} was altered since it finished; run its stage again"
+        raise ArtifactError(msg)
+    shutil.rmtree(folder, ignore_errors=True)
+    artifact.path.rename(folder)
+    return Artifact(folder, digest, artifact.metrics)
+
+
+def _work(  # noqa: PLR0913 - one call, every argument named
+    desk: Desk, stage: Stage, inputs: Mapping[str, Artifact], key: str, child: Child, *, force: bool
+) -> Artifact:
+    """Do the work aside, seal it, move it into place, upload it. A second process on the same work waits."""
+    folder = desk.settings.artifacts / key
+    with waiting(desk.settings.artifacts / f".{key}.lock"):
+        if force:
+            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            artifact = verify(folder)
+        except ArtifactError:
+            artifact = _fill(desk, stage, inputs, folder, child)
+        child.keep(folder)
+    return artifact
+
+
+def _fill(desk: Desk, stage: Stage, inputs: Mapping[str, Artifact], folder: Path, child: Child) -> Artifact:
+    from models.errors import ModelError
+    from tasks.work import STAGES  # imports torch, which a reused stage does not need
+
+    out = _empty(folder.with_name(f".{folder.name}.partial"))
+    scratch = desk.settings.state / "scratch" / folder.name
+    scratch.mkdir(parents=True, exist_ok=True)
+    paths = {role: artifact.path for role, artifact in inputs.items()}
+    job = Job(stage.settings, paths, out, scratch, child.progress, child.record)
+    try:
+        metrics = STAGES[stage.kind](job)
+    except ModelError as error:
+        msg = f"stage {stage.name}: {error}"
+        raise StillhouseError(msg) from error
+    seal(out, metrics, stage=stage.name, kind=stage.kind, run_key=desk.run_key)
+    shutil.rmtree(folder, ignore_errors=True)
+    out.rename(folder)
+    shutil.rmtree(scratch)
+    return verify(folder)
+
+
+def _empty(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

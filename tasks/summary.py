@@ -1,0 +1,139 @@
+"""summary.json: the run in numbers, for tools. docs/summary.md is its description; keep both in step.
+
+Within one schema number, fields are only ever added.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.evaluation import Evaluation, Interval, Model
+from tasks.gate import Verdict
+from tasks.run_record import RunRecord, error_of, evaluation_of
+
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class Part(BaseModel):
+    """A piece of the summary: nothing unknown, nothing infinite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class CheckLine(Part):
+    """One check of the gate."""
+
+    name: str
+    value: float
+    limit: float
+    verdict: Verdict
+    reason: str
+
+
+class Measured(Part):
+    """One exported model: sealed-test quality (fraction), bytes, 10th-percentile latency (ms)."""
+
+    quality: float
+    quality_interval: Interval
+    bytes: int
+    bytes_interval: tuple[int, int]
+    latency_ms: float
+    latency_ms_interval: Interval
+
+
+class Ratios(Part):
+    """Teacher / student for bytes and latency, student / teacher for quality: more is better in all three."""
+
+    bytes: float
+    bytes_interval: Interval
+    latency: float
+    latency_interval: Interval
+    quality: float
+    quality_interval: Interval
+
+
+class Tracked(Part):
+    """Where the run is in MLflow; the last three are null when nothing was registered."""
+
+    run_id: str
+    model: str | None = None
+    version: str | None = None
+    alias: str | None = None
+
+
+class Summary(Part):
+    """All of summary.json."""
+
+    schema_: Literal[1] = Field(default=1, serialization_alias="schema")
+    recipe: str
+    verdict: Verdict
+    checks: tuple[CheckLine, ...]
+    teacher: Measured | None
+    student: Measured | None
+    ratios: Ratios | None
+    stage_seconds: dict[str, Seconds]
+    reused: tuple[str, ...]
+    dag_seconds: Seconds
+    mlflow: Tracked
+    data_version: str | None
+    code_version: str
+    error: str | None
+
+
+def summarise(run: RunRecord) -> dict[str, Any]:
+    """Give the run as the JSON value documented in docs/summary.md.
+
+    A run that broke before its gate is UNDECIDED, and its `error` says why.
+    """
+    evaluation = evaluation_of(run)
+    gate = run.gate or {"verdict": "UNDECIDED", "checks": ()}
+    summary = Summary(
+        recipe=run.recipe.name,
+        verdict=gate["verdict"],
+        checks=tuple(CheckLine.model_validate(check) for check in gate["checks"]),
+        teacher=_measured(evaluation.teacher) if evaluation else None,
+        student=_measured(evaluation.student) if evaluation else None,
+        ratios=_ratios(evaluation) if evaluation else None,
+        stage_seconds={stage.name: stage.seconds for stage in run.stages if stage.seconds is not None},
+        reused=tuple(stage.name for stage in run.stages if stage.reused_from),
+        dag_seconds=run.seconds,
+        mlflow=_tracked(run),
+        data_version=run.data["data_version"] if run.data else None,
+        code_version=run.code_version,
+        error=error_of(run),
+    )
+    return summary.model_dump(mode="json", by_alias=True)
+
+
+def _measured(model: Model) -> Measured:
+    return Measured(
+        quality=model.quality.sealed.value,
+        quality_interval=model.quality.sealed.interval,
+        bytes=model.bytes,
+        bytes_interval=(model.bytes, model.bytes),
+        latency_ms=model.latency_ms.p10,
+        latency_ms_interval=model.latency_ms.interval,
+    )
+
+
+def _ratios(evaluation: Evaluation) -> Ratios:
+    ratios = evaluation.ratios
+    return Ratios(
+        bytes=ratios.bytes,
+        bytes_interval=(ratios.bytes, ratios.bytes),
+        latency=ratios.latency.value,
+        latency_interval=ratios.latency.interval,
+        quality=ratios.quality.sealed.value,
+        quality_interval=ratios.quality.sealed.interval,
+    )
+
+
+def _tracked(run: RunRecord) -> Tracked:
+    registered = run.registered or {}
+    version = registered.get("version")
+    return Tracked(
+        run_id=run.mlflow_run_id,
+        model=registered.get("model"),
+        version=None if version is None else str(version),
+        alias=registered.get("alias"),
+    )

@@ -1,0 +1,167 @@
+"""The MLflow side of a nightly run: one parent run, one child run per stage, found again after a kill.
+
+Stages are told apart by tags; a stage that is tried again goes on in the child run it had. MLflow is also where
+finished stages are looked up for reuse, so what people review and what is reused are one thing.
+"""
+
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+from mlflow.entities import Metric, Run, RunStatus, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from tasks.errors import ServiceError, StillhouseError
+
+RUN_KEY = r"[\w.:+/~-]{1,250}"
+PREFIX = "stillhouse."
+ARTIFACT = "artifact"
+"""Where a stage's output folder lies among its run's artifacts."""
+SECONDS_BETWEEN_CALLS = 1.0
+BATCH = 500
+"""Most metrics that MLflow takes in one call."""
+FINISHED = RunStatus.to_string(RunStatus.FINISHED)
+
+
+def connect(tracking_uri: str) -> MlflowClient:
+    """Open MLflow, without waiting long for a server that is not there.
+
+    Raises:
+        ServiceError: the server does not answer.
+    """
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
+    if tracking_uri.startswith("http"):
+        _expect_healthy(tracking_uri)
+    return MlflowClient(tracking_uri)
+
+
+def _expect_healthy(tracking_uri: str) -> None:
+    try:
+        requests.get(f"{tracking_uri}/health", timeout=10).raise_for_status()
+    except requests.RequestException as error:
+        msg = f"MLflow does not answer at {tracking_uri}; start it with `make up` or mend MLFLOW_TRACKING_URI"
+        raise ServiceError(msg) from error
+
+
+@dataclass
+class Child:
+    """The MLflow run of one stage."""
+
+    client: MlflowClient
+    run_id: str
+    _unsent: list[Metric] = field(default_factory=list)
+    _sent: float = 0.0
+
+    def progress(self, line: str) -> None:
+        """Show one line to whoever is waiting; lines in quick succession are thinned out."""
+        if time.monotonic() - self._sent > SECONDS_BETWEEN_CALLS:
+            print(line, flush=True)  # noqa: T201 - becomes a line of the Airflow log
+            self.tag("progress", line)
+            self.flush()
+
+    def record(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Keep the numbers of one epoch."""
+        now = int(time.time() * 1000)
+        self._unsent += [Metric(name, value, now, step) for name, value in metrics.items()]
+
+    def flush(self) -> None:
+        """Send what was recorded."""
+        self._sent = time.monotonic()
+        for start in range(0, len(self._unsent), BATCH):
+            self.client.log_batch(self.run_id, self._unsent[start : start + BATCH])
+        self._unsent.clear()
+
+    def tag(self, name: str, value: str) -> None:
+        """Set one of our own tags."""
+        self.client.set_tag(self.run_id, PREFIX + name, value)
+
+    def keep(self, folder: Path) -> None:
+        """Upload a finished stage's output."""
+        self.client.log_artifacts(self.run_id, str(folder), ARTIFACT)
+
+
+@dataclass(frozen=True)
+class Nightly:
+    """The MLflow run of a whole nightly run."""
+
+    client: MlflowClient
+    experiment_id: str
+    run_id: str
+
+    @contextmanager
+    def child(self, stage: str, kind: str) -> Iterator[Child]:
+        """Open a stage's run; it ends FINISHED, or FAILED with the sentence, or stays open after a kill."""
+        child = Child(self.client, self._find_or_start(stage, kind))
+        started = time.monotonic()
+        try:
+            yield child
+        except BaseException as error:
+            sentence = str(error) if isinstance(error, StillhouseError) else f"{type(error).__name__}: {error}"
+            child.flush()
+            child.tag("error", sentence[:4000])
+            child.tag("seconds", f"{time.monotonic() - started:.2f}")
+            self.client.set_terminated(child.run_id, "FAILED")
+            raise
+        child.flush()
+        child.tag("seconds", f"{time.monotonic() - started:.2f}")
+        self.client.set_terminated(child.run_id)
+
+    def children(self) -> list[Run]:
+        """List the runs of all stages so far."""
+        return list(self.client.search_runs([self.experiment_id], f"tags.`mlflow.parentRunId` = '{self.run_id}'"))
+
+    def _find_or_start(self, stage: str, kind: str) -> str:
+        for run in self.children():
+            if run.data.tags.get(f"{PREFIX}stage") == stage:
+                self.client.update_run(run.info.run_id, status="RUNNING")
+                for stale in ("error", "reused_from"):
+                    if PREFIX + stale in run.data.tags:
+                        self.client.delete_tag(run.info.run_id, PREFIX + stale)
+                return str(run.info.run_id)
+        tags = {"mlflow.parentRunId": self.run_id, f"{PREFIX}stage": stage, f"{PREFIX}kind": kind}
+        return str(self.client.create_run(self.experiment_id, tags=tags, run_name=stage).info.run_id)
+
+
+def open_nightly(client: MlflowClient, experiment: str, run_key: str) -> Nightly:
+    """Find the parent run of a nightly run, or start it.
+
+    Raises:
+        StillhouseError: the run key has characters that MLflow cannot search for.
+    """
+    if not re.fullmatch(RUN_KEY, run_key):
+        msg = f"the run id {run_key!r} cannot be tracked; use letters, digits and . : + / ~ - _ only"
+        raise StillhouseError(msg)
+    experiment_id = _experiment(client, experiment)
+    found = client.search_runs([experiment_id], f"tags.`{PREFIX}run_key` = '{run_key}'", max_results=1)
+    if found:
+        return Nightly(client, experiment_id, found[0].info.run_id)
+    run = client.create_run(experiment_id, tags={f"{PREFIX}run_key": run_key}, run_name=run_key.rsplit("/", 1)[-1])
+    return Nightly(client, experiment_id, run.info.run_id)
+
+
+def finished_with_key(client: MlflowClient, stage_key: str) -> list[Run]:
+    """Find finished stage runs of any recipe with this key, newest first."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    query = f"tags.`{PREFIX}stage_key` = '{stage_key}' and attributes.status = '{FINISHED}'"
+    return list(
+        client.search_runs(experiments, query, ViewType.ACTIVE_ONLY, max_results=5, order_by=["attributes.start_time DESC"])
+    )
+
+
+def _experiment(client: MlflowClient, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found:
+        return str(found.experiment_id)
+    try:
+        return str(client.create_experiment(name))
+    except MlflowException:  # another stage made it in between
+        return str(client.get_experiment_by_name(name).experiment_id)

@@ -1,0 +1,20 @@
+"""Which function does each kind of stage. Heavy: imported only when there is work to do."""
+
+from tasks.compress import compress
+from tasks.evaluate import evaluate
+from tasks.export import export
+from tasks.gate import gate_stage
+from tasks.job import StageFunction
+from tasks.pull_data import pull_data
+from tasks.train_teacher import train_teacher
+from tasks.validate_data import validate_data
+
+STAGES: dict[str, StageFunction] = {
+    "pull": pull_data,
+    "validate": validate_data,
+    "teacher": train_teacher,
+    "compress": compress,
+    "export": export,
+    "evaluate": evaluate,
+    "gate": gate_stage,
+}

@@ -1,0 +1,165 @@
+"""A believable nightly run, in numbers measured on Fashion-MNIST, for the tests of gate and report."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import yaml
+
+from tasks.recipe import Gate, Recipe
+from tasks.run_record import RunRecord, StageRecord
+
+RECIPE_YAML = """\
+name: image_classification
+description: A residual teacher on Fashion-MNIST, compressed to a narrow int8 student. <script>alert(1)</script>
+schedule: "0 2 * * *"
+seed: 7
+data: {dataset: fashion_mnist}
+workload: image_classification
+teacher:
+  network: {name: residual, arguments: {width: 48}}
+  training: {epochs: 12, batch_size: 128, learning_rate: 0.2, augment: true, precision: bf16}
+steps:
+  - method: distil
+    network: {name: residual, arguments: {width: 16}}
+    training: {epochs: 14, batch_size: 128, learning_rate: 0.2}
+  - method: prune_structured
+    macs: 0.6
+    recovery: {training: {epochs: 6, batch_size: 128, learning_rate: 0.05}}
+  - method: quantize
+gate: {quality: 0.99, bytes: 50, latency: 10}
+"""
+LABELS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+STARTED = datetime(2026, 11, 23, 2, 0, 4, tzinfo=UTC)
+GATE = Gate(quality=0.99, bytes=50, latency=10)
+
+
+def estimate(value: float, low: float, high: float) -> dict[str, Any]:
+    """Give a value and its interval, as evaluation.json has them."""
+    return {"value": value, "interval": [low, high]}
+
+
+def evaluation() -> dict[str, Any]:
+    """Give a fresh evaluation.json in which every check passes."""
+    return {
+        "teacher": {
+            "bytes": 4_651_208,
+            "latency_ms": {"p10": 1.231, "median": 1.262, "p99": 1.604, "interval": [1.221, 1.249]},
+            "quality": {"gate": estimate(0.9334, 0.927, 0.9396), "sealed": estimate(0.9312, 0.9262, 0.936)},
+            "parity": 0.0002,
+        },
+        "student": {
+            "bytes": 65_244,
+            "latency_ms": {"p10": 0.1164, "median": 0.1179, "p99": 0.171, "interval": [0.1151, 0.1189]},
+            "quality": {"gate": estimate(0.929, 0.9222, 0.9352), "sealed": estimate(0.9251, 0.9198, 0.93)},
+            "parity": 0.0018,
+        },
+        "ratios": {
+            "bytes": 71.29,
+            "latency": estimate(10.58, 10.31, 10.79),
+            "quality": {"gate": estimate(0.9953, 0.9917, 0.9989), "sealed": estimate(0.9934, 0.9909, 0.9961)},
+        },
+        "classes": {
+            "labels": list(LABELS),
+            "teacher": [0.884, 0.986, 0.897, 0.935, 0.894, 0.985, 0.791, 0.978, 0.991, 0.971],
+            "student": [0.871, 0.985, 0.889, 0.929, 0.897, 0.982, 0.762, 0.975, 0.990, 0.971],
+            "count": [1000] * 10,
+        },
+        "latency_ratios": [10.61, 10.42, 10.58, 10.79, 10.31, 10.55, 10.66, 10.49, 10.7],
+        "machine": {"cpu": "Xeon", "instructions": ["avx512f", "avx512_vnni"], "load": 0.4, "thread": 1, "core": 1},
+    }
+
+
+def gate_result() -> dict[str, Any]:
+    """Give the gate.json that belongs to a passing evaluation."""
+    lines = [
+        ("quality", 0.9953, 0.99, "student keeps 99.53 % (99.17 % to 99.89 %) of the teacher's quality"),
+        ("bytes", 71.29, 50.0, "student file is 71.3x smaller than the teacher's"),
+        ("latency", 10.58, 10.0, "student is 10.6x (10.3x to 10.8x) as fast as the teacher"),
+        ("parity", 0.0018, 0.01, "exported and trained student differ on 0.18 % of the gate examples"),
+    ]
+    keys = ("name", "value", "limit", "reason")
+    return {"verdict": "PASS", "checks": [dict(zip(keys, line, strict=True)) | {"verdict": "PASS"} for line in lines]}
+
+
+def passing_run() -> RunRecord:
+    """Give a whole run whose student passed and was registered."""
+    return RunRecord(
+        recipe=Recipe.model_validate(yaml.safe_load(RECIPE_YAML)),
+        recipe_yaml=RECIPE_YAML,
+        run_key="nightly_image_classification/scheduled__2026-11-23",
+        mlflow_run_id="8c1f0a7be6de4d0f9f1b2a6d0f4f7c11",
+        mlflow_url="http://reader:hunter2@127.0.0.1:5000/#/experiments/1/runs/8c1f0a7be6de4d0f9f1b2a6d0f4f7c11",
+        code_version="3f2a9d1c0b",
+        started=STARTED,
+        ended=STARTED + timedelta(seconds=742.3),
+        stages=_stages(),
+        gate=gate_result(),
+        evaluation=evaluation(),
+        data=_data(),
+        registered={"model": "image_classification", "version": "3", "alias": "candidate"},
+        environment={"python": "3.11.9", "torch": "2.13.0", "onnxruntime": "1.32.0", "mlflow": "3.17.2"},
+        data_docs_url="http://127.0.0.1:5000/artifacts/data_docs/index.html",
+    )
+
+
+def broken_run() -> RunRecord:
+    """Give a run whose second training stage failed, so that nothing after it ran."""
+    run = passing_run()
+    failed = replace(run.stages[4], status="FAILED", seconds=31.0, metrics={}, error="the loss became NaN <b>here</b>")
+    after = tuple(replace(s, status="MISSING", seconds=None, metrics={}, history={}) for s in run.stages[5:])
+    return replace(
+        run, stages=(*run.stages[:4], failed, *after), gate=None, evaluation=None, registered=None, data_docs_url=None
+    )
+
+
+def _stages() -> tuple[StageRecord, ...]:
+    return (
+        StageRecord("pull", "pull", "FINISHED", 1.9, "aa11", {"rows_train": 51893.0}),
+        StageRecord("validate", "validate", "FINISHED", 11.2, "bb22", {"expectations": 41.0}),
+        _trained("teacher", "teacher", 331.0, 12, 0.934, 1_162_410, 4_655_104, 30_123_008),
+        _trained("step_1_distil", "compress", 204.0, 14, 0.9305, 92_010, 370_440, 3_412_224),
+        _trained("step_2_prune_structured", "compress", 96.0, 6, 0.9285, 56_330, 227_644, 2_047_334),
+        replace(
+            _trained("step_3_quantize", "compress", 3.1, 0, 0.928, 56_330, 61_980, 2_047_334), history={}
+        ),
+        StageRecord("export", "export", "FINISHED", 14.8),
+        StageRecord("evaluate", "evaluate", "FINISHED", 58.4),
+        StageRecord("gate", "gate", "FINISHED", 0.4, None, {"passed": 1.0}),
+        StageRecord("register", "register", "FINISHED", 4.4),
+        StageRecord("report", "report", "RUNNING"),
+    )
+
+
+def _trained(  # noqa: PLR0913, PLR0917 - one row of a table
+    name: str, kind: str, seconds: float, epochs: int, accuracy: float, parameters: int, size: int, macs: int
+) -> StageRecord:
+    metrics = {
+        "search_accuracy": accuracy,
+        "parameters": float(parameters),
+        "nonzero_parameters": float(parameters),
+        "checkpoint_bytes": float(size),
+        "macs": float(macs),
+        "epochs": float(epochs),
+    }
+    shares = [(epoch, epoch / epochs) for epoch in range(1, epochs + 1)]
+    history = {
+        "train_loss": [(epoch, 0.62 - 0.44 * share**0.4) for epoch, share in shares],
+        "search_accuracy": [(epoch, accuracy - 0.07 * (1 - share) ** 1.4) for epoch, share in shares],
+        "learning_rate": [(epoch, 0.2 * (1 - share)) for epoch, share in shares],
+    }
+    return StageRecord(name, kind, "FINISHED", seconds, None, metrics, history)
+
+
+def _data() -> dict[str, Any]:
+    counts = {"train": 51_893, "calibration": 1000, "search": 2000, "gate": 5000, "sealed": 10_000}
+    digests = {role: f"{place:x}" * 64 for place, role in enumerate(counts, start=10)}
+    return {
+        "dataset": "fashion_mnist",
+        "revision": None,
+        "dvc_md5": "d41d8cd98f00b204e9800998ecf8427e.dir",
+        "digest": "5e" * 32,
+        "data_version": "5e5e5e5e5e5e",
+        "counts": counts,
+        "roles": {role: {"count": counts[role], "digest": digests[role]} for role in counts},
+    }

@@ -1,0 +1,177 @@
+"""Building the sample data and keeping it in the DVC remote."""
+
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_samples import REPOSITORY, built_digits, make_house, object_of, quiet
+from tasks import build_data, sources
+from tasks.build_data import PLANS, Plan, assign, build_dataset, commit_data, ensure_data
+from tasks.dataset import read_description
+from tasks.errors import DataError
+from tasks.remote import list_folder, listing_md5, open_remote
+from tasks.revision import pinned_md5
+from tasks.settings import Settings
+from tasks.sources import Split
+
+SHARD = "digits/train-000.parquet"
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A house whose only dataset is the digits."""
+    monkeypatch.delitem(build_data.PLANS, "fashion_mnist")  # type: ignore[arg-type]
+    return make_house(tmp_path / "house", monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def all_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every dataset, built from its real source."""
+    root = tmp_path_factory.mktemp("root")
+    build_data.build_data(root, quiet)
+    return root / "data"
+
+
+def test_the_committed_data_version_is_what_any_machine_builds(all_data: Path) -> None:
+    """Both datasets, built from their real sources, have the MD5 that the repository's data.dvc pins."""
+    assert listing_md5(list_folder(all_data)) == pinned_md5(REPOSITORY, None)
+
+
+def test_fashion_mnist_gives_each_role_its_share(all_data: Path) -> None:
+    """Fashion-MNIST keeps its official test sealed and splits the rest as the plan says."""
+    described = read_description(all_data / "fashion_mnist")
+    counts = {role: each["count"] for role, each in described["roles"].items()}
+    assert counts == {"train": 52_000, "calibration": 1_000, "search": 2_000, "gate": 5_000, "sealed": 10_000}
+    assert [shard["rows"] for shard in described["roles"]["train"]["shards"]] == [16_384, 16_384, 16_384, 2_848]
+
+
+def test_a_second_build_has_the_same_bytes(tmp_path: Path) -> None:
+    """Building the digits again changes no byte of any file."""
+    build_dataset(tmp_path / "again", "digits", PLANS["digits"], quiet)
+    assert list_folder(tmp_path / "again") == list_folder(built_digits())
+
+
+TWO_ROLES = (("sealed", "test", None), ("gate", "train", 1), ("train", "train", None))
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "counts"),
+    [
+        ([1, 2, 3], [4, 5], {"sealed": 2, "gate": 1, "train": 2}),
+        ([1, 2, 4], [4, 5], {"sealed": 2, "gate": 1, "train": 1}),
+        ([1, 1, 1], [4, 4], {"sealed": 1, "gate": 1, "train": 0}),
+        ([4, 5], [4, 5], {"sealed": 2, "gate": 0, "train": 0}),
+    ],
+)
+def test_an_image_has_one_role_and_the_most_guarded_keeps_it(
+    train: list[int], test: list[int], counts: dict[str, int]
+) -> None:
+    """An image seen twice stays once, in the first role of the plan that could have it."""
+    roles = assign({"train": _split(train), "test": _split(test)}, Plan(lambda _: pytest.fail(), TWO_ROLES))
+    assert {role: len(examples) for role, examples in roles.items()} == counts
+    digests = [example.sha256 for examples in roles.values() for example in examples]
+    assert len(digests) == len(set(digests))
+
+
+def test_an_altered_source_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source file with other bytes than the pinned ones stops the build."""
+    monkeypatch.setitem(sources.DIGITS_FILES, sources.DIGITS_CSV, "0" * 64)
+    with pytest.raises(DataError, match=r"source scikit-learn: digits\.csv\.gz is not the pinned file .* install the"):
+        build_dataset(tmp_path / "digits", "digits", PLANS["digits"], quiet)
+    assert not (tmp_path / "digits").exists()
+
+
+def test_a_package_that_cannot_be_had_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Debian's client the Fashion-MNIST source is refused with the remedy."""
+    monkeypatch.setattr(sources, "FASHION_FILES", {"usr/share/datasets/nowhere": "0" * 64})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DataError, match="source dataset-fashion-mnist cannot be downloaded .*apt-get is not installed"):
+        sources.read_fashion_mnist(quiet)
+
+
+def test_a_filled_remote_needs_nothing(house: Settings) -> None:
+    """When the remote holds the pinned version, nothing is built or pushed, within a second."""
+    shutil.rmtree(house.root / "data")
+    lines: list[str] = []
+    start = time.perf_counter()
+    ensure_data(house, lines.append)
+    assert lines == []
+    assert time.perf_counter() - start < 1
+    assert not (house.root / "data").exists()
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def _alter(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, _truncate, _alter])
+@pytest.mark.parametrize("name", [SHARD, ""])
+def test_a_damaged_remote_is_filled_again(house: Settings, damage: Callable[[Path], None], name: str) -> None:
+    """A missing, truncated or altered object of the local remote is built and pushed again."""
+    damaged = object_of(house, name)
+    whole = damaged.read_bytes()
+    damage(damaged)
+    shutil.rmtree(house.root / "data")
+    ensure_data(house, quiet)
+    assert damaged.read_bytes() == whole
+
+
+def test_a_build_that_differs_from_the_pin_is_refused(house: Settings) -> None:
+    """Data that data.dvc does not pin is never pushed in its name."""
+    pin = house.root / "data.dvc"
+    pin.write_text(pin.read_text().replace(pinned_md5(house.root, None), f"{'0' * 32}.dir"))
+    with pytest.raises(DataError, match=r"data/ built from digits is .*where data\.dvc pins 0{32}\.dir.*make install"):
+        ensure_data(house, quiet)
+    assert not open_remote(house).holds(f"{'0' * 32}.dir")
+
+
+def test_two_at_once_build_once(house: Settings) -> None:
+    """Of two callers one builds and the other waits, then finds the remote filled."""
+    shutil.rmtree(house.state / "remote")
+    shutil.rmtree(house.root / "data")
+    shown: tuple[list[str], list[str]] = ([], [])
+    callers = [threading.Thread(target=ensure_data, args=(house, lines.append)) for lines in shown]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert sorted(bool(lines) for lines in shown) == [False, True]
+    assert open_remote(house).holds(pinned_md5(house.root, None))
+
+
+def test_a_state_folder_that_cannot_be_made_is_named(house: Settings) -> None:
+    """A file in the place of the state folder ends in a sentence."""
+    shutil.rmtree(house.state)
+    house.state.write_text("in the way")
+    with pytest.raises(DataError, match=r"the data cannot be written .*free the disk or mend the permissions"):
+        ensure_data(house, quiet)
+
+
+def test_dvc_itself_agrees(house: Settings) -> None:
+    """DVC pulls what was pushed here, and adding the same folder leaves data.dvc as it was written here."""
+    md5 = commit_data(house, quiet)
+    written = (house.root / "data.dvc").read_text()
+    before = list_folder(house.root / "data")
+    shutil.rmtree(house.root / "data")
+    for command in (["pull", "--quiet"], ["add", "--quiet", "data"]):
+        subprocess.run([sys.executable, "-m", "dvc", *command], cwd=house.root, check=True)  # noqa: S603
+    assert list_folder(house.root / "data") == before
+    assert (house.root / "data.dvc").read_text() == written
+    assert listing_md5(before) == md5
+
+
+def _split(values: list[int]) -> Split:
+    images = np.array(values, np.uint8).reshape(-1, 1, 1)
+    return Split(images, np.zeros(len(values), np.int64))

@@ -1,0 +1,161 @@
+"""The gate, by hand-written tables."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_samples import GATE, estimate, evaluation
+
+from tasks.errors import ArtifactError
+from tasks.gate import Check, gate_stage, judge
+from tasks.job import Job
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
+    """Give a passing evaluation with one place changed; the value `...` removes it."""
+    whole = evaluation()
+    *parents, last = path.split(".")
+    place = whole
+    for parent in parents:
+        place = place[parent]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return whole
+
+
+def check_of(raw: dict[str, Any], name: str) -> Check:
+    """Give the named check of a judged evaluation."""
+    return next(check for check in judge(raw, GATE).checks if check.name == name)
+
+
+def test_a_good_student_passes_every_check() -> None:
+    """A student on the good side of every limit passes."""
+    judgement = judge(evaluation(), GATE)
+    assert judgement.verdict == "PASS"
+    assert [(c.name, c.verdict) for c in judgement.checks] == [
+        ("quality", "PASS"), ("bytes", "PASS"), ("latency", "PASS"), ("parity", "PASS"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "value", "verdict"),
+    [
+        ("quality", "ratios.quality.gate", estimate(0.995, 0.99, 0.999), "PASS"),
+        ("quality", "ratios.quality.gate", estimate(0.995, 0.9899, 0.999), "UNDECIDED"),
+        ("quality", "ratios.quality.gate", estimate(0.985, 0.98, 0.99), "UNDECIDED"),
+        ("quality", "ratios.quality.gate", estimate(0.985, 0.98, 0.9899), "FAIL"),
+        ("latency", "ratios.latency", estimate(10.4, 10.0, 11.0), "PASS"),
+        ("latency", "ratios.latency", estimate(10.4, 9.9, 11.0), "UNDECIDED"),
+        ("latency", "ratios.latency", estimate(9.0, 8.0, 9.99), "FAIL"),
+        ("bytes", "ratios.bytes", 50.0, "PASS"),
+        ("bytes", "ratios.bytes", 49.99, "FAIL"),
+        ("parity", "student.parity", 0.0, "PASS"),
+        ("parity", "student.parity", 0.01, "PASS"),
+        ("parity", "student.parity", 0.0101, "FAIL"),
+    ],
+)
+def test_a_check_compares_its_interval_with_its_limit(name: str, path: str, value: Any, verdict: str) -> None:  # noqa: ANN401
+    """PASS needs the whole interval on the good side and FAIL the whole of it on the bad side."""
+    judgement = judge(changed(path, value), GATE)
+    assert {c.name: c.verdict for c in judgement.checks}[name] == verdict
+    assert judgement.verdict == verdict
+
+
+def test_a_failed_check_outweighs_an_undecided_one() -> None:
+    """The run fails when one check fails and another is undecided."""
+    raw = changed("ratios.bytes", 12.0)
+    raw["ratios"]["latency"] = estimate(10, 9, 11)
+    assert judge(raw, GATE).verdict == "FAIL"
+
+
+def test_the_sealed_role_does_not_decide() -> None:
+    """The gate judges the gate role and leaves the sealed test alone."""
+    assert judge(changed("ratios.quality.sealed", estimate(0.5, 0.4, 0.6)), GATE).verdict == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "value", "reason"),
+    [
+        (
+            "quality", "ratios.quality.gate", estimate(0.9921, 0.9905, 0.995),
+            "student keeps 99.21 % (99.05 % to 99.50 %) of the teacher's quality, at least the limit of 99 %",
+        ),
+        (
+            "latency", "ratios.latency", estimate(9.98, 9.1, 10.94),
+            "student is 9.98× (9.1× to 10.9×) as fast as the teacher, too close to call against the limit of 10×",  # noqa: RUF001
+        ),
+        (
+            "bytes", "ratios.bytes", 12.5,
+            "student file is 12.5× smaller than the teacher's, short of the limit of 50×",  # noqa: RUF001
+        ),
+        (
+            "parity", "student.parity", 0.02,
+            "exported and trained student differ on 2.00 % of the gate examples, beyond the limit of 1 %",
+        ),
+    ],
+)
+def test_a_reason_says_the_numbers_in_words(name: str, path: str, value: Any, reason: str) -> None:  # noqa: ANN401
+    """Each reason holds value, interval and limit."""
+    assert check_of(changed(path, value), name).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "named"),
+    [
+        ("ratios.quality.gate.value", ..., "has nothing at ratios.quality.gate.value"),
+        ("ratios.latency", ..., "has nothing at ratios.latency"),
+        ("student.parity", ..., "has nothing at student.parity"),
+        ("ratios.quality.gate.value", float("nan"), "has nan at ratios.quality.gate.value"),
+        ("ratios.latency.interval", [9.0, float("inf")], "has inf at ratios.latency.interval.1"),
+        ("ratios.bytes", None, "has None at ratios.bytes"),
+        ("ratios.bytes", -3.0, "has -3.0 at ratios.bytes"),
+        ("ratios.latency.interval", [11.0, 9.0], "at ratios.latency"),
+    ],
+)
+def test_a_metric_that_cannot_be_used_is_named(path: str, value: Any, named: str) -> None:  # noqa: ANN401
+    """A missing, infinite or impossible metric stops the gate with its name and the remedy."""
+    with pytest.raises(ArtifactError) as caught:
+        judge(changed(path, value), GATE)
+    assert named in str(caught.value)
+    assert str(caught.value).endswith("nothing is registered; run evaluate again with force")
+    assert "\n" not in str(caught.value)
+
+
+def stage_job(folder: Path, raw: dict[str, Any], lines: list[str]) -> Job:
+    """Lay out a gate stage's folders; what it shows goes to `lines`."""
+    (folder / "evaluate").mkdir()
+    (folder / "out").mkdir()
+    (folder / "evaluate" / "evaluation.json").write_text(json.dumps(raw), encoding="utf-8")
+    return Job(
+        settings={"gate": GATE},
+        inputs={"evaluation": folder / "evaluate"},
+        out=folder / "out",
+        scratch=folder,
+        progress=lines.append,
+        record=lambda _step, _metrics: None,
+    )
+
+
+def test_the_stage_leaves_its_verdict(tmp_path: Path) -> None:
+    """The stage writes gate.json and gives every check's value and whether it passed."""
+    lines: list[str] = []
+    metrics = gate_stage(stage_job(tmp_path, changed("ratios.bytes", 12.0), lines))
+    written = json.loads((tmp_path / "out" / "gate.json").read_text(encoding="utf-8"))
+    assert metrics == {"quality": 0.9953, "bytes": 12.0, "latency": 10.58, "parity": 0.0018, "passed": 0.0}
+    assert written["verdict"] == "FAIL"
+    assert written["checks"][1] == {
+        "name": "bytes", "value": 12.0, "limit": 50.0, "verdict": "FAIL",
+        "reason": check_of(changed("ratios.bytes", 12.0), "bytes").reason,
+    }
+    assert lines == ["verdict FAIL"]
+
+
+def test_the_stage_leaves_nothing_after_a_nan(tmp_path: Path) -> None:
+    """A NaN that evaluate wrote reaches no gate.json."""
+    job = stage_job(tmp_path, changed("ratios.latency.value", float("nan")), [])
+    with pytest.raises(ArtifactError, match=r"nan at ratios\.latency\.value"):
+        gate_stage(job)
+    assert not list((tmp_path / "out").iterdir())
