@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from models.errors import ModelError
 from models.compression.edits import EDITS
+from models.errors import ModelError
 from models.networks import build_network
 
 WEIGHTS = "model.safetensors"
@@ -31,10 +31,8 @@ class Architecture:
 
     network: str
     arguments: dict[str, Any]
-    mean: float
-    """Mean of the raw training pixels."""
-    std: float
-    """Standard deviation of the raw training pixels."""
+    scale: float
+    """What raw pixels are divided by."""
     image_shape: tuple[int, ...]
     """(channels, height, width) of one raw image."""
     edits: tuple[dict[str, Any], ...] = ()
@@ -44,7 +42,7 @@ class Architecture:
 
     def build(self) -> nn.Module:
         """Build the module with fresh numbers."""
-        module = build_network(self.network, self.arguments, self.mean, self.std)
+        module = build_network(self.network, self.arguments, self.scale)
         for edit in self.edits:
             arguments = {key: value for key, value in edit.items() if key != "edit"}
             module = EDITS[edit["edit"]](module, **arguments)

@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from onnxruntime import quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
-from models.errors import ModelError
 from models.checkpoint import Architecture
 from models.compression.fold import fold_batch_norm
 from models.compression.quantize import dequantized
+from models.errors import ModelError
+from models.slim import slim
 
 OPSET = 20
 INPUT = "images_NCHW"
@@ -49,8 +49,11 @@ def export_float(module: nn.Module, architecture: Architecture, path: Path) -> N
                 verbose=False,
             )
     except torch.onnx.errors.OnnxExporterError as error:
-        msg = f"the model cannot be exported to ONNX ({str(error).splitlines()[0]}); replace that operator in the network"
+        msg = (
+            f"the model cannot be exported to ONNX ({str(error).splitlines()[0]}); replace that operator in the network"
+        )
         raise ModelError(msg) from error
+    assert program is not None  # noqa: S101 - only None when exporting to a file
     program.save(str(path), external_data=False)
 
 
@@ -76,7 +79,6 @@ def export_integer(float_path: Path, calibration_NCHW: NDArray[np.uint8], method
             per_channel=True,
             calibrate_method=_METHODS[method],
         )
-    onnx.checker.check_model(str(path))
 
 
 _METHODS = {
@@ -103,8 +105,9 @@ def export_model(
     """Write the deployable of a model: integer where the architecture says how to calibrate, else fp32."""
     if architecture.calibration is None:
         export_float(fold_batch_norm(module), architecture, path)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        float_path = Path(folder) / "float.onnx"
-        export_float(module, architecture, float_path)
-        export_integer(float_path, calibration_NCHW, architecture.calibration, path)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            float_path = Path(folder) / "float.onnx"
+            export_float(module, architecture, float_path)
+            export_integer(float_path, calibration_NCHW, architecture.calibration, path)
+    slim(path)

@@ -90,7 +90,9 @@ def machine() -> dict[str, object]:
     flags = _cpu_field("flags").split()
     return {
         "cpu": _cpu_field("model name") or platform.processor(),
-        "instructions": [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8") if flag in flags],
+        "instructions": [
+            flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8") if flag in flags
+        ],
         "load": os.getloadavg()[0],
         "threads": 1,
         "core": pin_to_one_core(),

@@ -15,7 +15,8 @@ def right(answers_N: NDArray[np.int64], labels_N: NDArray[np.int64]) -> NDArray[
     if answers_N.shape != labels_N.shape:
         msg = f"{len(answers_N)} answers cannot be compared with {len(labels_N)} labels; evaluate the same role"
         raise ModelError(msg)
-    return answers_N == labels_N
+    equal_N: NDArray[np.bool_] = answers_N == labels_N
+    return equal_N
 
 
 def recall_per_class(answers_N: NDArray[np.int64], labels_N: NDArray[np.int64], classes: int) -> list[float]:

@@ -21,7 +21,9 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def predict(session: onnxruntime.InferenceSession, images_NCHW: NDArray[np.uint8], batch_size: int = 500) -> NDArray[np.float32]:
+def predict(
+    session: onnxruntime.InferenceSession, images_NCHW: NDArray[np.uint8], batch_size: int = 500
+) -> NDArray[np.float32]:
     """Logits (N, K) for raw images (N, C, H, W).
 
     Raises:

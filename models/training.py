@@ -15,8 +15,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from models.errors import ModelError
 from models.checkpoint import load_tensors, save_tensors
+from models.errors import ModelError
 
 Batch = tuple[Tensor, ...]
 Objective = Callable[[nn.Module, Batch], Tensor]
@@ -74,9 +74,9 @@ def fit(  # noqa: PLR0913 - the whole contract of training, each part named by i
     Raises:
         ModelError: the loss became NaN or infinite.
     """
-    model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     optimizer = _optimizer(model, plan)
-    for epoch in range(_resume(checkpoint, model, optimizer, plan), plan.epochs):
+    for epoch in range(_resume(checkpoint, model, optimizer), plan.epochs):
         loss = _train_epoch(model, feed, objective, optimizer, plan, epoch, watcher)
         quality = score(model)
         watcher.record(epoch + 1, {"train_loss": loss, "search_accuracy": quality})
@@ -84,7 +84,7 @@ def fit(  # noqa: PLR0913 - the whole contract of training, each part named by i
         _save(checkpoint, model, optimizer, epoch + 1)
 
 
-def _train_epoch(  # noqa: PLR0913 - the loop's state, passed on
+def _train_epoch(  # noqa: PLR0913, PLR0917 - the loop's state, passed on
     model: nn.Module,
     feed: Feed,
     objective: Objective,
@@ -153,7 +153,7 @@ def _save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, epochs
     save_tensors(path, tensors, {"epochs_done": str(epochs_done)})
 
 
-def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -> int:
+def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
     if not path.exists():
         return 0
     tensors, notes = load_tensors(path)

@@ -7,7 +7,7 @@ import requests
 from tasks.errors import ServiceError
 from tasks.stack import Addresses
 
-ASK_SECONDS = 20
+ASK_SECONDS = 60
 
 
 class Airflow:

@@ -78,7 +78,9 @@ def _stage_record(desk: "Desk", stage: Stage, run: Run | None) -> StageRecord:
     if run.info.status == "FAILED":
         status = "FAILED"
     origin = tags.get(f"{PREFIX}reused_from", run.info.run_id)
-    history = {name: [(m.step, m.value) for m in client.get_metric_history(origin, name) if m.step > 0] for name in HISTORY}
+    history = {
+        name: [(m.step, m.value) for m in client.get_metric_history(origin, name) if m.step > 0] for name in HISTORY
+    }
     return StageRecord(
         stage.name,
         stage.kind,
@@ -159,9 +161,9 @@ def _headline(summary: Mapping[str, Any]) -> dict[str, float]:
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401 - walks any JSON value
     if isinstance(value, dict):
-        pairs = value.items()
+        pairs = list(value.items())
     elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        pairs = ((str(number), item) for number, item in enumerate(value, start=1))
+        pairs = [(str(number), item) for number, item in enumerate(value, start=1)]
     else:
         return {prefix: value}
     flat: dict[str, Any] = {}

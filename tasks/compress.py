@@ -8,7 +8,7 @@ from torch import nn
 
 from models.checkpoint import Architecture, load_model, save_model
 from models.compression.edits import layer_sizes
-from models.compression.fold import fold_batch_norm
+from models.compression.fold import fold_batch_norm, fold_pixel_scale
 from models.compression.prune import IMPORTANCES, prune_channels, prune_global_l1
 from models.compression.quantize import integer_weights
 from models.training import Feed, Objective, fit
@@ -42,7 +42,6 @@ class Bench:
             self.data,
             teacher,
             self.seed,
-            augment=lesson.training.augment,
             views=lesson.views,
             cache=self.job.scratch,
             watcher=self.job,
@@ -92,18 +91,26 @@ def prune_unstructured(bench: Bench, step: PruneUnstructured) -> Compressed:
 
 def prune_structured(bench: Bench, step: PruneStructured) -> Compressed:
     """Remove channels, then recover."""
-    example = bench.architecture.example()
     pruned = prune_channels(
-        bench.module, example, step.macs, IMPORTANCES[step.importance](), step.round_to, _gradients(bench, step)
+        bench.module,
+        bench.architecture.example(),
+        step.macs,
+        importance=IMPORTANCES[step.importance](),
+        round_to=step.round_to,
+        gradients=_gradients(bench, step),
     )
     architecture = bench.architecture.edited({"edit": "resize", "sizes": layer_sizes(pruned)})
     return bench.learn(pruned, step.recovery), architecture
 
 
 def quantize(bench: Bench, step: Quantize) -> Compressed:
-    """Fold batch norms, store integer weights, and note how activations are to be calibrated."""
-    module = integer_weights(fold_batch_norm(bench.module), step.bits)
-    edits = ({"edit": "fold_batch_norm"}, {"edit": "integer_weights", "bits": step.bits})
+    """Fold pixel scale and batch norms, store integer weights, and note how activations are to be calibrated."""
+    module = integer_weights(fold_batch_norm(fold_pixel_scale(bench.module)), step.bits)
+    edits = (
+        {"edit": "fold_pixel_scale"},
+        {"edit": "fold_batch_norm"},
+        {"edit": "integer_weights", "bits": step.bits},
+    )
     return module, replace(bench.architecture.edited(*edits), calibration=step.calibration)
 
 

@@ -84,7 +84,7 @@ def _decoded(table: pa.Table, shard: str, described: Described) -> pd.DataFrame:
 
 
 def _pixel_statistics(images: list[bytes], kind: np.dtype[Any], pixels: int) -> dict[str, NDArray[Any]]:
-    pixels_NP = np.frombuffer(b"".join(images), kind).reshape(-1, pixels)  # noqa: N806 - axes in the name
+    pixels_NP = np.frombuffer(b"".join(images), kind).reshape(-1, pixels)
     return {
         "minimum": pixels_NP.min(axis=1),
         "maximum": pixels_NP.max(axis=1),

@@ -65,9 +65,7 @@ def note(  # noqa: PLR0913 - where, what and how of one label
     align: str = "baseline",
 ) -> None:
     """Write beside a point, `shift` typographic points away."""
-    axes.annotate(
-        text, at, xytext=shift, xycoords=coordinates, textcoords="offset points", color=colour, va=align
-    )
+    axes.annotate(text, at, xytext=shift, xycoords=coordinates, textcoords="offset points", color=colour, va=align)
 
 
 def ticks_in(words: Callable[[float], str]) -> FuncFormatter:

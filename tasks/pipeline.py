@@ -41,13 +41,12 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     )
     steps = _steps(recipe, common)
     student = steps[-1].name
-    export = Stage(
-        "export", "export", common, {"data": "pull", "teacher": "teacher", "student": student}
-    )
+    export = Stage("export", "export", common, {"data": "pull", "teacher": "teacher", "student": student})
     evaluate = Stage(
         "evaluate",
         "evaluate",
-        common | {"latency": recipe.latency, "latency_limit": recipe.gate.latency, "confidence": recipe.gate.confidence},
+        common
+        | {"latency": recipe.latency, "latency_limit": recipe.gate.latency, "confidence": recipe.gate.confidence},
         {"data": "pull", "models": "export"},
         heavy=True,
     )

@@ -50,9 +50,19 @@ class Training(Section):
     optimizer: Literal["sgd", "adamw"] = "sgd"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augment: bool = False
+    """Mirror every image in every other epoch and move it by up to one pixel."""
+    resolutions: tuple[Count, ...] | None = None
+    """Side of the training images in each epoch, so that early epochs cost less; None keeps their own."""
     precision: Literal["fp32", "bf16"] = "fp32"
     warmup: Fraction = 0.2
     """Share of all steps spent raising the learning rate before it falls to zero."""
+
+    @model_validator(mode="after")
+    def _one_resolution_per_epoch(self) -> Self:
+        if self.resolutions is not None and len(self.resolutions) != self.epochs:
+            msg = f"resolutions lists {len(self.resolutions)} epochs, epochs says {self.epochs}; make them agree"
+            raise ValueError(msg)
+        return self
 
 
 class Teacher(Section):
@@ -74,7 +84,7 @@ class Distil(Section):
     temperature: Positive = 4.0
     hard_weight: Fraction = 0.3
     views: Count = 1
-    """Augmented views of the training images on which the teacher is asked once."""
+    """Views of every training image on which the teacher is asked, once each; the first is the image itself."""
 
 
 class Recovery(Section):
@@ -112,9 +122,7 @@ class Quantize(Section):
     calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
 
 
-Step = Annotated[
-    Distil | PruneUnstructured | PruneStructured | Quantize, Field(discriminator="method")
-]
+Step = Annotated[Distil | PruneUnstructured | PruneStructured | Quantize, Field(discriminator="method")]
 
 
 class Latency(Section):
@@ -152,6 +160,14 @@ class Recipe(Section):
     steps: Annotated[tuple[Step, ...], Field(min_length=1)]
     latency: Latency = Latency()
     gate: Gate
+
+    @model_validator(mode="after")
+    def _views_augment_students(self) -> Self:
+        lessons = [step if step.method == "distil" else getattr(step, "recovery", None) for step in self.steps]
+        if any(lesson and (lesson.training.augment or lesson.training.resolutions) for lesson in lessons):
+            msg = "a distilled training sees the teacher's views: set `views` there; augment and resolutions are the teacher's"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _steps_fit_together(self) -> Self:

@@ -32,7 +32,8 @@ def render(run: RunRecord) -> str:
     evaluation = evaluation_of(run)
     error = error_of(run)
     verdict = "BROKEN" if error or run.gate is None else run.gate["verdict"]
-    return _templates().get_template("report.html").render(
+    template = _templates().get_template("report.html")
+    return template.render(
         run=run,
         evaluation=evaluation,
         verdict=verdict,

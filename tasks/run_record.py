@@ -61,13 +61,24 @@ class RunRecord:
 
 
 def error_of(run: RunRecord) -> str | None:
-    """Say in one sentence what broke the run, or None when its gate spoke and nothing failed."""
+    """Say in one sentence what broke the run, or None when its gate spoke and every stage it needed is done."""
     failed = next((stage for stage in run.stages if stage.status == "FAILED"), None)
     if failed:
         return f"stage {failed.name} failed: {failed.error or 'it left no reason; read its log in Airflow'}"
+    stopped = next((stage for stage in run.stages if _unfinished(stage, run)), None)
+    if stopped:
+        return f"the run stopped at stage {stopped.name}, which is {stopped.status.lower()}; read its log in Airflow"
     if run.gate is None:
         return "the gate gave no verdict because the run stopped before it; start the run again"
     return None
+
+
+def _unfinished(stage: StageRecord, run: RunRecord) -> bool:
+    """Tell a stage that should be done by now: not the report itself, nor register after a gate that said no."""
+    refused = run.gate is not None and run.gate["verdict"] != "PASS"
+    if stage.kind == "report" or (stage.kind == "register" and refused):
+        return False
+    return stage.status not in {"FINISHED", "SKIPPED"}
 
 
 def evaluation_of(run: RunRecord) -> Evaluation | None:

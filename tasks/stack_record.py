@@ -13,7 +13,7 @@ from tasks.processes import Server, marked
 from tasks.servers import AIRFLOW_PARTS, HOST
 from tasks.settings import Settings
 
-ASK_SECONDS = 5
+ASK_SECONDS = 15
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,10 @@ def run_stage(
         msg = f"MLflow at {settings.tracking_uri} refused ({_one_line(error)}); look at its log and run the stage again"
         raise ServiceError(msg) from error
     except OSError as error:
-        what = error.filename or settings.state
-        msg = f"stage {stage_name} could not read or write {what} ({error.strerror or error}); free the disk or mend its permissions, then run it again"
+        what = f"{error.filename or settings.state} ({error.strerror or error})"
+        msg = (
+            f"stage {stage_name} could not read or write {what}; free the disk or mend its permissions, then run again"
+        )
         raise StillhouseError(msg) from error
 
 

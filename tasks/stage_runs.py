@@ -29,9 +29,7 @@ def _tags_of_children(mlflow: str, recipe: str, run_key: str) -> list[dict[str, 
     with requests.Session() as session:
         session.trust_env = False
         api = f"{mlflow}/api/2.0/mlflow"
-        reply = session.get(
-            f"{api}/experiments/get-by-name", params={"experiment_name": recipe}, timeout=ASK_SECONDS
-        )
+        reply = session.get(f"{api}/experiments/get-by-name", params={"experiment_name": recipe}, timeout=ASK_SECONDS)
         if not reply.ok:
             return []
         experiment = reply.json()["experiment"]["experiment_id"]

@@ -135,5 +135,5 @@ def _tracked(run: RunRecord) -> Tracked:
         run_id=run.mlflow_run_id,
         model=registered.get("model"),
         version=None if version is None else str(version),
-        alias=registered.get("alias"),
+        alias=registered.get("alias") or None,
     )

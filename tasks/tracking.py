@@ -153,7 +153,9 @@ def finished_with_key(client: MlflowClient, stage_key: str) -> list[Run]:
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     query = f"tags.`{PREFIX}stage_key` = '{stage_key}' and attributes.status = '{FINISHED}'"
     return list(
-        client.search_runs(experiments, query, ViewType.ACTIVE_ONLY, max_results=5, order_by=["attributes.start_time DESC"])
+        client.search_runs(
+            experiments, query, ViewType.ACTIVE_ONLY, max_results=5, order_by=["attributes.start_time DESC"]
+        )
     )
 
 

@@ -19,7 +19,9 @@ def train_teacher(job: Job) -> Metrics:
     module = architecture.build_seeded(plan.seed)
     fit(
         module,
-        workload.labelled_feed(data, plan.seed, augment=teacher.training.augment),
+        workload.labelled_feed(
+            data, plan.seed, augment=teacher.training.augment, resolutions=teacher.training.resolutions
+        ),
         workload.labelled_objective(teacher.training.label_smoothing),
         plan,
         checkpoint=job.scratch / "training.safetensors",

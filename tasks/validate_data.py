@@ -140,5 +140,5 @@ def _refuse(failed: list[Outcome], total: int, job: "Job", dataset: str) -> None
 
 
 def _named(outcome: Outcome) -> str:
-    rows = "" if outcome["unexpected"] is None else f" ({outcome['unexpected']} of {outcome['rows']} rows)"
-    return f"{outcome['suite']} {outcome['columns']} {outcome['expectation']}{rows}"
+    rows = f"({outcome['unexpected']} of {outcome['rows']} rows)" if outcome["unexpected"] and outcome["rows"] else ""
+    return " ".join(filter(None, (outcome["suite"], outcome["columns"], outcome["expectation"], rows)))

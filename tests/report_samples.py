@@ -120,9 +120,7 @@ def _stages() -> tuple[StageRecord, ...]:
         _trained("teacher", "teacher", 331.0, 12, 0.934, 1_162_410, 4_655_104, 30_123_008),
         _trained("step_1_distil", "compress", 204.0, 14, 0.9305, 92_010, 370_440, 3_412_224),
         _trained("step_2_prune_structured", "compress", 96.0, 6, 0.9285, 56_330, 227_644, 2_047_334),
-        replace(
-            _trained("step_3_quantize", "compress", 3.1, 0, 0.928, 56_330, 61_980, 2_047_334), history={}
-        ),
+        replace(_trained("step_3_quantize", "compress", 3.1, 0, 0.928, 56_330, 61_980, 2_047_334), history={}),
         StageRecord("export", "export", "FINISHED", 14.8),
         StageRecord("evaluate", "evaluate", "FINISHED", 58.4),
         StageRecord("gate", "gate", "FINISHED", 0.4, None, {"passed": 1.0}),

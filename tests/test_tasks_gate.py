@@ -12,7 +12,7 @@ from tasks.gate import Check, gate_stage, judge
 from tasks.job import Job
 
 
-def changed(path: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
+def changed(path: str, value: Any) -> dict[str, Any]:
     """Give a passing evaluation with one place changed; the value `...` removes it."""
     whole = evaluation()
     *parents, last = path.split(".")
@@ -36,7 +36,10 @@ def test_a_good_student_passes_every_check() -> None:
     judgement = judge(evaluation(), GATE)
     assert judgement.verdict == "PASS"
     assert [(c.name, c.verdict) for c in judgement.checks] == [
-        ("quality", "PASS"), ("bytes", "PASS"), ("latency", "PASS"), ("parity", "PASS"),
+        ("quality", "PASS"),
+        ("bytes", "PASS"),
+        ("latency", "PASS"),
+        ("parity", "PASS"),
     ]
 
 
@@ -57,7 +60,7 @@ def test_a_good_student_passes_every_check() -> None:
         ("parity", "student.parity", 0.0101, "FAIL"),
     ],
 )
-def test_a_check_compares_its_interval_with_its_limit(name: str, path: str, value: Any, verdict: str) -> None:  # noqa: ANN401
+def test_a_check_compares_its_interval_with_its_limit(name: str, path: str, value: Any, verdict: str) -> None:
     """PASS needs the whole interval on the good side and FAIL the whole of it on the bad side."""
     judgement = judge(changed(path, value), GATE)
     assert {c.name: c.verdict for c in judgement.checks}[name] == verdict
@@ -80,24 +83,32 @@ def test_the_sealed_role_does_not_decide() -> None:
     ("name", "path", "value", "reason"),
     [
         (
-            "quality", "ratios.quality.gate", estimate(0.9921, 0.9905, 0.995),
+            "quality",
+            "ratios.quality.gate",
+            estimate(0.9921, 0.9905, 0.995),
             "student keeps 99.21 % (99.05 % to 99.50 %) of the teacher's quality, at least the limit of 99 %",
         ),
         (
-            "latency", "ratios.latency", estimate(9.98, 9.1, 10.94),
+            "latency",
+            "ratios.latency",
+            estimate(9.98, 9.1, 10.94),
             "student is 9.98× (9.1× to 10.9×) as fast as the teacher, too close to call against the limit of 10×",  # noqa: RUF001
         ),
         (
-            "bytes", "ratios.bytes", 12.5,
+            "bytes",
+            "ratios.bytes",
+            12.5,
             "student file is 12.5× smaller than the teacher's, short of the limit of 50×",  # noqa: RUF001
         ),
         (
-            "parity", "student.parity", 0.02,
+            "parity",
+            "student.parity",
+            0.02,
             "exported and trained student differ on 2.00 % of the gate examples, beyond the limit of 1 %",
         ),
     ],
 )
-def test_a_reason_says_the_numbers_in_words(name: str, path: str, value: Any, reason: str) -> None:  # noqa: ANN401
+def test_a_reason_says_the_numbers_in_words(name: str, path: str, value: Any, reason: str) -> None:
     """Each reason holds value, interval and limit."""
     assert check_of(changed(path, value), name).reason == reason
 
@@ -115,7 +126,7 @@ def test_a_reason_says_the_numbers_in_words(name: str, path: str, value: Any, re
         ("ratios.latency.interval", [11.0, 9.0], "at ratios.latency"),
     ],
 )
-def test_a_metric_that_cannot_be_used_is_named(path: str, value: Any, named: str) -> None:  # noqa: ANN401
+def test_a_metric_that_cannot_be_used_is_named(path: str, value: Any, named: str) -> None:
     """A missing, infinite or impossible metric stops the gate with its name and the remedy."""
     with pytest.raises(ArtifactError) as caught:
         judge(changed(path, value), GATE)
@@ -147,7 +158,10 @@ def test_the_stage_leaves_its_verdict(tmp_path: Path) -> None:
     assert metrics == {"quality": 0.9953, "bytes": 12.0, "latency": 10.58, "parity": 0.0018, "passed": 0.0}
     assert written["verdict"] == "FAIL"
     assert written["checks"][1] == {
-        "name": "bytes", "value": 12.0, "limit": 50.0, "verdict": "FAIL",
+        "name": "bytes",
+        "value": 12.0,
+        "limit": 50.0,
+        "verdict": "FAIL",
         "reason": check_of(changed("ratios.bytes", 12.0), "bytes").reason,
     }
     assert lines == ["verdict FAIL"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from data_samples import built_digits, commit_house, digest_of, git, make_house, make_job, object_of
+
 from tasks.dataset import fault_of
 from tasks.errors import DataError, ServiceError, StillhouseError
 from tasks.pull_data import data_digest, materialise, pull_data
@@ -23,7 +24,7 @@ SHARD = "train-000.parquet"
 
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A house whose remote holds the digits and whose host cache is empty."""
+    """Make a house whose remote holds the digits and whose host cache is empty."""
     return make_house(tmp_path / "house", monkeypatch)
 
 
@@ -229,5 +230,5 @@ def test_a_remote_that_does_not_answer_is_named(
 def test_a_cache_that_cannot_be_made_is_named(house: Settings, tmp_path: Path) -> None:
     """A file in the place of the host cache ends in a sentence."""
     house.data_cache.write_text("in the way")
-    with pytest.raises(StillhouseError, match="cannot be written .*free the disk or mend its permissions"):
+    with pytest.raises(StillhouseError, match=r"cannot be written .*free the disk or mend its permissions"):
         pull_data(make_job(tmp_path / "job", DIGITS))

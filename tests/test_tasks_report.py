@@ -16,6 +16,7 @@ from tasks.plots import MOST_CLASSES
 from tasks.quantities import duration, milliseconds, percent, percent_limit, points, size, times, times_limit
 from tasks.report import report_stage
 from tasks.report_page import render
+from tasks.run_record import Status, error_of
 from tasks.summary import summarise
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -74,16 +75,31 @@ def test_the_page_has_every_section(html: str) -> None:
     page = Page(html)
     assert set(page.ids) >= SECTIONS
     assert len(page.ids) == len(set(page.ids))
-    assert page.tags.count("svg") == 7  # noqa: PLR2004 - four pictures and three curves
+    assert page.tags.count("svg") == 7
 
 
 def test_the_page_says_what_matters(html: str) -> None:
     """The page holds verdict, registration, ratios, steps, classes, data, code and environment."""
     text = Page(html).text
     for words in (
-        "PASS The student passed its gate", "version 3", "candidate", "71.3×", "10.6×", "99.34 %",  # noqa: RUF001
-        "step_2_prune_structured", "1,162,410", "Shirt (n = 1,000)", "5 min 31 s", "1.9 s, reused", "5e5e5e5e5e5e",
-        "51,893", "aaaaaaaaaaaa", "3f2a9d1c0b", "onnxruntime", "avx512f, avx512_vnni", "macs: 0.6",
+        "PASS The student passed its gate",
+        "version 3",
+        "candidate",
+        "71.3×",  # noqa: RUF001
+        "10.6×",  # noqa: RUF001
+        "99.34 %",
+        "step_2_prune_structured",
+        "1,162,410",
+        "Shirt (n = 1,000)",
+        "5 min 31 s",
+        "1.9 s, reused",
+        "5e5e5e5e5e5e",
+        "51,893",
+        "aaaaaaaaaaaa",
+        "3f2a9d1c0b",
+        "onnxruntime",
+        "avx512f, avx512_vnni",
+        "macs: 0.6",
     ):
         assert words in text, words
 
@@ -100,7 +116,7 @@ def test_the_page_loads_nothing(html: str) -> None:
 def test_the_page_escapes_what_people_wrote(html: str) -> None:
     """A script in a recipe's description is shown, not run."""
     assert "<script>" not in html
-    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 2  # noqa: PLR2004 - in its paragraph and in the YAML
+    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 2
 
 
 def test_a_class_name_is_escaped_in_the_pictures() -> None:
@@ -146,7 +162,7 @@ def test_a_broken_run_is_shown_as_far_as_it_came() -> None:
     assert "BROKEN The run broke Stage step_2_prune_structured failed: the loss became NaN <b>here</b>" in page.text
     assert "<b>here</b>" not in html
     assert set(page.ids) >= SECTIONS
-    assert page.tags.count("svg") == 4  # noqa: PLR2004 - stage times and three curves
+    assert page.tags.count("svg") == 4
     assert "93.05 %" in page.text
 
 
@@ -160,8 +176,30 @@ def test_a_run_that_broke_after_its_gate_keeps_the_verdict() -> None:
     text = Page(render(run)).text
     assert "Nothing was registered. Before it broke, the gate had said PASS ." in text
     assert (summarise(run)["verdict"], summarise(run)["error"]) == (
-        "PASS", "stage register failed: MLflow does not answer",
+        "PASS",
+        "stage register failed: MLflow does not answer",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "verdict", "error"),
+    [
+        ("register", "MISSING", "PASS", "the run stopped at stage register, which is missing; read its log in Airflow"),
+        ("register", "MISSING", "FAIL", None),
+        ("register", "SKIPPED", "FAIL", None),
+        ("export", "RUNNING", None, "the run stopped at stage export, which is running; read its log in Airflow"),
+        ("export", "FAILED", None, "stage export failed: it left no reason; read its log in Airflow"),
+        ("report", "RUNNING", "PASS", None),
+    ],
+)
+def test_a_stage_that_never_finished_breaks_a_run(
+    name: str, status: Status, verdict: str | None, error: str | None
+) -> None:
+    """A stage killed or never reached is an error, except a registration that the gate refused."""
+    run = passing_run()
+    stages = tuple(replace(stage, status=status) if stage.name == name else stage for stage in run.stages)
+    gate = gate_result() | {"verdict": verdict} if verdict else None
+    assert error_of(replace(run, stages=stages, gate=gate)) == error
 
 
 def test_a_run_that_broke_at_once_has_a_page() -> None:
@@ -182,8 +220,12 @@ def test_a_measurement_that_cannot_be_trusted_is_left_out() -> None:
 def test_odd_but_legal_runs_are_drawn() -> None:
     """Empty classes, many classes, missing step sizes and no repeats do not stop the report."""
     raw = evaluation() | {"latency_ratios": []}
-    raw["classes"] = {"labels": [f"c{n}" for n in range(40)], "teacher": [None, *[0.9] * 39],
-                      "student": [0.5, float("nan"), *[0.8] * 38], "count": [0, *[3] * 39]}
+    raw["classes"] = {
+        "labels": [f"c{n}" for n in range(40)],
+        "teacher": [None, *[0.9] * 39],
+        "student": [0.5, float("nan"), *[0.8] * 38],
+        "count": [0, *[3] * 39],
+    }
     stages = tuple(replace(stage, metrics={}) for stage in passing_run().stages)
     text = Page(render(replace(passing_run(), evaluation=raw, stages=stages))).text
     assert "the worst 30 of 40" in text
@@ -195,13 +237,21 @@ def test_the_summary_of_a_whole_run() -> None:
     """The summary holds the documented fields: sealed quality, p10 latency, exact bytes."""
     summary = summarise(passing_run())
     student = {
-        "quality": 0.9251, "quality_interval": [0.9198, 0.93], "bytes": 65244, "bytes_interval": [65244, 65244],
-        "latency_ms": 0.1164, "latency_ms_interval": [0.1151, 0.1189],
+        "quality": 0.9251,
+        "quality_interval": [0.9198, 0.93],
+        "bytes": 65244,
+        "bytes_interval": [65244, 65244],
+        "latency_ms": 0.1164,
+        "latency_ms_interval": [0.1151, 0.1189],
     }
     assert summary["student"] == student
     assert summary["ratios"] == {
-        "quality": 0.9934, "quality_interval": [0.9909, 0.9961], "bytes": 71.29, "bytes_interval": [71.29, 71.29],
-        "latency": 10.58, "latency_interval": [10.31, 10.79],
+        "quality": 0.9934,
+        "quality_interval": [0.9909, 0.9961],
+        "bytes": 71.29,
+        "bytes_interval": [71.29, 71.29],
+        "latency": 10.58,
+        "latency_interval": [10.31, 10.79],
     }
     assert (summary["schema"], summary["verdict"], summary["error"]) == (1, "PASS", None)
     assert [check["name"] for check in summary["checks"]] == ["quality", "bytes", "latency", "parity"]
@@ -219,7 +269,10 @@ def test_the_summary_of_a_broken_run() -> None:
     assert summary["error"] == "stage step_2_prune_structured failed: the loss became NaN <b>here</b>"
     assert (summary["checks"], summary["teacher"], summary["ratios"]) == ([], None, None)
     assert summary["mlflow"] == {
-        "run_id": "8c1f0a7be6de4d0f9f1b2a6d0f4f7c11", "model": None, "version": None, "alias": None,
+        "run_id": "8c1f0a7be6de4d0f9f1b2a6d0f4f7c11",
+        "model": None,
+        "version": None,
+        "alias": None,
     }
 
 
@@ -253,17 +306,27 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (percent(0.99214), "99.21 %"), (percent_limit(0.985), "98.5 %"), (times(70.13), "70.1×"),  # noqa: RUF001
-        (times(0.8), "0.8×"), (times_limit(50.0), "50×"), (times(1234.5), "1234×"),  # noqa: RUF001
-        (points(-0.0016), "−0.16"), (points(0.00001), "0.00"), (points(0.02), "+2.00"),  # noqa: RUF001
-        (size(812), "812 B"), (size(65_244), "65.2 kB"), (size(99_960), "100 kB"), (size(4_651_208), "4.65 MB"),
-        (milliseconds(0.11643), "0.116 ms"), (milliseconds(12.31), "12.3 ms"),
-        (duration(0.42), "0.4 s"), (duration(59.7), "1 min 00 s"), (duration(742.3), "12 min 22 s"),
+        (percent(0.99214), "99.21 %"),
+        (percent_limit(0.985), "98.5 %"),
+        (times(70.13), "70.1×"),  # noqa: RUF001
+        (times(0.8), "0.8×"),  # noqa: RUF001
+        (times_limit(50.0), "50×"),  # noqa: RUF001
+        (times(1234.5), "1234×"),  # noqa: RUF001
+        (points(-0.0016), "−0.16"),  # noqa: RUF001
+        (points(0.00001), "0.00"),
+        (points(0.02), "+2.00"),
+        (size(812), "812 B"),
+        (size(65_244), "65.2 kB"),
+        (size(99_960), "100 kB"),
+        (size(4_651_208), "4.65 MB"),
+        (milliseconds(0.11643), "0.116 ms"),
+        (milliseconds(12.31), "12.3 ms"),
+        (duration(0.42), "0.4 s"),
+        (duration(59.7), "1 min 00 s"),
+        (duration(742.3), "12 min 22 s"),
         (duration(3900), "1 h 05 min"),
     ],
 )
 def test_quantities_read_as_people_write_them(shown: str, expected: str) -> None:
     """Numbers carry their unit and three digits or so."""
     assert shown == expected
-
-

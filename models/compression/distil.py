@@ -24,9 +24,8 @@ def distillation_loss(
 
 
 @torch.no_grad()
-def teacher_logits(teacher: torch.nn.Module, images_NCHW: Tensor, batch_size: int = 1024) -> Tensor:
-    """Ask the teacher about every image once; returns logits (N, K) in fp32."""
+def teacher_logits(teacher: torch.nn.Module, images_NCHW: Tensor, batch_size: int = 500) -> Tensor:
+    """Ask the teacher about every image once; returns logits (N, K)."""
     teacher.eval()
-    with torch.autocast("cpu", torch.bfloat16):
-        answers = [teacher(batch.contiguous(memory_format=torch.channels_last)) for batch in images_NCHW.split(batch_size)]
-    return torch.cat(answers).float()
+    batches = images_NCHW.split(batch_size)
+    return torch.cat([teacher(batch.float().contiguous(memory_format=torch.channels_last)) for batch in batches])

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
-from models.compression.fold import fold_batch_norm
+from models.compression.fold import fold_batch_norm, fold_pixel_scale
 from models.compression.quantize import integer_weights
 
 _SIZES: dict[type[nn.Module], tuple[str, ...]] = {
@@ -49,6 +49,7 @@ def _reshape(layer: nn.Module) -> None:
 
 EDITS: dict[str, Callable[..., nn.Module]] = {
     "fold_batch_norm": fold_batch_norm,
+    "fold_pixel_scale": fold_pixel_scale,
     "integer_weights": integer_weights,
     "resize": resize,
 }

@@ -1,9 +1,29 @@
-"""Fold batch norms into the convolutions before them: fewer operators, the same function."""
+"""Fold batch norms and the pixel scale into the layers beside them: fewer operators, the same function."""
 
+import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
+
+from models.errors import ModelError
+from models.networks.pixels import Pixels, UnscaledPixels
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
     """Return a traced copy in evaluation mode without the batch norms that follow a convolution."""
     return fuse(module.eval(), inplace=False, no_trace=False)
+
+
+@torch.no_grad()
+def fold_pixel_scale(module: nn.Module) -> nn.Module:
+    """Let the first convolution of `Sequential(Pixels, network)` divide by the pixel scale, in place.
+
+    Raises:
+        ModelError: the module does not start so.
+    """
+    first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)), None)
+    if not isinstance(module, nn.Sequential) or not isinstance(module[0], Pixels) or first is None:
+        msg = "only a network that starts with Pixels and a layer with weights can take over the pixel scale"
+        raise ModelError(msg)
+    first.weight /= module[0].scale
+    module[0] = UnscaledPixels(module[0].channels)
+    return module

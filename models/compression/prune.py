@@ -41,10 +41,11 @@ def zeros(module: nn.Module) -> int:
     return sum(int((m.weight == 0).sum()) for m in module.modules() if isinstance(m, PRUNABLE))
 
 
-def prune_channels(
+def prune_channels(  # noqa: PLR0913 - what to prune, how far, by which measure
     module: nn.Module,
     example: Tensor,
     macs: float,
+    *,
     importance: tp.importance.Importance,
     round_to: int,
     gradients: Callable[[nn.Module], None] | None = None,
@@ -89,7 +90,7 @@ def _pruner(
         module,
         example,
         importance=importance,
-        global_pruning=True,
+        global_pruning=False,
         pruning_ratio=0.9,
         max_pruning_ratio=0.9,
         iterative_steps=ITERATIONS,
@@ -100,7 +101,7 @@ def _pruner(
 
 IMPORTANCES: dict[str, Callable[[], tp.importance.Importance]] = {
     "magnitude": lambda: tp.importance.GroupMagnitudeImportance(p=2),
-    "taylor": lambda: tp.importance.GroupTaylorImportance(),
+    "taylor": tp.importance.GroupTaylorImportance,
 }
 
 

@@ -43,7 +43,7 @@ def integer_weights(module: nn.Module, bits: int = 8) -> nn.Module:
         msg = "quantize changed no layer: the model has no convolution and no linear layer; remove the step"
         raise ModelError(msg)
     for layer in layers:
-        layer.weight.requires_grad_(requires_grad=False)
+        layer.weight.requires_grad_(False)  # noqa: FBT003 - positional in torch
         parametrize.register_parametrization(layer, "weight", IntegerWeight(bits))
     return module
 

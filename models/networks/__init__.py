@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from models.errors import ModelError
-from models.networks.normalise import Normalise
+from models.networks.pixels import Pixels
 from models.networks.residual import ResidualNetwork
 from models.networks.seed import MultimodalBigModel, MultimodalSmallModel
 
@@ -18,7 +18,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
 INPUT_CHANNELS = {"multimodal_big_model": 3, "multimodal_small_model": 3}
 
 
-def build_network(name: str, arguments: Mapping[str, Any], mean: float, std: float) -> nn.Module:
+def build_network(name: str, arguments: Mapping[str, Any], scale: float) -> nn.Module:
     """Build a network that takes raw pixels (N, 1, H, W) and returns logits (N, K).
 
     Raises:
@@ -32,4 +32,4 @@ def build_network(name: str, arguments: Mapping[str, Any], mean: float, std: flo
     except TypeError as error:
         msg = f"network {name!r} cannot be built from {dict(arguments)} ({error}); mend its arguments"
         raise ModelError(msg) from error
-    return nn.Sequential(Normalise(mean, std, INPUT_CHANNELS.get(name, 1)), network)
+    return nn.Sequential(Pixels(scale, INPUT_CHANNELS.get(name, 1)), network)

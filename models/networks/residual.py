@@ -15,7 +15,7 @@ class ResidualBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu = nn.ReLU()
         same = stride == 1 and width_in == width
         self.shortcut = (
             nn.Identity()
@@ -30,15 +30,29 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualNetwork(nn.Module):
-    """A strided stem, one stage of blocks per width, global average, one linear layer."""
+    """A stem that halves the image, one stage of blocks per width, an average, one linear layer."""
 
-    def __init__(self, widths: Sequence[int], blocks: Sequence[int], stem_stride: int = 1, classes: int = 10) -> None:
-        """Build; every stage after the first halves the image."""
+    def __init__(
+        self,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        stem_kernel: int = 3,
+        pool: int | None = None,
+        classes: int = 10,
+    ) -> None:
+        """Build; every stage after the first halves the image.
+
+        Args:
+            widths: channels of each stage.
+            blocks: blocks of each stage.
+            stem_kernel: size of the first convolution.
+            pool: side of the last feature map, where it is known: a pooling of fixed size stays an integer
+                operator in ONNX Runtime, a global mean does not. None averages a map of any size.
+            classes: how many logits.
+        """
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(1, widths[0], 3, stem_stride, padding=1, bias=False),
-            nn.BatchNorm2d(widths[0]),
-            nn.ReLU(inplace=True),
+            nn.Conv2d(1, widths[0], stem_kernel, stride=2, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
         )
         layers: list[nn.Module] = []
         width_in = widths[0]
@@ -47,7 +61,7 @@ class ResidualNetwork(nn.Module):
                 layers.append(ResidualBlock(width_in, width, stride=2 if block == 0 and stage > 0 else 1))
                 width_in = width
         self.blocks = nn.Sequential(*layers)
-        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.pool = nn.AdaptiveAvgPool2d(1) if pool is None else nn.AvgPool2d(pool)
         self.head = nn.Linear(width_in, classes)
 
     def forward(self, images_NCHW: Tensor) -> Tensor:

@@ -12,9 +12,12 @@ from torch.nn import functional
 
 from models.checkpoint import Architecture, load_tensors, save_tensors
 from models.compression.distil import distillation_loss, teacher_logits
-from models.inputs.augment import flip_and_shift
+from models.inputs.augment import flip_and_shift, resized
 from models.inputs.images import describe, load_images
-from models.training import Batch, Feed, Objective, Watcher
+from models.training import Batch, Objective, Watcher
+
+COINS, FIRST_VIEWS = 1_000_001, 1_000_002
+"""Positions in the random sequence that no epoch has."""
 
 
 @dataclass(frozen=True)
@@ -39,82 +42,88 @@ def load_examples(folder: Path, role: str) -> Examples:
 
 @dataclass(frozen=True)
 class LabelledFeed:
-    """Images and labels, newly augmented every epoch where `augment` says so."""
+    """Images and labels, each epoch in a new order and, with `augment`, in a new view."""
 
-    images: Examples
+    examples: Examples
     seed: int
     augment: bool
+    resolutions: tuple[int, ...] | None
+    """Side of the images in each epoch; None keeps their own."""
 
     def batches_per_epoch(self, batch_size: int) -> int:
         """Count the batches of one epoch."""
-        return -(-len(self.images) // batch_size)
+        return -(-len(self.examples) // batch_size)
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
         """Yield (images_BCHW, labels_B)."""
         generator = _generator(self.seed, epoch)
-        for index_B in torch.randperm(len(self.images), generator=generator).split(batch_size):
-            images_BCHW = self.images.images_NCHW[index_B]
+        mirrored_N = _mirrored(len(self.examples), self.seed, epoch)
+        side = self.resolutions[epoch] if self.resolutions else self.examples.images_NCHW.shape[-1]
+        for index_B in _shuffled(len(self.examples), batch_size, generator):
+            images_BCHW = self.examples.images_NCHW[index_B]
             if self.augment:
-                images_BCHW = flip_and_shift(images_BCHW, generator)
-            yield images_BCHW, self.images.labels_N[index_B]
+                images_BCHW = flip_and_shift(images_BCHW, mirrored_N[index_B], generator)
+            yield _for_cpu(resized(images_BCHW, side)), self.examples.labels_N[index_B]
 
 
 @dataclass(frozen=True)
 class TaughtFeed:
-    """Images in a few fixed augmented views, with the teacher's cached answer to each."""
+    """Every image in a few fixed views, with the teacher's answer to each; views take turns over the epochs."""
 
-    images: Examples
-    view_logits: tuple[Tensor, ...]
+    views_VNCHW: Tensor
+    logits_VNK: Tensor
+    labels_N: Tensor
     seed: int
-    augment: bool
 
     def batches_per_epoch(self, batch_size: int) -> int:
         """Count the batches of one epoch."""
-        return -(-len(self.images) // batch_size)
+        return -(-len(self.labels_N) // batch_size)
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
-        """Yield (images_BCHW, labels_B, teacher_logits_BK) of the view whose turn it is."""
-        turn = epoch % len(self.view_logits)
-        images_NCHW = view_of(self.images, self.seed, turn, augment=self.augment)
-        logits_NK = self.view_logits[turn]
-        for index_B in torch.randperm(len(self.images), generator=_generator(self.seed, epoch)).split(batch_size):
-            yield images_NCHW[index_B], self.images.labels_N[index_B], logits_NK[index_B]
+        """Yield (images_BCHW, labels_B, teacher_logits_BK)."""
+        views, count = self.logits_VNK.shape[:2]
+        first_N = torch.randint(0, views, (count,), generator=_generator(self.seed, FIRST_VIEWS))
+        for index_B in _shuffled(count, batch_size, _generator(self.seed, epoch)):
+            view_B = (first_N[index_B] + epoch) % views
+            images_BCHW = _for_cpu(self.views_VNCHW[view_B, index_B].float())
+            yield images_BCHW, self.labels_N[index_B], self.logits_VNK[view_B, index_B]
 
 
-def view_of(images: Examples, seed: int, view: int, *, augment: bool) -> Tensor:
-    """Make the numbered augmented view of all images (N, C, H, W); the same one whenever asked."""
-    if not augment:
-        return images.images_NCHW
-    return flip_and_shift(images.images_NCHW, _generator(seed + 1, view))
+def view_of(images_NCHW: Tensor, seed: int, view: int) -> Tensor:
+    """Make the numbered view of all images (N, C, H, W): the images themselves first, then mirrored and moved."""
+    if view == 0:
+        return images_NCHW
+    return flip_and_shift(images_NCHW, _mirrored(len(images_NCHW), seed, view), _generator(seed + 1, view))
 
 
 class ImageClassification:
     """The workload: how to load, feed, judge and calibrate."""
 
     def architecture(self, folder: Path, network: str, arguments: dict[str, object]) -> Architecture:
-        """Describe a network for this data, with the statistics of its training pixels."""
+        """Describe a network for this data, with the scale of its training pixels."""
         pixels = load_images(folder, "train").images_NCHW
-        shape = tuple(describe(folder)["image_shape"])
-        return Architecture(network, dict(arguments), float(pixels.mean()), float(pixels.std()), shape)
+        return Architecture(network, dict(arguments), float(pixels.std()), tuple(describe(folder)["image_shape"]))
 
-    def labelled_feed(self, folder: Path, seed: int, *, augment: bool) -> Feed:
+    def labelled_feed(
+        self, folder: Path, seed: int, *, augment: bool, resolutions: tuple[int, ...] | None
+    ) -> LabelledFeed:
         """Feed the training role with its labels."""
-        return LabelledFeed(load_examples(folder, "train"), seed, augment)
+        return LabelledFeed(load_examples(folder, "train"), seed, augment, resolutions)
 
     def taught_feed(  # noqa: PLR0913 - what a cached teacher depends on
-        self, folder: Path, teacher: nn.Module, seed: int, *, augment: bool, views: int, cache: Path, watcher: Watcher
-    ) -> Feed:
+        self, folder: Path, teacher: nn.Module, seed: int, *, views: int, cache: Path, watcher: Watcher
+    ) -> TaughtFeed:
         """Feed the training role with the teacher's answers, asked once per view and kept in `cache`."""
-        images = load_examples(folder, "train")
-        answers = []
-        for view in range(views if augment else 1):
-            watcher.progress(f"asking the teacher, view {view + 1}/{views if augment else 1}")
+        examples = load_examples(folder, "train")
+        images, answers = [], []
+        for view in range(views):
+            watcher.progress(f"asking the teacher, view {view + 1}/{views}")
+            images.append(view_of(examples.images_NCHW, seed, view))
             file = cache / f"teacher_view_{view}.safetensors"
             if not file.exists():
-                logits_NK = teacher_logits(teacher, view_of(images, seed, view, augment=augment))
-                save_tensors(file, {"logits_NK": logits_NK}, {})
+                save_tensors(file, {"logits_NK": teacher_logits(teacher, images[-1])}, {})
             answers.append(load_tensors(file)[0]["logits_NK"])
-        return TaughtFeed(images, tuple(answers), seed, augment)
+        return TaughtFeed(torch.stack(images), torch.stack(answers), examples.labels_N, seed)
 
     def labelled_objective(self, label_smoothing: float) -> Objective:
         """Cross-entropy with the labels."""
@@ -156,7 +165,21 @@ class ImageClassification:
 def answers(model: nn.Module, images: Examples, batch_size: int = 1000) -> Tensor:
     """Classes (N,) that a module gives, in fp32."""
     model.eval()
-    return torch.cat([model(batch.float()).argmax(1) for batch in images.images_NCHW.split(batch_size)])
+    return torch.cat([model(_for_cpu(batch.float())).argmax(1) for batch in images.images_NCHW.split(batch_size)])
+
+
+def _for_cpu(images_BCHW: Tensor) -> Tensor:
+    return images_BCHW.contiguous(memory_format=torch.channels_last)
+
+
+def _shuffled(count: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    return torch.split(torch.randperm(count, generator=generator), batch_size)
+
+
+def _mirrored(count: int, seed: int, turn: int) -> Tensor:
+    """Choose half of the images by coin, and the other half in every other turn."""
+    coin_N = torch.rand(count, generator=_generator(seed, COINS)) < 0.5  # noqa: PLR2004 - a fair coin
+    return coin_N ^ bool(turn % 2)
 
 
 def _generator(seed: int, position: int) -> torch.Generator:

@@ -1,0 +1,48 @@
+# Two commands: `make run` and `make test`. Everything else is a part of them; the work is in `stillhouse --help`.
+RECIPE ?= image_classification
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# A stamp for this lock in this folder: a half-made, outdated or moved .venv has none and is completed or made again.
+STAMP := $(VENV)/installed-$(shell { pwd; cat requirements.lock pyproject.toml; } | sha256sum | cut -c1-16)
+RUNS_HERE = $(BIN)/pip --version 2>/dev/null | grep -F "$(CURDIR)/$(VENV)/" | grep -q "python 3.11"
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export DO_NOT_TRACK = true
+
+.PHONY: install run up stop test lint data lock
+.DEFAULT_GOAL := run
+
+install: $(STAMP)
+
+$(STAMP):
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is not there; install it, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(RUNS_HERE) || { echo "making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
+	@echo "installing from requirements.lock; the first time takes some minutes"
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip check
+	@rm -f $(VENV)/installed-* && touch $@
+
+run: install
+	@$(BIN)/stillhouse nightly $(RECIPE) $(if $(ONCE),--once)
+
+up: install
+	@$(BIN)/stillhouse up
+
+stop: install
+	@$(BIN)/stillhouse stop
+
+data: install
+	@$(BIN)/stillhouse data
+
+test: lint
+	$(BIN)/pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: install
+	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --extra dev --no-emit-index-url \
+		--no-emit-trusted-host --no-emit-find-links --output-file requirements.lock pyproject.toml

@@ -1,0 +1,80 @@
+"""Take out of an ONNX file what only its makers need: every byte of a deployable counts."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, numpy_helper
+
+
+def slim(path: Path) -> None:
+    """Shorten inner names, drop notes, and feed raw bytes straight to the first integer operator, in place."""
+    model = onnx.load(path)
+    _skip_identity_quantize(model)
+    _drop_unused(model)
+    _shorten_names(model)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _skip_identity_quantize(model: ModelProto) -> None:
+    """Remove uint8 -> Cast -> QuantizeLinear where the scale is 1 and the zero point 0: it changes nothing."""
+    graph = model.graph
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    source = graph.input[0].name
+    casts = [node for node in graph.node if node.op_type == "Cast" and node.input[0] == source]
+    for cast in casts:
+        readers = _readers(model, cast.output[0])
+        if readers and all(_is_identity(node, values) for node in readers):
+            for reader in readers:
+                _rewire(model, reader.output[0], source)
+                graph.node.remove(reader)
+            graph.node.remove(cast)
+
+
+def _is_identity(node: NodeProto, values: dict[str, np.ndarray]) -> bool:
+    if node.op_type != "QuantizeLinear":
+        return False
+    scale, zero_point = (values[name] for name in node.input[1:3])
+    return bool(np.isclose(scale, 1.0, atol=1e-6).all()) and zero_point.dtype == np.uint8 and not zero_point.any()
+
+
+def _readers(model: ModelProto, name: str) -> list[NodeProto]:
+    return [node for node in model.graph.node if name in node.input]
+
+
+def _rewire(model: ModelProto, old: str, new: str) -> None:
+    for node in model.graph.node:
+        for position, name in enumerate(node.input):
+            if name == old:
+                node.input[position] = new
+
+
+def _drop_unused(model: ModelProto) -> None:
+    graph = model.graph
+    used = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+def _shorten_names(model: ModelProto) -> None:
+    graph = model.graph
+    outer = {value.name for value in (*graph.input, *graph.output)} | {""}
+    short: dict[str, str] = {}
+
+    def rename(name: str) -> str:
+        return name if name in outer else short.setdefault(name, f"{len(short):x}")
+
+    for node in graph.node:
+        node.name = node.doc_string = ""
+        del node.metadata_props[:]
+        node.input[:] = [rename(name) for name in node.input]
+        node.output[:] = [rename(name) for name in node.output]
+    for tensor in graph.initializer:
+        tensor.name, tensor.doc_string = rename(tensor.name), ""
+        del tensor.metadata_props[:]
+    for message in (model, graph):
+        message.doc_string = ""
+        del message.metadata_props[:]
+    del graph.value_info[:]

@@ -1,0 +1,127 @@
+"""The generated DAGs, loaded by the Airflow in use."""
+
+import importlib
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from tasks.pipeline import stages_of
+from tasks.recipe import load_recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+RECIPES = sorted((ROOT / "dags" / "recipes").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def nightly(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """The DAG file, with an Airflow home of its own: importing Airflow writes there."""
+    os.environ["AIRFLOW_HOME"] = str(tmp_path_factory.mktemp("airflow"))
+    return importlib.import_module("dags.nightly")
+
+
+def context(conf: dict[str, Any]) -> dict[str, Any]:
+    """What Airflow hands to a task, as far as a stage looks at it."""
+    run = SimpleNamespace(conf=conf, dag_id="nightly_x", run_id="r")
+    return {"dag_run": run, "params": {"revision": None, "force": False}}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_has_a_dag_with_its_stages_in_order(nightly: ModuleType, path: Path) -> None:
+    """A DAG's tasks are the recipe's stages, each after the one before."""
+    dag = nightly.nightly(path)
+    names = [stage.name for stage in stages_of(load_recipe(path))]
+    assert dag.dag_id == f"nightly_{path.stem}"
+    assert [task.task_id for task in dag.topological_sort()] == names
+    assert [dag.get_task(name).upstream_task_ids for name in names] == [set(), *({name} for name in names[:-1])]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_dag_runs_once_at_a_time_and_describes_itself(nightly: ModuleType, path: Path) -> None:
+    """A DAG never catches up, never overlaps itself, and names its owner, tags, limits and header."""
+    recipe, dag = load_recipe(path), nightly.nightly(path)
+    assert (dag.catchup, dag.max_active_runs) == (False, 1)
+    assert dag.tags >= {recipe.name, recipe.workload}
+    assert recipe.description in dag.doc_md
+    assert f"{recipe.gate.quality:.1%}" in dag.doc_md
+    assert path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") in dag.doc_md
+    assert {task.owner for task in dag.tasks} == {recipe.owner}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_heavy_stages_share_one_slot_and_all_have_an_end(nightly: ModuleType, path: Path) -> None:
+    """Heavy stages run in the training pool, and every stage has retries and a time limit."""
+    dag = nightly.nightly(path)
+    for stage in stages_of(load_recipe(path)):
+        task = dag.get_task(stage.name)
+        assert task.pool == ("training" if stage.heavy else "default_pool")
+        assert task.execution_timeout == timedelta(minutes=180 if stage.heavy else 30)
+        assert (task.retries, task.retry_exponential_backoff) == (2, 3.0)
+    assert dag.get_task("report").trigger_rule == "all_done"
+
+
+@pytest.mark.parametrize("revision", ["--upload-pack=x", "a b", "", 7])
+def test_the_trigger_form_refuses_what_is_no_revision(nightly: ModuleType, revision: object) -> None:
+    """A revision that could be read as an option, or is no git name, is refused."""
+    from airflow.sdk.exceptions import ParamValidationError
+
+    with pytest.raises(ParamValidationError):
+        nightly.PARAMS["revision"].resolve(value=revision)
+
+
+@pytest.mark.parametrize("revision", [None, "main", "v1.0", "HEAD~1"])
+def test_the_trigger_form_accepts_a_revision(nightly: ModuleType, revision: str | None) -> None:
+    """A git revision, or none, is accepted."""
+    assert nightly.PARAMS["revision"].resolve(value=revision) == revision
+
+
+def test_a_stage_refuses_unknown_conf_keys(nightly: ModuleType) -> None:
+    """A key that no param declares ends the task without a retry, and names the key and the remedy."""
+    from airflow.sdk.exceptions import AirflowFailException
+
+    stage = nightly.StageOperator(task_id="pull", recipe_path="unread.yaml")
+    with pytest.raises(AirflowFailException, match=r"unknown keys evil, recipe_path; .* revision and force only"):
+        stage.execute(context({"recipe_path": "/etc/passwd", "evil": 1, "force": True}))
+
+
+def test_a_mendable_failure_is_not_retried(nightly: ModuleType) -> None:
+    """A recipe that is gone ends the task at once, with the sentence."""
+    from airflow.sdk.exceptions import AirflowFailException
+
+    stage = nightly.StageOperator(task_id="pull", recipe_path="gone.yaml")
+    with pytest.raises(AirflowFailException, match=r"recipe gone\.yaml cannot be read .*; name a file"):
+        stage.execute(context({}))
+
+
+def test_a_broken_recipe_becomes_a_dag_that_says_why(nightly: ModuleType, tmp_path: Path) -> None:
+    """A recipe with a misspelt key gives a DAG that is tagged, explains itself and fails with the sentence."""
+    from airflow.sdk.exceptions import AirflowFailException
+
+    path = tmp_path / "mis spelt.yaml"
+    path.write_text(RECIPES[0].read_text(encoding="utf-8").replace("seed:", "sed:"), encoding="utf-8")
+    dag = nightly.nightly(path)
+    assert (dag.dag_id, dag.tags) == ("nightly_mis_spelt", {"broken-recipe"})
+    assert "sed: Extra inputs" in dag.doc_md
+    with pytest.raises(AirflowFailException, match=r"sed: Extra inputs .*; mend or remove these keys"):
+        dag.get_task("recipe").execute({})
+
+
+def test_the_dag_file_parses_fast_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    """Reading the DAG file takes under half a second once Airflow is loaded, and loads none of the work."""
+    code = (
+        "import sys, time\n"
+        "from airflow.sdk import DAG, BaseOperator, Context, CronTriggerTimetable, Param, TriggerRule, chain\n"
+        "before = set(sys.modules); start = time.process_time()\n"
+        "import dags.nightly\n"
+        "heavy = {'torch', 'mlflow', 'pandas', 'numpy', 'dvc', 'boto3', 'tasks.stage'} & (set(sys.modules) - before)\n"
+        "print(time.process_time() - start, *heavy)\n"
+    )
+    environment = os.environ | {"AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    output = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)  # noqa: S603
+    seconds, *heavy = output.stdout.splitlines()[-1].split()
+    assert float(seconds) < 0.5
+    assert heavy == []

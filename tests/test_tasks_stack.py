@@ -1,0 +1,146 @@
+"""The embedded stack: real servers, started, damaged, repaired and stopped."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tasks import stack
+from tasks.errors import ServiceError
+from tasks.locks import exclusive
+from tasks.ports import choose_ports
+from tasks.processes import end, marked, spawn
+from tasks.settings import Settings
+from tasks.stack_record import recall
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def settings_in(folder: Path) -> Settings:
+    """A house whose state is a folder of the test."""
+    return Settings(ROOT, folder / "state", folder / "runs", "")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A stack that is up, and gone afterwards."""
+    settings = settings_in(tmp_path_factory.mktemp("stack"))
+    stack.start(settings, print)
+    yield settings
+    stack.stop(settings, print)
+
+
+def mark_of(settings: Settings, name: str) -> str:
+    """The mark of a server's processes."""
+    started = recall(settings, name)
+    assert started is not None
+    return started.server.mark
+
+
+def part(settings: Settings, name: str) -> int:
+    """The process id of one Airflow component."""
+    pids = marked(mark_of(settings, "airflow"))
+    return next(pid for pid in pids if Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").endswith(name.encode()))
+
+
+def test_a_running_stack_is_kept(running: Settings) -> None:
+    """Starting again keeps both servers and their addresses, and a password is known."""
+    before = [mark_of(running, name) for name in ("mlflow", "airflow")]
+    first, again = stack.addresses(running), stack.start(running, print)
+    assert [mark_of(running, name) for name in ("mlflow", "airflow")] == before
+    assert (first, stack.status(running)) == (again, {"mlflow": "up", "airflow": "up"})
+    assert again.user == "admin"
+    assert again.password
+    assert again.password not in repr(again)
+
+
+def test_secrets_are_readable_by_their_owner_only(running: Settings) -> None:
+    """Nobody else can enter the folder with Airflow's password and keys, and no log repeats the password."""
+    assert (running.state / "airflow").stat().st_mode & 0o077 == 0
+    password = stack.addresses(running).password
+    assert password not in (running.state / "stack.json").read_text(encoding="utf-8")
+
+
+def test_a_half_dead_stack_is_repaired(running: Settings) -> None:
+    """After kill -9 of the scheduler, Airflow counts as damaged; starting replaces it and keeps MLflow."""
+    mlflow, airflow = mark_of(running, "mlflow"), mark_of(running, "airflow")
+    os.kill(part(running, "scheduler"), signal.SIGKILL)
+    assert stack.status(running)["airflow"] == "damaged"
+    stack.start(running, print)
+    assert stack.status(running) == {"mlflow": "up", "airflow": "up"}
+    assert mark_of(running, "mlflow") == mlflow
+    assert mark_of(running, "airflow") != airflow
+    assert marked(airflow) == []
+
+
+def test_orphans_are_stopped_too(running: Settings) -> None:
+    """After kill -9 of Airflow's first process, stopping ends all it had started."""
+    started = recall(running, "airflow")
+    assert started is not None
+    os.kill(started.server.pid, signal.SIGKILL)
+    time.sleep(1)
+    assert marked(started.server.mark)
+    stack.stop(running, print)
+    assert marked(started.server.mark) == []
+    assert stack.status(running) == {"mlflow": "down", "airflow": "down"}
+
+
+def test_a_taken_port_gives_the_next_free_one() -> None:
+    """A port that somebody holds is passed over, and one port is not given away twice."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        taken = holder.getsockname()[1]
+        ports = choose_ports({"one": taken, "two": taken})
+    assert taken < ports["one"] < ports["two"]
+
+
+def test_a_server_that_cannot_start_is_named_with_its_log(tmp_path: Path) -> None:
+    """When MLflow's database cannot be opened, one sentence names the server and its log."""
+    settings = settings_in(tmp_path)
+    (settings.state / "mlflow" / "mlflow.db").mkdir(parents=True)
+    with pytest.raises(ServiceError, match=r"mlflow did not come up .* mend what the end of .*mlflow\.log says"):
+        stack.start(settings, print)
+    stack.stop(settings, print)
+
+
+def test_no_stack_is_a_sentence(tmp_path: Path) -> None:
+    """Asking for the addresses of a stack that never was says how to start one."""
+    with pytest.raises(ServiceError, match=r"no stack was started in .*; start one with `make up`"):
+        stack.addresses(settings_in(tmp_path))
+
+
+def test_stopping_nothing_is_fine(tmp_path: Path) -> None:
+    """Stopping where nothing runs says so and fails nothing."""
+    said: list[str] = []
+    stack.stop(settings_in(tmp_path), said.append)
+    assert said == ["airflow was not running", "mlflow was not running"]
+
+
+def test_a_second_run_is_refused_with_the_first_ones_id(tmp_path: Path) -> None:
+    """A lock that is held names its holder; once free it can be had again."""
+    path = tmp_path / "run.lock"
+    with (
+        exclusive(path, "`make run`"),
+        pytest.raises(ServiceError, match=rf"`make run` is under way already in process {os.getpid()};"),
+        exclusive(path, "`make run`"),
+    ):
+        pass
+    with exclusive(path, "`make run`"):
+        assert path.read_text(encoding="ascii") == str(os.getpid())
+
+
+def test_a_stubborn_server_and_its_children_are_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that ignores the request to end is killed with its child; other processes live on."""
+    monkeypatch.setattr("tasks.processes.GRACE_SECONDS", 0.5)
+    script = "trap '' TERM; sleep 300 & while true; do sleep 300; done"
+    server, other = (spawn(["bash", "-c", script], os.environ, tmp_path / "log") for _ in range(2))
+    while len(marked(server.mark)) < 3 or len(marked(other.mark)) < 3:
+        time.sleep(0.05)
+    assert end(server.mark) == 3
+    assert marked(server.mark) == []
+    assert len(marked(other.mark)) == 3
+    assert end(other.mark) == 3
