@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from tasks import cli_stack
+from tasks.cli_stack import say
 from tasks.errors import StillhouseError
 from tasks.pipeline import stages_of
 from tasks.recipe import load_recipe
@@ -75,6 +77,22 @@ def rollback(model: str) -> None:
     from tasks.promote import rollback as move_back
 
     print(move_back(model))
+
+
+@app.command()
+def data(commit: Annotated[bool, typer.Option(help="Maintainers: pin what was built in data.dvc.")] = False) -> None:
+    """Make sure that the DVC remote has the pinned data, building it from its sources where it has not."""
+    from tasks.build_data import commit_data, ensure_data
+
+    settings = load_settings()
+    if commit:
+        print(f"data.dvc pins {commit_data(settings, say)} now; commit it")
+    else:
+        ensure_data(settings, say)
+        print("the DVC remote has the data that data.dvc pins")
+
+
+app.registered_commands += cli_stack.app.registered_commands
 
 
 def recipe_path(name: str) -> Path:

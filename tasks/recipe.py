@@ -165,7 +165,7 @@ class Recipe(Section):
     def _views_augment_students(self) -> Self:
         lessons = [step if step.method == "distil" else getattr(step, "recovery", None) for step in self.steps]
         if any(lesson and (lesson.training.augment or lesson.training.resolutions) for lesson in lessons):
-            msg = "a distilled training sees the teacher's views: set `views` there; augment and resolutions are the teacher's"
+            msg = "a student sees the views its teacher answered: set `views`, not augment or resolutions, in its training"
             raise ValueError(msg)
         return self
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tasks import stack
 from tasks.errors import ServiceError
 from tasks.locks import exclusive
