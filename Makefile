@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 # A stamp for this lock in this folder: a half-made, outdated or moved .venv has none and is completed or made again.
 STAMP := $(VENV)/installed-$(shell { pwd; cat requirements.lock pyproject.toml; } | sha256sum | cut -c1-16)
 RUNS_HERE = $(BIN)/pip --version 2>/dev/null | grep -F "$(CURDIR)/$(VENV)/" | grep -q "python 3.11"
+TORCH_LINES = awk '/^[^ ]/ {wanted = /^torch==/} wanted' requirements.lock
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export DO_NOT_TRACK = true
 
@@ -18,8 +19,10 @@ $(STAMP):
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is not there; install it, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(RUNS_HERE) || { echo "making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
 	@echo "installing from requirements.lock; the first time takes some minutes"
+	@$(TORCH_LINES) > $(VENV)/torch.txt  # a wheel at hand, in pip's find-links, goes before the registry's half gigabyte
+	@$(BIN)/python -m pip install --quiet --no-index --require-hashes --no-deps -r $(VENV)/torch.txt 2>/dev/null || true
 	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m pip check
 	@rm -f $(VENV)/installed-* && touch $@
 

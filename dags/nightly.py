@@ -17,11 +17,11 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
 from tasks.pipeline import Stage, stages_of
 from tasks.recipe import DATA_REVISION, Recipe, load_recipe
+from tasks.servers import TRAINING_POOL
 
 RECIPES = Path(__file__).parent / "recipes"
 LATE = timedelta(minutes=10)
 """A new DAG's first night may start this late; unpaused later than that, it waits for the next one."""
-TRAINING_POOL = "training"
 PARAMS = {
     "revision": Param(
         default=None,

@@ -5,7 +5,7 @@ from typing import Any
 import requests
 
 from tasks.errors import ServiceError
-from tasks.stack import Addresses
+from tasks.stack_record import Addresses
 
 ASK_SECONDS = 60
 

@@ -40,7 +40,7 @@ class Watch:
             runs = stage_runs(mlflow, self._dag_id.removeprefix("nightly_"), f"{self._dag_id}/{self._run_id}")
             self._tell(tasks, runs)
             if ended:
-                return _what_broke(tasks, runs)
+                return what_broke(tasks, runs)
             if time.monotonic() - checked > HEALTH_SECONDS:
                 _check_whole(settings)
                 checked = time.monotonic()
@@ -49,7 +49,7 @@ class Watch:
     def _tell(self, tasks: Sequence[Task], runs: Mapping[str, StageRun]) -> None:
         for task in sorted(tasks, key=lambda task: task["start_date"] or "~"):
             name, now = task["task_id"], (task["state"] or "", task["try_number"])
-            text = _happened(task, runs.get(name, UNKNOWN))
+            text = happened(task, runs.get(name, UNKNOWN))
             if text and self._told.get(name) != now:
                 self._screen.line(f"{name}: {text}")
             self._told[name] = now
@@ -65,7 +65,8 @@ class Watch:
         return f"waiting for run {earlier[0]}, which started earlier" if earlier else "waiting for the scheduler"
 
 
-def _happened(task: Task, run: StageRun) -> str:
+def happened(task: Task, run: StageRun) -> str:
+    """Put a stage's state into words; nothing while it has not begun."""
     seconds = f"{task['duration'] or 0:.0f} s"
     because = f": {run.error}" if run.error else ""
     return {
@@ -82,7 +83,8 @@ def _inside(task: Task, run: StageRun) -> str:
     return f"{task['task_id']}: {run.progress or 'running'} ({elapsed.total_seconds():.0f} s)"
 
 
-def _what_broke(tasks: Sequence[Task], runs: Mapping[str, StageRun]) -> str:
+def what_broke(tasks: Sequence[Task], runs: Mapping[str, StageRun]) -> str:
+    """Name the stage that failed, with its own sentence; nothing if none did."""
     failed = [task["task_id"] for task in tasks if task["state"] == "failed"]
     stages = [name for name in failed if name != "report"] or failed
     if not stages:

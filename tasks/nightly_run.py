@@ -4,6 +4,7 @@ Airflow does the work; this only asks for it and watches, so ending the watcher 
 """
 
 import json
+import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from tasks.locks import exclusive
 from tasks.recipe import load_recipe
 from tasks.screen import Screen
 from tasks.settings import Settings, load_settings
+from tasks.stack_record import recall
 from tasks.verdict_table import verdict_table
 
 POLL_SECONDS = 1.0
@@ -24,6 +26,7 @@ READ_SECONDS = 120.0
 """How long Airflow may take to read the DAG of a recipe."""
 SAME_MOMENT_SECONDS = 3.0
 """A file changed this shortly before it was read may have been read as it was before."""
+SHAPE_OF_DAGS = ("dags/nightly.py", "tasks/pipeline.py", "tasks/recipe.py")
 INTERRUPTED = 130
 
 
@@ -32,7 +35,7 @@ def run_nightly(recipe_name: str, *, once: bool) -> int:
 
     With `once` the servers are stopped afterwards, whatever happened.
     """
-    settings, screen = load_settings(), Screen()
+    settings, screen = load_settings(), Screen(sys.stdout)
     try:
         with exclusive(settings.state / "run.lock", "`make run`"):
             return _run_and_stop(settings, recipe_name, screen) if once else _run(settings, recipe_name, screen)
@@ -58,8 +61,7 @@ def _run(settings: Settings, recipe_name: str, screen: Screen) -> int:
     ensure_data(settings, screen.line)
     addresses = stack.start(settings, screen.line)
     airflow = Airflow(addresses)
-    airflow.ensure_pool("training", 1, "One training or measuring stage at a time")
-    await_dag(airflow, dag_id, [path, *(settings.root / "dags").glob("*.py")], screen)
+    await_dag(airflow, dag_id, [path, *(settings.root / name for name in SHAPE_OF_DAGS)], screen)
     airflow.unpause(dag_id)
     asked = time.time()
     run_id = airflow.trigger(dag_id, {})
@@ -108,5 +110,6 @@ def _conclude(latest: Path, asked: float, screen: Screen) -> None:
 
 
 def _how_to_go_on(settings: Settings) -> str:
-    address = stack.addresses(settings).airflow
-    return f"the run goes on in Airflow at {address}; follow it there, or end it and the servers with `make stop`"
+    airflow = recall(settings, "airflow")
+    where = f" at {airflow.address}" if airflow else ""
+    return f"the servers and a triggered run go on; follow it in Airflow{where}, or end both with `make stop`"

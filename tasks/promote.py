@@ -26,7 +26,7 @@ def promote(model: str, version: str | None = None) -> str:
     chosen = _version(client, model, version) if version else _aliased(client, model, CANDIDATE)
     _expect_shippable(chosen)
     champion = aliased_version(client, model, CHAMPION)
-    if champion == chosen.version:
+    if champion == str(chosen.version):
         return f"{model} version {chosen.version} is the champion already; nothing changed"
     if champion:
         client.set_registered_model_alias(model, PREVIOUS, champion)

@@ -50,7 +50,7 @@ class Training(Section):
     optimizer: Literal["sgd", "adamw"] = "sgd"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augment: bool = False
-    """Mirror every image in every other epoch and move it by up to one pixel."""
+    """Mirror every image in every other epoch."""
     resolutions: tuple[Count, ...] | None = None
     """Side of the training images in each epoch, so that early epochs cost less; None keeps their own."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -165,7 +165,7 @@ class Recipe(Section):
     def _views_augment_students(self) -> Self:
         lessons = [step if step.method == "distil" else getattr(step, "recovery", None) for step in self.steps]
         if any(lesson and (lesson.training.augment or lesson.training.resolutions) for lesson in lessons):
-            msg = "a student sees the views its teacher answered: set `views`, not augment or resolutions, in its training"
+            msg = "a student sees the views its teacher answered: set views, not augment or resolutions, to train it"
             raise ValueError(msg)
         return self
 

@@ -1,6 +1,5 @@
 """Progress for a person: lasting lines, and passing ones that a terminal shows in place."""
 
-import sys
 import time
 from typing import TextIO
 
@@ -11,7 +10,7 @@ PASSING_SECONDS = 10.0
 class Screen:
     """Writes lines with the time since the start, in seconds, in front."""
 
-    def __init__(self, stream: TextIO = sys.stdout) -> None:
+    def __init__(self, stream: TextIO) -> None:
         """Start the clock."""
         self._stream = stream
         self._begin = time.monotonic()

@@ -16,7 +16,9 @@ HOST = "127.0.0.1"
 AIRFLOW_PARTS = 4
 """Processes right under `airflow standalone`: scheduler, DAG processor, API server, triggerer."""
 TASK_SLOTS = 3
-"""Tasks at once: one that trains (a pool of one slot holds that) and light ones beside it."""
+"""Tasks at once: one that trains and light ones beside it."""
+TRAINING_POOL = "training"
+"""The Airflow pool whose only slot every training or measuring task takes."""
 
 
 @dataclass(frozen=True)

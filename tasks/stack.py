@@ -7,31 +7,21 @@ and one user; docker/ is for more.
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from tasks.airflow_rest import Airflow
 from tasks.errors import ServiceError
 from tasks.locks import waiting
 from tasks.ports import choose_ports
 from tasks.processes import end, spawn
-from tasks.servers import AIRFLOW, MLFLOW, password_file
+from tasks.servers import AIRFLOW, MLFLOW, TRAINING_POOL, password_file
 from tasks.settings import Settings
-from tasks.stack_record import Started, recall, remember
+from tasks.stack_record import Addresses, Started, recall, remember
 
 START_SECONDS = 180.0
 POLL_SECONDS = 0.5
 SAY_EVERY_SECONDS = 4.0
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Addresses:
-    """Where the stack answers, and who may enter Airflow. MLflow asks for no name."""
-
-    airflow: str
-    mlflow: str
-    user: str
-    password: str = field(repr=False)
 
 
 def start(settings: Settings, progress: Progress) -> Addresses:
@@ -45,7 +35,9 @@ def start(settings: Settings, progress: Progress) -> Addresses:
         airflow = _ensure(settings, "airflow", mlflow.address, progress)
         for server in (mlflow, airflow):
             _await(server, _log(settings, server.name), progress)
-    return addresses(settings)
+        found = addresses(settings)
+        Airflow(found).ensure_pool(TRAINING_POOL, 1, "One training or measuring stage at a time")
+    return found
 
 
 def stop(settings: Settings, progress: Progress) -> None:

@@ -1,7 +1,7 @@
 """What `stack.json` remembers of the started servers, and how well each of them is."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,16 @@ class Started:
             except requests.RequestException:
                 return False
         return reply.ok and "unhealthy" not in reply.text
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the stack answers, and who may enter Airflow. MLflow asks for no name."""
+
+    airflow: str
+    mlflow: str
+    user: str
+    password: str = field(repr=False)
 
 
 def recall(settings: Settings, name: str) -> Started | None:

@@ -99,13 +99,15 @@ def test_a_taken_port_gives_the_next_free_one() -> None:
     assert taken < ports["one"] < ports["two"]
 
 
-def test_a_server_that_cannot_start_is_named_with_its_log(tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_is_named_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When MLflow's database cannot be opened, one sentence names the server and its log."""
+    monkeypatch.setattr(stack, "START_SECONDS", 5.0)
     settings = settings_in(tmp_path)
     (settings.state / "mlflow" / "mlflow.db").mkdir(parents=True)
     with pytest.raises(ServiceError, match=r"mlflow did not come up .* mend what the end of .*mlflow\.log says"):
         stack.start(settings, print)
     stack.stop(settings, print)
+    assert stack.status(settings) == {"mlflow": "down", "airflow": "down"}
 
 
 def test_no_stack_is_a_sentence(tmp_path: Path) -> None:

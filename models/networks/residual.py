@@ -30,21 +30,23 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualNetwork(nn.Module):
-    """A stem that halves the image, one stage of blocks per width, an average, one linear layer."""
+    """A stem that halves the image, residual blocks, an average, one linear layer."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the arguments a recipe gives by name
         self,
+        stem: int,
         widths: Sequence[int],
-        blocks: Sequence[int],
+        strides: Sequence[int],
         stem_kernel: int = 3,
         pool: int | None = None,
         classes: int = 10,
     ) -> None:
-        """Build; every stage after the first halves the image.
+        """Build.
 
         Args:
-            widths: channels of each stage.
-            blocks: blocks of each stage.
+            stem: channels of the first convolution.
+            widths: channels of each block.
+            strides: stride of each block; 2 halves the image.
             stem_kernel: size of the first convolution.
             pool: side of the last feature map, where it is known: a pooling of fixed size stays an integer
                 operator in ONNX Runtime, a global mean does not. None averages a map of any size.
@@ -52,17 +54,12 @@ class ResidualNetwork(nn.Module):
         """
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(1, widths[0], stem_kernel, stride=2, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
+            nn.Conv2d(1, stem, stem_kernel, stride=2, padding=1, bias=False), nn.BatchNorm2d(stem), nn.ReLU()
         )
-        layers: list[nn.Module] = []
-        width_in = widths[0]
-        for stage, (width, depth) in enumerate(zip(widths, blocks, strict=True)):
-            for block in range(depth):
-                layers.append(ResidualBlock(width_in, width, stride=2 if block == 0 and stage > 0 else 1))
-                width_in = width
-        self.blocks = nn.Sequential(*layers)
+        widths_in = (stem, *widths[:-1])
+        self.blocks = nn.Sequential(*map(ResidualBlock, widths_in, widths, strides))
         self.pool = nn.AdaptiveAvgPool2d(1) if pool is None else nn.AvgPool2d(pool)
-        self.head = nn.Linear(width_in, classes)
+        self.head = nn.Linear(widths[-1], classes)
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Map images (N, 1, H, W) to logits (N, classes)."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from models.checkpoint import Architecture, load_tensors, save_tensors
 from models.compression.distil import distillation_loss, teacher_logits
-from models.inputs.augment import flip_and_shift, resized
+from models.inputs.augment import flipped, resized, shifted
 from models.inputs.images import describe, load_images
 from models.training import Batch, Objective, Watcher
 
@@ -62,7 +62,7 @@ class LabelledFeed:
         for index_B in _shuffled(len(self.examples), batch_size, generator):
             images_BCHW = self.examples.images_NCHW[index_B]
             if self.augment:
-                images_BCHW = flip_and_shift(images_BCHW, mirrored_N[index_B], generator)
+                images_BCHW = flipped(images_BCHW, mirrored_N[index_B])
             yield _for_cpu(resized(images_BCHW, side)), self.examples.labels_N[index_B]
 
 
@@ -93,7 +93,7 @@ def view_of(images_NCHW: Tensor, seed: int, view: int) -> Tensor:
     """Make the numbered view of all images (N, C, H, W): the images themselves first, then mirrored and moved."""
     if view == 0:
         return images_NCHW
-    return flip_and_shift(images_NCHW, _mirrored(len(images_NCHW), seed, view), _generator(seed + 1, view))
+    return shifted(flipped(images_NCHW, _mirrored(len(images_NCHW), seed, view)), _generator(seed + 1, view))
 
 
 class ImageClassification:

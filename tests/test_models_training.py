@@ -1,0 +1,156 @@
+"""The training loop: repeatable, resumable, and honest about divergence."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from data_samples import built_digits
+from torch import Tensor, nn
+
+from models.errors import ModelError
+from models.training import Batch, Plan, fit, learning_rate
+from models.workloads.image_classification import ImageClassification, LabelledFeed
+
+PLAN = Plan(
+    epochs=4,
+    batch_size=64,
+    learning_rate=0.05,
+    weight_decay=0.001,
+    optimizer="sgd",
+    precision="fp32",
+    warmup=0.25,
+    seed=3,
+)
+WORKLOAD = ImageClassification()
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the loop may catch it."""
+
+
+class Witness:
+    """Remembers what it was told, and may end the training after some epochs."""
+
+    def __init__(self, die_after: int | None = None) -> None:
+        self.die_after = die_after
+        self.losses: list[float] = []
+
+    def progress(self, line: str) -> None:
+        assert line
+
+    def record(self, step: int, metrics: Mapping[str, float]) -> None:
+        if step - 1 == self.die_after:
+            raise Killed
+        self.losses.append(metrics["train_loss"])
+
+
+class Interrupted(LabelledFeed):
+    """A feed whose process dies in the middle of an epoch."""
+
+    def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
+        for number, batch in enumerate(super().epoch(epoch, batch_size)):
+            if epoch == 2 and number == 5:
+                raise Killed
+            yield batch
+
+
+def network() -> nn.Module:
+    architecture = WORKLOAD.architecture(built_digits(), "multimodal_big_model", {"channels": 4, "hidden": 16})
+    return architecture.build_seeded(PLAN.seed)
+
+
+def feed(kind: type[LabelledFeed] = LabelledFeed) -> LabelledFeed:
+    whole = WORKLOAD.labelled_feed(built_digits(), PLAN.seed, augment=True, resolutions=None)
+    return kind(whole.examples, whole.seed, whole.augment, whole.resolutions)
+
+
+def train(checkpoint: Path, plan: Plan = PLAN, source: LabelledFeed | None = None) -> tuple[nn.Module, Witness]:
+    module, witness = network(), Witness()
+    fit(
+        module,
+        source or feed(),
+        WORKLOAD.labelled_objective(0.0),
+        plan,
+        checkpoint=checkpoint,
+        score=WORKLOAD.scorer(built_digits(), "search"),
+        watcher=witness,
+    )
+    return module, witness
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, optimizer: str) -> None:
+    """Killed inside an epoch and started again, training gives bit for bit the weights of an undisturbed run."""
+    plan = Plan(**{**PLAN.__dict__, "optimizer": optimizer, "learning_rate": 0.01})
+    undisturbed, whole = train(tmp_path / "a.safetensors", plan)
+    with pytest.raises(Killed):
+        train(tmp_path / "b.safetensors", plan, feed(Interrupted))
+    resumed, rest = train(tmp_path / "b.safetensors", plan)
+    assert same(undisturbed, resumed)
+    assert rest.losses == whole.losses[2:]
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    """Four epochs on digits take the loss down and the search quality far above chance."""
+    plan = Plan(**{**PLAN.__dict__, "learning_rate": 0.2, "batch_size": 32})
+    source = WORKLOAD.labelled_feed(built_digits(), plan.seed, augment=False, resolutions=None)
+    module, witness = train(tmp_path / "a.safetensors", plan, source)
+    assert witness.losses[-1] < witness.losses[0] / 2
+    assert WORKLOAD.scorer(built_digits(), "search")(module) > 0.6
+
+
+def test_a_loss_that_is_no_number_stops_training(tmp_path: Path) -> None:
+    """A NaN loss raises one sentence with the epoch, the step and the remedy, and leaves no checkpoint."""
+
+    def objective(model: nn.Module, batch: Batch) -> Tensor:
+        return model(batch[0]).mean() * float("nan")
+
+    with pytest.raises(ModelError, match=r"the loss became nan in epoch 1, step 1; lower the learning rate"):
+        fit(
+            network(),
+            feed(),
+            objective,
+            PLAN,
+            checkpoint=tmp_path / "a.safetensors",
+            score=lambda _: 0.0,
+            watcher=Witness(),
+        )
+    assert not (tmp_path / "a.safetensors").exists()
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    """A truncated checkpoint is refused with its path, not read."""
+    train(tmp_path / "a.safetensors")
+    content = (tmp_path / "a.safetensors").read_bytes()
+    (tmp_path / "a.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(OSError, match=r"a\.safetensors is damaged"):
+        train(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("position", "expected"),
+    [(0.0, 0.0025), (0.5, 0.02625), (1.0, 0.05), (2.5, 0.025), (4.0, 0.0)],
+)
+def test_the_learning_rate_rises_and_falls(position: float, expected: float) -> None:
+    """The rate climbs from a twentieth of its peak over the warm-up and follows a half cosine to zero."""
+    assert learning_rate(PLAN, position) == pytest.approx(expected)
+
+
+def test_early_epochs_may_use_smaller_images() -> None:
+    """With resolutions, each epoch's images have that epoch's side."""
+    source = WORKLOAD.labelled_feed(built_digits(), 0, augment=False, resolutions=(4, 8))
+    sides = [next(source.epoch(epoch, 8))[0].shape for epoch in range(2)]
+    assert sides == [(8, 1, 4, 4), (8, 1, 8, 8)]
+
+
+def test_an_epoch_shows_every_example_once() -> None:
+    """One epoch contains each label exactly as often as the training role does."""
+    source = feed()
+    labels = torch.cat([labels for _, labels in source.epoch(1, 50)])
+    assert torch.equal(labels.bincount(), source.examples.labels_N.bincount())

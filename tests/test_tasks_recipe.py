@@ -1,0 +1,90 @@
+"""Recipes: the shipped ones load, and every fault is named with its key."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from models.networks import NETWORKS
+from tasks.errors import RecipeError
+from tasks.pipeline import stages_of
+from tasks.recipe import load_recipe
+
+RECIPES = Path(__file__).resolve().parent.parent / "dags" / "recipes"
+SHIPPED = sorted(RECIPES.glob("*.yaml"))
+
+
+def write(folder: Path, *changes: tuple[str, Any]) -> Path:
+    """Write the seed recipe with some dotted keys changed."""
+    content = yaml.safe_load((RECIPES / "seed_digits.yaml").read_text(encoding="utf-8"))
+    for key, value in changes:
+        *path, last = key.split(".")
+        place = content
+        for name in path:
+            place = place[int(name) if name.isdigit() else name]
+        place[last] = value
+    target = folder / "seed_digits.yaml"
+    target.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return target
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_recipe_loads(path: Path) -> None:
+    """Every recipe in dags/recipes fits the schema, names known networks and starts with a comment."""
+    recipe = load_recipe(path)
+    networks = [recipe.teacher.network.name, *(s.network.name for s in recipe.steps if s.method == "distil")]
+    assert set(networks) <= set(NETWORKS)
+    assert path.read_text(encoding="utf-8").startswith("# ")
+
+
+def test_the_stages_follow_the_recipe() -> None:
+    """Stages run from pull to report with one stage per step, each reading only what comes before it."""
+    stages = stages_of(load_recipe(RECIPES / "image_classification.yaml"))
+    names = [stage.name for stage in stages]
+    assert names == [
+        *("pull", "validate", "teacher", "step_1_distil", "step_2_prune_structured", "step_3_quantize"),
+        *("export", "evaluate", "gate", "register", "report"),
+    ]
+    for position, stage in enumerate(stages):
+        assert set(stage.inputs.values()) <= set(names[:position])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("teachr", {}, r"teachr: Extra inputs are not permitted"),
+        ("teacher.training.epoch", 3, r"teacher\.training\.epoch: Extra inputs are not permitted"),
+        ("teacher.training.epochs", 0, r"teacher\.training\.epochs: Input should be greater than or equal to 1"),
+        ("teacher.training.learning_rate", "fast", r"teacher\.training\.learning_rate: Input should be a valid number"),
+        ("teacher.training.resolutions", [8], r"teacher\.training: .*resolutions lists 1 epochs, epochs says 12"),
+        ("steps", [], r"steps: Tuple should have at least 1 item"),
+        ("steps.0.method", "magic", r"steps\.0: Input tag 'magic' found using 'method' does not match"),
+        ("steps.1.sparsity", 1.5, r"steps\.1\.prune_unstructured\.sparsity: Input should be less than 1"),
+        ("steps.0.training.augment", True, r"a student sees the views its teacher answered: set views"),
+        ("steps.2.bits", 3, r"steps\.2\.quantize\.bits: Input should be 8"),
+        ("data.revision", "--upload-pack=x", r"data\.revision: String should match pattern"),
+        ("latency.max_repeats", 2, r"latency\.max_repeats is below latency\.repeats; raise max_repeats"),
+        ("name", "other", r"calls itself 'other'; give the file and the recipe one name"),
+    ],
+)
+def test_a_fault_is_named(tmp_path: Path, key: str, value: object, sentence: str) -> None:
+    """A wrong, missing or unknown key is refused in one sentence that names it."""
+    with pytest.raises(RecipeError, match=sentence):
+        load_recipe(write(tmp_path, (key, value)))
+
+
+def test_steps_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    """Nothing may follow quantize, because integers cannot be trained."""
+    steps = [{"method": "quantize"}, {"method": "prune_unstructured", "sparsity": 0.5}]
+    with pytest.raises(RecipeError, match=r"a step follows quantize.*move quantize to the end"):
+        load_recipe(write(tmp_path, ("steps", steps)))
+
+
+def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path) -> None:
+    """A missing file, and one that is not YAML, are refused with the path and the remedy."""
+    (tmp_path / "broken.yaml").write_text("name: [", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"broken\.yaml is not YAML .*mend that line"):
+        load_recipe(tmp_path / "broken.yaml")
+    with pytest.raises(RecipeError, match=r"none\.yaml cannot be read .*name a file of dags/recipes/"):
+        load_recipe(tmp_path / "none.yaml")

@@ -1,0 +1,323 @@
+"""Stages on a real MLflow: done once, reused while nothing changes, taken up after a kill, registered once."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from data_samples import built_digits, make_house
+from mlflow.tracking import MlflowClient
+
+from tasks.artifact import MANIFEST, seal, verify
+from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
+from tasks.pipeline import stages_of
+from tasks.promote import aliased_version, promote, rollback
+from tasks.recipe import load_recipe
+from tasks.register import version_with_digest
+from tasks.settings import Settings, load_settings
+from tasks.stage import run_stage
+from tasks.tracking import PREFIX, connect
+
+ROOT = Path(__file__).resolve().parent.parent
+SECONDS = 240.0
+
+
+@dataclass(frozen=True)
+class House:
+    """A house of the test's own: its data remote, its MLflow database, a small recipe."""
+
+    settings: Settings
+    recipe: Path
+
+    def run(self, key: str, *, until: str = "report", force: bool = False) -> dict[str, Any]:
+        """Run the recipe's stages up to one, and give the last one's metrics."""
+        metrics: dict[str, Any] = {}
+        for stage in stages_of(load_recipe(self.recipe)):
+            metrics = run_stage(self.recipe, stage.name, key, force=force)
+            if stage.name == until:
+                break
+        return metrics
+
+    def stages(self, key: str) -> dict[str, Any]:
+        """MLflow runs of a nightly run's stages, by stage."""
+        client = connect(self.settings.tracking_uri)
+        experiment = client.get_experiment_by_name("tiny")
+        assert experiment is not None
+        parent = client.search_runs([experiment.experiment_id], f"tags.`{PREFIX}run_key` = '{key}'")[0]
+        query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+        return {r.data.tags[f"{PREFIX}stage"]: r for r in client.search_runs([experiment.experiment_id], query)}
+
+    def change(self, **gate: float) -> None:
+        """Change limits of the recipe's gate."""
+        content = yaml.safe_load(self.recipe.read_text(encoding="utf-8"))
+        content["gate"] |= gate
+        self.recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """Set up the house; nothing in it is faked."""
+    root = tmp_path_factory.mktemp("house")
+    with pytest.MonkeyPatch.context() as patch:
+        make_house(root, patch)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+        patch.chdir(root)
+        yield House(load_settings(), tiny_recipe(root))
+
+
+def tiny_recipe(root: Path) -> Path:
+    """Shrink the seed recipe until it takes a few seconds."""
+    content = yaml.safe_load((ROOT / "dags" / "recipes" / "seed_digits.yaml").read_text(encoding="utf-8"))
+    content["name"] = "tiny"
+    content["teacher"]["network"]["arguments"] = {"channels": 16, "hidden": 64}
+    content["teacher"]["training"]["epochs"] = 6
+    content["steps"][0]["training"]["epochs"] = 10
+    content["latency"] = {"repeats": 3, "max_repeats": 3, "rounds": 10, "pause_seconds": 0.0}
+    content["gate"] = {"quality": 0.7, "bytes": 2, "latency": 0.1}
+    path = root / "tiny.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def versions(house: House) -> list[str]:
+    return sorted(str(v.version) for v in connect(house.settings.tracking_uri).search_model_versions("name = 'tiny'"))
+
+
+@pytest.fixture(scope="module")
+def first(house: House) -> dict[str, Any]:
+    """The first whole run."""
+    return house.run("test/first")
+
+
+def test_a_run_ends_with_a_verdict_a_report_and_a_candidate(house: House, first: dict[str, Any]) -> None:
+    """All stages finish, the report and the summary are written, and the alias candidate names the version."""
+    assert first["verdict"] == "PASS"
+    summary = json.loads((house.settings.runs / "latest" / "summary.json").read_text(encoding="utf-8"))
+    assert (summary["mlflow"]["version"], summary["mlflow"]["alias"], summary["error"]) == ("1", "candidate", None)
+    assert {run.info.status for run in house.stages("test/first").values()} == {"FINISHED"}
+    assert aliased_version(connect(house.settings.tracking_uri), "tiny", "candidate") == "1"
+
+
+def test_epochs_are_tracked(house: House, first: dict[str, Any]) -> None:
+    """The teacher's run in MLflow has one point of loss and search accuracy per epoch."""
+    del first
+    client, run = connect(house.settings.tracking_uri), house.stages("test/first")["teacher"]
+    assert [m.step for m in client.get_metric_history(run.info.run_id, "train_loss")] == list(range(1, 7))
+
+
+@pytest.mark.usefixtures("first")
+def test_a_second_run_does_no_work_twice(house: House) -> None:
+    """With nothing changed every stage before the registry is reused, and no second version appears."""
+    house.run("test/second")
+    stages = house.stages("test/second")
+    assert {name for name, run in stages.items() if f"{PREFIX}reused_from" in run.data.tags} == {
+        stage.name for stage in stages_of(load_recipe(house.recipe)) if stage.reusable
+    }
+    assert versions(house) == ["1"]
+
+
+@pytest.mark.usefixtures("first")
+def test_an_altered_output_is_not_reused(house: House) -> None:
+    """A stage output altered on disk is noticed and fetched again from MLflow, byte for byte."""
+    key = house.stages("test/first")["teacher"].data.tags[f"{PREFIX}stage_key"]
+    weights = house.settings.artifacts / key / "model.safetensors"
+    original = weights.read_bytes()
+    weights.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
+    run_stage(house.recipe, "pull", "test/altered")
+    run_stage(house.recipe, "validate", "test/altered")
+    assert run_stage(house.recipe, "teacher", "test/altered")["reused"] == 1
+    assert weights.read_bytes() == original
+
+
+@pytest.mark.usefixtures("first")
+def test_another_host_takes_outputs_from_mlflow(house: House) -> None:
+    """A host without any stage output of its own reuses what MLflow holds instead of training."""
+    shutil.rmtree(house.settings.artifacts)
+    shutil.rmtree(house.settings.data_cache)
+    house.run("test/other_host", until="step_1_distil")
+    assert f"{PREFIX}reused_from" in house.stages("test/other_host")["step_1_distil"].data.tags
+
+
+@pytest.mark.usefixtures("first")
+def test_a_no_registers_nothing(house: House) -> None:
+    """A gate that says no skips the registry with its reason, and the report is written all the same."""
+    house.change(bytes=1000)
+    try:
+        house.run("test/refused", until="gate")
+        assert "FAIL" in run_stage(house.recipe, "register", "test/refused")["skipped"]
+        assert run_stage(house.recipe, "report", "test/refused")["verdict"] == "FAIL"
+    finally:
+        house.change(bytes=2)
+    assert versions(house) == ["1"]
+
+
+@pytest.mark.usefixtures("first")
+def test_a_missing_metric_registers_nothing(house: House) -> None:
+    """An evaluation without its bytes is an error at the gate that names the metric."""
+    run = house.stages("test/first")["evaluate"]
+    folder = house.settings.artifacts / run.data.tags[f"{PREFIX}stage_key"]
+    house.run("test/missing", until="evaluate")
+    kept = shutil.copytree(folder, folder.with_name("kept"))
+    evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    del evaluation["ratios"]["bytes"]
+    (folder / "evaluation.json").write_text(json.dumps(evaluation), encoding="utf-8")
+    artifact = seal(folder, {})
+    connect(house.settings.tracking_uri).set_tag(
+        house.stages("test/missing")["evaluate"].info.run_id, f"{PREFIX}digest", artifact.digest
+    )
+    with pytest.raises(StillhouseError, match=r"ratios\.bytes"):
+        run_stage(house.recipe, "gate", "test/missing")
+    shutil.rmtree(folder)
+    kept.rename(folder)
+
+
+def test_killed_training_goes_on_to_the_same_weights(house: House, tmp_path: Path) -> None:
+    """After kill -9 in the middle of the teacher, a retry ends with the weights of an undisturbed run."""
+    undisturbed = tmp_path / "undisturbed"
+    house.run("test/undisturbed", until="teacher", force=True)
+    key = house.stages("test/undisturbed")["teacher"].data.tags[f"{PREFIX}stage_key"]
+    shutil.copytree(house.settings.artifacts / key, undisturbed)
+    shutil.rmtree(house.settings.artifacts / key)
+    house.run("test/killed", until="validate")
+    checkpoint = house.settings.state / "scratch" / key / "training.safetensors"
+    kill_when_there(house, checkpoint)
+    assert checkpoint.exists()
+    assert house.stages("test/killed")["teacher"].info.status == "RUNNING"
+    run_stage(house.recipe, "teacher", "test/killed")
+    assert verify(house.settings.artifacts / key).digest == verify(undisturbed).digest
+    assert house.stages("test/killed")["teacher"].info.status == "FINISHED"
+
+
+def kill_when_there(house: House, checkpoint: Path) -> None:
+    """Train the teacher in a process of its own and kill it once a checkpoint is written."""
+    code = (
+        "import sys; from pathlib import Path; from tasks.stage import run_stage;"
+        f"run_stage(Path({str(house.recipe)!r}), 'teacher', 'test/killed', force=True)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)})
+    deadline = time.monotonic() + SECONDS
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        assert process.poll() is None, "it ended before its first checkpoint"
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.usefixtures("first")
+def test_registering_again_makes_no_second_version(house: House) -> None:
+    """Registering the same run a second time finds the version that is there."""
+    assert run_stage(house.recipe, "register", "test/first") == {"model": "tiny", "version": "1"}
+    assert versions(house) == ["1"]
+
+
+@pytest.mark.usefixtures("first")
+def test_a_version_says_where_it_comes_from(house: House) -> None:
+    """A version is tagged with verdict, recipe, data, code, teacher run, ratios and its file's digest."""
+    client = connect(house.settings.tracking_uri)
+    version = client.get_model_version("tiny", "1")
+    names = {name.removeprefix(PREFIX) for name in version.tags}
+    expected = {"verdict", "recipe", "data_version", "code_version", "teacher_run", "digest"}
+    assert expected | {"ratio_bytes", "ratio_latency", "ratio_quality"} <= names
+    known = version_with_digest(client, "tiny", version.tags[f"{PREFIX}digest"])
+    assert known is not None
+    assert str(known.version) == "1"
+
+
+@pytest.mark.usefixtures("first")
+def test_promotion_and_rollback_move_the_champion(house: House) -> None:
+    """Promoting keeps the former champion as previous, and rolling back swaps the two."""
+    client = connect(house.settings.tracking_uri)
+    assert promote("tiny") == "tiny version 1 is the champion now; before it was none"
+    assert promote("tiny") == "tiny version 1 is the champion already; nothing changed"
+    with pytest.raises(StillhouseError, match="tiny has no version with the alias previous"):
+        rollback("tiny")
+    second = copy_version(client)
+    assert promote("tiny", second) == f"tiny version {second} is the champion now; before it was version 1"
+    assert rollback("tiny") == f"tiny version 1 is the champion again; before it was version {second}"
+    assert aliased_version(client, "tiny", "previous") == second
+    client.delete_model_version("tiny", second)
+
+
+def copy_version(client: MlflowClient) -> str:
+    """Register the same file once more, as a later night would its own."""
+    version = client.get_model_version("tiny", "1")
+    return str(client.create_model_version("tiny", version.source, version.run_id, tags=version.tags).version)
+
+
+@pytest.mark.usefixtures("first")
+def test_a_foreign_version_is_not_promoted(house: House) -> None:
+    """A version that no gate passed, and one whose file is not the judged one, cannot become champion."""
+    client = connect(house.settings.tracking_uri)
+    version = client.get_model_version("tiny", "1")
+    foreign = client.create_model_version("tiny", version.source, version.run_id).version
+    with pytest.raises(StillhouseError, match=f"tiny version {foreign} did not pass a gate of Stillhouse"):
+        promote("tiny", str(foreign))
+    tags = version.tags | {f"{PREFIX}digest": "0" * 64}
+    altered = client.create_model_version("tiny", version.source, version.run_id, tags=tags).version
+    with pytest.raises(ArtifactError, match="not the judged file 0000"):
+        promote("tiny", str(altered))
+    with pytest.raises(StillhouseError, match="tiny has no version 99; choose one"):
+        promote("tiny", "99")
+    for made in (foreign, altered):
+        client.delete_model_version("tiny", str(made))
+
+
+def test_a_stage_needs_what_comes_before_it(house: House) -> None:
+    """A stage run without its inputs names the stage to run first, and an unknown stage the ones there are."""
+    with pytest.raises(ArtifactError, match="stage validate of run test/alone has not finished; run it first"):
+        alone(house)
+    with pytest.raises(RecipeError, match="recipe tiny has no stage 'polish'; use one of pull, validate"):
+        run_stage(house.recipe, "polish", "test/alone")
+
+
+def alone(house: House) -> None:
+    run_stage(house.recipe, "pull", "test/alone")
+    run_stage(house.recipe, "teacher", "test/alone")
+
+
+def test_a_dead_mlflow_is_named(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When MLflow does not answer, the stage ends in one sentence with its address and the remedy."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(ServiceError, match=r"MLflow does not answer at http://127\.0\.0\.1:9; start it with `make up`"):
+        run_stage(house.recipe, "pull", "test/dead")
+
+
+def test_a_disk_that_cannot_be_written_is_named(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When outputs cannot be written, the stage ends in one sentence that names the place."""
+    monkeypatch.setenv("STILLHOUSE_STATE", "/proc/nowhere")
+    with pytest.raises(StillhouseError, match=r"/proc/nowhere.*(free the disk|mend)"):
+        run_stage(house.recipe, "pull", "test/full", force=True)
+
+
+@pytest.mark.parametrize("spoil", ["truncate", "add", "remove", "manifest"])
+def test_an_incomplete_artifact_is_refused(tmp_path: Path, spoil: str) -> None:
+    """A folder that differs from its manifest in any way, or has none, is not taken for whole."""
+    (tmp_path / "a.bin").write_bytes(b"12345")
+    seal(tmp_path, {"x": 1.0})
+    assert verify(tmp_path).metrics == {"x": 1.0}
+    match spoil:
+        case "truncate":
+            (tmp_path / "a.bin").write_bytes(b"1234")
+        case "add":
+            (tmp_path / "b.bin").write_bytes(b"")
+        case "remove":
+            (tmp_path / "a.bin").unlink()
+        case "manifest":
+            (tmp_path / MANIFEST).write_text("{", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="run the stage again"):
+        verify(tmp_path)
+
+
+def test_digits_are_real() -> None:
+    """The tests' data is the published digits set: 1,797 images in five roles."""
+    description = json.loads((built_digits() / "dataset.json").read_text(encoding="utf-8"))
+    assert sum(role["count"] for role in description["roles"].values()) == 1797
