@@ -14,10 +14,10 @@ from typing import Any
 from airflow.sdk import DAG, BaseOperator, Context, CronTriggerTimetable, Param, TriggerRule, chain
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from tasks.embedded.servers import TRAINING_POOL
 from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
 from tasks.pipeline import Stage, stages_of
 from tasks.recipe import DATA_REVISION, Recipe, load_recipe
-from tasks.servers import TRAINING_POOL
 
 RECIPES = Path(__file__).parent / "recipes"
 LATE = timedelta(minutes=10)

@@ -82,7 +82,7 @@ def rollback(model: str) -> None:
 @app.command()
 def data(commit: Annotated[bool, typer.Option(help="Maintainers: pin what was built in data.dvc.")] = False) -> None:
     """Make sure that the DVC remote has the pinned data, building it from its sources where it has not."""
-    from tasks.build_data import commit_data, ensure_data
+    from tasks.data.build_data import commit_data, ensure_data
 
     settings = load_settings()
     if commit:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tasks import stack
+from tasks.embedded import stack
 from tasks.settings import load_settings
 
 app = typer.Typer()
@@ -38,7 +38,7 @@ def nightly(
     once: Annotated[bool, typer.Option(help="Stop the servers afterwards.")] = False,
 ) -> None:
     """Run a recipe's DAG under Airflow and show it until the verdict."""
-    from tasks.nightly_run import run_nightly
+    from tasks.embedded.nightly_run import run_nightly
 
     raise typer.Exit(run_nightly(recipe, once=once))
 

@@ -16,8 +16,8 @@ from tasks.errors import StillhouseError
 from tasks.pipeline import Stage, stages_of
 from tasks.promote import aliased_version
 from tasks.register import CANDIDATE
-from tasks.report import SUMMARY, report_stage
-from tasks.run_record import RunRecord, StageRecord, Status, error_of
+from tasks.reporting.report import SUMMARY, report_stage
+from tasks.reporting.run_record import RunRecord, StageRecord, Status, error_of
 from tasks.stage import output_of
 from tasks.stage_key import LIBRARIES
 from tasks.tracking import PREFIX

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from tasks.artifact import write_json
-from tasks.evaluation import Estimate, parse_evaluation
 from tasks.job import Job
-from tasks.quantities import percent, percent_limit, times, times_limit
 from tasks.recipe import Gate
+from tasks.reporting.evaluation import Estimate, parse_evaluation
+from tasks.reporting.quantities import percent, percent_limit, times, times_limit
 
 Verdict = Literal["PASS", "FAIL", "UNDECIDED"]
 

@@ -20,6 +20,8 @@ class Job:
     """An empty folder; what is left in it becomes the artifact."""
     scratch: Path
     """Survives a kill: checkpoints and caches."""
+    shared: Path
+    """Kept between stages and runs, for what is worth computing once; whoever writes here names it by its content."""
     progress: Callable[[str], None]
     """Shows one line to whoever is waiting."""
     record: Callable[[int, Mapping[str, float]], None]

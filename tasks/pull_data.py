@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.artifact import file_digest, write_json
-from tasks.dataset import DESCRIPTION, fault_of, read_description
+from tasks.data.dataset import DESCRIPTION, fault_of, read_description
+from tasks.data.remote import Remote, open_remote
+from tasks.data.revision import pinned_md5
 from tasks.errors import DataError
 from tasks.locks import waiting
 from tasks.recipe import Data
-from tasks.remote import Remote, open_remote
-from tasks.revision import pinned_md5
 from tasks.settings import Settings, load_settings
 
 if TYPE_CHECKING:

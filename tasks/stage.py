@@ -191,6 +191,7 @@ def _work(  # noqa: PLR0913 - one call, every argument named
         except ArtifactError:
             artifact = _fill(desk, stage, inputs, folder, child)
         child.keep(folder)
+        child.say_where(folder, desk.settings.tracking_uri)
     return artifact
 
 
@@ -205,7 +206,7 @@ def _fill(desk: Desk, stage: Stage, inputs: Mapping[str, Artifact], folder: Path
     scratch = desk.settings.state / "scratch" / folder.name
     scratch.mkdir(parents=True, exist_ok=True)
     paths = {role: artifact.path for role, artifact in inputs.items()}
-    job = Job(stage.settings, paths, out, scratch, child.progress, child.record)
+    job = Job(stage.settings, paths, out, scratch, desk.settings.state / "shared", child.progress, child.record)
     try:
         metrics = STAGES[stage.kind](job)
     except ModelError as error:

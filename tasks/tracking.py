@@ -17,6 +17,7 @@ from mlflow.entities import Metric, Run, RunStatus, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from tasks.artifact import VOLATILE
 from tasks.errors import ServiceError, StillhouseError
 
 RUN_KEY = r"[\w.:+/~-]{1,250}"
@@ -79,6 +80,14 @@ class Child:
         for start in range(0, len(self._unsent), BATCH):
             self.client.log_batch(self.run_id, self._unsent[start : start + BATCH])
         self._unsent.clear()
+
+    def say_where(self, folder: Path, tracking_uri: str) -> None:
+        """Print where people find the output, and the Data Docs if it has them."""
+        run = self.client.get_run(self.run_id).info
+        page = f"{tracking_uri}/#/experiments/{run.experiment_id}/runs/{self.run_id}/artifacts/{ARTIFACT}"
+        print(f"output: {page}", flush=True)  # noqa: T201 - becomes a line of the Airflow log
+        if (folder / VOLATILE).is_dir():
+            print(f"Data Docs: {page}/{VOLATILE}/index.html", flush=True)  # noqa: T201 - likewise
 
     def tag(self, name: str, value: str) -> None:
         """Set one of our own tags."""

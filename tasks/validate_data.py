@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tasks.artifact import write_json
-from tasks.data_tables import tables_of
-from tasks.dataset import read_description
+from tasks.data.data_tables import tables_of
+from tasks.data.dataset import read_description
 from tasks.errors import DataError
 from tasks.pull_data import materialise, read_pointer
 from tasks.settings import load_settings
@@ -73,7 +73,7 @@ def judge(
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    from tasks.expectations import suites_of
+    from tasks.data.expectations import suites_of
 
     project = scratch / "great_expectations"
     shutil.rmtree(project, ignore_errors=True)

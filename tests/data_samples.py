@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from tasks.artifact import file_digest
-from tasks.build_data import PLANS, build_dataset, push_folder
-from tasks.dataset import DESCRIPTION
+from tasks.data.build_data import PLANS, build_dataset, push_folder
+from tasks.data.dataset import DESCRIPTION
+from tasks.data.remote import list_folder, listing_md5, open_remote
+from tasks.data.revision import write_pointer
 from tasks.job import Job
 from tasks.recipe import Data
-from tasks.remote import list_folder, listing_md5, open_remote
-from tasks.revision import write_pointer
 from tasks.settings import Settings, load_settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -74,7 +74,15 @@ def make_job(
     """Make a job with an empty out and scratch in a new folder."""
     (folder / "out").mkdir(parents=True)
     (folder / "scratch").mkdir()
-    return Job({"data": data}, inputs or {}, folder / "out", folder / "scratch", show, lambda _step, _metrics: None)
+    return Job(
+        {"data": data},
+        inputs or {},
+        folder / "out",
+        folder / "scratch",
+        folder / "shared",
+        show,
+        lambda _step, _metrics: None,
+    )
 
 
 def object_of(settings: Settings, name: str) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from tasks.recipe import Gate, Recipe
-from tasks.run_record import RunRecord, StageRecord
+from tasks.reporting.run_record import RunRecord, StageRecord
 
 RECIPE_YAML = """\
 name: image_classification

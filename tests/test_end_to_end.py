@@ -15,17 +15,19 @@ from typing import Any
 import pytest
 import requests
 
-from tasks import stack
-from tasks.airflow_rest import Airflow
+from tasks.embedded import stack
+from tasks.embedded.airflow_rest import Airflow
+from tasks.embedded.processes import marked
+from tasks.embedded.stack_record import recall
 from tasks.pipeline import stages_of
-from tasks.processes import marked
 from tasks.recipe import load_recipe
 from tasks.settings import Settings
-from tasks.stack_record import recall
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE, DAG = "seed_digits", "nightly_seed_digits"
-WATCHER = f"import sys; from tasks.nightly_run import run_nightly; sys.exit(run_nightly('{RECIPE}', once=False))"
+WATCHER = (
+    f"import sys; from tasks.embedded.nightly_run import run_nightly; sys.exit(run_nightly('{RECIPE}', once=False))"
+)
 PATIENCE_SECONDS = 600.0
 
 

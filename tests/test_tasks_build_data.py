@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from data_samples import REPOSITORY, built_digits, make_house, object_of, quiet
 
-from tasks import build_data, sources
-from tasks.build_data import PLANS, Plan, assign, build_dataset, commit_data, ensure_data
-from tasks.dataset import read_description
+from tasks.data import build_data, sources
+from tasks.data.build_data import PLANS, Plan, assign, build_dataset, commit_data, ensure_data
+from tasks.data.dataset import read_description
+from tasks.data.remote import list_folder, listing_md5, open_remote
+from tasks.data.revision import pinned_md5
+from tasks.data.sources import Split
 from tasks.errors import DataError
-from tasks.remote import list_folder, listing_md5, open_remote
-from tasks.revision import pinned_md5
 from tasks.settings import Settings
-from tasks.sources import Split
 
 SHARD = "digits/train-000.parquet"
 

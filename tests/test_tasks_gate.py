@@ -145,6 +145,7 @@ def stage_job(folder: Path, raw: dict[str, Any], lines: list[str]) -> Job:
         inputs={"evaluation": folder / "evaluate"},
         out=folder / "out",
         scratch=folder,
+        shared=folder,
         progress=lines.append,
         record=lambda _step, _metrics: None,
     )

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tasks.follow import happened, what_broke
-from tasks.nightly_run import run_nightly
-from tasks.screen import Screen
-from tasks.stage_runs import StageRun
-from tasks.verdict_table import verdict_table
+from tasks.embedded.follow import happened, what_broke
+from tasks.embedded.nightly_run import run_nightly
+from tasks.embedded.screen import Screen
+from tasks.embedded.stage_runs import StageRun
+from tasks.embedded.verdict_table import verdict_table
 
 MEASURED = {"quality": 0.93, "quality_interval": [0.92, 0.94], "bytes": 4000000, "bytes_interval": [4000000, 4000000]}
 SUMMARY: dict[str, Any] = {
@@ -91,7 +91,7 @@ def test_a_log_file_gets_passing_lines_after_a_silence_only(monkeypatch):
     screen = Screen(stream)
     screen.passing("epoch 1")
     assert stream.getvalue() == ""
-    monkeypatch.setattr("tasks.screen.PASSING_SECONDS", 0.0)
+    monkeypatch.setattr("tasks.embedded.screen.PASSING_SECONDS", 0.0)
     screen.passing("epoch 1")
     screen.passing("epoch 1")
     assert stream.getvalue() == "[   0 s] epoch 1\n"

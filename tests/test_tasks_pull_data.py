@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from data_samples import built_digits, commit_house, digest_of, git, make_house, make_job, object_of
 
-from tasks.dataset import fault_of
+from tasks.data.dataset import fault_of
+from tasks.data.remote import list_folder, listing_bytes, listing_md5, open_remote
+from tasks.data.revision import pinned_md5, write_pointer
 from tasks.errors import DataError, ServiceError, StillhouseError
 from tasks.pull_data import data_digest, materialise, pull_data
 from tasks.recipe import Data
-from tasks.remote import list_folder, listing_bytes, listing_md5, open_remote
-from tasks.revision import pinned_md5, write_pointer
 from tasks.settings import Settings
 
 DIGITS = Data(dataset="digits")

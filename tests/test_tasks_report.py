@@ -12,12 +12,12 @@ import pytest
 from report_samples import LABELS, STARTED, broken_run, evaluation, gate_result, passing_run
 
 from tasks.errors import ArtifactError
-from tasks.plots import MOST_CLASSES
-from tasks.quantities import duration, milliseconds, percent, percent_limit, points, size, times, times_limit
-from tasks.report import report_stage
-from tasks.report_page import render
-from tasks.run_record import Status, error_of
-from tasks.summary import summarise
+from tasks.reporting.plots import MOST_CLASSES
+from tasks.reporting.quantities import duration, milliseconds, percent, percent_limit, points, size, times, times_limit
+from tasks.reporting.report import report_stage
+from tasks.reporting.report_page import render
+from tasks.reporting.run_record import Status, error_of
+from tasks.reporting.summary import summarise
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 SECTIONS = {"verdict", "checks", "models", "steps", "classes", "training", "stages", "origin"}

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks import stack
+from tasks.embedded import stack
+from tasks.embedded.ports import choose_ports
+from tasks.embedded.processes import end, marked, spawn
+from tasks.embedded.stack_record import recall
 from tasks.errors import ServiceError
 from tasks.locks import exclusive
-from tasks.ports import choose_ports
-from tasks.processes import end, marked, spawn
 from tasks.settings import Settings
-from tasks.stack_record import recall
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -138,7 +138,7 @@ def test_a_second_run_is_refused_with_the_first_ones_id(tmp_path: Path) -> None:
 
 def test_a_stubborn_server_and_its_children_are_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that ignores the request to end is killed with its child; other processes live on."""
-    monkeypatch.setattr("tasks.processes.GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("tasks.embedded.processes.GRACE_SECONDS", 0.5)
     script = "trap '' TERM; sleep 300 & while true; do sleep 300; done"
     server, other = (spawn(["bash", "-c", script], os.environ, tmp_path / "log") for _ in range(2))
     while len(marked(server.mark)) < 3 or len(marked(other.mark)) < 3:

@@ -13,7 +13,7 @@ import pytest
 from data_samples import built_digits, digest_of, make_job
 
 from tasks.artifact import file_digest, write_json
-from tasks.dataset import Example, read_description, write_dataset
+from tasks.data.dataset import Example, read_description, write_dataset
 from tasks.errors import DataError
 from tasks.recipe import Data
 from tasks.settings import load_settings

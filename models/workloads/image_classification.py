@@ -116,6 +116,7 @@ class ImageClassification:
         """Feed the training role with the teacher's answers, asked once per view and kept in `cache`."""
         examples = load_examples(folder, "train")
         images, answers = [], []
+        cache.mkdir(parents=True, exist_ok=True)
         for view in range(views):
             watcher.progress(f"asking the teacher, view {view + 1}/{views}")
             images.append(view_of(examples.images_NCHW, seed, view))

@@ -1,6 +1,6 @@
 """Where the sample data comes from: installed packages and Debian's archive, each file pinned by its SHA-256.
 
-Nothing here decides what an example is for; that is `tasks.build_data`.
+Nothing here decides what an example is for; that is `tasks.data.build_data`.
 """
 
 import gzip
@@ -123,7 +123,7 @@ def _checked(paths: Mapping[str, Path], digests: Mapping[str, str], source: str)
         if hashlib.sha256(content[name]).hexdigest() != digests[name]:
             msg = (
                 f"source {source}: {name} is not the pinned file (its SHA-256 differs); install the version of "
-                f"{source} that this checkout was made with, or pin the new one in tasks/sources.py"
+                f"{source} that this checkout was made with, or pin the new one in tasks/data/sources.py"
             )
             raise DataError(msg)
     return content

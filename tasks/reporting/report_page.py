@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from tasks import quantities
-from tasks.evaluation import Evaluation
-from tasks.plots import class_changes, evidence, trade
-from tasks.plots_of_stages import stage_times, training_curve
-from tasks.run_record import RunRecord, StageRecord, error_of, evaluation_of
+from tasks.reporting import quantities
+from tasks.reporting.evaluation import Evaluation
+from tasks.reporting.plots import class_changes, evidence, trade
+from tasks.reporting.plots_of_stages import stage_times, training_curve
+from tasks.reporting.run_record import RunRecord, StageRecord, error_of, evaluation_of
 
 FILTERS = ("percent", "percent_limit", "times", "times_limit", "points", "size", "milliseconds", "duration")
 

@@ -1,4 +1,4 @@
-"""What is expected of every dataset, as Great Expectations suites over the tables of `tasks.data_tables`."""
+"""What is expected of every dataset, as Great Expectations suites over the tables of `tasks.data.data_tables`."""
 
 from collections.abc import Mapping
 from math import prod
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.data_tables import schema_text
-from tasks.dataset import MANIFEST_SCHEMA, ROLES, SHARD_SCHEMA
+from tasks.data.data_tables import schema_text
+from tasks.data.dataset import MANIFEST_SCHEMA, ROLES, SHARD_SCHEMA
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation

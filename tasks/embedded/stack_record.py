@@ -8,9 +8,9 @@ from typing import Any
 import requests
 
 from tasks.artifact import write_json
+from tasks.embedded.processes import Server, marked
+from tasks.embedded.servers import AIRFLOW_PARTS, HOST
 from tasks.errors import ServiceError
-from tasks.processes import Server, marked
-from tasks.servers import AIRFLOW_PARTS, HOST
 from tasks.settings import Settings
 
 ASK_SECONDS = 15

@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tasks.airflow_rest import Airflow
+from tasks.embedded.airflow_rest import Airflow
+from tasks.embedded.ports import choose_ports
+from tasks.embedded.processes import end, spawn
+from tasks.embedded.servers import AIRFLOW, MLFLOW, TRAINING_POOL, password_file
+from tasks.embedded.stack_record import Addresses, Started, recall, remember
 from tasks.errors import ServiceError
 from tasks.locks import waiting
-from tasks.ports import choose_ports
-from tasks.processes import end, spawn
-from tasks.servers import AIRFLOW, MLFLOW, TRAINING_POOL, password_file
 from tasks.settings import Settings
-from tasks.stack_record import Addresses, Started, recall, remember
 
 START_SECONDS = 180.0
 POLL_SECONDS = 0.5

@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from tasks.drawing import BAD, DASHES, GOOD, INK, QUIET, STUDENT, TEACHER, THREAD, note, picture, ticks_in
-from tasks.evaluation import Classes, Estimate, Evaluation, Model
-from tasks.quantities import milliseconds, percent_limit, points, size, times_limit
 from tasks.recipe import Gate
-from tasks.run_record import StageRecord
+from tasks.reporting.drawing import BAD, DASHES, GOOD, INK, QUIET, STUDENT, TEACHER, THREAD, note, picture, ticks_in
+from tasks.reporting.evaluation import Classes, Estimate, Evaluation, Model
+from tasks.reporting.quantities import milliseconds, percent_limit, points, size, times_limit
+from tasks.reporting.run_record import StageRecord
 
 MOST_CLASSES = 30
 LONGEST_LABEL = 28

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from tasks.errors import ArtifactError
-from tasks.evaluation import Evaluation, parse_evaluation
 from tasks.recipe import Recipe
+from tasks.reporting.evaluation import Evaluation, parse_evaluation
 
 Status = Literal["FINISHED", "FAILED", "SKIPPED", "RUNNING", "MISSING"]
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tasks.dataset import Example, write_dataset
+from tasks.data.dataset import Example, write_dataset
+from tasks.data.remote import Remote, list_folder, listing_bytes, listing_md5, open_remote
+from tasks.data.revision import pinned_md5, write_pointer
+from tasks.data.sources import Progress, Source, Split, read_digits, read_fashion_mnist
 from tasks.errors import DataError
 from tasks.locks import waiting
-from tasks.remote import Remote, list_folder, listing_bytes, listing_md5, open_remote
-from tasks.revision import pinned_md5, write_pointer
 from tasks.settings import Settings
-from tasks.sources import Progress, Source, Split, read_digits, read_fashion_mnist
 
 SEED = 20261123
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import requests
 
+from tasks.embedded.stack_record import Addresses
 from tasks.errors import ServiceError
-from tasks.stack_record import Addresses
 
 ASK_SECONDS = 60
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tasks.artifact import write_json
 from tasks.errors import ArtifactError
-from tasks.report_page import render
-from tasks.run_record import RunRecord
-from tasks.summary import summarise
+from tasks.reporting.report_page import render
+from tasks.reporting.run_record import RunRecord
+from tasks.reporting.summary import summarise
 
 REPORT = "report.html"
 SUMMARY = "summary.json"

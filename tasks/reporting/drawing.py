@@ -69,5 +69,5 @@ def note(  # noqa: PLR0913 - where, what and how of one label
 
 
 def ticks_in(words: Callable[[float], str]) -> FuncFormatter:
-    """Label an axis with one of the functions of `tasks.quantities`."""
+    """Label an axis with one of the functions of `tasks.reporting.quantities`."""
     return FuncFormatter(lambda value, _: words(value))

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.evaluation import Evaluation, Interval, Model
 from tasks.gate import Verdict
-from tasks.run_record import RunRecord, error_of, evaluation_of
+from tasks.reporting.evaluation import Evaluation, Interval, Model
+from tasks.reporting.run_record import RunRecord, error_of, evaluation_of
 
 Seconds = Annotated[float, Field(ge=0)]
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.dataset import role_digest
+from tasks.data.dataset import role_digest
 
 Described = Mapping[str, Any]
 

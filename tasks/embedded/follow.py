@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tasks import stack
-from tasks.airflow_rest import Airflow
+from tasks.embedded import stack
+from tasks.embedded.airflow_rest import Airflow
+from tasks.embedded.screen import Screen
+from tasks.embedded.stage_runs import StageRun, stage_runs
 from tasks.errors import ServiceError
-from tasks.screen import Screen
 from tasks.settings import Settings
-from tasks.stage_runs import StageRun, stage_runs
 
 POLL_SECONDS = 1.5
 HEALTH_SECONDS = 20.0

@@ -9,17 +9,17 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from tasks import stack
-from tasks.airflow_rest import Airflow
-from tasks.build_data import ensure_data
+from tasks.data.build_data import ensure_data
+from tasks.embedded import stack
+from tasks.embedded.airflow_rest import Airflow
+from tasks.embedded.follow import Watch
+from tasks.embedded.screen import Screen
+from tasks.embedded.stack_record import recall
+from tasks.embedded.verdict_table import verdict_table
 from tasks.errors import ServiceError, StillhouseError
-from tasks.follow import Watch
 from tasks.locks import exclusive
 from tasks.recipe import load_recipe
-from tasks.screen import Screen
 from tasks.settings import Settings, load_settings
-from tasks.stack_record import recall
-from tasks.verdict_table import verdict_table
 
 POLL_SECONDS = 1.0
 READ_SECONDS = 120.0

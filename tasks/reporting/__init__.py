@@ -1,0 +1,1 @@
+"""What a nightly run leaves for people and tools to read: report.html and summary.json."""
