@@ -75,13 +75,13 @@ def make_job(
     (folder / "out").mkdir(parents=True)
     (folder / "scratch").mkdir()
     return Job(
-        {"data": data},
-        inputs or {},
-        folder / "out",
-        folder / "scratch",
-        folder / "shared",
-        show,
-        lambda _step, _metrics: None,
+        settings={"data": data},
+        inputs=inputs or {},
+        out=folder / "out",
+        scratch=folder / "scratch",
+        shared=folder / "shared",
+        progress=show,
+        record=lambda _step, _metrics: None,
     )
 
 

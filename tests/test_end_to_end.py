@@ -28,6 +28,8 @@ RECIPE, DAG = "seed_digits", "nightly_seed_digits"
 WATCHER = (
     f"import sys; from tasks.embedded.nightly_run import run_nightly; sys.exit(run_nightly('{RECIPE}', once=False))"
 )
+    f"import sys; from tasks.embedded.nightly_run import run_nightly; sys.exit(run_nightly('{RECIPE}', once=False))"
+)
 PATIENCE_SECONDS = 600.0
 
 
@@ -70,7 +72,7 @@ def training_process(settings: Settings, watcher: subprocess.Popen[bytes], outpu
     """Wait until the teacher has finished two epochs, and give the id of the process that trains it."""
     log = settings.state / "logs" / "airflow.log"
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (log.exists() and "epoch 2/" in log.read_text(encoding="utf-8", errors="replace")):
+    while not (log.exists() and re.search(r"epoch [2-9]/", log.read_text(encoding="utf-8", errors="replace"))):
         assert watcher.poll() is None, output.read_text(encoding="utf-8")
         assert time.monotonic() < deadline, output.read_text(encoding="utf-8")
         time.sleep(0.1)
