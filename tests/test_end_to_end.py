@@ -28,8 +28,6 @@ RECIPE, DAG = "seed_digits", "nightly_seed_digits"
 WATCHER = (
     f"import sys; from tasks.embedded.nightly_run import run_nightly; sys.exit(run_nightly('{RECIPE}', once=False))"
 )
-    f"import sys; from tasks.embedded.nightly_run import run_nightly; sys.exit(run_nightly('{RECIPE}', once=False))"
-)
 PATIENCE_SECONDS = 600.0
 
 

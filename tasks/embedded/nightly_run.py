@@ -21,7 +21,7 @@ from tasks.locks import exclusive
 from tasks.recipe import load_recipe
 from tasks.settings import Settings, load_settings
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 1.5
 READ_SECONDS = 120.0
 """How long Airflow may take to read the DAG of a recipe."""
 SAME_MOMENT_SECONDS = 3.0
