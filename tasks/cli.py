@@ -10,6 +10,7 @@ import typer
 
 from tasks import cli_stack
 from tasks.cli_stack import say
+from tasks.embedded.stack_record import recall
 from tasks.errors import StillhouseError
 from tasks.pipeline import stages_of
 from tasks.recipe import load_recipe
@@ -23,9 +24,17 @@ Force = Annotated[bool, typer.Option(help="Do the work again even if nothing cha
 def main() -> None:
     """Run a command; a mendable failure is one sentence and exit code 1."""
     try:
+        _find_mlflow()
         app()
     except StillhouseError as error:
         sys.exit(f"stillhouse: {error}")
+
+
+def _find_mlflow() -> None:
+    """Use the embedded MLflow, at whatever port it found, unless the environment names another."""
+    embedded = recall(load_settings(), "mlflow")
+    if embedded:
+        os.environ.setdefault("MLFLOW_TRACKING_URI", embedded.address)
 
 
 @app.command()

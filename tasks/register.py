@@ -68,7 +68,19 @@ def _registered(desk: "Desk", inputs: dict[str, Path], child: Child) -> str:
     expect_digest(uri, digest)
     evaluation = json.loads((inputs["evaluation"] / "evaluation.json").read_text(encoding="utf-8"))
     tags = _tags(desk, inputs["data"], evaluation) | {f"{PREFIX}digest": digest}
-    return str(mlflow.register_model(uri, desk.recipe.name, tags=tags).version)
+    version = str(mlflow.register_model(uri, desk.recipe.name, tags=tags).version)
+    desk.nightly.client.update_model_version(desk.recipe.name, version, _describe(evaluation))
+    return version
+
+
+def _describe(evaluation: dict[str, Any]) -> str:
+    student, ratios = evaluation["student"], evaluation["ratios"]
+    return (
+        f"{student['quality']['sealed']['value']:.2%} on the sealed test "
+        f"({ratios['quality']['sealed']['value']:.2%} of its teacher), "
+        f"{student['bytes']:,} bytes ({ratios['bytes']:.0f}x fewer), "
+        f"{student['latency_ms']['p10']:.3f} ms ({ratios['latency']['value']:.1f}x faster)"
+    )
 
 
 def version_with_digest(client: MlflowClient, model: str, digest: str) -> ModelVersion | None:

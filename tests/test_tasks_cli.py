@@ -1,0 +1,51 @@
+"""The command line: what the README shows exists, and every refusal is one sentence and exit code 1."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.cli import app
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHOWN = re.findall(r"^\.venv/bin/stillhouse ([a-z]+)", README, re.MULTILINE)
+
+
+def stillhouse(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tasks.cli", *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+
+
+def test_the_readme_shows_commands_that_exist() -> None:
+    """Every `stillhouse` command of the README is one, and every make target it names stands in the Makefile."""
+    names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    assert len(SHOWN) >= 4
+    assert set(SHOWN) <= names
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"make ([a-z]+)", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_show_lists_the_stages() -> None:
+    """`stillhouse show` prints each stage with what it reads, in order."""
+    done = stillhouse("show", "image_classification")
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()][:3] == ["pull", "validate", "teacher"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("show", "nope"), "recipe .*nope.yaml cannot be read"),
+        (("nightly", "nope"), "recipe .*nope.yaml cannot be read .*; name a file of dags/recipes/"),
+    ],
+)
+def test_a_refusal_is_one_sentence(arguments: tuple[str, ...], sentence: str) -> None:
+    """A wrong name ends with exit code 1 and a sentence, without a traceback."""
+    done = stillhouse(*arguments)
+    assert done.returncode == 1
+    assert re.search(sentence, done.stdout + done.stderr)
+    assert "Traceback" not in done.stderr
