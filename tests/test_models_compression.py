@@ -153,6 +153,13 @@ def test_folding_keeps_the_function() -> None:
     assert torch.allclose(fold_batch_norm(fold_pixel_scale(module))(images(RESIDUAL)), expected, atol=1e-5)
 
 
+def test_integers_count_as_parameters() -> None:
+    """An integer model has the parameters of the folded float model it came from."""
+    whole, _ = quantized(trained(RESIDUAL), RESIDUAL)
+    plain = fold_batch_norm(fold_pixel_scale(trained(RESIDUAL)))
+    assert macs_and_parameters(whole, RESIDUAL.example())[1] == sum(p.numel() for p in plain.parameters())
+
+
 def test_dequantizing_keeps_the_function() -> None:
     """Replacing integers by the numbers they stand for changes no output."""
     module, architecture = quantized(trained(DIGITS), DIGITS)

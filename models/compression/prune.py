@@ -106,7 +106,8 @@ IMPORTANCES: dict[str, Callable[[], tp.importance.Importance]] = {
 
 
 def macs_and_parameters(module: nn.Module, example: Tensor) -> tuple[int, int]:
-    """Count multiply-accumulates of one input and parameters."""
+    """Count multiply-accumulates of one input, and weights and biases, integer ones too."""
     with torch.no_grad():
-        macs, parameters = tp.utils.count_ops_and_params(copy.deepcopy(module), example)
-    return int(macs), int(parameters)
+        macs, _ = tp.utils.count_ops_and_params(copy.deepcopy(module), example)
+    tensors = [getattr(layer, name, None) for layer in module.modules() for name in ("weight", "bias")]
+    return int(macs), sum(tensor.numel() for tensor in tensors if isinstance(tensor, Tensor))
