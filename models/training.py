@@ -21,7 +21,7 @@ from models.errors import ModelError
 Batch = tuple[Tensor, ...]
 Objective = Callable[[nn.Module, Batch], Tensor]
 """Loss of one batch, a scalar."""
-SECONDS_BETWEEN_PROGRESS = 2.0
+SECONDS_BETWEEN_PROGRESS = 4.0
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def write_report(desk: "Desk") -> dict[str, float | str]:
     folder = desk.settings.runs / desk.run_key.replace("/", "__").replace(":", "")
     page = report_stage(record, folder)
     summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    _log(desk, folder, summary)
+    _log(desk, folder, summary, record.data_docs_url)
     error = error_of(record)
     desk.nightly.client.set_terminated(desk.nightly.run_id, "FAILED" if error else "FINISHED")
     if error:
@@ -134,7 +134,7 @@ def _data_docs_url(desk: "Desk", run: Run | None) -> str | None:
     )
 
 
-def _log(desk: "Desk", folder: Path, summary: Mapping[str, Any]) -> None:
+def _log(desk: "Desk", folder: Path, summary: Mapping[str, Any], data_docs_url: str | None) -> None:
     """Put the headline, the recipe and the report on the parent run."""
     client, run_id = desk.nightly.client, desk.nightly.run_id
     now = int(datetime.now(UTC).timestamp() * 1000)
@@ -147,7 +147,9 @@ def _log(desk: "Desk", folder: Path, summary: Mapping[str, Any]) -> None:
         "recipe": desk.recipe.name,
     }
     client.log_batch(run_id, metrics, parameters, [RunTag(PREFIX + name, str(value)) for name, value in tags.items()])
-    client.set_tag(run_id, "mlflow.note.content", f"**{summary['verdict']}**: {desk.recipe.description}")
+    note = f"**{summary['verdict']}**: {desk.recipe.description}\n\nThe report is among the artifacts, in `report`."
+    docs = f"\n\n[Data Docs of the validated data]({data_docs_url})" if data_docs_url else ""
+    client.set_tag(run_id, "mlflow.note.content", note + docs)
     client.log_artifacts(run_id, str(folder), "report")
 
 

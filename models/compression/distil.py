@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.compression.fold import fold_batch_norm
+
 
 def distillation_loss(
     logits_BK: Tensor, teacher_logits_BK: Tensor, labels_B: Tensor, temperature: float, hard_weight: float
@@ -26,6 +28,6 @@ def distillation_loss(
 @torch.no_grad()
 def teacher_logits(teacher: torch.nn.Module, images_NCHW: Tensor, batch_size: int = 500) -> Tensor:
     """Ask the teacher about every image once; returns logits (N, K)."""
-    teacher.eval()
+    folded = fold_batch_norm(teacher)
     batches = images_NCHW.split(batch_size)
-    return torch.cat([teacher(batch.float().contiguous(memory_format=torch.channels_last)) for batch in batches])
+    return torch.cat([folded(batch.float().contiguous(memory_format=torch.channels_last)) for batch in batches])

@@ -12,7 +12,8 @@ from tasks.embedded.stage_runs import StageRun, stage_runs
 from tasks.errors import ServiceError
 from tasks.settings import Settings
 
-POLL_SECONDS = 1.5
+POLL_SECONDS = 2.5
+"""Each look costs Airflow and MLflow a moment that the training then lacks."""
 HEALTH_SECONDS = 20.0
 ENDED = {"success", "failed"}
 UNKNOWN = StageRun("", "", "")

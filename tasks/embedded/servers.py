@@ -91,7 +91,7 @@ def _airflow_environment(settings: Settings, ports: dict[str, int], tracking_uri
         "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
         "DAG_PROCESSOR__PARSING_PROCESSES": 1,
         # Short, so that tasks follow each other quickly, yet the scheduler leaves the cores to the training.
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.5,
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.8,
         "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 20,
         # A task whose supervisor was killed is noticed within a minute, not within five.
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 45,
