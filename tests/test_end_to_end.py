@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import requests
+from data_samples import built_digits
 
+from models.export import INPUT, OUTPUT
+from models.inputs.images import load_images
 from tasks.embedded import stack
 from tasks.embedded.airflow_rest import Airflow
 from tasks.embedded.processes import marked
@@ -143,6 +147,22 @@ def test_a_second_run_reuses_everything(house: House, tmp_path: Path) -> None:
     assert set(summary["reused"]) == {stage.name for stage in stages if stage.reusable}
     assert "teacher: reused" in output
     assert registered(house.settings) == [house.summary["mlflow"]["version"]]
+
+
+def test_the_candidate_is_promoted_and_answers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`stillhouse promote` finds the embedded MLflow, and the champion loads there without a pickle and is right."""
+    environment = os.environ | {"STILLHOUSE_STATE": str(house.settings.state), "PYTHONPATH": str(ROOT)}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    command = [sys.executable, "-m", "tasks.cli", "promote", RECIPE]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, cwd=ROOT)
+    version = house.summary["mlflow"]["version"]
+    assert done.stdout == f"{RECIPE} version {version} is the champion now; before it was none\n", done.stderr
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", stack.addresses(house.settings).mlflow)
+    champion = mlflow.pyfunc.load_model(f"models:/{RECIPE}@champion")
+    sealed = load_images(built_digits(), "sealed")
+    logits = champion.predict({INPUT: sealed.images_NCHW})[OUTPUT]
+    assert (logits.argmax(1) == sealed.labels_N).mean() == pytest.approx(house.summary["student"]["quality"], abs=0.01)
 
 
 def test_an_unknown_conf_key_ends_the_run_at_once(house: House) -> None:
