@@ -44,7 +44,7 @@ test: lint
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 lock: install
 	@$(TORCH_LINES) > $(VENV)/torch.txt  # pip-compile would keep the hash of the one wheel it found
