@@ -284,6 +284,24 @@ def alone(house: House) -> None:
     run_stage(house.recipe, "teacher", "test/alone")
 
 
+def test_a_diverging_training_ends_in_one_sentence(house: House) -> None:
+    """A loss that is no number fails the teacher with the remedy, marks its run in MLflow, and leaves no output."""
+    content = yaml.safe_load(house.recipe.read_text(encoding="utf-8"))
+    content["name"] = "diverging"
+    content["teacher"]["training"] |= {"learning_rate": 1e30, "optimizer": "sgd"}
+    recipe = house.recipe.with_name("diverging.yaml")
+    recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
+    for stage in ("pull", "validate"):
+        run_stage(recipe, stage, "test/diverging")
+    with pytest.raises(StillhouseError, match=r"stage teacher: the loss became (nan|inf) in epoch 1, .*lower the"):
+        run_stage(recipe, "teacher", "test/diverging")
+    with pytest.raises(StillhouseError, match="stage teacher failed: stage teacher: the loss became"):
+        run_stage(recipe, "report", "test/diverging")
+    summary = json.loads((house.settings.runs / "latest" / "summary.json").read_text(encoding="utf-8"))
+    assert "the loss became" in summary["error"]
+    assert summary["mlflow"]["version"] is None
+
+
 def test_a_dead_mlflow_is_named(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """When MLflow does not answer, the stage ends in one sentence with its address and the remedy."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
