@@ -197,7 +197,7 @@ def _work(  # noqa: PLR0913 - one call, every argument named
 
 def _fill(desk: Desk, stage: Stage, inputs: Mapping[str, Artifact], folder: Path, child: Child) -> Artifact:
     # Before torch is loaded: its threads would otherwise spin for each other while Airflow needs their core,
-    # which made training 2 to 4 times slower beside one busy process.
+    # which made training slower by a quarter to three quarters beside one busy process.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     from models.errors import ModelError
     from tasks.work import STAGES  # imports torch, which a reused stage does not need
