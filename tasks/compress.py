@@ -14,7 +14,7 @@ from models.compression.quantize import integer_weights
 from models.training import Feed, Objective, fit
 from models.workloads import WORKLOADS
 from models.workloads.image_classification import ImageClassification
-from tasks.artifact import json_digest, verify
+from tasks.artifact import verify
 from tasks.job import Job, Metrics
 from tasks.measure import plan_of, report_model
 from tasks.pull_data import materialise
@@ -50,9 +50,8 @@ class Bench:
         return feed, self.workload.taught_objective(lesson.temperature, lesson.hard_weight)
 
     def _answers(self) -> Path:
-        """Where this teacher's answers to this data are kept, for every step and every night that asks for them."""
-        teacher = verify(self.job.inputs["teacher"]).digest
-        return self.job.shared / "teacher_answers" / json_digest([teacher, self.data.name, self.seed])
+        """Where this teacher's answers are kept, for every step and every night that asks for them."""
+        return self.job.shared / "teacher_answers" / verify(self.job.inputs["teacher"]).digest
 
     def learn(self, module: nn.Module, lesson: Distil | Recovery) -> nn.Module:
         """Train a module from the teacher's answers, in place."""

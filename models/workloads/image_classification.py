@@ -1,5 +1,6 @@
 """Image classification: which class a picture belongs to; quality is accuracy."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,14 +114,14 @@ class ImageClassification:
     def taught_feed(  # noqa: PLR0913 - what a cached teacher depends on
         self, folder: Path, teacher: nn.Module, seed: int, *, views: int, cache: Path, watcher: Watcher
     ) -> TaughtFeed:
-        """Feed the training role with the teacher's answers, asked once per view and kept in `cache`."""
+        """Feed the training role with the teacher's answers, asked once per view and kept by the view's bytes."""
         examples = load_examples(folder, "train")
         images, answers = [], []
         cache.mkdir(parents=True, exist_ok=True)
         for view in range(views):
             watcher.progress(f"asking the teacher, view {view + 1}/{views}")
             images.append(view_of(examples.images_NCHW, seed, view))
-            file = cache / f"teacher_view_{view}.safetensors"
+            file = cache / f"{hashlib.sha256(images[-1].numpy()).hexdigest()}.safetensors"
             if not file.exists():
                 save_tensors(file, {"logits_NK": teacher_logits(teacher, images[-1])}, {})
             answers.append(load_tensors(file)[0]["logits_NK"])
