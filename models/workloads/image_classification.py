@@ -121,7 +121,7 @@ class ImageClassification:
         for view in range(views):
             watcher.progress(f"asking the teacher, view {view + 1}/{views}")
             images.append(view_of(examples.images_NCHW, seed, view))
-            file = cache / f"{hashlib.sha256(images[-1].numpy()).hexdigest()}.safetensors"
+            file = cache / f"{hashlib.sha256(images[-1].numpy().tobytes()).hexdigest()}.safetensors"
             if not file.exists():
                 save_tensors(file, {"logits_NK": teacher_logits(teacher, images[-1])}, {})
             answers.append(load_tensors(file)[0]["logits_NK"])
