@@ -37,8 +37,10 @@ class Architecture:
     """(channels, height, width) of one raw image."""
     edits: tuple[dict[str, Any], ...] = ()
     """Structural edits since, each `{"edit": name of EDITS, ...its arguments}`."""
-    calibration: str | None = None
-    """How the exporter reads the ranges of integer activations; None ships floats."""
+    quantization: dict[str, Any] | None = None
+    """How the exporter makes integers: `activations`, `calibration`, `keep_float`; None ships floats."""
+    packing: str | None = None
+    """How the exported file is coded; None ships plain ONNX."""
 
     def build(self) -> nn.Module:
         """Build the module with fresh numbers."""

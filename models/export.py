@@ -103,11 +103,11 @@ def export_model(
     module: nn.Module, architecture: Architecture, calibration_NCHW: NDArray[np.uint8], path: Path
 ) -> None:
     """Write the deployable of a model: integer where the architecture says how to calibrate, else fp32."""
-    if architecture.calibration is None:
+    if architecture.quantization is None:
         export_float(fold_batch_norm(module), architecture, path)
     else:
         with tempfile.TemporaryDirectory() as folder:
             float_path = Path(folder) / "float.onnx"
             export_float(module, architecture, float_path)
-            export_integer(float_path, calibration_NCHW, architecture.calibration, path)
+            export_integer(float_path, calibration_NCHW, architecture.quantization["calibration"], path)
     slim(path)

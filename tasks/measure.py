@@ -10,7 +10,7 @@ from models.compression.prune import macs_and_parameters, zeros
 from models.compression.quantize import dequantized
 from models.training import Plan
 from tasks.job import Metrics
-from tasks.recipe import Training
+from tasks.recipe_steps import Training
 
 
 def plan_of(training: Training, seed: int) -> Plan:

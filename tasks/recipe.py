@@ -4,25 +4,16 @@ Light on purpose: DAG files read recipes while they are parsed, so nothing heavy
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from tasks.errors import RecipeError
+from tasks.recipe_steps import BlackBox, Count, Fraction, Network, Positive, Section, Step, Training
 
 DATA_REVISION = r"^[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,99}$"
 """A git revision: it cannot start with a dash, so it is never read as an option."""
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """A part of a recipe: unknown keys are refused and nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Data(Section):
@@ -33,38 +24,6 @@ class Data(Section):
     """Any git revision whose `data.dvc` is used; the deployed one when absent."""
 
 
-class Network(Section):
-    """An architecture: a name of `models.networks.NETWORKS` and its arguments."""
-
-    name: str
-    arguments: dict[str, Any] = {}
-
-
-class Training(Section):
-    """One pass through the only training loop."""
-
-    epochs: Count
-    batch_size: Count
-    learning_rate: Positive
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    augment: bool = False
-    """Mirror every image in every other epoch."""
-    resolutions: tuple[Count, ...] | None = None
-    """Side of the training images in each epoch, so that early epochs cost less; None keeps their own."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    warmup: Fraction = 0.2
-    """Share of all steps spent raising the learning rate before it falls to zero."""
-
-    @model_validator(mode="after")
-    def _one_resolution_per_epoch(self) -> Self:
-        if self.resolutions is not None and len(self.resolutions) != self.epochs:
-            msg = f"resolutions lists {len(self.resolutions)} epochs, epochs says {self.epochs}; make them agree"
-            raise ValueError(msg)
-        return self
-
-
 class Teacher(Section):
     """The model to be compressed."""
 
@@ -72,57 +31,23 @@ class Teacher(Section):
     training: Training
 
 
-class Distil(Section):
-    """A smaller network learns the teacher's output distribution.
-
-    The loss is `hard_weight * L_student + (1 - hard_weight) * L_distillation`.
-    """
-
-    method: Literal["distil"]
-    network: Network
-    training: Training
-    temperature: Positive = 4.0
-    hard_weight: Fraction = 0.3
-    views: Count = 1
-    """Views of every training image on which the teacher is asked, once each; the first is the image itself."""
+def _kind_of_teacher(value: object) -> str:
+    found = value.keys() if isinstance(value, dict) else vars(value)
+    return "onnx" if "onnx" in found else "trained"
 
 
-class Recovery(Section):
-    """Distilled training after surgery, with the same loss as `distil`."""
-
-    training: Training
-    temperature: Positive = 4.0
-    hard_weight: Fraction = 0.3
-    views: Count = 1
+AnyTeacher = Annotated[
+    Annotated[Teacher, Tag("trained")] | Annotated[BlackBox, Tag("onnx")], Discriminator(_kind_of_teacher)
+]
 
 
-class PruneUnstructured(Section):
-    """Zero the smallest weights over all layers by L1 norm, then make the masks permanent."""
+class Worth(Section):
+    """What every step must be worth to stay in the chain; a step that is not is dropped, with the reason."""
 
-    method: Literal["prune_unstructured"]
-    sparsity: Annotated[float, Field(gt=0, lt=1)]
-
-
-class PruneStructured(Section):
-    """Remove whole channels until the multiply-accumulates fall below a share of the original."""
-
-    method: Literal["prune_structured"]
-    macs: Annotated[float, Field(gt=0, lt=1)]
-    """Multiply-accumulates left, as a share of the model before this step."""
-    importance: Literal["magnitude", "taylor"] = "magnitude"
-    round_to: Count = 8
-    recovery: Recovery
-
-
-class Quantize(Section):
-    """Integer weights, `round(W / scale) * scale` per output channel, and calibrated activations."""
-
-    method: Literal["quantize"]
-    bits: Literal[8] = 8
-    calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
-
-
-Step = Annotated[Distil | PruneUnstructured | PruneStructured | Quantize, Field(discriminator="method")]
+    most_lost: Fraction = 0.03
+    """Quality on the search role that one step may cost."""
+    least_gained: Fraction = 0.01
+    """Share of the zstd bytes or of the time that one step must save."""
 
 
 class Latency(Section):
@@ -156,25 +81,21 @@ class Recipe(Section):
     seed: Annotated[int, Field(ge=0)]
     data: Data
     workload: Literal["image_classification"]
-    teacher: Teacher
+    teacher: AnyTeacher
     steps: Annotated[tuple[Step, ...], Field(min_length=1)]
+    worth: Worth = Worth()
     latency: Latency = Latency()
     gate: Gate
 
     @model_validator(mode="after")
-    def _views_augment_students(self) -> Self:
-        lessons = [step if step.method == "distil" else getattr(step, "recovery", None) for step in self.steps]
-        if any(lesson and (lesson.training.augment or lesson.training.resolutions) for lesson in lessons):
-            msg = "a student sees the views its teacher answered: set views, not augment or resolutions, to train it"
+    def _black_box_is_only_asked(self) -> Self:
+        if isinstance(self.teacher, BlackBox) and self.steps[0].method != "distil":
+            msg = f"{self.steps[0].method} cannot change a teacher known only as an ONNX file; begin with distil"
             raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
-    def _steps_fit_together(self) -> Self:
-        methods = [step.method for step in self.steps]
-        if "quantize" in methods[:-1]:
-            msg = "a step follows quantize, whose integer weights cannot be trained; move quantize to the end"
-            raise ValueError(msg)
+    def _repeats_fit_together(self) -> Self:
         if self.latency.max_repeats < self.latency.repeats:
             msg = "latency.max_repeats is below latency.repeats; raise max_repeats"
             raise ValueError(msg)
@@ -205,8 +126,13 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def _explain(path: Path, error: ValidationError) -> str:
-    faults = [f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors()]
+    faults = [f"{_place(e['loc'])}: {e['msg']}" for e in error.errors()]
     return f"recipe {path} does not fit: {'; '.join(faults)}; mend or remove these keys"
+
+
+def _place(keys: tuple[int | str, ...]) -> str:
+    """Spell a place as the recipe does, without the names of the union's members."""
+    return ".".join(str(key) for key in keys if key not in {"trained", "onnx"} or keys[-1] == key) or "recipe"
 
 
 def _one_line(error: Exception) -> str:

@@ -17,6 +17,7 @@ from models.compression.prune import IMPORTANCES, macs_and_parameters, prune_cha
 from models.compression.quantize import IntegerWeight, dequantized, integer_weights
 from models.errors import ModelError
 
+STATIC = {"activations": "static", "calibration": "minmax", "keep_float": []}
 DIGITS = Architecture("multimodal_small_model", {"channels": 16}, 6.0, (1, 8, 8))
 RESIDUAL = Architecture("residual", {"stem": 16, "widths": [16, 32], "strides": [1, 2], "pool": 7}, 90.0, (1, 28, 28))
 NETWORKS = {"digits": DIGITS, "residual": RESIDUAL}
@@ -41,7 +42,7 @@ def folded(module: nn.Module, architecture: Architecture) -> Made:
 def quantized(module: nn.Module, architecture: Architecture) -> Made:
     whole = integer_weights(fold_batch_norm(fold_pixel_scale(module)), 8)
     edits = [{"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"}, {"edit": "integer_weights", "bits": 8}]
-    return whole, replace(architecture.edited(*edits), calibration="minmax")
+    return whole, replace(architecture.edited(*edits), quantization=STATIC)
 
 
 def pruned_and_quantized(module: nn.Module, architecture: Architecture) -> Made:

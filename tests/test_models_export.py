@@ -18,6 +18,7 @@ from models.export import export_model
 from models.footprint import Schedule, compare
 from models.runtime import open_session, predict
 
+STATIC = {"activations": "static", "calibration": "minmax", "keep_float": []}
 ARCHITECTURE = Architecture(
     "residual", {"stem": 16, "widths": [16, 32], "strides": [1, 2], "pool": 7}, 90.0, (1, 28, 28)
 )
@@ -32,7 +33,7 @@ def network() -> torch.nn.Module:
 
 def integer_network() -> tuple[torch.nn.Module, Architecture]:
     module = integer_weights(fold_batch_norm(fold_pixel_scale(network())), 8)
-    return module, replace(ARCHITECTURE, calibration="minmax")
+    return module, replace(ARCHITECTURE, quantization=STATIC)
 
 
 @pytest.fixture(scope="module")

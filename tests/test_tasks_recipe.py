@@ -10,8 +10,10 @@ from models.networks import NETWORKS
 from tasks.errors import RecipeError
 from tasks.pipeline import stages_of
 from tasks.recipe import load_recipe
+from tasks.recipe_steps import BlackBox
 
 RECIPES = Path(__file__).resolve().parent.parent / "dags" / "recipes"
+LESSON = {"training": {"epochs": 1, "batch_size": 50, "learning_rate": 0.1}}
 SHIPPED = sorted(RECIPES.glob("*.yaml"))
 
 
@@ -62,7 +64,7 @@ def test_the_stages_follow_the_recipe() -> None:
         ("steps.0.method", "magic", r"steps\.0: Input tag 'magic' found using 'method' does not match"),
         ("steps.1.sparsity", 1.5, r"steps\.1\.prune_unstructured\.sparsity: Input should be less than 1"),
         ("steps.0.training.augment", True, r"a student sees the views its teacher answered: set views"),
-        ("steps.2.bits", 3, r"steps\.2\.quantize\.bits: Input should be 8"),
+        ("steps.2.weights", "int3", r"steps\.2\.quantize\.weights: Input should be 'int8', 'int4'"),
         ("data.revision", "--upload-pack=x", r"data\.revision: String should match pattern"),
         ("latency.max_repeats", 2, r"latency\.max_repeats is below latency\.repeats; raise max_repeats"),
         ("name", "other", r"calls itself 'other'; give the file and the recipe one name"),
@@ -74,11 +76,28 @@ def test_a_fault_is_named(tmp_path: Path, key: str, value: object, sentence: str
         load_recipe(write(tmp_path, (key, value)))
 
 
-def test_steps_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
-    """Nothing may follow quantize, because integers cannot be trained."""
-    steps = [{"method": "quantize"}, {"method": "prune_unstructured", "sparsity": 0.5}]
-    with pytest.raises(RecipeError, match=r"a step follows quantize.*move quantize to the end"):
-        load_recipe(write(tmp_path, ("steps", steps)))
+def test_a_black_box_is_only_asked(tmp_path: Path) -> None:
+    """A teacher known only as an ONNX file cannot be pruned, so the first step must distil."""
+    teacher = {"onnx": "models/teacher.onnx", "sha256": "0" * 64}
+    assert load_recipe(write(tmp_path, ("teacher", teacher))).teacher == BlackBox(**teacher)
+    with pytest.raises(RecipeError, match=r"quantize cannot change a teacher known only .*begin with distil"):
+        load_recipe(write(tmp_path, ("teacher", teacher), ("steps", [{"method": "quantize"}])))
+
+
+@pytest.mark.parametrize(
+    ("step", "sentence"),
+    [
+        ({"method": "prune_unstructured"}, "give sparsity or pattern"),
+        ({"method": "prune_unstructured", "sparsity": 0.5, "pattern": "2:4"}, "give sparsity or pattern"),
+        ({"method": "prune_structured", "recovery": LESSON}, "give macs, bytes or milliseconds"),
+        ({"method": "prune_structured", "macs": 0.5, "bytes": 9, "recovery": LESSON}, "give macs, bytes or mill"),
+        ({"method": "low_rank", "energy": 1.5, "recovery": LESSON}, "energy: Input should be less than 1"),
+    ],
+)
+def test_a_step_without_one_clear_target_is_refused(tmp_path: Path, step: dict[str, Any], sentence: str) -> None:
+    """A step that leaves its amount open, or gives two, is refused with the choice there is."""
+    with pytest.raises(RecipeError, match=sentence):
+        load_recipe(write(tmp_path, ("steps", [step])))
 
 
 def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,10 @@
+"""Method `distil`."""
+
+from tasks.methods.bench import Bench, Compressed
+from tasks.recipe_steps import Distil
+
+
+def distil(bench: Bench, step: Distil) -> Compressed:
+    """Train a new, smaller network from the teacher's answers."""
+    architecture = bench.workload.architecture(bench.data, step.network.name, step.network.arguments)
+    return bench.learn(architecture.build_seeded(bench.seed), step), architecture

@@ -1,0 +1,12 @@
+"""Method `pack`."""
+
+from dataclasses import replace
+
+from tasks.methods.bench import Bench, Compressed
+from tasks.recipe_steps import Pack
+
+
+def pack(bench: Bench, _step: Pack) -> Compressed:
+    """Note that the exported file ships entropy-coded."""
+    module, architecture = bench.previous
+    return module, replace(architecture, packing="lzma")

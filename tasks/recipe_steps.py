@@ -1,0 +1,199 @@
+"""The sections of a recipe that say how a model is changed: networks, trainings, and one section per method.
+
+Light on purpose, like `tasks.recipe`, which puts them together. What a method does with its section is in
+`tasks.methods`.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown keys are refused and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Network(Section):
+    """An architecture: a name of `models.networks.NETWORKS` and its arguments."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+class Training(Section):
+    """One pass through the only training loop."""
+
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    augment: bool = False
+    """Mirror every image in every other epoch."""
+    resolutions: tuple[Count, ...] | None = None
+    """Side of the training images in each epoch, so that early epochs cost less; None keeps their own."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    warmup: Fraction = 0.2
+    """Share of all steps spent raising the learning rate before it falls to zero."""
+
+    @model_validator(mode="after")
+    def _one_resolution_per_epoch(self) -> Self:
+        if self.resolutions is not None and len(self.resolutions) != self.epochs:
+            msg = f"resolutions lists {len(self.resolutions)} epochs, epochs says {self.epochs}; make them agree"
+            raise ValueError(msg)
+        return self
+
+
+class BlackBox(Section):
+    """A teacher of which only an ONNX file is known, exported from any framework."""
+
+    onnx: str
+    """Path of the file, from the repository's root."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    scale: Positive = 1.0
+    """What raw pixels are divided by before they go in."""
+    answers: Literal["logits", "probabilities"] = "logits"
+
+
+class Features(Section):
+    """The student also learns what an inner layer of the teacher says, through a projection learned beside it."""
+
+    teacher: str
+    """Name of a layer of the teacher, as `named_modules` spells it."""
+    student: str
+    weight: Positive = 1.0
+
+
+class Lesson(Section):
+    """Training by the teacher: `hard_weight * L_student + (1 - hard_weight) * L_distillation`, and what is added."""
+
+    training: Training
+    loss: Literal["kl", "dkd", "dist"] = "kl"
+    """What the teacher's logits teach: their distribution (Hinton), decoupled (DKD) or correlations (DIST)."""
+    temperature: Positive = 4.0
+    hard_weight: Fraction = 0.3
+    views: Count = 1
+    """Views of every training image on which the teacher is asked, once each; the first is the image itself."""
+    features: Features | None = None
+    relations: Positive | None = None
+    """Weight of the relational loss: distances and angles between the examples of a batch."""
+    also: tuple[BlackBox, ...] = ()
+    """Further teachers; all are asked and their probabilities averaged."""
+
+    @model_validator(mode="after")
+    def _views_augment_students(self) -> Self:
+        if self.training.augment or self.training.resolutions:
+            msg = "a student sees the views its teacher answered: set views, not augment or resolutions, to train it"
+            raise ValueError(msg)
+        return self
+
+
+class Distil(Lesson):
+    """A smaller network learns from the teacher."""
+
+    method: Literal["distil"]
+    network: Network
+
+
+class PruneUnstructured(Section):
+    """Zero the least important weights, train what is left if asked, then make the masks permanent."""
+
+    method: Literal["prune_unstructured"]
+    sparsity: Share | None = None
+    pattern: Annotated[str, Field(pattern=r"^[1-9][0-9]?:[1-9][0-9]?$")] | None = None
+    """N:M, such as 2:4: of every M weights in a row, N stay."""
+    scope: Literal["global", "layer"] = "global"
+    measure: Literal["magnitude", "movement"] = "magnitude"
+    recovery: Lesson | None = None
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> Self:
+        if (self.sparsity is None) == (self.pattern is None):
+            msg = "give sparsity or pattern, one of the two"
+            raise ValueError(msg)
+        return self
+
+
+class PruneStructured(Section):
+    """Remove whole channels, with all that is coupled to them, until one target is met."""
+
+    method: Literal["prune_structured"]
+    macs: Share | None = None
+    """Multiply-accumulates left, as a share of the model before this step."""
+    bytes: Count | None = None
+    """Most bytes of the exported integer file."""
+    milliseconds: Positive | None = None
+    """Longest time of the exported integer file, measured: batch 1, one pinned thread."""
+    importance: Literal["magnitude", "taylor", "lamp"] = "magnitude"
+    round_to: Count = 8
+    rounds: Count = 1
+    """In how many parts the channels go, each followed by its share of the recovery."""
+    recovery: Lesson
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if sum(target is not None for target in (self.macs, self.bytes, self.milliseconds)) != 1:
+            msg = "give macs, bytes or milliseconds, one of the three"
+            raise ValueError(msg)
+        return self
+
+
+class DropLayers(Section):
+    """Take out the whole layers that matter least, and recover."""
+
+    method: Literal["drop_layers"]
+    layers: Count
+    recovery: Lesson
+
+
+class LowRank(Section):
+    """Replace linear layers and convolutions by products of thinner ones, and recover."""
+
+    method: Literal["low_rank"]
+    energy: Share
+    """Share of each weight's squared singular values that is kept."""
+    recovery: Lesson
+
+
+class Fold(Section):
+    """Fold batch norms and the pixel scale into the layers beside them; `quantize` does so by itself."""
+
+    method: Literal["fold"]
+
+
+class Quantize(Section):
+    """Integer weights, `round(W / scale) * scale` per output channel, and what activations become."""
+
+    method: Literal["quantize"]
+    weights: Literal["int8", "int4", "ternary", "mixed"] = "int8"
+    """mixed gives every layer the fewest bits that its measured damage allows."""
+    activations: Literal["static", "dynamic", "float"] = "static"
+    """static: calibrated integers; dynamic: scaled at every call; float: only the weights are integers."""
+    calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
+    keep_float: tuple[str, ...] = ()
+    """Layers left in fp32, as `named_modules` spells them."""
+    most_damage: Fraction = 0.005
+    """Quality on the search role that `mixed` may spend before training."""
+    training: Lesson | None = None
+    """Quantization-aware training; None rounds a finished model."""
+
+
+class Pack(Section):
+    """Ship the file entropy-coded; it is unpacked when it is loaded."""
+
+    method: Literal["pack"]
+
+
+Step = Annotated[
+    Distil | PruneUnstructured | PruneStructured | DropLayers | LowRank | Fold | Quantize | Pack,
+    Field(discriminator="method"),
+]
