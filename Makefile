@@ -10,7 +10,7 @@ TORCH_LINES = awk '/^[^ ]/ {wanted = /^torch==/} wanted' requirements.lock
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export DO_NOT_TRACK = true
 
-.PHONY: install run up stop test lint data lock
+.PHONY: install run up stop test lint data lock bench
 .DEFAULT_GOAL := run
 
 install: $(STAMP)
@@ -45,6 +45,19 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+# The peers have a venv of their own: `make bench` after a night, or `make bench BENCH="--teacher ... --data ... --ours NAME=FILE"`.
+PEERS := .venv-peers
+PEERS_STAMP := $(PEERS)/installed-$(shell { pwd; cat benchmarks/peers/requirements.txt; } | sha256sum | cut -c1-16)
+
+$(PEERS_STAMP): benchmarks/peers/requirements.txt
+	@echo "installing the peers; the first time takes some minutes"
+	@$(PYTHON) -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --no-deps -r $<
+	@touch $@
+
+bench: $(PEERS_STAMP)
+	@PYTHONPATH=. $(PEERS)/bin/python -m benchmarks.peers.run $(BENCH)
 
 lock: install
 	@$(TORCH_LINES) > $(VENV)/torch.txt  # pip-compile would keep the hash of the one wheel it found

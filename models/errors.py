@@ -3,3 +3,7 @@
 
 class ModelError(ValueError):
     """Something that cannot be done to this model with these settings."""
+
+
+class DivergedError(ModelError):
+    """A training whose loss is no number any more: what it made is worthless, what was before it is not."""

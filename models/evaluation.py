@@ -4,6 +4,7 @@ Run as `python -m models.evaluation REQUEST ANSWER`, two JSON files.
 """
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -14,9 +15,17 @@ from numpy.typing import NDArray
 
 from models.footprint import Schedule, compare, machine
 from models.inputs.images import Images, describe, load_images
-from models.metrics import recall_per_class, right
+from models.metrics import churn, recall_per_class, right
+from models.packing import unpacked, zstd_bytes
 from models.runtime import open_session, predict
-from models.statistics import accuracy_ratio_interval, wilson_interval
+from models.serving import serving_of
+from models.statistics import (
+    accuracy_difference_interval,
+    accuracy_ratio_interval,
+    mcnemar_p,
+    pair_counts,
+    wilson_interval,
+)
 
 ROLES = ("gate", "sealed")
 
@@ -28,14 +37,18 @@ def evaluate(data: Path, models: dict[str, Path], schedule: Schedule) -> dict[st
         model: {role: predict(open_session(path), examples[role].images_NCHW).argmax(1) for role in ROLES}
         for model, path in models.items()
     }
+    load_before = os.getloadavg()[0]
     timing = compare(models["teacher"], models["student"], examples["gate"].images_NCHW[:1], schedule)
     times = {"teacher": timing.baseline, "student": timing.candidate}
     result: dict[str, Any] = {
         model: {
             "bytes": path.stat().st_size,
+            "zstd_bytes": zstd_bytes(path),
+            "unpacked_bytes": len(unpacked(path)),
             "latency_ms": asdict(times[model]),
             "quality": {role: _accuracy(answers[model][role], examples[role], schedule.confidence) for role in ROLES},
-            "parity": _parity(answers[model]["gate"], path.with_suffix(".answers.json")),
+            "parity": _parity(answers[model]["gate"], path.with_name(f"{model}.answers.json")),
+            "serving": asdict(serving_of(path, examples["gate"].images_NCHW[:1])),
         }
         for model, path in models.items()
     }
@@ -44,6 +57,7 @@ def evaluate(data: Path, models: dict[str, Path], schedule: Schedule) -> dict[st
         "latency": {"value": timing.ratio, "interval": timing.interval},
         "quality": {role: _ratio(answers, examples[role], role, schedule.confidence) for role in ROLES},
     }
+    result["paired"] = {role: _paired(answers, examples[role], role, schedule.confidence) for role in ROLES}
     labels = describe(data)["labels"]
     sealed = examples["sealed"].labels_N
     result["classes"] = {
@@ -51,7 +65,8 @@ def evaluate(data: Path, models: dict[str, Path], schedule: Schedule) -> dict[st
         "count": np.bincount(sealed, minlength=len(labels)).tolist(),
         **{model: recall_per_class(answers[model]["sealed"], sealed, len(labels)) for model in models},
     }
-    return result | {"latency_ratios": timing.ratios, "machine": machine()}
+    load = {"load_before": load_before, "load_after": os.getloadavg()[0], "unsteady_repeats": timing.unsteady}
+    return result | {"latency_ratios": timing.ratios, "machine": machine() | load}
 
 
 def _accuracy(answers_N: NDArray[np.int64], examples: Images, confidence: float) -> dict[str, Any]:
@@ -63,6 +78,23 @@ def _ratio(answers: dict[str, dict[str, Any]], examples: Images, role: str, conf
     teacher, student = (right(answers[model][role], examples.labels_N) for model in ("teacher", "student"))
     value = float(student.mean() / max(teacher.mean(), 1e-9))
     return {"value": value, "interval": accuracy_ratio_interval(teacher, student, confidence)}
+
+
+def _paired(answers: dict[str, dict[str, Any]], examples: Images, role: str, confidence: float) -> dict[str, Any]:
+    """Compare the two example by example; `confidence` is two-sided, so that of `lower_bound` is (1 + it) / 2."""
+    teacher, student = (right(answers[model][role], examples.labels_N) for model in ("teacher", "student"))
+    interval = accuracy_difference_interval(teacher, student, confidence)
+    _, teacher_only, student_only, _ = pair_counts(teacher, student)
+    return {
+        "difference": {
+            "value": (student_only - teacher_only) / len(examples),
+            "interval": interval,
+            "lower_bound": interval[0],
+        },
+        "mcnemar_p": mcnemar_p(teacher_only, student_only),
+        "discordant": [teacher_only, student_only],
+        "churn": churn(answers["teacher"][role], answers["student"][role]),
+    }
 
 
 def _parity(answers_N: NDArray[np.int64], path: Path) -> float:

@@ -1,11 +1,16 @@
 """Time of two exported files against each other, on one pinned thread.
 
 A shared machine changes pace, so the files take turns, the fast tail (10th percentile) of each repeat is compared,
-repeats are spread over time, and the ratio comes with an interval over repeats. While that interval straddles the
-limit the timing goes on, up to `most` repeats; still straddling means undecided.
+repeats are spread over time, and the ratio comes with an interval over repeats. A file against itself must give 1,
+so nothing may favour a place: who goes first changes every round, and both files are opened anew for every repeat,
+in changing order, so that luck with memory differs between repeats and is seen in the interval.
+
+While the interval straddles the limit the timing goes on, up to `most` repeats; still straddling means undecided.
+Whoever looks several times and stops when pleased is wrong more often than each look says, so the confidence is
+divided over the looks (Bonferroni): the interval holds the true ratio at least as often as `confidence` says.
 """
 
-import os
+import math
 import platform
 import time
 from collections.abc import Callable
@@ -19,8 +24,13 @@ from numpy.typing import NDArray
 from models.runtime import open_session, pin_to_one_core
 from models.statistics import Interval, geometric_interval
 
-WARM_UP_SECONDS = 0.5
 CALLS_PER_TURN = 5
+WINDOW_ROUNDS = 10
+STEADY = 0.03
+"""Warm is when the 10th percentiles of two windows in a row differ by no more than this share."""
+LONGEST_WARM_UP_SECONDS = 3.0
+
+Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,7 @@ class Schedule:
     rounds: int
     pause_seconds: float
     confidence: float
+    """Two-sided, of the interval over repeats, whatever the number of looks."""
     limit: float
     """The ratio that decides, which says when more repeats are worth it."""
 
@@ -57,6 +68,8 @@ class Comparison:
     interval: Interval
     ratios: tuple[float, ...]
     """One ratio of 10th percentiles per repeat."""
+    unsteady: int
+    """Repeats that began although the warm-up never became steady."""
 
 
 def compare(baseline: Path, candidate: Path, image_NCHW: NDArray[np.uint8], schedule: Schedule) -> Comparison:
@@ -69,20 +82,27 @@ def compare(baseline: Path, candidate: Path, image_NCHW: NDArray[np.uint8], sche
         schedule: how much to time.
     """
     pin_to_one_core()
-    calls = (_call(baseline, image_NCHW), _call(candidate, image_NCHW))
     times: tuple[list[list[float]], list[list[float]]] = ([], [])
+    unsteady = 0
     while True:
-        _warm_up(calls)
-        for kept, milliseconds in zip(times, _repeat(calls, schedule.rounds), strict=True):
+        calls = _opened((baseline, candidate), image_NCHW, backwards=len(times[0]) % 2 == 1)
+        unsteady += not _warm_up(calls)
+        for kept, milliseconds in zip(times, _rounds(calls, schedule.rounds), strict=True):
             kept.append(milliseconds)
-        ratios = [np.quantile(a, 0.1) / np.quantile(b, 0.1) for a, b in zip(*times, strict=True)]
-        if len(ratios) >= schedule.repeats:
-            ratio, interval = geometric_interval(ratios, schedule.confidence)
+        ratios = [_p10(a) / _p10(b) for a, b in zip(*times, strict=True)]
+        if _is_look(len(ratios), schedule):
+            ratio, interval = geometric_interval(ratios, confidence_per_look(schedule))
             if len(ratios) >= schedule.most or not interval[0] <= schedule.limit <= interval[1]:
                 break
         time.sleep(schedule.pause_seconds)
     summaries = [_times(milliseconds, schedule.confidence) for milliseconds in times]
-    return Comparison(summaries[0], summaries[1], ratio, interval, tuple(map(float, ratios)))
+    return Comparison(summaries[0], summaries[1], ratio, interval, tuple(ratios), unsteady)
+
+
+def confidence_per_look(schedule: Schedule) -> float:
+    """Divide the doubt over the looks at 1, 2, 3... times `repeats` and at `most`, so that together they keep it."""
+    looks = math.ceil(schedule.most / schedule.repeats)
+    return 1 - (1 - schedule.confidence) / looks
 
 
 def machine() -> dict[str, object]:
@@ -93,41 +113,63 @@ def machine() -> dict[str, object]:
         "instructions": [
             flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8") if flag in flags
         ],
-        "load": os.getloadavg()[0],
         "threads": 1,
         "core": pin_to_one_core(),
         "onnxruntime": onnxruntime.__version__,
     }
 
 
-def _call(path: Path, image_NCHW: NDArray[np.uint8]) -> Callable[[], object]:
+def _is_look(done: int, schedule: Schedule) -> bool:
+    return done >= schedule.most or done % schedule.repeats == 0
+
+
+def _opened(files: tuple[Path, ...], image_NCHW: NDArray[np.uint8], *, backwards: bool) -> list[Call]:
+    """Open every file in its own session, the last one first if `backwards`; the calls come in the files' order."""
+    order = sorted(range(len(files)), reverse=backwards)
+    calls = {place: _call(files[place], image_NCHW) for place in order}
+    return [calls[place] for place in range(len(files))]
+
+
+def _call(path: Path, image_NCHW: NDArray[np.uint8]) -> Call:
     session = open_session(path)
     name = session.get_inputs()[0].name
     return lambda: session.run(None, {name: image_NCHW})
 
 
-def _warm_up(calls: tuple[Callable[[], object], ...]) -> None:
-    end = time.perf_counter() + WARM_UP_SECONDS
+def _warm_up(calls: list[Call]) -> bool:
+    """Call until the pace is steady, or give up; tells which."""
+    end = time.perf_counter() + LONGEST_WARM_UP_SECONDS
+    before = [math.inf for _ in calls]
     while time.perf_counter() < end:
-        for call in calls:
-            call()
+        now = [_p10(milliseconds) for milliseconds in _rounds(calls, WINDOW_ROUNDS)]
+        if all(abs(new / old - 1) <= STEADY for new, old in zip(now, before, strict=True)):
+            return True
+        before = now
+    return False
 
 
-def _repeat(calls: tuple[Callable[[], object], ...], rounds: int) -> list[list[float]]:
+def _rounds(calls: list[Call], rounds: int) -> list[list[float]]:
+    """Time the calls in turns, A B then B A: milliseconds of all but the first of a turn, which finds cold caches."""
     times: list[list[float]] = [[] for _ in calls]
+    turns = list(zip(calls, times, strict=True))
     for _ in range(rounds):
-        for call, kept in zip(calls, times, strict=True):
+        for call, kept in turns:
             call()
             for _ in range(CALLS_PER_TURN):
                 start = time.perf_counter_ns()
                 call()
                 kept.append((time.perf_counter_ns() - start) / 1e6)
+        turns.reverse()
     return times
+
+
+def _p10(milliseconds: list[float]) -> float:
+    return float(np.quantile(milliseconds, 0.1))
 
 
 def _times(repeats: list[list[float]], confidence: float) -> Times:
     everything = np.concatenate([np.asarray(repeat) for repeat in repeats])
-    p10, interval = geometric_interval([float(np.quantile(repeat, 0.1)) for repeat in repeats], confidence)
+    p10, interval = geometric_interval([_p10(repeat) for repeat in repeats], confidence)
     return Times(p10, float(np.median(everything)), float(np.quantile(everything, 0.99)), interval)
 
 

@@ -19,6 +19,15 @@ def right(answers_N: NDArray[np.int64], labels_N: NDArray[np.int64]) -> NDArray[
     return equal_N
 
 
+def churn(teacher_answers_N: NDArray[np.int64], student_answers_N: NDArray[np.int64]) -> float:
+    """Share of examples that the two answer differently, right or wrong (Milani Fard et al. 2016).
+
+    Raises:
+        ModelError: the two do not have the same length.
+    """
+    return 1.0 - float(right(student_answers_N, teacher_answers_N).mean())
+
+
 def recall_per_class(answers_N: NDArray[np.int64], labels_N: NDArray[np.int64], classes: int) -> list[float]:
     """Share of each class's examples that were recognised; NaN for a class without examples."""
     counts_K = np.bincount(labels_N, minlength=classes)

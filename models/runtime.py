@@ -9,16 +9,23 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from models.errors import ModelError
+from models.packing import is_packed, unpacked
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:
-    """Load an exported file for the CPU, on one thread that does not spin while idle."""
+    """Load a plain or packed file for the CPU, on one thread that does not spin while idle.
+
+    Raises:
+        ModelError: a packed file is damaged.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    options.add_session_config_entry("session.disable_quant_qdq", "1")  # multiply integer weights once
+    source = unpacked(path) if is_packed(path) else str(path)
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def predict(

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from models.errors import ModelError
+
 Interval = tuple[float, float]
 RESAMPLES = 20_000
 
@@ -29,23 +31,84 @@ def accuracy_ratio_interval(
     Pairs are resampled, so that what both find hard does not count as noise. Only the four counts of the pairs
     matter, hence one multinomial draw a resample.
     """
-    cells = np.array(
-        [
-            (teacher_right_N & student_right_N).sum(),
-            (teacher_right_N & ~student_right_N).sum(),
-            (~teacher_right_N & student_right_N).sum(),
-            (~teacher_right_N & ~student_right_N).sum(),
-        ]
-    )
+    cells = np.array(pair_counts(teacher_right_N, student_right_N))
     draws = np.random.default_rng(seed).multinomial(cells.sum(), cells / cells.sum(), RESAMPLES)
     ratios = (draws[:, 0] + draws[:, 2]) / np.maximum(draws[:, 0] + draws[:, 1], 1)
     low, high = np.quantile(ratios, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
 
+def accuracy_difference_interval(
+    teacher_right_N: NDArray[np.bool_], student_right_N: NDArray[np.bool_], confidence: float
+) -> Interval:
+    """Two-sided interval of student accuracy - teacher accuracy on the same examples (Newcombe 1998, method 10).
+
+    The Wilson intervals of both accuracies, put together by their correlation (with Newcombe's correction for
+    continuity). It keeps some width where the two are right on exactly the same examples. Its lower end at
+    `2 * c - 1` is the one-sided bound at `c`: the student is non-inferior by a margin if that end is above minus
+    the margin.
+    """
+    n = len(teacher_right_N)
+    both, teacher_only, student_only, neither = pair_counts(teacher_right_N, student_right_N)
+    student, teacher = both + student_only, both + teacher_only
+    low_s, high_s = (end - student / n for end in wilson_interval(student, n, confidence))
+    low_t, high_t = (end - teacher / n for end in wilson_interval(teacher, n, confidence))
+    phi = _correlation(both, teacher_only, student_only, neither)
+    difference = (student - teacher) / n
+    below = math.sqrt(max(0.0, low_s**2 + 2 * phi * low_s * high_t + high_t**2))
+    above = math.sqrt(max(0.0, high_s**2 + 2 * phi * high_s * low_t + low_t**2))
+    return difference - below, difference + above
+
+
+def mcnemar_p(teacher_only: int, student_only: int) -> float:
+    """Two-sided exact p-value of McNemar's test (1947): are the two models equally often the only one that is right?
+
+    Args:
+        teacher_only: examples on which only the teacher is right.
+        student_only: examples on which only the student is right.
+    """
+    discordant = teacher_only + student_only
+    return min(1.0, 2 * float(stats.binom.cdf(min(teacher_only, student_only), discordant, 0.5)))
+
+
+def pair_counts(teacher_right_N: NDArray[np.bool_], student_right_N: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Count the examples on which both are right, only the teacher, only the student, neither."""
+    return (
+        int((teacher_right_N & student_right_N).sum()),
+        int((teacher_right_N & ~student_right_N).sum()),
+        int((~teacher_right_N & student_right_N).sum()),
+        int((~teacher_right_N & ~student_right_N).sum()),
+    )
+
+
+def _correlation(both: int, teacher_only: int, student_only: int, neither: int) -> float:
+    """Phi of the paired table, its numerator lowered by n / 2, not below 0, where positive; 0 for an empty margin."""
+    product = (both + teacher_only) * (student_only + neither) * (both + student_only) * (teacher_only + neither)
+    above = both * neither - teacher_only * student_only
+    half = (both + teacher_only + student_only + neither) / 2
+    corrected = max(0.0, above - half) if above > 0 else above
+    return corrected / math.sqrt(product) if product else 0.0
+
+
+def over_seeds(values: Sequence[float], confidence: float = 0.95) -> tuple[float, Interval]:
+    """Mean of one number over the seeds of a training, and its two-sided Student interval.
+
+    Raises:
+        ModelError: fewer than two values, which have no spread.
+    """
+    if len(values) < 2:  # noqa: PLR2004 - the least that has a spread
+        msg = f"an interval over seeds needs two values, not {len(values)}; train with another seed"
+        raise ModelError(msg)
+    return _student(np.asarray(values, dtype=float), confidence)
+
+
 def geometric_interval(values: Sequence[float], confidence: float) -> tuple[float, Interval]:
     """Geometric mean of positive values and its two-sided Student interval."""
-    logs = np.log(np.asarray(values, dtype=float))
-    half = float(stats.t.ppf((1 + confidence) / 2, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs)))
-    mean = float(logs.mean())
-    return math.exp(mean), (math.exp(mean - half), math.exp(mean + half))
+    mean, (low, high) = _student(np.log(np.asarray(values, dtype=float)), confidence)
+    return math.exp(mean), (math.exp(low), math.exp(high))
+
+
+def _student(values: NDArray[np.float64], confidence: float) -> tuple[float, Interval]:
+    mean = float(values.mean())
+    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+    return mean, (mean - half, mean + half)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from models.checkpoint import load_tensors, save_tensors
-from models.errors import ModelError
+from models.errors import DivergedError
 
 Batch = tuple[Tensor, ...]
 Objective = Callable[[nn.Module, Batch], Tensor]
@@ -72,7 +72,7 @@ def fit(  # noqa: PLR0913 - the whole contract of training, each part named by i
     """Train `model` in place, going on from `checkpoint` when there is one.
 
     Raises:
-        ModelError: the loss became NaN or infinite.
+        DivergedError: the loss became NaN or infinite.
     """
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     optimizer = _optimizer(model, plan)
@@ -106,7 +106,7 @@ def _train_epoch(  # noqa: PLR0913, PLR0917 - the loop's state, passed on
                 f"the loss became {value} in epoch {epoch + 1}, step {step + 1}; lower the learning rate "
                 f"(now {plan.learning_rate}) or train in fp32"
             )
-            raise ModelError(msg)
+            raise DivergedError(msg)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -21,6 +21,7 @@ from tasks.reporting.run_record import RunRecord, StageRecord, Status, error_of
 from tasks.stage import output_of
 from tasks.stage_key import LIBRARIES
 from tasks.tracking import PREFIX
+from tasks.worth import STEP
 
 if TYPE_CHECKING:
     from tasks.stage import Desk
@@ -90,6 +91,7 @@ def _stage_record(desk: "Desk", stage: Stage, run: Run | None) -> StageRecord:
         metrics=run.data.metrics,
         history={name: points for name, points in history.items() if points},
         error=tags.get(f"{PREFIX}error"),
+        step=_read(desk, stage.name, STEP) if stage.kind == "compress" else None,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from tasks.artifact import write_json
 from tasks.job import Job
 from tasks.recipe import Gate
-from tasks.reporting.evaluation import Estimate, parse_evaluation
+from tasks.reporting.evaluation import Difference, Estimate, parse_evaluation
 from tasks.reporting.quantities import percent, percent_limit, times, times_limit
 
 Verdict = Literal["PASS", "FAIL", "UNDECIDED"]
@@ -24,6 +24,12 @@ AGAINST_LIMIT: Mapping[Verdict, str] = {
     "PASS": "at least the limit of",
     "FAIL": "short of the limit of",
     "UNDECIDED": "too close to call against the limit of",
+}
+
+WITHIN_LIMIT: Mapping[Verdict, str] = {
+    "PASS": "within the limit of",
+    "FAIL": "beyond the limit of",
+    "UNDECIDED": AGAINST_LIMIT["UNDECIDED"],
 }
 
 
@@ -53,8 +59,10 @@ def judge(evaluation: Mapping[str, Any], gate: Gate) -> Judgement:
         ArtifactError: a metric is missing or not finite; names it.
     """
     measured = parse_evaluation(evaluation)
+    points = () if gate.points is None else (_points(measured.paired.gate.difference, gate.points),)
     checks = (
         _quality(measured.ratios.quality.gate, gate.quality),
+        *points,
         _bytes(measured.ratios.bytes, gate.bytes),
         _latency(measured.ratios.latency, gate.latency),
         _parity(measured.student.parity),
@@ -94,6 +102,17 @@ def _quality(ratio: Estimate, limit: float) -> Check:
         f"{AGAINST_LIMIT[verdict]} {percent_limit(limit)}"
     )
     return Check("quality", ratio.value, limit, verdict, reason)
+
+
+def _points(difference: Difference, limit: float) -> Check:
+    """Judge non-inferiority: the one-sided bound of what the student loses, in points, is within the limit."""
+    best, worst = -100 * difference.interval[1], -100 * difference.lower_bound
+    lost = 0.0 - 100 * difference.value
+    verdict: Verdict = "PASS" if worst <= limit else "FAIL" if best > limit else "UNDECIDED"
+    reason = (
+        f"student loses {lost:z.2f} points of quality ({best:z.2f} to {worst:z.2f}), {WITHIN_LIMIT[verdict]} {limit:g}"
+    )
+    return Check("points", lost, limit, verdict, reason)
 
 
 def _latency(ratio: Estimate, limit: float) -> Check:

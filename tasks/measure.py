@@ -6,7 +6,8 @@ from pathlib import Path
 from torch import nn
 
 from models.checkpoint import WEIGHTS, Architecture
-from models.compression.prune import macs_and_parameters, zeros
+from models.compression.prune import zeros
+from models.compression.prune_channels import macs_and_parameters
 from models.compression.quantize import dequantized
 from models.training import Plan
 from tasks.job import Metrics

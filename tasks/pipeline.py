@@ -70,7 +70,7 @@ def _steps(recipe: Recipe, common: Mapping[str, Any]) -> list[Stage]:
             Stage(
                 f"step_{number}_{step.method}",
                 "compress",
-                {**common, "step": step},
+                {**common, "step": step, "worth": recipe.worth},
                 {"data": "pull", "teacher": "teacher", "previous": previous},
                 heavy=True,
             )

@@ -68,6 +68,8 @@ class Gate(Section):
     """Teacher bytes / student bytes."""
     latency: Positive
     """Teacher time / student time, batch 1, one pinned thread."""
+    points: Annotated[float, Field(ge=0, lt=100)] | None = None
+    """Most percentage points that quality may fall on the gate role; None leaves it to `quality`."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
 
 

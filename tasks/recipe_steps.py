@@ -38,6 +38,8 @@ class Training(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augment: bool = False
     """Mirror every image in every other epoch."""
+    erase: bool = False
+    """Black out a random square in half of the images."""
     resolutions: tuple[Count, ...] | None = None
     """Side of the training images in each epoch, so that early epochs cost less; None keeps their own."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -91,8 +93,8 @@ class Lesson(Section):
 
     @model_validator(mode="after")
     def _views_augment_students(self) -> Self:
-        if self.training.augment or self.training.resolutions:
-            msg = "a student sees the views its teacher answered: set views, not augment or resolutions, to train it"
+        if self.training.augment or self.training.erase or self.training.resolutions:
+            msg = "a student sees the views its teacher answered: set views, not augment, erase or resolutions"
             raise ValueError(msg)
         return self
 
@@ -119,6 +121,13 @@ class PruneUnstructured(Section):
     def _one_amount(self) -> Self:
         if (self.sparsity is None) == (self.pattern is None):
             msg = "give sparsity or pattern, one of the two"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _movement_is_seen_in_training(self) -> Self:
+        if self.measure == "movement" and self.recovery is None:
+            msg = "movement is measured while training: give recovery, or use magnitude"
             raise ValueError(msg)
         return self
 

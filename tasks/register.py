@@ -2,6 +2,8 @@
 
 A half-uploaded model can be registered in MLflow, so the model is downloaded again and compared with the judged
 file before any version exists. A version carries the digest of its file: registering twice finds the first one.
+A packed student is logged twice in one model: unpacked, so that MLflow loads it without any pickle, and packed, as
+it was judged, whose digest the version carries.
 """
 
 import json
@@ -18,8 +20,10 @@ from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 
+from models.errors import ModelError
 from models.export import INPUT, OUTPUT
 from models.inputs.images import describe, load_images
+from models.packing import SUFFIX, deployable, is_packed, unpacked
 from tasks.artifact import file_digest
 from tasks.code_version import code_version
 from tasks.errors import ArtifactError
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
 
 CANDIDATE = "candidate"
 MODEL_FILE = "model.onnx"
+PACKED_FOLDER = "extra_files"
+"""Where MLflow puts a packed student beside the ONNX file that it can load."""
 
 
 def register(desk: "Desk", stage: Stage) -> dict[str, float | str]:
@@ -59,7 +65,7 @@ def register(desk: "Desk", stage: Stage) -> dict[str, float | str]:
 
 
 def _registered(desk: "Desk", inputs: dict[str, Path], child: Child) -> str:
-    student = inputs["models"] / "student.onnx"
+    student = deployable(inputs["models"], "student")
     digest = file_digest(student)
     known = version_with_digest(desk.nightly.client, desk.recipe.name, digest)
     if known:
@@ -90,20 +96,30 @@ def version_with_digest(client: MlflowClient, model: str, digest: str) -> ModelV
 
 
 def expect_digest(model_uri: str, digest: str) -> None:
-    """Download a logged model and compare its file with a digest.
+    """Download a logged model and compare the file that was judged with a digest.
+
+    Beside a packed file lies the ONNX file that MLflow loads; the first must unpack to the second.
 
     Raises:
         ArtifactError: the file is missing or differs.
     """
     with tempfile.TemporaryDirectory() as folder:
         try:
-            path = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=folder)) / MODEL_FILE
-            found = file_digest(path)
-        except (MlflowException, OSError) as error:
+            found = _judged_digest(Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=folder)))
+        except (MlflowException, ModelError, OSError) as error:
             found = f"nothing ({' '.join(str(error).split())[:200]})"
     if found != digest:
         msg = f"MLflow gives back {found} for {model_uri}, not the judged file {digest}; run the stage register again"
         raise ArtifactError(msg)
+
+
+def _judged_digest(folder: Path) -> str:
+    """Digest the packed file of a downloaded model if it has one, else its ONNX file."""
+    model = folder / MODEL_FILE
+    packed = sorted((folder / PACKED_FOLDER).glob(f"*{SUFFIX}"))
+    if packed and unpacked(packed[0]) != model.read_bytes():
+        return f"a {packed[0].name} that does not unpack to its {MODEL_FILE}"
+    return file_digest(packed[0] if packed else model)
 
 
 def _log_model(child: Child, student: Path, data: Path) -> str:
@@ -117,11 +133,12 @@ def _log_model(child: Child, student: Path, data: Path) -> str:
     child.progress("logging the student as an ONNX model")
     with mlflow.start_run(run_id=child.run_id):
         logged = mlflow.onnx.log_model(
-            onnx.load(student),
+            onnx.load_from_string(unpacked(student)),
             name="student",
             signature=signature,
             input_example={INPUT: example_NCHW},
             save_as_external_data=False,
+            extra_files=[str(student)] if is_packed(student) else None,
         )
     return str(logged.model_uri)
 

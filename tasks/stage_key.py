@@ -19,9 +19,19 @@ SOURCES = {
     "gate": "tasks.gate",
 }
 """Kind of stage -> the module whose source, with all it imports of ours, is part of the key."""
-EXTRA = {"evaluate": ("models.evaluation",)}
+EXTRA = {"evaluate": ("models.evaluation", "models.serving"), "compress": ("models.step_cost", "models.timing")}
 """Modules that a stage runs in a process of their own."""
-LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy", "pyarrow", "great-expectations")
+LIBRARIES = (
+    "torch",
+    "torch-pruning",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "numpy",
+    "pyarrow",
+    "great-expectations",
+    "zstandard",
+)
 ROOT = Path(__file__).resolve().parent.parent
 
 

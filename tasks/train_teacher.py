@@ -1,28 +1,45 @@
-"""Stage `teacher`: train the model that is to be compressed."""
+"""Stage `teacher`: train the model that is to be compressed, or adopt one known only as a file."""
 
+from pathlib import Path
+
+from models.black_box import FileModel
 from models.checkpoint import save_model
 from models.training import fit
 from models.workloads import WORKLOADS
+from tasks.black_box import TEACHER_FILE, adopted
 from tasks.job import Job, Metrics
 from tasks.measure import plan_of, report_model
 from tasks.pull_data import materialise
 from tasks.recipe import Teacher
+from tasks.recipe_steps import BlackBox
 
 
 def train_teacher(job: Job) -> Metrics:
-    """Train the recipe's teacher on the training role; returns its measures."""
-    teacher: Teacher = job.settings["teacher"]
-    workload = WORKLOADS[job.settings["workload"]]
+    """Make the recipe's teacher; returns its measures, of which a file known only from outside has fewer."""
+    teacher: Teacher | BlackBox = job.settings["teacher"]
     data = materialise(job.inputs["data"])
+    return _adopt(job, teacher, data) if isinstance(teacher, BlackBox) else _train(job, teacher, data)
+
+
+def _adopt(job: Job, teacher: BlackBox, data: Path) -> Metrics:
+    job.progress(f"adopting {teacher.onnx}")
+    file = adopted(teacher, data, job.out / TEACHER_FILE)
+    score = WORKLOADS[job.settings["workload"]].scorer(data, "search")
+    return {"search_accuracy": score(FileModel(file)), "checkpoint_bytes": file.stat().st_size}
+
+
+def _train(job: Job, teacher: Teacher, data: Path) -> Metrics:
+    workload = WORKLOADS[job.settings["workload"]]
+    training = teacher.training
     architecture = workload.architecture(data, teacher.network.name, teacher.network.arguments)
-    plan = plan_of(teacher.training, job.settings["seed"])
+    plan = plan_of(training, job.settings["seed"])
     module = architecture.build_seeded(plan.seed)
     fit(
         module,
         workload.labelled_feed(
-            data, plan.seed, augment=teacher.training.augment, resolutions=teacher.training.resolutions
+            data, plan.seed, augment=training.augment, resolutions=training.resolutions, erase=training.erase
         ),
-        workload.labelled_objective(teacher.training.label_smoothing),
+        workload.labelled_objective(training.label_smoothing),
         plan,
         checkpoint=job.scratch / "training.safetensors",
         score=workload.scorer(data, "search"),

@@ -39,17 +39,41 @@ def estimate(value: float, low: float, high: float) -> dict[str, Any]:
     return {"value": value, "interval": [low, high]}
 
 
+def serving(unpack_ms: float, load_ms: float, peak_bytes: int, cpu_seconds: float) -> dict[str, Any]:
+    """Give what one file takes to serve."""
+    return {
+        "unpack_ms": unpack_ms,
+        "load_ms": load_ms,
+        "peak_bytes": peak_bytes,
+        "cpu_seconds_per_1000": cpu_seconds,
+    }
+
+
+def pair(  # noqa: PLR0913, PLR0917 - one row of a table
+    value: float, low: float, high: float, discordant: list[int], mcnemar_p: float, churn: float
+) -> dict[str, Any]:
+    """Give what one role says of teacher and student on the same examples."""
+    difference = estimate(value, low, high) | {"lower_bound": low}
+    return {"difference": difference, "discordant": discordant, "mcnemar_p": mcnemar_p, "churn": churn}
+
+
 def evaluation() -> dict[str, Any]:
     """Give a fresh evaluation.json in which every check passes."""
     return {
         "teacher": {
             "bytes": 4_651_208,
+            "zstd_bytes": 4_309_771,
+            "unpacked_bytes": 4_651_208,
+            "serving": serving(0.0, 9.28, 26_312_704, 1.26),
             "latency_ms": {"p10": 1.231, "median": 1.262, "p99": 1.604, "interval": [1.221, 1.249]},
             "quality": {"gate": estimate(0.9334, 0.927, 0.9396), "sealed": estimate(0.9312, 0.9262, 0.936)},
             "parity": 0.0002,
         },
         "student": {
             "bytes": 65_244,
+            "zstd_bytes": 65_257,
+            "unpacked_bytes": 71_630,
+            "serving": serving(4.41, 12.4, 11_505_664, 0.119),
             "latency_ms": {"p10": 0.1164, "median": 0.1179, "p99": 0.171, "interval": [0.1151, 0.1189]},
             "quality": {"gate": estimate(0.929, 0.9222, 0.9352), "sealed": estimate(0.9251, 0.9198, 0.93)},
             "parity": 0.0018,
@@ -59,6 +83,10 @@ def evaluation() -> dict[str, Any]:
             "latency": estimate(10.58, 10.31, 10.79),
             "quality": {"gate": estimate(0.9953, 0.9917, 0.9989), "sealed": estimate(0.9934, 0.9909, 0.9961)},
         },
+        "paired": {
+            "gate": pair(-0.0044, -0.00776, -0.00109, [61, 39], 0.0352, 0.0412),
+            "sealed": pair(-0.0061, -0.00883, -0.00339, [166, 105], 0.000253, 0.0455),
+        },
         "classes": {
             "labels": list(LABELS),
             "teacher": [0.884, 0.986, 0.897, 0.935, 0.894, 0.985, 0.791, 0.978, 0.991, 0.971],
@@ -66,7 +94,7 @@ def evaluation() -> dict[str, Any]:
             "count": [1000] * 10,
         },
         "latency_ratios": [10.61, 10.42, 10.58, 10.79, 10.31, 10.55, 10.66, 10.49, 10.7],
-        "machine": {"cpu": "Xeon", "instructions": ["avx512f", "avx512_vnni"], "load": 0.4, "thread": 1, "core": 1},
+        "machine": {"cpu": "Xeon", "instructions": ["avx512f", "avx512_vnni"], "load_before": 0.4, "core": 1},
     }
 
 

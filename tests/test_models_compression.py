@@ -1,7 +1,7 @@
 """Every method on every network it fits: applied, still a model, smaller as claimed, saved and loaded the same."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -10,38 +10,77 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.checkpoint import WEIGHTS, Architecture, load_model, save_model
+from models.compression.depth import drop_layers
 from models.compression.distil import distillation_loss
 from models.compression.edits import layer_sizes
 from models.compression.fold import fold_batch_norm, fold_pixel_scale
-from models.compression.prune import IMPORTANCES, macs_and_parameters, prune_channels, prune_global_l1, zeros
-from models.compression.quantize import IntegerWeight, dequantized, integer_weights
+from models.compression.learned_step import learn_steps, settle_steps
+from models.compression.low_rank import low_rank, ranks_for
+from models.compression.prune import magnitude, make_permanent, prunable, prune_pattern, prune_weights, zeros
+from models.compression.prune_channels import Selection, Target, macs_and_parameters, prune_channels
+from models.compression.quantize import bits_by_layer, dequantized, integer_edit, integer_weights, trained_integers
 from models.errors import ModelError
 
 STATIC = {"activations": "static", "calibration": "minmax", "keep_float": []}
 DIGITS = Architecture("multimodal_small_model", {"channels": 16}, 6.0, (1, 8, 8))
 RESIDUAL = Architecture("residual", {"stem": 16, "widths": [16, 32], "strides": [1, 2], "pool": 7}, 90.0, (1, 28, 28))
-NETWORKS = {"digits": DIGITS, "residual": RESIDUAL}
+SEPARABLE = replace(RESIDUAL, arguments={**RESIDUAL.arguments, "block": "separable"})
+PLAIN = Architecture("plain", {"widths": [16, 16, 32], "strides": [2, 1, 2], "pool": 7}, 90.0, (1, 28, 28))
+NETWORKS = {"digits": DIGITS, "residual": RESIDUAL, "separable": SEPARABLE, "plain": PLAIN}
 Made = tuple[nn.Module, Architecture]
 
 
 def unstructured(module: nn.Module, architecture: Architecture) -> Made:
-    prune_global_l1(module, 0.5)
+    prune_weights(module, magnitude(module), 0.5, "global")
+    make_permanent(module)
+    return module, architecture
+
+
+def pattern(module: nn.Module, architecture: Architecture) -> Made:
+    prune_pattern(module, magnitude(module), "2:4")
+    make_permanent(module)
     return module, architecture
 
 
 def structured(module: nn.Module, architecture: Architecture) -> Made:
-    importance = IMPORTANCES["magnitude"]()
-    pruned = prune_channels(module, architecture.example(), 0.7, importance=importance, round_to=4)
+    whole = measures(module, architecture)["macs"]
+    share = Target("macs", 0.7, "{:.0%}", lambda left: measures(left, architecture)["macs"] / whole)
+    pruned = prune_channels(module, architecture.example(), share, Selection("magnitude", 4))
     return pruned, architecture.edited({"edit": "resize", "sizes": layer_sizes(pruned)})
 
 
+def shallower(module: nn.Module, architecture: Architecture) -> Made:
+    names = ["1.body.1"] if architecture.network == "plain" else ["1.blocks.0"]
+    return drop_layers(module, names), architecture.edited({"edit": "drop_layers", "names": names})
+
+
+def factorised(module: nn.Module, architecture: Architecture) -> Made:
+    ranks = ranks_for(module, architecture.example(), 0.5)
+    return low_rank(module, ranks), architecture.edited({"edit": "factorise", "ranks": ranks})
+
+
 def folded(module: nn.Module, architecture: Architecture) -> Made:
-    return fold_batch_norm(module), architecture.edited({"edit": "fold_batch_norm"})
+    whole = fold_batch_norm(fold_pixel_scale(module))
+    return whole, architecture.edited({"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"})
 
 
 def quantized(module: nn.Module, architecture: Architecture) -> Made:
-    whole = integer_weights(fold_batch_norm(fold_pixel_scale(module)), 8)
-    edits = [{"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"}, {"edit": "integer_weights", "bits": 8}]
+    whole, architecture = folded(module, architecture)
+    edited = architecture.edited({"edit": "integer_weights", "bits": 8})
+    return integer_weights(whole, 8), replace(edited, quantization=STATIC)
+
+
+def ternary(module: nn.Module, architecture: Architecture) -> Made:
+    whole, integer = quantized(module, architecture)
+    edits = [*integer.edits[:-1], {"edit": "integer_weights", "bits": 2}]
+    return integer_weights(dequantized(whole), 2), replace(integer, edits=tuple(edits))
+
+
+def trained_to_four_bits(module: nn.Module, architecture: Architecture) -> Made:
+    bits = bits_by_layer(module, 4)
+    learned = settle_steps(learn_steps(module, bits))
+    whole = trained_integers(fold_batch_norm(fold_pixel_scale(module)), bits, learned)
+    edits = [{"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"}, integer_edit(whole, bits)]
     return whole, replace(architecture.edited(*edits), quantization=STATIC)
 
 
@@ -49,13 +88,42 @@ def pruned_and_quantized(module: nn.Module, architecture: Architecture) -> Made:
     return quantized(*structured(module, architecture))
 
 
-METHODS: dict[str, Callable[[nn.Module, Architecture], Made]] = {
-    "unstructured": unstructured,
-    "structured": structured,
-    "folded": folded,
-    "quantized": quantized,
-    "pruned_and_quantized": pruned_and_quantized,
+@dataclass(frozen=True)
+class Row:
+    """What a method claims: which measure shrinks, and how many layers with weights change in each network."""
+
+    method: Callable[[nn.Module, Architecture], Made]
+    shrinks: str
+    changes: dict[str, int]
+
+
+ALL = {"digits": 2, "residual": 7, "separable": 11, "plain": 4}
+"""Convolutions and linear layers of each network."""
+METHODS = {
+    "unstructured": Row(unstructured, "nonzero", ALL),
+    "pattern": Row(pattern, "nonzero", {**ALL, "plain": 4}),  # a row of one weight has no four
+    "structured": Row(structured, "macs", ALL),
+    "shallower": Row(shallower, "macs", {"residual": 2, "separable": 4, "plain": 1}),
+    "factorised": Row(factorised, "macs", {"digits": 2, "residual": 5, "separable": 3}),
+    "folded": Row(folded, "parameters", {"residual": 6, "separable": 10, "plain": 3}),
+    "quantized": Row(quantized, "bytes", ALL),
+    "pruned_and_quantized": Row(pruned_and_quantized, "bytes", ALL),
 }
+PAIRS = [(method, network) for method, row in METHODS.items() for network in row.changes]
+
+
+def measures(module: nn.Module, architecture: Architecture) -> dict[str, int]:
+    """What can shrink: multiply-accumulates, numbers, numbers that are not zero, bytes of the state."""
+    macs, parameters = macs_and_parameters(module, architecture.example())
+    stored = sum(tensor.nbytes for tensor in module.state_dict().values())
+    return {"macs": macs, "parameters": parameters, "nonzero": parameters - zeros(module), "bytes": stored}
+
+
+def changed(before: nn.Module, after: nn.Module) -> int:
+    """Count the layers with weights that are gone, of another shape, or of other numbers."""
+    left = {name: layer.weight for name, layer in prunable(after).items()}
+    layers = prunable(before).items()
+    return sum(name not in left or not torch.equal(layer.weight, left[name]) for name, layer in layers)
 
 
 def images(architecture: Architecture, count: int = 4) -> Tensor:
@@ -70,81 +138,18 @@ def trained(architecture: Architecture) -> nn.Module:
     return module.eval()
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(("method", "network"), PAIRS)
 def test_a_compressed_model_is_saved_and_loaded_to_the_same_outputs(tmp_path: Path, method: str, network: str) -> None:
-    """Surgery, save and load give the module back: same outputs to the bit."""
-    module, architecture = METHODS[method](trained(NETWORKS[network]), NETWORKS[network])
+    """Surgery changes as many layers and shrinks what it claims; save and load give the same outputs to the bit."""
+    row, original = METHODS[method], NETWORKS[network]
+    module, architecture = row.method(trained(original), original)
+    assert changed(trained(original), module) == row.changes[network]
+    assert measures(module, original)[row.shrinks] < measures(trained(original), original)[row.shrinks]
     expected = module.eval()(images(architecture))
     save_model(tmp_path, module, architecture)
     loaded, same = load_model(tmp_path)
     assert same == architecture
     assert torch.equal(loaded(images(architecture)), expected)
-
-
-def test_half_of_all_weights_become_zero() -> None:
-    """Global L1 pruning zeroes the smallest half over all layers and leaves no mask behind."""
-    module = trained(DIGITS)
-    total = sum(layer.weight.numel() for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear))
-    kept = torch.cat([p.abs().flatten() for n, p in module.named_parameters() if n.endswith("weight")]).median()
-    assert prune_global_l1(module, 0.5) == zeros(module) == total // 2
-    assert not [name for name, _ in module.named_buffers() if "mask" in name]
-    smallest = min(float(p.detach()[p != 0].abs().min()) for n, p in module.named_parameters() if n.endswith("weight"))
-    assert smallest >= float(kept.detach())
-
-
-def test_pruned_channels_are_gone() -> None:
-    """Structured pruning meets its target in multiply-accumulates and keeps the outputs' number."""
-    module = trained(RESIDUAL)
-    before, _ = macs_and_parameters(module, RESIDUAL.example())
-    pruned, _ = structured(module, RESIDUAL)
-    after, _ = macs_and_parameters(pruned, RESIDUAL.example())
-    assert after <= 0.7 * before
-    assert pruned(images(RESIDUAL)).shape == (4, 10)
-    assert macs_and_parameters(module, RESIDUAL.example())[0] == before
-
-
-def test_an_impossible_pruning_target_names_the_nearest() -> None:
-    """A share of multiply-accumulates that rounding forbids is refused with the nearest that can be had."""
-    with pytest.raises(ModelError, match=r"cannot reach 1% .* multiples of 16; the nearest is \d+%: raise macs"):
-        prune_channels(trained(RESIDUAL), RESIDUAL.example(), 0.01, importance=IMPORTANCES["magnitude"](), round_to=16)
-
-
-def test_pruning_that_changes_nothing_is_an_error() -> None:
-    """Surgery without an effect is refused instead of passed on as success."""
-    module = trained(DIGITS)
-    prune_global_l1(module, 0.5)
-    with pytest.raises(ModelError, match="changed no weight"):
-        prune_global_l1(module, 0.5)
-
-
-def test_integers_follow_the_articles_formula() -> None:
-    """Stored integers are round(W / scale) and what is used is that times scale, per output channel."""
-    weight = torch.tensor([[0.5, -1.27, 0.0], [2.54, 0.02, -0.04]])
-    integers, scale = IntegerWeight(8).right_inverse(weight)
-    assert integers.dtype == torch.int8
-    assert integers.tolist() == [[50, -127, 0], [127, 1, -2]]
-    assert scale.tolist() == pytest.approx([0.01, 0.02])
-    assert torch.allclose(IntegerWeight(8)(integers, scale), torch.tensor([[0.5, -1.27, 0.0], [2.54, 0.02, -0.04]]))
-
-
-def test_quantizing_twice_changes_nothing() -> None:
-    """The dequantized weights have exactly the integers they came from, also where a whole channel is zero."""
-    weight = torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
-    weight[3] = 0
-    once, scale = IntegerWeight(8).right_inverse(weight)
-    twice, again = IntegerWeight(8).right_inverse(IntegerWeight(8)(once, scale))
-    assert torch.equal(once, twice)
-    assert torch.equal(scale, again)
-
-
-def test_integer_weights_take_a_quarter_of_the_bytes(tmp_path: Path) -> None:
-    """A saved integer model is really stored as integers."""
-    wide = Architecture("residual", {"stem": 64, "widths": [64, 128], "strides": [1, 2], "pool": 7}, 90.0, (1, 28, 28))
-    save_model(tmp_path / "float", *folded(trained(wide), wide))
-    save_model(tmp_path / "integer", *quantized(trained(wide), wide))
-    sizes = [(tmp_path / name / WEIGHTS).stat().st_size for name in ("float", "integer")]
-    assert sizes[0] / sizes[1] > 3.7
 
 
 def test_folding_keeps_the_function() -> None:
@@ -159,19 +164,6 @@ def test_integers_count_as_parameters() -> None:
     whole, _ = quantized(trained(RESIDUAL), RESIDUAL)
     plain = fold_batch_norm(fold_pixel_scale(trained(RESIDUAL)))
     assert macs_and_parameters(whole, RESIDUAL.example())[1] == sum(p.numel() for p in plain.parameters())
-
-
-def test_dequantizing_keeps_the_function() -> None:
-    """Replacing integers by the numbers they stand for changes no output."""
-    module, architecture = quantized(trained(DIGITS), DIGITS)
-    expected = module(images(architecture))
-    assert torch.equal(dequantized(module)(images(architecture)), expected)
-
-
-def test_a_model_without_layers_cannot_be_quantized() -> None:
-    """Quantizing a module without convolution or linear layer is an error that says so."""
-    with pytest.raises(ModelError, match="changed no layer"):
-        integer_weights(nn.Sequential(nn.ReLU()), 8)
 
 
 @pytest.mark.parametrize(("hard_weight", "expected"), [(1.0, "hard"), (0.0, "soft"), (0.3, "both")])

@@ -1,18 +1,21 @@
 """What ships: the ONNX file says what the module says, and holds the integers that were stored."""
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import numpy_helper
+from numpy.typing import NDArray
+from onnx import TensorProto, numpy_helper
 
 from models.checkpoint import Architecture
 from models.compression.fold import fold_batch_norm, fold_pixel_scale
-from models.compression.quantize import integer_weights
+from models.compression.quantize import bits_by_layer, integer_weights, stored_integers
 from models.errors import ModelError
 from models.export import export_model
 from models.footprint import Schedule, compare
@@ -25,23 +28,55 @@ ARCHITECTURE = Architecture(
 IMAGES = np.random.default_rng(0).integers(0, 256, (64, 1, 28, 28), dtype=np.uint8)
 
 
+INTEGERS = {TensorProto.INT8, TensorProto.INT4, TensorProto.INT2}
+
+
 def network() -> torch.nn.Module:
     module = ARCHITECTURE.build_seeded(2)
     module(torch.from_numpy(IMAGES))
     return module.eval()
 
 
-def integer_network() -> tuple[torch.nn.Module, Architecture]:
-    module = integer_weights(fold_batch_norm(fold_pixel_scale(network())), 8)
-    return module, replace(ARCHITECTURE, quantization=STATIC)
+def integer_network(bits: int = 8, keep_float: Sequence[str] = (), **how: str) -> tuple[torch.nn.Module, Architecture]:
+    module = fold_batch_norm(fold_pixel_scale(network()))
+    integer_weights(module, bits_by_layer(module, bits, keep_float))
+    return module, replace(ARCHITECTURE, quantization={**STATIC, "keep_float": list(keep_float), **how})
+
+
+def shipped_integers(path: Path) -> list[NDArray[np.int8]]:
+    """All weights of a file, whatever type packs them."""
+    return [
+        numpy_helper.to_array(tensor).astype(np.int8)
+        for tensor in onnx.load(path).graph.initializer
+        if tensor.data_type in INTEGERS
+    ]
+
+
+def operators(path: Path) -> list[str]:
+    return [node.op_type for node in onnx.load(path).graph.node]
+
+
+Exported = Callable[[int, str], Path]
 
 
 @pytest.fixture(scope="module")
-def integer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Export the integer network once."""
-    path = tmp_path_factory.mktemp("export") / "integer.onnx"
-    export_model(*integer_network(), IMAGES, path)
-    return path
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Export the integer network, once for all tests that ask for the same."""
+    folder = tmp_path_factory.mktemp("export")
+
+    @cache
+    def export(bits: int, activations: str) -> Path:
+        path = folder / f"{activations}{bits}.onnx"
+        export_model(*integer_network(bits, activations=activations), IMAGES, path)
+        return path
+
+    return export
+
+
+@pytest.fixture
+def integer_file(exported: Exported) -> Path:
+    """The int8 file with calibrated activations."""
+    return exported(8, "static")
 
 
 def test_a_float_file_answers_as_the_module(tmp_path: Path) -> None:
@@ -53,23 +88,91 @@ def test_a_float_file_answers_as_the_module(tmp_path: Path) -> None:
     assert np.allclose(predict(session, IMAGES, batch_size=1), expected, atol=1e-4)
 
 
-def test_an_integer_file_holds_the_stored_integers(integer_file: Path) -> None:
-    """Every weight stored in the checkpoint stands in the file, integer for integer."""
-    graph = onnx.load(integer_file).graph
-    shipped = [
-        numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.INT8
-    ]
-    stored = [tensor.numpy() for tensor in integer_network()[0].state_dict().values() if tensor.dtype == torch.int8]
+@pytest.mark.parametrize(
+    ("bits", "activations", "tolerance"),
+    [
+        (8, "static", 0.05),
+        (4, "static", 0.05),
+        (2, "static", 0.05),
+        (4, "dynamic", 0.02),
+        (8, "float", 1e-5),
+        (4, "float", 1e-5),
+        (2, "float", 1e-5),
+    ],
+)
+def test_an_integer_file_holds_the_stored_integers(
+    exported: Exported, bits: int, activations: str, tolerance: float
+) -> None:
+    """Every weight stored in the checkpoint stands in the file, integer for integer, and answers as the module."""
+    module, _ = integer_network(bits)
+    stored = [layer.integers.numpy() for layer in stored_integers(module).values()]
+    shipped = shipped_integers(exported(bits, activations))
     assert len(stored) == 7
     for weight in stored:
         assert any(np.array_equal(weight, other) or np.array_equal(weight.T, other) for other in shipped)
+    expected = module(torch.from_numpy(IMAGES)).detach().numpy()
+    found = predict(open_session(exported(bits, activations)), IMAGES)
+    assert np.abs(found - expected).max() < tolerance * np.ptp(expected)
 
 
 def test_an_integer_file_computes_with_integers(integer_file: Path) -> None:
     """From the raw bytes to the last layer there is no float operator left but the final dequantization."""
-    operators = [node.op_type for node in onnx.load(integer_file).graph.node]
-    assert {"Conv", "Gemm", "QuantizeLinear", "Cast", "Mul", "Div"}.isdisjoint(operators)
-    assert operators.count("DequantizeLinear") == 1
+    found = operators(integer_file)
+    assert {"Conv", "Gemm", "QuantizeLinear", "Cast", "Mul", "Div"}.isdisjoint(found)
+    assert found.count("DequantizeLinear") == 1
+
+
+def test_fewer_bits_make_a_smaller_file_where_only_weights_are_integers(exported: Exported) -> None:
+    """Weights alone: int4 packs two to a byte and ternary four, so the tensors shrink to a half and a quarter."""
+    sizes = {}
+    for bits in (8, 4, 2):
+        tensors = onnx.load(exported(bits, "float")).graph.initializer
+        sizes[bits] = sum(len(tensor.raw_data) for tensor in tensors if tensor.data_type in INTEGERS)
+    weights = sum(layer.integers.numel() for layer in stored_integers(integer_network()[0]).values())
+    assert sizes == {8: weights, 4: weights // 2, 2: weights // 4}
+
+
+def test_a_layer_kept_float_computes_in_floats(tmp_path: Path) -> None:
+    """A layer of keep_float is the one convolution left, and has its float weight; an unknown one is refused."""
+    export_model(*integer_network(keep_float=["1.blocks.0.conv1"]), IMAGES, tmp_path / "kept.onnx")
+    found = operators(tmp_path / "kept.onnx")
+    assert (found.count("Conv"), found.count("QLinearConv")) == (1, 5)
+    module, architecture = integer_network()
+    wrong = replace(architecture, quantization={**STATIC, "keep_float": ["1.conv"]})
+    with pytest.raises(ModelError, match=r"finds no layer 1\.conv in this model; its layers are 1\.stem\.0, .*1\.head"):
+        export_model(module, wrong, IMAGES, tmp_path / "wrong.onnx")
+
+
+def test_a_channel_without_weights_still_has_its_bias(tmp_path: Path) -> None:
+    """Where a channel's integers are all zero, and where they are tiny beside its bias, the file gives the bias."""
+    module, architecture = integer_network(4)
+    head = module.get_submodule("1.head")
+    head.bias.data.fill_(0.0)
+    head.bias.data[:2] = 5.0
+    head.parametrizations.weight.original0[0] = 0
+    head.parametrizations.weight.original1.data[1] = 1e-12
+    export_model(module, architecture, IMAGES, tmp_path / "dead.onnx")
+    logits_NK = predict(open_session(tmp_path / "dead.onnx"), IMAGES)
+    assert np.allclose(logits_NK[:, :2], 5.0, atol=0.05)
+
+
+def test_a_calibration_is_a_choice(tmp_path: Path, integer_file: Path) -> None:
+    """Entropy chooses other activation scales than the extremes, and keeps the answers close."""
+    export_model(*integer_network(calibration="entropy"), IMAGES, tmp_path / "chosen.onnx")
+    found, extremes = (predict(open_session(path), IMAGES) for path in (tmp_path / "chosen.onnx", integer_file))
+    assert not np.array_equal(found, extremes)
+    assert np.abs(found - extremes).max() < 0.1 * np.ptp(extremes)
+
+
+def test_an_operator_without_an_onnx_form_is_named(tmp_path: Path) -> None:
+    """A network that ONNX cannot express is refused by the name of the operator."""
+
+    class Odd(torch.nn.Module):
+        def forward(self, images_NCHW: torch.Tensor) -> torch.Tensor:
+            return torch.special.bessel_j0(images_NCHW.float())
+
+    with pytest.raises(ModelError, match=r"operator prims\.bessel_j0"):
+        export_model(Odd(), ARCHITECTURE, IMAGES, tmp_path / "odd.onnx")
 
 
 def test_an_integer_file_stays_close_to_its_module(integer_file: Path) -> None:

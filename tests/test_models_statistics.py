@@ -6,8 +6,23 @@ import numpy as np
 import pytest
 
 from models.errors import ModelError
-from models.metrics import recall_per_class, right
-from models.statistics import accuracy_ratio_interval, geometric_interval, wilson_interval
+from models.metrics import churn, recall_per_class, right
+from models.statistics import (
+    accuracy_difference_interval,
+    accuracy_ratio_interval,
+    geometric_interval,
+    mcnemar_p,
+    over_seeds,
+    pair_counts,
+    wilson_interval,
+)
+
+
+def pairs(both: int, teacher_only: int, student_only: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lay out examples on which both, only the teacher, only the student and neither are right."""
+    teacher = [True] * (both + teacher_only) + [False] * (student_only + neither)
+    student = [True] * both + [False] * teacher_only + [True] * student_only + [False] * neither
+    return np.array(teacher), np.array(student)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +58,69 @@ def test_the_ratio_interval_covers_as_often_as_it_says() -> None:
         low, high = accuracy_ratio_interval(cell < 2, (cell == 0) | (cell == 2), 0.9)
         hits += low <= 0.91 / 0.93 <= high
     assert 0.85 <= hits / 300 <= 0.95
+
+
+@pytest.mark.parametrize(
+    ("teacher_only", "student_only", "p"),
+    [(0, 0, 1.0), (5, 5, 1.0), (1, 7, 18 / 256), (7, 1, 18 / 256), (10, 0, 2 / 1024), (2, 3, 1.0)],
+)
+def test_mcnemar_counts_the_tosses_of_a_coin(teacher_only: int, student_only: int, p: float) -> None:
+    """The p-value is twice the chance of at most the smaller count in fair tosses: 2 * (1 + 8) / 2**8 for 1 and 7."""
+    assert mcnemar_p(teacher_only, student_only) == pytest.approx(p)
+
+
+def test_the_difference_interval_matches_a_published_example() -> None:
+    """For the table 1, 1, 7, 12 of Fagerland et al. (2014) Newcombe's 95 % interval is 0.026 to 0.507."""
+    assert accuracy_difference_interval(*pairs(1, 1, 7, 12), 0.95) == pytest.approx((0.026, 0.507), abs=5e-4)
+
+
+def test_the_difference_interval_of_equal_answers_has_width() -> None:
+    """No disagreement in 100 examples is no proof of equality; both ends are equally far from 0 and nearer for more."""
+    low, high = accuracy_difference_interval(*pairs(90, 0, 0, 10), 0.9)
+    more = accuracy_difference_interval(*pairs(9000, 0, 0, 1000), 0.9)
+    assert low == pytest.approx(-high)
+    assert 0 < more[1] < high / 50
+
+
+def test_the_difference_turns_with_the_models() -> None:
+    """Changing places turns the interval round."""
+    teacher, student = pairs(900, 40, 20, 40)
+    low, high = accuracy_difference_interval(teacher, student, 0.9)
+    assert accuracy_difference_interval(student, teacher, 0.9) == pytest.approx((-high, -low))
+    assert low < -0.02 < high < 0
+
+
+def test_the_bound_of_the_difference_holds_as_often_as_it_says() -> None:
+    """Over 400 simulated nights the lower end of a 90 % interval is below the truth in 92 to 98 % of them."""
+    random = np.random.default_rng(2)
+    held = 0
+    for cells in random.multinomial(2000, [0.92, 0.012, 0.008, 0.06], size=400):
+        held += accuracy_difference_interval(*pairs(*cells), 0.9)[0] <= 0.008 - 0.012
+    assert 0.92 <= held / 400 <= 0.98
+
+
+def test_pairs_are_counted_in_order() -> None:
+    """The four counts are both, teacher only, student only, neither."""
+    assert pair_counts(*pairs(4, 3, 2, 1)) == (4, 3, 2, 1)
+
+
+def test_an_interval_over_seeds_is_students() -> None:
+    """For 90, 92 and 94 the mean is 92 and the 95 % interval is 92 -+ 4.302653 * 2 / sqrt 3."""
+    mean, interval = over_seeds([90.0, 92.0, 94.0])
+    half = 4.302653 * 2 / math.sqrt(3)
+    assert mean == pytest.approx(92.0)
+    assert interval == pytest.approx((92 - half, 92 + half), rel=1e-6)
+
+
+def test_one_seed_has_no_interval() -> None:
+    """A single training says nothing about its spread."""
+    with pytest.raises(ModelError, match="needs two values, not 1; train with another seed"):
+        over_seeds([0.93])
+
+
+def test_churn_counts_every_difference() -> None:
+    """Two of five answers differ, whatever is right."""
+    assert churn(np.array([0, 1, 2, 3, 4]), np.array([0, 1, 2, 4, 3])) == pytest.approx(0.4)
 
 
 def test_the_geometric_interval_is_students() -> None:

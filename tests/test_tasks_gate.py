@@ -67,6 +67,32 @@ def test_a_check_compares_its_interval_with_its_limit(name: str, path: str, valu
     assert judgement.verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(-0.005, 0.001, "PASS"), (-0.0051, 0.001, "UNDECIDED"), (-0.009, -0.005, "UNDECIDED"), (-0.009, -0.0051, "FAIL")],
+)
+def test_a_limit_in_points_is_judged_by_the_bound_of_the_loss(low: float, high: float, verdict: str) -> None:
+    """With at most half a point to lose, PASS needs the lower bound of the difference at or above -0.005."""
+    raw = changed("paired.gate.difference", estimate(-0.004, low, high) | {"lower_bound": low})
+    judgement = judge(raw, GATE.model_copy(update={"points": 0.5}))
+    assert {c.name: c.verdict for c in judgement.checks}["points"] == verdict
+    assert judgement.verdict == verdict
+
+
+def test_a_loss_is_told_in_points() -> None:
+    """The reason of the check `points` holds loss, interval and limit, and its value is the loss."""
+    check = next(c for c in judge(evaluation(), GATE.model_copy(update={"points": 1.0})).checks if c.name == "points")
+    assert check.reason == "student loses 0.44 points of quality (0.11 to 0.78), within the limit of 1"
+    assert (check.value, check.limit) == (pytest.approx(0.44), 1.0)
+
+
+def test_no_loss_has_no_sign() -> None:
+    """Equal quality is told as 0.00 points, not as minus 0.00."""
+    raw = changed("paired.gate.difference", estimate(0.0, -0.018, 0.018) | {"lower_bound": -0.018})
+    check = next(c for c in judge(raw, GATE.model_copy(update={"points": 2.0})).checks if c.name == "points")
+    assert check.reason.startswith("student loses 0.00 points of quality (-1.80 to 1.80)")
+
+
 def test_a_failed_check_outweighs_an_undecided_one() -> None:
     """The run fails when one check fails and another is undecided."""
     raw = changed("ratios.bytes", 12.0)
@@ -124,6 +150,8 @@ def test_a_reason_says_the_numbers_in_words(name: str, path: str, value: Any, re
         ("ratios.bytes", None, "has None at ratios.bytes"),
         ("ratios.bytes", -3.0, "has -3.0 at ratios.bytes"),
         ("ratios.latency.interval", [11.0, 9.0], "at ratios.latency"),
+        ("paired.gate.difference.lower_bound", ..., "has nothing at paired.gate.difference.lower_bound"),
+        ("student.serving.peak_bytes", float("nan"), "has nan at student.serving.peak_bytes"),
     ],
 )
 def test_a_metric_that_cannot_be_used_is_named(path: str, value: Any, named: str) -> None:

@@ -64,6 +64,7 @@ def test_the_stages_follow_the_recipe() -> None:
         ("steps.0.method", "magic", r"steps\.0: Input tag 'magic' found using 'method' does not match"),
         ("steps.1.sparsity", 1.5, r"steps\.1\.prune_unstructured\.sparsity: Input should be less than 1"),
         ("steps.0.training.augment", True, r"a student sees the views its teacher answered: set views"),
+        ("steps.0.training.erase", True, r"a student sees the views its teacher answered: set views"),
         ("steps.2.weights", "int3", r"steps\.2\.quantize\.weights: Input should be 'int8', 'int4'"),
         ("data.revision", "--upload-pack=x", r"data\.revision: String should match pattern"),
         ("latency.max_repeats", 2, r"latency\.max_repeats is below latency\.repeats; raise max_repeats"),
@@ -89,6 +90,7 @@ def test_a_black_box_is_only_asked(tmp_path: Path) -> None:
     [
         ({"method": "prune_unstructured"}, "give sparsity or pattern"),
         ({"method": "prune_unstructured", "sparsity": 0.5, "pattern": "2:4"}, "give sparsity or pattern"),
+        ({"method": "prune_unstructured", "sparsity": 0.5, "measure": "movement"}, "movement .*: give recovery"),
         ({"method": "prune_structured", "recovery": LESSON}, "give macs, bytes or milliseconds"),
         ({"method": "prune_structured", "macs": 0.5, "bytes": 9, "recovery": LESSON}, "give macs, bytes or mill"),
         ({"method": "low_rank", "energy": 1.5, "recovery": LESSON}, "energy: Input should be less than 1"),

@@ -13,14 +13,24 @@ from report_samples import LABELS, STARTED, broken_run, evaluation, gate_result,
 
 from tasks.errors import ArtifactError
 from tasks.reporting.plots import MOST_CLASSES
-from tasks.reporting.quantities import duration, milliseconds, percent, percent_limit, points, size, times, times_limit
+from tasks.reporting.quantities import (
+    duration,
+    mebibytes,
+    milliseconds,
+    percent,
+    percent_limit,
+    points,
+    size,
+    times,
+    times_limit,
+)
 from tasks.reporting.report import report_stage
 from tasks.reporting.report_page import render
 from tasks.reporting.run_record import Status, error_of
 from tasks.reporting.summary import summarise
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
-SECTIONS = {"verdict", "checks", "models", "steps", "classes", "training", "stages", "origin"}
+SECTIONS = {"verdict", "checks", "models", "serving", "steps", "classes", "training", "stages", "origin"}
 
 
 class Page(HTMLParser):
@@ -100,8 +110,21 @@ def test_the_page_says_what_matters(html: str) -> None:
         "onnxruntime",
         "avx512f, avx512_vnni",
         "macs: 0.6",
+        "−0.61 points (−0.88 to −0.34, each end a one-sided 95 % bound)",  # noqa: RUF001
+        "the teacher is right on 166, only the student on 105",
+        "packed ONNX 65,257 71,630 4.41 ms 12.4 ms 11 MiB 0.119 s",
     ):
         assert words in text, words
+
+
+def test_a_limit_in_points_is_shown_in_points() -> None:
+    """The check `points` stands in the table in percentage points, not as a share or a ratio."""
+    gate = gate_result()
+    gate["checks"].append(
+        {"name": "points", "value": 0.44, "limit": 1.0, "verdict": "PASS", "reason": "student loses 0.44 points"}
+    )
+    text = Page(render(replace(passing_run(), gate=gate))).text
+    assert "points PASS 0.44 points 1 points Student loses 0.44 points" in text
 
 
 def test_the_page_loads_nothing(html: str) -> None:
@@ -243,8 +266,22 @@ def test_the_summary_of_a_whole_run() -> None:
         "bytes_interval": [65244, 65244],
         "latency_ms": 0.1164,
         "latency_ms_interval": [0.1151, 0.1189],
+        "zstd_bytes": 65_257,
+        "unpacked_bytes": 71_630,
+        "unpack_ms": 4.41,
+        "load_ms": 12.4,
+        "peak_bytes": 11_505_664,
+        "cpu_seconds_per_1000": 0.119,
     }
     assert summary["student"] == student
+    assert summary["difference"] == {
+        "value": -0.0061,
+        "interval": [-0.00883, -0.00339],
+        "lower_bound": -0.00883,
+        "mcnemar_p": 0.000253,
+        "discordant": [166, 105],
+        "churn": 0.0455,
+    }
     assert summary["ratios"] == {
         "quality": 0.9934,
         "quality_interval": [0.9909, 0.9961],
@@ -280,7 +317,8 @@ def test_the_documentation_names_every_field() -> None:
     """docs/summary.md describes each field of a summary."""
     document = (Path(__file__).parent.parent / "docs" / "summary.md").read_text(encoding="utf-8")
     summary: dict[str, Any] = summarise(passing_run())
-    fields = [*summary, *summary["mlflow"], *summary["checks"][0], "quality", "bytes", "latency_ms", "latency"]
+    fields = [*summary, *summary["mlflow"], *summary["checks"][0], *summary["difference"], "latency"]
+    fields += [name for name in summary["student"] if not name.endswith("_interval")]
     assert [name for name in fields if f"`{name}`" not in document] == []
 
 
@@ -319,6 +357,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         (size(65_244), "65.2 kB"),
         (size(99_960), "100 kB"),
         (size(4_651_208), "4.65 MB"),
+        (mebibytes(13_037_568), "12.4 MiB"),
         (milliseconds(0.11643), "0.116 ms"),
         (milliseconds(12.31), "12.3 ms"),
         (duration(0.42), "0.4 s"),

@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
+from models.compression.depth import drop_layers
 from models.compression.fold import fold_batch_norm, fold_pixel_scale
+from models.compression.low_rank import factorise
 from models.compression.quantize import integer_weights
 
 _SIZES: dict[type[nn.Module], tuple[str, ...]] = {
@@ -42,12 +44,14 @@ def _reshape(layer: nn.Module) -> None:
         layer.bias = None if layer.bias is None else nn.Parameter(torch.zeros(layer.out_channels))
     elif isinstance(layer, nn.Linear):
         layer.weight = nn.Parameter(torch.zeros(layer.out_features, layer.in_features))
-        layer.bias = nn.Parameter(torch.zeros(layer.out_features))
+        layer.bias = None if layer.bias is None else nn.Parameter(torch.zeros(layer.out_features))
     elif isinstance(layer, nn.BatchNorm2d):
-        layer.__init__(layer.num_features)  # type: ignore[misc]
+        layer.__init__(layer.num_features, layer.eps, layer.momentum)  # type: ignore[misc]
 
 
 EDITS: dict[str, Callable[..., nn.Module]] = {
+    "drop_layers": drop_layers,
+    "factorise": factorise,
     "fold_batch_norm": fold_batch_norm,
     "fold_pixel_scale": fold_pixel_scale,
     "integer_weights": integer_weights,

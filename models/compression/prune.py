@@ -1,22 +1,121 @@
-"""Pruning: zero single weights by mask, or remove whole channels with everything coupled to them."""
+"""Unstructured pruning: zero single weights by masks, which stay on through training until they are made permanent.
+
+A score says what a weight is worth, larger = keep; a mask says which weights stay. Whole channels go elsewhere.
+"""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Literal
 
 import torch
-import torch_pruning as tp
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from models.errors import ModelError
+from models.errors import DivergedError, ModelError
 
-PRUNABLE = (nn.Conv2d, nn.Linear)
-ITERATIONS = 20
-"""Channels go in this many small rounds, so the first to fall below the target is close to it."""
+Layer = nn.Conv2d | nn.Linear
+"""What has weights worth zeroing."""
+Scores = dict[str, Tensor]
+"""What every weight of a layer is worth, by the layer's name, in the weight's shape."""
 
 
-def prune_global_l1(module: nn.Module, sparsity: float) -> int:
-    """Zero the share `sparsity` of all weights with the smallest magnitudes, in place, and drop the masks.
+def prunable(module: nn.Module) -> dict[str, Layer]:
+    """Find the convolutions and linear layers, by name."""
+    return {name: layer for name, layer in module.named_modules() if isinstance(layer, Layer)}
+
+
+def magnitude(module: nn.Module) -> Scores:
+    """Score weights by their absolute values."""
+    return {name: layer.weight.detach().abs() for name, layer in prunable(module).items()}
+
+
+def movement(
+    module: nn.Module,
+    batches: Iterable[tuple[Tensor, ...]],
+    objective: Callable[[nn.Module, tuple[Tensor, ...]], Tensor],
+    learning_rate: float,
+) -> Scores:
+    """Score weights by how far training moves them away from zero (Sanh et al. 2020, arXiv:2005.07683).
+
+    The score is `-sum(weight * gradient)` over the batches, while a copy of the module takes a plain step of gradient
+    descent after each. Weights that are zero already score lowest.
+
+    Args:
+        module: left as it is.
+        batches: what the copy is trained on.
+        objective: loss of one batch, a scalar.
+        learning_rate: size of the steps.
+
+    Raises:
+        DivergedError: a score is not finite.
+    """
+    moving = copy.deepcopy(module).train()
+    layers = prunable(moving)
+    scores = {name: torch.zeros_like(layer.weight.detach()) for name, layer in layers.items()}
+    optimizer = torch.optim.SGD([p for p in moving.parameters() if p.requires_grad], learning_rate)
+    for batch in batches:
+        optimizer.zero_grad()
+        objective(moving, batch).backward()
+        for name, layer in layers.items():
+            assert layer.weight.grad is not None  # noqa: S101 - backward has just run
+            scores[name] -= layer.weight.detach() * layer.weight.grad
+        optimizer.step()
+    if not all(score.isfinite().all() for score in scores.values()):
+        msg = f"movement scores became NaN or infinite; lower the recovery's learning rate (now {learning_rate})"
+        raise DivergedError(msg)
+    return {name: scores[name].masked_fill(layer.weight.eq(0), -torch.inf) for name, layer in prunable(module).items()}
+
+
+class LowestScores(prune.BasePruningMethod):
+    """Mask the share `amount` with the lowest scores; torch's own method takes scores for signed magnitudes."""
+
+    PRUNING_TYPE = "unstructured"
+
+    def __init__(self, amount: float) -> None:
+        """Keep the share."""
+        self.amount = amount
+
+    def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
+        """Return a mask with zeros at the lowest of the scores `t`."""
+        mask = default_mask.clone(memory_format=torch.contiguous_format)
+        mask.view(-1)[torch.topk(t.reshape(-1), round(self.amount * t.numel()), largest=False).indices] = 0
+        return mask
+
+
+def prune_weights(module: nn.Module, scores: Scores, sparsity: float, scope: Literal["global", "layer"]) -> int:
+    """Mask the share `sparsity` of weights with the lowest scores, over all layers or in each, in place.
+
+    Returns:
+        How many weights are zero now.
+
+    Raises:
+        ModelError: no weight was changed, or a layer has none left.
+    """
+    before = zeros(module)
+    layers = [(name, layer, "weight") for name, layer in prunable(module).items()]
+    for group in [layers] if scope == "global" else [[layer] for layer in layers]:
+        prune.global_unstructured(
+            [(layer, weight) for _, layer, weight in group],
+            pruning_method=LowestScores,
+            importance_scores={(layer, weight): scores[name] for name, layer, weight in group},
+            amount=sparsity,
+        )
+    for name, layer, _ in layers:
+        if not layer.weight.any():
+            msg = f"sparsity {sparsity} would empty layer {name!r}; lower sparsity or use the scope 'layer'"
+            raise ModelError(msg)
+    return _newly_zero(module, before, f"sparsity {sparsity}; raise it")
+
+
+def prune_pattern(module: nn.Module, scores: Scores, pattern: str) -> int:
+    """Mask all but N of every M consecutive weights of a row (Mishra et al. 2021, arXiv:2104.08378), in place.
+
+    A row is one output's weights, flattened; what is left over where M does not divide its length stays.
+
+    Args:
+        module: the network.
+        scores: what each weight is worth.
+        pattern: "N:M".
 
     Returns:
         How many weights are zero now.
@@ -24,90 +123,41 @@ def prune_global_l1(module: nn.Module, sparsity: float) -> int:
     Raises:
         ModelError: no weight was changed.
     """
-    layers = [(layer, "weight") for layer in module.modules() if isinstance(layer, PRUNABLE)]
-    before = zeros(module)
-    if layers:
-        prune.global_unstructured(layers, pruning_method=prune.L1Unstructured, amount=sparsity)
-    for layer, name in layers:
-        prune.remove(layer, name)
-    if zeros(module) == before:
-        msg = f"prune_unstructured changed no weight of this model at sparsity {sparsity}; raise it or remove the step"
+    keep, of = map(int, pattern.split(":"))
+    if keep >= of:
+        msg = f"pattern {pattern} keeps every weight; make its first number smaller than its second"
         raise ModelError(msg)
+    before = zeros(module)
+    for name, layer in prunable(module).items():
+        prune.custom_from_mask(layer, "weight", _pattern_mask(scores[name], keep, of))
+    return _newly_zero(module, before, f"pattern {pattern}; keep fewer weights")
+
+
+def _pattern_mask(scores: Tensor, keep: int, of: int) -> Tensor:
+    rows_OL = scores.flatten(1)
+    outputs, length = rows_OL.shape
+    whole = length - length % of
+    groups_GM = rows_OL[:, :whole].reshape(-1, of)
+    mask_OL = torch.ones_like(rows_OL)
+    kept_GN = groups_GM.topk(keep, dim=1).indices
+    mask_OL[:, :whole] = torch.zeros_like(groups_GM).scatter(1, kept_GN, 1.0).reshape(outputs, whole)
+    return mask_OL.reshape(scores.shape)
+
+
+def make_permanent(module: nn.Module) -> int:
+    """Write the zeros into the weights and drop the masks, in place; returns how many weights are zero."""
+    for layer in prunable(module).values():
+        prune.remove(layer, "weight")
     return zeros(module)
 
 
 def zeros(module: nn.Module) -> int:
-    """Count the zero weights of convolutions and linear layers."""
-    return sum(int((m.weight == 0).sum()) for m in module.modules() if isinstance(m, PRUNABLE))
+    """Count the zero weights of convolutions and linear layers, masked ones too."""
+    return sum(int(layer.weight.eq(0).sum()) for layer in prunable(module).values())
 
 
-def prune_channels(  # noqa: PLR0913 - what to prune, how far, by which measure
-    module: nn.Module,
-    example: Tensor,
-    macs: float,
-    *,
-    importance: tp.importance.Importance,
-    round_to: int,
-    gradients: Callable[[nn.Module], None] | None = None,
-) -> nn.Module:
-    """Return a copy whose multiply-accumulates are at most the share `macs` of the original's.
-
-    Args:
-        module: the network; its last linear layer keeps its outputs.
-        example: one input (1, C, H, W).
-        macs: share of multiply-accumulates to keep.
-        importance: Torch-Pruning's measure of a channel's worth.
-        round_to: channel counts stay multiples of this.
-        gradients: fills the module's gradients before each round, for measures that need them.
-
-    Raises:
-        ModelError: the target cannot be met; says the nearest that can.
-    """
-    pruned = copy.deepcopy(module).eval()
-    original, _ = tp.utils.count_ops_and_params(pruned, example)
-    pruner = _pruner(pruned, example, importance, round_to)
-    reached = original
-    for _ in range(ITERATIONS):
-        if gradients is not None:
-            gradients(pruned)
-        pruner.step()
-        pruned.zero_grad()
-        reached, _ = tp.utils.count_ops_and_params(pruned, example)
-        if reached <= macs * original:
-            return pruned
-    msg = (
-        f"pruning cannot reach {macs:.0%} of the multiply-accumulates with channels in multiples of {round_to}; "
-        f"the nearest is {reached / original:.0%}: raise macs or lower round_to"
-    )
-    raise ModelError(msg)
-
-
-def _pruner(
-    module: nn.Module, example: Tensor, importance: tp.importance.Importance, round_to: int
-) -> tp.pruner.BasePruner:
-    outputs = [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1:]
-    return tp.pruner.BasePruner(
-        module,
-        example,
-        importance=importance,
-        global_pruning=False,
-        pruning_ratio=0.9,
-        max_pruning_ratio=0.9,
-        iterative_steps=ITERATIONS,
-        ignored_layers=outputs,
-        round_to=round_to,
-    )
-
-
-IMPORTANCES: dict[str, Callable[[], tp.importance.Importance]] = {
-    "magnitude": lambda: tp.importance.GroupMagnitudeImportance(p=2),
-    "taylor": tp.importance.GroupTaylorImportance,
-}
-
-
-def macs_and_parameters(module: nn.Module, example: Tensor) -> tuple[int, int]:
-    """Count multiply-accumulates of one input, and weights and biases, integer ones too."""
-    with torch.no_grad():
-        macs, _ = tp.utils.count_ops_and_params(copy.deepcopy(module), example)
-    tensors = [getattr(layer, name, None) for layer in module.modules() for name in ("weight", "bias")]
-    return int(macs), sum(tensor.numel() for tensor in tensors if isinstance(tensor, Tensor))
+def _newly_zero(module: nn.Module, before: int, amount: str) -> int:
+    if zeros(module) == before:
+        msg = f"prune_unstructured changed no weight of this model at {amount} or remove the step"
+        raise ModelError(msg)
+    return zeros(module)

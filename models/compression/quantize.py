@@ -1,56 +1,154 @@
-"""Integer weights by `round(W / scale) * scale`, one scale per output channel, stored as integers.
+"""Integer weights of layers, by `round(W / scale) * scale` with one scale per output channel, stored as integers.
 
-Symmetric and scaled by the largest magnitude, so quantizing twice changes nothing: the exporter finds in the
-dequantized weights exactly the integers stored here.
+How a weight is rounded stands in `rounding`, training for it in `learned_step`, the choice of bits in `mixed`.
 """
 
-import torch
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from models.compression.rounding import Stored, per_channel, proportional, rounded
 from models.errors import ModelError
 
+if TYPE_CHECKING:
+    from models.checkpoint import Architecture
+
 QUANTIZABLE = (nn.Conv2d, nn.Linear)
+Bits = int | Mapping[str, int]
+"""Bits of every layer, or of the layers named; a layer left out stays float."""
 
 
 class IntegerWeight(nn.Module):
     """A parametrization whose stored tensors are int8 weights and their scales."""
 
     def __init__(self, bits: int) -> None:
-        """Use `bits` bits, at most 8."""
+        """Use 8, 4 or 2 bits."""
         super().__init__()
-        self.largest = 2 ** (bits - 1) - 1
+        self.bits = bits
 
     def forward(self, integers: Tensor, scale_O: Tensor) -> Tensor:
         """Dequantize: `integers * scale`."""
-        return integers.float() * scale_O.reshape(-1, *[1] * (integers.ndim - 1))
+        return integers.float() * per_channel(scale_O, integers)
 
     def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantize: `round(weight / scale)` with `scale` = largest magnitude of the output channel / 127."""
-        scale_O = weight.detach().abs().flatten(1).amax(1).clamp(min=torch.finfo(torch.float32).tiny) / self.largest
-        integers = torch.round(weight.detach() / scale_O.reshape(-1, *[1] * (weight.ndim - 1)))
-        return integers.clamp(-self.largest, self.largest).to(torch.int8), scale_O
+        """Quantize without training."""
+        stored = rounded(weight, self.bits)
+        return stored.integers, stored.scale_O
 
 
-def integer_weights(module: nn.Module, bits: int = 8) -> nn.Module:
-    """Store every convolution's and linear layer's weight as integers, in place.
+def integer_weights(module: nn.Module, bits: Bits = 8) -> nn.Module:
+    """Store weights of convolutions and linear layers as integers, in place.
 
     Raises:
-        ModelError: there is no such layer.
+        ModelError: no layer is changed, or `bits` names one that is not there.
     """
-    layers = [layer for layer in module.modules() if isinstance(layer, QUANTIZABLE)]
-    if not layers:
-        msg = "quantize changed no layer: the model has no convolution and no linear layer; remove the step"
-        raise ModelError(msg)
-    for layer in layers:
+    for name, width in bits_by_layer(module, bits).items():
+        layer = module.get_submodule(name)
         layer.weight.requires_grad_(False)  # noqa: FBT003 - positional in torch
-        parametrize.register_parametrization(layer, "weight", IntegerWeight(bits))
+        parametrize.register_parametrization(layer, "weight", IntegerWeight(width))
     return module
+
+
+def trained_integers(module: nn.Module, bits: Mapping[str, int], integers: Mapping[str, Tensor]) -> nn.Module:
+    """Like `integer_weights`, in place, with integers that training has settled; the weights give the scales.
+
+    Args:
+        module: its weights are multiples of the integers, channel by channel, as they still are after folding.
+        bits: of every layer that becomes integer.
+        integers: of the same layers.
+    """
+    settled = {name: proportional(module.get_parameter(f"{name}.weight"), found) for name, found in integers.items()}
+    integer_weights(module, bits)
+    state = {f"{name}.parametrizations.weight.original0": stored.integers for name, stored in settled.items()}
+    state |= {f"{name}.parametrizations.weight.original1": stored.scale_O for name, stored in settled.items()}
+    module.load_state_dict(state, strict=False)
+    return module
+
+
+def bits_by_layer(module: nn.Module, bits: Bits, keep_float: Collection[str] = ()) -> dict[str, int]:
+    """Spell out the bits of every layer that becomes integer.
+
+    Raises:
+        ModelError: no layer is left, or a name is not that of a layer with weights.
+    """
+    layers = quantizable(module)
+    given = dict.fromkeys(layers, bits) if isinstance(bits, int) else dict(bits)
+    unknown = sorted({*given, *keep_float} - {*layers})
+    if unknown:
+        msg = f"quantize finds no layer {', '.join(unknown)} in this model; its layers are {', '.join(layers)}"
+        raise ModelError(msg)
+    chosen = {name: width for name, width in given.items() if name not in keep_float}
+    if not chosen:
+        msg = "quantize changed no layer: none with weights is left to become integer; shorten keep_float or remove it"
+        raise ModelError(msg)
+    return chosen
+
+
+def quantizable(module: nn.Module) -> list[str]:
+    """Name the convolutions and linear layers."""
+    return [name for name, layer in module.named_modules() if isinstance(layer, QUANTIZABLE)]
+
+
+def integer_edit(module: nn.Module, chosen: Mapping[str, int]) -> dict[str, object]:
+    """Describe `integer_weights` as an edit: one number where every layer has it, else the bits of each."""
+    alike = set(chosen) == set(quantizable(module)) and len(set(chosen.values())) == 1
+    return {"edit": "integer_weights", "bits": next(iter(chosen.values())) if alike else dict(chosen)}
+
+
+def stored_integers(module: nn.Module) -> dict[str, Stored]:
+    """Read the integers of every layer that has them, by the layer's name."""
+    state = module.state_dict()
+    first, second = (f".parametrizations.weight.original{index}" for index in (0, 1))
+    layers = [name for name, layer in module.named_modules() if _is_integer(layer)]
+    return {name: Stored(state[name + first], state[name + second]) for name in layers}
 
 
 def dequantized(module: nn.Module) -> nn.Module:
-    """Replace integer weights by the numbers they stand for, in place."""
+    """Replace integer weights by the numbers they stand for, as parameters, in place."""
     for layer in module.modules():
-        if isinstance(layer, QUANTIZABLE) and parametrize.is_parametrized(layer, "weight"):
+        if _is_integer(layer):
             parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+            weight = layer.get_buffer("weight")
+            del layer.weight
+            layer.weight = nn.Parameter(weight)
     return module
+
+
+def reopened(module: nn.Module, architecture: "Architecture") -> tuple[nn.Module, "Architecture"]:
+    """Make floats of an integer model, in place, so that a further step can change it; it stays folded."""
+    edits = tuple(edit for edit in architecture.edits if edit["edit"] != "integer_weights")
+    return dequantized(module), replace(architecture, edits=edits, quantization=None)
+
+
+def requantized(
+    module: nn.Module, architecture: "Architecture", before: "Architecture"
+) -> tuple[nn.Module, "Architecture"]:
+    """Round a reopened model again, in place, after the step that changed it.
+
+    Args:
+        module: the changed model, in floats.
+        architecture: its architecture.
+        before: the architecture given to `reopened`. A layer that is new has the bits of the layer it lies in, as the
+            factors of a low-rank layer do; otherwise it stays float where bits were given layer by layer.
+    """
+    bits = next(edit["bits"] for edit in before.edits if edit["edit"] == "integer_weights")
+    if not isinstance(bits, int):
+        bits = {name: bits[owner] for name in quantizable(module) if (owner := _owner(name, bits)) is not None}
+    chosen = bits_by_layer(module, bits)
+    edited = architecture.edited(integer_edit(module, chosen))
+    kept = [name for name in quantizable(module) if name not in chosen]
+    quantization = {**(before.quantization or {}), "keep_float": kept}
+    return integer_weights(module, chosen), replace(edited, quantization=quantization)
+
+
+def _owner(name: str, owners: Collection[str]) -> str | None:
+    return next((owner for owner in owners if name == owner or name.startswith(f"{owner}.")), None)
+
+
+def _is_integer(layer: nn.Module) -> bool:
+    if not isinstance(layer, QUANTIZABLE) or not parametrize.is_parametrized(layer, "weight"):
+        return False
+    return isinstance(layer.parametrizations["weight"][0], IntegerWeight)  # type: ignore[index]

@@ -12,13 +12,32 @@ def flipped(images_NCHW: Tensor, mirrored_N: Tensor) -> Tensor:
 
 def shifted(images_NCHW: Tensor, generator: torch.Generator, most: int = 1) -> Tensor:
     """Move each image at random by up to `most` pixels in each direction, filling with zeros."""
-    count, channels, height, width = images_NCHW.shape
+    count, _, height, width = images_NCHW.shape
     padded = functional.pad(images_NCHW, (most, most, most, most))
-    top_N11, left_N11 = (torch.randint(0, 2 * most + 1, (count, 1, 1), generator=generator) for _ in range(2))
-    rows_NH1 = top_N11 + torch.arange(height)[None, :, None]
-    columns_N1W = left_N11 + torch.arange(width)[None, None, :]
-    moved = [padded[torch.arange(count)[:, None, None], channel, rows_NH1, columns_N1W] for channel in range(channels)]
-    return torch.stack(moved, dim=1)
+    top_N, left_N = (torch.randint(0, 2 * most + 1, (count,), generator=generator) for _ in range(2))
+    windows_NCTLHW = padded.unfold(2, height, 1).unfold(3, width, 1)
+    return windows_NCTLHW[torch.arange(count), :, top_N, left_N]
+
+
+def erased(images_NCHW: Tensor, generator: torch.Generator, share: float = 0.5, side: float = 0.3) -> Tensor:
+    """Zero one square in a `share` of the images (random erasing, Zhong et al. 2017, arXiv:1708.04896).
+
+    The paper draws the rectangle's area and proportions and fills it with noise; here it is a square of `side` of the
+    shorter image side, black as the padding is, so that a batch is erased in one pass.
+    """
+    count, _, height, width = images_NCHW.shape
+    size = max(1, round(side * min(height, width)))
+    chosen_N1 = torch.rand((count, 1), generator=generator) < share
+    rows_NH, columns_NW = (_band(count, length, size, generator) for length in (height, width))
+    square_NHW = (rows_NH & chosen_N1)[:, :, None] & columns_NW[:, None, :]
+    return images_NCHW.masked_fill(square_NHW[:, None], 0)
+
+
+def _band(count: int, length: int, size: int, generator: torch.Generator) -> Tensor:
+    """Mark `size` neighbours out of `length` at a random place, for each of `count` (bool)."""
+    first_N1 = torch.randint(0, length - size + 1, (count, 1), generator=generator)
+    places_1L = torch.arange(length)[None]
+    return (places_1L >= first_N1) & (places_1L < first_N1 + size)
 
 
 def resized(images_NCHW: Tensor, side: int) -> Tensor:

@@ -7,12 +7,14 @@ from torch import nn
 
 from models.errors import ModelError
 from models.networks.pixels import Pixels
+from models.networks.plain import PlainNetwork
 from models.networks.residual import ResidualNetwork
 from models.networks.seed import MultimodalBigModel, MultimodalSmallModel
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "multimodal_big_model": MultimodalBigModel,
     "multimodal_small_model": MultimodalSmallModel,
+    "plain": PlainNetwork,
     "residual": ResidualNetwork,
 }
 INPUT_CHANNELS = {"multimodal_big_model": 3, "multimodal_small_model": 3}

@@ -1,6 +1,5 @@
 """Image classification: which class a picture belongs to; quality is accuracy."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.checkpoint import Architecture, load_tensors, save_tensors
-from models.compression.distil import distillation_loss, teacher_logits
-from models.inputs.augment import flipped, resized, shifted
+from models.checkpoint import Architecture
+from models.inputs.augment import erased, flipped, resized, shifted
 from models.inputs.images import describe, load_images
 from models.training import Batch, Objective, Watcher
 
@@ -43,13 +41,14 @@ def load_examples(folder: Path, role: str) -> Examples:
 
 @dataclass(frozen=True)
 class LabelledFeed:
-    """Images and labels, each epoch in a new order and, with `augment`, in a new view."""
+    """Images and labels, each epoch in a new order and, with `augment` and `erase`, in a new view."""
 
     examples: Examples
     seed: int
     augment: bool
     resolutions: tuple[int, ...] | None
     """Side of the images in each epoch; None keeps their own."""
+    erase: bool = False
 
     def batches_per_epoch(self, batch_size: int) -> int:
         """Count the batches of one epoch."""
@@ -57,22 +56,25 @@ class LabelledFeed:
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
         """Yield (images_BCHW, labels_B)."""
-        generator = _generator(self.seed, epoch)
+        generator, eraser = _generator(self.seed, epoch), _generator(self.seed + 2, epoch)
         mirrored_N = _mirrored(len(self.examples), self.seed, epoch)
         side = self.resolutions[epoch] if self.resolutions else self.examples.images_NCHW.shape[-1]
         for index_B in _shuffled(len(self.examples), batch_size, generator):
             images_BCHW = self.examples.images_NCHW[index_B]
             if self.augment:
                 images_BCHW = flipped(images_BCHW, mirrored_N[index_B])
+            if self.erase:
+                images_BCHW = erased(images_BCHW, eraser)
             yield _for_cpu(resized(images_BCHW, side)), self.examples.labels_N[index_B]
 
 
 @dataclass(frozen=True)
 class TaughtFeed:
-    """Every image in a few fixed views, with the teacher's answer to each; views take turns over the epochs."""
+    """Every image in a few fixed views, with the teacher's answers to each; views take turns over the epochs."""
 
     views_VNCHW: Tensor
-    logits_VNK: Tensor
+    answers: tuple[Tensor, ...]
+    """Logits (V, N, K), then features (V, N, D) where they were asked for."""
     labels_N: Tensor
     seed: int
 
@@ -81,13 +83,13 @@ class TaughtFeed:
         return -(-len(self.labels_N) // batch_size)
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
-        """Yield (images_BCHW, labels_B, teacher_logits_BK)."""
-        views, count = self.logits_VNK.shape[:2]
+        """Yield (images_BCHW, labels_B, teacher_logits_BK) and, where asked for, teacher_features_BD."""
+        views, count = self.views_VNCHW.shape[:2]
         first_N = torch.randint(0, views, (count,), generator=_generator(self.seed, FIRST_VIEWS))
         for index_B in _shuffled(count, batch_size, _generator(self.seed, epoch)):
             view_B = (first_N[index_B] + epoch) % views
             images_BCHW = _for_cpu(self.views_VNCHW[view_B, index_B].float())
-            yield images_BCHW, self.labels_N[index_B], self.logits_VNK[view_B, index_B]
+            yield images_BCHW, self.labels_N[index_B], *(answer[view_B, index_B].float() for answer in self.answers)
 
 
 def view_of(images_NCHW: Tensor, seed: int, view: int) -> Tensor:
@@ -106,26 +108,23 @@ class ImageClassification:
         return Architecture(network, dict(arguments), float(pixels.std()), tuple(describe(folder)["image_shape"]))
 
     def labelled_feed(
-        self, folder: Path, seed: int, *, augment: bool, resolutions: tuple[int, ...] | None
+        self, folder: Path, seed: int, *, augment: bool, resolutions: tuple[int, ...] | None, erase: bool = False
     ) -> LabelledFeed:
         """Feed the training role with its labels."""
-        return LabelledFeed(load_examples(folder, "train"), seed, augment, resolutions)
+        return LabelledFeed(load_examples(folder, "train"), seed, augment, resolutions, erase)
 
-    def taught_feed(  # noqa: PLR0913 - what a cached teacher depends on
-        self, folder: Path, teacher: nn.Module, seed: int, *, views: int, cache: Path, watcher: Watcher
+    def taught_feed(
+        self, folder: Path, ask: Callable[[Tensor], tuple[Tensor, ...]], seed: int, *, views: int, watcher: Watcher
     ) -> TaughtFeed:
-        """Feed the training role with the teacher's answers, asked once per view and kept by the view's bytes."""
+        """Feed the training role with what `ask` says of every view: logits (N, K) first, then features (N, D)."""
         examples = load_examples(folder, "train")
         images, answers = [], []
-        cache.mkdir(parents=True, exist_ok=True)
         for view in range(views):
             watcher.progress(f"asking the teacher, view {view + 1}/{views}")
             images.append(view_of(examples.images_NCHW, seed, view))
-            file = cache / f"{hashlib.sha256(images[-1].numpy().tobytes()).hexdigest()}.safetensors"
-            if not file.exists():
-                save_tensors(file, {"logits_NK": teacher_logits(teacher, images[-1])}, {})
-            answers.append(load_tensors(file)[0]["logits_NK"])
-        return TaughtFeed(torch.stack(images), torch.stack(answers), examples.labels_N, seed)
+            answers.append(ask(images[-1]))
+        stacked = tuple(torch.stack(tensors) for tensors in zip(*answers, strict=True))
+        return TaughtFeed(torch.stack(images), stacked, examples.labels_N, seed)
 
     def labelled_objective(self, label_smoothing: float) -> Objective:
         """Cross-entropy with the labels."""
@@ -133,15 +132,6 @@ class ImageClassification:
         def objective(model: nn.Module, batch: Batch) -> Tensor:
             images_BCHW, labels_B = batch
             return functional.cross_entropy(model(images_BCHW).float(), labels_B, label_smoothing=label_smoothing)
-
-        return objective
-
-    def taught_objective(self, temperature: float, hard_weight: float) -> Objective:
-        """Distillation loss with the teacher's answers."""
-
-        def objective(model: nn.Module, batch: Batch) -> Tensor:
-            images_BCHW, labels_B, teacher_BK = batch
-            return distillation_loss(model(images_BCHW), teacher_BK, labels_B, temperature, hard_weight)
 
         return objective
 

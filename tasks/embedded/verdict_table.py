@@ -11,6 +11,8 @@ def verdict_table(summary: Mapping[str, Any]) -> str:
     parts = [f"verdict: {summary['verdict']}", _columns(checks)]
     if summary["teacher"] and summary["student"] and summary["ratios"]:
         parts.append(_columns(_models(summary)))
+    if summary.get("difference"):
+        parts.append(_difference(summary["difference"]))
     return "\n\n".join(parts)
 
 
@@ -25,6 +27,15 @@ def _models(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
         measured = (summary["teacher"], name), (summary["student"], name), (summary["ratios"], ratio)
         rows.append((name, *(_with_interval(part[key], part[f"{key}_interval"]) for part, key in measured)))
     return rows
+
+
+def _difference(difference: Mapping[str, Any]) -> str:
+    value, low, high = (100 * share for share in (difference["value"], *difference["interval"]))
+    teacher_only, student_only = difference["discordant"]
+    return (
+        f"student - teacher: {value:+z.2f} points ({low:+z.2f} to {high:+z.2f}) on the sealed test; only the teacher "
+        f"is right on {teacher_only:,}, only the student on {student_only:,} (McNemar p {difference['mcnemar_p']:.2g})"
+    )
 
 
 def _with_interval(value: float, interval: Sequence[float]) -> str:

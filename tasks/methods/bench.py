@@ -1,5 +1,6 @@
 """What every method of the compress stage works with: the data, the teacher, the model before it."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -7,11 +8,14 @@ from pathlib import Path
 from torch import nn
 
 from models.checkpoint import Architecture, load_model
-from models.training import Feed, Objective, fit
-from models.workloads.image_classification import ImageClassification
-from tasks.artifact import verify
+from models.compression.features import projected_student
+from models.compression.objectives import hinted_objective, taught_objective
+from models.compression.quantize import reopened
+from models.training import Objective, fit
+from models.workloads.image_classification import ImageClassification, TaughtFeed
 from tasks.job import Job
 from tasks.measure import plan_of
+from tasks.methods.teachers import asked
 from tasks.recipe_steps import Lesson
 
 Compressed = tuple[nn.Module, Architecture]
@@ -26,31 +30,27 @@ class Bench:
     workload: ImageClassification
 
     @cached_property
-    def previous(self) -> Compressed:
-        """The model before this step, with its architecture."""
+    def stored(self) -> Compressed:
+        """The model before this step as it is on disk, with its architecture."""
         return load_model(self.job.inputs["previous"])
+
+    @cached_property
+    def previous(self) -> Compressed:
+        """The model before this step, ready to be changed: in floats, also where it is stored as integers."""
+        module, architecture = load_model(self.job.inputs["previous"])
+        return (module, architecture) if architecture.quantization is None else reopened(module, architecture)
 
     @property
     def seed(self) -> int:
         """The recipe's seed."""
         return int(self.job.settings["seed"])
 
-    def taught(self, lesson: Lesson) -> tuple[Feed, Objective]:
-        """Prepare the teacher's cached answers and the loss that uses them."""
-        teacher, _ = load_model(self.job.inputs["teacher"])
-        feed = self.workload.taught_feed(
-            self.data,
-            teacher,
-            self.seed,
-            views=lesson.views,
-            cache=self._answers(),
-            watcher=self.job,
-        )
-        return feed, self.workload.taught_objective(lesson.temperature, lesson.hard_weight)
-
-    def _answers(self) -> Path:
-        """Where this teacher's answers are kept, for every step and every night that asks for them."""
-        return self.job.shared / "teacher_answers" / verify(self.job.inputs["teacher"]).digest
+    def taught(self, lesson: Lesson) -> tuple[TaughtFeed, Objective]:
+        """Prepare the teacher's cached answers, and the loss that uses its logits on any module."""
+        ask = asked(self.job, self.data, lesson)
+        feed = self.workload.taught_feed(self.data, ask, self.seed, views=lesson.views, watcher=self.job)
+        relations = 0.0 if lesson.features else lesson.relations or 0.0
+        return feed, taught_objective(lesson.loss, lesson.temperature, lesson.hard_weight, relations)
 
     def learn(self, module: nn.Module, lesson: Lesson, part: str = "training") -> nn.Module:
         """Train a module from the teacher's answers, in place.
@@ -61,13 +61,19 @@ class Bench:
             part: names the checkpoint, where a step trains more than once.
         """
         feed, objective = self.taught(lesson)
-        fit(
-            module,
-            feed,
-            objective,
-            plan_of(lesson.training, self.seed),
-            checkpoint=self.job.scratch / f"{part}.safetensors",
-            score=self.workload.scorer(self.data, "search"),
-            watcher=self.job,
-        )
+        student: AbstractContextManager[nn.Module] = nullcontext(module)
+        if lesson.features is not None:
+            objective = hinted_objective(objective, lesson.features.weight, lesson.relations or 0.0)
+            width, image_NCHW = feed.answers[1].shape[-1], feed.views_VNCHW[0, :1].float()
+            student = projected_student(module, lesson.features.student, width, image_NCHW, self.seed)
+        with student as learner:
+            fit(
+                learner,
+                feed,
+                objective,
+                plan_of(lesson.training, self.seed),
+                checkpoint=self.job.scratch / f"{part}.safetensors",
+                score=self.workload.scorer(self.data, "search"),
+                watcher=self.job,
+            )
         return module

@@ -8,5 +8,5 @@ from tasks.recipe_steps import Pack
 
 def pack(bench: Bench, _step: Pack) -> Compressed:
     """Note that the exported file ships entropy-coded."""
-    module, architecture = bench.previous
+    module, architecture = bench.stored
     return module, replace(architecture, packing="lzma")

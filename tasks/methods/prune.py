@@ -1,40 +1,114 @@
 """Methods `prune_unstructured` and `prune_structured`."""
 
+import copy
+import hashlib
+import json
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from torch import nn
 
 from models.compression.edits import layer_sizes
-from models.compression.prune import IMPORTANCES, prune_channels, prune_global_l1
+from models.compression.fold import fold_batch_norm, fold_pixel_scale
+from models.compression.prune import Scores, magnitude, make_permanent, movement, prune_pattern, prune_weights
+from models.compression.prune_channels import Selection, Target, macs_and_parameters, prune_in_rounds
+from models.compression.quantize import integer_weights
+from models.export import export_model
+from tasks.clean_process import measure
 from tasks.methods.bench import Bench, Compressed
-from tasks.recipe_steps import PruneStructured, PruneUnstructured
+from tasks.recipe_steps import Lesson, PruneStructured, PruneUnstructured
 
 
 def prune_unstructured(bench: Bench, step: PruneUnstructured) -> Compressed:
-    """Zero the smallest weights over all layers."""
+    """Zero the least important weights, and recover with the masks on if asked."""
     module, architecture = bench.previous
-    prune_global_l1(module, step.sparsity or 0.0)
+    scores = magnitude(module) if step.measure == "magnitude" else _movement(bench, step.recovery, module)
+    if step.pattern is not None:
+        prune_pattern(module, scores, step.pattern)
+    elif step.sparsity is not None:
+        prune_weights(module, scores, step.sparsity, step.scope)
+    if step.recovery is not None:
+        bench.learn(module, step.recovery)
+    make_permanent(module)
     return module, architecture
 
 
+def _movement(bench: Bench, lesson: Lesson | None, module: nn.Module) -> Scores:
+    assert lesson is not None  # noqa: S101 - the recipe refuses movement without recovery
+    feed, objective = bench.taught(lesson)
+    bench.job.progress("watching where the weights move")
+    training = lesson.training
+    return movement(module, feed.epoch(0, training.batch_size), objective, training.learning_rate)
+
+
 def prune_structured(bench: Bench, step: PruneStructured) -> Compressed:
-    """Remove channels, then recover."""
+    """Remove channels in rounds, and recover after each."""
     module, architecture = bench.previous
-    pruned = prune_channels(
+    lesson = _share_of(step.recovery, step.rounds)
+    pruned = prune_in_rounds(
         module,
         architecture.example(),
-        step.macs or 0.0,
-        importance=IMPORTANCES[step.importance](),
-        round_to=step.round_to,
-        gradients=_gradients(bench, step),
+        _target(bench, step),
+        Selection(step.importance, step.round_to, _gradients(bench, step)),
+        step.rounds,
+        lambda pruned, part: bench.learn(pruned, lesson, _part(pruned, part)),
     )
-    resized = architecture.edited({"edit": "resize", "sizes": layer_sizes(pruned)})
-    return bench.learn(pruned, step.recovery), resized
+    return pruned, architecture.edited({"edit": "resize", "sizes": layer_sizes(pruned)})
 
 
-def _gradients(bench: Bench, step: PruneStructured) -> Callable[[nn.Module], None] | None:
+def _share_of(lesson: Lesson, rounds: int) -> Lesson:
+    """Give every round its share of the epochs."""
+    training = lesson.training.model_copy(update={"epochs": max(lesson.training.epochs // rounds, 1)})
+    return lesson.model_copy(update={"training": training})
+
+
+def _part(pruned: nn.Module, part: int) -> str:
+    """Name a checkpoint by the channels left too: after a kill, a measured time may stop elsewhere."""
+    digest = hashlib.sha256(json.dumps(layer_sizes(pruned)).encode()).hexdigest()
+    return f"training_{part}_{digest[:16]}"
+
+
+def _target(bench: Bench, step: PruneStructured) -> Target:
+    module, architecture = bench.previous
+    if step.macs is not None:
+        example = architecture.example()
+        whole, _ = macs_and_parameters(module, example)
+        unit = "{:.0%} of the multiply-accumulates"
+        return Target("macs", step.macs, unit, lambda left: macs_and_parameters(left, example)[0] / whole)
+    if step.bytes is not None:
+        return Target("bytes", step.bytes, "{:.0f} bytes", lambda left: _exported(bench, left).stat().st_size)
+    assert step.milliseconds is not None  # noqa: S101 - the recipe wants one of the three
+    return Target("milliseconds", step.milliseconds, "{:.4f} milliseconds", lambda left: _milliseconds(bench, left))
+
+
+def _exported(bench: Bench, module: nn.Module) -> Path:
+    """Write the integer file that quantizing this module right now would give."""
+    _, architecture = bench.previous
+    ready = copy.deepcopy(module).eval()
+    if not any(edit["edit"] == "fold_pixel_scale" for edit in architecture.edits):
+        ready = fold_pixel_scale(ready)
+    static = {"activations": "static", "calibration": "minmax", "keep_float": []}
+    path = bench.job.scratch / "measured.onnx"
+    export_model(
+        integer_weights(fold_batch_norm(ready), 8),
+        replace(architecture, quantization=static, packing=None),
+        bench.workload.calibration(bench.data),
+        path,
+    )
+    return path
+
+
+def _milliseconds(bench: Bench, module: nn.Module) -> float:
+    request = {"file": str(_exported(bench, module)), "data": str(bench.data)}
+    milliseconds = float(measure("models.timing", request, bench.job.scratch)["milliseconds"])
+    bench.job.progress(f"one image takes {milliseconds:.4f} ms")
+    return milliseconds
+
+
+def _gradients(bench: Bench, step: PruneStructured) -> Callable[[nn.Module], None]:
     if step.importance != "taylor":
-        return None
+        return nn.Module.zero_grad
     feed, objective = bench.taught(step.recovery)
 
     def fill(module: nn.Module) -> None:

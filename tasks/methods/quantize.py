@@ -1,21 +1,73 @@
 """Method `quantize`."""
 
+import copy
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
+from torch import nn
+
+from models.checkpoint import Architecture
 from models.compression.fold import fold_batch_norm, fold_pixel_scale
-from models.compression.quantize import integer_weights
+from models.compression.learned_step import learn_steps, settle_steps
+from models.compression.mixed import fewest_bits
+from models.compression.quantize import bits_by_layer, integer_edit, integer_weights, quantizable, trained_integers
+from models.compression.rounding import BITS
+from models.errors import ModelError
+from models.inputs.images import load_images
+from models.inputs.overlap import refuse_overlap
 from tasks.methods.bench import Bench, Compressed
-from tasks.recipe_steps import Quantize
+from tasks.recipe_steps import Lesson, Quantize
+
+FOLDS: tuple[dict[str, Any], ...] = ({"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"})
+JUDGED = ("gate", "sealed")
 
 
 def quantize(bench: Bench, step: Quantize) -> Compressed:
-    """Fold pixel scale and batch norms, store integer weights, and note how activations are to be calibrated."""
+    """Choose bits, train for them if asked, store integer weights, and note what activations become."""
+    _refuse_judged_examples(bench)
     module, architecture = bench.previous
-    integers = integer_weights(fold_batch_norm(fold_pixel_scale(module)), 8)
-    edits = (
-        {"edit": "fold_pixel_scale"},
-        {"edit": "fold_batch_norm"},
-        {"edit": "integer_weights", "bits": 8},
-    )
-    how = {"activations": step.activations, "calibration": step.calibration, "keep_float": list(step.keep_float)}
-    return integers, replace(architecture.edited(*edits), quantization=how)
+    bits = _bits(bench, step, module, architecture)
+    if step.training is None:
+        folded, architecture = _folded(module, architecture)
+        whole = integer_weights(folded, bits)
+    else:
+        whole, architecture = _trained(bench, step.training, module, architecture, bits)
+    kept = [name for name in quantizable(whole) if name not in bits]
+    how = {"activations": step.activations, "calibration": step.calibration, "keep_float": kept}
+    return whole, replace(architecture.edited(integer_edit(whole, bits)), quantization=how)
+
+
+def _refuse_judged_examples(bench: Bench) -> None:
+    judged = {role: load_images(bench.data, role).images_NCHW for role in JUDGED}
+    refuse_overlap(bench.workload.calibration(bench.data), judged)
+
+
+def _bits(bench: Bench, step: Quantize, module: nn.Module, architecture: Architecture) -> dict[str, int]:
+    folded, _ = _folded(copy.deepcopy(module), architecture)
+    whole = bits_by_layer(folded, BITS.get(step.weights, 8), step.keep_float)
+    if step.weights != "mixed":
+        return whole
+    bench.job.progress("measuring what fewer bits cost in every layer")
+    score = bench.workload.scorer(bench.data, "search")
+    return bits_by_layer(folded, fewest_bits(folded, whole, score, step.most_damage, bench.job.progress))
+
+
+def _folded(module: nn.Module, architecture: Architecture) -> Compressed:
+    """Fold what a step before has not folded."""
+    if any(edit in architecture.edits for edit in FOLDS):
+        return module, architecture
+    return fold_batch_norm(fold_pixel_scale(module)), architecture.edited(*FOLDS)
+
+
+def _trained(
+    bench: Bench, lesson: Lesson, module: nn.Module, architecture: Architecture, bits: Mapping[str, int]
+) -> Compressed:
+    """Train with fake-quantized weights, fold, and keep the integers that training settled on."""
+    if any(edit in architecture.edits for edit in FOLDS):
+        msg = "a folded network has no batch norms to train with; remove the step fold, quantize folds by itself"
+        raise ModelError(msg)
+    bench.learn(learn_steps(module, bits), lesson)
+    integers = settle_steps(module)
+    folded, architecture = _folded(module, architecture)
+    return trained_integers(folded, bits, integers), architecture

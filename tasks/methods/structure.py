@@ -1,5 +1,9 @@
 """Methods `drop_layers`, `low_rank` and `fold`: the same function, or nearly, from a simpler network."""
 
+import torch
+
+from models.compression import depth
+from models.compression import low_rank as factors
 from models.compression.fold import fold_batch_norm, fold_pixel_scale
 from tasks.methods.bench import Bench, Compressed
 from tasks.recipe_steps import DropLayers, Fold, LowRank
@@ -7,12 +11,20 @@ from tasks.recipe_steps import DropLayers, Fold, LowRank
 
 def drop_layers(bench: Bench, step: DropLayers) -> Compressed:
     """Take out the whole layers that matter least, then recover."""
-    raise NotImplementedError
+    module, architecture = bench.previous
+    names = depth.least_harmful(module, torch.from_numpy(bench.workload.calibration(bench.data)), step.layers)
+    bench.job.progress(f"taking out {', '.join(names)}")
+    shallower = depth.drop_layers(module, names)
+    return bench.learn(shallower, step.recovery), architecture.edited({"edit": "drop_layers", "names": names})
 
 
 def low_rank(bench: Bench, step: LowRank) -> Compressed:
-    """Factorise the layers where it saves numbers, then recover."""
-    raise NotImplementedError
+    """Factorise the layers where it saves multiply-accumulates, then recover."""
+    module, architecture = bench.previous
+    ranks = factors.ranks_for(module, architecture.example(), step.energy)
+    bench.job.progress(f"factorising {', '.join(f'{name} to {rank}' for name, rank in ranks.items())}")
+    thin = factors.low_rank(module, ranks)
+    return bench.learn(thin, step.recovery), architecture.edited({"edit": "factorise", "ranks": ranks})
 
 
 def fold(bench: Bench, _step: Fold) -> Compressed:

@@ -16,6 +16,8 @@ LONGEST_FOUND = 40
 Interval = tuple[float, float]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
 
 
 class Part(BaseModel):
@@ -54,10 +56,28 @@ class Times(Part):
     interval: Interval
 
 
+class Serving(Part):
+    """What it takes to serve one file: the median of fresh processes that did nothing else."""
+
+    unpack_ms: NotNegative
+    """0 for a plain file; part of `load_ms`."""
+    load_ms: Positive
+    peak_bytes: NotNegative
+    """Resident memory beyond the imported runtime."""
+    cpu_seconds_per_1000: Positive
+    """Processor time of 1,000 answers at batch 1."""
+
+
 class Model(Part):
     """One exported file in the runtime that ships."""
 
     bytes: Annotated[int, Field(ge=1)]
+    """What ships, packed if it is packed."""
+    zstd_bytes: Annotated[int, Field(ge=1)]
+    """The same file after zstd at level 19."""
+    unpacked_bytes: Annotated[int, Field(ge=1)]
+    """The ONNX file after unpacking; equals `bytes` for a plain file."""
+    serving: Serving
     latency_ms: Times
     quality: Roles
     parity: Share
@@ -70,6 +90,31 @@ class Ratios(Part):
     bytes: Positive
     latency: Estimate
     quality: Roles
+
+
+class Difference(Estimate):
+    """Student - teacher as a share, two-sided; `lower_bound` is one-sided at the recipe's confidence."""
+
+    lower_bound: float
+
+
+class Pair(Part):
+    """Teacher and student on the same examples of one role."""
+
+    difference: Difference
+    mcnemar_p: Share
+    """Exact and two-sided: is each equally often the only one that is right?"""
+    discordant: tuple[Count, Count]
+    """Examples on which only the teacher is right, and only the student."""
+    churn: Share
+    """Share of examples that the two answer differently, right or wrong."""
+
+
+class Pairs(Part):
+    """One comparison for each held-out role."""
+
+    gate: Pair
+    sealed: Pair
 
 
 class Classes(Part):
@@ -95,6 +140,7 @@ class Evaluation(Part):
     teacher: Model
     student: Model
     ratios: Ratios
+    paired: Pairs
     classes: Classes
     latency_ratios: tuple[Positive, ...]
     machine: dict[str, Any]

@@ -40,6 +40,11 @@ def size(count: float) -> str:
     return f"{_three_digits(count / KILO**2)} MB"
 
 
+def mebibytes(count: float) -> str:
+    """Write memory in binary units, as systems account for it: 13037568 -> '12.4 MiB'."""
+    return f"{_three_digits(count / 2**20)} MiB"
+
+
 def milliseconds(duration_ms: float) -> str:
     """Write a latency in milliseconds: 0.11643 -> '0.116 ms'."""
     return f"{_three_digits(duration_ms)} ms"

@@ -15,9 +15,20 @@ from tasks.reporting import quantities
 from tasks.reporting.evaluation import Evaluation
 from tasks.reporting.plots import class_changes, evidence, trade
 from tasks.reporting.plots_of_stages import stage_times, training_curve
+from tasks.reporting.plots_of_steps import waterfall
 from tasks.reporting.run_record import RunRecord, StageRecord, error_of, evaluation_of
 
-FILTERS = ("percent", "percent_limit", "times", "times_limit", "points", "size", "milliseconds", "duration")
+FILTERS = (
+    "percent",
+    "percent_limit",
+    "times",
+    "times_limit",
+    "points",
+    "size",
+    "mebibytes",
+    "milliseconds",
+    "duration",
+)
 
 HEADLINES = {
     "PASS": "The student passed its gate",
@@ -90,6 +101,8 @@ def _steps(stages: tuple[StageRecord, ...]) -> Iterator[tuple[StageRecord, float
 
 def _figures(run: RunRecord, evaluation: Evaluation | None) -> dict[str, Markup]:
     drawn = {"times": stage_times(run.stages)}
+    if any(stage.step and stage.step["cost"] for stage in run.stages):
+        drawn["waterfall"] = waterfall(run.stages)
     if evaluation:
         drawn["evidence"] = evidence(evaluation, run.recipe.gate)
         drawn["trade"] = trade(evaluation, run.recipe.gate, run.stages)

@@ -27,6 +27,8 @@ class StageRecord:
     history: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
     """Metric name -> (step, value), one per epoch."""
     error: str | None = None
+    step: Mapping[str, Any] | None = None
+    """step.json, of a stage that compressed: `kept`, `reason`, `gained` (search quality, a fraction) and `cost`."""
 
 
 @dataclass(frozen=True)

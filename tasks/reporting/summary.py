@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.gate import Verdict
-from tasks.reporting.evaluation import Evaluation, Interval, Model
+from tasks.reporting.evaluation import Evaluation, Interval, Model, Pair
 from tasks.reporting.run_record import RunRecord, error_of, evaluation_of
 
 Seconds = Annotated[float, Field(ge=0)]
@@ -39,6 +39,23 @@ class Measured(Part):
     bytes_interval: tuple[int, int]
     latency_ms: float
     latency_ms_interval: Interval
+    zstd_bytes: int
+    unpacked_bytes: int
+    unpack_ms: float
+    load_ms: float
+    peak_bytes: int
+    cpu_seconds_per_1000: float
+
+
+class Difference(Part):
+    """Sealed-test quality of the student less that of the teacher, paired: a fraction."""
+
+    value: float
+    interval: Interval
+    lower_bound: float
+    mcnemar_p: float
+    discordant: tuple[int, int]
+    churn: float
 
 
 class Ratios(Part):
@@ -71,6 +88,7 @@ class Summary(Part):
     teacher: Measured | None
     student: Measured | None
     ratios: Ratios | None
+    difference: Difference | None
     stage_seconds: dict[str, Seconds]
     reused: tuple[str, ...]
     dag_seconds: Seconds
@@ -94,6 +112,7 @@ def summarise(run: RunRecord) -> dict[str, Any]:
         teacher=_measured(evaluation.teacher) if evaluation else None,
         student=_measured(evaluation.student) if evaluation else None,
         ratios=_ratios(evaluation) if evaluation else None,
+        difference=_difference(evaluation.paired.sealed) if evaluation else None,
         stage_seconds={stage.name: stage.seconds for stage in run.stages if stage.seconds is not None},
         reused=tuple(stage.name for stage in run.stages if stage.reused_from),
         dag_seconds=run.seconds,
@@ -113,6 +132,12 @@ def _measured(model: Model) -> Measured:
         bytes_interval=(model.bytes, model.bytes),
         latency_ms=model.latency_ms.p10,
         latency_ms_interval=model.latency_ms.interval,
+        zstd_bytes=model.zstd_bytes,
+        unpacked_bytes=model.unpacked_bytes,
+        unpack_ms=model.serving.unpack_ms,
+        load_ms=model.serving.load_ms,
+        peak_bytes=round(model.serving.peak_bytes),
+        cpu_seconds_per_1000=model.serving.cpu_seconds_per_1000,
     )
 
 
@@ -125,6 +150,17 @@ def _ratios(evaluation: Evaluation) -> Ratios:
         latency_interval=ratios.latency.interval,
         quality=ratios.quality.sealed.value,
         quality_interval=ratios.quality.sealed.interval,
+    )
+
+
+def _difference(pair: Pair) -> Difference:
+    return Difference(
+        value=pair.difference.value,
+        interval=pair.difference.interval,
+        lower_bound=pair.difference.lower_bound,
+        mcnemar_p=pair.mcnemar_p,
+        discordant=pair.discordant,
+        churn=pair.churn,
     )
 
 

@@ -1,0 +1,97 @@
+"""Write what was measured: peers.md for people, peers.json for tools, pareto.png for the README."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.picture import draw
+from benchmarks.peers.table import Measured, Row, best, faster, front, markdown, smaller
+from models.statistics import geometric_interval
+
+MOST_LOST = 0.5
+"""Points: what counts as equal accuracy."""
+HOW = """\
+Quality is that of the file that ships, in its own runtime, asked for one image at a time; points are paired with the
+teacher's on the same images. Bytes are all files a deployment needs beside the runtime, raw and by zstd at level 19.
+Time is at batch 1 on one pinned thread: all rows take turns in one process, a repeat is a fresh process, and the ratio
+of 10th percentiles has its interval over repeats. Intervals are two-sided at {confidence:.0%}. Losing rows stay in."""
+
+
+def write(out: Path, rows: Sequence[Row], about: dict[str, Any], confidence: float) -> None:
+    """Write the three files into a folder.
+
+    Args:
+        out: where.
+        rows: the teacher's first.
+        about: machine, versions, command, date and whatever else a reader must know.
+        confidence: of the intervals.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    untrained = [row for row in rows if row.ours or not row.trained]
+    headline = [
+        _against(chosen, kind, better, confidence)
+        for chosen, which in ((rows, ""), (untrained, " untrained"))
+        for kind, better in ((f"Smallest{which}", smaller), (f"Fastest{which}", faster))
+    ]
+    content = {"about": about, "headline": headline, "rows": [asdict(row) for row in rows]}
+    (out / "peers.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    draw(rows, out / "pareto.png")
+    (out / "peers.md").write_text(_page(rows, headline, about, confidence), encoding="utf-8")
+
+
+def _against(rows: Sequence[Row], kind: str, better: Callable[[Measured], float], confidence: float) -> dict[str, Any]:
+    """Set the peer that is best in one respect against each of ours that loses as little."""
+    peer = best(rows, better, MOST_LOST, ours=False)
+    mine = best(rows, better, MOST_LOST, ours=True)
+    if peer is None or mine is None or peer.measured is None or mine.measured is None:
+        return {"kind": kind, "peer": peer and peer.name, "ours": mine and mine.name}
+    pairs = zip(peer.measured.milliseconds_of_repeats, mine.measured.milliseconds_of_repeats, strict=True)
+    ratio, interval = geometric_interval([theirs / own for theirs, own in pairs], confidence)
+    return {
+        "kind": kind,
+        "peer": peer.name,
+        "ours": mine.name,
+        "smaller": peer.measured.bytes / mine.measured.bytes,
+        "faster": ratio,
+        "faster_interval": interval,
+    }
+
+
+def _page(rows: Sequence[Row], headline: list[dict[str, Any]], about: dict[str, Any], confidence: float) -> str:
+    fronts = [
+        f"- {what}: {'; '.join(row.name for row in front(rows, of))}"
+        for what, of in (("points and bytes", smaller), ("points and time", faster))
+    ]
+    return "\n".join(
+        [
+            "# The same teacher, compressed by others",
+            "",
+            *map(_sentence, headline),
+            "",
+            "![Points to the teacher against bytes and time](pareto.png)",
+            "",
+            markdown(rows),
+            "",
+            "On the Pareto front:",
+            "",
+            *fronts,
+            "",
+            HOW.format(confidence=confidence),
+            "",
+            *(f"- {name}: {value}" for name, value in about.items()),
+            "",
+        ]
+    )
+
+
+def _sentence(line: dict[str, Any]) -> str:
+    if "smaller" not in line:
+        who = "peer" if line["peer"] is None else "student of ours"
+        return f"- {line['kind']} at most {MOST_LOST} points below the teacher: no {who} stays within that."
+    low, high = line["faster_interval"]
+    return (
+        f"- {line['kind']} peer at most {MOST_LOST} points below the teacher: {line['peer']}. Ours, {line['ours']}, is "
+        f"{line['smaller']:.1f} times smaller and {line['faster']:.2f} ({low:.2f} to {high:.2f}) times faster than it."
+    )

@@ -1,0 +1,48 @@
+"""One way to ask any deployable: a callable on raw images, on one thread, whatever runtime it needs."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Runner = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""Logits (1, K) of one raw image (1, C, H, W)."""
+
+
+def onnx_runner(path: Path) -> Runner:
+    """Open an ONNX file, packed or plain, exactly as our own judge does."""
+    from models.runtime import open_session
+
+    session = open_session(path)
+    name = session.get_inputs()[0].name
+    return lambda image_NCHW: session.run(None, {name: image_NCHW})[0]
+
+
+def openvino_runner(path: Path, **options: Any) -> Runner:  # noqa: ANN401 - the runtime's own options
+    """Compile OpenVINO's graph for latency."""
+    import openvino
+
+    threads = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
+    compiled = openvino.Core().compile_model(str(path), "CPU", threads | options)
+    request = compiled.create_infer_request()
+    return lambda image_NCHW: request.infer({0: image_NCHW})[0]
+
+
+def torch_runner(path: Path) -> Runner:
+    """Load a package that Inductor compiled ahead of time."""
+    import torch
+
+    torch.set_num_threads(1)
+    program = torch._inductor.aoti_load_package(str(path))  # noqa: SLF001 - torch documents it under this name
+    return lambda image_NCHW: program(torch.from_numpy(image_NCHW)).numpy()
+
+
+RUNNERS: dict[str, Callable[[Path], Runner]] = {
+    "onnxruntime": onnx_runner,
+    "openvino": openvino_runner,
+    "openvino f32": partial(openvino_runner, INFERENCE_PRECISION_HINT="f32"),
+    "torch": torch_runner,
+}

@@ -1,0 +1,84 @@
+"""Fewer layers: take out whole blocks whose absence changes the outputs least, one by one.
+
+Greedy, and every remaining block is scored anew after each one has gone (SLEB, Song et al. 2024, arXiv:2402.09025).
+"""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.compression.prune import prunable
+from models.compression.shapes import layer_shapes
+from models.errors import ModelError
+
+
+def droppable(module: nn.Module, example: Tensor) -> list[str]:
+    """Name the layers that can go: outermost children of an `nn.Sequential`, with weights, that keep the shape.
+
+    Args:
+        module: the network.
+        example: one input (1, C, H, W).
+    """
+    shapes = layer_shapes(module, example)
+    found = [
+        f"{parent}.{child}".removeprefix(".")
+        for parent, container in module.named_modules()
+        if type(container) is nn.Sequential  # not its subclasses, which are single layers in several pieces
+        for child, layer in container.named_children()
+        if prunable(layer)
+    ]
+    kept = [name for name in found if name in shapes and shapes[name][0] == shapes[name][1]]
+    return [name for name in kept if not any(name.startswith(f"{outer}.") for outer in kept)]
+
+
+def drop_layers(module: nn.Module, names: Sequence[str]) -> nn.Module:
+    """Replace layers by identities, in place."""
+    for name in names:
+        module.set_submodule(name, nn.Identity())
+    return module
+
+
+@torch.no_grad()
+def least_harmful(module: nn.Module, images_NCHW: Tensor, layers: int) -> list[str]:
+    """Choose the layers to drop, in the order in which they go; the module is left as it is.
+
+    Harm is the KL divergence of the outputs without the layer from those of the full model.
+
+    Args:
+        module: the network.
+        images_NCHW: raw pixels to compare the outputs on.
+        layers: how many layers to drop.
+
+    Raises:
+        ModelError: there are not so many; says how many there are.
+    """
+    reduced = copy.deepcopy(module).eval()
+    wanted_NK = _log_probabilities(reduced, images_NCHW)
+    dropped: list[str] = []
+    while len(dropped) < layers:
+        harm = {name: _harm(reduced, name, images_NCHW, wanted_NK) for name in droppable(reduced, images_NCHW[:1])}
+        if not harm:
+            msg = (
+                f"drop_layers is to take out {layers} layers and only {len(dropped)} can go, as the others change the "
+                "shape; lower layers, or place the step before fold"
+            )
+            raise ModelError(msg)
+        dropped.append(min(harm, key=harm.__getitem__))
+        drop_layers(reduced, dropped[-1:])
+    return dropped
+
+
+def _harm(module: nn.Module, name: str, images_NCHW: Tensor, wanted_NK: Tensor) -> float:
+    layer = module.get_submodule(name)
+    drop_layers(module, [name])
+    given_NK = _log_probabilities(module, images_NCHW)
+    module.set_submodule(name, layer)
+    return float(functional.kl_div(given_NK, wanted_NK, reduction="batchmean", log_target=True))
+
+
+def _log_probabilities(module: nn.Module, images_NCHW: Tensor) -> Tensor:
+    logits_NK = torch.cat([module(batch_BCHW.float()) for batch_BCHW in images_NCHW.split(500)])
+    return functional.log_softmax(logits_NK, dim=1)

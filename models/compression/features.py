@@ -1,0 +1,135 @@
+"""Hints from inside the teacher (FitNets, Romero et al. 2014, arXiv:1412.6550) through a learned projection.
+
+Both sides are averaged over positions first, so that the teacher's side is small enough to keep on disk for every
+view. A 1x1 convolution and an average may change places, so the projection is a linear layer on averages.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.errors import ModelError
+
+NAMES_SHOWN = 12
+
+
+class Ear:
+    """Keeps what one layer said last: `features_NC`, averaged over positions."""
+
+    features_NC: Tensor
+
+    def __init__(self, network: nn.Module, layer: str) -> None:
+        """Listen to a layer, by its name.
+
+        Raises:
+            ModelError: there is no such layer; names some that are.
+        """
+        layers = dict(network.named_modules())
+        if not layer or layer not in layers:
+            msg = f"there is no layer {layer!r} to listen to; name one of {', '.join(_some(layers))}"
+            raise ModelError(msg)
+        self._layer = layer
+        self._handle = layers[layer].register_forward_hook(self._keep)
+
+    def _keep(self, _module: nn.Module, _inputs: object, output: object) -> None:
+        if not isinstance(output, Tensor) or output.ndim < 2:  # noqa: PLR2004 - examples and channels
+            msg = f"layer {self._layer!r} does not give one tensor with channels; listen to a layer inside it"
+            raise ModelError(msg)
+        self.features_NC = averaged(output)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._handle.remove()
+
+
+class Projected(nn.Module):
+    """A student whose inner layer is mapped to the teacher's width; called, it answers as the student does."""
+
+    def __init__(self, student: nn.Module, ear: Ear, width_in: int, width: int) -> None:
+        """Put a new projection beside the student."""
+        super().__init__()
+        self.student = student
+        self.projection = nn.Linear(width_in, width)
+        self.ear = ear
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        """Map images to the student's logits (N, K)."""
+        logits_NK: Tensor = self.student(images_NCHW)
+        return logits_NK
+
+    def projected(self) -> Tensor:
+        """The listened layer's features (N, width) at the last call, projected."""
+        projected_ND: Tensor = self.projection(self.ear.features_NC)
+        return projected_ND
+
+
+@contextmanager
+def projected_student(student: nn.Module, layer: str, width: int, image_NCHW: Tensor, seed: int) -> Iterator[Projected]:
+    """Lend a student a projection for the time of a training; afterwards neither it nor the hook is left.
+
+    Args:
+        student: the network to be trained.
+        layer: its layer, as `named_modules` spells it.
+        width: channels of the teacher's features.
+        image_NCHW: any input, by which the layer's own width is found.
+        seed: all that the projection's first numbers depend on.
+
+    Raises:
+        ModelError: there is no such layer, or it gives no tensor.
+    """
+    ear = Ear(student, layer)
+    try:
+        _ask_once(student, image_NCHW)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            whole = Projected(student, ear, ear.features_NC.shape[1], width)
+        yield whole
+    finally:
+        ear.close()
+
+
+def hint_loss(projected_BD: Tensor, teacher_BD: Tensor) -> Tensor:
+    """Mean over the batch of the squared distance between both sides scaled to length 1: from 0 to 4."""
+    student_BD, fixed_BD = (functional.normalize(side.float(), dim=1) for side in (projected_BD, teacher_BD))
+    return (student_BD - fixed_BD).pow(2).sum(1).mean()
+
+
+@torch.no_grad()
+def layer_features(network: nn.Module, layer: str, images_NCHW: Tensor, batch_size: int = 500) -> Tensor:
+    """Ask for the features (N, C) of a layer, by its name, in float16.
+
+    Raises:
+        ModelError: there is no such layer, or it gives no tensor.
+    """
+    ear = Ear(network.eval(), layer)
+    found = []
+    try:
+        for batch in images_NCHW.split(batch_size):
+            network(batch.float().contiguous(memory_format=torch.channels_last))
+            found.append(ear.features_NC.half())
+    finally:
+        ear.close()
+    return torch.cat(found)
+
+
+def averaged(output: Tensor) -> Tensor:
+    """Average over positions: (N, C), (N, T, C) or (N, C, H, W) -> (N, C)."""
+    if output.ndim == 3:  # noqa: PLR2004 - tokens come before channels
+        return output.mean(1)
+    return output.flatten(2).mean(2) if output.ndim > 2 else output  # noqa: PLR2004 - channels come before positions
+
+
+@torch.no_grad()
+def _ask_once(student: nn.Module, image_NCHW: Tensor) -> None:
+    """Call the student without touching its batch statistics."""
+    training = student.training
+    student.eval()(image_NCHW)
+    student.train(training)
+
+
+def _some(layers: dict[str, nn.Module]) -> list[str]:
+    names = [name for name in layers if name]
+    return names if len(names) <= NAMES_SHOWN else [*names[:NAMES_SHOWN], "..."]

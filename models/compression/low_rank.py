@@ -1,0 +1,118 @@
+"""Low rank: a product of thinner layers in place of a linear layer or a convolution.
+
+Linear layers and 1x1 convolutions become two by the singular value decomposition; larger convolutions become three,
+1x1, core, 1x1, by a Tucker-2 decomposition (Kim et al. 2015, arXiv:1511.06530), its factors by HOSVD.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.compression.prune import Layer, prunable
+from models.compression.shapes import layer_shapes
+from models.errors import ModelError
+
+MULTIPLE = 8
+"""Ranks are multiples of this: integer kernels work on whole vectors of channels."""
+Ranks = dict[str, list[int]]
+"""Layer -> [rank], or [rank of the input, rank of the output] of a convolution larger than 1x1."""
+
+
+class Factors(nn.Sequential):
+    """Thin layers that stand for one."""
+
+
+def ranks_for(module: nn.Module, example: Tensor, energy: float) -> Ranks:
+    """Choose for every layer the smallest ranks that keep `energy`; layers that would not get cheaper are left out.
+
+    Args:
+        module: the network.
+        example: one input (1, C, H, W), to know how often each layer is applied.
+        energy: share of the squared singular values to keep.
+
+    Raises:
+        ModelError: no layer would take fewer multiply-accumulates.
+    """
+    ranks: Ranks = {}
+    shapes = layer_shapes(module, example)
+    for name, layer in prunable(module).items():
+        if name in shapes and getattr(layer, "groups", 1) == 1:
+            chosen = [_rank(matrix, energy) for matrix in _unfolded(layer)]
+            if _macs(_thin(layer, chosen), shapes[name][0]) < _macs(nn.Sequential(layer), shapes[name][0]):
+                ranks[name] = chosen
+    if not ranks:
+        msg = f"low_rank makes no layer of this model cheaper at energy {energy}; lower energy or remove the step"
+        raise ModelError(msg)
+    return ranks
+
+
+def factorise(module: nn.Module, ranks: Mapping[str, Sequence[int]]) -> nn.Module:
+    """Put thin layers in place of the named ones, in place; their numbers are undefined until a state is loaded."""
+    layers = prunable(module)
+    for name, chosen in ranks.items():
+        module.set_submodule(name, _thin(layers[name], chosen))
+    return module
+
+
+@torch.no_grad()
+def low_rank(module: nn.Module, ranks: Mapping[str, Sequence[int]]) -> nn.Module:
+    """Put thin layers in place of the named ones that come closest to them in the least squares, in place."""
+    layers = prunable(module)
+    for name, chosen in ranks.items():
+        thin = _thin(layers[name], chosen)
+        _fill(thin, layers[name])
+        module.set_submodule(name, thin)
+    return module
+
+
+def _is_matrix(layer: Layer) -> bool:
+    return isinstance(layer, nn.Linear) or layer.kernel_size == (1, 1)
+
+
+def _unfolded(layer: Layer) -> list[Tensor]:
+    """Matrices whose left singular vectors are the factors: of the inputs and of the outputs, or of the outputs."""
+    weight = layer.weight.detach()
+    return [weight.flatten(1)] if _is_matrix(layer) else [weight.transpose(0, 1).flatten(1), weight.flatten(1)]
+
+
+def _rank(matrix: Tensor, energy: float) -> int:
+    kept_R = torch.linalg.svdvals(matrix).double().square().cumsum(0)
+    needed = int((kept_R < energy * kept_R[-1]).sum()) + 1
+    return min(-(-needed // MULTIPLE) * MULTIPLE, int(min(matrix.shape)))
+
+
+def _thin(layer: Layer, ranks: Sequence[int]) -> Factors:
+    biased = layer.bias is not None
+    if isinstance(layer, nn.Linear):
+        return Factors(
+            nn.Linear(layer.in_features, ranks[0], bias=False), nn.Linear(ranks[0], layer.out_features, bias=biased)
+        )
+    where = {name: getattr(layer, name) for name in ("stride", "padding", "dilation", "padding_mode")}
+    size: Any = layer.kernel_size
+    last = nn.Conv2d(ranks[-1], layer.out_channels, 1, bias=biased)
+    if _is_matrix(layer):
+        return Factors(nn.Conv2d(layer.in_channels, ranks[0], 1, bias=False, **where), last)
+    core = nn.Conv2d(ranks[0], ranks[1], size, bias=False, **where)
+    return Factors(nn.Conv2d(layer.in_channels, ranks[0], 1, bias=False), core, last)
+
+
+def _fill(thin: Factors, layer: Layer) -> None:
+    thinner = list(prunable(thin).values())
+    factors = [torch.linalg.svd(matrix, full_matrices=False)[0] for matrix in _unfolded(layer)]
+    outputs_OR = factors[-1][:, : thinner[-1].weight.shape[1]]
+    inner = torch.einsum("or,oi...->ri...", outputs_OR, layer.weight)
+    if len(thinner) > 2:  # noqa: PLR2004 - a matrix is a product of two
+        inputs_IR = factors[0][:, : len(thinner[0].weight)]
+        thinner[1].weight.copy_(torch.einsum("is,ri...->rs...", inputs_IR, inner))
+        inner = inputs_IR.T[..., None, None]
+    thinner[0].weight.copy_(inner)
+    thinner[-1].weight.copy_(outputs_OR.reshape(thinner[-1].weight.shape))
+    thinner[-1].bias = layer.bias
+
+
+def _macs(layers: nn.Sequential, shape: torch.Size) -> int:
+    """Multiply-accumulates of one input: every number of an output takes one row of weights."""
+    applied = layer_shapes(layers, torch.zeros(1, *shape[1:]))
+    return sum(applied[name][1].numel() * layer.weight[0].numel() for name, layer in prunable(layers).items())

@@ -1,0 +1,129 @@
+"""The deployable entropy-coded, by the standard library's LZMA: smaller on its way, unpacked when it is loaded.
+
+A packed file is a header of 42 bytes, then one raw LZMA1 stream:
+
+| bytes | content |
+|---|---|
+| 4 | `SHLZ` |
+| 1 | version of this format, 1 |
+| 1 | LZMA's properties, `lp * 9 + lc` (pb is 0) |
+| 4 | length of the plain file, little-endian |
+| 32 | SHA-256 of the plain file |
+
+Putting all integer weights together before coding gained 0.3 % on an exported student, so nothing is reordered.
+"""
+
+import hashlib
+import lzma
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from models.errors import ModelError
+
+MAGIC = b"SHLZ"
+VERSION = 1
+SUFFIX = ".lzma"
+HEADER = struct.Struct("<4sBBI32s")
+CONTEXTS = tuple((lc, lp) for lp in (0, 2) for lc in range(5 - lp))
+"""Bits of context tried, literal and position: bytes of integers like lp 0, floats of four bytes like lp 2."""
+SMALLEST_DICTIONARY = 4096
+ZSTD_LEVEL = 19
+
+
+def ship(path: Path, packing: str | None) -> Path:
+    """Leave an exported plain file as it is or pack it; no file of the other form stays beside it.
+
+    Returns:
+        Path of what ships.
+    """
+    if packing:
+        return pack(path)
+    path.with_name(path.name + SUFFIX).unlink(missing_ok=True)
+    return path
+
+
+def pack(path: Path) -> Path:
+    """Put the packed file `<name>.onnx.lzma` in the place of a plain `<name>.onnx`.
+
+    Returns:
+        Path of the packed file; the plain one is gone.
+    """
+    plain = path.read_bytes()
+    packed = path.with_name(path.name + SUFFIX)
+    aside = packed.with_name(f".{packed.name}.partial")
+    with aside.open("wb") as stream:
+        stream.write(min((_coded(plain, lc, lp) for lc, lp in CONTEXTS), key=len))
+        stream.flush()
+        os.fsync(stream.fileno())
+    aside.replace(packed)
+    path.unlink()
+    return packed
+
+
+def is_packed(path: Path) -> bool:
+    """Tell a packed file by its name or by its first bytes."""
+    with path.open("rb") as stream:
+        return path.suffix == SUFFIX or stream.read(len(MAGIC)) == MAGIC
+
+
+def unpacked(path: Path) -> bytes:
+    """Give the plain ONNX bytes of a packed or a plain file.
+
+    Raises:
+        ModelError: a packed file is damaged, or of another version.
+    """
+    content = path.read_bytes()
+    try:
+        return _decoded(content) if is_packed(path) else content
+    except (lzma.LZMAError, ValueError, MemoryError) as error:
+        msg = f"{path} is damaged or of another version ({error}); export it again"
+        raise ModelError(msg) from error
+
+
+def deployable(folder: Path, name: str) -> Path:
+    """Find what ships under a name: `<name>.onnx.lzma` if it was packed, else `<name>.onnx`.
+
+    Raises:
+        ModelError: there is neither.
+    """
+    plain = folder / f"{name}.onnx"
+    for path in (plain.with_name(plain.name + SUFFIX), plain):
+        if path.is_file():
+            return path
+    msg = f"{folder} has neither {name}.onnx nor {name}.onnx{SUFFIX}; run the stage export again"
+    raise ModelError(msg)
+
+
+def zstd_bytes(path: Path) -> int:
+    """Count the bytes of a file as zstd (RFC 8878) at level 19 leaves it: what a registry or an image layer moves."""
+    return len(zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(path.read_bytes()))
+
+
+def _coded(plain: bytes, lc: int, lp: int) -> bytes:
+    header = HEADER.pack(MAGIC, VERSION, lp * 9 + lc, len(plain), hashlib.sha256(plain).digest())
+    filters = [_filter(lc, lp, len(plain)) | {"preset": 9 | lzma.PRESET_EXTREME}]
+    return header + lzma.compress(plain, lzma.FORMAT_RAW, filters=filters)
+
+
+def _decoded(content: bytes) -> bytes:
+    head = content[: HEADER.size].ljust(HEADER.size, b"\0")
+    magic, version, properties, length, digest = HEADER.unpack(head)
+    if (magic, version) != (MAGIC, VERSION):
+        msg = f"it does not begin as packing version {VERSION} does"
+        raise ValueError(msg)
+    lp, lc = divmod(properties, 9)
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_filter(lc, lp, length)])
+    plain = decoder.decompress(content[HEADER.size :], max_length=length + 1)
+    if not decoder.eof or decoder.unused_data or len(plain) != length or hashlib.sha256(plain).digest() != digest:
+        msg = "it does not unpack to the bytes that were packed"
+        raise ValueError(msg)
+    return plain
+
+
+def _filter(lc: int, lp: int, length: int) -> dict[str, Any]:
+    """Describe LZMA1 with a dictionary as long as the file, which is all that unpacking has to hold."""
+    return {"id": lzma.FILTER_LZMA1, "lc": lc, "lp": lp, "pb": 0, "dict_size": max(length, SMALLEST_DICTIONARY)}

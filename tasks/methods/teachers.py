@@ -1,0 +1,63 @@
+"""Who answers a lesson's questions: the teacher, through torch or through its file, and further files beside it.
+
+Every answer is kept for all steps and all nights, under the digest of who gave it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import Tensor
+
+from models.black_box import FileModel
+from models.checkpoint import load_model
+from models.compression.answers import Ask, kept
+from models.compression.distil import mean_logits, teacher_logits
+from models.compression.features import layer_features
+from tasks.artifact import verify
+from tasks.black_box import TEACHER_FILE, adopted, identity
+from tasks.errors import StillhouseError
+from tasks.job import Job
+from tasks.recipe_steps import BlackBox, Lesson
+
+
+def asked(job: Job, data: Path, lesson: Lesson) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """Return what a lesson asks about images (N, C, H, W): logits (N, K), then features (N, D) where it has them.
+
+    Raises:
+        StillhouseError: a file's inside is asked for, or a further teacher's file is not as the recipe says.
+        ModelError: a further teacher cannot be asked about this data.
+    """
+    teacher = job.inputs["teacher"]
+    folder = job.shared / "teacher_answers" / verify(teacher).digest
+    questions = [_logits(teacher, folder, [_further(job, data, box) for box in lesson.also])]
+    if lesson.features is not None:
+        questions.append(_features(teacher, folder, lesson.features.teacher))
+    return lambda images_NCHW: tuple(ask(images_NCHW) for ask in questions)
+
+
+def _logits(teacher: Path, folder: Path, further: list[Ask]) -> Ask:
+    file = teacher / TEACHER_FILE
+    first = kept(FileModel(file) if file.exists() else _of_module(teacher), folder)
+    if not further:
+        return first
+    return lambda images_NCHW: mean_logits([ask(images_NCHW) for ask in (first, *further)])
+
+
+def _features(teacher: Path, folder: Path, layer: str) -> Ask:
+    if (teacher / TEACHER_FILE).exists():
+        msg = f"a teacher known only as an ONNX file has no layer {layer!r} to ask; remove features from the lesson"
+        raise StillhouseError(msg)
+    return kept(
+        lambda images_NCHW: layer_features(load_model(teacher)[0], layer, images_NCHW),
+        folder,
+        f"features_NC of {layer}",
+    )
+
+
+def _further(job: Job, data: Path, box: BlackBox) -> Ask:
+    file = adopted(box, data, job.scratch / f"{identity(box)}.onnx")
+    return kept(FileModel(file), job.shared / "teacher_answers" / identity(box))
+
+
+def _of_module(teacher: Path) -> Ask:
+    return lambda images_NCHW: teacher_logits(load_model(teacher)[0], images_NCHW)

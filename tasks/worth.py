@@ -1,0 +1,46 @@
+"""Whether one step was worth its price: a pure function, so that a table can test it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.recipe import Worth
+from tasks.reporting.quantities import points, times
+
+STEP = "step.json"
+"""Where a step leaves its judgement, beside the model."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Whether a step stays in the chain, and why."""
+
+    kept: bool
+    reason: str
+
+
+def judge_step(lost: float, cost: Mapping[str, Any], worth: Worth) -> Judged:
+    """Keep a step that costs little quality and makes the file that would ship smaller or faster.
+
+    Args:
+        lost: quality on the search role before less that after, a fraction.
+        cost: what `models.step_cost` measured.
+        worth: the recipe's limits.
+    """
+    if lost > worth.most_lost:
+        reason = f"dropped: {points(-lost)} points of quality, and one step may cost {100 * worth.most_lost:g}"
+        return Judged(kept=False, reason=reason)
+    smaller = {name: _gain(cost[name]) for name in ("bytes", "zstd_bytes")}
+    speedup = cost["speedup"]
+    least = 1 / (1 - worth.least_gained)
+    changes = (
+        f"{times(smaller['bytes'])} fewer bytes ({times(smaller['zstd_bytes'])} after zstd), "
+        f"{times(speedup['value'])} as fast, {points(-lost)} points of quality"
+    )
+    if max(smaller.values()) >= least or speedup["interval"][0] >= least:
+        return Judged(kept=True, reason=f"kept: {changes}")
+    return Judged(kept=False, reason=f"dropped as neither smaller nor faster: {changes}")
+
+
+def _gain(sizes: Mapping[str, int]) -> float:
+    return sizes["before"] / sizes["after"]

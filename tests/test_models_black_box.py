@@ -1,0 +1,212 @@
+"""A teacher of which only a file is known: made to take raw pixels and give logits, or refused with the reason."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from data_samples import built_digits
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.black_box import FileModel, adopt
+from models.compression.objectives import taught_objective
+from models.errors import ModelError
+from models.export import INPUT, OUTPUT
+from models.runtime import open_session, predict
+from models.training import Plan, fit
+from models.workloads.image_classification import Examples, ImageClassification, load_examples
+
+
+class Silent:
+    """A watcher that keeps nothing."""
+
+    def progress(self, line: str) -> None:
+        assert line
+
+    def record(self, step: int, metrics: Mapping[str, float]) -> None:
+        assert step
+        assert metrics
+
+
+SHAPE = (1, 8, 8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, *SHAPE), dtype=np.uint8)
+
+
+class AsKeras(nn.Module):
+    """Takes floats (N, H, W, C) from 0 to 1 and gives probabilities, as a Keras export does."""
+
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.head = nn.Linear(4 * 8 * 8, classes)
+
+    def learn(self, examples: Examples) -> None:
+        optimizer = torch.optim.Adam(self.parameters(), 0.01)
+        for _ in range(40):
+            loss = functional.cross_entropy(self.logits(as_seen(examples.images_NCHW)), examples.labels_N)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    def logits(self, images_NHWC: Tensor) -> Tensor:
+        return self.head(self.conv(images_NHWC.permute(0, 3, 1, 2)).relu().flatten(1))
+
+    def forward(self, images_NHWC: Tensor) -> Tensor:
+        return self.logits(images_NHWC).softmax(1)
+
+
+def as_seen(images_NCHW: Tensor) -> Tensor:
+    return images_NCHW.permute(0, 2, 3, 1) / 255
+
+
+@pytest.fixture(scope="module")
+def keras() -> AsKeras:
+    """Train the network once."""
+    module = AsKeras()
+    module.learn(load_examples(built_digits(), "train"))
+    return module.eval()
+
+
+@pytest.fixture(scope="module")
+def as_keras(keras: AsKeras, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export the network once."""
+    path = tmp_path_factory.mktemp("keras") / "keras.onnx"
+    program = torch.onnx.export(
+        keras,
+        (torch.zeros(2, 8, 8, 1),),
+        dynamo=True,
+        input_names=[INPUT],
+        output_names=["softmax"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        verbose=False,
+    )
+    assert program is not None
+    program.save(str(path), external_data=False)
+    return path
+
+
+def file(folder: Path, **changes: Any) -> Path:
+    """Write `Softmax(Flatten(images) @ weight)` by hand, with changes."""
+    made = {"shape": ["n", 1, 8, 8], "inputs": 1, "outputs": 1, "classes": 10, "operator": "Softmax", "weight": 0.001}
+    made |= {"kind": TensorProto.FLOAT, "domain": ""} | changes
+    numbers = np.random.default_rng(1).normal(size=(64, made["classes"])) * made["weight"]
+    weight = numpy_helper.from_array(numbers.astype(helper.tensor_dtype_to_np_dtype(made["kind"])), "weight")
+    nodes = [
+        helper.make_node("Flatten", ["in0"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["product"]),
+        helper.make_node(made["operator"], ["product"], ["out0"], domain=made["domain"]),
+    ]
+    ins = [helper.make_tensor_value_info(f"in{i}", made["kind"], made["shape"]) for i in range(made["inputs"])]
+    outs = [helper.make_tensor_value_info(f"out{i}", made["kind"], None) for i in range(made["outputs"])]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("house", 1)]
+    model = helper.make_model(helper.make_graph(nodes, "made", ins, outs, [weight]), opset_imports=opsets, ir_version=9)
+    onnx.save(model, folder / "made.onnx")
+    return folder / "made.onnx"
+
+
+def adopted(source: Path, **changes: Any) -> Path:
+    known = {"image_shape": SHAPE, "classes": 10, "layout": "NCHW", "scale": 1.0, "answers": "probabilities"}
+    target = source.with_name("adopted.onnx")
+    adopt(source, target, **known | changes)
+    return target
+
+
+def test_a_keras_like_file_answers_as_the_network(keras: AsKeras, as_keras: Path) -> None:
+    """From raw bytes, in any batch, the adopted file gives the network's log-probabilities under our names."""
+    session = open_session(adopted(as_keras, layout="NHWC", scale=255.0))
+    expected = keras(as_seen(torch.from_numpy(IMAGES))).detach().numpy()
+    assert [port.name for port in (*session.get_inputs(), *session.get_outputs())] == [INPUT, OUTPUT]
+    assert session.get_inputs()[0].type == "tensor(uint8)"
+    for batch_size in (1, 5):
+        assert np.allclose(np.exp(predict(session, IMAGES, batch_size)), expected, rtol=1e-4, atol=2e-7)
+
+
+def test_a_keras_like_file_teaches(as_keras: Path, tmp_path: Path) -> None:
+    """A student that sees no label learns what the file knows."""
+    data, workload = built_digits(), ImageClassification()
+    asked, score = FileModel(adopted(as_keras, layout="NHWC", scale=255.0)), workload.scorer(data, "search")
+    feed = workload.taught_feed(data, lambda images_NCHW: (asked(images_NCHW),), 3, views=1, watcher=Silent())
+    student = workload.architecture(data, "multimodal_small_model", {"channels": 8}).build_seeded(1)
+    plan = Plan(4, 50, 0.1, 0.0, "sgd", "fp32", 0.25, 3)
+    objective = taught_objective("kl", 2.0, 0.0)
+    fit(student, feed, objective, plan, checkpoint=tmp_path / "a.safetensors", score=score, watcher=Silent())
+    assert score(asked) > 0.8
+    assert score(student) > 0.9 * score(asked)
+
+
+def test_an_adopted_file_is_asked_like_a_network(tmp_path: Path) -> None:
+    """Floats of whole numbers and channels-last memory give the answers of the raw bytes."""
+    path = adopted(file(tmp_path))
+    images = torch.from_numpy(IMAGES)
+    expected = torch.from_numpy(predict(open_session(path), IMAGES))
+    assert torch.equal(FileModel(path)(images), expected)
+    assert torch.equal(FileModel(path).eval()(images.float().to(memory_format=torch.channels_last)), expected)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.DOUBLE, TensorProto.FLOAT16])
+def test_other_floats_are_taken(tmp_path: Path, kind: int) -> None:
+    """A file in float64 or float16 is asked in its own precision and answers in float32."""
+    found = predict(open_session(adopted(file(tmp_path, kind=kind), scale=16.0)), IMAGES)
+    assert found.dtype == np.float32
+    assert np.exp(found).sum(1) == pytest.approx(1, abs=0.01)
+
+
+def test_an_impossible_answer_has_a_finite_logarithm(tmp_path: Path) -> None:
+    """A probability of exactly 0 becomes the logarithm of 1e-7."""
+    found = predict(open_session(adopted(file(tmp_path, weight=100.0))), IMAGES)
+    assert found.min() == pytest.approx(np.log(1e-7))
+
+
+def test_logits_pass_unchanged(tmp_path: Path) -> None:
+    """Logits of a file that answers with logits are its own numbers."""
+    path = adopted(file(tmp_path, operator="Identity"), answers="logits")
+    weight = np.random.default_rng(1).normal(size=(64, 10)) * 0.001
+    assert np.allclose(predict(open_session(path), IMAGES), IMAGES.reshape(5, 64) @ weight, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("made", "known", "sentence"),
+    [
+        ({"inputs": 2}, {}, r"made\.onnx has 2 inputs \(in0, in1\); export the teacher with one"),
+        ({"outputs": 2}, {}, r"made\.onnx has 2 outputs \(out0, out1\); export"),
+        ({"shape": ["n", 3, 8, 8]}, {}, r"takes images \(3, 8, 8\) and the data gives \(1, 8, 8\); mend layout"),
+        ({}, {"layout": "NHWC"}, r"takes images \(1, 8, 8\) and the data gives \(8, 8, 1\); mend layout"),
+        ({"shape": ["n", 64]}, {}, r"takes images \(64\) and the data gives \(1, 8, 8\); mend layout"),
+        ({"shape": [1, 1, 8, 8]}, {}, r"takes batches of 1 only; export the teacher with a batch of any size"),
+        ({"classes": 7}, {}, r"answers 1 images with \(1, 7\), not \(1, 10\); mend its last layer"),
+        ({"weight": float("nan")}, {}, r"answers random pixels with NaN or infinity; mend scale"),
+        ({"operator": "Distill", "domain": "house"}, {}, r"does not run in ONNX Runtime \(.*Distill.*; export it"),
+        ({"operator": "Identity"}, {}, r"does not answer with probabilities, which sum to 1; set answers to logits"),
+        ({}, {"answers": "logits"}, r"numbers that sum to 1, as probabilities do; set answers to probabilities"),
+        ({"kind": TensorProto.INT32}, {"scale": 2.0}, r"takes whole numbers, .* divided by 2; set scale to 1"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(
+    tmp_path: Path, made: dict[str, Any], known: dict[str, Any], sentence: str
+) -> None:
+    """What does not fit the data or the recipe is refused in one sentence with the remedy, and nothing is written."""
+    with pytest.raises(ModelError, match=sentence):
+        adopted(file(tmp_path, **made), **known)
+    assert [path.name for path in tmp_path.iterdir()] == ["made.onnx"]
+
+
+def test_a_file_that_is_no_onnx_is_refused(tmp_path: Path) -> None:
+    """Text, an empty file and a truncated export are refused by name."""
+    whole = file(tmp_path).read_bytes()
+    for content in (b"not a model", b"", whole[: len(whole) // 2]):
+        (tmp_path / "made.onnx").write_bytes(content)
+        with pytest.raises(ModelError, match=r"made\.onnx"):
+            adopted(tmp_path / "made.onnx")
+
+
+def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
+    """A file whose weights lie outside it, where its digest does not reach, is refused."""
+    onnx.save(onnx.load(file(tmp_path)), tmp_path / "made.onnx", save_as_external_data=True, size_threshold=0)
+    with pytest.raises(ModelError, match=r"keeps its weights in other files; save the teacher as one file"):
+        adopted(tmp_path / "made.onnx")

@@ -1,0 +1,128 @@
+"""Packing: what is unpacked is what was packed, to the bit, or it is refused."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from models.errors import ModelError
+from models.packing import HEADER, deployable, is_packed, pack, ship, unpacked, zstd_bytes
+from models.runtime import open_session, predict
+
+IMAGES = np.arange(24, dtype=np.uint8).reshape(4, 1, 2, 3)
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    """Write a linear model of small integers: logits = flat pixels @ weight."""
+    weight = np.random.default_rng(0).integers(-8, 8, (6, 500)).astype(np.float32)
+    nodes = [
+        helper.make_node("Cast", ["images_NCHW"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["float"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["logits_NK"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "linear",
+        [helper.make_tensor_value_info("images_NCHW", TensorProto.UINT8, ["batch", 1, 2, 3])],
+        [helper.make_tensor_value_info("logits_NK", TensorProto.FLOAT, ["batch", 500])],
+        [numpy_helper.from_array(weight, "weight")],
+    )
+    path = tmp_path / "student.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path
+
+
+def test_a_packed_file_unpacks_to_the_same_bytes(plain: Path) -> None:
+    """The plain bytes come back, the packed file is smaller, and it alone is left."""
+    content = plain.read_bytes()
+    packed = pack(plain)
+    assert packed.name == "student.onnx.lzma"
+    assert unpacked(packed) == content
+    assert packed.stat().st_size < len(content) / 2
+    assert list(plain.parent.iterdir()) == [packed]
+
+
+def test_a_packed_file_answers_as_the_plain_one(plain: Path) -> None:
+    """The runtime opens both and gives the same logits, to the bit."""
+    expected = predict(open_session(plain), IMAGES)
+    assert np.array_equal(predict(open_session(pack(plain)), IMAGES), expected)
+
+
+def test_packing_twice_gives_the_same_file(plain: Path) -> None:
+    """The packed bytes depend on nothing but the plain ones."""
+    content = plain.read_bytes()
+    first = pack(plain).read_bytes()
+    plain.write_bytes(content)
+    assert pack(plain).read_bytes() == first
+
+
+def test_the_header_names_the_plain_file(plain: Path) -> None:
+    """The header is 42 bytes: magic, version 1, properties, length and SHA-256 of the plain file."""
+    content = plain.read_bytes()
+    magic, version, _, length, digest = HEADER.unpack_from(pack(plain).read_bytes())
+    assert HEADER.size == 42
+    assert (magic, version, length) == (b"SHLZ", 1, len(content))
+    assert digest == hashlib.sha256(content).digest()
+
+
+def test_any_damaged_byte_is_refused(plain: Path) -> None:
+    """Every byte of the header and every 20th byte after it counts; the refusal is one sentence with the remedy."""
+    packed = pack(plain)
+    content = packed.read_bytes()
+    for place in [*range(HEADER.size), *range(HEADER.size, len(content), 20), len(content) - 1]:
+        packed.write_bytes(content[:place] + bytes([content[place] ^ 0x11]) + content[place + 1 :])
+        with pytest.raises(ModelError, match=r"^[^\n]*student.onnx.lzma is damaged [^\n]*; export it again$"):
+            unpacked(packed)
+
+
+@pytest.mark.parametrize("kept", [0, 3, 41, 42, 100, -1])
+def test_a_file_cut_short_is_refused(plain: Path, kept: int) -> None:
+    """A packed file of which only a part was written is not taken for whole."""
+    packed = pack(plain)
+    packed.write_bytes(packed.read_bytes()[:kept])
+    with pytest.raises(ModelError, match="is damaged"):
+        open_session(packed)
+
+
+def test_bytes_after_the_end_are_refused(plain: Path) -> None:
+    """Nothing may hide behind the stream."""
+    packed = pack(plain)
+    packed.write_bytes(packed.read_bytes() + b"x")
+    with pytest.raises(ModelError, match="is damaged"):
+        unpacked(packed)
+
+
+def test_a_plain_file_is_its_own_unpacked_form(plain: Path) -> None:
+    """Unpacking a plain ONNX file gives its bytes, and only packed files count as packed."""
+    assert unpacked(plain) == plain.read_bytes()
+    assert not is_packed(plain)
+    assert is_packed(pack(plain))
+
+
+def test_only_one_form_ships(plain: Path) -> None:
+    """A file exported again in the other form replaces the first, so that a stale one is never found."""
+    content = plain.read_bytes()
+    assert ship(plain, "lzma").name == "student.onnx.lzma"
+    plain.write_bytes(content)
+    assert ship(plain, None) == plain
+    assert list(plain.parent.iterdir()) == [plain]
+
+
+def test_the_deployable_is_found_under_either_name(plain: Path) -> None:
+    """The plain file ships until it is packed; where there is neither, the refusal says so."""
+    assert deployable(plain.parent, "student") == plain
+    packed = pack(plain)
+    assert deployable(plain.parent, "student") == packed
+    with pytest.raises(ModelError, match=r"neither teacher.onnx nor teacher.onnx.lzma; run the stage export again"):
+        deployable(plain.parent, "teacher")
+
+
+def test_zstd_finds_nothing_in_a_packed_file(plain: Path) -> None:
+    """Zstd shortens the plain file, and adds some bytes to one that is packed already."""
+    assert zstd_bytes(plain) < plain.stat().st_size / 2
+    packed = pack(plain)
+    assert packed.stat().st_size < zstd_bytes(packed) < packed.stat().st_size + 32

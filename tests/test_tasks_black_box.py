@@ -1,0 +1,160 @@
+"""A recipe's teacher known only as a file: checked, adopted, asked, and shipped as it is."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from data_samples import built_digits, make_job
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from models.black_box import FileModel
+from models.checkpoint import save_model
+from models.workloads import WORKLOADS
+from tasks.artifact import file_digest, seal
+from tasks.black_box import identity
+from tasks.errors import StillhouseError
+from tasks.export import export
+from tasks.job import Job
+from tasks.methods.bench import Bench
+from tasks.methods.teachers import asked
+from tasks.recipe import Data
+from tasks.recipe_steps import BlackBox, Distil
+from tasks.train_teacher import train_teacher
+
+WORKLOAD = WORKLOADS["image_classification"]
+TRAINING = {"epochs": 1, "batch_size": 100, "learning_rate": 0.1}
+STUDENT = {"name": "multimodal_small_model", "arguments": {"channels": 4}}
+
+
+def made(root: Path, seed: int) -> BlackBox:
+    """Write `Softmax(Flatten(images) @ weight)`; returns the recipe's section for it."""
+    weight = numpy_helper.from_array(np.random.default_rng(seed).normal(size=(64, 10)).astype(np.float32), "weight")
+    nodes = [
+        helper.make_node("Flatten", ["in"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["product"]),
+        helper.make_node("Softmax", ["product"], ["out"]),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("in", "out")]
+    graph = helper.make_graph(nodes, "made", ends[:1], ends[1:], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, root / f"{seed}.onnx")
+    digest = file_digest(root / f"{seed}.onnx")
+    return BlackBox(onnx=f"{seed}.onnx", sha256=digest, scale=16.0, answers="probabilities")
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository's root whose data is the digits."""
+    monkeypatch.setenv("STILLHOUSE_ROOT", str(tmp_path))
+    for stage in ("train_teacher", "export"):
+        monkeypatch.setattr(f"tasks.{stage}.materialise", lambda _artifact: built_digits())
+    return tmp_path
+
+
+def job_for(folder: Path, inputs: dict[str, Path], **settings: Any) -> Job:
+    job = make_job(folder, Data(dataset="digits"), inputs)
+    return replace(job, settings={"workload": "image_classification", "seed": 3} | settings)
+
+
+def taught(root: Path, box: BlackBox, name: str = "teacher") -> dict[str, float]:
+    """Run the teacher stage into root/name/out."""
+    job = job_for(root / name, {"data": root}, teacher=box)
+    metrics = train_teacher(job)
+    seal(job.out, metrics)
+    return metrics
+
+
+def lesson(**changes: Any) -> Distil:
+    return Distil.model_validate({"method": "distil", "network": STUDENT, "training": TRAINING} | changes)
+
+
+def student() -> nn.Module:
+    return WORKLOAD.architecture(built_digits(), STUDENT["name"], STUDENT["arguments"]).build_seeded(1)
+
+
+def numbers(module: nn.Module) -> torch.Tensor:
+    return torch.cat([tensor.flatten() for tensor in module.state_dict().values()])
+
+
+def bench(root: Path, name: str = "step") -> Bench:
+    return Bench(job_for(root / name, {"teacher": root / "teacher" / "out"}), built_digits(), WORKLOAD)
+
+
+def test_a_file_becomes_the_teacher(root: Path) -> None:
+    """The teacher stage leaves the adopted file and says how good and how big it is."""
+    metrics = taught(root, made(root, 1))
+    file = root / "teacher" / "out" / "teacher.onnx"
+    score = WORKLOAD.scorer(built_digits(), "search")
+    assert metrics == {"search_accuracy": score(FileModel(file)), "checkpoint_bytes": file.stat().st_size}
+
+
+def test_another_file_is_refused(root: Path) -> None:
+    """A file that is missing, or has another digest than the recipe's, is refused with both digests."""
+    box = made(root, 1)
+    with pytest.raises(StillhouseError, match=r"no teacher at .*none\.onnx; put its ONNX file there or mend onnx"):
+        taught(root, box.model_copy(update={"onnx": "none.onnx"}), "a")
+    made(root, 2)
+    with pytest.raises(StillhouseError, match=rf"2\.onnx has SHA-256 .*, not the recipe's {box.sha256}; restore"):
+        taught(root, box.model_copy(update={"onnx": "2.onnx"}), "b")
+
+
+def test_a_file_teaches(root: Path) -> None:
+    """A student learns from the file's cached answers, twice the same."""
+    taught(root, made(root, 1))
+    one, other = (numbers(bench(root, name).learn(student(), lesson())) for name in ("one", "other"))
+    assert torch.equal(one, other)
+    assert not torch.equal(one, numbers(student()))
+
+
+def test_further_teachers_are_averaged_and_kept_apart(root: Path) -> None:
+    """Two files answer with the mean of their probabilities, and each one's answers have a folder of their own."""
+    taught(root, made(root, 1))
+    box, images = made(root, 2), torch.randint(0, 17, (6, 1, 8, 8), dtype=torch.uint8)
+    job = bench(root).job
+    alone, both = (asked(job, built_digits(), lesson(also=also))(images)[0] for also in ((), (box,)))
+    second = FileModel(job.scratch / f"{identity(box)}.onnx")(images)
+    assert torch.allclose(both.exp(), (alone.exp() + second.exp()) / 2, atol=1e-6)
+    folders = list((job.shared / "teacher_answers").iterdir())
+    assert len(folders) == 2
+    assert identity(box) in {folder.name for folder in folders}
+    assert [len(list(folder.iterdir())) for folder in folders] == [1, 1]
+
+
+def test_a_file_has_no_layers_to_ask(root: Path) -> None:
+    """Features of a teacher known only as a file are refused with the remedy."""
+    taught(root, made(root, 1))
+    hints = {"teacher": "conv1", "student": "1.conv"}
+    with pytest.raises(StillhouseError, match=r"no layer 'conv1' to ask; remove features from the lesson"):
+        bench(root).taught(lesson(features=hints))
+
+
+def test_a_trained_teacher_gives_hints(root: Path) -> None:
+    """With features and relations a trained teacher's layer is asked once per view, beside its logits."""
+    architecture = WORKLOAD.architecture(built_digits(), "multimodal_big_model", {"channels": 4, "hidden": 8})
+    save_model(root / "teacher" / "out", architecture.build_seeded(2), architecture)
+    seal(root / "teacher" / "out", {})
+    here = bench(root)
+    hints = {"teacher": "1.conv", "student": "1.conv"}
+    module = here.learn(student(), lesson(views=2, features=hints, relations=0.5, loss="dist"))
+    assert not torch.equal(numbers(module), numbers(student()))
+    assert len(list((here.job.shared / "teacher_answers").rglob("*.safetensors"))) == 4
+
+
+def test_a_file_ships_as_it_is(root: Path) -> None:
+    """Export copies an adopted teacher to the byte, and asks it for the gate role's classes."""
+    taught(root, made(root, 1))
+    architecture = WORKLOAD.architecture(built_digits(), STUDENT["name"], STUDENT["arguments"])
+    save_model(root / "student", architecture.build_seeded(1), architecture)
+    job = job_for(root / "export", {"data": root, "teacher": root / "teacher" / "out", "student": root / "student"})
+    metrics = export(job)
+    adopted = root / "teacher" / "out" / "teacher.onnx"
+    assert (job.out / "teacher.onnx").read_bytes() == adopted.read_bytes()
+    assert metrics["teacher_bytes"] == adopted.stat().st_size
+    expected = WORKLOAD.answers(FileModel(adopted), built_digits(), "gate").tolist()
+    assert json.loads((job.out / "teacher.answers.json").read_text()) == expected

@@ -1,0 +1,148 @@
+"""The compress stage on real digits: each method is applied, judged, kept or dropped with its reason."""
+
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from data_samples import make_house, make_job
+from pydantic import TypeAdapter
+
+from models.checkpoint import load_model
+from models.compression.prune_channels import macs_and_parameters
+from models.compression.quantize import dequantized
+from models.inputs.images import load_images
+from models.packing import deployable
+from models.runtime import open_session, predict
+from models.workloads import WORKLOADS
+from tasks.artifact import seal, verify
+from tasks.compress import compress
+from tasks.pull_data import materialise, pull_data
+from tasks.recipe import Data, Teacher, Worth
+from tasks.recipe_steps import Step
+from tasks.train_teacher import train_teacher
+from tasks.worth import STEP
+
+DIGITS = Data(dataset="digits")
+QUICK = {"epochs": 4, "batch_size": 50, "learning_rate": 0.02, "optimizer": "adamw"}
+LESSON = {"training": QUICK}
+PLAIN = {"name": "plain", "arguments": {"widths": [32, 32, 32], "strides": [2, 1, 1], "pool": 4}}
+TEACHER = {"network": PLAIN, "training": QUICK | {"epochs": 12}}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A pulled data set and a trained teacher, ready for steps."""
+
+    root: Path
+    data: Path
+    teacher: Path
+
+    def step(self, previous: Path, name: str, step: dict[str, Any], **worth: float) -> Path:
+        """Run one step after another model; returns its sealed output."""
+        job = make_job(self.root / name, DIGITS)
+        parsed: Any = TypeAdapter(Step).validate_python(step)
+        settings = {"seed": 3, "workload": "image_classification", "step": parsed, "worth": Worth(**worth)}
+        inputs = {"data": self.data, "teacher": self.teacher, "previous": previous}
+        metrics = compress(replace(job, settings=settings, inputs=inputs))
+        seal(job.out, metrics)
+        return job.out
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Pull the digits and train a small teacher on them, once."""
+    root = tmp_path_factory.mktemp("compress")
+    with pytest.MonkeyPatch.context() as patch:
+        make_house(root / "house", patch)
+        pulled = make_job(root / "pull", DIGITS)
+        seal(pulled.out, pull_data(pulled))
+        job = make_job(root / "teacher", DIGITS)
+        teacher = Teacher.model_validate(TEACHER)
+        settings = {"seed": 3, "workload": "image_classification", "teacher": teacher}
+        metrics = train_teacher(replace(job, settings=settings, inputs={"data": pulled.out}))
+        assert metrics["search_accuracy"] > 0.85
+        seal(job.out, metrics)
+        yield Bench(root, pulled.out, job.out)
+
+
+STEPS: dict[str, dict[str, Any]] = {
+    "distil": {"method": "distil", "network": PLAIN | {"arguments": PLAIN["arguments"] | {"widths": [16, 16, 16]}}}
+    | {"training": QUICK | {"epochs": 12}},
+    "prune_global": {"method": "prune_unstructured", "sparsity": 0.4},
+    "prune_movement": {"method": "prune_unstructured", "sparsity": 0.4, "measure": "movement", "recovery": LESSON},
+    "prune_2_of_4": {"method": "prune_unstructured", "pattern": "2:4", "recovery": LESSON},
+    "prune_macs": {"method": "prune_structured", "macs": 0.6, "recovery": LESSON},
+    "prune_bytes": {"method": "prune_structured", "bytes": 16_000, "importance": "lamp", "recovery": LESSON},
+    "prune_in_rounds": {"method": "prune_structured", "macs": 0.6, "rounds": 2, "recovery": LESSON},
+    "drop_layers": {"method": "drop_layers", "layers": 1, "recovery": LESSON},
+    "low_rank": {"method": "low_rank", "energy": 0.7, "recovery": LESSON},
+    "fold": {"method": "fold"},
+    "quantize": {"method": "quantize"},
+    "quantize_float": {"method": "quantize", "activations": "float"},
+    "quantize_int4": {"method": "quantize", "weights": "int4", "training": LESSON},
+    "quantize_ternary": {"method": "quantize", "weights": "ternary", "training": LESSON},
+    "quantize_mixed": {"method": "quantize", "weights": "mixed", "most_damage": 0.02},
+    "pack": {"method": "pack"},
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_of_a_recipe_is_applied_and_kept(bench: Bench, name: str) -> None:
+    """Every method makes the teacher's file smaller or faster at a bearable price, and says by how much."""
+    out = bench.step(bench.teacher, name, STEPS[name], most_lost=0.4, least_gained=0.001)
+    step = json.loads((out / STEP).read_text())
+    assert step["kept"], step["reason"]
+    assert step["reason"].startswith("kept: ")
+    expect_answers(bench, out)
+
+
+def expect_answers(bench: Bench, out: Path) -> None:
+    """The exported file and the checkpoint, both read back, agree on the search role as far as rounding allows."""
+    data, workload = materialise(bench.data), WORKLOADS["image_classification"]
+    module, _ = load_model(out)
+    images = load_images(data, "search")
+    shipped = predict(open_session(deployable(out, "model")), images.images_NCHW).argmax(1)
+    trained = workload.answers(module, data, "search")
+    assert (shipped == trained).mean() >= 0.95
+    assert (trained == images.labels_N).mean() == pytest.approx(verify(out).metrics["search_accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "reason"),
+    [
+        ("costly", {"method": "prune_unstructured", "sparsity": 0.97}, r"dropped: .*points of quality, and one step"),
+        ("idle", {"method": "prune_unstructured", "sparsity": 0.001}, r"dropped as neither smaller nor faster"),
+        (
+            "diverged",
+            {"method": "prune_structured", "macs": 0.6, "recovery": {"training": QUICK | {"learning_rate": 1e30}}},
+            r"dropped: the loss became (nan|inf)",
+        ),
+    ],
+)
+def test_a_worthless_step_is_dropped(bench: Bench, name: str, step: dict[str, Any], reason: str) -> None:
+    """A step that costs too much, gains nothing or diverges leaves the model before it as it was, and says why."""
+    out = bench.step(bench.teacher, name, step, most_lost=0.05, least_gained=0.05)
+    judged = json.loads((out / STEP).read_text())
+    assert not judged["kept"]
+    assert re.search(reason, judged["reason"]), judged["reason"]
+    before, after = (load_model(folder)[0].state_dict() for folder in (bench.teacher, out))
+    assert before.keys() == after.keys()
+    assert all((before[key] == after[key]).all() for key in before)
+
+
+def test_steps_may_come_in_any_order(bench: Bench) -> None:
+    """Integers are opened for a later step and closed again after it; the file stays an integer one."""
+    integers = bench.step(bench.teacher, "first_quantize", STEPS["quantize"], most_lost=0.4)
+    pruned = bench.step(integers, "then_prune", STEPS["prune_macs"], most_lost=0.4, least_gained=0.001)
+    assert json.loads((pruned / STEP).read_text())["kept"]
+    _, architecture = load_model(pruned)
+    assert architecture.quantization is not None
+    expect_answers(bench, pruned)
+    macs = [
+        macs_and_parameters(dequantized(load_model(folder)[0]), architecture.example())[0]
+        for folder in (integers, pruned)
+    ]
+    assert macs[1] <= 0.61 * macs[0]
