@@ -82,7 +82,7 @@ def _student(name: str, path: Path) -> dict[str, Any]:
         "what": name,
         "ours": True,
         "trained": True,
-        "runtime": "onnxruntime",
+        "runtime": "stillhouse",
         "files": [str(path)],
         "seconds": None,
     }

@@ -13,10 +13,23 @@ Runner = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 def onnx_runner(path: Path) -> Runner:
-    """Open an ONNX file, packed or plain, exactly as our own judge does."""
+    """Open an ONNX file with ONNX Runtime's own settings: ours forgo a fusion that other makers' files need."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return _asked(onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
+
+
+def our_runner(path: Path) -> Runner:
+    """Open a file of ours, packed or plain, exactly as our own judge does."""
     from models.runtime import open_session
 
-    session = open_session(path)
+    return _asked(open_session(path))
+
+
+def _asked(session: Any) -> Runner:  # noqa: ANN401 - ONNX Runtime publishes no types
     name = session.get_inputs()[0].name
     return lambda image_NCHW: session.run(None, {name: image_NCHW})[0]
 
@@ -42,6 +55,7 @@ def torch_runner(path: Path) -> Runner:
 
 RUNNERS: dict[str, Callable[[Path], Runner]] = {
     "onnxruntime": onnx_runner,
+    "stillhouse": our_runner,
     "openvino": openvino_runner,
     "openvino f32": partial(openvino_runner, INFERENCE_PRECISION_HINT="f32"),
     "torch": torch_runner,
