@@ -66,6 +66,18 @@ def run(recipe: str, revision: Revision = None, force: Force = False) -> None:
 
 
 @app.command()
+def seeds(recipe: str, seed: Annotated[list[int], typer.Argument(help="Two seeds or more.")]) -> None:
+    """Run a recipe up to its gate once per seed, and print what is luck (MLflow must be up)."""
+    from tasks.seeds import MEASURES, run_seeds
+
+    found = run_seeds(recipe_path(recipe), seed, say)
+    for name in MEASURES:
+        low, high = found[name]["interval"]
+        values = ", ".join(f"{value:.4g}" for value in found[name]["values"])
+        print(f"{name:18} {found[name]['mean']:.4g} ({low:.4g} to {high:.4g}) over {values}")
+
+
+@app.command()
 def show(recipe: str) -> None:
     """List the stages of a recipe, with what each reads."""
     for each in stages_of(load_recipe(recipe_path(recipe))):

@@ -35,8 +35,14 @@ class Desk:
     nightly: Nightly
 
 
-def run_stage(
-    recipe_path: Path, stage_name: str, run_key: str, *, revision: str | None = None, force: bool = False
+def run_stage(  # noqa: PLR0913 - which stage of which run, and what may differ from the recipe
+    recipe_path: Path,
+    stage_name: str,
+    run_key: str,
+    *,
+    revision: str | None = None,
+    seed: int | None = None,
+    force: bool = False,
 ) -> Result:
     """Do one stage, or take over what was done before; returns small metrics.
 
@@ -45,17 +51,16 @@ def run_stage(
         stage_name: one of `stages_of(recipe)`.
         run_key: names the nightly run; stages with the same key belong together.
         revision: data revision to use in place of the recipe's.
+        seed: seed to use in place of the recipe's.
         force: do it again even if nothing changed.
 
     Raises:
         StillhouseError: one sentence that says what to mend.
     """
-    recipe = _recipe(recipe_path, revision)
-    stage = _stage(recipe, stage_name)
     settings = load_settings()
+    stage = _stage(_recipe(recipe_path, revision, seed), stage_name)
     try:
-        nightly = open_nightly(connect(settings.tracking_uri), recipe.name, run_key)
-        desk = Desk(settings, recipe, recipe_path, run_key, nightly)
+        desk = desk_of(recipe_path, run_key, revision=revision, seed=seed)
         return _act(desk, stage) if stage.kind in SPECIAL else _tracked(desk, stage, force=force)
     except MlflowException as error:
         msg = f"MLflow at {settings.tracking_uri} refused ({_one_line(error)}); look at its log and run the stage again"
@@ -68,11 +73,24 @@ def run_stage(
         raise StillhouseError(msg) from error
 
 
-def _recipe(path: Path, revision: str | None) -> Recipe:
+def desk_of(recipe_path: Path, run_key: str, *, revision: str | None = None, seed: int | None = None) -> Desk:
+    """Open what the stages of a run work with; its run in MLflow is made if there is none.
+
+    Raises:
+        ServiceError: MLflow does not answer.
+    """
+    recipe, settings = _recipe(recipe_path, revision, seed), load_settings()
+    nightly = open_nightly(connect(settings.tracking_uri), recipe.name, run_key)
+    return Desk(settings, recipe, recipe_path, run_key, nightly)
+
+
+def _recipe(path: Path, revision: str | None, seed: int | None) -> Recipe:
     recipe = load_recipe(path)
-    if revision is None:
-        return recipe
-    content = recipe.model_dump() | {"data": {"dataset": recipe.data.dataset, "revision": revision}}
+    content = recipe.model_dump()
+    if revision is not None:
+        content["data"]["revision"] = revision
+    if seed is not None:
+        content["seed"] = seed
     return Recipe.model_validate(content)
 
 

@@ -21,7 +21,14 @@ QUICK_TRAINING, QUICK_CALIBRATION = 250, 100
 
 
 def prepare(  # noqa: PLR0913 - what a benchmark is given, each by name
-    work: Path, *, teacher: Path, data: Path, ours: list[Path], recipe: dict[str, Any], wide_share: float, quick: bool
+    work: Path,
+    *,
+    teacher: Path,
+    data: Path,
+    ours: list[Path],
+    recipe: dict[str, Any],
+    wide_share: float | None,
+    quick: bool,
 ) -> Path:
     """Write request.json and all it names; returns its path.
 
@@ -31,7 +38,7 @@ def prepare(  # noqa: PLR0913 - what a benchmark is given, each by name
         data: materialised dataset.
         ours: our deployables; the one with the least work sets the peers' share of it.
         recipe: the recipe as read from its file.
-        wide_share: a second, larger share of multiply-accumulates, for a peer that cannot afford ours.
+        wide_share: a second, larger share of multiply-accumulates, for a peer that cannot afford ours; None gives one.
         quick: use little data and one epoch.
     """
     data = shortened(data, work / "data") if quick else data
@@ -47,7 +54,7 @@ def prepare(  # noqa: PLR0913 - what a benchmark is given, each by name
         calibration=str(work / "calibration.npy"),
         data=str(data),
         training=budget(recipe) | ({"epochs": 1} if quick else {}),
-        macs_shares=(share, wide_share),
+        macs_shares=(share,) if wide_share is None else (share, wide_share),
         seed=int(recipe["seed"]),
     )
     path = work / "request.json"
