@@ -20,8 +20,8 @@ from tasks.stage import desk_of, output_of, run_stage
 MEASURES: dict[str, Callable[[dict[str, Any]], float]] = {
     "teacher_sealed": lambda found: found["teacher"]["quality"]["sealed"]["value"],
     "student_sealed": lambda found: found["student"]["quality"]["sealed"]["value"],
-    "points_sealed": lambda found: 100 * found["difference"]["sealed"]["value"],
-    "points_gate": lambda found: 100 * found["difference"]["gate"]["value"],
+    "points_sealed": lambda found: 100 * found["paired"]["sealed"]["difference"]["value"],
+    "points_gate": lambda found: 100 * found["paired"]["gate"]["difference"]["value"],
     "times_fewer_bytes": lambda found: found["ratios"]["bytes"],
     "times_as_fast": lambda found: found["ratios"]["latency"]["value"],
 }

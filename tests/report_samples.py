@@ -134,8 +134,10 @@ def passing_run() -> RunRecord:
 def broken_run() -> RunRecord:
     """Give a run whose second training stage failed, so that nothing after it ran."""
     run = passing_run()
-    failed = replace(run.stages[4], status="FAILED", seconds=31.0, metrics={}, error="the loss became NaN <b>here</b>")
-    after = tuple(replace(s, status="MISSING", seconds=None, metrics={}, history={}) for s in run.stages[5:])
+    failed = replace(
+        run.stages[4], status="FAILED", seconds=31.0, metrics={}, step=None, error="the loss became NaN <b>here</b>"
+    )
+    after = tuple(replace(s, status="MISSING", seconds=None, metrics={}, history={}, step=None) for s in run.stages[5:])
     return replace(
         run, stages=(*run.stages[:4], failed, *after), gate=None, evaluation=None, registered=None, data_docs_url=None
     )
@@ -146,15 +148,32 @@ def _stages() -> tuple[StageRecord, ...]:
         StageRecord("pull", "pull", "FINISHED", 1.9, "aa11", {"rows_train": 51893.0}),
         StageRecord("validate", "validate", "FINISHED", 11.2, "bb22", {"expectations": 41.0}),
         _trained("teacher", "teacher", 331.0, 12, 0.934, 1_162_410, 4_655_104, 30_123_008),
-        _trained("step_1_distil", "compress", 204.0, 14, 0.9305, 92_010, 370_440, 3_412_224),
-        _trained("step_2_prune_structured", "compress", 96.0, 6, 0.9285, 56_330, 227_644, 2_047_334),
-        replace(_trained("step_3_quantize", "compress", 3.1, 0, 0.928, 56_330, 61_980, 2_047_334), history={}),
+        replace(
+            _trained("step_1_distil", "compress", 204.0, 14, 0.9305, 92_010, 370_440, 3_412_224),
+            step=_step(-0.0035, (4_692_690, 368_100), (5.1, 5.6)),
+        ),
+        replace(
+            _trained("step_2_prune_structured", "compress", 96.0, 6, 0.9305, 92_010, 370_440, 3_412_224),
+            step=_step(-0.031, (368_100, 227_100), (1.2, 1.3), kept=False),
+        ),
+        replace(
+            _trained("step_3_quantize", "compress", 3.1, 0, 0.928, 56_330, 61_980, 2_047_334),
+            step=_step(-0.0005, (227_100, 66_200), (1.9, 2.1)),
+            history={},
+        ),
         StageRecord("export", "export", "FINISHED", 14.8),
         StageRecord("evaluate", "evaluate", "FINISHED", 58.4),
         StageRecord("gate", "gate", "FINISHED", 0.4, None, {"passed": 1.0}),
         StageRecord("register", "register", "FINISHED", 4.4),
         StageRecord("report", "report", "RUNNING"),
     )
+
+
+def _step(gained: float, sizes: tuple[int, int], speed: tuple[float, float], *, kept: bool = True) -> dict[str, Any]:
+    both = dict(zip(("before", "after"), sizes, strict=True))
+    cost = {"bytes": both, "zstd_bytes": both, "speedup": {"value": sum(speed) / 2, "interval": list(speed)}}
+    reason = f"{'kept' if kept else 'dropped'}: {100 * gained:.2f} points of quality"
+    return {"kept": kept, "reason": reason, "gained": gained, "cost": cost}
 
 
 def _trained(  # noqa: PLR0913, PLR0917 - one row of a table

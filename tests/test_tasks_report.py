@@ -26,7 +26,7 @@ from tasks.reporting.quantities import (
 )
 from tasks.reporting.report import report_stage
 from tasks.reporting.report_page import render
-from tasks.reporting.run_record import Status, error_of
+from tasks.reporting.run_record import RunRecord, Status, error_of
 from tasks.reporting.summary import summarise
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -85,7 +85,7 @@ def test_the_page_has_every_section(html: str) -> None:
     page = Page(html)
     assert set(page.ids) >= SECTIONS
     assert len(page.ids) == len(set(page.ids))
-    assert page.tags.count("svg") == 7
+    assert page.tags.count("svg") == 8
 
 
 def test_the_page_says_what_matters(html: str) -> None:
@@ -185,7 +185,7 @@ def test_a_broken_run_is_shown_as_far_as_it_came() -> None:
     assert "BROKEN The run broke Stage step_2_prune_structured failed: the loss became NaN <b>here</b>" in page.text
     assert "<b>here</b>" not in html
     assert set(page.ids) >= SECTIONS
-    assert page.tags.count("svg") == 4
+    assert page.tags.count("svg") == 5
     assert "93.05 %" in page.text
 
 
@@ -369,3 +369,17 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_quantities_read_as_people_write_them(shown: str, expected: str) -> None:
     """Numbers carry their unit and three digits or so."""
     assert shown == expected
+
+
+def test_the_report_says_what_each_step_cost() -> None:
+    """The waterfall names every judged step, marks a dropped one, and the reasons stand below it."""
+    page = Page(render(passing_run())).text
+    assert "What each step cost and saved" in page
+    assert "2_prune_structured (dropped)" in page
+    assert "dropped: -3.10 points of quality" in page
+    assert "What each step cost and saved" not in Page(render(broken_run_before_any_step())).text
+
+
+def broken_run_before_any_step() -> RunRecord:
+    run = broken_run()
+    return replace(run, stages=tuple(replace(stage, step=None) for stage in run.stages))

@@ -23,6 +23,7 @@ from tasks.pipeline import stages_of
 from tasks.promote import aliased_version, promote, rollback
 from tasks.recipe import load_recipe
 from tasks.register import version_with_digest
+from tasks.seeds import run_seeds
 from tasks.settings import Settings, load_settings
 from tasks.stage import run_stage
 from tasks.tracking import PREFIX, connect
@@ -123,6 +124,21 @@ def test_a_second_run_does_no_work_twice(house: House) -> None:
         stage.name for stage in stages_of(load_recipe(house.recipe)) if stage.reusable
     }
     assert versions(house) == ["1"]
+
+
+def test_seeds_show_what_is_luck(house: House, first: dict[str, Any]) -> None:
+    """Each seed trains its own teacher and student; the recipe's own seed is reused, and the mean lies between both."""
+    del first
+    told: list[str] = []
+    found = run_seeds(house.recipe, [7, 8], told.append)
+    own, other = (house.stages(f"seeds/tiny_{seed}")["teacher"] for seed in (7, 8))
+    assert f"{PREFIX}reused_from" in own.data.tags
+    assert f"{PREFIX}reused_from" not in other.data.tags
+    assert told[:2] == ["seed 7: pull", "seed 7: validate"]
+    low, high = sorted(found["student_sealed"]["values"])
+    assert low <= found["student_sealed"]["mean"] <= high
+    with pytest.raises(RecipeError, match="fewer than two different ones"):
+        run_seeds(house.recipe, [7, 7], told.append)
 
 
 @pytest.mark.usefixtures("first")

@@ -40,11 +40,11 @@ def evidence(evaluation: Evaluation, gate: Gate) -> str:
 
 def trade(evaluation: Evaluation, gate: Gate, stages: Sequence[StageRecord]) -> str:
     """Draw quality against size for every step, and against latency for the two exported files."""
-    sized = [s for s in stages if {"checkpoint_bytes", "search_accuracy"} <= s.metrics.keys()]
+    sized = _sizes(stages)
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
-        left.set_title("Step by step: size against search accuracy")
+        left.set_title("Step by step: file that would ship against search accuracy")
         if sized:
             _path_of_steps(left, sized)
         else:
@@ -90,16 +90,26 @@ def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limit: float, word
     axes.xaxis.set_major_formatter(ticks_in(words))
 
 
-def _path_of_steps(axes: Axes, steps: Sequence[StageRecord]) -> None:
-    sizes = [s.metrics["checkpoint_bytes"] for s in steps]
-    scores = [s.metrics["search_accuracy"] for s in steps]
-    axes.plot(sizes, scores, color=THREAD, linewidth=1.2, zorder=1)
-    for stage, bytes_, score in zip(steps, sizes, scores, strict=True):
+def _sizes(stages: Sequence[StageRecord]) -> list[tuple[StageRecord, int]]:
+    """Pair the teacher and each kept step with the bytes of its exported file, which the steps have compared."""
+    judged = [
+        (s, s.step["cost"]["bytes"]) for s in stages if s.step and s.step["kept"] and "search_accuracy" in s.metrics
+    ]
+    teacher = [s for s in stages if s.kind == "teacher" and "search_accuracy" in s.metrics]
+    return [(s, sizes["before"]) for s in teacher for _, sizes in judged[:1]] + [
+        (s, sizes["after"]) for s, sizes in judged
+    ]
+
+
+def _path_of_steps(axes: Axes, steps: Sequence[tuple[StageRecord, int]]) -> None:
+    scores = [stage.metrics["search_accuracy"] for stage, _ in steps]
+    axes.plot([bytes_ for _, bytes_ in steps], scores, color=THREAD, linewidth=1.2, zorder=1)
+    for (stage, bytes_), score in zip(steps, scores, strict=True):
         axes.plot(bytes_, score, "o", color=TEACHER if stage.kind == "teacher" else STUDENT, markersize=8)
         note(axes, stage.name.removeprefix("step_").replace("_", " "), (bytes_, score), (7, 7))
     _log_axis(axes, size)
     _percent_axis(axes)
-    axes.set_xlabel("checkpoint bytes, log scale, smaller to the right")
+    axes.set_xlabel("bytes of the exported file, log scale, smaller to the right")
 
 
 def _exported(axes: Axes, evaluation: Evaluation, gate: Gate) -> None:
