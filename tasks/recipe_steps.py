@@ -184,7 +184,7 @@ class Quantize(Section):
 
     method: Literal["quantize"]
     weights: Literal["int8", "int4", "ternary", "mixed"] = "int8"
-    """mixed gives every layer the fewest bits that its measured damage allows."""
+    """Fewer bits leave the first and the last layer at 8; mixed gives every layer what its measured damage allows."""
     activations: Literal["static", "dynamic", "float"] = "static"
     """static: calibrated integers; dynamic: scaled at every call; float: only the weights are integers."""
     calibration: Literal["minmax", "entropy", "percentile"] = "minmax"

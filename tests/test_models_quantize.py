@@ -23,6 +23,7 @@ from models.compression.quantize import (
     requantized,
     stored_integers,
     trained_integers,
+    with_whole_edges,
 )
 from models.compression.rounding import proportional, rounded
 from models.errors import ModelError
@@ -238,3 +239,17 @@ def test_a_judged_example_may_not_calibrate() -> None:
     refuse_overlap(pixels[:2], {"gate": pixels[2:]})
     with pytest.raises(ModelError, match="1 examples of role sealed are calibration examples too"):
         refuse_overlap(pixels[:2], {"gate": pixels[2:], "sealed": pixels[1:]})
+
+
+@pytest.mark.parametrize(
+    ("bits", "expected"),
+    [
+        ({"stem": 4, "body": 4, "head": 4}, {"stem": 8, "body": 4, "head": 8}),
+        ({"stem": 2, "a": 2, "b": 2, "head": 2}, {"stem": 8, "a": 2, "b": 2, "head": 8}),
+        ({"conv": 4, "fc": 4}, {"conv": 4, "fc": 4}),
+        ({"stem": 8, "body": 8, "head": 8}, {"stem": 8, "body": 8, "head": 8}),
+    ],
+)
+def test_the_edges_of_a_network_keep_eight_bits(bits: dict[str, int], expected: dict[str, int]) -> None:
+    """The first and the last layer have 8 bits unless nothing lies between them."""
+    assert with_whole_edges(bits) == expected

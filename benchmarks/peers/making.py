@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,18 @@ HERE = Path(__file__).parent
 HOURS = 6
 
 
-def make(work: Path, request: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def make(work: Path, request: Path, left_out: Collection[str]) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Let all peers make their deployables; returns their rows and the versions of what made them.
 
-    What an unchanged peer made of an unchanged request is kept from the run before.
+    What an unchanged peer made of an unchanged request is kept from the run before; a peer left out has a row that
+    says so.
     """
     rows: list[dict[str, Any]] = []
     versions: dict[str, str] = {}
     for module, tool in TOOLS.items():
+        if module in left_out:
+            rows.append({"tool": tool, "what": "all of it", "seconds": None, "failed": "left out of this run"})
+            continue
         folder = work / "made" / f"{module}-{_key(request, module)}"
         if not (folder / MADE).exists():
             failure = _run(module, request, folder)

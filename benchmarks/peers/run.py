@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.peers.making import make
+from benchmarks.peers.making import TOOLS, make
 from benchmarks.peers.measuring import ROLE, Effort, measure
 from benchmarks.peers.newest import newest_data, newest_student, newest_teacher
 from benchmarks.peers.prepare import prepare
@@ -46,7 +46,7 @@ def main() -> None:
         wide_share=arguments.wide_share,
         quick=arguments.quick,
     )
-    made, versions = make(work, request)
+    made, versions = make(work, request, arguments.without)
     made += [_student(name, path) for name, path in ours.items()]
     effort = QUICK if arguments.quick else FULL
     rows = measure(work, data, made, effort)
@@ -63,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--wide-share", type=float, help="a second share of MACs left by pruning peers")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="where peers.md, peers.json, pareto.png go")
     parser.add_argument("--work", type=Path, default=ROOT / ".stillhouse/peers", help="what is kept between runs")
+    parser.add_argument("--without", action="append", default=[], choices=list(TOOLS), help="leave a peer out; repeat")
     parser.add_argument("--quick", action="store_true", help="little data, one epoch, few repeats")
     return parser.parse_args()
 

@@ -87,6 +87,13 @@ def bits_by_layer(module: nn.Module, bits: Bits, keep_float: Collection[str] = (
     return chosen
 
 
+def with_whole_edges(bits: Mapping[str, int]) -> dict[str, int]:
+    """Give the first and the last of more than two layers 8 bits, as LSQ's authors do: few bytes, much of the damage."""
+    names = list(bits)
+    edges = {names[0], names[-1]} if len(names) > 2 else set()  # noqa: PLR2004 - else nothing would lie between
+    return {name: 8 if name in edges else width for name, width in bits.items()}
+
+
 def quantizable(module: nn.Module) -> list[str]:
     """Name the convolutions and linear layers."""
     return [name for name, layer in module.named_modules() if isinstance(layer, QUANTIZABLE)]

@@ -11,7 +11,14 @@ from models.checkpoint import Architecture
 from models.compression.fold import fold_batch_norm, fold_pixel_scale
 from models.compression.learned_step import learn_steps, settle_steps
 from models.compression.mixed import fewest_bits
-from models.compression.quantize import bits_by_layer, integer_edit, integer_weights, quantizable, trained_integers
+from models.compression.quantize import (
+    bits_by_layer,
+    integer_edit,
+    integer_weights,
+    quantizable,
+    trained_integers,
+    with_whole_edges,
+)
 from models.compression.rounding import BITS
 from models.errors import ModelError
 from models.inputs.images import load_images
@@ -45,7 +52,7 @@ def _refuse_judged_examples(bench: Bench) -> None:
 
 def _bits(bench: Bench, step: Quantize, module: nn.Module, architecture: Architecture) -> dict[str, int]:
     folded, _ = _folded(copy.deepcopy(module), architecture)
-    whole = bits_by_layer(folded, BITS.get(step.weights, 8), step.keep_float)
+    whole = with_whole_edges(bits_by_layer(folded, BITS.get(step.weights, 8), step.keep_float))
     if step.weights != "mixed":
         return whole
     bench.job.progress("measuring what fewer bits cost in every layer")
