@@ -88,7 +88,7 @@ def bits_by_layer(module: nn.Module, bits: Bits, keep_float: Collection[str] = (
 
 
 def with_whole_edges(bits: Mapping[str, int]) -> dict[str, int]:
-    """Give the first and the last of more than two layers 8 bits, as LSQ's authors do: few bytes, much of the damage."""
+    """Give the first and the last of more than two layers 8 bits, as LSQ's authors do: few bytes, but much damage."""
     names = list(bits)
     edges = {names[0], names[-1]} if len(names) > 2 else set()  # noqa: PLR2004 - else nothing would lie between
     return {name: 8 if name in edges else width for name, width in bits.items()}
