@@ -18,14 +18,15 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, panels = plt.subplots(1, 2, figsize=(11, 5.2), sharey=True, layout="constrained")
-    highest = max(0.0, *(row.measured.points for row in rows if row.measured))
+    figure, panels = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True, layout="constrained")
+    points = [row.measured.points for row in rows if row.measured]
+    limits = (max(LOWEST, min(points)) - 0.3, max(points) + 0.3)
     tools = list(dict.fromkeys(row.tool for row in rows if row.measured))
     for panel, better, axis in zip(panels, (smaller, faster), ("times smaller", "times faster"), strict=True):
         for at, tool in enumerate(tools):
             _points(panel, [row for row in rows if row.tool == tool], better, at)
         _front(panel, rows, better)
-        panel.set(xscale="log", xlabel=f"{axis} than the fp32 teacher", ylim=(LOWEST - 0.3, highest + 0.6))
+        panel.set(xscale="log", xlabel=f"{axis} than the fp32 teacher", ylim=limits)
         panel.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}x"))
         panel.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
         panel.set_xticks(_ticks([better(row.measured) for row in rows if row.measured]))
