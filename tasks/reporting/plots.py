@@ -104,9 +104,9 @@ def _sizes(stages: Sequence[StageRecord]) -> list[tuple[StageRecord, int]]:
 def _path_of_steps(axes: Axes, steps: Sequence[tuple[StageRecord, int]]) -> None:
     scores = [stage.metrics["search_accuracy"] for stage, _ in steps]
     axes.plot([bytes_ for _, bytes_ in steps], scores, color=THREAD, linewidth=1.2, zorder=1)
-    for (stage, bytes_), score in zip(steps, scores, strict=True):
+    for place, ((stage, bytes_), score) in enumerate(zip(steps, scores, strict=True)):
         axes.plot(bytes_, score, "o", color=TEACHER if stage.kind == "teacher" else STUDENT, markersize=8)
-        note(axes, stage.name.removeprefix("step_").replace("_", " "), (bytes_, score), (7, 7))
+        note(axes, stage.name.removeprefix("step_").replace("_", " "), (bytes_, score), (-6, 8 if place % 2 else -16))
     _log_axis(axes, size)
     _percent_axis(axes)
     axes.set_xlabel("bytes of the exported file, log scale, smaller to the right")

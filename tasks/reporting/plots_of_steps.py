@@ -33,7 +33,9 @@ def _quality(axes: Axes, gains: Sequence[float]) -> None:
         range(len(gains)), [100 * gain for gain in gains], color=[BAD if g < 0 else GOOD for g in gains], height=0.5
     )
     axes.axvline(0, color=THREAD, linewidth=0.9)
-    axes.margins(x=0.28)
+    reach = max(0.5, *(abs(100 * gain) for gain in gains))
+    axes.set_xlim(-1.4 * reach, 1.4 * reach if max(gains) > 0 else 0.5 * reach)
+    axes.set_xticks([])
     axes.grid(visible=False, axis="y")
     for place, gain in enumerate(gains):
         note(axes, points(gain), (100 * gain, place), (4 if gain >= 0 else -30, 0), align="center")
