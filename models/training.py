@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from models.checkpoint import load_tensors, save_tensors
 from models.errors import DivergedError
+from models.muon import Muon
 
 Batch = tuple[Tensor, ...]
 Objective = Callable[[nn.Module, Batch], Tensor]
@@ -32,7 +33,7 @@ class Plan:
     batch_size: int
     learning_rate: float
     weight_decay: float
-    optimizer: Literal["sgd", "adamw"]
+    optimizer: Literal["sgd", "adamw", "muon"]
     precision: Literal["fp32", "bf16"]
     warmup: float
     """Share of all steps spent raising the learning rate."""
@@ -138,6 +139,8 @@ def _set_learning_rate(optimizer: torch.optim.Optimizer, plan: Plan, position: f
 
 
 def _optimizer(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+    if plan.optimizer == "muon":
+        return Muon((p for p in model.parameters() if p.requires_grad), plan.learning_rate, plan.weight_decay)
     decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     free = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": free, "weight_decay": 0.0}]

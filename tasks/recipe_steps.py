@@ -34,7 +34,8 @@ class Training(Section):
     batch_size: Count
     learning_rate: Positive
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
+    """`muon` takes convolutions along orthogonal directions and leaves the rest to sgd."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augment: bool = False
     """Mirror every image in every other epoch."""

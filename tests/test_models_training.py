@@ -82,7 +82,7 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
 def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, optimizer: str) -> None:
     """Killed inside an epoch and started again, training gives bit for bit the weights of an undisturbed run."""
     plan = Plan(**{**PLAN.__dict__, "optimizer": optimizer, "learning_rate": 0.01})
