@@ -21,7 +21,7 @@ $(STAMP):
 	@echo "installing from requirements.lock; the first time takes some minutes"
 	@$(TORCH_LINES) > $(VENV)/torch.txt  # a wheel at hand, in pip's find-links, goes before the registry's half gigabyte
 	@$(BIN)/python -m pip install --quiet --no-index --require-hashes --no-deps -r $(VENV)/torch.txt 2>/dev/null || true
-	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install -qq --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m pip check
 	@rm -f $(VENV)/installed-* && touch $@
@@ -53,7 +53,7 @@ PEERS_STAMP := $(PEERS)/installed-$(shell { pwd; cat benchmarks/peers/requiremen
 $(PEERS_STAMP): benchmarks/peers/requirements.txt
 	@echo "installing the peers; the first time takes some minutes"
 	@$(PYTHON) -m venv --clear $(PEERS)
-	@$(PEERS)/bin/python -m pip install --quiet --no-deps -r $<
+	@$(PEERS)/bin/python -m pip install -qq --no-deps -r $<
 	@touch $@
 
 bench: $(PEERS_STAMP)
