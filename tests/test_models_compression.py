@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.checkpoint import WEIGHTS, Architecture, load_model, save_model
-from models.compression.depth import drop_layers
+from models.compression.depth import drop_layers, droppable
 from models.compression.distil import distillation_loss
 from models.compression.edits import layer_sizes
 from models.compression.fold import fold_batch_norm, fold_pixel_scale
@@ -26,7 +26,10 @@ DIGITS = Architecture("multimodal_small_model", {"channels": 16}, 6.0, (1, 8, 8)
 RESIDUAL = Architecture("residual", {"stem": 16, "widths": [16, 32], "strides": [1, 2], "pool": 7}, 90.0, (1, 28, 28))
 SEPARABLE = replace(RESIDUAL, arguments={**RESIDUAL.arguments, "block": "separable"})
 PLAIN = Architecture("plain", {"widths": [16, 16, 32], "strides": [2, 1, 2], "pool": 7}, 90.0, (1, 28, 28))
-NETWORKS = {"digits": DIGITS, "residual": RESIDUAL, "separable": SEPARABLE, "plain": PLAIN}
+ATTENTION = Architecture(
+    "attention", {"side": 28, "patch": 7, "width": 32, "heads": 4, "hidden": 64, "depth": 2}, 90.0, (1, 28, 28)
+)
+NETWORKS = {"digits": DIGITS, "residual": RESIDUAL, "separable": SEPARABLE, "plain": PLAIN, "attention": ATTENTION}
 Made = tuple[nn.Module, Architecture]
 
 
@@ -51,6 +54,7 @@ def structured(module: nn.Module, architecture: Architecture) -> Made:
 
 def shallower(module: nn.Module, architecture: Architecture) -> Made:
     names = ["1.body.1"] if architecture.network == "plain" else ["1.blocks.0"]
+    assert set(names) <= set(droppable(module, architecture.example()))
     return drop_layers(module, names), architecture.edited({"edit": "drop_layers", "names": names})
 
 
@@ -97,14 +101,14 @@ class Row:
     changes: dict[str, int]
 
 
-ALL = {"digits": 2, "residual": 7, "separable": 11, "plain": 4}
+ALL = {"digits": 2, "residual": 7, "separable": 11, "plain": 4, "attention": 14}
 """Convolutions and linear layers of each network."""
 METHODS = {
     "unstructured": Row(unstructured, "nonzero", ALL),
     "pattern": Row(pattern, "nonzero", {**ALL, "plain": 4}),  # a row of one weight has no four
     "structured": Row(structured, "macs", ALL),
-    "shallower": Row(shallower, "macs", {"residual": 2, "separable": 4, "plain": 1}),
-    "factorised": Row(factorised, "macs", {"digits": 2, "residual": 5, "separable": 3}),
+    "shallower": Row(shallower, "macs", {"residual": 2, "separable": 4, "plain": 1, "attention": 6}),
+    "factorised": Row(factorised, "macs", {"digits": 2, "residual": 5, "separable": 3, "attention": 13}),
     "folded": Row(folded, "parameters", {"residual": 6, "separable": 10, "plain": 3}),
     "quantized": Row(quantized, "bytes", ALL),
     "pruned_and_quantized": Row(pruned_and_quantized, "bytes", ALL),
@@ -189,7 +193,7 @@ def test_a_truncated_model_is_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_network_is_named() -> None:
     """A network nobody knows is refused with the list of those that exist."""
-    with pytest.raises(ModelError, match=r"there is no network 'vgg'; use one of multimodal_big_model, .*residual"):
+    with pytest.raises(ModelError, match=r"there is no network 'vgg'; use one of attention, .*residual"):
         Architecture("vgg", {}, 1.0, (1, 8, 8)).build()
     with pytest.raises(ModelError, match=r"network 'residual' cannot be built .*mend its arguments"):
         Architecture("residual", {"width": 3}, 1.0, (1, 8, 8)).build()

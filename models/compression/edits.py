@@ -14,14 +14,16 @@ _SIZES: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Conv2d: ("in_channels", "out_channels", "groups"),
     nn.BatchNorm2d: ("num_features",),
     nn.Linear: ("in_features", "out_features"),
+    nn.LayerNorm: ("normalized_shape",),
+    nn.Embedding: ("embedding_dim",),
 }
 Sizes = dict[str, dict[str, int]]
 
 
 def layer_sizes(module: nn.Module) -> Sizes:
-    """List the sizes of every convolution, batch norm and linear layer, by its name."""
+    """List the sizes of every layer that surgery can resize, by its name."""
     return {
-        name: {size: getattr(layer, size) for size in _SIZES[type(layer)]}
+        name: {size: _number(getattr(layer, size)) for size in _SIZES[type(layer)]}
         for name, layer in module.named_modules()
         if type(layer) in _SIZES
     }
@@ -37,6 +39,10 @@ def resize(module: nn.Module, sizes: Mapping[str, Mapping[str, int]]) -> nn.Modu
     return module
 
 
+def _number(size: int | tuple[int, ...]) -> int:
+    return size if isinstance(size, int) else size[0]
+
+
 def _reshape(layer: nn.Module) -> None:
     if isinstance(layer, nn.Conv2d):
         shape = (layer.out_channels, layer.in_channels // layer.groups, *layer.kernel_size)
@@ -47,6 +53,10 @@ def _reshape(layer: nn.Module) -> None:
         layer.bias = None if layer.bias is None else nn.Parameter(torch.zeros(layer.out_features))
     elif isinstance(layer, nn.BatchNorm2d):
         layer.__init__(layer.num_features, layer.eps, layer.momentum)  # type: ignore[misc]
+    elif isinstance(layer, nn.LayerNorm):
+        layer.__init__(layer.normalized_shape, layer.eps)  # type: ignore[misc]
+    elif isinstance(layer, nn.Embedding):
+        layer.weight = nn.Parameter(torch.zeros(layer.num_embeddings, layer.embedding_dim))
 
 
 EDITS: dict[str, Callable[..., nn.Module]] = {

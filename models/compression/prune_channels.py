@@ -1,4 +1,4 @@
-"""Structured pruning: remove whole channels with everything coupled to them (Fang et al. 2023, arXiv:2301.12900).
+"""Structured pruning: remove whole channels and heads with all coupled to them (Fang et al. 2023, arXiv:2301.12900).
 
 What is coupled, Torch-Pruning's dependency graph knows; how far to go, a measure of the caller's choice.
 """
@@ -12,6 +12,7 @@ import torch_pruning as tp
 from torch import Tensor, nn
 
 from models.compression.edits import layer_sizes
+from models.compression.prune_heads import heads_by_layer, prune_heads
 from models.errors import ModelError
 
 ITERATIONS = 20
@@ -70,10 +71,11 @@ def prune_channels(module: nn.Module, example: Tensor, target: Target, selection
     if nearest <= target.most:
         msg = f"the model is at {target.spell(nearest)} already; lower {target.name} or remove the step"
         raise ModelError(msg)
-    pruner = _pruner(pruned, example, selection)
-    for _ in range(ITERATIONS):
+    pruner, heads = _pruner(pruned, example, selection), heads_by_layer(pruned)
+    for iteration in range(1, ITERATIONS + 1):
         selection.gradients(pruned)
         pruner.step()
+        prune_heads(pruner, heads, iteration / ITERATIONS)
         pruned.zero_grad()
         if layer_sizes(pruned) != sizes:
             reached, sizes = target.measure(pruned), layer_sizes(pruned)
@@ -130,6 +132,8 @@ def _pruner(module: nn.Module, example: Tensor, selection: Selection) -> tp.prun
         iterative_steps=ITERATIONS,
         ignored_layers=outputs,
         round_to=selection.round_to,
+        num_heads=heads_by_layer(module),
+        prune_head_dims=False,
     )
 
 

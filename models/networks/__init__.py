@@ -6,12 +6,14 @@ from typing import Any
 from torch import nn
 
 from models.errors import ModelError
+from models.networks.attention import AttentionNetwork
 from models.networks.pixels import Pixels
 from models.networks.plain import PlainNetwork
 from models.networks.residual import ResidualNetwork
 from models.networks.seed import MultimodalBigModel, MultimodalSmallModel
 
 NETWORKS: dict[str, type[nn.Module]] = {
+    "attention": AttentionNetwork,
     "multimodal_big_model": MultimodalBigModel,
     "multimodal_small_model": MultimodalSmallModel,
     "plain": PlainNetwork,
