@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from data_samples import make_house, make_job
 from pydantic import TypeAdapter
 
@@ -19,6 +20,7 @@ from models.runtime import open_session, predict
 from models.workloads import WORKLOADS
 from tasks.artifact import seal, verify
 from tasks.compress import compress
+from tasks.job import Job
 from tasks.pull_data import materialise, pull_data
 from tasks.recipe import Data, Teacher, Worth
 from tasks.recipe_steps import Step
@@ -42,13 +44,16 @@ class Bench:
 
     def step(self, previous: Path, name: str, step: dict[str, Any], **worth: float) -> Path:
         """Run one step after another model; returns its sealed output."""
-        job = make_job(self.root / name, DIGITS)
+        job = self.job(previous, name, step, **worth)
+        seal(job.out, compress(job))
+        return job.out
+
+    def job(self, previous: Path, name: str, step: dict[str, Any], **worth: float) -> Job:
+        """Describe one step after another model."""
         parsed: Any = TypeAdapter(Step).validate_python(step)
         settings = {"seed": 3, "workload": "image_classification", "step": parsed, "worth": Worth(**worth)}
         inputs = {"data": self.data, "teacher": self.teacher, "previous": previous}
-        metrics = compress(replace(job, settings=settings, inputs=inputs))
-        seal(job.out, metrics)
-        return job.out
+        return replace(make_job(self.root / name, DIGITS), settings=settings, inputs=inputs)
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +151,29 @@ def test_steps_may_come_in_any_order(bench: Bench) -> None:
         for folder in (integers, pruned)
     ]
     assert macs[1] <= 0.61 * macs[0]
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing may catch it."""
+
+
+def test_a_pruning_killed_in_its_second_round_ends_with_the_same_weights(bench: Bench) -> None:
+    """Taken up again, the channels go as before, the first round's recovery is read, the second's goes on."""
+    step = STEPS["prune_in_rounds"]
+    undisturbed = bench.step(bench.teacher, "undisturbed", step, most_lost=0.4, least_gained=0.001)
+    job = bench.job(bench.teacher, "killed", step, most_lost=0.4, least_gained=0.001)
+    trained: list[int] = []
+
+    def kill_in_second_round(epoch: int, _metrics: object) -> None:
+        trained.append(epoch)
+        if len(trained) == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        compress(replace(job, record=kill_in_second_round))
+    assert trained == [1, 2, 1, 2]
+    trained.clear()
+    compress(replace(job, record=lambda epoch, _metrics: trained.append(epoch)))
+    assert trained == [2]
+    before, after = (load_model(folder)[0].state_dict() for folder in (undisturbed, job.out))
+    assert all(torch.equal(before[name], after[name]) for name in before)
