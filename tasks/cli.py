@@ -66,15 +66,19 @@ def run(recipe: str, revision: Revision = None, force: Force = False) -> None:
 
 
 @app.command()
-def seeds(recipe: str, seed: Annotated[list[int], typer.Argument(help="Two seeds or more.")]) -> None:
+def seeds(
+    recipe: str, seed: Annotated[list[int] | None, typer.Argument(help="Two or more; default: the recipe's.")] = None
+) -> None:
     """Run a recipe up to its gate once per seed, and print what is luck (MLflow must be up)."""
     from tasks.seeds import MEASURES, run_seeds
 
-    found = run_seeds(recipe_path(recipe), seed, say)
+    found = run_seeds(recipe_path(recipe), seed or (), say)
     for name in MEASURES:
         low, high = found[name]["interval"]
         values = ", ".join(f"{value:.4g}" for value in found[name]["values"])
         print(f"{name:18} {found[name]['mean']:.4g} ({low:.4g} to {high:.4g}) over {values}")
+    if "verdict" in found:
+        print(f"{found['verdict']}: {found['reason']}")
 
 
 @app.command()

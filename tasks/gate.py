@@ -5,10 +5,11 @@ metric that is missing or not a number is an error, because then nothing may be 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from models.statistics import over_seeds
 from tasks.artifact import write_json
 from tasks.job import Job
 from tasks.recipe import Gate
@@ -68,6 +69,18 @@ def judge(evaluation: Mapping[str, Any], gate: Gate) -> Judgement:
         _parity(measured.student.parity),
     )
     return Judgement(_overall(checks), checks)
+
+
+def judge_seeds(points: Sequence[float], limit: float, confidence: float) -> Check:
+    """Judge non-inferiority whatever the luck of training: Student's one-sided bound of the mean is within the limit.
+
+    Args:
+        points: student minus teacher on the gate role in percentage points, one for each seed.
+        limit: most points that the student may lose.
+        confidence: one-sided.
+    """
+    mean, (low, high) = over_seeds([each / 100 for each in points], 2 * confidence - 1)
+    return _points(Difference(value=mean, interval=(low, high), lower_bound=low), limit)
 
 
 def gate_stage(job: Job) -> dict[str, float]:

@@ -16,6 +16,9 @@ DATA_REVISION = r"^[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,99}$"
 """A git revision: it cannot start with a dash, so it is never read as an option."""
 
 
+Seed = Annotated[int, Field(ge=0)]
+
+
 class Data(Section):
     """Which versioned data the run uses."""
 
@@ -80,7 +83,9 @@ class Recipe(Section):
     description: str
     schedule: str | None
     owner: str = "ml-operations"
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=2)] | None = None
+    """Seeds over which `stillhouse seeds` judges the recipe; a night trains `seed` only."""
     data: Data
     workload: Literal["image_classification"]
     teacher: AnyTeacher

@@ -12,6 +12,7 @@ from typing import Any
 from models.statistics import over_seeds
 from tasks.artifact import write_json
 from tasks.errors import RecipeError
+from tasks.gate import judge_seeds
 from tasks.pipeline import stages_of
 from tasks.recipe import Recipe, load_recipe
 from tasks.settings import load_settings
@@ -31,21 +32,27 @@ MEASURES: dict[str, Callable[[dict[str, Any]], float]] = {
 def run_seeds(recipe_path: Path, seeds: Sequence[int], show: Callable[[str], None]) -> dict[str, Any]:
     """Run a recipe up to its gate once per seed; writes and returns every measure with its mean and 95 % interval.
 
+    Where the recipe limits the points that may be lost, `verdict` and `reason` say whether they hold over the seeds.
+
     Args:
         recipe_path: the recipe's file.
-        seeds: at least two, all different.
+        seeds: at least two, all different; none takes those that the recipe lists.
         show: shown one line per stage.
 
     Raises:
         StillhouseError: too few seeds, or a stage failed; says which.
     """
-    if len(set(seeds)) < max(2, len(seeds)):
-        msg = f"seeds {', '.join(map(str, seeds))} are fewer than two different ones; name each seed once"
-        raise RecipeError(msg)
     recipe = load_recipe(recipe_path)
+    seeds = seeds or recipe.seeds or (recipe.seed,)
+    if len(set(seeds)) < max(2, len(seeds)):
+        msg = f"seeds {', '.join(map(str, seeds))} are fewer than two different ones; name each seed once, here or in the recipe's seeds"
+        raise RecipeError(msg)
     evaluations = {seed: _evaluation(recipe_path, recipe, seed, show) for seed in seeds}
     table = {name: [measure(found) for found in evaluations.values()] for name, measure in MEASURES.items()}
     result = {"recipe": recipe.name, "seeds": list(seeds)} | {name: _summary(found) for name, found in table.items()}
+    if recipe.gate.points is not None:
+        check = judge_seeds(table["points_gate"], recipe.gate.points, recipe.gate.confidence)
+        result |= {"verdict": check.verdict, "reason": check.reason}
     folder = load_settings().runs / "seeds"
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / f"{recipe.name}.json", result)

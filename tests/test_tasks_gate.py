@@ -8,7 +8,7 @@ import pytest
 from report_samples import GATE, estimate, evaluation
 
 from tasks.errors import ArtifactError
-from tasks.gate import Check, gate_stage, judge
+from tasks.gate import Check, gate_stage, judge, judge_seeds
 from tasks.job import Job
 
 
@@ -161,6 +161,28 @@ def test_a_metric_that_cannot_be_used_is_named(path: str, value: Any, named: str
     assert named in str(caught.value)
     assert str(caught.value).endswith("nothing is registered; run evaluate again with force")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("points", "limit", "verdict"),
+    [
+        ((-0.4, -0.5, -0.6), 0.7, "PASS"),
+        ((-0.4, -0.5, -0.6), 0.66, "UNDECIDED"),
+        ((-0.4, -0.5, -0.6), 0.3, "FAIL"),
+        ((0.1, 0.3), 0.0, "UNDECIDED"),
+    ],
+)
+def test_seeds_are_judged_together(points: tuple[float, ...], limit: float, verdict: str) -> None:
+    """For -0.4, -0.5 and -0.6 the one-sided 95 % bound is 0.5 + 2.919986 * 0.1 / sqrt 3 = 0.669 points lost."""
+    check = judge_seeds(points, limit, 0.95)
+    assert check.verdict == verdict
+    assert check.value == pytest.approx(-sum(points) / len(points))
+
+
+def test_the_reason_of_seeds_says_their_bound() -> None:
+    """The reason gives the mean loss with both ends of its interval."""
+    reason = "student loses 0.50 points of quality (0.33 to 0.67), within the limit of 0.7"
+    assert judge_seeds((-0.4, -0.5, -0.6), 0.7, 0.95).reason == reason
 
 
 def stage_job(folder: Path, raw: dict[str, Any], lines: list[str]) -> Job:
