@@ -45,7 +45,8 @@ def run_seeds(recipe_path: Path, seeds: Sequence[int], show: Callable[[str], Non
     recipe = load_recipe(recipe_path)
     seeds = seeds or recipe.seeds or (recipe.seed,)
     if len(set(seeds)) < max(2, len(seeds)):
-        msg = f"seeds {', '.join(map(str, seeds))} are fewer than two different ones; name each seed once, here or in the recipe's seeds"
+        given = ", ".join(map(str, seeds))
+        msg = f"seeds {given} are fewer than two different ones; name each once, here or in the recipe's seeds"
         raise RecipeError(msg)
     evaluations = {seed: _evaluation(recipe_path, recipe, seed, show) for seed in seeds}
     table = {name: [measure(found) for found in evaluations.values()] for name, measure in MEASURES.items()}
