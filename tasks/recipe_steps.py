@@ -86,6 +86,8 @@ class Lesson(Section):
     hard_weight: Fraction = 0.3
     views: Count = 1
     """Views of every training image on which the teacher is asked, once each; the first is the image itself."""
+    blends: Annotated[int, Field(ge=0)] = 0
+    """Further views, in which every image is blended with another one, so without a label: `hard_weight` is 0."""
     features: Features | None = None
     relations: Positive | None = None
     """Weight of the relational loss: distances and angles between the examples of a batch."""
@@ -96,6 +98,13 @@ class Lesson(Section):
     def _views_augment_students(self) -> Self:
         if self.training.augment or self.training.erase or self.training.resolutions:
             msg = "a student sees the views its teacher answered: set views, not augment, erase or resolutions"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _blends_have_no_label(self) -> Self:
+        if self.blends and self.hard_weight:
+            msg = "a blend of two images has no label: set hard_weight to 0, or leave out blends"
             raise ValueError(msg)
         return self
 

@@ -13,9 +13,9 @@ from models.compression.features import averaged, hint_loss, layer_features, pro
 from models.compression.objectives import hinted_objective, taught_objective
 from models.compression.relational import angle_loss, distance_loss, relational_loss
 from models.errors import ModelError
-from models.inputs.augment import erased
+from models.inputs.augment import blended, erased
 from models.training import Plan, fit
-from models.workloads.image_classification import ImageClassification, TaughtFeed
+from models.workloads.image_classification import ImageClassification, TaughtFeed, blend_of, view_of
 
 WORKLOAD = ImageClassification()
 PLAN = Plan(
@@ -250,3 +250,27 @@ def test_erasing_changes_pixels_only() -> None:
         assert torch.equal(one[0], other[0])
         assert bool((one[0] != plain[0]).any())
         assert bool(((one[0] == plain[0]) | (one[0] == 0)).all())
+
+
+def test_a_blend_is_mostly_its_own_image() -> None:
+    """Each blended image lies between its own and another one, never nearer to the other, and in bytes."""
+    images = torch.tensor([[[[0]]], [[[100]]], [[[200]]]], dtype=torch.uint8).repeat(200, 1, 1, 1)
+    mixed = blended(images, torch.Generator().manual_seed(3))
+    assert mixed.dtype == torch.uint8
+    moved = (mixed.float() - images.float()).abs().flatten()
+    assert 0 < moved.mean() < moved.max() <= 100
+    assert torch.equal(mixed, blended(images, torch.Generator().manual_seed(3)))
+
+
+def test_the_teacher_is_asked_about_blends_too() -> None:
+    """Blends follow the views as further views, each another one, with the teacher's answers to what it was shown."""
+    asked = teacher()
+    found = WORKLOAD.taught_feed(
+        built_digits(), lambda images: (teacher_logits(asked, images),), 17, views=1, blends=2, watcher=Witness()
+    )
+    images = view_of(found.views_VNCHW[0], 17, 0)
+    expected = [images, blend_of(images, 17, 0), blend_of(images, 17, 1)]
+    for view, shown in enumerate(expected):
+        assert torch.equal(found.views_VNCHW[view], shown)
+        assert torch.equal(found.answers[0][view], teacher_logits(asked, shown))
+    assert not torch.equal(expected[1], expected[2])

@@ -69,7 +69,8 @@ def budget(recipe: dict[str, Any]) -> dict[str, Any]:
     training = Training(**last["training"]).model_dump(exclude={"augment", "resolutions", "label_smoothing"})
     teaching = {"temperature": last.get("temperature", 4.0), "hard_weight": last.get("hard_weight", 0.3)}
     epochs = sum(lesson["training"]["epochs"] for lesson in lessons)
-    return training | teaching | {"loss": last.get("loss", "kl"), "views": last.get("views", 1), "epochs": epochs}
+    teaching |= {"loss": last.get("loss", "kl"), "views": last.get("views", 1), "blends": last.get("blends", 0)}
+    return training | teaching | {"epochs": epochs}
 
 
 def _lessons(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - any part of a recipe

@@ -57,6 +57,7 @@ class Recovered:
             lambda images_NCHW: (teacher_logits(teacher, images_NCHW),),
             self.request.seed,
             views=training["views"],
+            blends=training["blends"],
             watcher=Screen(),
         )
         return feed, taught_objective(training)

@@ -33,6 +33,18 @@ def erased(images_NCHW: Tensor, generator: torch.Generator, share: float = 0.5, 
     return images_NCHW.masked_fill(square_NHW[:, None], 0)
 
 
+def blended(images_NCHW: Tensor, generator: torch.Generator) -> Tensor:
+    """Blend each image with another one, which gets a share from 0 to 1/2 (mixup, Zhang 2017, arXiv:1710.09412).
+
+    Args:
+        images_NCHW: raw pixels, uint8, as the blended ones are.
+        generator: chooses partners and shares.
+    """
+    partner_N = torch.randperm(len(images_NCHW), generator=generator)
+    share_N111 = 0.5 * torch.rand(len(images_NCHW), 1, 1, 1, generator=generator)
+    return torch.lerp(images_NCHW.float(), images_NCHW[partner_N].float(), share_N111).round().to(torch.uint8)
+
+
 def _band(count: int, length: int, size: int, generator: torch.Generator) -> Tensor:
     """Mark `size` neighbours out of `length` at a random place, for each of `count` (bool)."""
     first_N1 = torch.randint(0, length - size + 1, (count, 1), generator=generator)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.checkpoint import Architecture
-from models.inputs.augment import erased, flipped, resized, shifted
+from models.inputs.augment import blended, erased, flipped, resized, shifted
 from models.inputs.images import describe, load_images
 from models.training import Batch, Objective, Watcher
 
@@ -99,6 +100,11 @@ def view_of(images_NCHW: Tensor, seed: int, view: int) -> Tensor:
     return shifted(flipped(images_NCHW, _mirrored(len(images_NCHW), seed, view)), _generator(seed + 1, view))
 
 
+def blend_of(images_NCHW: Tensor, seed: int, blend: int) -> Tensor:
+    """Make the numbered blend of all images (N, C, H, W): every one in a view, with a share of another one."""
+    return blended(view_of(images_NCHW, seed, blend + 1), _generator(seed + 3, blend))
+
+
 class ImageClassification:
     """The workload: how to load, feed, judge and calibrate."""
 
@@ -113,15 +119,27 @@ class ImageClassification:
         """Feed the training role with its labels."""
         return LabelledFeed(load_examples(folder, "train"), seed, augment, resolutions, erase)
 
-    def taught_feed(
-        self, folder: Path, ask: Callable[[Tensor], tuple[Tensor, ...]], seed: int, *, views: int, watcher: Watcher
+    def taught_feed(  # noqa: PLR0913 - what the teacher is asked about, each part by name
+        self,
+        folder: Path,
+        ask: Callable[[Tensor], tuple[Tensor, ...]],
+        seed: int,
+        *,
+        views: int,
+        blends: int = 0,
+        watcher: Watcher,
     ) -> TaughtFeed:
-        """Feed the training role with what `ask` says of every view: logits (N, K) first, then features (N, D)."""
+        """Feed the training role with what `ask` says of every view: logits (N, K) first, then features (N, D).
+
+        Blends are further views; the label of a blended image is that of its larger part.
+        """
         examples = load_examples(folder, "train")
+        made = [partial(view_of, view=view) for view in range(views)]
+        made += [partial(blend_of, blend=blend) for blend in range(blends)]
         images, answers = [], []
-        for view in range(views):
-            watcher.progress(f"asking the teacher, view {view + 1}/{views}")
-            images.append(view_of(examples.images_NCHW, seed, view))
+        for number, make in enumerate(made, start=1):
+            watcher.progress(f"asking the teacher, view {number}/{len(made)}")
+            images.append(make(examples.images_NCHW, seed))
             answers.append(ask(images[-1]))
         stacked = tuple(torch.stack(tensors) for tensors in zip(*answers, strict=True))
         return TaughtFeed(torch.stack(images), stacked, examples.labels_N, seed)

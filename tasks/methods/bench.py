@@ -48,7 +48,9 @@ class Bench:
     def taught(self, lesson: Lesson) -> tuple[TaughtFeed, Objective]:
         """Prepare the teacher's cached answers, and the loss that uses its logits on any module."""
         ask = asked(self.job, self.data, lesson)
-        feed = self.workload.taught_feed(self.data, ask, self.seed, views=lesson.views, watcher=self.job)
+        feed = self.workload.taught_feed(
+            self.data, ask, self.seed, views=lesson.views, blends=lesson.blends, watcher=self.job
+        )
         relations = 0.0 if lesson.features else lesson.relations or 0.0
         return feed, taught_objective(lesson.loss, lesson.temperature, lesson.hard_weight, relations)
 
