@@ -193,7 +193,7 @@ class Quantize(Section):
     """Integer weights, `round(W / scale) * scale` per output channel, and what activations become."""
 
     method: Literal["quantize"]
-    weights: Literal["int8", "int4", "ternary", "mixed"] = "int8"
+    weights: Literal["int8", "int4", "int3", "ternary", "mixed"] = "int8"
     """Fewer bits leave the first and the last layer at 8; mixed gives every layer what its measured damage allows."""
     activations: Literal["static", "dynamic", "float"] = "static"
     """static: calibrated integers; dynamic: scaled at every call; float: only the weights are integers."""

@@ -93,10 +93,12 @@ def test_a_float_file_answers_as_the_module(tmp_path: Path) -> None:
     [
         (8, "static", 0.05),
         (4, "static", 0.05),
+        (3, "static", 0.05),
         (2, "static", 0.05),
         (4, "dynamic", 0.02),
         (8, "float", 1e-5),
         (4, "float", 1e-5),
+        (3, "float", 1e-5),
         (2, "float", 1e-5),
     ],
 )

@@ -80,6 +80,13 @@ def test_four_bits_clip_where_the_squared_error_is_least() -> None:
     assert found.integers.tolist() == [[7] + [1] * 98]
 
 
+def test_three_bits_take_seven_values() -> None:
+    """Weights that are multiples of 1/3 of the largest become -3 to 3."""
+    found = rounded(torch.tensor([[-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0]]), 3)
+    assert found.scale_O.tolist() == [1.0]
+    assert found.integers.tolist() == [[-3, -2, -1, 0, 1, 2, 3]]
+
+
 def test_ternary_weights_follow_the_paper() -> None:
     """Of 1, -0.5, 0.1 and 0.4 those over 0.7 * 0.5 keep their sign, and the scale is their mean 1.9 / 3."""
     found = rounded(torch.tensor([[1.0, -0.5, 0.1, 0.4]]), 2)
@@ -87,7 +94,7 @@ def test_ternary_weights_follow_the_paper() -> None:
     assert found.scale_O.tolist() == pytest.approx([1.9 / 3])
 
 
-@pytest.mark.parametrize("bits", [8, 4, 2])
+@pytest.mark.parametrize("bits", [8, 4, 3, 2])
 def test_quantizing_twice_changes_nothing(bits: int) -> None:
     """The dequantized weights have exactly the integers they came from, also where a whole channel is zero."""
     weight = torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
@@ -152,7 +159,7 @@ def test_learned_steps_have_the_papers_gradients() -> None:
     assert weight.grad.tolist() == [[1.0, 0.0, 1.0]]
 
 
-@pytest.mark.parametrize("bits", [8, 4, 2])
+@pytest.mark.parametrize("bits", [8, 4, 3, 2])
 def test_what_was_trained_is_what_is_stored(bits: int) -> None:
     """Folding batch norms and pixel scale after training changes signs and scales, but no integer's magnitude."""
     module = trained()

@@ -88,6 +88,7 @@ STEPS: dict[str, dict[str, Any]] = {
     "quantize": {"method": "quantize"},
     "quantize_float": {"method": "quantize", "activations": "float"},
     "quantize_int4": {"method": "quantize", "weights": "int4", "training": LESSON},
+    "quantize_int3": {"method": "quantize", "weights": "int3", "training": LESSON},
     "quantize_ternary": {"method": "quantize", "weights": "ternary", "training": LESSON},
     "quantize_mixed": {"method": "quantize", "weights": "mixed", "most_damage": 0.02},
     "pack": {"method": "pack"},

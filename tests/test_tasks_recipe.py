@@ -66,7 +66,7 @@ def test_the_stages_follow_the_recipe() -> None:
         ("steps.0.training.augment", True, r"a student sees the views its teacher answered: set views"),
         ("steps.0.training.erase", True, r"a student sees the views its teacher answered: set views"),
         ("steps.0.blends", 2, r"a blend of two images has no label: set hard_weight to 0, or leave out blends"),
-        ("steps.2.weights", "int3", r"steps\.2\.quantize\.weights: Input should be 'int8', 'int4'"),
+        ("steps.2.weights", "int5", r"steps\.2\.quantize\.weights: Input should be 'int8', 'int4'"),
         ("data.revision", "--upload-pack=x", r"data\.revision: String should match pattern"),
         ("latency.max_repeats", 2, r"latency\.max_repeats is below latency\.repeats; raise max_repeats"),
         ("name", "other", r"calls itself 'other'; give the file and the recipe one name"),

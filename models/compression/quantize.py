@@ -25,7 +25,7 @@ class IntegerWeight(nn.Module):
     """A parametrization whose stored tensors are int8 weights and their scales."""
 
     def __init__(self, bits: int) -> None:
-        """Use 8, 4 or 2 bits."""
+        """Use 8, 4, 3 or 2 bits."""
         super().__init__()
         self.bits = bits
 

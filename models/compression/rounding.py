@@ -1,16 +1,18 @@
 """Rounding a weight to a few integers, one scale per output channel: the formulas, without layers or files.
 
-Symmetric: 8 bits are -127..127, 4 bits -7..7, 2 bits the ternary -1, 0, 1. Rounding twice changes no integer.
+Symmetric: 8 bits are -127..127, 4 bits -7..7, 3 bits -3..3, 2 bits the ternary -1, 0, 1. Rounding twice changes no
+integer.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-BITS = {"int8": 8, "int4": 4, "ternary": 2}
-LARGEST = {8: 127, 4: 7, 2: 1}
+BITS = {"int8": 8, "int4": 4, "int3": 3, "ternary": 2}
+LARGEST = {8: 127, 4: 7, 3: 3, 2: 1}
 """Largest integer by bits."""
 THRESHOLD = 0.7
 """Ternary weights are 0 up to this share of the channel's mean magnitude."""
@@ -27,10 +29,10 @@ class Stored:
 
 
 def rounded(weight: Tensor, bits: int) -> Stored:
-    """Quantize a weight (O, ...) without training, to 8, 4 or 2 bits.
+    """Quantize a weight (O, ...) without training, to 8, 4, 3 or 2 bits.
 
-    8 bits are scaled by the channel's largest magnitude. 4 bits are scaled by the share of it, from 0.5 to 1, that
-    leaves the least squared error. 2 bits are ternary weight networks (arXiv:1605.04711): the sign where the
+    8 bits are scaled by the channel's largest magnitude, 4 and 3 bits by the share of it, from 0.5 to 1, that leaves
+    the least squared error. 2 bits are ternary weight networks (arXiv:1605.04711): the sign where the
     magnitude exceeds 0.7 of the channel's mean magnitude, scaled by the mean of those magnitudes.
     """
     weight = weight.detach()
@@ -64,10 +66,10 @@ def _by_largest(weight: Tensor) -> Tensor:
     return _largest(weight) / LARGEST[8]
 
 
-def _by_clipping(weight: Tensor) -> Tensor:
-    whole_O = _largest(weight) / LARGEST[4]
+def _by_clipping(weight: Tensor, bits: int) -> Tensor:
+    whole_O = _largest(weight) / LARGEST[bits]
     shares = [percent / 100 for percent in range(100, 49, -2)]
-    error_SO = torch.stack([_squared_error(weight, whole_O * share) for share in shares])
+    error_SO = torch.stack([_squared_error(weight, whole_O * share, bits) for share in shares])
     return whole_O * torch.tensor(shares)[error_SO.argmin(0)]
 
 
@@ -76,7 +78,12 @@ def _by_threshold(weight: Tensor) -> Tensor:
     return _usable((weight.abs() * over).flatten(1).sum(1) / over.flatten(1).sum(1).clamp(min=1))
 
 
-_SCALES: dict[int, Callable[[Tensor], Tensor]] = {8: _by_largest, 4: _by_clipping, 2: _by_threshold}
+_SCALES: dict[int, Callable[[Tensor], Tensor]] = {
+    8: _by_largest,
+    4: partial(_by_clipping, bits=4),
+    3: partial(_by_clipping, bits=3),
+    2: _by_threshold,
+}
 
 
 def _over_threshold(weight: Tensor) -> Tensor:
@@ -84,9 +91,9 @@ def _over_threshold(weight: Tensor) -> Tensor:
     return magnitude > THRESHOLD * per_channel(magnitude.flatten(1).mean(1), weight)
 
 
-def _squared_error(weight: Tensor, scale_O: Tensor) -> Tensor:
+def _squared_error(weight: Tensor, scale_O: Tensor, bits: int) -> Tensor:
     scale = per_channel(scale_O, weight)
-    nearest = (weight / scale).round().clamp(-LARGEST[4], LARGEST[4]) * scale
+    nearest = (weight / scale).round().clamp(-LARGEST[bits], LARGEST[bits]) * scale
     return (nearest - weight).square().flatten(1).sum(1)
 
 
