@@ -47,6 +47,21 @@ def part(settings: Settings, name: str) -> int:
     return next(pid for pid in pids if Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").endswith(name.encode()))
 
 
+def kill(pid: int) -> None:
+    """End a process with SIGKILL and wait until it is gone or a zombie, which takes a moment on a busy machine."""
+    os.kill(pid, signal.SIGKILL)
+    end_of_patience = time.monotonic() + 10
+    while time.monotonic() < end_of_patience and _runs(pid):
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def test_a_running_stack_is_kept(running: Settings) -> None:
     """Starting again keeps both servers and their addresses, and a password is known."""
     before = [mark_of(running, name) for name in ("mlflow", "airflow")]
@@ -68,7 +83,7 @@ def test_secrets_are_readable_by_their_owner_only(running: Settings) -> None:
 def test_a_half_dead_stack_is_repaired(running: Settings) -> None:
     """After kill -9 of the scheduler, Airflow counts as damaged; starting replaces it and keeps MLflow."""
     mlflow, airflow = mark_of(running, "mlflow"), mark_of(running, "airflow")
-    os.kill(part(running, "scheduler"), signal.SIGKILL)
+    kill(part(running, "scheduler"))
     assert stack.status(running)["airflow"] == "damaged"
     stack.start(running, print)
     assert stack.status(running) == {"mlflow": "up", "airflow": "up"}
@@ -81,8 +96,7 @@ def test_orphans_are_stopped_too(running: Settings) -> None:
     """After kill -9 of Airflow's first process, stopping ends all it had started."""
     started = recall(running, "airflow")
     assert started is not None
-    os.kill(started.server.pid, signal.SIGKILL)
-    time.sleep(1)
+    kill(started.server.pid)
     assert marked(started.server.mark)
     stack.stop(running, print)
     assert marked(started.server.mark) == []
