@@ -19,7 +19,7 @@ from models.checkpoint import Architecture
 from models.compression.distil import teacher_logits
 from models.compression.objectives import taught_objective
 from models.training import Batch
-from models.workloads.image_classification import TaughtFeed
+from models.workloads.taught import TaughtFeed
 from tasks.recipe import Teacher, load_recipe
 from tasks.recipe_steps import Distil, Network
 

@@ -19,10 +19,12 @@ from torch import Tensor, nn
 
 from models.compression.edits import EDITS
 from models.errors import ModelError
-from models.networks import build_network
+from models.networks import OF_TEXT, build_network
 
 WEIGHTS = "model.safetensors"
 ARCHITECTURE = "architecture.json"
+TEXT_LENGTH = 24
+"""Characters of an example sentence, about as many as a caption has."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +34,26 @@ class Architecture:
     network: str
     arguments: dict[str, Any]
     scale: float
-    """What raw pixels are divided by."""
+    """What raw pixels are divided by; unused for text."""
     image_shape: tuple[int, ...]
-    """(channels, height, width) of one raw image."""
+    """(channels, height, width) of one raw image; empty for text."""
     edits: tuple[dict[str, Any], ...] = ()
     """Structural edits since, each `{"edit": name of EDITS, ...its arguments}`."""
     quantization: dict[str, Any] | None = None
     """How the exporter makes integers: `activations`, `calibration`, `keep_float`; None ships floats."""
     packing: str | None = None
     """How the exported file is coded; None ships plain ONNX."""
+    background: int = 0
+    """Value of an empty raw pixel."""
+
+    @property
+    def takes_text(self) -> bool:
+        """Tell a network of code points from one of pixels."""
+        return self.network in OF_TEXT
 
     def build(self) -> nn.Module:
         """Build the module with fresh numbers."""
-        module = build_network(self.network, self.arguments, self.scale)
+        module = build_network(self.network, self.arguments, self.scale, self.background)
         for edit in self.edits:
             arguments = {key: value for key, value in edit.items() if key != "edit"}
             module = EDITS[edit["edit"]](module, **arguments)
@@ -60,8 +69,10 @@ class Architecture:
         return replace(self, edits=(*self.edits, *edits))
 
     def example(self, count: int = 1) -> Tensor:
-        """Make a zero input (count, channels, height, width)."""
-        return torch.zeros(count, *self.image_shape)
+        """Make an input: empty images (count, channels, height, width), or code points (count, TEXT_LENGTH) of text."""
+        if self.takes_text:
+            return torch.full((count, TEXT_LENGTH), ord("a"))
+        return torch.full((count, *self.image_shape), float(self.background))
 
 
 def save_model(folder: Path, module: nn.Module, architecture: Architecture) -> None:

@@ -1,6 +1,7 @@
 """torch -> ONNX, and ONNX -> integer ONNX: the file that ships.
 
-The exported graph takes raw pixels (uint8) and contains its own normalisation, so the file is the whole deployable.
+The exported graph takes raw pixels (uint8) or code points (int64) and contains its own normalisation or hashing, so the
+file is the whole deployable.
 """
 
 import logging
@@ -19,12 +20,16 @@ from models.compression.fold import fold_batch_norm
 from models.compression.quantize import bits_by_layer, dequantized, quantizable, stored_integers
 from models.errors import ModelError
 from models.export_integer import export_integer
+from models.inputs.text import CONTEXT, SHORTEST
+from models.networks import TOWER
 from models.packing import ship
 from models.slim import slim
 
 OPSET = 20
 INPUT = "images_NCHW"
 OUTPUT = "logits_NK"
+TEXT_INPUT = "codes_NL"
+TOWER_OUTPUT = "vectors_ND"
 
 
 def export_float(module: nn.Module, architecture: Architecture, path: Path) -> None:
@@ -33,7 +38,12 @@ def export_float(module: nn.Module, architecture: Architecture, path: Path) -> N
     Raises:
         ModelError: an operator has no ONNX form; names it.
     """
-    example = architecture.example(2).to(torch.uint8)
+    example = architecture.example(2)
+    sizes = {0: torch.export.Dim("batch")}
+    if architecture.takes_text:
+        sizes[1] = torch.export.Dim("length", min=SHORTEST, max=CONTEXT)
+    else:
+        example = example.to(torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
@@ -43,9 +53,9 @@ def export_float(module: nn.Module, architecture: Architecture, path: Path) -> N
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                input_names=[TEXT_INPUT if architecture.takes_text else INPUT],
+                output_names=[TOWER_OUTPUT if architecture.network.endswith(TOWER) else OUTPUT],
+                dynamic_shapes=(sizes,),
                 verbose=False,
             )
     except torch.onnx.errors.OnnxExporterError as error:
@@ -57,12 +67,16 @@ def export_float(module: nn.Module, architecture: Architecture, path: Path) -> N
     program.save(str(path), external_data=False)
 
 
-def export_model(
-    module: nn.Module, architecture: Architecture, calibration_NCHW: NDArray[np.uint8], path: Path
-) -> None:
+def export_model(module: nn.Module, architecture: Architecture, calibration: NDArray[np.generic], path: Path) -> None:
     """Write the deployable of a model: integer where the architecture says how to calibrate, else fp32.
 
     Integer weights of the module become the floats they stand for, in place.
+
+    Args:
+        module: the model.
+        architecture: its own.
+        calibration: raw images (N, C, H, W) or code points (N, L), from which static scales are read.
+        path: where to write the plain file; a packed one stands beside it.
 
     Raises:
         ModelError: the exporter or the integer runtime lacks an operator, or the model a layer of `keep_float`.
@@ -77,6 +91,6 @@ def export_model(
         with tempfile.TemporaryDirectory() as folder:
             float_path = Path(folder) / "float.onnx"
             export_float(module, architecture, float_path)
-            export_integer(float_path, weights, stored, architecture.quantization, calibration_NCHW, path)
+            export_integer(float_path, weights, stored, architecture.quantization, calibration, path)
     slim(path)
     ship(path, architecture.packing)

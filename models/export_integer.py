@@ -51,7 +51,7 @@ def export_integer(  # noqa: PLR0913, PLR0917 - the whole contract, each part na
     weights: Mapping[str, NDArray[np.float32]],
     stored: Mapping[str, Stored],
     how: Mapping[str, Any],
-    calibration_NCHW: NDArray[np.uint8],
+    calibration: NDArray[np.generic],
     path: Path,
 ) -> None:
     """Write the integer form of an fp32 ONNX file.
@@ -61,7 +61,7 @@ def export_integer(  # noqa: PLR0913, PLR0917 - the whole contract, each part na
         weights: of its convolutions and linear layers, by name.
         stored: integers that the file is to hold, by name.
         how: `activations` static, dynamic or float; `calibration` minmax, entropy or percentile; `keep_float`.
-        calibration_NCHW: raw images from which static scales are read.
+        calibration: raw inputs (N, ...) from which static scales are read.
         path: where to write.
 
     Raises:
@@ -70,7 +70,7 @@ def export_integer(  # noqa: PLR0913, PLR0917 - the whole contract, each part na
     with tempfile.TemporaryDirectory() as folder:
         floats = _prepared(float_path, weights, stored, how["keep_float"], Path(folder) / "prepared.onnx")
         if how["activations"] == "static":
-            integer = _static(floats, calibration_NCHW, how["calibration"])
+            integer = _static(floats, calibration, how["calibration"])
         else:
             integer = _ONLY_WEIGHTS[how["activations"]](floats)
     onnx.save(integer, path)
@@ -91,7 +91,7 @@ def _prepared(
     return Floats(path, model, places, {name: stored[name] for name in stored if name not in keep_float}, excluded)
 
 
-def _static(floats: Floats, calibration_NCHW: NDArray[np.uint8], method: str) -> ModelProto:
+def _static(floats: Floats, calibration: NDArray[np.generic], method: str) -> ModelProto:
     """Make activations uint8, with calibrated scales. Below 16 channels a convolution is slower so than in fp32."""
     path = floats.path.with_name("static.onnx")
     quantization.quantize_static(
@@ -103,7 +103,7 @@ def _static(floats: Floats, calibration_NCHW: NDArray[np.uint8], method: str) ->
         per_channel=True,
         calibrate_method=_METHODS[method],
         nodes_to_exclude=floats.excluded,
-        calibration_cache_path=_ranges(floats, calibration_NCHW, method),
+        calibration_cache_path=_ranges(floats, calibration, method),
     )
     integer = onnx.load(path)
     for name, stored in floats.stored.items():
@@ -111,7 +111,7 @@ def _static(floats: Floats, calibration_NCHW: NDArray[np.uint8], method: str) ->
     return integer
 
 
-def _ranges(floats: Floats, calibration_NCHW: NDArray[np.uint8], method: str) -> Path:
+def _ranges(floats: Floats, calibration: NDArray[np.generic], method: str) -> Path:
     """Calibrate, into a file that the quantizer reads: it would leave entropy with one threshold to choose from."""
     calibrator = calibrate.create_calibrator(
         floats.path,
@@ -120,7 +120,7 @@ def _ranges(floats: Floats, calibration_NCHW: NDArray[np.uint8], method: str) ->
         extra_options={"num_bins": BINS} if method == "entropy" else {},
     )
     with contextlib.redirect_stdout(io.StringIO()):  # the library prints
-        calibrator.collect_data(_Calibration(floats.model.graph.input[0].name, calibration_NCHW))
+        calibrator.collect_data(_Calibration(floats.model.graph.input[0].name, calibration))
         ranges = calibrator.compute_data()
     path = floats.path.with_name("ranges.json")
     calibrate.save_tensors_data(ranges, path)
@@ -172,12 +172,12 @@ _METHODS = {
 
 
 class _Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, name: str, images_NCHW: NDArray[np.uint8], batch_size: int = 100) -> None:
-        self._batches: Iterator[dict[str, NDArray[np.uint8]]] = (
-            {name: images_NCHW[start : start + batch_size]} for start in range(0, len(images_NCHW), batch_size)
+    def __init__(self, name: str, inputs: NDArray[np.generic], batch_size: int = 100) -> None:
+        self._batches: Iterator[dict[str, NDArray[np.generic]]] = (
+            {name: inputs[start : start + batch_size]} for start in range(0, len(inputs), batch_size)
         )
 
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+    def get_next(self) -> dict[str, NDArray[np.generic]] | None:
         return next(self._batches, None)
 
 

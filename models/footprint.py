@@ -15,6 +15,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -72,20 +73,29 @@ class Comparison:
     """Repeats that began although the warm-up never became steady."""
 
 
-def compare(baseline: Path, candidate: Path, image_NCHW: NDArray[np.uint8], schedule: Schedule) -> Comparison:
-    """Time both files in turns on one pinned thread.
+Opener = Callable[[], Call]
+"""Opens what is timed anew, and returns a call that answers once."""
+
+
+def compare(baseline: Path, candidate: Path, raw: NDArray[np.generic], schedule: Schedule) -> Comparison:
+    """Time two files in turns on one pinned thread.
 
     Args:
         baseline: the fp32 ONNX file.
         candidate: the file that ships.
-        image_NCHW: one raw image (1, C, H, W).
+        raw: one raw image (1, C, H, W) or sentence (1, L).
         schedule: how much to time.
     """
+    return compare_calls((partial(_call, baseline, raw), partial(_call, candidate, raw)), schedule)
+
+
+def compare_calls(openers: tuple[Opener, Opener], schedule: Schedule) -> Comparison:
+    """Time a baseline and a candidate in turns on one pinned thread, whatever an answer is made of."""
     pin_to_one_core()
     times: tuple[list[list[float]], list[list[float]]] = ([], [])
     unsteady = 0
     while True:
-        calls = _opened((baseline, candidate), image_NCHW, backwards=len(times[0]) % 2 == 1)
+        calls = _opened(openers, backwards=len(times[0]) % 2 == 1)
         unsteady += not _warm_up(calls)
         for kept, milliseconds in zip(times, _rounds(calls, schedule.rounds), strict=True):
             kept.append(milliseconds)
@@ -123,17 +133,17 @@ def _is_look(done: int, schedule: Schedule) -> bool:
     return done >= schedule.most or done % schedule.repeats == 0
 
 
-def _opened(files: tuple[Path, ...], image_NCHW: NDArray[np.uint8], *, backwards: bool) -> list[Call]:
-    """Open every file in its own session, the last one first if `backwards`; the calls come in the files' order."""
-    order = sorted(range(len(files)), reverse=backwards)
-    calls = {place: _call(files[place], image_NCHW) for place in order}
-    return [calls[place] for place in range(len(files))]
+def _opened(openers: tuple[Opener, ...], *, backwards: bool) -> list[Call]:
+    """Open each one anew, the last one first if `backwards`; the calls come in the openers' order."""
+    order = sorted(range(len(openers)), reverse=backwards)
+    calls = {place: openers[place]() for place in order}
+    return [calls[place] for place in range(len(openers))]
 
 
-def _call(path: Path, image_NCHW: NDArray[np.uint8]) -> Call:
+def _call(path: Path, raw: NDArray[np.generic]) -> Call:
     session = open_session(path)
     name = session.get_inputs()[0].name
-    return lambda: session.run(None, {name: image_NCHW})
+    return lambda: session.run(None, {name: raw})
 
 
 def _warm_up(calls: list[Call]) -> bool:

@@ -14,6 +14,10 @@ KERNEL_RATE = 0.1
 """A convolution's learning rate, as a share of everyone else's."""
 KERNEL_DECAY = 0.5
 """A convolution's weight decay, as a share of its learning rate: steps of fixed length need it far stronger."""
+ADAM_RATE, ADAM_DECAYS, ADAM_LEAST = 0.01, (0.9, 0.98), 1e-8
+"""Adam's learning rate, as a share of SGD's; how slowly its two means forget; what keeps it from dividing by 0."""
+
+State = dict[str, Tensor]
 
 
 def orthogonalized(matrix_OI: Tensor, iterations: int = ITERATIONS) -> Tensor:
@@ -32,15 +36,18 @@ def orthogonalized(matrix_OI: Tensor, iterations: int = ITERATIONS) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for convolutions that mix channels, SGD with Nesterov momentum for everything else."""
+    """Muon for convolutions that mix channels, SGD with Nesterov momentum or AdamW for everything else."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, *, adam: bool = False
+    ) -> None:
         """Sort the parameters by what they are.
 
         Args:
             parameters: those to train.
-            lr: learning rate of SGD's share; convolutions take `KERNEL_RATE` of it.
-            weight_decay: of the matrices in SGD's share; vectors have none.
+            lr: learning rate of SGD's share; convolutions take `KERNEL_RATE` of it, AdamW `ADAM_RATE`.
+            weight_decay: of the matrices in SGD's or AdamW's share; vectors have none.
+            adam: use AdamW in place of SGD: tables, most of whose rows a batch does not read, need it.
         """
         kernels: list[nn.Parameter] = []
         matrices: list[nn.Parameter] = []
@@ -49,11 +56,11 @@ class Muon(torch.optim.Optimizer):
             mixes = parameter.ndim == 4 and parameter.shape[1] > 1  # noqa: PLR2004 - NCHW
             (kernels if mixes else matrices if parameter.ndim > 1 else vectors).append(parameter)
         groups: list[dict[str, object]] = [
-            {"params": kernels, "orthogonal": True},
+            {"params": kernels, "step": _along_orthogonal},
             {"params": matrices, "weight_decay": weight_decay},
             {"params": vectors},
         ]
-        super().__init__(groups, {"lr": lr, "weight_decay": 0.0, "orthogonal": False})
+        super().__init__(groups, {"lr": lr, "weight_decay": 0.0, "step": _along_adam if adam else _along_gradient})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # noqa: ARG002
@@ -62,25 +69,41 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
-                momentum = self.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
-                if group["orthogonal"]:
-                    _along_orthogonal(parameter, parameter.grad, momentum, group["lr"])
-                else:
-                    _along_gradient(parameter, parameter.grad, momentum, group["lr"], group["weight_decay"])
+                group["step"](parameter, self.state[parameter], group["lr"], group["weight_decay"])
 
 
-def _nesterov(gradient: Tensor, momentum: Tensor) -> Tensor:
+def _nesterov(gradient: Tensor, state: State) -> Tensor:
+    momentum = state.setdefault("momentum_buffer", torch.zeros_like(gradient))
     momentum.mul_(MOMENTUM).add_(gradient)
     return gradient.add(momentum, alpha=MOMENTUM)
 
 
-def _along_gradient(parameter: Tensor, gradient: Tensor, momentum: Tensor, lr: float, weight_decay: float) -> None:
-    parameter.add_(_nesterov(gradient.add(parameter, alpha=weight_decay), momentum), alpha=-lr)
+def _along_gradient(parameter: nn.Parameter, state: State, lr: float, weight_decay: float) -> None:
+    gradient = _gradient(parameter).add(parameter, alpha=weight_decay)
+    parameter.add_(_nesterov(gradient, state), alpha=-lr)
 
 
-def _along_orthogonal(kernel_OIHW: Tensor, gradient_OIHW: Tensor, momentum_OIHW: Tensor, lr: float) -> None:
-    direction_OK = orthogonalized(_nesterov(gradient_OIHW, momentum_OIHW).flatten(1))
+def _along_adam(parameter: nn.Parameter, state: State, lr: float, weight_decay: float) -> None:
+    """Step as AdamW does (Loshchilov 2017, arXiv:1711.05101)."""
+    gradient, lr = _gradient(parameter), lr * ADAM_RATE
+    means = [state.setdefault(name, torch.zeros_like(gradient)) for name in ("mean", "square")]
+    count = state.setdefault("count", torch.zeros(()))
+    count += 1
+    for mean, value, decay in zip(means, (gradient, gradient.square()), ADAM_DECAYS, strict=True):
+        mean.lerp_(value, 1 - decay)
+    mean, square = (each / (1 - decay**count) for each, decay in zip(means, ADAM_DECAYS, strict=True))
+    parameter.mul_(1 - lr * weight_decay)
+    parameter.addcdiv_(mean, square.sqrt_().add_(ADAM_LEAST), value=-lr)
+
+
+def _along_orthogonal(kernel_OIHW: nn.Parameter, state: State, lr: float, _weight_decay: float) -> None:
+    direction_OK = orthogonalized(_nesterov(_gradient(kernel_OIHW), state).flatten(1))
     outputs, inputs = direction_OK.shape
     lr *= KERNEL_RATE
     kernel_OIHW.mul_(1 - lr * KERNEL_DECAY)
     kernel_OIHW.add_(direction_OK.view_as(kernel_OIHW), alpha=-lr * max(1.0, outputs / inputs) ** 0.5)
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    assert parameter.grad is not None  # noqa: S101 - step leaves out the others
+    return parameter.grad

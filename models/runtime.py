@@ -29,20 +29,20 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
 
 
 def predict(
-    session: onnxruntime.InferenceSession, images_NCHW: NDArray[np.uint8], batch_size: int = 500
+    session: onnxruntime.InferenceSession, raw: NDArray[np.generic], batch_size: int = 500
 ) -> NDArray[np.float32]:
-    """Logits (N, K) for raw images (N, C, H, W).
+    """Logits or vectors (N, K) for raw images (N, C, H, W) or code points (N, L).
 
     Raises:
         ModelError: the runtime returned a number that is not finite.
     """
     name = session.get_inputs()[0].name
-    batches = [images_NCHW[start : start + batch_size] for start in range(0, len(images_NCHW), batch_size)]
-    logits_NK = np.concatenate([session.run(None, {name: batch})[0] for batch in batches])
-    if not np.isfinite(logits_NK).all():
+    batches = [raw[start : start + batch_size] for start in range(0, len(raw), batch_size)]
+    answers_NK = np.concatenate([session.run(None, {name: batch})[0] for batch in batches])
+    if not np.isfinite(answers_NK).all():
         msg = "the exported file answered with NaN or infinity; quantize fewer layers or train in fp32"
         raise ModelError(msg)
-    return logits_NK
+    return answers_NK
 
 
 def pin_to_one_core() -> int:

@@ -60,6 +60,40 @@ def accuracy_difference_interval(
     return difference - below, difference + above
 
 
+def mean_interval(values_N: NDArray[np.float64], confidence: float, seed: int = 0) -> Interval:
+    """Two-sided bootstrap interval of a mean of shares, such as each concept's recall."""
+    return _quantiles(_resampled(values_N[:, None], seed)[:, 0], confidence)
+
+
+def paired_intervals(
+    teacher_N: NDArray[np.float64], student_N: NDArray[np.float64], confidence: float, seed: int = 0
+) -> tuple[Interval, Interval]:
+    """Two-sided bootstrap intervals of student mean / teacher mean, and of the difference of the means.
+
+    Args:
+        teacher_N: a share from 0 to 1 for each example.
+        student_N: of the same examples; pairs are resampled.
+        confidence: of each interval.
+        seed: of the resampling.
+    """
+    teacher_R, student_R = _resampled(np.stack([teacher_N, student_N], axis=1), seed).T
+    ratio = _quantiles(student_R / np.maximum(teacher_R, 1e-9), confidence)
+    return ratio, _quantiles(student_R - teacher_R, confidence)
+
+
+def _resampled(values_NV: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Means (RESAMPLES, V) of resamples of the rows; rows that are alike are drawn together, as counts."""
+    cells_CV, counts_C = np.unique(values_NV, axis=0, return_counts=True)
+    draws_RC = np.random.default_rng(seed).multinomial(counts_C.sum(), counts_C / counts_C.sum(), RESAMPLES)
+    means_RV: NDArray[np.float64] = draws_RC @ cells_CV / counts_C.sum()
+    return means_RV
+
+
+def _quantiles(values: NDArray[np.float64], confidence: float) -> Interval:
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
 def mcnemar_p(teacher_only: int, student_only: int) -> float:
     """Two-sided exact p-value of McNemar's test (1947): are the two models equally often the only one that is right?
 

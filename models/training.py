@@ -33,7 +33,7 @@ class Plan:
     batch_size: int
     learning_rate: float
     weight_decay: float
-    optimizer: Literal["sgd", "adamw", "muon"]
+    optimizer: Literal["sgd", "adamw", "muon", "muon_adamw"]
     precision: Literal["fp32", "bf16"]
     warmup: float
     """Share of all steps spent raising the learning rate."""
@@ -139,8 +139,9 @@ def _set_learning_rate(optimizer: torch.optim.Optimizer, plan: Plan, position: f
 
 
 def _optimizer(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
-    if plan.optimizer == "muon":
-        return Muon((p for p in model.parameters() if p.requires_grad), plan.learning_rate, plan.weight_decay)
+    if plan.optimizer.startswith("muon"):
+        trained, adam = (p for p in model.parameters() if p.requires_grad), plan.optimizer == "muon_adamw"
+        return Muon(trained, plan.learning_rate, plan.weight_decay, adam=adam)
     decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     free = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": free, "weight_decay": 0.0}]

@@ -3,9 +3,12 @@
 A step that turns out worthless (see `tasks.worth`) or whose training diverged is dropped: the model before it goes on.
 """
 
-from dataclasses import asdict
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from models.checkpoint import load_model, save_model
 from models.compression.quantize import requantized
@@ -13,7 +16,9 @@ from models.errors import DivergedError
 from models.export import export_model
 from models.packing import deployable
 from models.workloads import WORKLOADS
-from tasks.artifact import verify, write_json
+from models.workloads.image_classification import ImageClassification
+from models.workloads.image_text_retrieval import Tower
+from tasks.artifact import verify_around, write_json
 from tasks.black_box import TEACHER_FILE
 from tasks.clean_process import measure
 from tasks.errors import StillhouseError
@@ -32,11 +37,28 @@ SETTLING = ("distil", "quantize", "pack")
 
 def compress(job: Job) -> Metrics:
     """Apply one step of the recipe to the model before it; returns the measures of the model that goes on."""
-    bench = Bench(job, materialise(job.inputs["data"]), WORKLOADS[job.settings["workload"]])
+    tower = job.settings["step"].tower
+    return _compress(job, WORKLOADS[job.settings["workload"]]) if tower is None else _compress_tower(job, tower)
+
+
+def _compress_tower(job: Job, name: str) -> Metrics:
+    """Change one tower as if it were a model of its own; the others go on as they are."""
+    teacher, previous = job.inputs["teacher"], job.inputs["previous"]
+    for other in previous.iterdir():
+        if other.is_dir() and other.name != name:
+            shutil.copytree(other, job.out / other.name)
+    inputs = {**job.inputs, "teacher": teacher / name, "previous": previous / name}
+    metrics = _compress(replace(job, inputs=inputs, out=job.out / name), Tower(name, teacher, previous))
+    (job.out / name / STEP).rename(job.out / STEP)
+    return metrics
+
+
+def _compress(job: Job, workload: ImageClassification | Tower) -> Metrics:
+    bench = Bench(job, materialise(job.inputs["data"]), workload)
     try:
         metrics = _save(bench, _apply(bench))
         cost = _cost(bench)
-        gained = metrics[QUALITY] - verify(job.inputs["previous"]).metrics[QUALITY]
+        gained = metrics[QUALITY] - verify_around(job.inputs["previous"]).metrics[QUALITY]
         judged = judge_step(-gained, cost, job.settings["worth"])
     except DivergedError as error:
         judged, cost, gained = Judged(kept=False, reason=f"dropped: {error}"), {}, 0.0
@@ -73,9 +95,15 @@ def _save(bench: Bench, made: Compressed) -> Metrics:
 
 def _cost(bench: Bench) -> dict[str, Any]:
     """Compare the files that would ship before and after the step."""
-    files = {"before": _file_before(bench), "after": deployable(bench.job.out, "model"), "data": bench.data}
+    files = {"before": _file_before(bench), "after": deployable(bench.job.out, "model"), "input": _one_input(bench)}
     bench.job.progress("comparing the exported files before and after the step")
     return measure("models.step_cost", {name: str(path) for name, path in files.items()}, bench.job.scratch)
+
+
+def _one_input(bench: Bench) -> Path:
+    path = bench.job.scratch / "input.npy"
+    np.save(path, bench.workload.calibration(bench.data)[:1])
+    return path
 
 
 def _file_before(bench: Bench) -> Path:

@@ -15,9 +15,11 @@ def evaluate(job: Job) -> Metrics:
     """Measure quality, bytes, time and memory of the teacher's and the student's file; writes evaluation.json."""
     latency: Latency = job.settings["latency"]
     models = job.inputs["models"]
+    towers = (models / "student").is_dir()
+    files = {name: models / name if towers else deployable(models, name) for name in ("teacher", "student")}
     request = {
         "data": str(materialise(job.inputs["data"])),
-        "models": {name: str(deployable(models, name)) for name in ("teacher", "student")},
+        "models": {name: str(path) for name, path in files.items()},
         "schedule": {
             "repeats": latency.repeats,
             "most": latency.max_repeats,
@@ -28,7 +30,7 @@ def evaluate(job: Job) -> Metrics:
         },
     }
     job.progress("measuring the exported files on one pinned thread")
-    evaluation = measure("models.evaluation", request, job.scratch)
+    evaluation = measure("models.retrieval_evaluation" if towers else "models.evaluation", request, job.scratch)
     write_json(job.out / "evaluation.json", evaluation)
     return _headline(evaluation)
 

@@ -15,16 +15,45 @@ from models.black_box import FileModel
 from models.checkpoint import load_model
 from models.export import export_model
 from models.packing import deployable
+from models.towers import files_of, write_about
 from models.workloads import WORKLOADS
-from tasks.artifact import write_json
+from models.workloads.image_text_retrieval import TOWERS, Tower, vectors
+from tasks.artifact import verify, write_json
 from tasks.black_box import TEACHER_FILE
 from tasks.job import Job, Metrics
 from tasks.pull_data import materialise
 
 
 def export(job: Job) -> Metrics:
-    """Write teacher.onnx and student.onnx; returns their bytes."""
+    """Write what ships of the teacher and of the student; returns their bytes."""
     data = materialise(job.inputs["data"])
+    return _export_towers(job, data) if is_towers(job.inputs["student"]) else _export_network(job, data)
+
+
+def is_towers(folder: Path) -> bool:
+    """Tell a folder of towers from a single model."""
+    return any((folder / name).is_dir() for name in TOWERS)
+
+
+def _export_towers(job: Job, data: Path) -> Metrics:
+    """Write folders of towers; beside each tower's file stand the vectors that the training-time tower gives."""
+    space = verify(job.inputs["teacher"]).digest
+    metrics: Metrics = {}
+    for model in ("teacher", "student"):
+        for name in TOWERS:
+            job.progress(f"exporting the {model}'s tower for {name}")
+            tower = Tower(name, job.inputs["teacher"], job.inputs[model])
+            folder = job.out / model
+            folder.mkdir(exist_ok=True)
+            np.save(folder / f"{name}.npy", vectors(load_model(job.inputs[model] / name)[0], tower.parity_inputs(data)))
+            _export(job.inputs[model] / name, tower.calibration(data), folder / f"{name}.onnx")
+        write_about(folder, space, TOWERS)
+        metrics[f"{model}_bytes"] = sum(path.stat().st_size for path in files_of(folder))
+    return metrics
+
+
+def _export_network(job: Job, data: Path) -> Metrics:
+    """Write teacher.onnx and student.onnx."""
     workload = WORKLOADS[job.settings["workload"]]
     calibration_NCHW = workload.calibration(data)
     metrics: Metrics = {}
@@ -42,9 +71,9 @@ def _module(folder: Path) -> nn.Module:
     return FileModel(file) if file.exists() else load_model(folder)[0]
 
 
-def _export(folder: Path, calibration_NCHW: NDArray[np.uint8], path: Path) -> None:
+def _export(folder: Path, calibration: NDArray[np.generic], path: Path) -> None:
     """Write the file of a model, as it is where it came as a file."""
     if (folder / TEACHER_FILE).exists():
         shutil.copyfile(folder / TEACHER_FILE, path)
     else:
-        export_model(*load_model(folder), calibration_NCHW, path)
+        export_model(*load_model(folder), calibration, path)

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from models.statistics import over_seeds
 from tasks.artifact import write_json
+from tasks.errors import ArtifactError
 from tasks.job import Job
 from tasks.recipe import Gate
-from tasks.reporting.evaluation import Difference, Estimate, parse_evaluation
+from tasks.reporting.evaluation import Difference, Estimate, Evaluation, parse_evaluation
 from tasks.reporting.quantities import percent, percent_limit, times, times_limit
 
 Verdict = Literal["PASS", "FAIL", "UNDECIDED"]
@@ -61,9 +62,11 @@ def judge(evaluation: Mapping[str, Any], gate: Gate) -> Judgement:
     """
     measured = parse_evaluation(evaluation)
     points = () if gate.points is None else (_points(measured.paired.gate.difference, gate.points),)
+    old = () if gate.old_index is None else (_old_index(measured, gate.old_index),)
     checks = (
         _quality(measured.ratios.quality.gate, gate.quality),
         *points,
+        *old,
         _bytes(measured.ratios.bytes, gate.bytes),
         _latency(measured.ratios.latency, gate.latency),
         _parity(measured.student.parity),
@@ -115,6 +118,21 @@ def _quality(ratio: Estimate, limit: float) -> Check:
         f"{AGAINST_LIMIT[verdict]} {percent_limit(limit)}"
     )
     return Check("quality", ratio.value, limit, verdict, reason)
+
+
+def _old_index(measured: Evaluation, limit: float) -> Check:
+    """Judge the student's queries over the teacher's index, which a promotion would then leave as it is."""
+    if measured.retrieval is None:
+        msg = "the evaluation says nothing of an old index; leave old_index out of this recipe's gate"
+        raise ArtifactError(msg)
+    ratio = measured.retrieval.old_index
+    verdict = _reaches(ratio.interval, limit)
+    low, high = map(percent, ratio.interval)
+    reason = (
+        f"student's queries over the teacher's index keep {percent(ratio.value)} ({low} to {high}) of the teacher's "
+        f"quality, {AGAINST_LIMIT[verdict]} {percent_limit(limit)}"
+    )
+    return Check("old_index", ratio.value, limit, verdict, reason)
 
 
 def _points(difference: Difference, limit: float) -> Check:

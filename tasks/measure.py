@@ -1,6 +1,6 @@
 """What every stage that makes a model says of it, and how it reads its training plan."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import nn
@@ -31,14 +31,22 @@ def plan_of(training: Training, seed: int) -> Plan:
 def report_model(
     folder: Path, module: nn.Module, architecture: Architecture, score: Callable[[nn.Module], float]
 ) -> Metrics:
-    """Measure a saved model: quality on the search role, parameters, zeros, MACs, bytes on disk."""
-    quality = score(module)
+    """Measure a saved model: quality on the search role, and what `describe_model` says."""
+    return {"search_accuracy": score(module)} | describe_model(folder, module, architecture)
+
+
+def describe_model(folder: Path, module: nn.Module, architecture: Architecture) -> Metrics:
+    """Count the parameters, zeros, MACs and bytes on disk of a saved model; its integers become floats, in place."""
     plain = dequantized(module)
     macs, parameters = macs_and_parameters(plain, architecture.example())
     return {
-        "search_accuracy": quality,
         "parameters": parameters,
         "nonzero_parameters": parameters - zeros(plain),
         "macs": macs,
         "checkpoint_bytes": (folder / WEIGHTS).stat().st_size,
     }
+
+
+def added_up(parts: Sequence[Metrics]) -> Metrics:
+    """Add up the counts of several towers."""
+    return {name: sum(part[name] for part in parts) for name in parts[0]}

@@ -68,7 +68,7 @@ def _steps(recipe: Recipe, common: Mapping[str, Any]) -> list[Stage]:
         previous = stages[-1].name if stages else "teacher"
         stages.append(
             Stage(
-                f"step_{number}_{step.method}",
+                "_".join(filter(None, ("step", str(number), step.method, step.tower))),
                 "compress",
                 {**common, "step": step, "worth": recipe.worth},
                 {"data": "pull", "teacher": "teacher", "previous": previous},

@@ -10,7 +10,7 @@ import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from tasks.errors import RecipeError
-from tasks.recipe_steps import BlackBox, Count, Fraction, Network, Positive, Section, Step, Training
+from tasks.recipe_steps import BlackBox, Count, Fraction, Network, Positive, Section, Step, Tower, Training
 
 DATA_REVISION = r"^[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,99}$"
 """A git revision: it cannot start with a dash, so it is never read as an option."""
@@ -34,13 +34,21 @@ class Teacher(Section):
     training: Training
 
 
+class TowersTeacher(Section):
+    """The model to be compressed, as towers of one space that are trained together."""
+
+    towers: dict[Tower, Network]
+    training: Training
+
+
 def _kind_of_teacher(value: object) -> str:
     found = value.keys() if isinstance(value, dict) else vars(value)
-    return "onnx" if "onnx" in found else "trained"
+    return "onnx" if "onnx" in found else "of_towers" if "towers" in found else "trained"
 
 
 AnyTeacher = Annotated[
-    Annotated[Teacher, Tag("trained")] | Annotated[BlackBox, Tag("onnx")], Discriminator(_kind_of_teacher)
+    Annotated[Teacher, Tag("trained")] | Annotated[BlackBox, Tag("onnx")] | Annotated[TowersTeacher, Tag("of_towers")],
+    Discriminator(_kind_of_teacher),
 ]
 
 
@@ -73,6 +81,8 @@ class Gate(Section):
     """Teacher time / student time, batch 1, one pinned thread."""
     points: Annotated[float, Field(ge=0, lt=100)] | None = None
     """Most percentage points that quality may fall on the gate role; None leaves it to `quality`."""
+    old_index: Fraction | None = None
+    """Of towers: student's queries over the teacher's index / teacher's quality; None does not ask."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
 
 
@@ -87,7 +97,7 @@ class Recipe(Section):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=2)] | None = None
     """Seeds over which `stillhouse seeds` judges the recipe; a night trains `seed` only."""
     data: Data
-    workload: Literal["image_classification"]
+    workload: Literal["image_classification", "image_text_retrieval"]
     teacher: AnyTeacher
     steps: Annotated[tuple[Step, ...], Field(min_length=1)]
     worth: Worth = Worth()
@@ -99,6 +109,19 @@ class Recipe(Section):
         if isinstance(self.teacher, BlackBox) and self.steps[0].method != "distil":
             msg = f"{self.steps[0].method} cannot change a teacher known only as an ONNX file; begin with distil"
             raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _towers_are_named(self) -> Self:
+        towers = set(self.teacher.towers) if isinstance(self.teacher, TowersTeacher) else {None}
+        if (self.workload == "image_text_retrieval") != (None not in towers):
+            msg = "teacher.towers goes with workload image_text_retrieval, teacher.network with the others; mend one"
+            raise ValueError(msg)
+        for number, step in enumerate(self.steps, start=1):
+            if step.tower not in towers:
+                known = " or ".join(sorted(map(str, towers)))
+                msg = f"step {number}, {step.method}, names the tower {step.tower}; this teacher has {known}"
+                raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
@@ -139,7 +162,9 @@ def _explain(path: Path, error: ValidationError) -> str:
 
 def _place(keys: tuple[int | str, ...]) -> str:
     """Spell a place as the recipe does, without the names of the union's members."""
-    return ".".join(str(key) for key in keys if key not in {"trained", "onnx"} or keys[-1] == key) or "recipe"
+    return (
+        ".".join(str(key) for key in keys if key not in {"trained", "onnx", "of_towers"} or keys[-1] == key) or "recipe"
+    )
 
 
 def _one_line(error: Exception) -> str:

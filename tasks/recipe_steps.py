@@ -34,11 +34,11 @@ class Training(Section):
     batch_size: Count
     learning_rate: Positive
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
-    """`muon` takes convolutions along orthogonal directions and leaves the rest to sgd."""
+    optimizer: Literal["sgd", "adamw", "muon", "muon_adamw"] = "sgd"
+    """`muon` takes convolutions along orthogonal directions and leaves the rest to sgd, `muon_adamw` to adamw."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augment: bool = False
-    """Mirror every image in every other epoch."""
+    """Mirror every image in every other epoch; where drawings are retrieved, draw each anew."""
     erase: bool = False
     """Black out a random square in half of the images."""
     resolutions: tuple[Count, ...] | None = None
@@ -93,6 +93,8 @@ class Lesson(Section):
     """Weight of the relational loss: distances and angles between the examples of a batch."""
     also: tuple[BlackBox, ...] = ()
     """Further teachers; all are asked and their probabilities averaged."""
+    regression: Annotated[float, Field(ge=0)] = 0.0
+    """Of a tower: weight of one minus the cosine to the teacher's vector, beside its similarities to the gallery."""
 
     @model_validator(mode="after")
     def _views_augment_students(self) -> Self:
@@ -109,9 +111,14 @@ class Lesson(Section):
         return self
 
 
+Tower = Literal["image", "text"]
+
+
 class Distil(Lesson):
     """A smaller network learns from the teacher."""
 
+    tower: Tower | None = None
+    """Which tower the step changes, where a model has several."""
     method: Literal["distil"]
     network: Network
 
@@ -119,6 +126,7 @@ class Distil(Lesson):
 class PruneUnstructured(Section):
     """Zero the least important weights, train what is left if asked, then make the masks permanent."""
 
+    tower: Tower | None = None
     method: Literal["prune_unstructured"]
     sparsity: Share | None = None
     pattern: Annotated[str, Field(pattern=r"^[1-9][0-9]?:[1-9][0-9]?$")] | None = None
@@ -145,6 +153,7 @@ class PruneUnstructured(Section):
 class PruneStructured(Section):
     """Remove whole channels, with all that is coupled to them, until one target is met."""
 
+    tower: Tower | None = None
     method: Literal["prune_structured"]
     macs: Share | None = None
     """Multiply-accumulates left, as a share of the model before this step."""
@@ -169,6 +178,7 @@ class PruneStructured(Section):
 class DropLayers(Section):
     """Take out the whole layers that matter least, and recover."""
 
+    tower: Tower | None = None
     method: Literal["drop_layers"]
     layers: Count
     recovery: Lesson
@@ -177,6 +187,7 @@ class DropLayers(Section):
 class LowRank(Section):
     """Replace linear layers and convolutions by products of thinner ones, and recover."""
 
+    tower: Tower | None = None
     method: Literal["low_rank"]
     energy: Share
     """Share of each weight's squared singular values that is kept."""
@@ -186,12 +197,14 @@ class LowRank(Section):
 class Fold(Section):
     """Fold batch norms and the pixel scale into the layers beside them; `quantize` does so by itself."""
 
+    tower: Tower | None = None
     method: Literal["fold"]
 
 
 class Quantize(Section):
     """Integer weights, `round(W / scale) * scale` per output channel, and what activations become."""
 
+    tower: Tower | None = None
     method: Literal["quantize"]
     weights: Literal["int8", "int4", "int3", "ternary", "mixed"] = "int8"
     """Fewer bits leave the first and the last layer at 8; mixed gives every layer what its measured damage allows."""
@@ -209,6 +222,7 @@ class Quantize(Section):
 class Pack(Section):
     """Ship the file entropy-coded; it is unpacked when it is loaded."""
 
+    tower: Tower | None = None
     method: Literal["pack"]
 
 

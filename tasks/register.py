@@ -29,6 +29,7 @@ from tasks.code_version import code_version
 from tasks.errors import ArtifactError
 from tasks.pipeline import Stage
 from tasks.pull_data import materialise, read_pointer
+from tasks.register_towers import TOWERS_FOLDER, log_towers, towers_digest
 from tasks.tracking import PREFIX, Child
 
 if TYPE_CHECKING:
@@ -65,18 +66,27 @@ def register(desk: "Desk", stage: Stage) -> dict[str, float | str]:
 
 
 def _registered(desk: "Desk", inputs: dict[str, Path], child: Child) -> str:
-    student = deployable(inputs["models"], "student")
-    digest = file_digest(student)
+    student, digest = judged(inputs["models"])
     known = version_with_digest(desk.nightly.client, desk.recipe.name, digest)
     if known:
         return str(known.version)
-    uri = _log_model(child, student, inputs["data"])
+    log = log_towers if student.is_dir() else _log_model
+    uri = log(child, student, inputs["data"])
     expect_digest(uri, digest)
     evaluation = json.loads((inputs["evaluation"] / "evaluation.json").read_text(encoding="utf-8"))
     tags = _tags(desk, inputs["data"], evaluation) | {f"{PREFIX}digest": digest}
     version = str(mlflow.register_model(uri, desk.recipe.name, tags=tags).version)
     desk.nightly.client.update_model_version(desk.recipe.name, version, _describe(evaluation))
     return version
+
+
+def judged(models: Path) -> tuple[Path, str]:
+    """Find what the stage export left of the student, a file or a folder of towers, and its digest."""
+    towers = models / "student"
+    if towers.is_dir():
+        return towers, towers_digest(towers)
+    student = deployable(models, "student")
+    return student, file_digest(student)
 
 
 def _describe(evaluation: dict[str, Any]) -> str:
@@ -114,7 +124,9 @@ def expect_digest(model_uri: str, digest: str) -> None:
 
 
 def _judged_digest(folder: Path) -> str:
-    """Digest the packed file of a downloaded model if it has one, else its ONNX file."""
+    """Digest the towers of a downloaded model, or its packed file if it has one, else its ONNX file."""
+    if (folder / TOWERS_FOLDER).is_dir():
+        return towers_digest(folder / TOWERS_FOLDER)
     model = folder / MODEL_FILE
     packed = sorted((folder / PACKED_FOLDER).glob(f"*{SUFFIX}"))
     if packed and unpacked(packed[0]) != model.read_bytes():

@@ -4,20 +4,25 @@ from pathlib import Path
 
 from models.black_box import FileModel
 from models.checkpoint import save_model
+from models.compression.spaces import contrastive
 from models.training import fit
 from models.workloads import WORKLOADS
+from models.workloads.image_text_retrieval import Towers, architecture_of, scorer
+from models.workloads.pairs import PairFeed, load_pairs
 from tasks.black_box import TEACHER_FILE, adopted
 from tasks.job import Job, Metrics
-from tasks.measure import plan_of, report_model
+from tasks.measure import added_up, describe_model, plan_of, report_model
 from tasks.pull_data import materialise
-from tasks.recipe import Teacher
+from tasks.recipe import Teacher, TowersTeacher
 from tasks.recipe_steps import BlackBox
 
 
 def train_teacher(job: Job) -> Metrics:
     """Make the recipe's teacher; returns its measures, of which a file known only from outside has fewer."""
-    teacher: Teacher | BlackBox = job.settings["teacher"]
+    teacher: Teacher | BlackBox | TowersTeacher = job.settings["teacher"]
     data = materialise(job.inputs["data"])
+    if isinstance(teacher, TowersTeacher):
+        return _train_towers(job, teacher, data)
     return _adopt(job, teacher, data) if isinstance(teacher, BlackBox) else _train(job, teacher, data)
 
 
@@ -47,3 +52,25 @@ def _train(job: Job, teacher: Teacher, data: Path) -> Metrics:
     )
     save_model(job.out, module, architecture)
     return report_model(job.out, module, architecture, workload.scorer(data, "search"))
+
+
+def _train_towers(job: Job, teacher: TowersTeacher, data: Path) -> Metrics:
+    """Train all towers in one space; each is kept as a model of its own."""
+    plan = plan_of(teacher.training, job.settings["seed"])
+    of = {name: architecture_of(data, each.name, each.arguments) for name, each in teacher.towers.items()}
+    towers = Towers(**{name: each.build_seeded(plan.seed) for name, each in of.items()})
+    score = scorer(data, "search")
+    fit(
+        towers,
+        PairFeed(load_pairs(data, "train"), plan.seed, redraw=teacher.training.augment),
+        contrastive,
+        plan,
+        checkpoint=job.scratch / "training.safetensors",
+        score=lambda trained: score({name: trained.get_submodule(name) for name in of}),
+        watcher=job,
+    )
+    for name, each in of.items():
+        save_model(job.out / name, towers.get_submodule(name), each)
+    quality = score({name: towers.get_submodule(name) for name in of})
+    parts = [describe_model(job.out / name, towers.get_submodule(name), each) for name, each in of.items()]
+    return {"search_accuracy": quality} | added_up(parts)

@@ -15,7 +15,8 @@ from models.compression.relational import angle_loss, distance_loss, relational_
 from models.errors import ModelError
 from models.inputs.augment import blended, erased
 from models.training import Plan, fit
-from models.workloads.image_classification import ImageClassification, TaughtFeed, blend_of, view_of
+from models.workloads.image_classification import ImageClassification, blend_of, view_of
+from models.workloads.taught import TaughtFeed
 
 WORKLOAD = ImageClassification()
 PLAN = Plan(
@@ -268,9 +269,9 @@ def test_the_teacher_is_asked_about_blends_too() -> None:
     found = WORKLOAD.taught_feed(
         built_digits(), lambda images: (teacher_logits(asked, images),), 17, views=1, blends=2, watcher=Witness()
     )
-    images = view_of(found.views_VNCHW[0], 17, 0)
+    images = view_of(found.views[0], 17, 0)
     expected = [images, blend_of(images, 17, 0), blend_of(images, 17, 1)]
     for view, shown in enumerate(expected):
-        assert torch.equal(found.views_VNCHW[view], shown)
+        assert torch.equal(found.views[view], shown)
         assert torch.equal(found.answers[0][view], teacher_logits(asked, shown))
     assert not torch.equal(expected[1], expected[2])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.muon import KERNEL_DECAY, KERNEL_RATE, Muon, orthogonalized
+from models.muon import ADAM_DECAYS, ADAM_LEAST, ADAM_RATE, KERNEL_DECAY, KERNEL_RATE, Muon, orthogonalized
 
 
 @pytest.mark.parametrize(("outputs", "inputs"), [(8, 8), (4, 36), (64, 9)])
@@ -52,6 +52,21 @@ def test_the_rest_is_sgd(shape: tuple[int, ...]) -> None:
     muon = Muon([ours], lr=0.1, weight_decay=0.01)
     for _ in range(3):
         ours.grad, theirs.grad = 2 * start, 2 * start
+        muon.step()
+        reference.step()
+    assert torch.allclose(ours, theirs)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 3)])
+def test_the_rest_can_be_adamw(shape: tuple[int, ...]) -> None:
+    """Vectors and matrices then move as torch's AdamW moves them, at its share of the learning rate."""
+    generator = torch.Generator().manual_seed(1)
+    ours, theirs = nn.Parameter(torch.ones(shape)), nn.Parameter(torch.ones(shape))
+    decay = 0.1 if len(shape) > 1 else 0.0
+    reference = torch.optim.AdamW([theirs], lr=0.1 * ADAM_RATE, betas=ADAM_DECAYS, eps=ADAM_LEAST, weight_decay=decay)
+    muon = Muon([ours], lr=0.1, weight_decay=0.1, adam=True)
+    for _ in range(5):
+        ours.grad = theirs.grad = torch.randn(shape, generator=generator)
         muon.step()
         reference.step()
     assert torch.allclose(ours, theirs)

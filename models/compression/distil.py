@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.compression.fold import fold_batch_norm
+from models.inputs.ready import ready
 
 TARGET_WEIGHT, OTHERS_WEIGHT = 1.0, 8.0
 """DKD's alpha and beta, as in the paper's CIFAR-100 setting."""
@@ -69,11 +70,10 @@ def distillation_loss(  # noqa: PLR0913, PLR0917 - the formula's terms
 
 
 @torch.no_grad()
-def teacher_logits(teacher: torch.nn.Module, images_NCHW: Tensor, batch_size: int = 500) -> Tensor:
-    """Ask the teacher about every image once; returns logits (N, K)."""
+def teacher_logits(teacher: torch.nn.Module, inputs: Tensor, batch_size: int = 500) -> Tensor:
+    """Ask the teacher once about every image (N, C, H, W) or sentence (N, L); returns its logits or vectors (N, K)."""
     folded = fold_batch_norm(teacher)
-    batches = images_NCHW.split(batch_size)
-    return torch.cat([folded(batch.float().contiguous(memory_format=torch.channels_last)) for batch in batches])
+    return torch.cat([folded(ready(batch)) for batch in inputs.split(batch_size)])
 
 
 def mean_logits(logits: list[Tensor]) -> Tensor:

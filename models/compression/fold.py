@@ -1,5 +1,7 @@
 """Fold batch norms and the pixel scale into the layers beside them: fewer operators, the same function."""
 
+import copy
+
 import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
@@ -9,7 +11,9 @@ from models.networks.pixels import Pixels, UnscaledPixels
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
-    """Return a traced copy in evaluation mode without the batch norms that follow a convolution."""
+    """Return a copy in evaluation mode without the batch norms that follow a convolution; traced if there are any."""
+    if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules()):  # noqa: SLF001 - the only name of them all
+        return copy.deepcopy(module.eval())
     return fuse(module.eval(), inplace=False, no_trace=False)
 
 
@@ -25,5 +29,5 @@ def fold_pixel_scale(module: nn.Module) -> nn.Module:
         msg = "only a network that starts with Pixels and a layer with weights can take over the pixel scale"
         raise ModelError(msg)
     first.weight /= module[0].scale
-    module[0] = UnscaledPixels(module[0].channels)
+    module[0] = UnscaledPixels(module[0].times, module[0].background)
     return module

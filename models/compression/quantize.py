@@ -12,11 +12,12 @@ from torch.nn.utils import parametrize
 
 from models.compression.rounding import Stored, per_channel, proportional, rounded
 from models.errors import ModelError
+from models.networks.ngrams import NgramTable
 
 if TYPE_CHECKING:
     from models.checkpoint import Architecture
 
-QUANTIZABLE = (nn.Conv2d, nn.Linear)
+QUANTIZABLE = (nn.Conv2d, nn.Linear, NgramTable)
 Bits = int | Mapping[str, int]
 """Bits of every layer, or of the layers named; a layer left out stays float."""
 
@@ -95,7 +96,7 @@ def with_whole_edges(bits: Mapping[str, int]) -> dict[str, int]:
 
 
 def quantizable(module: nn.Module) -> list[str]:
-    """Name the convolutions and linear layers."""
+    """Name the convolutions, linear layers and tables."""
     return [name for name, layer in module.named_modules() if isinstance(layer, QUANTIZABLE)]
 
 

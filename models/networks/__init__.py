@@ -7,23 +7,39 @@ from torch import nn
 
 from models.errors import ModelError
 from models.networks.attention import AttentionNetwork
+from models.networks.ngrams import NgramTower
 from models.networks.pixels import Pixels
 from models.networks.plain import PlainNetwork
 from models.networks.residual import ResidualNetwork
 from models.networks.seed import MultimodalBigModel, MultimodalSmallModel
+from models.networks.towers import RGB, PlainTower, ResidualTower
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "attention": AttentionNetwork,
     "multimodal_big_model": MultimodalBigModel,
     "multimodal_small_model": MultimodalSmallModel,
+    "ngram_tower": NgramTower,
     "plain": PlainNetwork,
+    "plain_tower": PlainTower,
     "residual": ResidualNetwork,
+    "residual_tower": ResidualTower,
 }
-INPUT_CHANNELS = {"multimodal_big_model": 3, "multimodal_small_model": 3}
+GREY_TO_RGB = ("multimodal_big_model", "multimodal_small_model")
+"""Networks for colours that are given grey images."""
+TOWER = "_tower"
+"""What a network is called that gives unit vectors of a space it shares with others, in place of logits."""
+OF_TEXT = ("ngram_tower",)
+"""Networks that take code points (N, L), int64, where the others take raw pixels."""
 
 
-def build_network(name: str, arguments: Mapping[str, Any], scale: float) -> nn.Module:
-    """Build a network that takes raw pixels (N, 1, H, W) and returns logits (N, K).
+def build_network(name: str, arguments: Mapping[str, Any], scale: float, background: int = 0) -> nn.Module:
+    """Build a network: raw pixels (N, 1 or 3, H, W) or code points (N, L) in, logits or unit vectors (N, K) out.
+
+    Args:
+        name: of NETWORKS.
+        arguments: its own.
+        scale: what pixels are divided by.
+        background: value of an empty pixel.
 
     Raises:
         ModelError: no such network, or arguments it does not take.
@@ -36,4 +52,6 @@ def build_network(name: str, arguments: Mapping[str, Any], scale: float) -> nn.M
     except TypeError as error:
         msg = f"network {name!r} cannot be built from {dict(arguments)} ({error}); mend its arguments"
         raise ModelError(msg) from error
-    return nn.Sequential(Pixels(scale, INPUT_CHANNELS.get(name, 1)), network)
+    if name in OF_TEXT:
+        return network
+    return nn.Sequential(Pixels(scale, RGB if name in GREY_TO_RGB else 1, background), network)

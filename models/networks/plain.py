@@ -13,7 +13,15 @@ from torch import Tensor, nn
 class PlainNetwork(nn.Module):
     """Convolutions with batch norm and ReLU, an average, one linear layer."""
 
-    def __init__(self, widths: Sequence[int], strides: Sequence[int], pool: int, classes: int = 10) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - the arguments a recipe gives by name
+        self,
+        widths: Sequence[int],
+        strides: Sequence[int],
+        pool: int,
+        classes: int = 10,
+        channels: int = 1,
+        stem_kernel: int = 3,
+    ) -> None:
         """Build.
 
         Args:
@@ -21,18 +29,22 @@ class PlainNetwork(nn.Module):
             strides: stride of each convolution; 2 halves the image.
             pool: side of the last feature map: a pooling of fixed size stays an integer operator in ONNX Runtime.
             classes: how many logits.
+            channels: of the images.
+            stem_kernel: side of the first convolution; where it equals the stride, its patches do not overlap.
         """
         super().__init__()
-        self.body = nn.Sequential(*map(convolution, (1, *widths[:-1]), widths, strides))
+        kernels = (stem_kernel, *[3] * (len(widths) - 1))
+        self.body = nn.Sequential(*map(convolution, (channels, *widths[:-1]), widths, strides, kernels))
         self.pool = nn.AvgPool2d(pool)
         self.head = nn.Linear(widths[-1], classes)
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
-        """Map images (N, 1, H, W) to logits (N, classes)."""
+        """Map images (N, channels, H, W) to logits (N, classes)."""
         return self.head(self.pool(self.body(images_NCHW)).flatten(1))
 
 
-def convolution(width_in: int, width: int, stride: int) -> nn.Sequential:
-    """Build a 3x3 convolution with batch norm and ReLU."""
-    conv = nn.Conv2d(width_in, width, 3, stride, padding=1, bias=False)
+def convolution(width_in: int, width: int, stride: int, kernel: int = 3) -> nn.Sequential:
+    """Build a convolution with batch norm and ReLU."""
+    padding = 0 if kernel == stride else kernel // 2
+    conv = nn.Conv2d(width_in, width, kernel, stride, padding=padding, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU())

@@ -1,4 +1,4 @@
-"""A small residual network for grey images (He et al. 2015, arXiv:1512.03385), from 5 K to 5 M parameters."""
+"""A small residual network (He et al. 2015, arXiv:1512.03385), from 5 K to 5 M parameters."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -55,7 +55,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualNetwork(nn.Module):
-    """A stem that halves the image, residual blocks, an average, one linear layer."""
+    """A stem that makes the image smaller, residual blocks, an average, one linear layer."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - the arguments a recipe gives by name
         self,
@@ -66,6 +66,8 @@ class ResidualNetwork(nn.Module):
         pool: int | None = None,
         classes: int = 10,
         block: str = "basic",
+        channels: int = 1,
+        stem_stride: int = 2,
     ) -> None:
         """Build.
 
@@ -78,6 +80,8 @@ class ResidualNetwork(nn.Module):
                 operator in ONNX Runtime, a global mean does not. None averages a map of any size.
             classes: how many logits.
             block: basic for full convolutions, separable for cheaper ones.
+            channels: of the images.
+            stem_stride: of the first convolution.
 
         Raises:
             ModelError: no such block.
@@ -87,7 +91,9 @@ class ResidualNetwork(nn.Module):
             msg = f"there is no block {block!r}; use one of {', '.join(CONVOLUTIONS)}"
             raise ModelError(msg)
         self.stem = nn.Sequential(
-            nn.Conv2d(1, stem, stem_kernel, stride=2, padding=1, bias=False), nn.BatchNorm2d(stem), nn.ReLU()
+            nn.Conv2d(channels, stem, stem_kernel, stride=stem_stride, padding=1, bias=False),
+            nn.BatchNorm2d(stem),
+            nn.ReLU(),
         )
         widths_in = (stem, *widths[:-1])
         self.blocks = nn.Sequential(*map(partial(ResidualBlock, block=block), widths_in, widths, strides))
@@ -95,6 +101,6 @@ class ResidualNetwork(nn.Module):
         self.head = nn.Linear(widths[-1], classes)
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
-        """Map images (N, 1, H, W) to logits (N, classes)."""
+        """Map images (N, channels, H, W) to logits (N, classes)."""
         features_NCHW = self.blocks(self.stem(images_NCHW))
         return self.head(self.pool(features_NCHW).flatten(1))

@@ -14,10 +14,12 @@ from torch.nn import functional
 from models.checkpoint import Architecture
 from models.inputs.augment import blended, erased, flipped, resized, shifted
 from models.inputs.images import describe, load_images
+from models.inputs.ready import ready
 from models.training import Batch, Objective, Watcher
+from models.workloads.taught import TaughtFeed, seeded, shuffled
 
-COINS, FIRST_VIEWS = 1_000_001, 1_000_002
-"""Positions in the random sequence that no epoch has."""
+COINS = 1_000_001
+"""A position in the random sequence that no epoch has."""
 
 
 @dataclass(frozen=True)
@@ -57,52 +59,28 @@ class LabelledFeed:
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
         """Yield (images_BCHW, labels_B)."""
-        generator, eraser = _generator(self.seed, epoch), _generator(self.seed + 2, epoch)
+        generator, eraser = seeded(self.seed, epoch), seeded(self.seed + 2, epoch)
         mirrored_N = _mirrored(len(self.examples), self.seed, epoch)
         side = self.resolutions[epoch] if self.resolutions else self.examples.images_NCHW.shape[-1]
-        for index_B in _shuffled(len(self.examples), batch_size, generator):
+        for index_B in shuffled(len(self.examples), batch_size, generator):
             images_BCHW = self.examples.images_NCHW[index_B]
             if self.augment:
                 images_BCHW = flipped(images_BCHW, mirrored_N[index_B])
             if self.erase:
                 images_BCHW = erased(images_BCHW, eraser)
-            yield _for_cpu(resized(images_BCHW, side)), self.examples.labels_N[index_B]
-
-
-@dataclass(frozen=True)
-class TaughtFeed:
-    """Every image in a few fixed views, with the teacher's answers to each; views take turns over the epochs."""
-
-    views_VNCHW: Tensor
-    answers: tuple[Tensor, ...]
-    """Logits (V, N, K), then features (V, N, D) where they were asked for."""
-    labels_N: Tensor
-    seed: int
-
-    def batches_per_epoch(self, batch_size: int) -> int:
-        """Count the batches of one epoch."""
-        return -(-len(self.labels_N) // batch_size)
-
-    def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
-        """Yield (images_BCHW, labels_B, teacher_logits_BK) and, where asked for, teacher_features_BD."""
-        views, count = self.views_VNCHW.shape[:2]
-        first_N = torch.randint(0, views, (count,), generator=_generator(self.seed, FIRST_VIEWS))
-        for index_B in _shuffled(count, batch_size, _generator(self.seed, epoch)):
-            view_B = (first_N[index_B] + epoch) % views
-            images_BCHW = _for_cpu(self.views_VNCHW[view_B, index_B].float())
-            yield images_BCHW, self.labels_N[index_B], *(answer[view_B, index_B].float() for answer in self.answers)
+            yield ready(resized(images_BCHW, side)), self.examples.labels_N[index_B]
 
 
 def view_of(images_NCHW: Tensor, seed: int, view: int) -> Tensor:
     """Make the numbered view of all images (N, C, H, W): the images themselves first, then mirrored and moved."""
     if view == 0:
         return images_NCHW
-    return shifted(flipped(images_NCHW, _mirrored(len(images_NCHW), seed, view)), _generator(seed + 1, view))
+    return shifted(flipped(images_NCHW, _mirrored(len(images_NCHW), seed, view)), seeded(seed + 1, view))
 
 
 def blend_of(images_NCHW: Tensor, seed: int, blend: int) -> Tensor:
     """Make the numbered blend of all images (N, C, H, W): every one in a view, with a share of another one."""
-    return blended(view_of(images_NCHW, seed, blend + 1), _generator(seed + 3, blend))
+    return blended(view_of(images_NCHW, seed, blend + 1), seeded(seed + 3, blend))
 
 
 class ImageClassification:
@@ -175,22 +153,10 @@ class ImageClassification:
 def answers(model: nn.Module, images: Examples, batch_size: int = 1000) -> Tensor:
     """Classes (N,) that a module gives, in fp32."""
     model.eval()
-    return torch.cat([model(_for_cpu(batch.float())).argmax(1) for batch in images.images_NCHW.split(batch_size)])
-
-
-def _for_cpu(images_BCHW: Tensor) -> Tensor:
-    return images_BCHW.contiguous(memory_format=torch.channels_last)
-
-
-def _shuffled(count: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-    return torch.split(torch.randperm(count, generator=generator), batch_size)
+    return torch.cat([model(ready(batch)).argmax(1) for batch in images.images_NCHW.split(batch_size)])
 
 
 def _mirrored(count: int, seed: int, turn: int) -> Tensor:
     """Choose half of the images by coin, and the other half in every other turn."""
-    coin_N = torch.rand(count, generator=_generator(seed, COINS)) < 0.5  # noqa: PLR2004 - a fair coin
+    coin_N = torch.rand(count, generator=seeded(seed, COINS)) < 0.5  # noqa: PLR2004 - a fair coin
     return coin_N ^ bool(turn % 2)
-
-
-def _generator(seed: int, position: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed * 1_000_003 + position)

@@ -11,8 +11,11 @@ from models.checkpoint import Architecture, load_model
 from models.compression.features import projected_student
 from models.compression.objectives import hinted_objective, taught_objective
 from models.compression.quantize import reopened
+from models.compression.spaces import taught_vectors
 from models.training import Objective, fit
-from models.workloads.image_classification import ImageClassification, TaughtFeed
+from models.workloads.image_classification import ImageClassification
+from models.workloads.image_text_retrieval import Tower
+from models.workloads.taught import TaughtFeed
 from tasks.job import Job
 from tasks.measure import plan_of
 from tasks.methods.teachers import asked
@@ -27,7 +30,7 @@ class Bench:
 
     job: Job
     data: Path
-    workload: ImageClassification
+    workload: ImageClassification | Tower
 
     @cached_property
     def stored(self) -> Compressed:
@@ -52,6 +55,11 @@ class Bench:
             self.data, ask, self.seed, views=lesson.views, blends=lesson.blends, watcher=self.job
         )
         relations = 0.0 if lesson.features else lesson.relations or 0.0
+        if isinstance(self.workload, Tower):
+            gallery_KD = self.workload.gallery(self.data)
+            return feed, taught_vectors(
+                gallery_KD, lesson.loss, lesson.temperature, lesson.hard_weight, lesson.regression
+            )
         return feed, taught_objective(lesson.loss, lesson.temperature, lesson.hard_weight, relations)
 
     def learn(self, module: nn.Module, lesson: Lesson, part: str = "training") -> nn.Module:
@@ -66,7 +74,7 @@ class Bench:
         student: AbstractContextManager[nn.Module] = nullcontext(module)
         if lesson.features is not None:
             objective = hinted_objective(objective, lesson.features.weight, lesson.relations or 0.0)
-            width, image_NCHW = feed.answers[1].shape[-1], feed.views_VNCHW[0, :1].float()
+            width, image_NCHW = feed.answers[1].shape[-1], feed.views[0, :1].float()
             student = projected_student(module, lesson.features.student, width, image_NCHW, self.seed)
         with student as learner:
             fit(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
 from models.compression.edits import layer_sizes
@@ -100,7 +101,9 @@ def _exported(bench: Bench, module: nn.Module) -> Path:
 
 
 def _milliseconds(bench: Bench, module: nn.Module) -> float:
-    request = {"file": str(_exported(bench, module)), "data": str(bench.data)}
+    raw = bench.job.scratch / "input.npy"
+    np.save(raw, bench.workload.calibration(bench.data)[:1])
+    request = {"file": str(_exported(bench, module)), "input": str(raw)}
     milliseconds = float(measure("models.timing", request, bench.job.scratch)["milliseconds"])
     bench.job.progress(f"one image takes {milliseconds:.4f} ms")
     return milliseconds

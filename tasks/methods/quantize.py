@@ -61,8 +61,8 @@ def _bits(bench: Bench, step: Quantize, module: nn.Module, architecture: Archite
 
 
 def _folded(module: nn.Module, architecture: Architecture) -> Compressed:
-    """Fold what a step before has not folded."""
-    if any(edit in architecture.edits for edit in FOLDS):
+    """Fold what a step before has not folded; text has no pixels, and its tower no batch norms."""
+    if architecture.takes_text or any(edit in architecture.edits for edit in FOLDS):
         return module, architecture
     return fold_batch_norm(fold_pixel_scale(module)), architecture.edited(*FOLDS)
 

@@ -13,7 +13,7 @@ from models.checkpoint import load_model
 from models.compression.answers import Ask, kept
 from models.compression.distil import mean_logits, teacher_logits
 from models.compression.features import layer_features
-from tasks.artifact import verify
+from tasks.artifact import verify_around
 from tasks.black_box import TEACHER_FILE, adopted, identity
 from tasks.errors import StillhouseError
 from tasks.job import Job
@@ -21,14 +21,14 @@ from tasks.recipe_steps import BlackBox, Lesson
 
 
 def asked(job: Job, data: Path, lesson: Lesson) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    """Return what a lesson asks about images (N, C, H, W): logits (N, K), then features (N, D) where it has them.
+    """Return what a lesson asks about raw inputs (N, ...): logits or vectors (N, K), then features (N, D) if any.
 
     Raises:
         StillhouseError: a file's inside is asked for, or a further teacher's file is not as the recipe says.
         ModelError: a further teacher cannot be asked about this data.
     """
     teacher = job.inputs["teacher"]
-    folder = job.shared / "teacher_answers" / verify(teacher).digest
+    folder = job.shared / "teacher_answers" / verify_around(teacher).digest
     questions = [_logits(teacher, folder, [_further(job, data, box) for box in lesson.also])]
     if lesson.features is not None:
         questions.append(_features(teacher, folder, lesson.features.teacher))

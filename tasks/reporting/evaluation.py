@@ -134,6 +134,45 @@ class Classes(Part):
         return self
 
 
+class TowerCost(Part):
+    """One tower of the teacher and of the student."""
+
+    bytes: tuple[Count, Count]
+    milliseconds: tuple[Positive, Positive]
+    """10th percentiles, timed in turns."""
+    latency: Estimate
+    """Teacher time / student time."""
+
+
+class IndexCost(Part):
+    """One way to keep the student's gallery."""
+
+    bytes: Annotated[int, Field(ge=1)]
+    found: Annotated[Share, Field(alias="recall@1")]
+    """Share of sentences whose drawing is the first answer."""
+
+
+class Example(Part):
+    """One sentence, and the places of the first drawings that each model finds."""
+
+    text: str
+    right: Count
+    teacher: tuple[Count, ...]
+    student: tuple[Count, ...]
+
+
+class Retrieval(Part):
+    """What is told of models that retrieve."""
+
+    recalls: dict[str, dict[str, dict[str, dict[str, float | tuple[float, ...]]]]]
+    """Model -> role -> way (`text_to_image`, `image_to_text`, `mean`) -> `recall@k` and `recall@k_by_language`."""
+    old_index: Estimate
+    """Quality of the student's queries over the teacher's index / teacher's quality."""
+    towers: dict[str, TowerCost]
+    index: dict[str, IndexCost]
+    examples: tuple[Example, ...]
+
+
 class Evaluation(Part):
     """All of evaluation.json."""
 
@@ -144,6 +183,7 @@ class Evaluation(Part):
     classes: Classes
     latency_ratios: tuple[Positive, ...]
     machine: dict[str, Any]
+    retrieval: Retrieval | None = None
 
 
 def parse_evaluation(raw: Mapping[str, Any]) -> Evaluation:

@@ -1,0 +1,131 @@
+"""An index of unit vectors: whole, as bytes, as signs, or as signs that find candidates which two bits put in order.
+
+Exact search, by numpy: a gallery of thousands is one matrix product. An index says in which space it was made, so that
+a query of another one is refused rather than answered at random.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from models.errors import ModelError
+from models.retrieval import Vectors
+
+KINDS = ("fp32", "int8", "binary", "binary_rescored")
+LARGEST = 127
+CANDIDATES = 20
+"""Candidates that signs find for every answer asked for, before they are put in order."""
+THRESHOLD, NEAR, FAR = 0.9816, 0.4528, 1.5104
+"""Two bits for a normal variable of deviation 1: magnitudes over the first become the third, the others the second."""
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Index:
+    """Vectors of a gallery."""
+
+    space: str
+    """Names the space in which the vectors were made."""
+    kind: str
+    """A name of KINDS."""
+    arrays: Arrays
+
+    @property
+    def nbytes(self) -> int:
+        """Count the bytes that are kept."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+    def search(self, queries_QD: Vectors, space: str, k: int) -> NDArray[np.int64]:
+        """Find the places (Q, k) of the most similar vectors of the gallery, the best first.
+
+        Raises:
+            ModelError: the queries come from another space.
+        """
+        if space != self.space:
+            msg = f"this index was made in the space {self.space}, the query in {space}; build the index again"
+            raise ModelError(msg)
+        if self.kind != "binary_rescored":
+            return first(self._similarity(queries_QD), k)
+        few = first(self._signs(queries_QD), min(CANDIDATES * k, len(self.arrays["signs"])))
+        values_GD = self._two_bits(queries_QD.shape[1])
+        finer = np.einsum("qd,qcd->qc", queries_QD, values_GD[few])
+        return np.take_along_axis(few, first(finer, k), axis=1)
+
+    def save(self, path: Path) -> None:
+        """Write it aside, then rename."""
+        aside = path.with_name(f".{path.name}.partial")
+        save_file({name: np.ascontiguousarray(array) for name, array in self.arrays.items()}, aside, self._notes())
+        aside.replace(path)
+
+    def _notes(self) -> dict[str, str]:
+        return {"space": self.space, "kind": self.kind}
+
+    def _similarity(self, queries_QD: Vectors) -> NDArray[np.floating]:
+        if self.kind == "binary":
+            return self._signs(queries_QD)
+        similarity_QG: NDArray[np.floating] = queries_QD @ self.arrays["vectors"].astype(np.float32).T
+        return similarity_QG
+
+    def _signs(self, queries_QD: Vectors) -> NDArray[np.floating]:
+        """How many signs agree, less how many do not."""
+        signs_GD = 2.0 * np.unpackbits(self.arrays["signs"], axis=1, count=queries_QD.shape[1]) - 1
+        agreement_QG: NDArray[np.floating] = np.where(queries_QD > 0, 1.0, -1.0) @ signs_GD.T
+        return agreement_QG
+
+    def _two_bits(self, dimension: int) -> NDArray[np.floating]:
+        positive, far = (np.unpackbits(self.arrays[name], axis=1, count=dimension) for name in ("signs", "far"))
+        values_GD: NDArray[np.floating] = np.where(positive, 1, -1) * np.where(far, FAR, NEAR)
+        return (values_GD * self.arrays["deviation"]).astype(np.float32)
+
+
+def build_index(vectors_GD: Vectors, space: str, kind: str) -> Index:
+    """Index unit vectors (G, D).
+
+    Raises:
+        ModelError: no such kind, or a vector is not finite.
+    """
+    if kind not in KINDS:
+        msg = f"there is no index {kind!r}; use one of {', '.join(KINDS)}"
+        raise ModelError(msg)
+    if not np.isfinite(vectors_GD).all():
+        msg = "a vector of the gallery is not finite; check the images it was made from"
+        raise ModelError(msg)
+    return Index(space, kind, _arrays(vectors_GD, kind))
+
+
+def load_index(path: Path) -> Index:
+    """Read an index back.
+
+    Raises:
+        ModelError: it is missing, damaged or none.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            notes = file.metadata()
+            return Index(notes["space"], notes["kind"], {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        msg = f"{path} is not a whole index ({error}); build it again"
+        raise ModelError(msg) from error
+
+
+def first(similarity_QG: NDArray[np.floating], k: int) -> NDArray[np.int64]:
+    """Places (Q, k) of the largest, the largest first; of equals, the one that comes first."""
+    return np.argsort(-similarity_QG, axis=1, kind="stable")[:, :k]
+
+
+def _arrays(vectors_GD: Vectors, kind: str) -> Arrays:
+    if kind == "fp32":
+        return {"vectors": vectors_GD.astype(np.float32)}
+    if kind == "int8":
+        # One scale for all: it changes no order, so it need not be kept.
+        return {"vectors": np.round(vectors_GD * (LARGEST / np.abs(vectors_GD).max())).astype(np.int8)}
+    signs: Arrays = {"signs": np.packbits(vectors_GD > 0, axis=1)}
+    if kind == "binary":
+        return signs
+    deviation = vectors_GD.std(axis=0).astype(np.float32)
+    return signs | {"far": np.packbits(np.abs(vectors_GD) > THRESHOLD * deviation, axis=1), "deviation": deviation}

@@ -1,0 +1,34 @@
+"""A picture file of any kind -> what an image tower takes: the preparation of serving, nothing of training."""
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from models.errors import ModelError
+
+SIDE = 64
+MOST_PIXELS = 50_000_000
+PAPER = (255, 255, 255, 255)
+
+
+def picture_of(content: bytes) -> NDArray[np.uint8]:
+    """Raw pixels (3, SIDE, SIDE) of a picture file, on white paper, whole and centred.
+
+    Raises:
+        ModelError: it is not a picture that can be read, or one too large.
+    """
+    try:
+        opened = Image.open(io.BytesIO(content))
+        if opened.width * opened.height > MOST_PIXELS:
+            msg = f"the picture has {opened.width} x {opened.height} pixels; give one of at most {MOST_PIXELS:,}"
+            raise ModelError(msg)
+        drawn = opened.convert("RGBA")
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        msg = f"the picture cannot be read ({error}); give a whole PNG, JPEG, WebP or GIF file"
+        raise ModelError(msg) from error
+    side = max(drawn.size)
+    paper = Image.new("RGBA", (side, side), PAPER)
+    paper.alpha_composite(drawn, ((side - drawn.width) // 2, (side - drawn.height) // 2))
+    return np.asarray(paper.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)).transpose(2, 0, 1).copy()

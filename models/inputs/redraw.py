@@ -1,0 +1,81 @@
+"""Views of drawings as another hand might have made them: moved, turned, in other colours, as outlines.
+
+A style that no training drawing has is what a retrieval model meets; views are how it learns what does not matter.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+PAPER = 255
+"""Value of an empty pixel."""
+TURN, SHEAR, SHIFT = 0.2, 0.1, 0.12
+"""Most radians, most shear, and most shift as a share of half the side."""
+SCALE, STRETCH = 0.25, 0.12
+"""Most logarithm of the scale around 1.1, and of height against width."""
+MIX, GREY, OUTLINE, ERASE = 0.8, 0.1, 0.15, 0.25
+"""Shares of drawings whose colours are mixed, taken away, whose outline is traced, which lose a square."""
+
+
+def redrawn(images_NCHW: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw every image (N, 3, H, W), uint8, anew at random; returns uint8."""
+    ink_NCHW = 1 - images_NCHW.float() / PAPER
+    ink_NCHW = _moved(ink_NCHW, generator)
+    ink_NCHW = _traced(_coloured(ink_NCHW, generator), generator)
+    ink_NCHW = _with_a_hole(ink_NCHW, generator)
+    return (PAPER * (1 - ink_NCHW)).round().to(torch.uint8)
+
+
+def _moved(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
+    count = len(ink_NCHW)
+    turn, shear, across, down, scale, stretch = (_spread(count, generator) for _ in range(6))
+    size, narrow = torch.exp(SCALE * scale) * 1.1, torch.exp(STRETCH * stretch)
+    cos, sin = torch.cos(TURN * turn) * size, torch.sin(TURN * turn) * size
+    rows = ([cos * narrow, SHEAR * shear - sin, SHIFT * across], [sin, cos / narrow, SHIFT * down])
+    grid = functional.affine_grid(
+        torch.stack([torch.stack(row, 1) for row in rows], 1), list(ink_NCHW.shape), align_corners=False
+    )
+    return functional.grid_sample(ink_NCHW, grid, padding_mode="zeros", align_corners=False)
+
+
+def _coloured(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
+    """Mix the three inks at random, some drawings into grey, and change their strength and contrast."""
+    count = len(ink_NCHW)
+    identity = torch.eye(3).expand(count, 3, 3)
+    noise = 0.25 * torch.randn(count, 3, 3, generator=generator) * _chosen(count, MIX, generator)[:, None, None]
+    grey = _chosen(count, GREY, generator)[:, None, None]
+    mixing_N33 = (identity + noise) * (1 - grey) + grey / 3
+    strength, contrast = (_spread(count, generator)[:, None, None, None] for _ in range(2))
+    mixed_NCHW = torch.einsum("nij,njhw->nihw", mixing_N33, ink_NCHW) * (1 + 0.3 * strength)
+    return mixed_NCHW.clamp(0, 1) ** torch.exp(0.4 * contrast)
+
+
+def _traced(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
+    """Trace the outline of some drawings in black, over what is left of their colours."""
+    chosen = _chosen(len(ink_NCHW), OUTLINE, generator).bool()
+    drawings = ink_NCHW[chosen]
+    left = torch.rand(len(drawings), 1, 1, 1, generator=generator)
+    thick = functional.max_pool2d(drawings, 3, 1, 1) + functional.max_pool2d(-drawings, 3, 1, 1)
+    outline = (1.5 * thick.amax(1, keepdim=True)).clamp(0, 1)
+    traced = ink_NCHW.clone()
+    traced[chosen] = torch.maximum(left * drawings, outline)
+    return traced
+
+
+def _with_a_hole(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
+    count, _, height, width = ink_NCHW.shape
+    chosen = _chosen(count, ERASE, generator).bool()
+    side = height // 4
+    top, left = (torch.randint(0, edge - side + 1, (count, 1), generator=generator) for edge in (height, width))
+    rows, columns = torch.arange(height)[None], torch.arange(width)[None]
+    tall, wide = (rows >= top) & (rows < top + side), (columns >= left) & (columns < left + side)
+    hole = (tall & chosen[:, None])[:, None, :, None] & wide[:, None, None, :]
+    return ink_NCHW.masked_fill(hole, 0)
+
+
+def _spread(count: int, generator: torch.Generator) -> Tensor:
+    return torch.rand(count, generator=generator) * 2 - 1
+
+
+def _chosen(count: int, share: float, generator: torch.Generator) -> Tensor:
+    return (torch.rand(count, generator=generator) < share).float()

@@ -1,0 +1,53 @@
+"""Sentences -> code points: all the preparation that a text tower needs, before training and at serving alike.
+
+Which characters matter is learned: any code point goes in, and the tower hashes what stands side by side.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import ModelError
+
+CONTEXT = 96
+"""Code points that count, the space before and the space behind included; what comes after them is cut off."""
+SHORTEST = 3
+"""Code points of the shortest sentence: one character between two spaces."""
+
+
+def codes_of(sentences: Sequence[str], context: int = CONTEXT) -> NDArray[np.int64]:
+    """Code points (N, L), filled up with 0, L as long as the longest sentence needs.
+
+    Args:
+        sentences: in any language and script.
+        context: the most code points that count.
+
+    Raises:
+        ModelError: a sentence is empty, blank, or nothing but invisible characters.
+    """
+    cleaned = [clean(sentence)[:context] for sentence in sentences]
+    codes_NL = np.zeros((len(cleaned), max(map(len, cleaned), default=0)), np.int64)
+    for row_L, text in zip(codes_NL, cleaned, strict=True):
+        row_L[: len(text)] = [ord(character) for character in text]
+    return codes_NL
+
+
+def clean(sentence: str) -> str:
+    """Make equal what looks equal (NFKC), fold case, drop what is invisible, and put one space around every word.
+
+    Raises:
+        ModelError: nothing is left.
+    """
+    folded = unicodedata.normalize("NFKC", sentence).casefold()
+    visible = "".join(" " if character.isspace() else character for character in folded if _shows(character))
+    words = visible.split()
+    if not words:
+        msg = f"the sentence {sentence!r} is empty; give at least one visible character"
+        raise ModelError(msg)
+    return f" {' '.join(words)} "
+
+
+def _shows(character: str) -> bool:
+    return character.isspace() or not unicodedata.category(character).startswith("C")

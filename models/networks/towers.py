@@ -1,0 +1,47 @@
+"""Image towers: the networks that classify, with a unit vector of a shared space in place of their logits."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn import functional
+
+from models.networks.plain import PlainNetwork
+from models.networks.residual import ResidualNetwork
+
+RGB = 3
+
+
+class ResidualTower(ResidualNetwork):
+    """Residual blocks -> one unit vector per image."""
+
+    def __init__(  # noqa: PLR0913 - the arguments a recipe gives by name
+        self,
+        *,
+        dimension: int,
+        stem: int,
+        widths: Sequence[int],
+        strides: Sequence[int],
+        stem_kernel: int = 3,
+        stem_stride: int = 2,
+        pool: int | None = None,
+    ) -> None:
+        """Build a ResidualNetwork for colour images; `dimension` is that of the space all towers share."""
+        super().__init__(stem, widths, strides, stem_kernel, pool, dimension, channels=RGB, stem_stride=stem_stride)
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        """Map images (N, 3, H, W) to unit vectors (N, dimension)."""
+        return functional.normalize(super().forward(images_NCHW), dim=1)
+
+
+class PlainTower(PlainNetwork):
+    """A plain stack of convolutions -> one unit vector per image."""
+
+    def __init__(
+        self, *, dimension: int, widths: Sequence[int], strides: Sequence[int], pool: int, stem_kernel: int = 3
+    ) -> None:
+        """Build a PlainNetwork for colour images; `dimension` is that of the space all towers share."""
+        super().__init__(widths, strides, pool, dimension, channels=RGB, stem_kernel=stem_kernel)
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        """Map images (N, 3, H, W) to unit vectors (N, dimension)."""
+        return functional.normalize(super().forward(images_NCHW), dim=1)

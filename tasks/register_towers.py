@@ -1,0 +1,52 @@
+"""How a folder of towers is logged to MLflow: its files as they were judged, and the code that serves them.
+
+MLflow has no flavour for several ONNX files, so the model is code (`tasks/served_towers.py`) that opens them: nothing
+is pickled, and `mlflow.pyfunc.load_model` answers with unit vectors of sentences or pictures.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema, TensorSpec
+
+import models
+from models.towers import files_of, open_towers
+from tasks.artifact import file_digest, json_digest
+from tasks.tracking import Child
+
+TOWERS_FOLDER = "artifacts/towers"
+"""Where MLflow puts the towers in a logged model."""
+
+
+def towers_digest(folder: Path) -> str:
+    """Digest every file that a deployment of towers needs."""
+    return json_digest({path.name: file_digest(path) for path in files_of(folder)})
+
+
+def log_towers(child: Child, student: Path, _data: Path) -> str:
+    """Log the student; returns the model's address."""
+    package = Path(models.__path__[0])
+    dimension = open_towers(student).of_texts(["red heart"]).shape[1]
+    signature = ModelSignature(
+        Schema([ColSpec("string", "text", required=False), ColSpec("binary", "image", required=False)]),
+        Schema([TensorSpec(np.dtype(np.float32), (-1, dimension))]),
+    )
+    child.progress("logging the student's towers")
+    with tempfile.TemporaryDirectory() as scratch, mlflow.start_run(run_id=child.run_id):
+        towers = Path(scratch) / "towers"
+        towers.mkdir()
+        for path in files_of(student):
+            shutil.copyfile(path, towers / path.name)
+        logged = mlflow.pyfunc.log_model(
+            name="student",
+            python_model=str(Path(__file__).with_name("served_towers.py")),
+            artifacts={"towers": str(towers)},
+            code_paths=[str(package)],
+            signature=signature,
+            pip_requirements=["onnxruntime", "numpy", "pandas", "pillow", "safetensors"],
+        )
+    return str(logged.model_uri)
