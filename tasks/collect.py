@@ -15,8 +15,10 @@ from tasks.code_version import code_version
 from tasks.errors import StillhouseError
 from tasks.pipeline import Stage, stages_of
 from tasks.promote import aliased_version
+from tasks.pull_data import materialise
 from tasks.register import CANDIDATE
 from tasks.reporting.report import SUMMARY, report_stage
+from tasks.reporting.retrieval import gallery
 from tasks.reporting.run_record import RunRecord, StageRecord, Status, error_of
 from tasks.stage import output_of
 from tasks.stage_key import LIBRARIES
@@ -68,7 +70,16 @@ def _record(desk: "Desk") -> RunRecord:
         registered=_registered(desk, runs.get("register")),
         environment=_environment(),
         data_docs_url=_data_docs_url(desk, runs.get("validate")),
+        gallery=_gallery(desk),
     )
+
+
+def _gallery(desk: "Desk") -> dict[int, str]:
+    """Draw what the evaluation's examples found, where it has some and this host has the data."""
+    evaluation, pointer = _read(desk, "evaluate", "evaluation.json"), _read(desk, "pull", "data.json")
+    if evaluation is None or pointer is None or "retrieval" not in evaluation:
+        return {}
+    return gallery(materialise(output_of(desk, "pull").path), evaluation)
 
 
 def _stage_record(desk: "Desk", stage: Stage, run: Run | None) -> StageRecord:

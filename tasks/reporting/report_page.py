@@ -16,6 +16,7 @@ from tasks.reporting.evaluation import Evaluation
 from tasks.reporting.plots import class_changes, evidence, trade
 from tasks.reporting.plots_of_stages import stage_times, training_curve
 from tasks.reporting.plots_of_steps import waterfall
+from tasks.reporting.retrieval import recall_lines
 from tasks.reporting.run_record import RunRecord, StageRecord, error_of, evaluation_of
 
 FILTERS = (
@@ -53,6 +54,8 @@ def render(run: RunRecord) -> str:
         verdicts=_verdicts(run.gate or {}),
         steps=list(_steps(run.stages)),
         figures=_figures(run, evaluation),
+        recalls=recall_lines(evaluation.retrieval) if evaluation and evaluation.retrieval else [],
+        gallery=run.gallery,
         curves=[Markup(training_curve(s)) for s in run.stages if s.history.get("train_loss")],  # noqa: S704 - our own SVG
         mlflow_url=_without_credentials(run.mlflow_url),
         data_docs_url=_without_credentials(run.data_docs_url or ""),

@@ -55,6 +55,8 @@ class RunRecord:
     """`model`, `version` and `alias`, when a version was registered."""
     environment: Mapping[str, str] = field(default_factory=dict)
     data_docs_url: str | None = None
+    gallery: Mapping[int, str] = field(default_factory=dict)
+    """Pictures that the evaluation's examples name, as data addresses, where the model retrieves."""
 
     @property
     def seconds(self) -> float:
