@@ -176,5 +176,5 @@ def test_dvc_itself_agrees(house: Settings) -> None:
 
 
 def _split(values: list[int]) -> Split:
-    images = np.array(values, np.uint8).reshape(-1, 1, 1)
+    images = np.array(values, np.uint8).reshape(-1, 1, 1, 1)
     return Split(images, np.zeros(len(values), np.int64))
