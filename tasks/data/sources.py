@@ -8,7 +8,7 @@ import hashlib
 import struct
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import files
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.data.dataset import Caption
 from tasks.errors import DataError
 
 PACKAGE = "dataset-fashion-mnist"
@@ -59,6 +60,8 @@ class Source:
     value_range: tuple[int, int]
     labels: tuple[str, ...]
     splits: Mapping[str, Split]
+    captions: Sequence[Caption] = ()
+    languages: tuple[str, ...] = ()
 
 
 def read_digits(progress: Progress) -> Source:
