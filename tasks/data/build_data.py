@@ -7,12 +7,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 
 from tasks.data.dataset import Example, write_dataset
+from tasks.data.emoji import DRAWINGS, LANGUAGES, Choice, read_emoji
 from tasks.data.order import rank
 from tasks.data.remote import Remote, list_folder, listing_bytes, listing_md5, open_remote
 from tasks.data.revision import pinned_md5, write_pointer
@@ -34,6 +36,24 @@ class Plan:
     """
 
 
+# Siblings (noto and noto-v1, emojione and its v1, the two fluent ones) stand on one side, or no style would be unseen.
+EMOJI = Choice(
+    name="emoji",
+    styles=tuple(DRAWINGS),
+    all_of=("twemoji", "openmoji"),
+    any_of=("noto", "noto-v1", "emojione", "emojione-v1", "fluent-emoji", "fluent-emoji-flat"),
+    languages=LANGUAGES,
+    labels=None,
+)
+EMOJI_SMALL = Choice(
+    name="emoji_small",
+    styles=("noto-v1", "emojione", "fluent-emoji-flat", "fxemoji", "twemoji", "openmoji"),
+    all_of=("fxemoji", "twemoji", "openmoji"),
+    any_of=("noto-v1", "emojione", "fluent-emoji-flat"),
+    languages=("en", "de", "ja"),
+    labels=64,
+)
+
 PLANS: Mapping[str, Plan] = {
     "digits": Plan(
         read_digits,
@@ -53,6 +73,27 @@ PLANS: Mapping[str, Plan] = {
             ("search", "train", 2_000),
             ("calibration", "train", 1_000),
             ("train", "train", None),
+        ),
+    ),
+    "emoji": Plan(
+        partial(read_emoji, EMOJI),
+        (
+            ("sealed", "openmoji", None),
+            ("gate", "twemoji", None),
+            ("search", "fxemoji", None),
+            ("calibration", "noto-v1", 200),
+            ("calibration", "emojione-v1", 200),
+            *(("train", style, None) for style in EMOJI.any_of),
+        ),
+    ),
+    "emoji_small": Plan(
+        partial(read_emoji, EMOJI_SMALL),
+        (
+            ("sealed", "openmoji", None),
+            ("gate", "twemoji", None),
+            ("search", "fxemoji", None),
+            ("calibration", "noto-v1", 32),
+            *(("train", style, None) for style in EMOJI_SMALL.any_of),
         ),
     ),
 }
@@ -118,7 +159,9 @@ def build_dataset(folder: Path, name: str, plan: Plan, progress: Progress) -> No
         "value_range": list(source.value_range),
         "labels": list(source.labels),
     }
-    write_dataset(folder, about, source.licence_text, roles)
+    if source.captions:
+        about["languages"] = list(source.languages)
+    write_dataset(folder, about, source.licence_text, roles, source.captions)
 
 
 def assign(splits: Mapping[str, Split], plan: Plan) -> dict[str, list[Example]]:
