@@ -92,6 +92,6 @@ def _pack(specs: Sequence[str], folder: Path) -> str:
 
 def _complaint(done: subprocess.CompletedProcess[str]) -> str:
     try:
-        return str(json.loads(done.stdout)["error"]["summary"]).splitlines()[0]
+        return str(json.loads(done.stdout or done.stderr)["error"]["summary"]).splitlines()[0]
     except (ValueError, KeyError, TypeError, IndexError):
         return f"npm ended with {done.returncode}"
