@@ -1,23 +1,28 @@
-"""A small real house for the data tests: a git repository, its DVC remote in a folder, and scikit-learn's digits."""
+"""Small real houses for the data tests: a git repository, its DVC remote in a folder, and real data to spoil."""
 
 import functools
+import json
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from tasks.artifact import file_digest
+from tasks.artifact import file_digest, write_json
 from tasks.data.build_data import PLANS, build_dataset, push_folder
-from tasks.data.dataset import DESCRIPTION
+from tasks.data.dataset import DESCRIPTION, read_description
 from tasks.data.remote import list_folder, listing_md5, open_remote
 from tasks.data.revision import write_pointer
+from tasks.errors import DataError
 from tasks.job import Job
 from tasks.recipe import Data
 from tasks.settings import Settings, load_settings
+from tasks.validate_data import validate_data
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ("STILLHOUSE_STATE", "STILLHOUSE_RUNS", "STILLHOUSE_DVC_URL")
@@ -30,8 +35,18 @@ def quiet(_line: str) -> None:
 @functools.cache
 def built_digits() -> Path:
     """Build the digits once per test run; treat the folder as read-only."""
-    folder = Path(tempfile.mkdtemp(prefix="stillhouse-digits-")) / "digits"
-    build_dataset(folder, "digits", PLANS["digits"], quiet)
+    return _built("digits")
+
+
+@functools.cache
+def built_emoji_small() -> Path:
+    """Build the small emoji, the dataset with captions, once per test run; treat the folder as read-only."""
+    return _built("emoji_small")
+
+
+def _built(name: str) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=f"stillhouse-{name}-")) / name
+    build_dataset(folder, name, PLANS[name], quiet)
     return folder
 
 
@@ -94,3 +109,66 @@ def object_of(settings: Settings, name: str) -> Path:
 def digest_of(folder: Path) -> str:
     """Compute the dataset digest of a folder."""
     return file_digest(folder / DESCRIPTION)
+
+
+Change = Callable[[pa.Table], pa.Table]
+
+
+def cell(column: str, row: int, value: Any) -> Change:
+    """Make a change of one value of a table."""
+
+    def change(table: pa.Table) -> pa.Table:
+        values = table[column].to_pylist()
+        values[row] = value
+        return table.set_column(table.column_names.index(column), column, pa.array(values))
+
+    return change
+
+
+def make_house_of(built: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make `root` a house that has no repository, only a copy of one dataset to spoil; returns the copy."""
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("STILLHOUSE_ROOT", str(root))
+    shutil.copytree(built, root / built.name)
+    return root / built.name
+
+
+def repin(dataset: Path) -> None:
+    """Make dataset.json pin the files as they now are: a publisher's mistake, not a damaged copy."""
+    described = read_description(dataset)
+    shards = [shard for role in described["roles"].values() for shard in role["shards"]]
+    for file in (*shards, *(described[name] for name in ("manifest", "captions") if name in described)):
+        file["sha256"] = file_digest(dataset / file["path"])
+    write_json(dataset / DESCRIPTION, described)
+
+
+def pulled(dataset: Path, folder: Path) -> Path:
+    """Put a dataset into the host cache as if it had been published and pulled; returns the pull's artifact."""
+    digest = digest_of(dataset)
+    shutil.copytree(dataset, load_settings().data_cache / digest)
+    folder.mkdir()
+    version = f"{digest[:12]}-{'0' * 32}.dir"
+    pointer = {"dataset": dataset.name, "dvc_md5": f"{'0' * 32}.dir", "digest": digest, "data_version": version}
+    write_json(folder / "data.json", pointer)
+    return folder
+
+
+def refused(dataset: Path, tmp_path: Path) -> tuple[set[str], str]:
+    """Validate spoilt data, which must be refused with Data Docs and a remedy.
+
+    Returns:
+        The failures (`suite columns expectation rows`) and the sentence.
+    """
+    job = make_job(tmp_path / "job", Data(dataset=dataset.name), {"data": pulled(dataset, tmp_path / "pulled")})
+    with pytest.raises(
+        DataError, match=rf"^data {dataset.name} \(version .* mend the data or name another data\.revision"
+    ) as caught:
+        validate_data(job)
+    docs = load_settings().runs / "data_docs_failed" / dataset.name / "data_docs" / "index.html"
+    assert docs.is_file()
+    assert f"see {docs}" in str(caught.value)
+    outcomes = json.loads((job.out / "validation.json").read_text())
+    failures = [each for each in outcomes if not each["success"]]
+    lines = (f"{each['suite']} {each['columns']} {each['expectation']} {each['unexpected']}" for each in failures)
+    return {" ".join(line.split()) for line in lines}, str(caught.value)

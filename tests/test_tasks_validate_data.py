@@ -1,8 +1,6 @@
 """Great Expectations on real digits, whole and spoilt: the tables of what each fault must be called."""
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from data_samples import built_digits, digest_of, make_job
+from data_samples import Change, built_digits, cell, make_house_of, make_job, pulled, refused, repin
 
-from tasks.artifact import file_digest, write_json
 from tasks.data.dataset import Example, read_description, write_dataset
-from tasks.errors import DataError
 from tasks.recipe import Data
-from tasks.settings import load_settings
 from tasks.validate_data import validate_data
 
 DIGITS = Data(dataset="digits")
@@ -30,36 +25,12 @@ COLUMNS_DIFFER = "manifest id role shard row label sha256 expect_table_columns_t
 @pytest.fixture
 def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Copy the digits, to be spoilt, into a house of their own."""
-    monkeypatch.setenv("STILLHOUSE_ROOT", str(tmp_path))
-    monkeypatch.delenv("STILLHOUSE_STATE", raising=False)
-    monkeypatch.delenv("STILLHOUSE_RUNS", raising=False)
-    shutil.copytree(built_digits(), tmp_path / "digits")
-    return tmp_path / "digits"
-
-
-def _pulled(dataset: Path, folder: Path) -> Path:
-    """Put a dataset into the host cache as if it had been published and pulled; returns the pull's artifact."""
-    digest = digest_of(dataset)
-    shutil.copytree(dataset, load_settings().data_cache / digest)
-    folder.mkdir()
-    version = f"{digest[:12]}-{'0' * 32}.dir"
-    pointer = {"dataset": "digits", "dvc_md5": f"{'0' * 32}.dir", "digest": digest, "data_version": version}
-    write_json(folder / "data.json", pointer)
-    return folder
-
-
-def _repin(dataset: Path) -> None:
-    """Make dataset.json pin the files as they now are: a publisher's mistake, not a damaged copy."""
-    described = read_description(dataset)
-    pinned = [shard for role in described["roles"].values() for shard in role["shards"]]
-    for file in (*pinned, described["manifest"]):
-        file["sha256"] = file_digest(dataset / file["path"])
-    write_json(dataset / "dataset.json", described)
+    return make_house_of(built_digits(), tmp_path, monkeypatch)
 
 
 def test_real_digits_pass(dataset: Path, tmp_path: Path) -> None:
     """Sound data meets every expectation and leaves Data Docs that name no folder of this machine."""
-    job = make_job(tmp_path / "job", DIGITS, {"data": _pulled(dataset, tmp_path / "pulled")})
+    job = make_job(tmp_path / "job", DIGITS, {"data": pulled(dataset, tmp_path / "pulled")})
     metrics = validate_data(job)
     assert metrics == {"expectations": 33.0, "passed": 33.0, "rows": 1797.0}
     pages = list((job.out / "data_docs").rglob("*.html"))
@@ -71,23 +42,11 @@ def test_real_digits_pass(dataset: Path, tmp_path: Path) -> None:
 
 def test_the_outcome_is_the_same_every_time(dataset: Path, tmp_path: Path) -> None:
     """validation.json has the same bytes on every run over the same data."""
-    pulled = _pulled(dataset, tmp_path / "pulled")
-    jobs = [make_job(tmp_path / f"job{number}", DIGITS, {"data": pulled}) for number in range(2)]
+    data = pulled(dataset, tmp_path / "pulled")
+    jobs = [make_job(tmp_path / f"job{number}", DIGITS, {"data": data}) for number in range(2)]
     for job in jobs:
         validate_data(job)
     assert len({(job.out / "validation.json").read_bytes() for job in jobs}) == 1
-
-
-Change = Callable[[pa.Table], pa.Table]
-
-
-def _cell(column: str, row: int, value: Any) -> Change:
-    def change(table: pa.Table) -> pa.Table:
-        values = table[column].to_pylist()
-        values[row] = value
-        return table.set_column(table.column_names.index(column), column, pa.array(values))
-
-    return change
 
 
 @pytest.mark.parametrize(
@@ -96,23 +55,23 @@ def _cell(column: str, row: int, value: Any) -> Change:
         (
             MANIFEST,
             {
-                "manifest label expect_column_values_to_not_be_null 1": _cell("label", 0, None),
-                "manifest label expect_column_values_to_be_in_set 1": _cell("label", 1, 10),
-                "manifest role expect_column_values_to_be_in_set 1": _cell("role", 2, "spare"),
-                "manifest sha256 expect_column_values_to_match_regex 1": _cell("sha256", 3, "short"),
-                "content sha256 manifest_sha256 expect_column_pair_values_to_be_equal 4": _cell("sha256", 4, "0" * 64),
-                "manifest shard row expect_compound_columns_to_be_unique 2": _cell("row", 5, 6),
-                "roles digest expected_digest expect_column_pair_values_to_be_equal 1": _cell("id", 7, "all/unknown"),
+                "manifest label expect_column_values_to_not_be_null 1": cell("label", 0, None),
+                "manifest label expect_column_values_to_be_in_set 1": cell("label", 1, 10),
+                "manifest role expect_column_values_to_be_in_set 1": cell("role", 2, "spare"),
+                "manifest sha256 expect_column_values_to_match_regex 1": cell("sha256", 3, "short"),
+                "content sha256 manifest_sha256 expect_column_pair_values_to_be_equal 4": cell("sha256", 4, "0" * 64),
+                "manifest shard row expect_compound_columns_to_be_unique 2": cell("row", 5, 6),
+                "roles digest expected_digest expect_column_pair_values_to_be_equal 1": cell("id", 7, "all/unknown"),
             },
         ),
         (
             SHARD,
             {
-                "content label manifest_label expect_column_pair_values_to_be_equal 1": _cell("label", 0, None),
-                "content image_bytes expect_column_values_to_not_be_null 1": _cell("image", 1, None),
-                "content image_bytes expect_column_values_to_be_in_set 1": _cell("image", 2, b"1" * 63),
-                "content maximum expect_column_values_to_be_between 1": _cell("image", 3, b"\x11" * 63 + b"\0"),
-                "content maximum minimum expect_column_pair_values_a_to_be_greater_than_b 1": _cell(
+                "content label manifest_label expect_column_pair_values_to_be_equal 1": cell("label", 0, None),
+                "content image_bytes expect_column_values_to_not_be_null 1": cell("image", 1, None),
+                "content image_bytes expect_column_values_to_be_in_set 1": cell("image", 2, b"1" * 63),
+                "content maximum expect_column_values_to_be_between 1": cell("image", 3, b"\x11" * 63 + b"\0"),
+                "content maximum minimum expect_column_pair_values_a_to_be_greater_than_b 1": cell(
                     "image", 4, bytes(64)
                 ),
             },
@@ -135,8 +94,8 @@ def test_each_fault_of_a_table_is_found(dataset: Path, tmp_path: Path, file: str
     for change in changes.values():
         table = change(table)
     pq.write_table(table, dataset / file)
-    _repin(dataset)
-    failures, _ = _refused(dataset, tmp_path)
+    repin(dataset)
+    failures, _ = refused(dataset, tmp_path)
     assert set(changes) <= failures, failures
 
 
@@ -158,7 +117,7 @@ def test_each_fault_of_a_split_is_found(dataset: Path, tmp_path: Path) -> None:
     roles["gate"] = [example for example in roles["gate"] if example.label != UNSEEN]
     shutil.rmtree(dataset)
     _write(dataset, described, roles)
-    failures, sentence = _refused(dataset, tmp_path)
+    failures, sentence = refused(dataset, tmp_path)
     assert failures == {
         "manifest sha256 expect_column_values_to_be_unique 2",
         "manifest id expect_column_values_to_be_unique 2",
@@ -180,15 +139,15 @@ def test_a_nan_is_named(dataset: Path, tmp_path: Path) -> None:
     roles["train"][3] = Example(roles["train"][3].id, spoilt.tobytes(), 3)
     shutil.rmtree(dataset)
     _write(dataset, described | {"dtype": "float32", "value_range": [0, 63]}, roles)
-    failures, _ = _refused(dataset, tmp_path)
+    failures, _ = refused(dataset, tmp_path)
     assert failures == {"content nan_values expect_column_values_to_be_in_set 1"}
 
 
 def test_an_unreadable_shard_is_named(dataset: Path, tmp_path: Path) -> None:
     """A shard that is no Parquet file is a failed expectation, not a crash."""
     (dataset / SHARD).write_bytes(b"no parquet at all")
-    _repin(dataset)
-    failures, _ = _refused(dataset, tmp_path)
+    repin(dataset)
+    failures, _ = refused(dataset, tmp_path)
     assert SCHEMA_DIFFERS in failures
 
 
@@ -200,23 +159,3 @@ def _write(dataset: Path, described: dict[str, Any], roles: dict[str, list[Examp
     dataset.mkdir()
     pinned = ("roles", "manifest", "licence_file")
     write_dataset(dataset, {key: described[key] for key in described if key not in pinned}, b"licence", roles)
-
-
-def _refused(dataset: Path, tmp_path: Path) -> tuple[set[str], str]:
-    """Validate spoilt data, which must be refused with Data Docs and a remedy.
-
-    Returns:
-        The failures (`suite columns expectation rows`) and the sentence.
-    """
-    job = make_job(tmp_path / "job", DIGITS, {"data": _pulled(dataset, tmp_path / "pulled")})
-    with pytest.raises(
-        DataError, match=r"^data digits \(version .* mend the data or name another data\.revision"
-    ) as caught:
-        validate_data(job)
-    docs = load_settings().runs / "data_docs_failed" / "digits" / "data_docs" / "index.html"
-    assert docs.is_file()
-    assert f"see {docs}" in str(caught.value)
-    outcomes = json.loads((job.out / "validation.json").read_text())
-    failures = [each for each in outcomes if not each["success"]]
-    lines = (f"{each['suite']} {each['columns']} {each['expectation']} {each['unexpected']}" for each in failures)
-    return {" ".join(line.split()) for line in lines}, str(caught.value)

@@ -1,27 +1,27 @@
 """Builds `data/` from its sources, byte for byte the same on every machine, and keeps it in the DVC remote.
 
-The only randomness is the order of SHA-256(seed, id), which no library's version can change.
+The only randomness is the order of `tasks.data.order`.
 """
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 
 from tasks.data.dataset import Example, write_dataset
+from tasks.data.emoji import DRAWINGS, LANGUAGES, Choice, read_emoji
+from tasks.data.order import rank
 from tasks.data.remote import Remote, list_folder, listing_bytes, listing_md5, open_remote
 from tasks.data.revision import pinned_md5, write_pointer
 from tasks.data.sources import Progress, Source, Split, read_digits, read_fashion_mnist
 from tasks.errors import DataError
 from tasks.locks import waiting
 from tasks.settings import Settings
-
-SEED = 20261123
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,29 @@ class Plan:
 
     read: Callable[[Progress], Source]
     roles: tuple[tuple[str, str, int | None], ...]
-    """(role, split it is taken from, examples or None for the rest). An image that appears twice stays in the first."""
+    """(role, split it is taken from, examples or None for the rest). An image that appears twice stays in the first.
 
+    A role may be taken from several splits, a row for each.
+    """
+
+
+# Siblings (noto and noto-v1, emojione and its v1, the two fluent ones) stand on one side, or no style would be unseen.
+EMOJI = Choice(
+    name="emoji",
+    styles=tuple(DRAWINGS),
+    all_of=("twemoji", "openmoji"),
+    any_of=("noto", "noto-v1", "emojione", "emojione-v1", "fluent-emoji", "fluent-emoji-flat"),
+    languages=LANGUAGES,
+    labels=None,
+)
+EMOJI_SMALL = Choice(
+    name="emoji_small",
+    styles=("noto-v1", "emojione", "fluent-emoji-flat", "fxemoji", "twemoji", "openmoji"),
+    all_of=("fxemoji", "twemoji", "openmoji"),
+    any_of=("noto-v1", "emojione", "fluent-emoji-flat"),
+    languages=("en", "de", "ja"),
+    labels=64,
+)
 
 PLANS: Mapping[str, Plan] = {
     "digits": Plan(
@@ -52,6 +73,27 @@ PLANS: Mapping[str, Plan] = {
             ("search", "train", 2_000),
             ("calibration", "train", 1_000),
             ("train", "train", None),
+        ),
+    ),
+    "emoji": Plan(
+        partial(read_emoji, EMOJI),
+        (
+            ("sealed", "openmoji", None),
+            ("gate", "twemoji", None),
+            ("search", "fxemoji", None),
+            ("calibration", "noto-v1", 200),
+            ("calibration", "emojione-v1", 200),
+            *(("train", style, None) for style in EMOJI.any_of),
+        ),
+    ),
+    "emoji_small": Plan(
+        partial(read_emoji, EMOJI_SMALL),
+        (
+            ("sealed", "openmoji", None),
+            ("gate", "twemoji", None),
+            ("search", "fxemoji", None),
+            ("calibration", "noto-v1", 32),
+            *(("train", style, None) for style in EMOJI_SMALL.any_of),
         ),
     ),
 }
@@ -112,19 +154,24 @@ def build_dataset(folder: Path, name: str, plan: Plan, progress: Progress) -> No
         "name": name,
         "licence": source.licence,
         "sources": [{"name": file, "sha256": digest} for file, digest in source.digests.items()],
-        "image_shape": [1, *next(iter(source.splits.values())).images.shape[1:]],
+        "image_shape": list(next(iter(source.splits.values())).images.shape[1:]),
         "dtype": "uint8",
         "value_range": list(source.value_range),
         "labels": list(source.labels),
     }
-    write_dataset(folder, about, source.licence_text, roles)
+    if source.captions:
+        about["languages"] = list(source.languages)
+    write_dataset(folder, about, source.licence_text, roles, source.captions)
 
 
 def assign(splits: Mapping[str, Split], plan: Plan) -> dict[str, list[Example]]:
     """Give each example one role and each image one example: the first role of the plan that could have it."""
     seen: set[str] = set()
     waiting = {name: _unseen(_shuffled(name, split), seen) for name, split in splits.items()}
-    return {role: list(islice(waiting[split], count)) for role, split, count in plan.roles}
+    roles: dict[str, list[Example]] = {role: [] for role, _, _ in plan.roles}
+    for role, split, count in plan.roles:
+        roles[role] += islice(waiting[split], count)
+    return roles
 
 
 def push_folder(folder: Path, listing: Mapping[str, str], remote: Remote, progress: Progress) -> None:
@@ -165,8 +212,7 @@ def _pinned_listing(root: Path, md5: str, progress: Progress) -> dict[str, str]:
 
 def _shuffled(split: str, examples: Split) -> Iterator[Example]:
     ids = [f"{split}/{index:06d}" for index in range(len(examples.labels))]
-    order = sorted(range(len(ids)), key=lambda index: hashlib.sha256(f"{SEED}:{ids[index]}".encode()).digest())
-    for index in order:
+    for index in sorted(range(len(ids)), key=lambda index: rank(ids[index])):
         yield Example(ids[index], examples.images[index].tobytes(), int(examples.labels[index]))
 
 

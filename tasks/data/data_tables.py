@@ -1,10 +1,12 @@
-"""What validation looks at: a dataset's shards, manifest, decoded content and roles, as plain tables.
+"""What validation looks at: a dataset's shards, manifest, decoded content, roles and captions, as plain tables.
 
 It reads whatever is there and never judges: a shard that cannot be read is a row that says so.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.data.dataset import role_digest
+from tasks.data.dataset import CAPTION_SCHEMA, role_digest
 
 Described = Mapping[str, Any]
+CONTROL = r"[\x00-\x1f\x7f-\x9f]"
+"""A control character, which no caption has."""
 
 
 def tables_of(folder: Path, described: Described) -> dict[str, pd.DataFrame]:
-    """Read the four tables of one dataset.
+    """Read the tables of one dataset: four, and with captions a fifth.
 
     Returns:
         `shards`: path, schema, rows, expected_rows.
@@ -30,6 +34,9 @@ def tables_of(folder: Path, described: Described) -> dict[str, pd.DataFrame]:
         `content`: a row per stored image: label, image_bytes, minimum, maximum, nan_values, sha256, and beside them
         what the manifest says (manifest_id, manifest_label, manifest_sha256), missing where either has no such row.
         `roles`: role, rows, expected_rows, digest, expected_digest, missing_labels.
+        `captions`: a row for every label in every language, and for what the file has besides: label, language, name,
+        tags (how many) and bad_tags (blank ones, and with control characters), missing where the file has no such row;
+        without columns when the file is no table of captions.
     """
     manifest, _ = _read(folder / described["manifest"]["path"])
     listed = manifest.to_pandas()
@@ -40,12 +47,13 @@ def tables_of(folder: Path, described: Described) -> dict[str, pd.DataFrame]:
         if {"id", "image", "label"} <= set(table.column_names) and pa.types.is_binary(table.schema.field("image").type):
             contents.append(_decoded(table, shard["path"], described))
     content = pd.concat(contents) if contents else pd.DataFrame(columns=["shard", "row"])
-    return {
+    tables = {
         "shards": pd.DataFrame(shards),
         "manifest": listed,
         "content": _beside_manifest(content, listed),
         "roles": _roles(listed, described),
     }
+    return tables | ({"captions": _captions(folder, described)} if "captions" in described else {})
 
 
 def schema_text(schema: pa.Schema) -> str:
@@ -116,3 +124,19 @@ def _roles(manifest: pd.DataFrame, described: Described) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _captions(folder: Path, described: Described) -> pd.DataFrame:
+    table, schema = _read(folder / described["captions"]["path"])
+    if schema != schema_text(CAPTION_SCHEMA):
+        return pd.DataFrame()
+    wanted = product(range(len(described["labels"])), described["languages"])
+    listed = table.drop_columns(["tags"]).to_pandas()
+    tags = table["tags"].to_pylist()
+    listed["tags"] = [len(each or ()) for each in tags]
+    listed["bad_tags"] = [sum(_is_bad(tag) for tag in each or ()) for each in tags]
+    return pd.DataFrame(wanted, columns=["label", "language"]).merge(listed, on=["label", "language"], how="outer")
+
+
+def _is_bad(tag: str | None) -> bool:
+    return not (tag or "").strip() or bool(re.search(CONTROL, tag or ""))

@@ -1,4 +1,4 @@
-"""The format of one dataset folder: Parquet shards, a manifest of every example, and dataset.json, which pins both.
+"""The format of one dataset folder: Parquet shards, a manifest, perhaps captions, and dataset.json, which pins them.
 
 It writes the format and checks a folder against its digests; whether the content makes sense is for
 `tasks.validate_data`.
@@ -7,10 +7,12 @@ It writes the format and checks a folder against its digests; whether the conten
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -19,9 +21,13 @@ from tasks.errors import DataError
 
 DESCRIPTION = "dataset.json"
 MANIFEST = "manifest.parquet"
+CAPTIONS = "captions.parquet"
 LICENCE = "LICENSE.txt"
 ROLES = ("train", "calibration", "search", "gate", "sealed")
 SHARD_ROWS = 16_384
+"""At most; large images fill SHARD_BYTES sooner."""
+SHARD_BYTES = 48 * 1024 * 1024
+"""Of pixels, before compression."""
 SHARD_SCHEMA = pa.schema([("id", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
 MANIFEST_SCHEMA = pa.schema(
     [
@@ -31,6 +37,14 @@ MANIFEST_SCHEMA = pa.schema(
         ("row", pa.int64()),
         ("label", pa.int64()),
         ("sha256", pa.string()),
+    ]
+)
+CAPTION_SCHEMA = pa.schema(
+    [
+        ("label", pa.int64()),
+        ("language", pa.string()),
+        ("name", pa.string()),
+        ("tags", pa.list_(pa.field("element", pa.string()))),  # Parquet's own name, so that it reads as it was written
     ]
 )
 
@@ -51,20 +65,38 @@ class Example:
         return hashlib.sha256(self.image).hexdigest()
 
 
+@dataclass(frozen=True)
+class Caption:
+    """What one language calls a label."""
+
+    label: int
+    language: str
+    name: str
+    tags: list[str]
+    """Other words for it."""
+
+
 def write_dataset(
-    folder: Path, about: Mapping[str, Any], licence_text: bytes, roles: Mapping[str, Sequence[Example]]
+    folder: Path,
+    about: Mapping[str, Any],
+    licence_text: bytes,
+    roles: Mapping[str, Sequence[Example]],
+    captions: Sequence[Caption] = (),
 ) -> None:
     """Fill an empty folder with one dataset, dataset.json last.
 
     Args:
         folder: where; it exists.
-        about: what dataset.json says besides the files: name, licence, sources, image_shape, dtype, value_range and
-            labels.
+        about: what dataset.json says besides the files: name, licence, sources, image_shape, dtype, value_range,
+            labels, and with captions their languages.
         licence_text: the publisher's licence, byte for byte.
         roles: the examples of each role in the order in which they are stored.
+        captions: the labels in words; without any there is no such file.
     """
     manifest: list[dict[str, Any]] = []
-    described = {role: _write_role(folder, role, examples, manifest) for role, examples in roles.items()}
+    size = prod(about["image_shape"]) * np.dtype(about["dtype"]).itemsize
+    shard_rows = min(SHARD_ROWS, SHARD_BYTES // size)
+    described = {role: _write_role(folder, role, examples, manifest, shard_rows) for role, examples in roles.items()}
     _write_table(folder / MANIFEST, manifest, MANIFEST_SCHEMA)
     (folder / LICENCE).write_bytes(licence_text)
     pinned = {
@@ -72,6 +104,8 @@ def write_dataset(
         "manifest": {"path": MANIFEST, "sha256": file_digest(folder / MANIFEST)},
         "licence_file": {"path": LICENCE, "sha256": file_digest(folder / LICENCE)},
     }
+    if captions:
+        pinned["captions"] = _write_captions(folder, captions)
     write_json(folder / DESCRIPTION, {**about, **pinned})
 
 
@@ -107,7 +141,8 @@ def fault_of(folder: Path, digest: str) -> str:
 
 def _pinned_files(described: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     pinned = [shard for role in described["roles"].values() for shard in role["shards"]]
-    for file in (described["manifest"], described["licence_file"], *pinned):
+    captions = [described["captions"]] if "captions" in described else []
+    for file in (described["manifest"], described["licence_file"], *captions, *pinned):
         yield file["path"], file["sha256"]
 
 
@@ -118,12 +153,14 @@ def _sha256(path: Path) -> str:
         return "unreadable"
 
 
-def _write_role(folder: Path, role: str, examples: Sequence[Example], manifest: list[dict[str, Any]]) -> dict[str, Any]:
+def _write_role(
+    folder: Path, role: str, examples: Sequence[Example], manifest: list[dict[str, Any]], shard_rows: int
+) -> dict[str, Any]:
     digests = [example.sha256 for example in examples]
     shards = []
-    for number, start in enumerate(range(0, len(examples), SHARD_ROWS)):
+    for number, start in enumerate(range(0, len(examples), shard_rows)):
         name = f"{role}-{number:03d}.parquet"
-        rows = examples[start : start + SHARD_ROWS]
+        rows = examples[start : start + shard_rows]
         _write_table(folder / name, [{"id": e.id, "image": e.image, "label": e.label} for e in rows], SHARD_SCHEMA)
         shards.append({"path": name, "rows": len(rows), "sha256": file_digest(folder / name)})
         manifest += [
@@ -131,6 +168,11 @@ def _write_role(folder: Path, role: str, examples: Sequence[Example], manifest: 
             for row, e in enumerate(rows)
         ]
     return {"count": len(examples), "digest": role_digest(digests), "shards": shards}
+
+
+def _write_captions(folder: Path, captions: Sequence[Caption]) -> dict[str, Any]:
+    _write_table(folder / CAPTIONS, [asdict(caption) for caption in captions], CAPTION_SCHEMA)
+    return {"path": CAPTIONS, "rows": len(captions), "sha256": file_digest(folder / CAPTIONS)}
 
 
 def _write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.data.data_tables import schema_text
+from tasks.data.data_tables import CONTROL, schema_text
 from tasks.data.dataset import MANIFEST_SCHEMA, ROLES, SHARD_SCHEMA
 
 if TYPE_CHECKING:
@@ -18,12 +18,13 @@ LABELLED_ROLES = ("train", "gate", "sealed")
 
 def suites_of(described: Mapping[str, Any]) -> dict[str, list["Expectation"]]:
     """Table name -> what is expected of it, given a dataset's description."""
-    return {
+    suites = {
         "shards": _of_shards(),
         "manifest": _of_manifest(described),
         "content": _of_content(described),
         "roles": _of_roles(),
     }
+    return suites | ({"captions": _of_captions(described)} if "captions" in described else {})
 
 
 def _of_shards() -> list["Expectation"]:
@@ -89,4 +90,23 @@ def _of_roles() -> list["Expectation"]:
         expect.ExpectColumnValuesToBeInSet(
             column="missing_labels", value_set=[0], row_condition=Column("role").is_in(list(LABELLED_ROLES))
         ),
+    ]
+
+
+def _of_captions(described: Mapping[str, Any]) -> list["Expectation"]:
+    from great_expectations import expectations as expect
+
+    columns = ["label", "language", "name", "tags", "bad_tags"]
+    return [
+        expect.ExpectTableColumnsToMatchOrderedList(column_list=columns),
+        expect.ExpectTableRowCountToEqual(value=described["captions"]["rows"]),
+        # A label without a caption in some language is a row without a name.
+        *(expect.ExpectColumnValuesToNotBeNull(column=column) for column in ("label", "language", "name")),
+        expect.ExpectColumnValuesToBeBetween(column="label", min_value=0, max_value=len(described["labels"]) - 1),
+        expect.ExpectColumnValuesToBeInSet(column="language", value_set=described["languages"]),
+        expect.ExpectCompoundColumnsToBeUnique(column_list=["label", "language"]),
+        expect.ExpectColumnValuesToMatchRegex(column="name", regex=r"\S"),
+        expect.ExpectColumnValuesToNotMatchRegex(column="name", regex=CONTROL),
+        expect.ExpectColumnValuesToBeBetween(column="tags", min_value=1),
+        expect.ExpectColumnValuesToBeInSet(column="bad_tags", value_set=[0]),
     ]

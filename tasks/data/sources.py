@@ -8,7 +8,7 @@ import hashlib
 import struct
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import files
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.data.dataset import Caption
 from tasks.errors import DataError
 
 PACKAGE = "dataset-fashion-mnist"
@@ -43,7 +44,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Split:
-    """Examples as the source orders them: images_NHW of uint8, labels_N of int64."""
+    """Examples as the source orders them: images_NCHW of uint8, labels_N of int64."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -59,6 +60,8 @@ class Source:
     value_range: tuple[int, int]
     labels: tuple[str, ...]
     splits: Mapping[str, Split]
+    captions: Sequence[Caption] = ()
+    languages: tuple[str, ...] = ()
 
 
 def read_digits(progress: Progress) -> Source:
@@ -71,7 +74,7 @@ def read_digits(progress: Progress) -> Source:
     content = _checked({name: _inside_scikit_learn(name) for name in DIGITS_FILES}, DIGITS_FILES, "scikit-learn")
     lines = gzip.decompress(content[DIGITS_CSV]).decode().splitlines()
     rows = np.array([line.split(",") for line in lines]).astype(np.float64).astype(np.int64)
-    images, labels = rows[:, :-1].astype(np.uint8).reshape(-1, 8, 8), rows[:, -1]
+    images, labels = rows[:, :-1].astype(np.uint8).reshape(-1, 1, 8, 8), rows[:, -1]
     return Source(
         licence="BSD-3-Clause",
         licence_text=content[DIGITS_LICENCE],
@@ -167,7 +170,7 @@ def _run(command: list[str], folder: Path) -> str:
 def _idx_split(content: Mapping[str, bytes], prefix: str) -> Split:
     images = _idx(content[f"{FASHION_FOLDER}/{prefix}-images-idx3-ubyte.gz"])
     labels = _idx(content[f"{FASHION_FOLDER}/{prefix}-labels-idx1-ubyte.gz"])
-    return Split(images, labels.astype(np.int64))
+    return Split(images[:, np.newaxis], labels.astype(np.int64))
 
 
 def _idx(compressed: bytes) -> NDArray[np.uint8]:

@@ -1,0 +1,47 @@
+"""Icon sets in Iconify's format -> pixels, by one pinned renderer that sees no font of the machine."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 64
+"""Pixels of a drawing's width and height."""
+
+
+@dataclass(frozen=True)
+class IconSet:
+    """The drawings of one style, as its icons.json has them."""
+
+    content: Mapping[str, Any]
+
+    @property
+    def names(self) -> list[str]:
+        """Everything it draws: icons, then plain aliases. One that turns or mirrors its parent is no plain alias."""
+        aliases = self.content.get("aliases", {})
+        return [*self.content["icons"], *(name for name, alias in aliases.items() if set(alias) == {"parent"})]
+
+    def svg(self, name: str) -> str:
+        """Write one of its `names` as an SVG document."""
+        icons = self.content["icons"]
+        icon = icons[name if name in icons else self.content["aliases"][name]["parent"]]
+        width, height = (icon.get(side, self.content[side]) for side in ("width", "height"))
+        box = f'viewBox="0 0 {width} {height}" width="{SIDE}" height="{SIDE}"'
+        return f'<svg xmlns="http://www.w3.org/2000/svg" {box}>{icon["body"]}</svg>'
+
+
+def draw(svg: str) -> NDArray[np.uint8]:
+    """Render an SVG document on white; returns pixels_CHW.
+
+    Raises:
+        ValueError: the renderer refuses it.
+    """
+    import resvg_py
+    from PIL import Image
+
+    png = resvg_py.svg_to_bytes(svg_string=svg, background="white", width=SIDE, height=SIDE, skip_system_fonts=True)
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
