@@ -50,8 +50,8 @@ def _built(name: str) -> Path:
     return folder
 
 
-def make_house(root: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Make `root` a repository whose data.dvc pins the digits, which its remote holds."""
+def make_house(root: Path, monkeypatch: pytest.MonkeyPatch, dataset: str = "digits") -> Settings:
+    """Make `root` a repository whose data.dvc pins one dataset, which its remote holds."""
     for name in ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STILLHOUSE_ROOT", str(root))
@@ -60,8 +60,8 @@ def make_house(root: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         shutil.copy(REPOSITORY / name, root / name)
     (root / ".gitignore").write_text("/data\n/.stillhouse/\n")
     git(root, "init", "--quiet")
-    shutil.copytree(built_digits(), root / "data" / "digits")
-    commit_house(load_settings(), "digits")
+    shutil.copytree(_built(dataset), root / "data" / dataset)
+    commit_house(load_settings(), dataset)
     return load_settings()
 
 
