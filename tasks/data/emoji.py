@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.data.dataset import Caption
-from tasks.data.drawing import IconSet, draw
+from tasks.data.drawing import SIDE, IconSet, draw
 from tasks.data.emoji_names import Entry, by_code_point, by_name, concepts_of, known_names
 from tasks.data.npm import Package, download, read_files
 from tasks.data.order import rank
@@ -177,5 +177,5 @@ def _notice(info: Mapping[str, Any], package: Package) -> str:
     return (
         f"Drawings: {info['name']} ({package.spec}), by {author['name']}, {author['url']}\n"
         f"{licence['title']} ({licence['spdx']}), {licence['url']}\n"
-        "Changed here: rendered as 64 x 64 pixels on white.\n"
+        f"Changed here: rendered as {SIDE} x {SIDE} pixels on white.\n"
     )

@@ -58,8 +58,9 @@ def read_files(tarball: bytes, names: Collection[str]) -> dict[str, bytes]:
         KeyError: the package has no such file.
     """
     with tarfile.open(fileobj=io.BytesIO(tarball), mode="r:gz") as archive:
-        members = {member.name.removeprefix("package/"): member for member in archive if member.isfile()}
-        return {name: _content(archive, members[name]) for name in names}
+        members = ((member.name.removeprefix("package/"), member) for member in archive if member.isfile())
+        found = {name: _content(archive, member) for name, member in members if name in names}
+    return {name: found[name] for name in names}
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
