@@ -104,6 +104,16 @@ def rollback(model: str) -> None:
     print(move_back(model))
 
 
+@app.command("try")
+def try_(
+    recipe: str, query: Annotated[list[str], typer.Argument(help="A sentence, or the path of a picture; or several.")]
+) -> None:
+    """Ask a registered model of towers about sentences and pictures of your own; writes a page with what it finds."""
+    from tasks.answer import try_model
+
+    print(f"answers: {try_model(recipe_path(recipe), query)}")
+
+
 @app.command()
 def data(commit: Annotated[bool, typer.Option(help="Maintainers: pin what was built in data.dvc.")] = False) -> None:
     """Make sure that the DVC remote has the pinned data, building it from its sources where it has not."""

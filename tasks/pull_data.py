@@ -76,6 +76,16 @@ def materialise(pull_artifact: Path) -> Path:
     return folder
 
 
+def pulled(settings: Settings, data: Data) -> Path:
+    """Bring a recipe's dataset to this host, verified; gives its folder, to be read only.
+
+    Raises:
+        DataError: unknown revision or dataset, or a missing, truncated or altered object.
+        ServiceError: the remote does not answer.
+    """
+    return _pulled(settings, data.dataset, data_digest(data))
+
+
 def data_digest(data: Data) -> str:
     """DVC's MD5 of the data version a recipe names: what the pull stage's key depends on. Downloads nothing.
 

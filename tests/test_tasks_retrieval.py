@@ -1,4 +1,4 @@
-"""The tiny retrieval recipe, stage by stage on real drawings: trained, compressed tower by tower, judged as it ships."""
+"""The tiny retrieval recipe, stage by stage on real drawings: each tower is compressed, all are judged as they ship."""
 
 import json
 from collections.abc import Iterator

@@ -1,0 +1,179 @@
+"""`stillhouse try`: ask a registered model of towers about a sentence or a picture of one's own; the answer is a page.
+
+The gallery is the gate role of the recipe's data set, drawn by a hand that the model never saw. Its index is built once
+for a model and a data set, and says in which space it was made.
+"""
+
+import base64
+import html
+import io
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow.exceptions import MlflowException
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.errors import ModelError
+from models.index import Index, build_index, load_index
+from models.inputs.captions import load_captions
+from models.inputs.images import load_images
+from models.inputs.pictures import picture_of
+from models.inputs.text import CONTEXT, clean
+from models.towers import Deployed, open_towers
+from tasks.errors import StillhouseError
+from tasks.promote import CHAMPION, aliased_version
+from tasks.pull_data import pulled
+from tasks.recipe import load_recipe
+from tasks.register import CANDIDATE, expect_digest
+from tasks.register_towers import TOWERS_FOLDER
+from tasks.settings import Settings, load_settings
+from tasks.tracking import PREFIX, connect
+
+SHOWN = 10
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
+
+
+@dataclass(frozen=True)
+class Found:
+    """One answer."""
+
+    name: str
+    similarity: float
+    image_CHW: NDArray[np.uint8]
+
+
+def try_model(recipe_path: Path, queries: list[str]) -> Path:
+    """Answer each query, a sentence or the path of a picture, and write a page; gives its path.
+
+    Raises:
+        StillhouseError: no such model, or a query that cannot be answered; one sentence says why.
+    """
+    settings, recipe = load_settings(), load_recipe(recipe_path)
+    data = pulled(settings, recipe.data)
+    try:
+        towers = open_towers(_towers(settings, recipe.name))
+        index = _index(settings, towers, data)
+        answers = {query: _answer(towers, index, data, query) for query in queries}
+    except ModelError as error:
+        raise StillhouseError(str(error)) from error
+    page = settings.runs / "try.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(render(recipe.name, answers), encoding="utf-8")
+    return page
+
+
+def _towers(settings: Settings, model: str) -> Path:
+    """Give the champion's towers, or the candidate's where there is none yet, downloaded once and checked."""
+    client = connect(settings.tracking_uri)
+    version = aliased_version(client, model, CHAMPION) or aliased_version(client, model, CANDIDATE)
+    if version is None:
+        msg = f"no version of {model} is registered; run `make run RECIPE={model}` first"
+        raise StillhouseError(msg)
+    digest = client.get_model_version(model, version).tags[f"{PREFIX}digest"]
+    folder: Path = settings.state / "shared" / "models" / digest
+    if not folder.is_dir():
+        _download(f"models:/{model}/{version}", digest, folder)
+    return folder
+
+
+def _download(uri: str, digest: str, folder: Path) -> None:
+    expect_digest(uri, digest)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        try:
+            logged = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
+        except MlflowException as error:
+            msg = f"MLflow does not give back {uri} ({error}); try again"
+            raise StillhouseError(msg) from error
+        (logged / TOWERS_FOLDER).rename(folder)
+
+
+def _index(settings: Settings, towers: Deployed, data: Path) -> Index:
+    path = settings.state / "shared" / "indexes" / f"{towers.space[:16]}-{data.name[:16]}.safetensors"
+    if path.exists():
+        return load_index(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    index = build_index(towers.of_images(load_images(data, "gate").images_NCHW), towers.space, "int8")
+    index.save(path)
+    return index
+
+
+def _answer(towers: Deployed, index: Index, data: Path, query: str) -> list[Found]:
+    vectors_1D = _embedded(towers, query)
+    places = index.search(vectors_1D, towers.space, SHOWN)[0]
+    images = load_images(data, "gate")
+    captions = load_captions(data)
+    names = {
+        label: name
+        for label, language, name in zip(captions.labels_N.tolist(), captions.languages, captions.names, strict=True)
+        if language == "en"
+    }
+    found_KD = towers.of_images(images.images_NCHW[places])
+    return [
+        Found(names[int(images.labels_N[place])], float(vectors_1D[0] @ vector_D), images.images_NCHW[place])
+        for place, vector_D in zip(places, found_KD, strict=True)
+    ]
+
+
+def _embedded(towers: Deployed, query: str) -> NDArray[np.float32]:
+    if not is_picture(query):
+        return towers.of_texts([query])
+    try:
+        return towers.of_images(picture_of(Path(query).read_bytes())[None])
+    except OSError as error:
+        msg = f"the picture {query} cannot be opened ({error.strerror}); name a file that is there"
+        raise StillhouseError(msg) from error
+
+
+def note_on(query: str) -> str:
+    """Say what of a query did not count, if anything."""
+    if is_picture(query) or len(clean(query)) <= CONTEXT:
+        return ""
+    return f"only its first {CONTEXT - 2} characters count"
+
+
+def render(model: str, answers: dict[str, list[Found]]) -> str:
+    """Lay out the answers as one self-contained page."""
+    sections = "".join(_section(query, found) for query, found in answers.items())
+    return f"{_HEAD}<h1>{html.escape(model)}</h1>{sections}"
+
+
+def _section(query: str, found: list[Found]) -> str:
+    cards = "".join(
+        f'<figure><img src="{_png(each.image_CHW)}" alt=""><figcaption>{html.escape(each.name)}'
+        f"<br><small>{each.similarity:.2f}</small></figcaption></figure>"
+        for each in found
+    )
+    return f"<h2>{_asked(query)}</h2><p>{note_on(query)}</p><div>{cards}</div>"
+
+
+def _asked(query: str) -> str:
+    if not is_picture(query):
+        return html.escape(query)
+    path = Path(query)
+    return f'<img class="asked" src="{_png(picture_of(path.read_bytes()))}" alt="">{html.escape(path.name)}'
+
+
+def is_picture(query: str) -> bool:
+    """Tell the path of a picture from a sentence."""
+    return query.lower().endswith(PICTURES)
+
+
+def _png(image_CHW: NDArray[np.uint8]) -> str:
+    stream = io.BytesIO()
+    Image.fromarray(image_CHW.transpose(1, 2, 0)).save(stream, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+_HEAD = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Stillhouse: try</title><style>
+body { font: 16px/1.4 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+div { display: flex; flex-wrap: wrap; gap: 0.5rem; } figure { width: 8rem; margin: 0; text-align: center; }
+figure img { width: 6rem; height: 6rem; } figcaption { font-size: 0.85rem; }
+.asked { height: 3rem; margin-right: 1rem; }
+h2 { display: flex; align-items: center; border-top: 1px solid #ddd; padding-top: 1rem; }
+</style></head><body>
+"""
