@@ -6,6 +6,7 @@ few distinct values can be packed well. The kernels are those of int8 whatever t
 
 import contextlib
 import io
+import logging
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -94,21 +95,32 @@ def _prepared(
 def _static(floats: Floats, calibration: NDArray[np.generic], method: str) -> ModelProto:
     """Make activations uint8, with calibrated scales. Below 16 channels a convolution is slower so than in fp32."""
     path = floats.path.with_name("static.onnx")
-    quantization.quantize_static(
-        str(floats.path),
-        str(path),
-        quant_format=quantization.QuantFormat.QOperator,
-        activation_type=quantization.QuantType.QUInt8,
-        weight_type=quantization.QuantType.QInt8,
-        per_channel=True,
-        calibrate_method=_METHODS[method],
-        nodes_to_exclude=floats.excluded,
-        calibration_cache_path=_ranges(floats, calibration, method),
-    )
+    with _without_warnings():
+        quantization.quantize_static(
+            str(floats.path),
+            str(path),
+            quant_format=quantization.QuantFormat.QOperator,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            per_channel=True,
+            calibrate_method=_METHODS[method],
+            nodes_to_exclude=floats.excluded,
+            calibration_cache_path=_ranges(floats, calibration, method),
+        )
     integer = onnx.load(path)
     for name, stored in floats.stored.items():
         put_integers(integer, floats.model, floats.places[name], stored)
     return integer
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keep the quantizer from warning of every tensor that is no number to quantize, such as the axes of a norm."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _ranges(floats: Floats, calibration: NDArray[np.generic], method: str) -> Path:

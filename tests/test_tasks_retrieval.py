@@ -1,90 +1,154 @@
 """The tiny retrieval recipe, stage by stage on real drawings: each tower is compressed, all are judged as they ship."""
 
+import io
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import mlflow
 import numpy as np
+import pandas as pd
 import pytest
-from data_samples import make_house, make_job
+from data_samples import make_house
+from PIL import Image
 
+from models.inputs.images import load_images
 from models.packing import deployable
 from models.towers import files_of, open_towers
-from tasks.artifact import seal, verify
+from tasks.answer import try_model
+from tasks.artifact import verify
+from tasks.errors import StillhouseError
 from tasks.pipeline import stages_of
 from tasks.pull_data import materialise
-from tasks.recipe import Recipe, load_recipe
-from tasks.work import STAGES
+from tasks.recipe import load_recipe
+from tasks.settings import Settings, load_settings
+from tasks.stage import desk_of, output_of, run_stage
 from tasks.worth import STEP
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-RECIPE = REPOSITORY / "dags" / "recipes" / "retrieval_small.yaml"
+RECIPE = Path(__file__).resolve().parent.parent / "dags" / "recipes" / "retrieval_small.yaml"
+KEY = "tests/retrieval"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A whole nightly run without Airflow."""
+
+    settings: Settings
+    results: dict[str, dict[str, Any]]
+    """What each stage said in the end."""
+
+    def output(self, stage: str) -> Path:
+        """Give a stage's verified output."""
+        return output_of(desk_of(RECIPE, KEY), stage).path
+
+    def evaluation(self) -> Any:
+        """Read what was measured."""
+        return json.loads((self.output("evaluate") / "evaluation.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
-    """Every stage's sealed output by the stage's name, up to the gate."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Run every stage against a data remote and an MLflow of the test's own."""
+    with pytest.MonkeyPatch.context() as patch:
         root = tmp_path_factory.mktemp("retrieval")
-        make_house(root / "house", monkeypatch, "emoji_small")
-        yield run_stages(load_recipe(RECIPE), root)
+        make_house(root, patch, "emoji_small")
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+        patch.chdir(root)
+        stages = stages_of(load_recipe(RECIPE))
+        yield Run(load_settings(), {stage.name: run_stage(RECIPE, stage.name, KEY) for stage in stages})
 
 
-def run_stages(recipe: Recipe, root: Path) -> dict[str, Path]:
-    """Do the stages that need no server, in order."""
-    outputs: dict[str, Path] = {}
-    for stage in stages_of(recipe):
-        if stage.kind in {"validate", "register", "report"}:
-            continue
-        inputs = {role: outputs[name] for role, name in stage.inputs.items() if name in outputs}
-        job = replace(make_job(root / stage.name, recipe.data, inputs), settings=stage.settings)
-        seal(job.out, STAGES[stage.kind](job))
-        outputs[stage.name] = job.out
-    return outputs
-
-
-def test_the_tiny_recipe_passes_its_gate(run: dict[str, Path]) -> None:
+def test_the_tiny_recipe_passes_its_gate(run: Run) -> None:
     """Towers are smaller, faster and nearly as good as the teacher's, also over the teacher's index."""
-    gate = json.loads((run["gate"] / "gate.json").read_text(encoding="utf-8"))
+    gate = json.loads((run.output("gate") / "gate.json").read_text(encoding="utf-8"))
     assert gate["verdict"] == "PASS", gate["checks"]
     assert {check["name"] for check in gate["checks"]} == {"quality", "old_index", "bytes", "latency", "parity"}
 
 
-def test_the_teacher_finds_more_than_chance(run: dict[str, Path]) -> None:
+def test_the_teacher_finds_more_than_chance(run: Run) -> None:
     """Of 64 concepts in a hand it never saw, the teacher finds many times more than one in 64."""
-    evaluation = json.loads((run["evaluate"] / "evaluation.json").read_text(encoding="utf-8"))
+    evaluation = run.evaluation()
     recalls = evaluation["retrieval"]["recalls"]["teacher"]["gate"]["mean"]
     assert recalls["recall@1"] > 10 / 64
     assert recalls["recall@1"] <= recalls["recall@5"] <= recalls["recall@10"]
 
 
-def test_a_step_changes_its_tower_only(run: dict[str, Path]) -> None:
+def test_a_step_changes_its_tower_only(run: Run) -> None:
     """The other tower goes on byte for byte."""
-    before, after = run["teacher"], run["step_1_distil_image"]
+    before, after = run.output("teacher"), run.output("step_1_distil_image")
     assert (after / "text" / "model.safetensors").read_bytes() == (before / "text" / "model.safetensors").read_bytes()
     assert (after / "image" / "model.safetensors").read_bytes() != (before / "image" / "model.safetensors").read_bytes()
     assert json.loads((after / STEP).read_text(encoding="utf-8"))["kept"]
 
 
-def test_the_deployable_answers_sentences_and_pictures(run: dict[str, Path]) -> None:
+def test_the_deployable_answers_sentences_and_pictures(run: Run) -> None:
     """What ships embeds both into unit vectors of the teacher's space, one batch or many."""
-    student = open_towers(run["export"] / "student")
+    student = open_towers(run.output("export") / "student")
     vectors_ND = student.of_texts(["red heart", "cat", "a much longer sentence about nothing in particular"])
     assert np.allclose(np.linalg.norm(vectors_ND, axis=1), 1, atol=1e-5)
     assert np.allclose(vectors_ND[1], student.of_texts(["cat"])[0], atol=1e-5)
-    assert student.space == verify(run["teacher"]).digest == open_towers(run["export"] / "teacher").space
+    assert student.space == verify(run.output("teacher")).digest == open_towers(run.output("export") / "teacher").space
 
 
-def test_bytes_are_those_of_every_file(run: dict[str, Path]) -> None:
+def test_bytes_are_those_of_every_file(run: Run) -> None:
     """The judged size is that of both packed towers and of the file that describes them."""
-    evaluation = json.loads((run["evaluate"] / "evaluation.json").read_text(encoding="utf-8"))
-    files = files_of(run["export"] / "student")
+    evaluation = run.evaluation()
+    files = files_of(run.output("export") / "student")
     assert {path.name for path in files} == {"towers.json", "image.onnx.lzma", "text.onnx.lzma"}
     assert evaluation["student"]["bytes"] == sum(path.stat().st_size for path in files)
-    assert deployable(run["export"] / "teacher", "text").name == "text.onnx"
+    assert deployable(run.output("export") / "teacher", "text").name == "text.onnx"
 
 
-def test_the_dataset_is_the_small_one(run: dict[str, Path]) -> None:
-    """The run reads the materialised emoji of 64 concepts."""
-    assert materialise(run["pull"]).is_dir()
+def test_the_registered_model_answers_without_a_pickle(run: Run) -> None:
+    """What MLflow gives back embeds sentences and picture files as what was judged does."""
+    version = run.results["register"]["version"]
+    model = mlflow.pyfunc.load_model(f"models:/retrieval_small/{version}")
+    student = open_towers(run.output("export") / "student")
+    sentences = ["cat", "dog"]
+    assert np.allclose(model.predict(pd.DataFrame({"text": sentences})), student.of_texts(sentences), atol=1e-5)
+    image_CHW = load_images(materialise(run.output("pull")), "gate").images_NCHW[0]
+    files = pd.DataFrame({"image": [picture_file(image_CHW)]})
+    assert np.allclose(model.predict(files), student.of_images(image_CHW[None]), atol=1e-5)
+
+
+def picture_file(image_CHW: np.ndarray) -> bytes:
+    """Write raw pixels as a PNG file."""
+    stream = io.BytesIO()
+    Image.fromarray(image_CHW.transpose(1, 2, 0)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_a_second_run_registers_no_second_version(run: Run) -> None:
+    """The same towers are found by their digest."""
+    assert run_stage(RECIPE, "register", KEY)["version"] == run.results["register"]["version"]
+
+
+def test_the_report_shows_what_was_found(run: Run) -> None:
+    """The page has the table of recalls, every tower, every kind of index and the pictures of the examples."""
+    page = Path(str(run.results["report"]["report"])).read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") > 12 * 5
+    for text in ("sentence to picture", "Tower by tower", "binary, rescored", "the teacher's index", "languages paid"):
+        assert text in page
+
+
+def test_try_answers_a_sentence_and_a_picture(run: Run, tmp_path: Path) -> None:
+    """The page names what is nearest; markup in a question stays text."""
+    image_CHW = load_images(materialise(run.output("pull")), "gate").images_NCHW[0]
+    (tmp_path / "mine.png").write_bytes(picture_file(image_CHW))
+    page = try_model(RECIPE, ["<b>cat</b>", str(tmp_path / "mine.png"), "x" * 200]).read_text(encoding="utf-8")
+    assert "&lt;b&gt;cat" in page
+    assert page.count("<figure>") == 30
+    assert "only its first 94 characters count" in page
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"), [("  ", "is empty"), ("none.png", "cannot be opened"), ("broken.png", "cannot be read")]
+)
+def test_try_refuses_in_a_sentence(run: Run, tmp_path: Path, query: str, reason: str) -> None:
+    """An empty sentence, a missing file and a file that is no picture are each named."""
+    assert run.results["register"]["model"] == "retrieval_small"
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(StillhouseError, match=reason):
+        try_model(RECIPE, [str(tmp_path / query) if query.strip() else query])

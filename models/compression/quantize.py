@@ -88,9 +88,12 @@ def bits_by_layer(module: nn.Module, bits: Bits, keep_float: Collection[str] = (
     return chosen
 
 
-def with_whole_edges(bits: Mapping[str, int]) -> dict[str, int]:
-    """Give the first and the last of more than two layers 8 bits, as LSQ's authors do: few bytes, but much damage."""
-    names = list(bits)
+def with_whole_edges(bits: Mapping[str, int], tables: Collection[str] = ()) -> dict[str, int]:
+    """Give the first and the last of more than two layers 8 bits, as LSQ's authors do: few bytes, but much damage.
+
+    Tables, which hold most of a text tower's bytes, are no edge.
+    """
+    names = [name for name in bits if name not in tables]
     edges = {names[0], names[-1]} if len(names) > 2 else set()  # noqa: PLR2004 - else nothing would lie between
     return {name: 8 if name in edges else width for name, width in bits.items()}
 
@@ -98,6 +101,11 @@ def with_whole_edges(bits: Mapping[str, int]) -> dict[str, int]:
 def quantizable(module: nn.Module) -> list[str]:
     """Name the convolutions, linear layers and tables."""
     return [name for name, layer in module.named_modules() if isinstance(layer, QUANTIZABLE)]
+
+
+def tables_of(module: nn.Module) -> list[str]:
+    """Name the tables of n-grams."""
+    return [name for name, layer in module.named_modules() if isinstance(layer, NgramTable)]
 
 
 def integer_edit(module: nn.Module, chosen: Mapping[str, int]) -> dict[str, object]:

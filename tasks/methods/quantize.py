@@ -16,6 +16,7 @@ from models.compression.quantize import (
     integer_edit,
     integer_weights,
     quantizable,
+    tables_of,
     trained_integers,
     with_whole_edges,
 )
@@ -52,7 +53,7 @@ def _refuse_judged_examples(bench: Bench) -> None:
 
 def _bits(bench: Bench, step: Quantize, module: nn.Module, architecture: Architecture) -> dict[str, int]:
     folded, _ = _folded(copy.deepcopy(module), architecture)
-    whole = with_whole_edges(bits_by_layer(folded, BITS.get(step.weights, 8), step.keep_float))
+    whole = with_whole_edges(bits_by_layer(folded, BITS.get(step.weights, 8), step.keep_float), tables_of(folded))
     if step.weights != "mixed":
         return whole
     bench.job.progress("measuring what fewer bits cost in every layer")
