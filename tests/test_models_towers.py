@@ -1,0 +1,148 @@
+"""Towers: what goes in and comes out, what they learn from, and that an exported one is the trained one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models.checkpoint import Architecture, load_model, save_model
+from models.compression.fold import fold_batch_norm, fold_pixel_scale
+from models.compression.quantize import bits_by_layer, integer_edit, integer_weights, tables_of, with_whole_edges
+from models.compression.spaces import contrastive, taught_vectors
+from models.errors import ModelError
+from models.export import export_model
+from models.inputs.pictures import picture_of
+from models.inputs.redraw import PAPER, redrawn
+from models.inputs.text import codes_of
+from models.networks.ngrams import NgramTower
+from models.packing import deployable
+from models.runtime import open_session, predict
+from models.workloads.image_text_retrieval import Towers
+from models.workloads.pairs import caption_of
+
+TEXT = Architecture("ngram_tower", {"buckets": 509, "width": 32, "hidden": 48, "dimension": 16}, 1.0, ())
+PLAIN = Architecture(
+    "plain_tower",
+    {"dimension": 16, "widths": [16, 32], "strides": [4, 2], "pool": 8, "stem_kernel": 4},
+    80.0,
+    (3, 64, 64),
+    background=PAPER,
+)
+RESIDUAL = Architecture(
+    "residual_tower",
+    {"dimension": 16, "stem": 16, "widths": [16, 32], "strides": [2, 2]},
+    80.0,
+    (3, 64, 64),
+    background=PAPER,
+)
+SENTENCES = ["red heart", "\u8d64\u3044\u30cf\u30fc\u30c8", "x", "un c\u0153ur rouge tr\u00e8s long " * 3]
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 3, 64, 64), dtype=np.uint8)
+
+
+def raw_of(architecture: Architecture) -> np.ndarray:
+    """Inputs that an exported tower takes."""
+    return codes_of(SENTENCES) if architecture.takes_text else IMAGES
+
+
+def answers(module: nn.Module, architecture: Architecture) -> np.ndarray:
+    """Vectors of the training-time tower."""
+    raw = torch.from_numpy(raw_of(architecture))
+    return module.eval()(raw if architecture.takes_text else raw.float()).detach().numpy()
+
+
+@pytest.mark.parametrize("architecture", [TEXT, PLAIN, RESIDUAL], ids=lambda each: each.network)
+@pytest.mark.parametrize("weights", [None, 8, 4])
+def test_an_exported_tower_is_the_trained_one(tmp_path: Path, architecture: Architecture, weights: int | None) -> None:
+    """Floats to rounding, integer weights too, packed or not, after a way through the checkpoint."""
+    module = architecture.build_seeded(1).eval()
+    if weights:
+        module, architecture = as_integers(module, architecture, weights)
+    expected = answers(module, architecture)
+    save_model(tmp_path, module, architecture)
+    export_model(*load_model(tmp_path), raw_of(architecture), tmp_path / "tower.onnx")
+    found = predict(open_session(deployable(tmp_path, "tower")), raw_of(architecture))
+    assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    assert (expected * found).sum(1).min() > 0.9999
+
+
+def as_integers(module: nn.Module, architecture: Architecture, bits: int) -> tuple[nn.Module, Architecture]:
+    """Round the weights, as the step quantize does for float activations, and pack."""
+    if not architecture.takes_text:
+        module = fold_batch_norm(fold_pixel_scale(module))
+        architecture = architecture.edited({"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"})
+    chosen = with_whole_edges(bits_by_layer(module, bits), tables_of(module))
+    how = {"activations": "float", "calibration": "minmax", "keep_float": []}
+    edited = architecture.edited(integer_edit(module, chosen))
+    return integer_weights(module, chosen), replace(edited, quantization=how, packing="lzma")
+
+
+def test_the_table_takes_the_bits_that_were_asked_for() -> None:
+    """Of a text tower, only the layers around the table's middle neighbours are edges."""
+    module = TEXT.build_seeded(1)
+    chosen = with_whole_edges(bits_by_layer(module, 4), tables_of(module))
+    assert chosen == {"table": 4, "up": 8, "mix": 4, "head": 8}
+
+
+def test_filling_does_not_change_a_sentence() -> None:
+    """A sentence beside a longer one has the vector that it has alone."""
+    tower = NgramTower(**TEXT.arguments).eval()
+    together, alone = (tower(torch.from_numpy(codes_of(some))) for some in (SENTENCES, SENTENCES[:1]))
+    assert torch.allclose(together[0], alone[0], atol=1e-6)
+
+
+def test_order_of_letters_counts_and_shared_words_bring_near() -> None:
+    """An anagram is elsewhere; a sentence with a word in common is nearer than one without."""
+    torch.manual_seed(0)
+    tower = NgramTower(**TEXT.arguments).eval()
+    star, rats, stars, moon = tower(torch.from_numpy(codes_of(["star", "rats", "stars", "moon"])))
+    assert not torch.allclose(star, rats, atol=1e-3)
+    assert star @ stars > star @ moon
+
+
+def test_a_drawing_is_redrawn_alike_from_one_seed() -> None:
+    """The same seed draws the same, another another; the paper stays paper."""
+    drawings = torch.full((8, 3, 64, 64), PAPER, dtype=torch.uint8)
+    drawings[:, :, 16:48, 16:48] = torch.randint(0, 200, (8, 3, 1, 1)).to(torch.uint8)
+    one, again, other = (redrawn(drawings, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    assert one.dtype == torch.uint8
+    assert (one[:, :, 0, 0] == PAPER).all()
+
+
+@pytest.mark.parametrize("tags", [[], ["love", "valentine"]])
+def test_a_caption_is_made_of_its_words(tags: list[str]) -> None:
+    """A name, tags or both, never nothing."""
+    chooser = np.random.default_rng(0)
+    said = {caption_of("red heart", tags, chooser) for _ in range(200)}
+    assert "red heart" in said
+    assert all(said)
+    assert ({"love"} & said == {"love"}) == bool(tags)
+
+
+def test_a_student_that_equals_its_teacher_loses_only_to_the_labels() -> None:
+    """Similarities and regression are then 0, and the gradient is."""
+    vectors_BD = nn.functional.normalize(torch.randn(6, 8, generator=torch.Generator().manual_seed(1)), dim=1)
+    batch = (vectors_BD, torch.arange(6), vectors_BD)
+    objective = taught_vectors(vectors_BD, "kl", 2.0, 0.0, 4.0)
+    assert objective(nn.Identity(), batch).item() == pytest.approx(0, abs=1e-5)
+    assert objective(lambda inputs: inputs.flip(0), batch).item() > 1  # type: ignore[arg-type]
+
+
+def test_the_contrastive_loss_falls_when_towers_agree() -> None:
+    """Towers that give fellows one vector lose less than towers that do not."""
+    eye = torch.eye(4)
+    towers = Towers(nn.Identity(), nn.Identity())
+    agreed = contrastive(towers, (torch.cat([eye, eye]), eye, torch.arange(4)))
+    apart = contrastive(towers, (torch.cat([eye, eye]), eye.flip(0), torch.arange(4)))
+    assert agreed < 0.1 < apart
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a and then nothing", b"\x89PNG\r\n\x1a\n"])
+def test_a_picture_that_cannot_be_read_is_refused(content: bytes) -> None:
+    """The sentence says what to give."""
+    with pytest.raises(ModelError, match=r"cannot be read .* give a whole PNG"):
+        picture_of(content)
