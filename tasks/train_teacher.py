@@ -62,7 +62,7 @@ def _train_towers(job: Job, teacher: TowersTeacher, data: Path) -> Metrics:
     score = scorer(data, "search")
     fit(
         towers,
-        PairFeed(load_pairs(data, "train"), plan.seed, redraw=teacher.training.augment),
+        PairFeed(load_pairs(data, "train"), plan.seed, teacher.training.augment, teacher.training.resolutions),
         contrastive,
         plan,
         checkpoint=job.scratch / "training.safetensors",

@@ -18,12 +18,12 @@ MIX, GREY, OUTLINE, ERASE = 0.8, 0.1, 0.15, 0.25
 
 
 def redrawn(images_NCHW: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw every image (N, 3, H, W), uint8, anew at random; returns uint8."""
+    """Draw every image (N, 3, H, W) of raw pixels, of any number type, anew at random; returns floats."""
     ink_NCHW = 1 - images_NCHW.float() / PAPER
     ink_NCHW = _moved(ink_NCHW, generator)
     ink_NCHW = _traced(_coloured(ink_NCHW, generator), generator)
     ink_NCHW = _with_a_hole(ink_NCHW, generator)
-    return (PAPER * (1 - ink_NCHW)).round().to(torch.uint8)
+    return PAPER * (1 - ink_NCHW)
 
 
 def _moved(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:

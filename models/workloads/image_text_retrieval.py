@@ -152,7 +152,8 @@ def _drawn(pairs: Pairs, seed: int, view: int, *, blend: bool) -> Tensor:
     if view == 0:
         return pairs.images_NCHW
     generator = seeded(seed + 1, view)
-    images = torch.cat([redrawn(batch, generator) for batch in pairs.images_NCHW.split(500)])
+    batches = pairs.images_NCHW.split(500)
+    images = torch.cat([redrawn(batch, generator).round().to(torch.uint8) for batch in batches])
     return blended(images, generator) if blend else images
 
 

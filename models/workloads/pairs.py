@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.inputs.augment import resized
 from models.inputs.captions import Captions, load_captions
 from models.inputs.images import load_images
 from models.inputs.ready import ready
@@ -63,6 +64,8 @@ class PairFeed:
     pairs: Pairs
     seed: int
     redraw: bool
+    resolutions: tuple[int, ...] | None = None
+    """Side of the drawings in each epoch; None keeps their own."""
 
     @cached_property
     def drawings(self) -> list[list[int]]:
@@ -73,8 +76,8 @@ class PairFeed:
         return found
 
     def batches_per_epoch(self, batch_size: int) -> int:
-        """Count the batches of one epoch, in which as many drawings are shown as there are."""
-        return max(1, len(self.pairs.labels_N) // (DRAWINGS * self._concepts(batch_size)))
+        """Count the batches of one epoch, in which as many captions are read as there are."""
+        return -(-len(self.pairs.captions) // self._concepts(batch_size))
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
         """Yield (images, codes_BL, labels_B): images (2 * B, C, H, W) are one drawing of every concept, then another.
@@ -90,10 +93,12 @@ class PairFeed:
             )
             twice = [_two(self.drawings[label], chooser) for label in chosen]
             index = torch.tensor([first for first, _ in twice] + [second for _, second in twice])
-            images = self.pairs.images_NCHW[index]
+            images = ready(self.pairs.images_NCHW[index])
+            if self.resolutions:
+                images = resized(images, self.resolutions[epoch])
             captions = [self._caption(int(label), chooser) for label in chosen]
             yield (
-                ready(redrawn(images, generator) if self.redraw else images),
+                ready(redrawn(images, generator)) if self.redraw else images,
                 torch.from_numpy(codes_of(captions)),
                 torch.from_numpy(chosen),
             )
