@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.data.dataset import CAPTION_SCHEMA, role_digest
+from tasks.data.dataset import role_digest
+from tasks.data.layout import CAPTION_SCHEMA
 
 Described = Mapping[str, Any]
 CONTROL = r"[\x00-\x1f\x7f-\x9f]"

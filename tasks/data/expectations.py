@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.data.data_tables import CONTROL, schema_text
-from tasks.data.dataset import MANIFEST_SCHEMA, ROLES, SHARD_SCHEMA
+from tasks.data.dataset import ROLES
+from tasks.data.layout import MANIFEST_SCHEMA, SHARD_SCHEMA
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
