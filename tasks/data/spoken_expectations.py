@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
 
 SHORTEST, LONGEST = 0.2, 10.0
-"""Seconds of a recording."""
+"""Seconds of a recording: the least and the most."""
 
 
 def spoken_suites(described: Mapping[str, Any]) -> dict[str, list["Expectation"]]:

@@ -13,6 +13,7 @@ from tasks.data.dataset import Caption, Example, Recording
 from tasks.data.debian import unpacked
 from tasks.data.drawing import draw_file
 from tasks.data.order import rank
+from tasks.data.spoken_expectations import LONGEST, SHORTEST
 from tasks.data.stamp_files import Stamp, categories_of, stamps_among
 from tasks.errors import DataError
 
@@ -38,8 +39,6 @@ SAMPLE_RATES = [8_000, 44_100]
 """Hertz of the recordings."""
 FEWEST = 4
 """Recordings of a stamp, at least."""
-SHORTEST, LONGEST = 0.2, 10.0
-"""Seconds of a recording: the least and the most."""
 
 
 @dataclass(frozen=True)
