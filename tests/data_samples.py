@@ -44,6 +44,12 @@ def built_emoji_small() -> Path:
     return _built("emoji_small")
 
 
+@functools.cache
+def built_stamps_small() -> Path:
+    """Build the small stamps, the dataset with recordings, once per test run; treat the folder as read-only."""
+    return _built("stamps_small")
+
+
 def _built(name: str) -> Path:
     folder = Path(tempfile.mkdtemp(prefix=f"stillhouse-{name}-")) / name
     build_dataset(folder, name, PLANS[name], quiet)
@@ -138,7 +144,7 @@ def repin(dataset: Path) -> None:
     """Make dataset.json pin the files as they now are: a publisher's mistake, not a damaged copy."""
     described = read_description(dataset)
     shards = [shard for role in described["roles"].values() for shard in role["shards"]]
-    for file in (*shards, *(described[name] for name in ("manifest", "captions") if name in described)):
+    for file in (*shards, *(described[name] for name in ("manifest", "captions", "gallery") if name in described)):
         file["sha256"] = file_digest(dataset / file["path"])
     write_json(dataset / DESCRIPTION, described)
 

@@ -67,6 +67,23 @@ def test_each_role_of_the_emoji_has_its_share(all_data: Path) -> None:
     assert set(trained["label"].to_pylist()) == set(range(1_603))
 
 
+def test_each_role_of_the_stamps_has_its_share(all_data: Path) -> None:
+    """A tenth of the pairs is sealed, a tenth judged; every label trains; the small stamps are a part of the whole."""
+    described = read_description(all_data / "stamps")
+    counts = {role: each["count"] for role, each in described["roles"].items()}
+    assert counts == {"train": 4_524, "calibration": 149, "search": 224, "gate": 589, "sealed": 627}
+    assert [shard["rows"] for shard in described["roles"]["train"]["shards"]] == [1_536, 1_536, 1_452]
+    captions = pq.read_table(all_data / "stamps" / "captions.parquet").to_pandas()
+    shares = captions["role"].value_counts(normalize=True).round(3).to_dict()
+    assert shares == {"train": 0.74, "sealed": 0.1, "gate": 0.1, "search": 0.04, "calibration": 0.02}
+    assert captions.groupby(captions["name"].str.casefold())["role"].nunique().max() == 1
+    assert captions.groupby("language").size().min() >= 600
+    whole, small = (pq.read_table(all_data / name / "manifest.parquet") for name in ("stamps", "stamps_small"))
+    assert set(small["sha256"].to_pylist()) < set(whole["sha256"].to_pylist())
+    trained = whole.filter(pc.equal(whole["role"], "train"))
+    assert set(trained["label"].to_pylist()) == set(range(778))
+
+
 def test_a_second_build_has_the_same_bytes(tmp_path: Path) -> None:
     """Building the digits again changes no byte of any file."""
     build_dataset(tmp_path / "again", "digits", PLANS["digits"], quiet)

@@ -158,4 +158,4 @@ def _floats(image: bytes) -> np.ndarray[Any, np.dtype[np.float32]]:
 def _write(dataset: Path, described: dict[str, Any], roles: dict[str, list[Example]]) -> None:
     dataset.mkdir()
     pinned = ("roles", "manifest", "licence_file")
-    write_dataset(dataset, {key: described[key] for key in described if key not in pinned}, b"licence", roles)
+    write_dataset(dataset, {key: described[key] for key in described if key not in pinned}, b"licence", roles, {})

@@ -13,7 +13,7 @@ from models.inputs.images import describe
 
 @dataclass(frozen=True)
 class Captions:
-    """The labels of a dataset in words: a row for each label in each language, in the file's order."""
+    """The labels of a dataset in words: at most a row for each label in each language, in the file's order."""
 
     labels_N: NDArray[np.int64]
     """Class indices, as those of the images."""
@@ -21,6 +21,8 @@ class Captions:
     names: list[str]
     tags: list[list[str]]
     """Other words for the label, at least one."""
+    roles: list[str] | None = None
+    """Of each row, where captions have roles: where the images have them instead, None."""
 
     def __len__(self) -> int:
         """Count the captions."""
@@ -43,4 +45,5 @@ def load_captions(folder: Path) -> Captions:
         languages=table["language"].to_pylist(),
         names=table["name"].to_pylist(),
         tags=table["tags"].to_pylist(),
+        roles=table["role"].to_pylist() if "role" in table.column_names else None,
     )

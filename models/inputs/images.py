@@ -1,11 +1,13 @@
 """Image shards on disk -> arrays. Decoding only: digests were checked when the data was pulled."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -36,12 +38,22 @@ def load_images(folder: Path, role: str) -> Images:
     """Read every shard of a role of a materialised dataset.
 
     Raises:
-        ModelError: the dataset has no such role.
+        ModelError: the dataset has no such role, or its roles hold recordings.
     """
     description = describe(folder)
+    if "gallery" in description:
+        msg = (
+            f"the roles of {description['name']} hold recordings; name a dataset of images in the recipe's data.dataset"
+        )
+        raise ModelError(msg)
     if role not in description["roles"]:
         msg = f"{description['name']} has no role {role!r}; use one of {', '.join(description['roles'])}"
         raise ModelError(msg)
     table = pq.read_table([folder / shard["path"] for shard in description["roles"][role]["shards"]])
+    return images_of(table, description)
+
+
+def images_of(table: pa.Table, description: Mapping[str, Any]) -> Images:
+    """Decode the columns image and label of a table."""
     pixels = np.frombuffer(b"".join(table["image"].to_pylist()), dtype=np.uint8).copy()
     return Images(pixels.reshape(len(table), *description["image_shape"]), table["label"].to_numpy().astype(np.int64))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from tasks.data.build_spoken import STAMPS, STAMPS_SMALL, SpokenPlan, build_spoken
 from tasks.data.dataset import Example, write_dataset
 from tasks.data.emoji import DRAWINGS, LANGUAGES, Choice, read_emoji
 from tasks.data.order import rank
@@ -54,7 +55,7 @@ EMOJI_SMALL = Choice(
     labels=64,
 )
 
-PLANS: Mapping[str, Plan] = {
+PLANS: Mapping[str, Plan | SpokenPlan] = {
     "digits": Plan(
         read_digits,
         (
@@ -96,6 +97,8 @@ PLANS: Mapping[str, Plan] = {
             *(("train", style, None) for style in EMOJI_SMALL.any_of),
         ),
     ),
+    "stamps": STAMPS,
+    "stamps_small": STAMPS_SMALL,
 }
 
 
@@ -143,8 +146,15 @@ def build_data(root: Path, progress: Progress) -> None:
         aside.rename(root / "data")
 
 
-def build_dataset(folder: Path, name: str, plan: Plan, progress: Progress) -> None:
+def build_dataset(folder: Path, name: str, plan: Plan | SpokenPlan, progress: Progress) -> None:
     """Build one dataset into a new folder."""
+    if isinstance(plan, SpokenPlan):
+        build_spoken(folder, name, plan, progress)
+    else:
+        _build_images(folder, name, plan, progress)
+
+
+def _build_images(folder: Path, name: str, plan: Plan, progress: Progress) -> None:
     source = plan.read(progress)
     roles = assign(source.splits, plan)
     counts = ", ".join(f"{role} {len(examples):,}" for role, examples in roles.items())
@@ -161,7 +171,7 @@ def build_dataset(folder: Path, name: str, plan: Plan, progress: Progress) -> No
     }
     if source.captions:
         about["languages"] = list(source.languages)
-    write_dataset(folder, about, source.licence_text, roles, source.captions)
+    write_dataset(folder, about, source.licence_text, roles, {"captions": source.captions})
 
 
 def assign(splits: Mapping[str, Split], plan: Plan) -> dict[str, list[Example]]:

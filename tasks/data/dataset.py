@@ -7,46 +7,21 @@ It writes the format and checks a folder against its digests; whether the conten
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from math import prod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.artifact import file_digest, write_json
+from tasks.data.layout import Layout, layout_of
 from tasks.errors import DataError
 
 DESCRIPTION = "dataset.json"
 MANIFEST = "manifest.parquet"
-CAPTIONS = "captions.parquet"
 LICENCE = "LICENSE.txt"
 ROLES = ("train", "calibration", "search", "gate", "sealed")
-SHARD_ROWS = 16_384
-"""At most; large images fill SHARD_BYTES sooner."""
-SHARD_BYTES = 48 * 1024 * 1024
-"""Of pixels, before compression."""
-SHARD_SCHEMA = pa.schema([("id", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
-MANIFEST_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("role", pa.string()),
-        ("shard", pa.string()),
-        ("row", pa.int64()),
-        ("label", pa.int64()),
-        ("sha256", pa.string()),
-    ]
-)
-CAPTION_SCHEMA = pa.schema(
-    [
-        ("label", pa.int64()),
-        ("language", pa.string()),
-        ("name", pa.string()),
-        ("tags", pa.list_(pa.field("element", pa.string()))),  # Parquet's own name, so that it reads as it was written
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -66,6 +41,23 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Recording:
+    """One caption, spoken."""
+
+    id: str
+    """The label in words and the language, such as `animals/birds/duck/fr`."""
+    audio: bytes
+    """The original file."""
+    label: int
+    language: str
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the file alone, so that equal recordings are found under any id or label."""
+        return hashlib.sha256(self.audio).hexdigest()
+
+
+@dataclass(frozen=True)
 class Caption:
     """What one language calls a label."""
 
@@ -74,43 +66,44 @@ class Caption:
     name: str
     tags: list[str]
     """Other words for it."""
+    role: str | None = None
+    """Where captions are dealt to roles, as recordings are; else every caption is for training."""
 
 
 def write_dataset(
     folder: Path,
     about: Mapping[str, Any],
     licence_text: bytes,
-    roles: Mapping[str, Sequence[Example]],
-    captions: Sequence[Caption] = (),
+    roles: Mapping[str, Sequence[Example | Recording]],
+    beside: Mapping[str, Sequence[Caption | Example]],
 ) -> None:
     """Fill an empty folder with one dataset, dataset.json last.
 
     Args:
         folder: where; it exists.
         about: what dataset.json says besides the files: name, licence, sources, image_shape, dtype, value_range,
-            labels, and with captions their languages.
+            labels, with captions their languages, and with recordings their sample_rates.
         licence_text: the publisher's licence, byte for byte.
-        roles: the examples of each role in the order in which they are stored.
-        captions: the labels in words; without any there is no such file.
+        roles: the examples or the recordings of each role in the order in which they are stored.
+        beside: what has no role: captions (the labels in words) and a gallery (a picture of each label, with
+            recordings); without rows there is no such file.
     """
     manifest: list[dict[str, Any]] = []
-    size = prod(about["image_shape"]) * np.dtype(about["dtype"]).itemsize
-    shard_rows = min(SHARD_ROWS, SHARD_BYTES // size)
-    described = {role: _write_role(folder, role, examples, manifest, shard_rows) for role, examples in roles.items()}
-    _write_table(folder / MANIFEST, manifest, MANIFEST_SCHEMA)
+    layout = layout_of(about)
+    described = {role: _write_role(folder, role, examples, manifest, layout) for role, examples in roles.items()}
+    _write_table(folder / MANIFEST, manifest, layout.manifest)
     (folder / LICENCE).write_bytes(licence_text)
     pinned = {
         "roles": described,
         "manifest": {"path": MANIFEST, "sha256": file_digest(folder / MANIFEST)},
         "licence_file": {"path": LICENCE, "sha256": file_digest(folder / LICENCE)},
     }
-    if captions:
-        pinned["captions"] = _write_captions(folder, captions)
-    write_json(folder / DESCRIPTION, {**about, **pinned})
+    written = {name: _write_rows(folder, name, rows, layout.beside[name]) for name, rows in beside.items() if rows}
+    write_json(folder / DESCRIPTION, {**about, **pinned, **written})
 
 
 def role_digest(digests: Sequence[str]) -> str:
-    """SHA-256 over the sorted digests of a role's images: the same for any order and any sharding."""
+    """SHA-256 over the sorted digests of a role's content: the same for any order and any sharding."""
     return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
 
 
@@ -141,8 +134,8 @@ def fault_of(folder: Path, digest: str) -> str:
 
 def _pinned_files(described: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     pinned = [shard for role in described["roles"].values() for shard in role["shards"]]
-    captions = [described["captions"]] if "captions" in described else []
-    for file in (described["manifest"], described["licence_file"], *captions, *pinned):
+    beside = [described[name] for name in ("captions", "gallery") if name in described]
+    for file in (described["manifest"], described["licence_file"], *beside, *pinned):
         yield file["path"], file["sha256"]
 
 
@@ -154,28 +147,34 @@ def _sha256(path: Path) -> str:
 
 
 def _write_role(
-    folder: Path, role: str, examples: Sequence[Example], manifest: list[dict[str, Any]], shard_rows: int
+    folder: Path,
+    role: str,
+    examples: Sequence[Example | Recording],
+    manifest: list[dict[str, Any]],
+    layout: Layout,
 ) -> dict[str, Any]:
     digests = [example.sha256 for example in examples]
     shards = []
-    for number, start in enumerate(range(0, len(examples), shard_rows)):
+    for number, start in enumerate(range(0, len(examples), layout.shard_rows)):
         name = f"{role}-{number:03d}.parquet"
-        rows = examples[start : start + shard_rows]
-        _write_table(folder / name, [{"id": e.id, "image": e.image, "label": e.label} for e in rows], SHARD_SCHEMA)
+        rows = [vars(example) for example in examples[start : start + layout.shard_rows]]
+        _write_table(folder / name, rows, layout.shard)
         shards.append({"path": name, "rows": len(rows), "sha256": file_digest(folder / name)})
         manifest += [
-            {"id": e.id, "role": role, "shard": name, "row": row, "label": e.label, "sha256": digests[start + row]}
-            for row, e in enumerate(rows)
+            {**values, "role": role, "shard": name, "row": row, "sha256": digests[start + row]}
+            for row, values in enumerate(rows)
         ]
     return {"count": len(examples), "digest": role_digest(digests), "shards": shards}
 
 
-def _write_captions(folder: Path, captions: Sequence[Caption]) -> dict[str, Any]:
-    _write_table(folder / CAPTIONS, [asdict(caption) for caption in captions], CAPTION_SCHEMA)
-    return {"path": CAPTIONS, "rows": len(captions), "sha256": file_digest(folder / CAPTIONS)}
+def _write_rows(folder: Path, name: str, rows: Sequence[Caption | Example], schema: pa.Schema) -> dict[str, Any]:
+    path = folder / f"{name}.parquet"
+    _write_table(path, [vars(row) for row in rows], schema)
+    return {"path": path.name, "rows": len(rows), "sha256": file_digest(path)}
 
 
 def _write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+    """Write the schema's columns of some rows, whatever else these have."""
     # Every choice that changes bytes is spelled out: the digest must not follow a default of a later pyarrow.
     pq.write_table(
         pa.Table.from_pylist(rows, schema),

@@ -1,8 +1,9 @@
-"""Icon sets in Iconify's format -> pixels, by one pinned renderer that sees no font of the machine."""
+"""Drawings -> pixels, by one pinned renderer that sees no font of the machine: icons in Iconify's format, and files."""
 
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,10 @@ from numpy.typing import NDArray
 
 SIDE = 64
 """Pixels of a drawing's width and height."""
+FINE = 4 * SIDE
+"""Pixels of the longer side of an SVG file, before it is scaled as a photograph is."""
+DPI = 96
+"""Pixels of an inch in CSS: what turns points and millimetres into pixels."""
 
 
 @dataclass(frozen=True)
@@ -45,3 +50,21 @@ def draw(svg: str) -> NDArray[np.uint8]:
     png = resvg_py.svg_to_bytes(svg_string=svg, background="white", width=SIDE, height=SIDE, skip_system_fonts=True)
     with Image.open(io.BytesIO(png)) as image:
         return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+
+
+def draw_file(path: Path) -> NDArray[np.uint8]:
+    """Render a PNG or SVG file on white, whole and centred; returns pixels_CHW.
+
+    Raises:
+        ValueError: the renderer refuses it.
+    """
+    import resvg_py
+
+    from models.inputs.pictures import picture_of
+
+    if path.suffix != ".svg":
+        return picture_of(path.read_bytes())
+    svg = path.read_text(encoding="utf-8")
+    return picture_of(
+        bytes(resvg_py.svg_to_bytes(svg_string=svg, width=FINE, height=FINE, dpi=DPI, skip_system_fonts=True))
+    )

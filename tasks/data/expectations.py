@@ -6,32 +6,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.data.data_tables import CONTROL, schema_text
-from tasks.data.dataset import MANIFEST_SCHEMA, ROLES, SHARD_SCHEMA
+from tasks.data.data_tables import CONTROL
+from tasks.data.dataset import ROLES
+from tasks.data.decoding import schema_text
+from tasks.data.layout import is_spoken, layout_of
+from tasks.data.spoken_expectations import of_spoken_captions, spoken_suites
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
 
 LABELLED_ROLES = ("train", "gate", "sealed")
-"""Roles that must show every label: training and both judgements."""
+"""Roles of images that must show every label: training and both judgements."""
 
 
 def suites_of(described: Mapping[str, Any]) -> dict[str, list["Expectation"]]:
     """Table name -> what is expected of it, given a dataset's description."""
+    decoded = spoken_suites(described) if is_spoken(described) else {"content": _of_content(described)}
     suites = {
-        "shards": _of_shards(),
+        "shards": _of_shards(described),
         "manifest": _of_manifest(described),
-        "content": _of_content(described),
-        "roles": _of_roles(),
+        **decoded,
+        "roles": _of_roles(described),
     }
     return suites | ({"captions": _of_captions(described)} if "captions" in described else {})
 
 
-def _of_shards() -> list["Expectation"]:
+def _of_shards(described: Mapping[str, Any]) -> list["Expectation"]:
     from great_expectations import expectations as expect
 
     return [
-        expect.ExpectColumnValuesToBeInSet(column="schema", value_set=[schema_text(SHARD_SCHEMA)]),
+        expect.ExpectColumnValuesToBeInSet(column="schema", value_set=[schema_text(layout_of(described).shard)]),
         expect.ExpectColumnPairValuesToBeEqual(column_A="rows", column_B="expected_rows"),
         expect.ExpectColumnValuesToBeUnique(column="path"),
     ]
@@ -40,7 +44,7 @@ def _of_shards() -> list["Expectation"]:
 def _of_manifest(described: Mapping[str, Any]) -> list["Expectation"]:
     from great_expectations import expectations as expect
 
-    columns = MANIFEST_SCHEMA.names
+    columns = layout_of(described).manifest.names
     labels = list(range(len(described["labels"])))
     count = sum(role["count"] for role in described["roles"].values())
     return [
@@ -78,17 +82,19 @@ def _of_content(described: Mapping[str, Any]) -> list["Expectation"]:
     ]
 
 
-def _of_roles() -> list["Expectation"]:
+def _of_roles(described: Mapping[str, Any]) -> list["Expectation"]:
     from great_expectations import expectations as expect
     from great_expectations.expectations.row_conditions import Column
 
+    # A role of recordings holds sentences out, not labels: only training has all labels.
+    labelled = ["train"] if is_spoken(described) else list(LABELLED_ROLES)
     return [
         expect.ExpectTableRowCountToEqual(value=len(ROLES)),
         expect.ExpectColumnValuesToBeInSet(column="role", value_set=list(ROLES)),
         expect.ExpectColumnPairValuesToBeEqual(column_A="rows", column_B="expected_rows"),
         expect.ExpectColumnPairValuesToBeEqual(column_A="digest", column_B="expected_digest"),
         expect.ExpectColumnValuesToBeInSet(
-            column="missing_labels", value_set=[0], row_condition=Column("role").is_in(list(LABELLED_ROLES))
+            column="missing_labels", value_set=[0], row_condition=Column("role").is_in(labelled)
         ),
     ]
 
@@ -96,7 +102,8 @@ def _of_roles() -> list["Expectation"]:
 def _of_captions(described: Mapping[str, Any]) -> list["Expectation"]:
     from great_expectations import expectations as expect
 
-    columns = ["label", "language", "name", "tags", "bad_tags"]
+    spoken = is_spoken(described)
+    columns = ["label", "language", "name", "tags", "bad_tags", *(["role", "other_roles"] if spoken else [])]
     return [
         expect.ExpectTableColumnsToMatchOrderedList(column_list=columns),
         expect.ExpectTableRowCountToEqual(value=described["captions"]["rows"]),
@@ -109,4 +116,5 @@ def _of_captions(described: Mapping[str, Any]) -> list["Expectation"]:
         expect.ExpectColumnValuesToNotMatchRegex(column="name", regex=CONTROL),
         expect.ExpectColumnValuesToBeBetween(column="tags", min_value=1),
         expect.ExpectColumnValuesToBeInSet(column="bad_tags", value_set=[0]),
+        *(of_spoken_captions() if spoken else []),
     ]

@@ -6,7 +6,6 @@ Nothing here decides what an example is for; that is `tasks.data.build_data`.
 import gzip
 import hashlib
 import struct
-import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.data.dataset import Caption
+from tasks.data.debian import download
 from tasks.errors import DataError
 
 PACKAGE = "dataset-fashion-mnist"
@@ -95,7 +95,7 @@ def read_fashion_mnist(progress: Progress) -> Source:
         folder = Path("/")
         if not all((folder / name).is_file() for name in FASHION_FILES):
             progress(f"fashion_mnist: downloading Debian's {PACKAGE} (31 MB)")
-            folder = _download(Path(scratch))
+            folder = download(PACKAGE, Path(scratch))
         content = _checked({name: folder / name for name in FASHION_FILES}, FASHION_FILES, PACKAGE)
     return Source(
         licence="MIT",
@@ -130,41 +130,6 @@ def _checked(paths: Mapping[str, Path], digests: Mapping[str, str], source: str)
             )
             raise DataError(msg)
     return content
-
-
-def _download(scratch: Path) -> Path:
-    """Fetch and unpack the package without root; returns the folder that stands for `/`."""
-    # Package lists may be missing and only root may refresh the system's, so the second try keeps its own.
-    own = ["-o", f"Dir::State::lists={scratch}/lists", "-o", f"Dir::Cache={scratch}/cache"]
-    for folder in ("lists/partial", "cache/archives/partial"):
-        (scratch / folder).mkdir(parents=True)
-    if _run(["apt-get", "-qq", "download", PACKAGE], scratch):
-        _run(["apt-get", "-qq", *own, "update"], scratch)
-        fault = _run(["apt-get", "-qq", *own, "download", PACKAGE], scratch)
-        if fault:
-            msg = (
-                f"source {PACKAGE} cannot be downloaded ({fault}); check the network and apt's sources, "
-                f"or have it installed with `apt-get install {PACKAGE}`"
-            )
-            raise DataError(msg)
-    archive = next(scratch.glob(f"{PACKAGE}_*.deb"))
-    fault = _run(["dpkg-deb", "-x", archive.name, "unpacked"], scratch)
-    if fault:
-        msg = f"source {PACKAGE} cannot be unpacked ({fault}); free some disk space and run again"
-        raise DataError(msg)
-    return scratch / "unpacked"
-
-
-def _run(command: list[str], folder: Path) -> str:
-    """Run a command; returns the last line of its complaint, empty when it succeeded."""
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)  # noqa: S603
-    except FileNotFoundError:
-        return f"{command[0]} is not installed"
-    except subprocess.TimeoutExpired:
-        return f"{command[0]} gave up after 300 s"
-    lines = done.stderr.strip().splitlines() or [f"{command[0]} ended with {done.returncode}"]
-    return lines[-1] if done.returncode else ""
 
 
 def _idx_split(content: Mapping[str, bytes], prefix: str) -> Split:

@@ -1,0 +1,65 @@
+"""Which columns a dataset's files have: images by role, or recordings by role and a gallery of pictures beside them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+SHARD_ROWS = 16_384
+"""At most; large images fill SHARD_BYTES sooner."""
+SHARD_BYTES = 48 * 1024 * 1024
+"""Of pixels, before compression."""
+RECORDING_ROWS = 1_536
+"""Recordings of a shard, some 24 kB each."""
+SHARD_SCHEMA = pa.schema([("id", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
+RECORDING_SCHEMA = pa.schema(
+    [("id", pa.string()), ("audio", pa.binary()), ("label", pa.int64()), ("language", pa.string())]
+)
+MANIFEST_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("role", pa.string()),
+        ("shard", pa.string()),
+        ("row", pa.int64()),
+        ("label", pa.int64()),
+        ("sha256", pa.string()),
+    ]
+)
+CAPTION_SCHEMA = pa.schema(
+    [
+        ("label", pa.int64()),
+        ("language", pa.string()),
+        ("name", pa.string()),
+        ("tags", pa.list_(pa.field("element", pa.string()))),  # Parquet's own name, so that it reads as it was written
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of one dataset's files."""
+
+    shard: pa.Schema
+    """Its second column is the content."""
+    shard_rows: int
+    manifest: pa.Schema
+    beside: Mapping[str, pa.Schema]
+    """Of the files that have no role: captions, and with recordings the gallery."""
+
+
+def is_spoken(described: Mapping[str, Any]) -> bool:
+    """Whether the roles hold recordings, which are decoded at load, and not images."""
+    return "sample_rates" in described
+
+
+def layout_of(described: Mapping[str, Any]) -> Layout:
+    """Choose the columns for what dataset.json says."""
+    if is_spoken(described):
+        manifest = MANIFEST_SCHEMA.insert(5, pa.field("language", pa.string()))
+        captions = CAPTION_SCHEMA.append(pa.field("role", pa.string()))
+        return Layout(RECORDING_SCHEMA, RECORDING_ROWS, manifest, {"captions": captions, "gallery": SHARD_SCHEMA})
+    size = prod(described["image_shape"]) * np.dtype(described["dtype"]).itemsize
+    return Layout(SHARD_SCHEMA, min(SHARD_ROWS, SHARD_BYTES // size), MANIFEST_SCHEMA, {"captions": CAPTION_SCHEMA})
