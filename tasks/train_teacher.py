@@ -4,7 +4,8 @@ from pathlib import Path
 
 from models.black_box import FileModel
 from models.checkpoint import save_model
-from models.compression.spaces import contrastive
+from models.compression.spaces import anchored
+from models.inputs.images import describe
 from models.training import fit
 from models.workloads import WORKLOADS
 from models.workloads.image_text_retrieval import Towers, architecture_of, scorer
@@ -58,12 +59,18 @@ def _train_towers(job: Job, teacher: TowersTeacher, data: Path) -> Metrics:
     """Train all towers in one space; each is kept as a model of its own."""
     plan = plan_of(teacher.training, job.settings["seed"])
     of = {name: architecture_of(data, each.name, each.arguments) for name, each in teacher.towers.items()}
-    towers = Towers(**{name: each.build_seeded(plan.seed) for name, each in of.items()})
+    towers = Towers(
+        of["image"].build_seeded(plan.seed),
+        of["text"].build_seeded(plan.seed),
+        len(describe(data)["labels"]),
+        int(of["text"].arguments["dimension"]),
+        plan.seed,
+    )
     score = scorer(data, "search")
     fit(
         towers,
         PairFeed(load_pairs(data, "train"), plan.seed, teacher.training.augment, teacher.training.resolutions),
-        contrastive,
+        anchored,
         plan,
         checkpoint=job.scratch / "training.safetensors",
         score=lambda trained: score({name: trained.get_submodule(name) for name in of}),

@@ -5,7 +5,6 @@ logits applies: `kl` is then distillation of the similarity distribution, the la
 gallery, and relations are those between the vectors themselves.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -13,7 +12,9 @@ from models.compression.distil import distillation_loss
 from models.training import Batch, Objective
 
 SHARPNESS = 30.0
-"""What cosines are multiplied by to become logits, about what contrastive teachers learn."""
+"""What cosines are multiplied by to become logits, when a student learns."""
+ANCHORED_SHARPNESS = 20.0
+"""The same when a teacher learns."""
 
 
 def taught_vectors(
@@ -39,22 +40,18 @@ def taught_vectors(
     return objective
 
 
-def contrastive(model: nn.Module, batch: Batch) -> Tensor:
-    """Teach towers one space from (images (2 * B, ...), codes_BL, labels_B) by InfoNCE (arXiv:1807.03748).
+def anchored(model: nn.Module, batch: Batch) -> Tensor:
+    """Teach towers one space from (images, codes, labels_B), each tower's rows being the labels, once or several times.
 
-    Each drawing is to find its caption and each caption its drawing among the batch's, and the two drawings of a
-    concept each other: hands differ, what they drew does not.
+    Every concept has an anchor, learned beside the towers (a proxy, arXiv:1703.07464), and every
+    drawing and every caption is to find its own among those of all concepts, not only among the batch's.
     """
-    images, codes_BL, _ = batch
-    first_BD, second_BD = model.image(images).float().chunk(2)  # type: ignore[operator]
-    texts_BD = model.text(codes_BL).float()  # type: ignore[operator]
-    sharpness = model.sharpness.exp().clamp(max=100)  # type: ignore[operator]
-    captions = (_matched(first_BD, texts_BD, sharpness) + _matched(second_BD, texts_BD, sharpness)) / 2
-    return captions + _matched(first_BD, second_BD, sharpness)
+    images, codes_BL, labels_B = batch
+    anchors_KD = functional.normalize(model.anchors, dim=1)  # type: ignore[arg-type]
+    images_BD, texts_BD = model.image(images), model.text(codes_BL)  # type: ignore[operator]
+    return _anchored(images_BD, labels_B, anchors_KD) + _anchored(texts_BD, labels_B, anchors_KD)
 
 
-def _matched(one_BD: Tensor, other_BD: Tensor, sharpness: Tensor) -> Tensor:
-    """Cross-entropy both ways of finding the fellow in the same place."""
-    logits_BB = sharpness * one_BD @ other_BD.T
-    own_B = torch.arange(len(logits_BB))
-    return (functional.cross_entropy(logits_BB, own_B) + functional.cross_entropy(logits_BB.T, own_B)) / 2
+def _anchored(vectors_BD: Tensor, labels_L: Tensor, anchors_KD: Tensor) -> Tensor:
+    labels_B = labels_L.repeat(len(vectors_BD) // len(labels_L))
+    return functional.cross_entropy(ANCHORED_SHARPNESS * vectors_BD.float() @ anchors_KD.T, labels_B)

@@ -9,11 +9,11 @@ from torch.nn import functional
 
 PAPER = 255
 """Value of an empty pixel."""
-TURN, SHEAR, SHIFT = 0.2, 0.1, 0.12
+TURN, SHEAR, SHIFT = 0.1, 0.05, 0.12
 """Most radians, most shear, and most shift as a share of half the side."""
 SCALE, STRETCH = 0.25, 0.12
 """Most logarithm of the scale around 1.1, and of height against width."""
-MIX, GREY, OUTLINE, ERASE = 0.8, 0.1, 0.15, 0.25
+MIX, GREY, OUTLINE, ERASE = 0.4, 0.1, 0.08, 0.12
 """Shares of drawings whose colours are mixed, taken away, whose outline is traced, which lose a square."""
 
 

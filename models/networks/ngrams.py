@@ -18,7 +18,7 @@ class NgramTable(nn.Module):
     def __init__(self, buckets: int, width: int) -> None:
         """Build with `weight` (width, buckets), output first as any linear layer has it."""
         super().__init__()
-        self.weight = nn.Parameter(0.5 * torch.randn(width, buckets))
+        self.weight = nn.Parameter(0.03 * torch.randn(width, buckets))
 
     def forward(self, buckets_NG: Tensor, counts_NG: Tensor) -> Tensor:
         """Sum the rows (N, width) of n-grams (N, G), each as often as it counts."""

@@ -27,18 +27,18 @@ from models.workloads.taught import TaughtFeed, seeded
 
 TOWERS = ("image", "text")
 CALIBRATION_TEXTS = 256
-START_SHARPNESS = 1 / 0.07
-"""What cosines are multiplied by when training begins; learned, as in CLIP (Radford et al. 2021, arXiv:2103.00020)."""
+ANCHORS = 1_000_003
+"""A position in the random sequence that no epoch has."""
 
 
 class Towers(nn.Module):
     """The towers of one space while they learn together."""
 
-    def __init__(self, image: nn.Module, text: nn.Module) -> None:
-        """Keep the towers, and the sharpness they share."""
+    def __init__(self, image: nn.Module, text: nn.Module, concepts: int, dimension: int, seed: int) -> None:
+        """Keep the towers, and the anchors of all concepts, which are learned and then thrown away."""
         super().__init__()
         self.image, self.text = image, text
-        self.sharpness = nn.Parameter(torch.tensor(START_SHARPNESS).log())
+        self.anchors = nn.Parameter(0.1 * torch.randn(concepts, dimension, generator=seeded(seed, ANCHORS)))
 
 
 def architecture_of(folder: Path, network: str, arguments: Mapping[str, object]) -> Architecture:

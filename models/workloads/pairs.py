@@ -23,6 +23,8 @@ NAME_ONLY, TAGS_ONLY = 0.5, 0.2
 MOST_TAGS = 4
 DRAWINGS = 2
 """Of every concept in a batch, in different hands where there are two."""
+CAPTIONS = 4
+"""Of every concept in a batch: a sentence costs a hundredth of a drawing, and there are many more ways to say it."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def load_pairs(folder: Path, role: str) -> Pairs:
 
 @dataclass(frozen=True)
 class PairFeed:
-    """Concepts in random order, each with two drawings, redrawn, and one caption in a random language."""
+    """Concepts in random order, each with two drawings, redrawn, and a few captions in random languages."""
 
     pairs: Pairs
     seed: int
@@ -76,11 +78,13 @@ class PairFeed:
         return found
 
     def batches_per_epoch(self, batch_size: int) -> int:
-        """Count the batches of one epoch, in which as many captions are read as there are."""
+        """Count the batches of one epoch, in which as many concepts come up as there are captions."""
         return -(-len(self.pairs.captions) // self._concepts(batch_size))
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
-        """Yield (images, codes_BL, labels_B): images (2 * B, C, H, W) are one drawing of every concept, then another.
+        """Yield (images, codes, labels_B): images (2 * B, C, H, W) are one drawing of every concept, then another.
+
+        Codes (CAPTIONS * B, L) are one caption of every concept, then another, and so on.
 
         A concept with more drawings comes up more often, by the square root of their number.
         """
@@ -96,7 +100,7 @@ class PairFeed:
             images = ready(self.pairs.images_NCHW[index])
             if self.resolutions:
                 images = resized(images, self.resolutions[epoch])
-            captions = [self._caption(int(label), chooser) for label in chosen]
+            captions = [self._caption(int(label), chooser) for _ in range(CAPTIONS) for label in chosen]
             yield (
                 ready(redrawn(images, generator)) if self.redraw else images,
                 torch.from_numpy(codes_of(captions)),
