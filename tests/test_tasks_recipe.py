@@ -9,7 +9,7 @@ import yaml
 from models.networks import NETWORKS
 from tasks.errors import RecipeError
 from tasks.pipeline import stages_of
-from tasks.recipe import load_recipe
+from tasks.recipe import TowersTeacher, load_recipe
 from tasks.recipe_steps import BlackBox
 
 RECIPES = Path(__file__).resolve().parent.parent / "dags" / "recipes"
@@ -35,8 +35,10 @@ def write(folder: Path, *changes: tuple[str, Any]) -> Path:
 def test_a_shipped_recipe_loads(path: Path) -> None:
     """Every recipe in dags/recipes fits the schema, names known networks and starts with a comment."""
     recipe = load_recipe(path)
-    networks = [recipe.teacher.network.name, *(s.network.name for s in recipe.steps if s.method == "distil")]
-    assert set(networks) <= set(NETWORKS)
+    teacher = recipe.teacher
+    first = teacher.towers.values() if isinstance(teacher, TowersTeacher) else [teacher.network]
+    networks = [*first, *(step.network for step in recipe.steps if step.method == "distil")]
+    assert {network.name for network in networks} <= set(NETWORKS)
     assert path.read_text(encoding="utf-8").startswith("# ")
 
 
@@ -110,3 +112,26 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path) -> None:
         load_recipe(tmp_path / "broken.yaml")
     with pytest.raises(RecipeError, match=r"none\.yaml cannot be read .*name a file of dags/recipes/"):
         load_recipe(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"steps.0.tower": None}, "step 1, distil, names the tower None; this teacher has image or text"),
+        ({"steps.0.tower": "speech"}, r"steps\.0\.distil\.tower: Input should be 'image' or 'text'"),
+        ({"workload": "image_classification"}, "teacher.towers goes with workload image_text_retrieval"),
+        ({"teacher.towers.image.nme": "x"}, r"teacher\.towers\.image\.nme: Extra inputs are not permitted"),
+    ],
+)
+def test_towers_are_named_where_there_are_several(tmp_path: Path, changes: dict[str, object], sentence: str) -> None:
+    """A step without its tower, a tower that is none, and towers for the wrong workload are refused by name."""
+    content = yaml.safe_load((RECIPES / "retrieval_small.yaml").read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        *way, last = key.split(".")
+        place = content
+        for name in way:
+            place = place[int(name) if name.isdigit() else name]
+        place[last] = value
+    (tmp_path / "retrieval_small.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(RecipeError, match=sentence):
+        load_recipe(tmp_path / "retrieval_small.yaml")
