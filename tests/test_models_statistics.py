@@ -12,8 +12,10 @@ from models.statistics import (
     accuracy_ratio_interval,
     geometric_interval,
     mcnemar_p,
+    mean_interval,
     over_seeds,
     pair_counts,
+    paired_intervals,
     wilson_interval,
 )
 
@@ -142,3 +144,19 @@ def test_answers_and_labels_must_fit() -> None:
     """Comparing answers with the labels of another role is refused."""
     with pytest.raises(ModelError, match="3 answers cannot be compared with 2 labels"):
         right(np.zeros(3, np.int64), np.zeros(2, np.int64))
+
+
+def test_an_interval_of_shares_is_that_of_their_mean() -> None:
+    """For many shares it is the normal interval of the mean; for shares that do not vary, their value."""
+    shares_N = np.random.default_rng(1).choice([0.0, 0.5, 1.0], 2000)
+    half = 1.645 * shares_N.std() / math.sqrt(len(shares_N))
+    assert mean_interval(shares_N, 0.9) == pytest.approx((shares_N.mean() - half, shares_N.mean() + half), abs=2e-3)
+    assert mean_interval(np.full(50, 0.25), 0.9) == (0.25, 0.25)
+
+
+def test_pairs_are_resampled_together() -> None:
+    """A student that is right half as often on every example is so in every resample, whatever is drawn."""
+    teacher_N = np.random.default_rng(1).choice([0.5, 1.0], 500)
+    ratio, difference = paired_intervals(teacher_N, teacher_N / 2, 0.9)
+    assert ratio == pytest.approx((0.5, 0.5))
+    assert difference[0] < -teacher_N.mean() / 2 < difference[1] < 0

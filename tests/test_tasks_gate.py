@@ -224,3 +224,25 @@ def test_the_stage_leaves_nothing_after_a_nan(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"nan at ratios\.latency\.value"):
         gate_stage(job)
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"), [(0.95, 0.99, "PASS"), (0.949, 0.99, "UNDECIDED"), (0.9, 0.949, "FAIL")]
+)
+def test_the_old_index_is_judged_by_its_interval(low: float, high: float, verdict: str) -> None:
+    """The student's queries over the teacher's index keep enough when the whole interval says so."""
+    found = {
+        "recalls": {},
+        "old_index": estimate((low + high) / 2, low, high),
+        "towers": {},
+        "index": {},
+        "examples": [],
+    }
+    judgement = judge(evaluation() | {"retrieval": found}, GATE.model_copy(update={"old_index": 0.95}))
+    assert {check.name: check.verdict for check in judgement.checks}["old_index"] == verdict
+
+
+def test_an_old_index_that_was_not_measured_is_an_error() -> None:
+    """A gate that asks about it names the key to leave out."""
+    with pytest.raises(ArtifactError, match="leave old_index out"):
+        judge(evaluation(), GATE.model_copy(update={"old_index": 0.95}))
