@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from data_samples import built_digits
 from torch import nn
 from torch.nn import functional
 
@@ -306,7 +306,7 @@ def test_rounds_go_to_the_target_in_equal_parts(rounds: int) -> None:
 
 
 def test_a_file_is_timed_in_a_process_of_its_own(tmp_path: Path) -> None:
-    """The timing process answers with milliseconds of one call on one image of the calibration role."""
+    """The timing process answers with milliseconds of one call on one raw input."""
     onnx = pytest.importorskip("onnx")
     shape = ["N", 1, 8, 8]
     given = onnx.helper.make_tensor_value_info("images_NCHW", onnx.TensorProto.UINT8, shape)
@@ -315,7 +315,8 @@ def test_a_file_is_timed_in_a_process_of_its_own(tmp_path: Path) -> None:
     graph = onnx.helper.make_graph([cast], "cast", [given], [answer])
     opset = [onnx.helper.make_opsetid("", 20)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "model.onnx")
-    request = {"file": str(tmp_path / "model.onnx"), "data": str(built_digits())}
+    np.save(tmp_path / "input.npy", np.zeros((1, 1, 8, 8), np.uint8))
+    request = {"file": str(tmp_path / "model.onnx"), "input": str(tmp_path / "input.npy")}
     (tmp_path / "request.json").write_text(json.dumps(request), encoding="utf-8")
     command = [sys.executable, "-m", "models.timing", str(tmp_path / "request.json"), str(tmp_path / "answer.json")]
     subprocess.run(command, check=True)
