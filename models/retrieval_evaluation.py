@@ -23,7 +23,7 @@ from models.inputs.captions import load_captions
 from models.inputs.images import load_images
 from models.inputs.text import codes_of
 from models.packing import deployable, unpacked, zstd_bytes
-from models.retrieval import CUTS, Vectors, both_ways, hits, recall
+from models.retrieval import CUTS, Vectors, both_ways, hits, ranks, recall
 from models.serving import Serving, serving_of
 from models.statistics import mcnemar_p, mean_interval, paired_intervals
 from models.step_cost import SCHEDULE as SCREENING
@@ -232,7 +232,7 @@ def _old_index(teacher: Answers, student: Answers) -> NDArray[np.float64]:
 
 def hits_one_way(queries_ND: Vectors, gallery_ND: Vectors) -> NDArray[np.float64]:
     """Tell (N,) whether the first of each query's answers is its own."""
-    found_N: NDArray[np.float64] = (both_ways(gallery_ND, queries_ND)[0] < 1).astype(float)
+    found_N: NDArray[np.float64] = (ranks(queries_ND @ gallery_ND.T, np.arange(len(queries_ND))) < 1).astype(float)
     return found_N
 
 

@@ -4,9 +4,7 @@ The gallery is the gate role of the recipe's data set, drawn by a hand that the 
 for a model and a data set, and says in which space it was made.
 """
 
-import base64
 import html
-import io
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,6 @@ import mlflow
 import numpy as np
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
-from PIL import Image
 
 from models.errors import ModelError
 from models.index import Index, build_index, load_index
@@ -30,6 +27,7 @@ from tasks.pull_data import pulled
 from tasks.recipe import load_recipe
 from tasks.register import CANDIDATE, expect_digest
 from tasks.register_towers import TOWERS_FOLDER
+from tasks.reporting.retrieval import png_address
 from tasks.settings import Settings, load_settings
 from tasks.tracking import PREFIX, connect
 
@@ -55,8 +53,9 @@ def try_model(recipe_path: Path, queries: list[str]) -> Path:
     settings, recipe = load_settings(), load_recipe(recipe_path)
     data = pulled(settings, recipe.data)
     try:
-        towers = open_towers(_towers(settings, recipe.name))
-        index = _index(settings, towers, data)
+        model = _towers(settings, recipe.name)
+        towers = open_towers(model)
+        index = _index(settings, towers, f"{model.name[:16]}-{data.name[:16]}", data)
         answers = {query: _answer(towers, index, data, query) for query in queries}
     except ModelError as error:
         raise StillhouseError(str(error)) from error
@@ -92,8 +91,9 @@ def _download(uri: str, digest: str, folder: Path) -> None:
         (logged / TOWERS_FOLDER).rename(folder)
 
 
-def _index(settings: Settings, towers: Deployed, data: Path) -> Index:
-    path = settings.state / "shared" / "indexes" / f"{towers.space[:16]}-{data.name[:16]}.safetensors"
+def _index(settings: Settings, towers: Deployed, name: str, data: Path) -> Index:
+    """Give the index of a model and a data set; versions of one space have an index each."""
+    path = settings.state / "shared" / "indexes" / f"{name}.safetensors"
     if path.exists():
         return load_index(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ def render(model: str, answers: dict[str, list[Found]]) -> str:
 
 def _section(query: str, found: list[Found]) -> str:
     cards = "".join(
-        f'<figure><img src="{_png(each.image_CHW)}" alt=""><figcaption>{html.escape(each.name)}'
+        f'<figure><img src="{png_address(each.image_CHW)}" alt=""><figcaption>{html.escape(each.name)}'
         f"<br><small>{each.similarity:.2f}</small></figcaption></figure>"
         for each in found
     )
@@ -155,18 +155,12 @@ def _asked(query: str) -> str:
     if not is_picture(query):
         return html.escape(query)
     path = Path(query)
-    return f'<img class="asked" src="{_png(picture_of(path.read_bytes()))}" alt="">{html.escape(path.name)}'
+    return f'<img class="asked" src="{png_address(picture_of(path.read_bytes()))}" alt="">{html.escape(path.name)}'
 
 
 def is_picture(query: str) -> bool:
     """Tell the path of a picture from a sentence."""
     return query.lower().endswith(PICTURES)
-
-
-def _png(image_CHW: NDArray[np.uint8]) -> str:
-    stream = io.BytesIO()
-    Image.fromarray(image_CHW.transpose(1, 2, 0)).save(stream, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 _HEAD = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Stillhouse: try</title><style>

@@ -1,8 +1,8 @@
 """What a tower learns from a teacher's tower: to put things where it puts them, among what the others have put there.
 
 The teacher's gallery, the other tower's vectors of every concept, turns a vector into logits, so that every loss on
-logits applies: `kl` is then distillation of the similarity distribution, the labels' loss is contrastive against the
-gallery, and relations are those between the vectors themselves.
+logits applies: `kl` is then distillation of the similarity distribution, which is relational, and the labels' loss is
+contrastive against the gallery.
 """
 
 from torch import Tensor, nn

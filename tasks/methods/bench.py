@@ -16,6 +16,7 @@ from models.training import Objective, fit
 from models.workloads.image_classification import ImageClassification
 from models.workloads.image_text_retrieval import Tower
 from models.workloads.taught import TaughtFeed
+from tasks.errors import StillhouseError
 from tasks.job import Job
 from tasks.measure import plan_of
 from tasks.methods.teachers import asked
@@ -56,10 +57,16 @@ class Bench:
         )
         relations = 0.0 if lesson.features else lesson.relations or 0.0
         if isinstance(self.workload, Tower):
+            if lesson.relations or lesson.features:
+                msg = "a tower learns relations through its gallery; set regression, not relations or features"
+                raise StillhouseError(msg)
             gallery_KD = self.workload.gallery(self.data)
             return feed, taught_vectors(
                 gallery_KD, lesson.loss, lesson.temperature, lesson.hard_weight, lesson.regression
             )
+        if lesson.regression:
+            msg = "regression is to the vectors of a tower; this model has logits: remove it, or use relations"
+            raise StillhouseError(msg)
         return feed, taught_objective(lesson.loss, lesson.temperature, lesson.hard_weight, relations)
 
     def learn(self, module: nn.Module, lesson: Lesson, part: str = "training") -> nn.Module:

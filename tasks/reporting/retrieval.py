@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from models.inputs.images import load_images
@@ -48,14 +50,15 @@ def gallery(folder: Path, evaluation: Mapping[str, Any]) -> dict[int, str]:
     if retrieval is None:
         return {}
     images_NCHW = load_images(folder, "gate").images_NCHW
-    return {place: _png(images_NCHW[place]) for place in sorted(_places(retrieval.examples))}
+    return {place: png_address(images_NCHW[place]) for place in sorted(_places(retrieval.examples))}
 
 
 def _places(examples: tuple[Example, ...]) -> set[int]:
     return {place for example in examples for place in (example.right, *example.teacher, *example.student)}
 
 
-def _png(image_CHW: Any) -> str:  # noqa: ANN401 - an array of raw pixels
+def png_address(image_CHW: NDArray[np.uint8]) -> str:
+    """Write raw pixels (3, H, W) as a PNG file, and that as a data address."""
     stream = io.BytesIO()
     Image.fromarray(image_CHW.transpose(1, 2, 0)).save(stream, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
