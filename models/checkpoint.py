@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from models.compression.edits import EDITS
 from models.errors import ModelError
-from models.networks import OF_TEXT, build_network
+from models.networks import build_network, taken_by
 
 WEIGHTS = "model.safetensors"
 ARCHITECTURE = "architecture.json"
@@ -34,9 +34,9 @@ class Architecture:
     network: str
     arguments: dict[str, Any]
     scale: float
-    """What raw pixels are divided by; unused for text."""
+    """What raw pixels are divided by; unused for text and speech."""
     image_shape: tuple[int, ...]
-    """(channels, height, width) of one raw image; empty for text."""
+    """(channels, height, width) of one raw image, (samples,) of one recording; empty for text."""
     edits: tuple[dict[str, Any], ...] = ()
     """Structural edits since, each `{"edit": name of EDITS, ...its arguments}`."""
     quantization: dict[str, Any] | None = None
@@ -47,9 +47,9 @@ class Architecture:
     """Value of an empty raw pixel."""
 
     @property
-    def takes_text(self) -> bool:
-        """Tell a network of code points from one of pixels."""
-        return self.network in OF_TEXT
+    def takes(self) -> str:
+        """Say what goes in: `image` for raw pixels, `text` for code points, `speech` for samples."""
+        return taken_by(self.network)
 
     def build(self) -> nn.Module:
         """Build the module with fresh numbers."""
@@ -69,8 +69,11 @@ class Architecture:
         return replace(self, edits=(*self.edits, *edits))
 
     def example(self, count: int = 1) -> Tensor:
-        """Make an input: empty images (count, channels, height, width), or code points (count, TEXT_LENGTH) of text."""
-        if self.takes_text:
+        """Make an input: empty images (count, channels, height, width), as floats, or what else the network takes.
+
+        That is code points (count, TEXT_LENGTH), int64, of text, or samples (count, T), as floats, of silence.
+        """
+        if self.takes == "text":
             return torch.full((count, TEXT_LENGTH), ord("a"))
         return torch.full((count, *self.image_shape), float(self.background))
 

@@ -1,7 +1,7 @@
 """torch -> ONNX, and ONNX -> integer ONNX: the file that ships.
 
-The exported graph takes raw pixels (uint8) or code points (int64) and contains its own normalisation or hashing, so the
-file is the whole deployable.
+The exported graph takes raw pixels (uint8), code points (int64) or samples (int16) and contains its own normalisation,
+hashing or filter bank, so the file is the whole deployable.
 """
 
 import logging
@@ -29,6 +29,9 @@ OPSET = 20
 INPUT = "images_NCHW"
 OUTPUT = "logits_NK"
 TEXT_INPUT = "codes_NL"
+SPEECH_INPUT = "samples_NT"
+INPUTS = {"image": INPUT, "text": TEXT_INPUT, "speech": SPEECH_INPUT}
+RAW = {"image": torch.uint8, "text": torch.int64, "speech": torch.int16}
 TOWER_OUTPUT = "vectors_ND"
 
 
@@ -38,12 +41,10 @@ def export_float(module: nn.Module, architecture: Architecture, path: Path) -> N
     Raises:
         ModelError: an operator has no ONNX form; names it.
     """
-    example = architecture.example(2)
+    example = architecture.example(2).to(RAW[architecture.takes])
     sizes = {0: torch.export.Dim("batch")}
-    if architecture.takes_text:
+    if architecture.takes == "text":
         sizes[1] = torch.export.Dim("length", min=SHORTEST, max=CONTEXT)
-    else:
-        example = example.to(torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
@@ -53,7 +54,7 @@ def export_float(module: nn.Module, architecture: Architecture, path: Path) -> N
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=[TEXT_INPUT if architecture.takes_text else INPUT],
+                input_names=[INPUTS[architecture.takes]],
                 output_names=[TOWER_OUTPUT if architecture.network.endswith(TOWER) else OUTPUT],
                 dynamic_shapes=(sizes,),
                 verbose=False,
@@ -75,7 +76,7 @@ def export_model(module: nn.Module, architecture: Architecture, calibration: NDA
     Args:
         module: the model.
         architecture: its own.
-        calibration: raw images (N, C, H, W) or code points (N, L), from which static scales are read.
+        calibration: raw images (N, C, H, W), code points (N, L) or samples (N, T), from which static scales are read.
         path: where to write the plain file; a packed one stands beside it.
 
     Raises:

@@ -89,7 +89,15 @@ def _prepared(
     model = onnx.load(path)
     places = {name: find_weight(model, name, weight) for name, weight in weights.items()}
     excluded = [node.name for name in keep_float for node in readers(model, places[name].initializer)]
+    excluded += _before_layers(model, {place.initializer for place in places.values()})
     return Floats(path, model, places, {name: stored[name] for name in stored if name not in keep_float}, excluded)
+
+
+def _before_layers(model: ModelProto, initializers: set[str]) -> list[str]:
+    """Name the nodes before the first that reads a layer's weight: a front end's numbers are too fine for 8 bits."""
+    nodes = list(model.graph.node)
+    first = next((place for place, node in enumerate(nodes) if initializers & {*node.input}), 0)
+    return [node.name for node in nodes[:first]]
 
 
 def _static(floats: Floats, calibration: NDArray[np.generic], method: str) -> ModelProto:

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.footprint import Schedule, compare, compare_calls, machine
-from models.index import KINDS, build_index
+from models.index import KINDS, Index, build_index
 from models.inputs.captions import load_captions
-from models.inputs.images import load_images
-from models.inputs.text import codes_of
 from models.packing import deployable, unpacked, zstd_bytes
-from models.retrieval import CUTS, Vectors, both_ways, hits, ranks, recall
+from models.retrieval import CUTS, Vectors, recall
 from models.serving import Serving, serving_of
 from models.statistics import mcnemar_p, mean_interval, paired_intervals
 from models.step_cost import SCHEDULE as SCREENING
-from models.towers import IMAGE, TEXT, answer_once, files_of, open_towers
+from models.towers import answer_once, files_of, open_towers
+from models.ways import IMAGE, TEXT, Role, Way, load_role
 
 ROLES = ("gate", "sealed")
 SAME = 0.98
@@ -35,45 +34,18 @@ SAME = 0.98
 EXAMPLES = 12
 """Queries whose first answers are shown."""
 SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Role:
-    """The queries of one role: every drawing, and the name of what it shows in every language."""
-
-    images_NCHW: NDArray[np.uint8]
-    names: dict[str, list[str]]
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Vectors that one model gives for a role."""
-
-    images_ND: Vectors
-    texts_TND: Vectors
-
-
-def load_role(data: Path, role: str) -> Role:
-    """Read a role of a materialised dataset."""
-    images, captions = load_images(data, role), load_captions(data)
-    found = {
-        (label, language): name
-        for label, language, name in zip(captions.labels_N.tolist(), captions.languages, captions.names, strict=True)
-    }
-    languages = sorted(set(captions.languages))
-    names = {language: [found[label, language] for label in images.labels_N.tolist()] for language in languages}
-    return Role(images.images_NCHW, names)
+Answers = dict[str, Vectors]
+"""Vectors that one model gives for all inputs of a role."""
 
 
 def evaluate(data: Path, models: dict[str, Path], schedule: Schedule) -> dict[str, Any]:
     """Measure quality, bytes and time of `teacher` and `student` folders of towers."""
     roles = {role: load_role(data, role) for role in ROLES}
-    answers = {model: {role: _answers(folder, roles[role]) for role in ROLES} for model, folder in models.items()}
-    found = {model: {role: _hits(answers[model][role]) for role in ROLES} for model in models}
-    image_NCHW, sentence = roles["gate"].images_NCHW[:1], next(iter(roles["gate"].names.values()))[0]
-    raw: dict[str, NDArray[Any]] = {IMAGE: image_NCHW, TEXT: codes_of([sentence])}
+    answers = {model: _answers(folder, roles) for model, folder in models.items()}
+    found = {model: {role: roles[role].found(own, own) for role, own in of.items()} for model, of in answers.items()}
+    raw = roles["gate"].one_of_each()
     load_before = os.getloadavg()[0]
-    openers = [partial(answer_once, models[model], image_NCHW, sentence) for model in ("teacher", "student")]
+    openers = [partial(answer_once, models[model], raw, _sentence(data)) for model in ("teacher", "student")]
     timing = compare_calls((openers[0], openers[1]), schedule)
     times = {"teacher": timing.baseline, "student": timing.candidate}
     result: dict[str, Any] = {
@@ -81,7 +53,7 @@ def evaluate(data: Path, models: dict[str, Path], schedule: Schedule) -> dict[st
             **_bytes(folder),
             "latency_ms": asdict(times[model]),
             "quality": {role: _quality(found[model][role], schedule.confidence) for role in ROLES},
-            "parity": _parity(answers[model]["gate"], folder),
+            "parity": _parity(roles["gate"], answers[model]["gate"], folder),
             "serving": _serving(folder, raw),
         }
         for model, folder in models.items()
@@ -94,31 +66,33 @@ def evaluate(data: Path, models: dict[str, Path], schedule: Schedule) -> dict[st
     }
     result["paired"] = {
         role: _paired(*pairs[role], schedule.confidence)
-        | {"churn": _churn(answers["teacher"][role], answers["student"][role])}
+        | {"churn": _churn(roles[role], answers["teacher"][role], answers["student"][role])}
         for role in ROLES
     }
     result["classes"] = _languages(roles["sealed"], {model: answers[model]["sealed"] for model in models})
-    teacher, student = answers["teacher"]["gate"], answers["student"]["gate"]
+    gate, teacher, student = roles["gate"], answers["teacher"]["gate"], answers["student"]["gate"]
     result["retrieval"] = {
-        "recalls": {model: {role: _recalls(each) for role, each in of.items()} for model, of in answers.items()},
-        "old_index": _ratio(found["teacher"]["gate"], _old_index(teacher, student), schedule.confidence),
+        "cut": gate.cut,
+        "recalls": {
+            model: {role: _recalls(roles[role], each) for role, each in of.items()} for model, of in answers.items()
+        },
+        "chance": {role: _chance(roles[role]) for role in ROLES},
+        "old_index": _ratio(found["teacher"]["gate"], gate.found(student, teacher), schedule.confidence),
         "towers": _each_tower(models, raw),
-        "index": {kind: _index(student, kind) for kind in KINDS},
-        "examples": _examples(roles["gate"], teacher, student),
+        "index": {kind: _index(gate, student, kind) for kind in KINDS},
+        "examples": _examples(data, gate, teacher, student),
     }
     load = {"load_before": load_before, "load_after": os.getloadavg()[0], "unsteady_repeats": timing.unsteady}
     return result | {"latency_ratios": timing.ratios, "machine": machine() | load}
 
 
-def _answers(folder: Path, role: Role) -> Answers:
+def _answers(folder: Path, roles: Mapping[str, Role]) -> dict[str, Answers]:
     towers = open_towers(folder)
-    return Answers(
-        towers.of_images(role.images_NCHW), np.stack([towers.of_texts(names) for names in role.names.values()])
-    )
+    return {name: role.vectors(towers.of) for name, role in roles.items()}
 
 
-def _hits(answers: Answers) -> NDArray[np.float64]:
-    return hits(answers.images_ND, answers.texts_TND)
+def _sentence(data: Path) -> str:
+    return load_captions(data).names[0]
 
 
 def _bytes(folder: Path) -> dict[str, int]:
@@ -140,7 +114,7 @@ def _ratio(teacher_N: NDArray[np.float64], student_N: NDArray[np.float64], confi
 
 
 def _paired(teacher_N: NDArray[np.float64], student_N: NDArray[np.float64], confidence: float) -> dict[str, Any]:
-    """Compare the two concept by concept; the p-value is that of a sign test over concepts."""
+    """Compare the two example by example; the p-value is that of a sign test over examples."""
     interval = paired_intervals(teacher_N, student_N, confidence)[1]
     better = int((teacher_N > student_N).sum()), int((student_N > teacher_N).sum())
     difference = float((student_N - teacher_N).mean())
@@ -151,30 +125,22 @@ def _paired(teacher_N: NDArray[np.float64], student_N: NDArray[np.float64], conf
     }
 
 
-def _churn(teacher: Answers, student: Answers) -> float:
+def _churn(role: Role, teacher: Answers, student: Answers) -> float:
     """Share of all queries whose first answer differs."""
-    differ = [
-        _firsts(t, teacher.images_ND) != _firsts(s, student.images_ND)
-        for t, s in zip(teacher.texts_TND, student.texts_TND, strict=True)
-    ]
-    differ += [
-        _firsts(teacher.images_ND, t) != _firsts(student.images_ND, s)
-        for t, s in zip(teacher.texts_TND, student.texts_TND, strict=True)
-    ]
-    return float(np.mean(differ))
+    differ = [_firsts(way, teacher) != _firsts(way, student) for way in role.ways]
+    return float(np.concatenate(differ).mean())
 
 
-def _firsts(queries_QD: Vectors, gallery_GD: Vectors) -> NDArray[np.int64]:
-    first_Q: NDArray[np.int64] = (queries_QD @ gallery_GD.T).argmax(1)
+def _firsts(way: Way, answers: Answers) -> NDArray[np.int64]:
+    first_Q: NDArray[np.int64] = way.similarity(answers, answers).argmax(1)
     return first_Q
 
 
-def _parity(answers: Answers, folder: Path) -> float:
-    """Share of the gate's drawings and names that the trained tower puts elsewhere than the exported one."""
-    exported = {IMAGE: answers.images_ND, TEXT: answers.texts_TND[0]}
+def _parity(role: Role, answers: Answers, folder: Path) -> float:
+    """Share of a tower's first inputs of the gate, over all towers, that the trained and the exported put apart."""
     cosines = [
-        (vectors_ND * np.load(folder / f"{tower}.npy", allow_pickle=False)).sum(1)
-        for tower, vectors_ND in exported.items()
+        (answers[key] * np.load(folder / f"{role.inputs[key].tower}.npy", allow_pickle=False)).sum(1)
+        for key in role.first_keys()
     ]
     return float((np.concatenate(cosines) < SAME).mean())
 
@@ -186,13 +152,14 @@ def _serving(folder: Path, raw: Mapping[str, NDArray[Any]]) -> dict[str, float]:
 
 
 def _languages(role: Role, answers: Mapping[str, Answers]) -> dict[str, Any]:
-    """Recall@1 of each language, in the shape in which classes are reported."""
+    """Quality in each language, in the shape in which classes are reported."""
+    ways = {language: [way for way in role.ways if way.language == language] for language in role.languages}
     return {
-        "labels": list(role.names),
-        "count": [2 * len(role.images_NCHW)] * len(role.names),
+        "labels": list(ways),
+        "count": [sum(len(way.rows_Q) for way in of) for of in ways.values()],
         **{
-            model: [recall(both_ways(found.images_ND, texts_ND), 1) for texts_ND in found.texts_TND]
-            for model, found in answers.items()
+            model: [recall(np.concatenate([way.places(own, own) for way in of]), role.cut) for of in ways.values()]
+            for model, own in answers.items()
         },
     }
 
@@ -211,55 +178,61 @@ def _each_tower(models: Mapping[str, Path], raw: Mapping[str, NDArray[Any]]) -> 
     return costs
 
 
-def _recalls(answers: Answers) -> dict[str, Any]:
-    """Recall@k both ways, of each language and over all."""
-    places_T2N = np.stack([both_ways(answers.images_ND, texts_ND) for texts_ND in answers.texts_TND])
-    ways = {"text_to_image": places_T2N[:, 0], "image_to_text": places_T2N[:, 1], "mean": places_T2N}
-    return {
-        way: {f"recall@{k}": recall(places, k) for k in CUTS}
-        | {f"recall@{k}_by_language": [recall(one, k) for one in places] for k in CUTS}
-        for way, places in ways.items()
+def _recalls(role: Role, answers: Answers) -> dict[str, Any]:
+    """Recall@k of each direction and of all together, over all languages and of each."""
+    places: dict[str, dict[str, NDArray[np.int64]]] = {way.direction: {} for way in role.ways}
+    for way in role.ways:
+        places[way.direction][way.language] = way.places(answers, answers)
+    told = {direction: _at_cuts(list(of.values())) for direction, of in places.items()}
+    mean = {f"recall@{k}": float(np.mean([each[f"recall@{k}"] for each in told.values()])) for k in CUTS}
+    return told | {"mean": mean}
+
+
+def _at_cuts(places: list[NDArray[np.int64]]) -> dict[str, Any]:
+    """Recall@k over all queries, and of each language."""
+    return {f"recall@{k}": recall(np.concatenate(places), k) for k in CUTS} | {
+        f"recall@{k}_by_language": [recall(each, k) for each in places] for k in CUTS
     }
 
 
-def _old_index(teacher: Answers, student: Answers) -> NDArray[np.float64]:
-    """Recall@1 (N,) of the student's queries in the index that the teacher made."""
-    texts = [hits_one_way(s, teacher.images_ND) for s in student.texts_TND]
-    images = [hits_one_way(student.images_ND, t) for t in teacher.texts_TND]
-    found_N: NDArray[np.float64] = np.mean([*texts, *images], axis=0)
-    return found_N
+def _chance(role: Role) -> dict[str, float]:
+    """Recall at the role's cut, in each direction, of answers drawn at random."""
+    found: dict[str, list[NDArray[np.float64]]] = {}
+    for way in role.ways:
+        found.setdefault(way.direction, []).append(way.chances(role.cut))
+    return {direction: float(np.concatenate(each).mean()) for direction, each in found.items()}
 
 
-def hits_one_way(queries_ND: Vectors, gallery_ND: Vectors) -> NDArray[np.float64]:
-    """Tell (N,) whether the first of each query's answers is its own."""
-    found_N: NDArray[np.float64] = (ranks(queries_ND @ gallery_ND.T, np.arange(len(queries_ND))) < 1).astype(float)
-    return found_N
+def _index(role: Role, answers: Answers, kind: str) -> dict[str, float]:
+    """Recall, at the role's cut, of sentences over an index of pictures, and the bytes of that."""
+    index = build_index(answers[IMAGE], "gate", kind)
+    found = [_found(index, way, answers, role.cut) for way in role.ways if way.towers == (TEXT, IMAGE)]
+    return {"bytes": index.nbytes, "recall": float(np.concatenate(found).mean())}
 
 
-def _index(student: Answers, kind: str) -> dict[str, float]:
-    """Recall@1 of sentences over an index of drawings, and its bytes."""
-    index = build_index(student.images_ND, "gate", kind)
-    own_N = np.arange(len(student.images_ND))
-    first = [index.search(texts_ND, "gate", 1)[:, 0] == own_N for texts_ND in student.texts_TND]
-    return {"bytes": index.nbytes, "recall@1": float(np.mean(first))}
+def _found(index: Index, way: Way, answers: Answers, cut: int) -> NDArray[np.bool_]:
+    places_QC = index.search(answers[way.query][way.rows_Q], "gate", cut)
+    found_Q: NDArray[np.bool_] = (way.answers_G[places_QC] == way.right_Q[:, None]).any(1)
+    return found_Q
 
 
-def _examples(role: Role, teacher: Answers, student: Answers) -> list[dict[str, Any]]:
-    """Give some sentences with the places of the first drawings that both models find."""
-    language = "en" if "en" in role.names else next(iter(role.names))
-    place = list(role.names).index(language)
-    chosen = np.linspace(0, len(role.images_NCHW) - 1, EXAMPLES).astype(int)
-    return [
-        {
-            "text": role.names[language][one],
-            "right": int(one),
-            **{
-                name: np.argsort(-(each.images_ND @ each.texts_TND[place][one]), kind="stable")[:SHOWN].tolist()
-                for name, each in (("teacher", teacher), ("student", student))
-            },
+def _examples(data: Path, role: Role, teacher: Answers, student: Answers) -> list[dict[str, Any]]:
+    """Give some queries with the places of the first pictures that both models find: spoken ones where there are."""
+    captions = load_captions(data)
+    names = {
+        (label, language): name
+        for label, language, name in zip(captions.labels_N.tolist(), captions.languages, captions.names, strict=True)
+    }
+    shown = []
+    for way, query in role.some_queries(EXAMPLES):
+        right = int(np.flatnonzero(way.answers_G == way.right_Q[query])[0])
+        best = {
+            name: np.argsort(-way.similarity(each, each)[query], kind="stable")[:SHOWN].tolist()
+            for name, each in (("teacher", teacher), ("student", student))
         }
-        for one in chosen
-    ]
+        text = names[int(role.labels_G[right]), way.language]
+        shown.append({"text": text, "tower": way.towers[0], "row": int(way.rows_Q[query]), "right": right, **best})
+    return shown
 
 
 def main() -> None:

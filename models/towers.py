@@ -1,13 +1,15 @@
 """A deployable of several towers: one exported file each, in one folder, and how its inputs are prepared.
 
 Serving needs nothing else: an image tower takes raw pixels, a text tower the code points that `models.inputs.text`
-makes of a sentence, and both answer with unit vectors of one space.
+makes of a sentence, a speech tower the samples that `models.inputs.waves` makes of a recording. All answer with unit
+vectors of one space.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -15,11 +17,13 @@ from numpy.typing import NDArray
 
 from models.errors import ModelError
 from models.inputs.text import codes_of
+from models.inputs.waves import waves_of
 from models.packing import deployable
+from models.retrieval import Vectors
 from models.runtime import open_session, predict
+from models.ways import IMAGE, SPEECH, TEXT, Inputs
 
 ABOUT = "towers.json"
-IMAGE, TEXT = "image", "text"
 SENTENCES_AT_ONCE = 256
 
 
@@ -39,25 +43,37 @@ class Deployed:
     space: str
     sessions: dict[str, onnxruntime.InferenceSession]
 
-    def of_images(self, images_NCHW: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Unit vectors (N, D) of raw images (N, 3, H, W).
+    def of_images(self, images_NCHW: NDArray[np.uint8]) -> Vectors:
+        """Unit vectors (N, D) of raw images (N, 3, H, W)."""
+        return self.of(Inputs(IMAGE, images_NCHW))
 
-        Raises:
-            ModelError: there is no tower for images, or it answers with what is not finite.
-        """
-        return predict(self._session(IMAGE), images_NCHW)
-
-    def of_texts(self, sentences: Sequence[str]) -> NDArray[np.float32]:
+    def of_texts(self, sentences: Sequence[str]) -> Vectors:
         """Unit vectors (N, D) of sentences.
 
         Raises:
-            ModelError: a sentence is empty, there is no tower for text, or it answers with what is not finite.
+            ModelError: a sentence is empty; likewise what `of` raises.
         """
-        session, codes_NL = self._session(TEXT), codes_of(sentences)
-        order = np.argsort(
-            (codes_NL > 0).sum(1), kind="stable"
-        )  # sentences of a length go together, which saves filling
-        vectors_ND = np.concatenate([predict(session, trimmed(codes_NL[some])) for some in _split(order)])
+        return self.of(Inputs(TEXT, codes_of(sentences)))
+
+    def of_recordings(self, files: Sequence[bytes]) -> Vectors:
+        """Unit vectors (N, D) of audio files.
+
+        Raises:
+            ModelError: a file cannot be read, is silent or too short; likewise what `of` raises.
+        """
+        return self.of(Inputs(SPEECH, waves_of(files)))
+
+    def of(self, inputs: Inputs) -> Vectors:
+        """Unit vectors (N, D) of raw inputs.
+
+        Raises:
+            ModelError: there is no tower for such inputs, or it answers with what is not finite.
+        """
+        session = self._session(inputs.tower)
+        if inputs.tower != TEXT:
+            return predict(session, inputs.raw)
+        order = np.argsort((inputs.raw > 0).sum(1), kind="stable")  # sentences of a length together: less filling
+        vectors_ND = np.concatenate([predict(session, trimmed(inputs.raw[some])) for some in _split(order)])
         return vectors_ND[np.argsort(order)]
 
     def _session(self, tower: str) -> onnxruntime.InferenceSession:
@@ -101,13 +117,14 @@ def files_of(folder: Path) -> list[Path]:
     return [folder / ABOUT, *(deployable(folder, name) for name in read_about(folder).towers)]
 
 
-def answer_once(folder: Path, image_NCHW: NDArray[np.uint8], sentence: str) -> Callable[[], object]:
-    """Open the towers anew; the call embeds one image and one sentence, the sentence's preparation included."""
+def answer_once(folder: Path, one: Mapping[str, NDArray[Any]], sentence: str) -> Callable[[], object]:
+    """Open the towers anew; the call embeds one raw input of each tower, the sentence's preparation included."""
     sessions = open_towers(folder).sessions
+    names = {tower: session.get_inputs()[0].name for tower, session in sessions.items()}
 
     def call() -> None:
-        sessions[IMAGE].run(None, {sessions[IMAGE].get_inputs()[0].name: image_NCHW})
-        sessions[TEXT].run(None, {sessions[TEXT].get_inputs()[0].name: codes_of([sentence])})
+        for tower, session in sessions.items():
+            session.run(None, {names[tower]: codes_of([sentence]) if tower == TEXT else one[tower]})
 
     return call
 

@@ -1,9 +1,10 @@
-"""`stillhouse try`: ask a registered model of towers about a sentence or a picture of one's own; the answer is a page.
+"""`stillhouse try`: ask a registered model of towers about a sentence, picture or recording of one's own.
 
-The gallery is the gate role of the recipe's data set, drawn by a hand that the model never saw. Its index is built once
+The answer is a page. The gallery is that of the gate role of the recipe's data set. Its index is built once
 for a model and a data set, and says in which space it was made.
 """
 
+import base64
 import html
 import tempfile
 from dataclasses import dataclass
@@ -17,22 +18,24 @@ from numpy.typing import NDArray
 from models.errors import ModelError
 from models.index import Index, build_index, load_index
 from models.inputs.captions import load_captions
-from models.inputs.images import load_images
 from models.inputs.pictures import picture_of
 from models.inputs.text import CONTEXT, clean
+from models.inputs.waves import SECONDS
 from models.towers import Deployed, open_towers
+from models.ways import IMAGE, SPEECH, TEXT
 from tasks.errors import StillhouseError
 from tasks.promote import CHAMPION, aliased_version
 from tasks.pull_data import pulled
 from tasks.recipe import load_recipe
 from tasks.register import CANDIDATE, expect_digest
 from tasks.register_towers import TOWERS_FOLDER
-from tasks.reporting.retrieval import png_address
+from tasks.reporting.retrieval import pictures_of, png_address
 from tasks.settings import Settings, load_settings
 from tasks.tracking import PREFIX, connect
 
 SHOWN = 10
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
+RECORDINGS = (".ogg", ".wav", ".flac", ".mp3")
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Found:
 
 
 def try_model(recipe_path: Path, queries: list[str]) -> Path:
-    """Answer each query, a sentence or the path of a picture, and write a page; gives its path.
+    """Answer each query, a sentence or the path of a picture or of a recording, and write a page; gives its path.
 
     Raises:
         StillhouseError: no such model, or a query that cannot be answered; one sentence says why.
@@ -97,7 +100,7 @@ def _index(settings: Settings, towers: Deployed, name: str, data: Path) -> Index
     if path.exists():
         return load_index(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    index = build_index(towers.of_images(load_images(data, "gate").images_NCHW), towers.space, "int8")
+    index = build_index(towers.of_images(pictures_of(data, "gate").images_NCHW), towers.space, "int8")
     index.save(path)
     return index
 
@@ -105,7 +108,7 @@ def _index(settings: Settings, towers: Deployed, name: str, data: Path) -> Index
 def _answer(towers: Deployed, index: Index, data: Path, query: str) -> list[Found]:
     vectors_1D = _embedded(towers, query)
     places = index.search(vectors_1D, towers.space, SHOWN)[0]
-    images = load_images(data, "gate")
+    images = pictures_of(data, "gate")
     captions = load_captions(data)
     names = {
         label: name
@@ -120,18 +123,23 @@ def _answer(towers: Deployed, index: Index, data: Path, query: str) -> list[Foun
 
 
 def _embedded(towers: Deployed, query: str) -> NDArray[np.float32]:
-    if not is_picture(query):
+    if kind_of(query) == TEXT:
         return towers.of_texts([query])
     try:
-        return towers.of_images(picture_of(Path(query).read_bytes())[None])
+        content = Path(query).read_bytes()
     except OSError as error:
-        msg = f"the picture {query} cannot be opened ({error.strerror}); name a file that is there"
+        msg = f"the file {query} cannot be opened ({error.strerror}); name a file that is there"
         raise StillhouseError(msg) from error
+    if kind_of(query) == SPEECH:
+        return towers.of_recordings([content])
+    return towers.of_images(picture_of(content)[None])
 
 
 def note_on(query: str) -> str:
     """Say what of a query did not count, if anything."""
-    if is_picture(query) or len(clean(query)) <= CONTEXT:
+    if kind_of(query) == SPEECH:
+        return f"what counts is {SECONDS:g} seconds from the first sound"
+    if kind_of(query) == IMAGE or len(clean(query)) <= CONTEXT:
         return ""
     return f"only its first {CONTEXT - 2} characters count"
 
@@ -152,15 +160,19 @@ def _section(query: str, found: list[Found]) -> str:
 
 
 def _asked(query: str) -> str:
-    if not is_picture(query):
+    path, kind = Path(query), kind_of(query)
+    if kind == TEXT:
         return html.escape(query)
-    path = Path(query)
+    if kind == SPEECH:
+        content = base64.b64encode(path.read_bytes()).decode()
+        return f'<audio controls src="data:audio/{path.suffix[1:]};base64,{content}"></audio>{html.escape(path.name)}'
     return f'<img class="asked" src="{png_address(picture_of(path.read_bytes()))}" alt="">{html.escape(path.name)}'
 
 
-def is_picture(query: str) -> bool:
-    """Tell the path of a picture from a sentence."""
-    return query.lower().endswith(PICTURES)
+def kind_of(query: str) -> str:
+    """Tell the path of a picture or of a recording from a sentence."""
+    ending = query.lower()
+    return IMAGE if ending.endswith(PICTURES) else SPEECH if ending.endswith(RECORDINGS) else TEXT
 
 
 _HEAD = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Stillhouse: try</title><style>

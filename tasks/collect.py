@@ -18,7 +18,7 @@ from tasks.promote import aliased_version
 from tasks.pull_data import materialise
 from tasks.register import CANDIDATE
 from tasks.reporting.report import SUMMARY, report_stage
-from tasks.reporting.retrieval import gallery
+from tasks.reporting.retrieval import gallery, sounds
 from tasks.reporting.run_record import RunRecord, StageRecord, Status, error_of
 from tasks.stage import output_of
 from tasks.stage_key import LIBRARIES
@@ -70,16 +70,17 @@ def _record(desk: "Desk") -> RunRecord:
         registered=_registered(desk, runs.get("register")),
         environment=_environment(),
         data_docs_url=_data_docs_url(desk, runs.get("validate")),
-        gallery=_gallery(desk),
+        **_shown(desk),
     )
 
 
-def _gallery(desk: "Desk") -> dict[int, str]:
-    """Draw what the evaluation's examples found, where it has some and this host has the data."""
+def _shown(desk: "Desk") -> dict[str, dict[int, str]]:
+    """Draw what the evaluation's examples asked and found, where it has some and this host has the data."""
     evaluation, pointer = _read(desk, "evaluate", "evaluation.json"), _read(desk, "pull", "data.json")
     if evaluation is None or pointer is None or "retrieval" not in evaluation:
         return {}
-    return gallery(materialise(output_of(desk, "pull").path), evaluation)
+    data = materialise(output_of(desk, "pull").path)
+    return {"gallery": gallery(data, evaluation), "sounds": sounds(data, evaluation)}
 
 
 def _stage_record(desk: "Desk", stage: Stage, run: Run | None) -> StageRecord:

@@ -17,7 +17,7 @@ from models.export import export_model
 from models.packing import deployable
 from models.workloads import WORKLOADS
 from models.workloads.image_classification import ImageClassification
-from models.workloads.image_text_retrieval import Tower
+from models.workloads.retrieval import Tower
 from tasks.artifact import verify_around, write_json
 from tasks.black_box import TEACHER_FILE
 from tasks.clean_process import measure

@@ -16,8 +16,9 @@ from models.checkpoint import load_model
 from models.export import export_model
 from models.packing import deployable
 from models.towers import files_of, write_about
+from models.ways import TOWERS
 from models.workloads import WORKLOADS
-from models.workloads.image_text_retrieval import TOWERS, Tower, vectors
+from models.workloads.retrieval import Tower, vectors
 from tasks.artifact import verify, write_json
 from tasks.black_box import TEACHER_FILE
 from tasks.job import Job, Metrics
@@ -32,7 +33,12 @@ def export(job: Job) -> Metrics:
 
 def is_towers(folder: Path) -> bool:
     """Tell a folder of towers from a single model."""
-    return any((folder / name).is_dir() for name in TOWERS)
+    return bool(towers_in(folder))
+
+
+def towers_in(folder: Path) -> list[str]:
+    """Name the towers that a folder holds."""
+    return [name for name in TOWERS if (folder / name).is_dir()]
 
 
 def _export_towers(job: Job, data: Path) -> Metrics:
@@ -40,14 +46,15 @@ def _export_towers(job: Job, data: Path) -> Metrics:
     space = verify(job.inputs["teacher"]).digest
     metrics: Metrics = {}
     for model in ("teacher", "student"):
-        for name in TOWERS:
+        names = towers_in(job.inputs[model])
+        for name in names:
             job.progress(f"exporting the {model}'s tower for {name}")
             tower = Tower(name, job.inputs["teacher"], job.inputs[model])
             folder = job.out / model
             folder.mkdir(exist_ok=True)
             np.save(folder / f"{name}.npy", vectors(load_model(job.inputs[model] / name)[0], tower.parity_inputs(data)))
             _export(job.inputs[model] / name, tower.calibration(data), folder / f"{name}.onnx")
-        write_about(folder, space, TOWERS)
+        write_about(folder, space, names)
         metrics[f"{model}_bytes"] = sum(path.stat().st_size for path in files_of(folder))
     return metrics
 

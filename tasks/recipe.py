@@ -97,7 +97,7 @@ class Recipe(Section):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=2)] | None = None
     """Seeds over which `stillhouse seeds` judges the recipe; a night trains `seed` only."""
     data: Data
-    workload: Literal["image_classification", "image_text_retrieval"]
+    workload: Literal["image_classification", "retrieval"]
     teacher: AnyTeacher
     steps: Annotated[tuple[Step, ...], Field(min_length=1)]
     worth: Worth = Worth()
@@ -114,8 +114,8 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _towers_are_named(self) -> Self:
         towers = set(self.teacher.towers) if isinstance(self.teacher, TowersTeacher) else {None}
-        if (self.workload == "image_text_retrieval") != (None not in towers):
-            msg = "teacher.towers goes with workload image_text_retrieval, teacher.network with the others; mend one"
+        if (self.workload == "retrieval") != (None not in towers):
+            msg = "teacher.towers goes with workload retrieval, teacher.network with the others; mend one"
             raise ValueError(msg)
         for number, step in enumerate(self.steps, start=1):
             if step.tower not in towers:

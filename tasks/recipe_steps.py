@@ -111,7 +111,7 @@ class Lesson(Section):
         return self
 
 
-Tower = Literal["image", "text"]
+Tower = Literal["image", "text", "speech"]
 
 
 class Distil(Lesson):

@@ -1,7 +1,7 @@
 """How a folder of towers is logged to MLflow: its files as they were judged, and the code that serves them.
 
 MLflow has no flavour for several ONNX files, so the model is code (`tasks/served_towers.py`) that opens them: nothing
-is pickled, and `mlflow.pyfunc.load_model` answers with unit vectors of sentences or pictures.
+is pickled, and `mlflow.pyfunc.load_model` answers with unit vectors of sentences, pictures or recordings.
 """
 
 import shutil
@@ -15,9 +15,11 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 
 import models
 from models.towers import files_of, open_towers
+from models.ways import TEXT
 from tasks.artifact import file_digest, json_digest
 from tasks.tracking import Child
 
+REQUIREMENTS = ["onnxruntime", "numpy", "pandas", "pillow", "pyarrow", "safetensors", "scipy", "soundfile"]
 TOWERS_FOLDER = "artifacts/towers"
 """Where MLflow puts the towers in a logged model."""
 
@@ -30,23 +32,24 @@ def towers_digest(folder: Path) -> str:
 def log_towers(child: Child, student: Path, _data: Path) -> str:
     """Log the student; returns the model's address."""
     package = Path(models.__path__[0])
-    dimension = open_towers(student).of_texts(["red heart"]).shape[1]
+    towers = open_towers(student)
+    dimension = towers.of_texts(["red heart"]).shape[1]
     signature = ModelSignature(
-        Schema([ColSpec("string", "text", required=False), ColSpec("binary", "image", required=False)]),
+        Schema([ColSpec("string" if name == TEXT else "binary", name, required=False) for name in towers.sessions]),
         Schema([TensorSpec(np.dtype(np.float32), (-1, dimension))]),
     )
     child.progress("logging the student's towers")
     with tempfile.TemporaryDirectory() as scratch, mlflow.start_run(run_id=child.run_id):
-        towers = Path(scratch) / "towers"
-        towers.mkdir()
+        folder = Path(scratch) / "towers"
+        folder.mkdir()
         for path in files_of(student):
-            shutil.copyfile(path, towers / path.name)
+            shutil.copyfile(path, folder / path.name)
         logged = mlflow.pyfunc.log_model(
             name="student",
             python_model=str(Path(__file__).with_name("served_towers.py")),
-            artifacts={"towers": str(towers)},
+            artifacts={"towers": str(folder)},
             code_paths=[str(package)],
             signature=signature,
-            pip_requirements=["onnxruntime", "numpy", "pandas", "pillow", "safetensors"],
+            pip_requirements=REQUIREMENTS,
         )
     return str(logged.model_uri)

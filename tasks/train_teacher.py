@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from models.black_box import FileModel
-from models.checkpoint import save_model
+from models.checkpoint import Architecture, save_model
 from models.compression.spaces import anchored
 from models.inputs.images import describe
 from models.training import fit
+from models.ways import SPEECH
 from models.workloads import WORKLOADS
-from models.workloads.image_text_retrieval import Towers, architecture_of, scorer
-from models.workloads.pairs import PairFeed, load_pairs
+from models.workloads.pairs import PairFeed, load_pairs, load_spoken
+from models.workloads.retrieval import Towers, architecture_of, scorer
 from tasks.black_box import TEACHER_FILE, adopted
 from tasks.job import Job, Metrics
 from tasks.measure import added_up, describe_model, plan_of, report_model
@@ -58,26 +59,27 @@ def _train(job: Job, teacher: Teacher, data: Path) -> Metrics:
 def _train_towers(job: Job, teacher: TowersTeacher, data: Path) -> Metrics:
     """Train all towers in one space; each is kept as a model of its own."""
     plan = plan_of(teacher.training, job.settings["seed"])
-    of = {name: architecture_of(data, each.name, each.arguments) for name, each in teacher.towers.items()}
-    towers = Towers(
-        of["image"].build_seeded(plan.seed),
-        of["text"].build_seeded(plan.seed),
-        len(describe(data)["labels"]),
-        int(of["text"].arguments["dimension"]),
-        plan.seed,
-    )
+    of: dict[str, Architecture] = {
+        name: architecture_of(data, each.name, each.arguments) for name, each in teacher.towers.items()
+    }
+    built = {name: each.build_seeded(plan.seed) for name, each in of.items()}
+    towers = Towers(built, len(describe(data)["labels"]), int(of["text"].arguments["dimension"]), plan.seed)
     score = scorer(data, "search")
     fit(
         towers,
-        PairFeed(load_pairs(data, "train"), plan.seed, teacher.training.augment, teacher.training.resolutions),
+        _pair_feed(data, teacher, plan.seed),
         anchored,
         plan,
         checkpoint=job.scratch / "training.safetensors",
-        score=lambda trained: score({name: trained.get_submodule(name) for name in of}),
+        score=lambda _: score(built),
         watcher=job,
     )
     for name, each in of.items():
-        save_model(job.out / name, towers.get_submodule(name), each)
-    quality = score({name: towers.get_submodule(name) for name in of})
-    parts = [describe_model(job.out / name, towers.get_submodule(name), each) for name, each in of.items()]
-    return {"search_accuracy": quality} | added_up(parts)
+        save_model(job.out / name, built[name], each)
+    parts = [describe_model(job.out / name, built[name], each) for name, each in of.items()]
+    return {"search_accuracy": score(built)} | added_up(parts)
+
+
+def _pair_feed(data: Path, teacher: TowersTeacher, seed: int) -> PairFeed:
+    spoken = load_spoken(data, "train") if SPEECH in teacher.towers else None
+    return PairFeed(load_pairs(data, "train"), spoken, seed, teacher.training.augment, teacher.training.resolutions)

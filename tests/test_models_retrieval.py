@@ -8,7 +8,8 @@ import pytest
 from models.errors import ModelError
 from models.index import KINDS, build_index, load_index
 from models.inputs.text import CONTEXT, clean, codes_of
-from models.retrieval import both_ways, hits, ranks, recall
+from models.retrieval import ranks, recall
+from models.ways import IMAGE, TEXT, Inputs, Role, Way
 
 
 @pytest.mark.parametrize(
@@ -23,16 +24,33 @@ from models.retrieval import both_ways, hits, ranks, recall
 )
 def test_ranks_count_all_that_are_as_similar(similarity_G: list[float], right: int, place: int) -> None:
     """The place of the right answer is the number of others at least as similar."""
-    assert ranks(np.array([similarity_G]), np.array([right])).tolist() == [place]
+    assert ranks(np.array([similarity_G]), np.arange(3)[None] == right).tolist() == [place]
 
 
-def test_both_ways_are_sentences_to_pictures_then_pictures_to_sentences() -> None:
+def test_the_first_of_several_right_answers_counts() -> None:
+    """Right answers do not stand in each other's way."""
+    right_QG = np.array([[True, True, False, False], [False, True, True, False]])
+    assert ranks(np.array([[0.9, 0.9, 0.5, 0.1], [0.9, 0.8, 0.8, 0.1]]), right_QG).tolist() == [0, 1]
+
+
+def role_of(texts: dict[str, np.ndarray], images_ND: np.ndarray, cut: int = 1) -> tuple[Role, dict[str, np.ndarray]]:
+    """A role in which every sentence asks for its picture and every picture for its sentence, with their vectors."""
+    own_N = np.arange(len(images_ND))
+    ways = []
+    for language in texts:
+        ways.append(Way(language, IMAGE, (TEXT, IMAGE), language, own_N, own_N, own_N, own_N))
+        ways.append(Way(IMAGE, language, (IMAGE, TEXT), language, own_N, own_N, own_N, own_N))
+    inputs = {IMAGE: Inputs(IMAGE, own_N)} | {language: Inputs(TEXT, own_N) for language in texts}
+    return Role(inputs, ways, len(images_ND), cut, own_N), {IMAGE: images_ND, **texts}
+
+
+def test_both_ways_are_asked() -> None:
     """With two pictures near one sentence, one way fails and the other does not."""
     images_ND = np.array([[1.0, 0.0], [0.8, 0.6]], np.float32)
-    texts_ND = np.array([[0.8, 0.6], [0.6, 0.8]], np.float32)
-    text_to_image, image_to_text = both_ways(images_ND, texts_ND).tolist()
-    assert text_to_image == [1, 0]
-    assert image_to_text == [0, 1]
+    role, answers = role_of({"en": np.array([[0.8, 0.6], [0.6, 0.8]], np.float32)}, images_ND)
+    to_image, to_text = (way.places(answers, answers).tolist() for way in role.ways)
+    assert [way.direction for way in role.ways] == ["text_to_image", "image_to_text"]
+    assert (to_image, to_text) == ([1, 0], [0, 1])
 
 
 @pytest.mark.parametrize(("k", "expected"), [(1, 0.25), (2, 0.5), (5, 0.75), (10, 1.0)])
@@ -41,10 +59,20 @@ def test_recall_is_the_share_within_k(k: int, expected: float) -> None:
     assert recall(np.array([0, 1, 4, 9]), k) == expected
 
 
-def test_hits_average_ways_and_languages() -> None:
-    """A concept found in one language of two, both ways, has half a hit."""
+def test_quality_averages_ways_and_languages() -> None:
+    """An example found in one language of two, both ways, has half a hit; within two, all of two."""
     images_ND = np.eye(2, dtype=np.float32)
-    assert hits(images_ND, np.stack([images_ND, images_ND[::-1]])).tolist() == [0.5, 0.5]
+    for cut, expected in ((1, 0.5), (2, 1.0)):
+        role, answers = role_of({"en": images_ND, "xx": images_ND[::-1]}, images_ND, cut)
+        assert role.found(answers, answers).tolist() == [expected, expected]
+
+
+@pytest.mark.parametrize(("right", "cut", "chance"), [(1, 1, 0.1), (1, 10, 1.0), (2, 1, 0.2), (2, 2, 1 - 0.8 * 7 / 9)])
+def test_chance_is_that_of_answers_drawn_at_random(right: int, cut: int, chance: float) -> None:
+    """Of ten pictures, one or two are right."""
+    answers_G = np.where(np.arange(10) < right, 0, np.arange(10))
+    way = Way(TEXT, IMAGE, (TEXT, IMAGE), "en", np.array([0]), np.array([0]), answers_G, np.array([0]))
+    assert way.chances(cut).tolist() == pytest.approx([chance])
 
 
 def unit(count: int, dimension: int, seed: int) -> np.ndarray:

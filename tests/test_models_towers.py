@@ -17,11 +17,12 @@ from models.export import export_model
 from models.inputs.pictures import picture_of
 from models.inputs.redraw import PAPER, redrawn
 from models.inputs.text import codes_of
+from models.inputs.waves import LENGTH
 from models.networks.ngrams import NgramTower
 from models.packing import deployable
 from models.runtime import open_session, predict
-from models.workloads.image_text_retrieval import Towers
 from models.workloads.pairs import caption_of
+from models.workloads.retrieval import Towers
 
 TEXT = Architecture("ngram_tower", {"buckets": 509, "width": 32, "hidden": 48, "dimension": 16}, 1.0, ())
 PLAIN = Architecture(
@@ -38,22 +39,37 @@ RESIDUAL = Architecture(
     (3, 64, 64),
     background=PAPER,
 )
+SPEECH_PLAIN = Architecture(
+    "speech_plain_tower",
+    {"dimension": 16, "bands": 16, "hop": 320, "widths": [16, 24], "strides": [2, 2], "kernels": [5, 5], "pool": 38},
+    1.0,
+    (LENGTH,),
+)
+SPEECH_RESIDUAL = Architecture(
+    "speech_residual_tower",
+    {"dimension": 16, "bands": 16, "hop": 320, "stem": [16], "widths": [16, 24], "strides": [1, 2]},
+    1.0,
+    (LENGTH,),
+)
 SENTENCES = ["red heart", "\u8d64\u3044\u30cf\u30fc\u30c8", "x", "un c\u0153ur rouge tr\u00e8s long " * 3]
+WAVES = np.random.default_rng(1).normal(0, 4000, (20, LENGTH)).astype(np.int16)
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 3, 64, 64), dtype=np.uint8)
 
 
 def raw_of(architecture: Architecture) -> np.ndarray:
     """Inputs that an exported tower takes."""
-    return codes_of(SENTENCES) if architecture.takes_text else IMAGES
+    return {"text": codes_of(SENTENCES), "image": IMAGES, "speech": WAVES}[architecture.takes]
 
 
 def answers(module: nn.Module, architecture: Architecture) -> np.ndarray:
     """Vectors of the training-time tower."""
     raw = torch.from_numpy(raw_of(architecture))
-    return module.eval()(raw if architecture.takes_text else raw.float()).detach().numpy()
+    return module.eval()(raw if architecture.takes == "text" else raw.float()).detach().numpy()
 
 
-@pytest.mark.parametrize("architecture", [TEXT, PLAIN, RESIDUAL], ids=lambda each: each.network)
+@pytest.mark.parametrize(
+    "architecture", [TEXT, PLAIN, RESIDUAL, SPEECH_PLAIN, SPEECH_RESIDUAL], ids=lambda each: each.network
+)
 @pytest.mark.parametrize("weights", [None, 8, 4])
 def test_an_exported_tower_is_the_trained_one(tmp_path: Path, architecture: Architecture, weights: int | None) -> None:
     """Floats to rounding, integer weights too, packed or not, after a way through the checkpoint."""
@@ -70,9 +86,11 @@ def test_an_exported_tower_is_the_trained_one(tmp_path: Path, architecture: Arch
 
 def as_integers(module: nn.Module, architecture: Architecture, bits: int) -> tuple[nn.Module, Architecture]:
     """Round the weights, as the step quantize does for float activations, and pack."""
-    if not architecture.takes_text:
+    if architecture.takes == "image":
         module = fold_batch_norm(fold_pixel_scale(module))
         architecture = architecture.edited({"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"})
+    elif architecture.takes == "speech":
+        module, architecture = fold_batch_norm(module), architecture.edited({"edit": "fold_batch_norm"})
     chosen = with_whole_edges(bits_by_layer(module, bits), tables_of(module))
     how = {"activations": "float", "calibration": "minmax", "keep_float": []}
     edited = architecture.edited(integer_edit(module, chosen))
@@ -134,10 +152,11 @@ def test_a_student_that_equals_its_teacher_loses_only_to_the_labels() -> None:
 def test_the_anchored_loss_falls_when_towers_agree() -> None:
     """Towers that put fellows at their anchor lose less than towers that do not."""
     eye = torch.eye(4)
-    towers = Towers(nn.Identity(), nn.Identity(), 4, 4, 1)
+    towers = Towers({"text": nn.Identity(), "image": nn.Identity()}, 4, 4, 1)
     towers.anchors.data = eye
-    agreed = anchored(towers, (torch.cat([eye, eye]), eye, torch.arange(4)))
-    apart = anchored(towers, (torch.cat([eye, eye]), eye.flip(0), torch.arange(4)))
+    labels, twice = torch.arange(4), torch.arange(4).repeat(2)
+    agreed = anchored(towers, (torch.cat([eye, eye]), twice, eye, labels))
+    apart = anchored(towers, (torch.cat([eye, eye]), twice, eye.flip(0), labels))
     assert agreed < 0.1 < apart
 
 

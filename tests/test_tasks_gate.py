@@ -232,7 +232,9 @@ def test_the_stage_leaves_nothing_after_a_nan(tmp_path: Path) -> None:
 def test_the_old_index_is_judged_by_its_interval(low: float, high: float, verdict: str) -> None:
     """The student's queries over the teacher's index keep enough when the whole interval says so."""
     found = {
+        "cut": 1,
         "recalls": {},
+        "chance": {},
         "old_index": estimate((low + high) / 2, low, high),
         "towers": {},
         "index": {},

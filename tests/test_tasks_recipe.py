@@ -118,8 +118,9 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path) -> None:
     ("changes", "sentence"),
     [
         ({"steps.0.tower": None}, "step 1, distil, names the tower None; this teacher has image or text"),
-        ({"steps.0.tower": "speech"}, r"steps\.0\.distil\.tower: Input should be 'image' or 'text'"),
-        ({"workload": "image_classification"}, "teacher.towers goes with workload image_text_retrieval"),
+        ({"steps.0.tower": "speech"}, "step 1, distil, names the tower speech; this teacher has image or text"),
+        ({"steps.0.tower": "smell"}, r"steps\.0\.distil\.tower: Input should be 'image', 'text' or 'speech'"),
+        ({"workload": "image_classification"}, "teacher.towers goes with workload retrieval"),
         ({"teacher.towers.image.nme": "x"}, r"teacher\.towers\.image\.nme: Extra inputs are not permitted"),
     ],
 )

@@ -5,6 +5,7 @@ logits applies: `kl` is then distillation of the similarity distribution, which 
 contrastive against the gallery.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -41,17 +42,14 @@ def taught_vectors(
 
 
 def anchored(model: nn.Module, batch: Batch) -> Tensor:
-    """Teach towers one space from (images, codes, labels_B), each tower's rows being the labels, once or several times.
+    """Teach towers one space from a batch of inputs and labels of the first tower, then of the second, and so on.
 
     Every concept has an anchor, learned beside the towers (a proxy, arXiv:1703.07464), and every
-    drawing and every caption is to find its own among those of all concepts, not only among the batch's.
+    drawing, caption and recording is to find its own among those of all concepts, not only among the batch's.
     """
-    images, codes_BL, labels_B = batch
     anchors_KD = functional.normalize(model.anchors, dim=1)  # type: ignore[arg-type]
-    images_BD, texts_BD = model.image(images), model.text(codes_BL)  # type: ignore[operator]
-    return _anchored(images_BD, labels_B, anchors_KD) + _anchored(texts_BD, labels_B, anchors_KD)
-
-
-def _anchored(vectors_BD: Tensor, labels_L: Tensor, anchors_KD: Tensor) -> Tensor:
-    labels_B = labels_L.repeat(len(vectors_BD) // len(labels_L))
-    return functional.cross_entropy(ANCHORED_SHARPNESS * vectors_BD.float() @ anchors_KD.T, labels_B)
+    losses = [
+        functional.cross_entropy(ANCHORED_SHARPNESS * tower(inputs).float() @ anchors_KD.T, labels_B)
+        for tower, inputs, labels_B in zip(model.towers.values(), batch[::2], batch[1::2], strict=True)  # type: ignore[operator]
+    ]
+    return torch.stack(losses).sum()

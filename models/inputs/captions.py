@@ -28,6 +28,14 @@ class Captions:
         """Count the captions."""
         return len(self.labels_N)
 
+    def of(self, role: str) -> "Captions":
+        """Keep those of a role; all of them where captions have no roles."""
+        if self.roles is None:
+            return self
+        rows = [row for row, own in enumerate(self.roles) if own == role]
+        languages, names, tags = ([of[row] for row in rows] for of in (self.languages, self.names, self.tags))
+        return Captions(self.labels_N[rows], languages, names, tags)  # type: ignore[arg-type]
+
 
 def load_captions(folder: Path) -> Captions:
     """Read the captions of a materialised dataset.

@@ -12,6 +12,7 @@ from models.networks.pixels import Pixels
 from models.networks.plain import PlainNetwork
 from models.networks.residual import ResidualNetwork
 from models.networks.seed import MultimodalBigModel, MultimodalSmallModel
+from models.networks.speech import PlainSpeechTower, ResidualSpeechTower
 from models.networks.towers import RGB, PlainTower, ResidualTower
 
 NETWORKS: dict[str, type[nn.Module]] = {
@@ -23,6 +24,8 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "plain_tower": PlainTower,
     "residual": ResidualNetwork,
     "residual_tower": ResidualTower,
+    "speech_plain_tower": PlainSpeechTower,
+    "speech_residual_tower": ResidualSpeechTower,
 }
 GREY_TO_RGB = ("multimodal_big_model", "multimodal_small_model")
 """Networks for colours that are given grey images."""
@@ -30,10 +33,14 @@ TOWER = "_tower"
 """What a network is called that gives unit vectors of a space it shares with others, in place of logits."""
 OF_TEXT = ("ngram_tower",)
 """Networks that take code points (N, L), int64, where the others take raw pixels."""
+OF_SPEECH = ("speech_residual_tower", "speech_plain_tower")
+"""Networks that take samples (N, T) where the others take raw pixels."""
 
 
 def build_network(name: str, arguments: Mapping[str, Any], scale: float, background: int = 0) -> nn.Module:
-    """Build a network: raw pixels (N, 1 or 3, H, W) or code points (N, L) in, logits or unit vectors (N, K) out.
+    """Build a network: raw pixels (N, 1 or 3, H, W), code points (N, L) or samples (N, T) in.
+
+    Logits or unit vectors (N, K) come out.
 
     Args:
         name: of NETWORKS.
@@ -52,6 +59,11 @@ def build_network(name: str, arguments: Mapping[str, Any], scale: float, backgro
     except TypeError as error:
         msg = f"network {name!r} cannot be built from {dict(arguments)} ({error}); mend its arguments"
         raise ModelError(msg) from error
-    if name in OF_TEXT:
+    if name in {*OF_TEXT, *OF_SPEECH}:
         return network
     return nn.Sequential(Pixels(scale, RGB if name in GREY_TO_RGB else 1, background), network)
+
+
+def taken_by(name: str) -> str:
+    """Say what a network takes: `image`, `text` or `speech`."""
+    return "text" if name in OF_TEXT else "speech" if name in OF_SPEECH else "image"

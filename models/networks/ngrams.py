@@ -8,28 +8,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-MULTIPLIER = 1_000_003
-"""Of the rolling hash: below 2^20, so that no product leaves 64 bits while there are fewer than 2^43 buckets."""
+BASE, PRIME = 1_000_003, 2**31 - 1
+"""Powers of the one below the other weigh characters in a hash: a code point has 21 bits, so sums stay in 64."""
 
 
 class NgramTable(nn.Module):
     """A linear layer on counts of hashed n-grams, of which only the few rows that count are read."""
 
     def __init__(self, buckets: int, width: int) -> None:
-        """Build with `weight` (width, buckets), output first as any linear layer has it."""
+        """Build with `weight` (width, buckets), output first as layers have it; in memory, buckets come first."""
         super().__init__()
-        self.weight = nn.Parameter(0.03 * torch.randn(width, buckets))
+        self.weight = nn.Parameter((0.03 * torch.randn(buckets, width)).t())
 
-    def forward(self, buckets_NG: Tensor, counts_NG: Tensor) -> Tensor:
-        """Sum the rows (N, width) of n-grams (N, G), each as often as it counts."""
+    def forward(self, buckets_NG: Tensor, inside_NG: Tensor) -> Tensor:
+        """Sum the rows (N, width) of those n-grams (N, G) that are inside the sentence."""
         rows = self.weight.t()
         if torch.compiler.is_exporting():  # the exporter makes a loop of an embedding bag
-            return (functional.embedding(buckets_NG, rows) * counts_NG[:, :, None]).sum(1)
-        return functional.embedding_bag(buckets_NG, rows.contiguous(), mode="sum", per_sample_weights=counts_NG)
+            return (functional.embedding(buckets_NG, rows) * inside_NG[:, :, None]).sum(1)
+        ends_N = inside_NG.sum(1).cumsum(0)
+        return functional.embedding_bag(buckets_NG[inside_NG], rows, ends_N - inside_NG.sum(1), mode="sum")
 
 
 class NgramTower(nn.Module):
     """Code points -> one unit vector per sentence."""
+
+    factors_O1: Tensor
+    salts_O1: Tensor
 
     def __init__(self, buckets: int, width: int, hidden: int, dimension: int, longest: int = 5) -> None:
         """Build.
@@ -43,6 +47,9 @@ class NgramTower(nn.Module):
         """
         super().__init__()
         self.buckets, self.longest = buckets, longest
+        powers = torch.tensor([pow(BASE, power, PRIME) for power in range(1, 2 * longest + 1)])[:, None]
+        self.register_buffer("factors_O1", powers[:longest], persistent=False)
+        self.register_buffer("salts_O1", powers[longest:], persistent=False)
         self.table = NgramTable(buckets, width)
         self.norm = nn.LayerNorm(width)
         self.up = nn.Linear(width, hidden)
@@ -51,9 +58,8 @@ class NgramTower(nn.Module):
 
     def forward(self, codes_NL: Tensor) -> Tensor:
         """Map code points (N, L), int64, filled up with 0, to unit vectors (N, dimension)."""
-        buckets_NG, real_NG = self.hashed(codes_NL)
-        counts_NG = real_NG.float()
-        sums_NW = self.table(buckets_NG, counts_NG) / counts_NG.sum(1, keepdim=True).sqrt()
+        buckets_NG, inside_NG = self.hashed(codes_NL)
+        sums_NW = self.table(buckets_NG, inside_NG) / inside_NG.sum(1, keepdim=True).float().sqrt()
         hidden_NH = functional.relu(self.up(self.norm(sums_NW)))
         hidden_NH = hidden_NH + functional.relu(self.mix(hidden_NH))
         return functional.normalize(self.head(hidden_NH), dim=1)
@@ -62,12 +68,6 @@ class NgramTower(nn.Module):
         """Hash every n-gram: its bucket (N, G) and whether it lies inside the sentence, G = longest * L."""
         length = codes_NL.shape[1]
         padded = functional.pad(codes_NL, (0, self.longest - 1))
-        hash_NL, inside_NL = torch.zeros_like(codes_NL), codes_NL > 0
-        buckets, inside = [], []
-        for order in range(self.longest):
-            next_NL = padded[:, order : order + length]
-            hash_NL = (hash_NL * MULTIPLIER + next_NL + order) % self.buckets
-            inside_NL = inside_NL & (next_NL > 0)
-            buckets.append(hash_NL)
-            inside.append(inside_NL)
-        return torch.cat(buckets, 1), torch.cat(inside, 1)
+        windows_NOL = torch.stack([padded[:, order : order + length] for order in range(self.longest)], 1)
+        hashes_NOL = (windows_NOL * self.factors_O1).cumsum(1) + self.salts_O1
+        return (hashes_NOL % self.buckets).flatten(1), (windows_NOL > 0).flatten(1)

@@ -140,6 +140,10 @@ class ImageClassification:
 
         return score
 
+    def judged(self, folder: Path, role: str) -> NDArray[np.uint8]:
+        """Raw images (N, C, H, W) of a judged role, which training keeps away from."""
+        return load_images(folder, role).images_NCHW
+
     def calibration(self, folder: Path) -> NDArray[np.uint8]:
         """Raw images (N, C, H, W) of the calibration role."""
         return load_images(folder, "calibration").images_NCHW

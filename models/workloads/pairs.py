@@ -1,4 +1,4 @@
-"""Drawings with captions: a role in memory, and the feed from which a teacher's towers learn together."""
+"""Pictures with captions, written and perhaps spoken: a role in memory, and the feed for a teacher's towers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.inputs.audio import load_recordings
 from models.inputs.augment import resized
 from models.inputs.captions import Captions, load_captions
-from models.inputs.images import load_images
+from models.inputs.gallery import load_gallery
+from models.inputs.images import describe, load_images
 from models.inputs.ready import ready
 from models.inputs.redraw import redrawn
+from models.inputs.resay import said_anew
 from models.inputs.text import codes_of
+from models.inputs.waves import waves_of
 from models.training import Batch
 from models.workloads.taught import seeded
 
@@ -29,91 +33,115 @@ CAPTIONS = 4
 
 @dataclass(frozen=True)
 class Pairs:
-    """One role: drawings, what each shows, and what that is called."""
+    """One role: pictures, what each shows, and what that is called."""
 
     images_NCHW: Tensor
     """Raw pixels, uint8."""
     labels_N: Tensor
     """Concepts, int64."""
     captions: Captions
+    """Of this role, where captions have roles."""
 
     @cached_property
-    def languages(self) -> list[str]:
-        """All languages, sorted."""
-        return sorted(set(self.captions.languages))
+    def rows(self) -> list[list[int]]:
+        """List the captions of each concept."""
+        return _places(self.captions.labels_N.tolist())
 
     @cached_property
-    def rows(self) -> dict[tuple[int, str], int]:
-        """Row of the captions for a concept and a language."""
-        keys = zip(self.captions.labels_N.tolist(), self.captions.languages, strict=True)
-        return {key: row for row, key in enumerate(keys)}
+    def drawings(self) -> list[list[int]]:
+        """List the pictures of each concept."""
+        return _places(self.labels_N.tolist())
 
-    def names(self, language: str) -> list[str]:
-        """Name what each drawing shows."""
-        return [self.captions.names[self.rows[label, language]] for label in self.labels_N.tolist()]
+
+@dataclass(frozen=True)
+class Spoken:
+    """The recordings of one role."""
+
+    waves_NT: Tensor
+    """Samples, int16."""
+    labels_N: Tensor
+    """Concepts, int64."""
 
 
 def load_pairs(folder: Path, role: str) -> Pairs:
-    """Read a role of a materialised dataset."""
-    images = load_images(folder, role)
-    return Pairs(torch.from_numpy(images.images_NCHW), torch.from_numpy(images.labels_N), load_captions(folder))
+    """Read a role of a materialised dataset; where its roles hold recordings, the pictures are those of all roles."""
+    images = load_gallery(folder) if "gallery" in describe(folder) else load_images(folder, role)
+    captions = load_captions(folder).of(role)
+    return Pairs(torch.from_numpy(images.images_NCHW), torch.from_numpy(images.labels_N), captions)
+
+
+def load_spoken(folder: Path, role: str) -> Spoken:
+    """Read and decode the recordings of a role.
+
+    Raises:
+        ModelError: the dataset has none.
+    """
+    recordings = load_recordings(folder, role)
+    return Spoken(torch.from_numpy(waves_of(recordings.audio)), torch.from_numpy(recordings.labels_N))
 
 
 @dataclass(frozen=True)
 class PairFeed:
-    """Concepts in random order, each with two drawings, redrawn, and a few captions in random languages."""
+    """Concepts in random order, each with two pictures, redrawn, and a few captions in random languages."""
 
     pairs: Pairs
+    spoken: Spoken | None
+    """Of every batch, as many recordings as concepts."""
     seed: int
     redraw: bool
     resolutions: tuple[int, ...] | None = None
-    """Side of the drawings in each epoch; None keeps their own."""
-
-    @cached_property
-    def drawings(self) -> list[list[int]]:
-        """List the drawings of each concept."""
-        found: list[list[int]] = [[] for _ in range(int(self.pairs.labels_N.max()) + 1)]
-        for index, label in enumerate(self.pairs.labels_N.tolist()):
-            found[label].append(index)
-        return found
+    """Side of the pictures in each epoch; None keeps their own."""
 
     def batches_per_epoch(self, batch_size: int) -> int:
         """Count the batches of one epoch, in which as many concepts come up as there are captions."""
         return -(-len(self.pairs.captions) // self._concepts(batch_size))
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
-        """Yield (images, codes, labels_B): images (2 * B, C, H, W) are one drawing of every concept, then another.
+        """Yield (images, labels, codes, labels), then (waves, labels) where there are recordings.
 
-        Codes (CAPTIONS * B, L) are one caption of every concept, then another, and so on.
+        Images (DRAWINGS * B, C, H, W) are one picture of every concept, then another; codes (CAPTIONS * B, L) likewise.
 
-        A concept with more drawings comes up more often, by the square root of their number.
+        A concept with more pictures comes up more often, by the square root of their number.
         """
         chooser = np.random.default_rng((self.seed, epoch))
         generator = seeded(self.seed, epoch)
-        weights_K = np.sqrt([len(found) for found in self.drawings])
+        weights_K = np.sqrt([len(found) for found in self.pairs.drawings])
         for _ in range(self.batches_per_epoch(batch_size)):
             chosen = chooser.choice(
                 len(weights_K), self._concepts(batch_size), replace=False, p=weights_K / weights_K.sum()
             )
-            twice = [_two(self.drawings[label], chooser) for label in chosen]
-            index = torch.tensor([first for first, _ in twice] + [second for _, second in twice])
-            images = ready(self.pairs.images_NCHW[index])
-            if self.resolutions:
-                images = resized(images, self.resolutions[epoch])
-            captions = [self._caption(int(label), chooser) for _ in range(CAPTIONS) for label in chosen]
-            yield (
-                ready(redrawn(images, generator)) if self.redraw else images,
-                torch.from_numpy(codes_of(captions)),
-                torch.from_numpy(chosen),
+            labels_B = torch.from_numpy(chosen)
+            images = self._images(chosen, chooser, generator, self.resolutions[epoch] if self.resolutions else None)
+            codes = torch.from_numpy(
+                codes_of([self._caption(label, chooser) for _ in range(CAPTIONS) for label in chosen])
             )
+            yield images, labels_B.repeat(DRAWINGS), codes, labels_B.repeat(CAPTIONS), *self._said(len(chosen), chooser)
 
     def _concepts(self, batch_size: int) -> int:
-        return min(batch_size, sum(map(bool, self.drawings)))
+        return min(batch_size, sum(map(bool, self.pairs.drawings)))
+
+    def _images(
+        self, chosen: np.ndarray, chooser: np.random.Generator, generator: torch.Generator, side: int | None
+    ) -> Tensor:
+        twice = [_two(self.pairs.drawings[label], chooser) for label in chosen]
+        index = torch.tensor([first for first, _ in twice] + [second for _, second in twice])
+        images = ready(self.pairs.images_NCHW[index])
+        if side:
+            images = resized(images, side)
+        return ready(redrawn(images, generator)) if self.redraw else images
 
     def _caption(self, label: int, chooser: np.random.Generator) -> str:
-        languages, captions = self.pairs.languages, self.pairs.captions
-        row = self.pairs.rows[label, languages[chooser.integers(len(languages))]]
+        captions, rows = self.pairs.captions, self.pairs.rows[label]
+        row = rows[chooser.integers(len(rows))]
         return caption_of(captions.names[row], captions.tags[row], chooser)
+
+    def _said(self, count: int, chooser: np.random.Generator) -> tuple[Tensor, ...]:
+        if self.spoken is None:
+            return ()
+        index = torch.from_numpy(chooser.choice(len(self.spoken.labels_N), count, replace=False))
+        waves_BT = self.spoken.waves_NT[index].float()
+        generator = torch.Generator().manual_seed(int(chooser.integers(2**62)))
+        return said_anew(waves_BT, generator) if self.redraw else waves_BT, self.spoken.labels_N[index]
 
 
 def caption_of(name: str, tags: Sequence[str], chooser: np.random.Generator) -> str:
@@ -123,6 +151,13 @@ def caption_of(name: str, tags: Sequence[str], chooser: np.random.Generator) -> 
         return name
     few = [tags[place] for place in chooser.permutation(len(tags))[: 1 + chooser.integers(MOST_TAGS)]]
     return " ".join(few if kind < NAME_ONLY + TAGS_ONLY else [name, *few])
+
+
+def _places(labels: list[int]) -> list[list[int]]:
+    found: list[list[int]] = [[] for _ in range(max(labels) + 1)]
+    for place, label in enumerate(labels):
+        found[label].append(place)
+    return found
 
 
 def _two(drawings: list[int], chooser: np.random.Generator) -> tuple[int, int]:

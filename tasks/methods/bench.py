@@ -14,7 +14,7 @@ from models.compression.quantize import reopened
 from models.compression.spaces import taught_vectors
 from models.training import Objective, fit
 from models.workloads.image_classification import ImageClassification
-from models.workloads.image_text_retrieval import Tower
+from models.workloads.retrieval import Tower
 from models.workloads.taught import TaughtFeed
 from tasks.errors import StillhouseError
 from tasks.job import Job

@@ -22,7 +22,6 @@ from models.compression.quantize import (
 )
 from models.compression.rounding import BITS
 from models.errors import ModelError
-from models.inputs.images import load_images
 from models.inputs.overlap import refuse_overlap
 from tasks.methods.bench import Bench, Compressed
 from tasks.recipe_steps import Lesson, Quantize
@@ -47,7 +46,7 @@ def quantize(bench: Bench, step: Quantize) -> Compressed:
 
 
 def _refuse_judged_examples(bench: Bench) -> None:
-    judged = {role: load_images(bench.data, role).images_NCHW for role in JUDGED}
+    judged = {role: bench.workload.judged(bench.data, role) for role in JUDGED}
     refuse_overlap(bench.workload.calibration(bench.data), judged)
 
 
@@ -62,9 +61,11 @@ def _bits(bench: Bench, step: Quantize, module: nn.Module, architecture: Archite
 
 
 def _folded(module: nn.Module, architecture: Architecture) -> Compressed:
-    """Fold what a step before has not folded; text has no pixels, and its tower no batch norms."""
-    if architecture.takes_text or any(edit in architecture.edits for edit in FOLDS):
+    """Fold what a step before has not folded: text has neither pixels nor batch norms, speech has no pixels."""
+    if architecture.takes == "text" or any(edit in architecture.edits for edit in FOLDS):
         return module, architecture
+    if architecture.takes == "speech":
+        return fold_batch_norm(module), architecture.edited(FOLDS[1])
     return fold_batch_norm(fold_pixel_scale(module)), architecture.edited(*FOLDS)
 
 

@@ -5,7 +5,7 @@ two-sided, so at `2 * confidence - 1` its ends are the one-sided bounds the gate
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -148,14 +148,18 @@ class IndexCost(Part):
     """One way to keep the student's gallery."""
 
     bytes: Annotated[int, Field(ge=1)]
-    found: Annotated[Share, Field(alias="recall@1")]
-    """Share of sentences whose drawing is the first answer."""
+    recall: Share
+    """Share of sentences whose picture is found within the cut."""
 
 
 class Example(Part):
-    """One sentence, and the places of the first drawings that each model finds."""
+    """One query, and the places of the first pictures that each model finds."""
 
     text: str
+    """What was written, or said."""
+    tower: Literal["text", "speech"]
+    row: Count
+    """Which of the role's recordings asked, if one did."""
     right: Count
     teacher: tuple[Count, ...]
     student: tuple[Count, ...]
@@ -164,8 +168,12 @@ class Example(Part):
 class Retrieval(Part):
     """What is told of models that retrieve."""
 
+    cut: Annotated[int, Field(ge=1)]
+    """Quality is recall at this cut."""
     recalls: dict[str, dict[str, dict[str, dict[str, float | tuple[float, ...]]]]]
-    """Model -> role -> way (`text_to_image`, `image_to_text`, `mean`) -> `recall@k` and `recall@k_by_language`."""
+    """Model -> role -> direction, such as `text_to_image`, or `mean` -> `recall@k` and `recall@k_by_language`."""
+    chance: dict[str, dict[str, Share]]
+    """Role -> direction -> recall at the cut of answers drawn at random."""
     old_index: Estimate
     """Quality of the student's queries over the teacher's index / teacher's quality."""
     towers: dict[str, TowerCost]

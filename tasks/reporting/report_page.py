@@ -56,6 +56,7 @@ def render(run: RunRecord) -> str:
         figures=_figures(run, evaluation),
         recalls=recall_lines(evaluation.retrieval) if evaluation and evaluation.retrieval else [],
         gallery=run.gallery,
+        sounds=run.sounds,
         curves=[Markup(training_curve(s)) for s in run.stages if s.history.get("train_loss")],  # noqa: S704 - our own SVG
         mlflow_url=_without_credentials(run.mlflow_url),
         data_docs_url=_without_credentials(run.data_docs_url or ""),

@@ -11,11 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.inputs.images import load_images
+from models.inputs.audio import load_recordings
+from models.inputs.gallery import load_gallery
+from models.inputs.images import Images, describe, load_images
+from models.ways import SPEECH
 from tasks.reporting.evaluation import Example, Retrieval, parse_evaluation
 
 CUTS = (1, 5, 10)
-WAYS = {"text_to_image": "sentence to picture", "image_to_text": "picture to sentence", "mean": "mean of both"}
+WAYS = {
+    "text_to_image": "sentence to picture",
+    "image_to_text": "picture to sentence",
+    "speech_to_image": "recording to picture",
+    "speech_to_text": "recording to sentence",
+    "mean": "mean",
+}
 ROLES = ("gate", "sealed")
 
 
@@ -26,14 +35,17 @@ class RecallLine:
     role: str
     way: str
     cells: tuple[tuple[float, float], ...]
+    chance: float | None
+    """Recall at the cut of answers drawn at random."""
 
 
 def recall_lines(retrieval: Retrieval) -> list[RecallLine]:
     """Lay out recall@k of both models, for each role and way."""
     return [
-        RecallLine(role, words, tuple(_pair(retrieval, role, way, k) for k in CUTS))
+        RecallLine(role, words, tuple(_pair(retrieval, role, way, k) for k in CUTS), retrieval.chance[role].get(way))
         for role in ROLES
         for way, words in WAYS.items()
+        if way in retrieval.recalls["teacher"][role]
     ]
 
 
@@ -49,8 +61,23 @@ def gallery(folder: Path, evaluation: Mapping[str, Any]) -> dict[int, str]:
     retrieval = parse_evaluation(evaluation).retrieval
     if retrieval is None:
         return {}
-    images_NCHW = load_images(folder, "gate").images_NCHW
+    images_NCHW = pictures_of(folder, "gate").images_NCHW
     return {place: png_address(images_NCHW[place]) for place in sorted(_places(retrieval.examples))}
+
+
+def pictures_of(folder: Path, role: str) -> Images:
+    """Read the pictures that a role's queries search."""
+    return load_gallery(folder) if "gallery" in describe(folder) else load_images(folder, role)
+
+
+def sounds(folder: Path, evaluation: Mapping[str, Any]) -> dict[int, str]:
+    """Recording of every example that is one, as data addresses of audio files, by row in the gate role."""
+    retrieval = parse_evaluation(evaluation).retrieval
+    rows = {example.row for example in retrieval.examples if example.tower == SPEECH} if retrieval else set()
+    if not rows:
+        return {}
+    audio = load_recordings(folder, "gate").audio
+    return {row: f"data:audio/ogg;base64,{base64.b64encode(audio[row]).decode()}" for row in sorted(rows)}
 
 
 def _places(examples: tuple[Example, ...]) -> set[int]:

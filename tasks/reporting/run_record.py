@@ -57,6 +57,8 @@ class RunRecord:
     data_docs_url: str | None = None
     gallery: Mapping[int, str] = field(default_factory=dict)
     """Pictures that the evaluation's examples name, as data addresses, where the model retrieves."""
+    sounds: Mapping[int, str] = field(default_factory=dict)
+    """Recordings that ask in the evaluation's examples, likewise."""
 
     @property
     def seconds(self) -> float:

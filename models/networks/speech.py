@@ -1,0 +1,173 @@
+"""Speech towers: a filter bank, then convolutions over time -> one unit vector per recording.
+
+The filter bank is part of the network, so an exported tower takes samples and needs no front end beside it.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SAMPLE_RATE = 16_000
+LOUDEST = 32_768.0
+LOWEST, HIGHEST = 60.0, 7600.0
+"""Hertz of the lowest and of the highest band's edge."""
+TAPS = 400
+"""Samples of a filter: 25 ms."""
+FLOOR = 1e-7
+"""Energy that counts as nothing."""
+STEM_KERNEL = 5
+SPREAD = 4.0
+"""Typical deviation of the logarithms, by which they are divided."""
+
+
+class FilterBank(nn.Module):
+    """Logarithmic energies in mel-spaced bands, by complex Gabor filters (time-domain filter banks, arXiv:1711.01161).
+
+    One convolution does what a Fourier transform and a mel matrix do. How loud a recording is does not count: the mean
+    of its logarithms is taken away.
+    """
+
+    filters_F1T: Tensor
+
+    def __init__(self, bands: int, hop: int) -> None:
+        """Compute the filters; nothing of them is learned.
+
+        Args:
+            bands: how many, mel-spaced.
+            hop: samples from one frame to the next.
+        """
+        super().__init__()
+        self.hop = hop
+        self.register_buffer("filters_F1T", gabor_filters(bands)[:, None], persistent=False)
+
+    def forward(self, samples_NT: Tensor) -> Tensor:
+        """Map 16-bit samples (N, T) of any number type to logarithmic energies (N, bands, frames)."""
+        waves_N1T = samples_NT.float()[:, None] / LOUDEST
+        real_NBF, imaginary_NBF = functional.conv1d(
+            waves_N1T, self.filters_F1T, stride=self.hop, padding=TAPS // 2
+        ).chunk(2, dim=1)
+        levels_NBF = (real_NBF * real_NBF + imaginary_NBF * imaginary_NBF + FLOOR).log()
+        return (levels_NBF - levels_NBF.mean((1, 2), keepdim=True)) / SPREAD
+
+
+def gabor_filters(bands: int) -> Tensor:
+    """Real parts, then imaginary parts, of Gaussian-windowed waves (2 * bands, TAPS), centred on mel-spaced bands."""
+    edges_E = _hertz(torch.linspace(_mel(LOWEST), _mel(HIGHEST), bands + 2, dtype=torch.float64))
+    centres_B1, widths_B1 = edges_E[1:-1, None], (edges_E[2:] - edges_E[:-2])[:, None] / 2
+    seconds_T = (torch.arange(TAPS, dtype=torch.float64) - (TAPS - 1) / 2) / SAMPLE_RATE
+    deviations_B1 = (1 / (1.2 * math.pi * widths_B1)).clamp(max=TAPS / SAMPLE_RATE / 5)
+    windows_BT = torch.exp(-(seconds_T**2) / (2 * deviations_B1**2))
+    windows_BT /= windows_BT.sum(1, keepdim=True)
+    phases_BT = 2 * math.pi * centres_B1 * seconds_T
+    return torch.cat([windows_BT * phases_BT.cos(), windows_BT * phases_BT.sin()]).float()
+
+
+def _mel(hertz: float) -> float:
+    return 2595 * math.log10(1 + hertz / 700)
+
+
+def _hertz(mels: Tensor) -> Tensor:
+    return 700 * (10 ** (mels / 2595) - 1)
+
+
+class PlainSpeechTower(nn.Module):
+    """Convolutions over time, the bands being channels (as in TC-ResNet, arXiv:1904.03814) -> one unit vector."""
+
+    def __init__(  # noqa: PLR0913 - the arguments a recipe gives by name
+        self,
+        *,
+        dimension: int,
+        bands: int,
+        hop: int,
+        widths: Sequence[int],
+        strides: Sequence[int],
+        kernels: Sequence[int],
+        pool: int,
+    ) -> None:
+        """Build.
+
+        Args:
+            dimension: of the space all towers share.
+            bands: of the filter bank.
+            hop: samples from one frame to the next.
+            widths: channels of each convolution.
+            strides: of each convolution.
+            kernels: frames that each convolution sees.
+            pool: frames that are left, so that pooling has a fixed size: it stays an integer operator.
+        """
+        super().__init__()
+        self.bank = FilterBank(bands, hop)
+        self.body = nn.Sequential(*map(over_time, (bands, *widths[:-1]), widths, strides, kernels))
+        self.pool = nn.AvgPool2d((1, pool))
+        self.head = nn.Linear(widths[-1], dimension)
+
+    def forward(self, samples_NT: Tensor) -> Tensor:
+        """Map 16-bit samples (N, T) to unit vectors (N, dimension)."""
+        features_NC1F = self.body(self.bank(samples_NT)[:, :, None])
+        return functional.normalize(self.head(self.pool(features_NC1F).flatten(1)), dim=1)
+
+
+def over_time(width_in: int, width: int, stride: int, kernel: int) -> nn.Sequential:
+    """Build a convolution over frames, with batch norm and ReLU."""
+    conv = nn.Conv2d(width_in, width, (1, kernel), (1, stride), padding=(0, kernel // 2), bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU())
+
+
+class ResidualOverTime(nn.Module):
+    """Two convolutions over frames, and a shortcut around them."""
+
+    def __init__(self, width_in: int, width: int, stride: int, kernel: int) -> None:
+        """Build one block; a 1x1 convolution carries the shortcut where the shape changes."""
+        super().__init__()
+        self.first = over_time(width_in, width, stride, kernel)
+        self.second = over_time(width, width, 1, kernel)[:2]
+        self.relu = nn.ReLU()
+        same = stride == 1 and width_in == width
+        self.shortcut = nn.Identity() if same else over_time(width_in, width, stride, 1)[:2]
+
+    def forward(self, features_NC1F: Tensor) -> Tensor:
+        """Map (N, width_in, 1, frames) to (N, width, 1, frames / stride)."""
+        return self.relu(self.second(self.first(features_NC1F)) + self.shortcut(features_NC1F))
+
+
+class ResidualSpeechTower(nn.Module):
+    """A plain stem, then residual blocks over time -> one unit vector per recording."""
+
+    def __init__(  # noqa: PLR0913 - the arguments a recipe gives by name
+        self,
+        *,
+        dimension: int,
+        bands: int,
+        hop: int,
+        stem: Sequence[int],
+        widths: Sequence[int],
+        strides: Sequence[int],
+        kernel: int = 9,
+    ) -> None:
+        """Build.
+
+        Args:
+            dimension: of the space all towers share.
+            bands: of the filter bank.
+            hop: samples from one frame to the next.
+            stem: channels of the first convolutions, each of which halves the frames.
+            widths: channels of each block.
+            strides: of each block.
+            kernel: frames that each convolution of a block sees.
+        """
+        super().__init__()
+        self.bank = FilterBank(bands, hop)
+        halvings = (over_time(before, width, 2, STEM_KERNEL) for before, width in pairwise((bands, *stem)))
+        blocks = map(partial(ResidualOverTime, kernel=kernel), (stem[-1], *widths[:-1]), widths, strides)
+        self.body = nn.Sequential(*halvings, *blocks)
+        self.head = nn.Linear(widths[-1], dimension)
+
+    def forward(self, samples_NT: Tensor) -> Tensor:
+        """Map 16-bit samples (N, T) to unit vectors (N, dimension)."""
+        features_NC1F = self.body(self.bank(samples_NT)[:, :, None])
+        return functional.normalize(self.head(features_NC1F.mean((2, 3))), dim=1)

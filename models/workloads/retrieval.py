@@ -1,0 +1,219 @@
+"""Retrieval: pictures and captions, written and perhaps spoken, in one space; quality is recall both ways.
+
+A model is a set of towers, each a plain network of its own that is trained together with the others once, as teacher,
+and then compressed by itself against the teacher's space, so that a student's tower works with any other's index.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.checkpoint import Architecture, load_model
+from models.compression.distil import teacher_logits
+from models.inputs.augment import blended
+from models.inputs.redraw import PAPER, redrawn
+from models.inputs.resay import said_anew
+from models.inputs.text import CONTEXT, codes_of
+from models.inputs.waves import LENGTH
+from models.retrieval import Vectors
+from models.training import Watcher
+from models.ways import IMAGE, SPEECH, TEXT, TOWERS, Inputs, load_role
+from models.workloads.pairs import caption_of, load_pairs, load_spoken
+from models.workloads.taught import TaughtFeed, seeded
+
+CALIBRATION_TEXTS = 256
+ANCHORS = 1_000_003
+"""A position in the random sequence that no epoch has."""
+AT_ONCE = 500
+
+
+class Towers(nn.Module):
+    """The towers of one space while they learn together."""
+
+    def __init__(self, towers: Mapping[str, nn.Module], concepts: int, dimension: int, seed: int) -> None:
+        """Keep the towers by name, in the order of TOWERS, and the anchors of all concepts.
+
+        Anchors are learned and then thrown away.
+        """
+        super().__init__()
+        self.towers = nn.ModuleDict({name: towers[name] for name in TOWERS if name in towers})
+        self.anchors = nn.Parameter(0.1 * torch.randn(concepts, dimension, generator=seeded(seed, ANCHORS)))
+
+
+def architecture_of(folder: Path, network: str, arguments: Mapping[str, object]) -> Architecture:
+    """Describe a tower for this data."""
+    architecture = Architecture(network, dict(arguments), 1.0, ())
+    if architecture.takes == TEXT:
+        return architecture
+    if architecture.takes == SPEECH:
+        return Architecture(network, dict(arguments), 1.0, (LENGTH,))
+    pixels = load_pairs(folder, "train").images_NCHW.numpy()
+    ink = float((pixels.astype(np.float32) - PAPER).std())
+    return Architecture(network, dict(arguments), ink, pixels.shape[1:], background=PAPER)
+
+
+def scorer(folder: Path, role: str) -> Callable[[Mapping[str, nn.Module]], float]:
+    """Prepare to measure the quality of towers on a role."""
+    asked = load_role(folder, role)
+
+    def score(towers: Mapping[str, nn.Module]) -> float:
+        found = asked.vectors(lambda inputs: vectors(towers[inputs.tower], inputs))
+        return float(asked.found(found, found).mean())
+
+    return score
+
+
+@torch.no_grad()
+def vectors(tower: nn.Module, inputs: Inputs) -> Vectors:
+    """Unit vectors (N, D) that a tower gives."""
+    return teacher_logits(tower.eval(), torch.from_numpy(inputs.raw)).numpy()
+
+
+@dataclass(frozen=True)
+class Tower:
+    """One tower as a workload of its own: what it learns from, how it is judged and calibrated."""
+
+    name: str
+    teacher: Path
+    """Folder of the teacher's towers."""
+    previous: Path
+    """Folder of the towers before this step; the others of them stay as they are."""
+
+    def architecture(self, folder: Path, network: str, arguments: dict[str, object]) -> Architecture:
+        """Describe a network for this tower."""
+        return architecture_of(folder, network, arguments)
+
+    def taught_feed(  # noqa: PLR0913 - what the teacher is asked about, each part by name
+        self,
+        folder: Path,
+        ask: Callable[[Tensor], tuple[Tensor, ...]],
+        seed: int,
+        *,
+        views: int,
+        blends: int = 0,
+        watcher: Watcher,
+    ) -> TaughtFeed:
+        """Feed the training role with the teacher's vectors of every view.
+
+        A view of a drawing is another hand's, of a recording another voice's, of a caption another choice of name and
+        tags. A blend mixes two drawings or recordings, or puts two captions together.
+        """
+        view_of, labels_N = VIEWS[self.name](folder)
+        made, answers = [], []
+        for number in range(views + blends):
+            watcher.progress(f"asking the teacher, view {number + 1}/{views + blends}")
+            made.append(view_of(seed, number, number >= views))
+            answers.append(ask(made[-1]))
+        stacked = tuple(torch.stack(tensors) for tensors in zip(*answers, strict=True))
+        return TaughtFeed(torch.stack(made), stacked, labels_N, seed)
+
+    def gallery(self, folder: Path) -> Tensor:
+        """Vectors (K, D) of all concepts from another of the teacher's towers: mean training drawing, or caption."""
+        pairs = load_pairs(folder, "train")
+        if self.name == IMAGE:
+            labels_N = torch.from_numpy(pairs.captions.labels_N)
+            inputs = torch.from_numpy(codes_of(pairs.captions.names))
+        else:
+            labels_N, inputs = pairs.labels_N, pairs.images_NCHW
+        other = load_model(self.teacher / (TEXT if self.name == IMAGE else IMAGE))[0]
+        vectors_ND = teacher_logits(other, inputs)
+        sums_KD = torch.zeros(int(labels_N.max()) + 1, vectors_ND.shape[1]).index_add(0, labels_N, vectors_ND)
+        return functional.normalize(sums_KD, dim=1)
+
+    def scorer(self, folder: Path, role: str) -> Callable[[nn.Module], float]:
+        """Prepare to measure a new tower beside the others of before."""
+        asked = load_role(folder, role)
+        others = {
+            key: vectors(load_model(self.previous / inputs.tower)[0], inputs)
+            for key, inputs in asked.inputs.items()
+            if inputs.tower != self.name
+        }
+
+        def score(module: nn.Module) -> float:
+            own = {key: vectors(module, each) for key, each in asked.inputs.items() if each.tower == self.name}
+            return float(asked.found({**others, **own}, {**others, **own}).mean())
+
+        return score
+
+    def calibration(self, folder: Path) -> NDArray[np.generic]:
+        """Raw inputs of the calibration role."""
+        if self.name == SPEECH:
+            return load_spoken(folder, "calibration").waves_NT.numpy()
+        pairs = load_pairs(folder, "calibration")
+        if self.name == IMAGE:
+            return pairs.images_NCHW.numpy()
+        spread = np.linspace(0, len(pairs.captions) - 1, CALIBRATION_TEXTS).astype(int)
+        return codes_of([pairs.captions.names[row] for row in spread])
+
+    def judged(self, folder: Path, role: str) -> NDArray[np.generic]:
+        """Raw inputs that a judged role keeps from training; none where all roles have the same."""
+        asked = load_role(folder, role)
+        held_out = SPEECH if SPEECH in asked.inputs else IMAGE
+        return asked.inputs[self.name].raw if self.name == held_out else np.empty((0, 1))
+
+    def parity_inputs(self, folder: Path) -> Inputs:
+        """Raw inputs of the gate for holding the exported tower against this one."""
+        return load_role(folder, "gate").first(self.name)
+
+
+View = Callable[[int, int, bool], Tensor]
+"""Seed, number of the view, and whether it is a blend -> raw inputs (N, ...)."""
+
+
+def _drawings(folder: Path) -> tuple[View, Tensor]:
+    """Views of all drawings (N, C, H, W): the drawings themselves first."""
+    pairs = load_pairs(folder, "train")
+
+    def view(seed: int, number: int, blend: bool) -> Tensor:  # noqa: FBT001 - as View says
+        if number == 0:
+            return pairs.images_NCHW
+        generator = seeded(seed + 1, number)
+        batches = pairs.images_NCHW.split(AT_ONCE)
+        images = torch.cat([redrawn(batch, generator).round().to(torch.uint8) for batch in batches])
+        return blended(images, generator) if blend else images
+
+    return view, pairs.labels_N
+
+
+def _captions(folder: Path) -> tuple[View, Tensor]:
+    """Views of all captions (N, CONTEXT): the names first; int32, as a view is kept in memory."""
+    captions = load_pairs(folder, "train").captions
+
+    def view(seed: int, number: int, blend: bool) -> Tensor:  # noqa: FBT001 - as View says
+        chooser = np.random.default_rng((seed, number))
+        said = [
+            caption_of(name, tags, chooser) if number else name
+            for name, tags in zip(captions.names, captions.tags, strict=True)
+        ]
+        if blend:
+            said = [f"{one} {said[other]}" for one, other in zip(said, chooser.permutation(len(said)), strict=True)]
+        codes_NL = codes_of(said)
+        return torch.from_numpy(np.pad(codes_NL, ((0, 0), (0, CONTEXT - codes_NL.shape[1]))).astype(np.int32))
+
+    return view, torch.from_numpy(captions.labels_N)
+
+
+def _recordings(folder: Path) -> tuple[View, Tensor]:
+    """Views of all recordings (N, T), int16: the recordings themselves first."""
+    spoken = load_spoken(folder, "train")
+
+    def view(seed: int, number: int, blend: bool) -> Tensor:  # noqa: FBT001 - as View says
+        if number == 0:
+            return spoken.waves_NT
+        generator = seeded(seed + 1, number)
+        waves_NT = torch.cat([said_anew(batch, generator).round().short() for batch in spoken.waves_NT.split(AT_ONCE)])
+        if blend:
+            others_NT = waves_NT[torch.randperm(len(waves_NT), generator=generator)]
+            waves_NT = (waves_NT // 2) + (others_NT // 2)
+        return waves_NT
+
+    return view, spoken.labels_N
+
+
+VIEWS: dict[str, Callable[[Path], tuple[View, Tensor]]] = {IMAGE: _drawings, TEXT: _captions, SPEECH: _recordings}
