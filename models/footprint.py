@@ -86,7 +86,7 @@ def compare(baseline: Path, candidate: Path, raw: NDArray[np.generic], schedule:
         raw: one raw image (1, C, H, W) or sentence (1, L).
         schedule: how much to time.
     """
-    return compare_calls((partial(_call, baseline, raw), partial(_call, candidate, raw)), schedule)
+    return compare_calls((partial(open_call, baseline, raw), partial(open_call, candidate, raw)), schedule)
 
 
 def compare_calls(openers: tuple[Opener, Opener], schedule: Schedule) -> Comparison:
@@ -140,7 +140,8 @@ def _opened(openers: tuple[Opener, ...], *, backwards: bool) -> list[Call]:
     return [calls[place] for place in range(len(openers))]
 
 
-def _call(path: Path, raw: NDArray[np.generic]) -> Call:
+def open_call(path: Path, raw: NDArray[np.generic]) -> Call:
+    """Open a file anew; the call answers one raw input."""
     session = open_session(path)
     name = session.get_inputs()[0].name
     return lambda: session.run(None, {name: raw})

@@ -1,40 +1,56 @@
-"""What one step changed in the file that would ship: bytes and time, before against after, in a clean process.
+"""What one step changed in what would ship: bytes and time, before against after, in a clean process.
 
 Run as `python -m models.step_cost REQUEST ANSWER`, two JSON files.
 """
 
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.footprint import Schedule, compare
+from models.footprint import Call, Schedule, compare_calls, open_call
 from models.packing import zstd_bytes
 
 SCHEDULE = Schedule(repeats=3, most=7, rounds=10, pause_seconds=0.1, confidence=0.9, limit=1.0)
-"""A screening, not a verdict: a few repeats, more only while neither file is clearly the faster."""
+"""A screening, not a verdict: a few repeats, more only while neither side is clearly the faster."""
 
 
-def step_cost(before: Path, after: Path, raw: NDArray[np.generic]) -> dict[str, Any]:
-    """Compare two exported files on one raw input, an image (1, C, H, W) or a sentence (1, L)."""
-    timing = compare(before, after, raw, SCHEDULE)
-    files = {"before": before, "after": after}
+@dataclass(frozen=True)
+class Change:
+    """One exported file that a step changed."""
+
+    before: Path
+    after: Path
+    input: Path
+    """One raw input as .npy: an image (1, C, H, W), a sentence (1, L) or a recording (1, T)."""
+
+
+def step_cost(changes: Sequence[Change]) -> dict[str, Any]:
+    """Compare exported files before and after: bytes added up, times of one answer of each, one after the other."""
+    sides = {side: [getattr(change, side) for change in changes] for side in ("before", "after")}
+    timing = compare_calls((lambda: _in_turn(changes, "before"), lambda: _in_turn(changes, "after")), SCHEDULE)
     return {
-        "bytes": {name: path.stat().st_size for name, path in files.items()},
-        "zstd_bytes": {name: zstd_bytes(path) for name, path in files.items()},
+        "bytes": {side: sum(path.stat().st_size for path in paths) for side, paths in sides.items()},
+        "zstd_bytes": {side: sum(map(zstd_bytes, paths)) for side, paths in sides.items()},
         "speedup": {"value": timing.ratio, "interval": timing.interval},
     }
+
+
+def _in_turn(changes: Sequence[Change], side: str) -> Call:
+    calls = [open_call(getattr(change, side), np.load(change.input)) for change in changes]
+    return lambda: [call() for call in calls]
 
 
 def main() -> None:
     """Read the request, measure, write the answer."""
     request_path, answer_path = map(Path, sys.argv[1:])
     request = json.loads(request_path.read_text(encoding="utf-8"))
-    answer = step_cost(Path(request["before"]), Path(request["after"]), np.load(request["input"]))
-    answer_path.write_text(json.dumps(answer), encoding="utf-8")
+    changes = [Change(**{name: Path(path) for name, path in change.items()}) for change in request["changes"]]
+    answer_path.write_text(json.dumps(step_cost(changes)), encoding="utf-8")
 
 
 if __name__ == "__main__":

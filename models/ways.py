@@ -130,6 +130,11 @@ class Role:
         return share_N
 
 
+def towers_in(folder: Path) -> list[str]:
+    """Name the towers that a folder of models holds."""
+    return [name for name in TOWERS if (folder / name).is_dir()]
+
+
 def load_role(folder: Path, role: str) -> Role:
     """Read what a role of a materialised dataset asks."""
     return _spoken(folder, role) if "gallery" in describe(folder) else _drawn(folder, role)

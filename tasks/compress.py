@@ -15,17 +15,18 @@ from models.compression.quantize import requantized
 from models.errors import DivergedError
 from models.export import export_model
 from models.packing import deployable
+from models.ways import towers_in
 from models.workloads import WORKLOADS
-from models.workloads.image_classification import ImageClassification
-from models.workloads.retrieval import Tower
+from models.workloads.retrieval import Tower, scorer
 from tasks.artifact import verify_around, write_json
 from tasks.black_box import TEACHER_FILE
 from tasks.clean_process import measure
 from tasks.errors import StillhouseError
 from tasks.job import Job, Metrics
-from tasks.measure import report_model
+from tasks.measure import added_up, report_model
 from tasks.methods import METHODS
 from tasks.methods.bench import Bench, Compressed
+from tasks.methods.quantize import quantize_jointly
 from tasks.pull_data import materialise
 from tasks.worth import STEP, Judged, judge_step
 
@@ -37,33 +38,33 @@ SETTLING = ("distil", "quantize", "pack")
 
 def compress(job: Job) -> Metrics:
     """Apply one step of the recipe to the model before it; returns the measures of the model that goes on."""
-    tower = job.settings["step"].tower
-    return _compress(job, WORKLOADS[job.settings["workload"]]) if tower is None else _compress_tower(job, tower)
+    data, tower = materialise(job.inputs["data"]), job.settings["step"].tower
+    towers = towers_in(job.inputs["previous"])
+    if not towers:
+        return _compress(job, [Bench(job, data, WORKLOADS[job.settings["workload"]])])
+    for other in set(towers) - {tower or other for other in towers}:
+        shutil.copytree(job.inputs["previous"] / other, job.out / other)
+    return _compress(job, [_bench_of(job, data, name) for name in towers if tower in {name, None}])
 
 
-def _compress_tower(job: Job, name: str) -> Metrics:
-    """Change one tower as if it were a model of its own; the others go on as they are."""
+def _bench_of(job: Job, data: Path, name: str) -> Bench:
+    """Give a tower a bench as if it were a model of its own."""
     teacher, previous = job.inputs["teacher"], job.inputs["previous"]
-    for other in previous.iterdir():
-        if other.is_dir() and other.name != name:
-            shutil.copytree(other, job.out / other.name)
     inputs = {**job.inputs, "teacher": teacher / name, "previous": previous / name}
-    metrics = _compress(replace(job, inputs=inputs, out=job.out / name), Tower(name, teacher, previous))
-    (job.out / name / STEP).rename(job.out / STEP)
-    return metrics
+    return Bench(replace(job, inputs=inputs, out=job.out / name), data, Tower(name, teacher, previous))
 
 
-def _compress(job: Job, workload: ImageClassification | Tower) -> Metrics:
-    bench = Bench(job, materialise(job.inputs["data"]), workload)
+def _compress(job: Job, benches: list[Bench]) -> Metrics:
+    """Change one model, or several towers together."""
     try:
-        metrics = _save(bench, _apply(bench))
-        cost = _cost(bench)
+        metrics = _saved(benches, _apply(benches))
+        cost = _cost(benches)
         gained = metrics[QUALITY] - verify_around(job.inputs["previous"]).metrics[QUALITY]
         judged = judge_step(-gained, cost, job.settings["worth"])
     except DivergedError as error:
         judged, cost, gained = Judged(kept=False, reason=f"dropped: {error}"), {}, 0.0
     if not judged.kept:
-        metrics = _save(bench, _before(job, judged))
+        metrics = _saved(benches, [_before(bench.job, judged) for bench in benches])
     job.progress(judged.reason)
     write_json(job.out / STEP, asdict(judged) | {"gained": gained, "cost": cost})
     return metrics | {"kept": float(judged.kept)}
@@ -76,13 +77,28 @@ def _before(job: Job, judged: Judged) -> Compressed:
     return load_model(job.inputs["previous"])
 
 
-def _apply(bench: Bench) -> Compressed:
+def _apply(benches: list[Bench]) -> list[Compressed]:
+    if len(benches) == 1:
+        return [_changed(benches[0])]
+    return quantize_jointly({bench.workload.name: bench for bench in benches if isinstance(bench.workload, Tower)})
+
+
+def _changed(bench: Bench) -> Compressed:
     """Do the step; integers are opened before a step that changes layers and closed again after it."""
     step = bench.job.settings["step"]
     made = METHODS[step.method](bench, step)
     if step.method in SETTLING or bench.stored[1].quantization is None:
         return made
     return requantized(*made, bench.stored[1])
+
+
+def _saved(benches: list[Bench], made: list[Compressed]) -> Metrics:
+    """Save each; returns the measures of all together."""
+    parts = [_save(bench, one) for bench, one in zip(benches, made, strict=True)]
+    if len(parts) == 1:
+        return parts[0]
+    towers = {bench.job.out.name: load_model(bench.job.out)[0] for bench in benches}
+    return added_up(parts) | {QUALITY: scorer(benches[0].data, "search")(towers)}
 
 
 def _save(bench: Bench, made: Compressed) -> Metrics:
@@ -93,15 +109,20 @@ def _save(bench: Bench, made: Compressed) -> Metrics:
     return report_model(bench.job.out, module, architecture, bench.workload.scorer(bench.data, "search"))
 
 
-def _cost(bench: Bench) -> dict[str, Any]:
+def _cost(benches: list[Bench]) -> dict[str, Any]:
     """Compare the files that would ship before and after the step."""
-    files = {"before": _file_before(bench), "after": deployable(bench.job.out, "model"), "input": _one_input(bench)}
-    bench.job.progress("comparing the exported files before and after the step")
-    return measure("models.step_cost", {name: str(path) for name, path in files.items()}, bench.job.scratch)
+    job = benches[0].job
+    job.progress("comparing the exported files before and after the step")
+    changes = [
+        {"before": _file_before(bench), "after": deployable(bench.job.out, "model"), "input": _one_input(bench)}
+        for bench in benches
+    ]
+    request = {"changes": [{name: str(path) for name, path in change.items()} for change in changes]}
+    return measure("models.step_cost", request, job.scratch)
 
 
 def _one_input(bench: Bench) -> Path:
-    path = bench.job.scratch / "input.npy"
+    path = bench.job.scratch / f"{bench.job.out.name}.npy"
     np.save(path, bench.workload.calibration(bench.data)[:1])
     return path
 
@@ -109,7 +130,7 @@ def _one_input(bench: Bench) -> Path:
 def _file_before(bench: Bench) -> Path:
     for shipped in bench.job.inputs["previous"].glob("*.onnx*"):
         return shipped  # plain, packed or adopted: there is one, or none where a trained teacher is before
-    exported = bench.job.scratch / "before.onnx"
+    exported = bench.job.scratch / f"{bench.job.out.name}.onnx"
     module, architecture = load_model(bench.job.inputs["previous"])
     export_model(module, architecture, bench.workload.calibration(bench.data), exported)
     return exported

@@ -16,7 +16,7 @@ from models.checkpoint import load_model
 from models.export import export_model
 from models.packing import deployable
 from models.towers import files_of, write_about
-from models.ways import TOWERS
+from models.ways import towers_in
 from models.workloads import WORKLOADS
 from models.workloads.retrieval import Tower, vectors
 from tasks.artifact import verify, write_json
@@ -34,11 +34,6 @@ def export(job: Job) -> Metrics:
 def is_towers(folder: Path) -> bool:
     """Tell a folder of towers from a single model."""
     return bool(towers_in(folder))
-
-
-def towers_in(folder: Path) -> list[str]:
-    """Name the towers that a folder holds."""
-    return [name for name in TOWERS if (folder / name).is_dir()]
 
 
 def _export_towers(job: Job, data: Path) -> Metrics:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from tasks.errors import RecipeError
-from tasks.recipe_steps import BlackBox, Count, Fraction, Network, Positive, Section, Step, Tower, Training
+from tasks.recipe_steps import BlackBox, Count, Fraction, Network, Positive, Quantize, Section, Step, Tower, Training
 
 DATA_REVISION = r"^[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,99}$"
 """A git revision: it cannot start with a dash, so it is never read as an option."""
@@ -118,7 +118,8 @@ class Recipe(Section):
             msg = "teacher.towers goes with workload retrieval, teacher.network with the others; mend one"
             raise ValueError(msg)
         for number, step in enumerate(self.steps, start=1):
-            if step.tower not in towers:
+            jointly = isinstance(step, Quantize) and step.weights == "mixed" and step.training is None
+            if step.tower not in towers and not (step.tower is None and jointly):
                 known = " or ".join(sorted(map(str, towers)))
                 msg = f"step {number}, {step.method}, names the tower {step.tower}; this teacher has {known}"
                 raise ValueError(msg)

@@ -205,11 +205,12 @@ class Quantize(Section):
     """Integer weights, `round(W / scale) * scale` per output channel, and what activations become."""
 
     tower: Tower | None = None
+    """None, where a model has several: all together, with `weights: mixed`, which spends one budget of damage."""
     method: Literal["quantize"]
     weights: Literal["int8", "int4", "int3", "ternary", "mixed"] = "int8"
     """Fewer bits leave the first and the last layer at 8; mixed gives every layer what its measured damage allows."""
     activations: Literal["static", "dynamic", "float"] = "static"
-    """static: calibrated integers; dynamic: scaled at every call; float: only the weights are integers."""
+    """static: calibrated integers, of text floats; dynamic: scaled at every call; float: only the weights are integers."""
     calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
     keep_float: tuple[str, ...] = ()
     """Layers left in fp32, as `named_modules` spells them."""

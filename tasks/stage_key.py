@@ -19,7 +19,10 @@ SOURCES = {
     "gate": "tasks.gate",
 }
 """Kind of stage -> the module whose source, with all it imports of ours, is part of the key."""
-EXTRA = {"evaluate": ("models.evaluation", "models.serving"), "compress": ("models.step_cost", "models.timing")}
+EXTRA = {
+    "evaluate": ("models.evaluation", "models.retrieval_evaluation", "models.serving"),
+    "compress": ("models.step_cost", "models.timing"),
+}
 """Modules that a stage runs in a process of their own."""
 LIBRARIES = (
     "torch",
@@ -27,6 +30,8 @@ LIBRARIES = (
     "onnx",
     "onnxscript",
     "onnxruntime",
+    "soundfile",
+    "scipy",
     "numpy",
     "pyarrow",
     "great-expectations",

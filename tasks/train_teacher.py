@@ -4,7 +4,7 @@ from pathlib import Path
 
 from models.black_box import FileModel
 from models.checkpoint import Architecture, save_model
-from models.compression.spaces import anchored
+from models.compression.spaces import anchored, anchored_and_spelled
 from models.inputs.images import describe
 from models.training import fit
 from models.ways import SPEECH
@@ -63,12 +63,14 @@ def _train_towers(job: Job, teacher: TowersTeacher, data: Path) -> Metrics:
         name: architecture_of(data, each.name, each.arguments) for name, each in teacher.towers.items()
     }
     built = {name: each.build_seeded(plan.seed) for name, each in of.items()}
-    towers = Towers(built, len(describe(data)["labels"]), int(of["text"].arguments["dimension"]), plan.seed)
+    feed = _pair_feed(data, teacher, plan.seed)
+    letters = int(feed.spoken.letters_NL.max()) + 1 if feed.spoken else 0
+    towers = Towers(built, len(describe(data)["labels"]), int(of["text"].arguments["dimension"]), plan.seed, letters)
     score = scorer(data, "search")
     fit(
         towers,
-        _pair_feed(data, teacher, plan.seed),
-        anchored,
+        feed,
+        anchored_and_spelled if feed.spoken else anchored,
         plan,
         checkpoint=job.scratch / "training.safetensors",
         score=lambda _: score(built),

@@ -1,18 +1,15 @@
 """The tiny retrieval recipe, stage by stage on real drawings: each tower is compressed, all are judged as they ship."""
 
 import io
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from data_samples import make_house
 from PIL import Image
+from whole_run import Run, whole_run
 
 from models.inputs.images import load_images
 from models.packing import deployable
@@ -20,56 +17,27 @@ from models.towers import files_of, open_towers
 from tasks.answer import try_model
 from tasks.artifact import verify
 from tasks.errors import StillhouseError
-from tasks.pipeline import stages_of
 from tasks.pull_data import materialise
-from tasks.recipe import load_recipe
-from tasks.settings import Settings, load_settings
-from tasks.stage import desk_of, output_of, run_stage
 from tasks.worth import STEP
-
-RECIPE = Path(__file__).resolve().parent.parent / "dags" / "recipes" / "retrieval_small.yaml"
-KEY = "tests/retrieval"
-
-
-@dataclass(frozen=True)
-class Run:
-    """A whole nightly run without Airflow."""
-
-    settings: Settings
-    results: dict[str, dict[str, Any]]
-    """What each stage said in the end."""
-
-    def output(self, stage: str) -> Path:
-        """Give a stage's verified output."""
-        return output_of(desk_of(RECIPE, KEY), stage).path
-
-    def evaluation(self) -> Any:
-        """Read what was measured."""
-        return json.loads((self.output("evaluate") / "evaluation.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """Run every stage against a data remote and an MLflow of the test's own."""
-    with pytest.MonkeyPatch.context() as patch:
-        root = tmp_path_factory.mktemp("retrieval")
-        make_house(root, patch, "emoji_small")
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
-        patch.chdir(root)
-        stages = stages_of(load_recipe(RECIPE))
-        yield Run(load_settings(), {stage.name: run_stage(RECIPE, stage.name, KEY) for stage in stages})
+    """Run every stage of the tiny recipe."""
+    with whole_run("retrieval_small", tmp_path_factory.mktemp("retrieval")) as done:
+        yield done
 
 
 def test_the_tiny_recipe_passes_its_gate(run: Run) -> None:
     """Towers are smaller, faster and nearly as good as the teacher's, also over the teacher's index."""
-    gate = json.loads((run.output("gate") / "gate.json").read_text(encoding="utf-8"))
+    gate = run.read("gate", "gate.json")
     assert gate["verdict"] == "PASS", gate["checks"]
     assert {check["name"] for check in gate["checks"]} == {"quality", "old_index", "bytes", "latency", "parity"}
 
 
 def test_the_teacher_finds_more_than_chance(run: Run) -> None:
     """Of 64 concepts in a hand it never saw, the teacher finds many times more than one in 64."""
-    evaluation = run.evaluation()
+    evaluation = run.read("evaluate", "evaluation.json")
     recalls = evaluation["retrieval"]["recalls"]["teacher"]["gate"]["mean"]
     assert recalls["recall@1"] > 10 / 64
     assert recalls["recall@1"] <= recalls["recall@5"] <= recalls["recall@10"]
@@ -80,7 +48,7 @@ def test_a_step_changes_its_tower_only(run: Run) -> None:
     before, after = run.output("teacher"), run.output("step_1_distil_image")
     assert (after / "text" / "model.safetensors").read_bytes() == (before / "text" / "model.safetensors").read_bytes()
     assert (after / "image" / "model.safetensors").read_bytes() != (before / "image" / "model.safetensors").read_bytes()
-    assert json.loads((after / STEP).read_text(encoding="utf-8"))["kept"]
+    assert run.read("step_1_distil_image", STEP)["kept"]
 
 
 def test_the_deployable_answers_sentences_and_pictures(run: Run) -> None:
@@ -94,7 +62,7 @@ def test_the_deployable_answers_sentences_and_pictures(run: Run) -> None:
 
 def test_bytes_are_those_of_every_file(run: Run) -> None:
     """The judged size is that of both packed towers and of the file that describes them."""
-    evaluation = run.evaluation()
+    evaluation = run.read("evaluate", "evaluation.json")
     files = files_of(run.output("export") / "student")
     assert {path.name for path in files} == {"towers.json", "image.onnx.lzma", "text.onnx.lzma"}
     assert evaluation["student"]["bytes"] == sum(path.stat().st_size for path in files)
@@ -122,7 +90,7 @@ def picture_file(image_CHW: np.ndarray) -> bytes:
 
 def test_a_second_run_registers_no_second_version(run: Run) -> None:
     """The same towers are found by their digest."""
-    assert run_stage(RECIPE, "register", KEY)["version"] == run.results["register"]["version"]
+    assert run.again("register")["version"] == run.results["register"]["version"]
 
 
 def test_the_report_shows_what_was_found(run: Run) -> None:
@@ -137,7 +105,7 @@ def test_try_answers_a_sentence_and_a_picture(run: Run, tmp_path: Path) -> None:
     """The page names what is nearest; markup in a question stays text."""
     image_CHW = load_images(materialise(run.output("pull")), "gate").images_NCHW[0]
     (tmp_path / "mine.png").write_bytes(picture_file(image_CHW))
-    page = try_model(RECIPE, ["<b>cat</b>", str(tmp_path / "mine.png"), "x" * 200]).read_text(encoding="utf-8")
+    page = try_model(run.recipe, ["<b>cat</b>", str(tmp_path / "mine.png"), "x" * 200]).read_text(encoding="utf-8")
     assert "&lt;b&gt;cat" in page
     assert page.count("<figure>") == 30
     assert "only its first 94 characters count" in page
@@ -151,4 +119,4 @@ def test_try_refuses_in_a_sentence(run: Run, tmp_path: Path, query: str, reason:
     assert run.results["register"]["model"] == "retrieval_small"
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(StillhouseError, match=reason):
-        try_model(RECIPE, [str(tmp_path / query) if query.strip() else query])
+        try_model(run.recipe, [str(tmp_path / query) if query.strip() else query])

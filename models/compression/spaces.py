@@ -5,11 +5,14 @@ logits applies: `kl` is then distillation of the similarity distribution, which 
 contrastive against the gallery.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.compression.distil import distillation_loss
+from models.compression.spelling import spelling_loss
 from models.training import Batch, Objective
 
 SHARPNESS = 30.0
@@ -48,8 +51,20 @@ def anchored(model: nn.Module, batch: Batch) -> Tensor:
     drawing, caption and recording is to find its own among those of all concepts, not only among the batch's.
     """
     anchors_KD = functional.normalize(model.anchors, dim=1)  # type: ignore[arg-type]
-    losses = [
-        functional.cross_entropy(ANCHORED_SHARPNESS * tower(inputs).float() @ anchors_KD.T, labels_B)
-        for tower, inputs, labels_B in zip(model.towers.values(), batch[::2], batch[1::2], strict=True)  # type: ignore[operator]
-    ]
-    return torch.stack(losses).sum()
+    pairs = zip(model.towers.values(), batch[::2], batch[1::2], strict=False)  # type: ignore[operator]
+    return torch.stack([_apart(tower(inputs), labels_B, anchors_KD) for tower, inputs, labels_B in pairs]).sum()
+
+
+def anchored_and_spelled(model: nn.Module, batch: Batch) -> Tensor:
+    """Like `anchored`, the last tower being for speech, whose inputs and labels are followed by letters (B, L)."""
+    *pairs, samples_BT, labels_B, letters_BL = batch
+    tower: Any = model.towers["speech"]  # type: ignore[index]
+    heard_BC1F = tower.heard(samples_BT)
+    anchors_KD = functional.normalize(model.anchors, dim=1)  # type: ignore[arg-type]
+    logits_BVF = torch.einsum("vc,bcf->bvf", model.speller_VC, heard_BC1F[:, :, 0])
+    placed = _apart(tower.placed(heard_BC1F), labels_B, anchors_KD)
+    return anchored(model, tuple(pairs)) + placed + spelling_loss(logits_BVF, letters_BL)
+
+
+def _apart(vectors_BD: Tensor, labels_B: Tensor, anchors_KD: Tensor) -> Tensor:
+    return functional.cross_entropy(ANCHORED_SHARPNESS * vectors_BD.float() @ anchors_KD.T, labels_B)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from models.inputs.audio import SAMPLE_RATE, waveform_of
 
-SECONDS = 3.0
-"""What of a recording counts; nine captions in ten are shorter."""
+SECONDS = 2.0
+"""What of a recording counts, from its first sound; five spoken captions in six are shorter."""
 LENGTH = int(SECONDS * SAMPLE_RATE)
 LOUDEST = 32_000
 QUIET = 0.02

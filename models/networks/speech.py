@@ -28,8 +28,7 @@ SPREAD = 4.0
 class FilterBank(nn.Module):
     """Logarithmic energies in mel-spaced bands, by complex Gabor filters (time-domain filter banks, arXiv:1711.01161).
 
-    One convolution does what a Fourier transform and a mel matrix do. How loud a recording is does not count: the mean
-    of its logarithms is taken away.
+    One convolution does what a Fourier transform and a mel matrix do.
     """
 
     filters_F1T: Tensor
@@ -162,12 +161,21 @@ class ResidualSpeechTower(nn.Module):
         """
         super().__init__()
         self.bank = FilterBank(bands, hop)
+        self.width = (*stem, *widths)[-2]
         halvings = (over_time(before, width, 2, STEM_KERNEL) for before, width in pairwise((bands, *stem)))
         blocks = map(partial(ResidualOverTime, kernel=kernel), (stem[-1], *widths[:-1]), widths, strides)
-        self.body = nn.Sequential(*halvings, *blocks)
+        *earlier, self.last = blocks
+        self.body = nn.Sequential(*halvings, *earlier)
         self.head = nn.Linear(widths[-1], dimension)
 
     def forward(self, samples_NT: Tensor) -> Tensor:
         """Map 16-bit samples (N, T) to unit vectors (N, dimension)."""
-        features_NC1F = self.body(self.bank(samples_NT)[:, :, None])
-        return functional.normalize(self.head(features_NC1F.mean((2, 3))), dim=1)
+        return self.placed(self.heard(samples_NT))
+
+    def heard(self, samples_NT: Tensor) -> Tensor:
+        """Map samples (N, T) to what is heard in every frame, (N, width, 1, frames), before the last block."""
+        return self.body(self.bank(samples_NT)[:, :, None])
+
+    def placed(self, features_NC1F: Tensor) -> Tensor:
+        """Map what is heard to unit vectors (N, dimension)."""
+        return functional.normalize(self.head(self.last(features_NC1F).mean((2, 3))), dim=1)

@@ -14,6 +14,7 @@ from models.inputs.augment import resized
 from models.inputs.captions import Captions, load_captions
 from models.inputs.gallery import load_gallery
 from models.inputs.images import describe, load_images
+from models.inputs.letters import NOTHING, letters_of
 from models.inputs.ready import ready
 from models.inputs.redraw import redrawn
 from models.inputs.resay import said_anew
@@ -27,6 +28,8 @@ NAME_ONLY, TAGS_ONLY = 0.5, 0.2
 MOST_TAGS = 4
 DRAWINGS = 2
 """Of every concept in a batch, in different hands where there are two."""
+CUT_OFF = 160
+"""Last samples of a waveform that are not silent where a recording was too long."""
 CAPTIONS = 4
 """Of every concept in a batch: a sentence costs a hundredth of a drawing, and there are many more ways to say it."""
 
@@ -61,6 +64,8 @@ class Spoken:
     """Samples, int16."""
     labels_N: Tensor
     """Concepts, int64."""
+    letters_NL: Tensor
+    """What is said, by letters; nothing where the recording is longer than what counts of it."""
 
 
 def load_pairs(folder: Path, role: str) -> Pairs:
@@ -76,8 +81,13 @@ def load_spoken(folder: Path, role: str) -> Spoken:
     Raises:
         ModelError: the dataset has none.
     """
-    recordings = load_recordings(folder, role)
-    return Spoken(torch.from_numpy(waves_of(recordings.audio)), torch.from_numpy(recordings.labels_N))
+    recordings, captions = load_recordings(folder, role), load_captions(folder)
+    names = dict(zip(zip(captions.labels_N.tolist(), captions.languages, strict=True), captions.names, strict=True))
+    said = [names[pair] for pair in zip(recordings.labels_N.tolist(), recordings.languages, strict=True)]
+    waves_NT = torch.from_numpy(waves_of(recordings.audio))
+    cut_off_N = (waves_NT[:, -CUT_OFF:] != 0).any(1)
+    letters_NL = torch.from_numpy(letters_of(said)).masked_fill(cut_off_N[:, None], NOTHING)
+    return Spoken(waves_NT, torch.from_numpy(recordings.labels_N), letters_NL)
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,7 @@ class PairFeed:
         return -(-len(self.pairs.captions) // self._concepts(batch_size))
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
-        """Yield (images, labels, codes, labels), then (waves, labels) where there are recordings.
+        """Yield (images, labels, codes, labels), then (waves, labels, letters) where there are recordings.
 
         Images (DRAWINGS * B, C, H, W) are one picture of every concept, then another; codes (CAPTIONS * B, L) likewise.
 
@@ -141,7 +151,8 @@ class PairFeed:
         index = torch.from_numpy(chooser.choice(len(self.spoken.labels_N), count, replace=False))
         waves_BT = self.spoken.waves_NT[index].float()
         generator = torch.Generator().manual_seed(int(chooser.integers(2**62)))
-        return said_anew(waves_BT, generator) if self.redraw else waves_BT, self.spoken.labels_N[index]
+        said_BT = said_anew(waves_BT, generator) if self.redraw else waves_BT
+        return said_BT, self.spoken.labels_N[index], self.spoken.letters_NL[index]
 
 
 def caption_of(name: str, tags: Sequence[str], chooser: np.random.Generator) -> str:

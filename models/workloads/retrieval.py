@@ -21,6 +21,7 @@ from models.inputs.redraw import PAPER, redrawn
 from models.inputs.resay import said_anew
 from models.inputs.text import CONTEXT, codes_of
 from models.inputs.waves import LENGTH
+from models.networks.speech import ResidualSpeechTower
 from models.retrieval import Vectors
 from models.training import Watcher
 from models.ways import IMAGE, SPEECH, TEXT, TOWERS, Inputs, load_role
@@ -36,14 +37,21 @@ AT_ONCE = 500
 class Towers(nn.Module):
     """The towers of one space while they learn together."""
 
-    def __init__(self, towers: Mapping[str, nn.Module], concepts: int, dimension: int, seed: int) -> None:
-        """Keep the towers by name, in the order of TOWERS, and the anchors of all concepts.
+    def __init__(
+        self, towers: Mapping[str, nn.Module], concepts: int, dimension: int, seed: int, letters: int = 0
+    ) -> None:
+        """Keep the towers by name, in the order of TOWERS, and what is learned beside them and then thrown away.
 
-        Anchors are learned and then thrown away.
+        That is the anchors of all concepts and, where there are letters, the layer that spells what is heard.
         """
         super().__init__()
         self.towers = nn.ModuleDict({name: towers[name] for name in TOWERS if name in towers})
-        self.anchors = nn.Parameter(0.1 * torch.randn(concepts, dimension, generator=seeded(seed, ANCHORS)))
+        generator = seeded(seed, ANCHORS)
+        self.anchors = nn.Parameter(0.1 * torch.randn(concepts, dimension, generator=generator))
+        if letters:
+            speech = self.towers[SPEECH]
+            assert isinstance(speech, ResidualSpeechTower)  # noqa: S101 - others do not learn to spell
+            self.speller_VC = nn.Parameter(0.1 * torch.randn(letters, speech.width, generator=generator))
 
 
 def architecture_of(folder: Path, network: str, arguments: Mapping[str, object]) -> Architecture:
@@ -102,7 +110,7 @@ class Tower:
         """Feed the training role with the teacher's vectors of every view.
 
         A view of a drawing is another hand's, of a recording another voice's, of a caption another choice of name and
-        tags. A blend mixes two drawings or recordings, or puts two captions together.
+        tags. A blend mixes two drawings, or lets a recording or caption go on as another.
         """
         view_of, labels_N = VIEWS[self.name](folder)
         made, answers = [], []
@@ -208,12 +216,17 @@ def _recordings(folder: Path) -> tuple[View, Tensor]:
             return spoken.waves_NT
         generator = seeded(seed + 1, number)
         waves_NT = torch.cat([said_anew(batch, generator).round().short() for batch in spoken.waves_NT.split(AT_ONCE)])
-        if blend:
-            others_NT = waves_NT[torch.randperm(len(waves_NT), generator=generator)]
-            waves_NT = (waves_NT // 2) + (others_NT // 2)
-        return waves_NT
+        return _spliced(waves_NT, generator) if blend else waves_NT
 
     return view, spoken.labels_N
+
+
+def _spliced(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
+    """Let every recording go on as another one, from a random moment of both."""
+    count, length = waves_NT.shape
+    others_NT = waves_NT[torch.randperm(count, generator=generator)]
+    moments_N1 = torch.randint(length // 8, length // 2, (count, 1), generator=generator)
+    return torch.where(torch.arange(length) < moments_N1, waves_NT, others_NT)
 
 
 VIEWS: dict[str, Callable[[Path], tuple[View, Tensor]]] = {IMAGE: _drawings, TEXT: _captions, SPEECH: _recordings}

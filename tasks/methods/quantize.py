@@ -23,6 +23,7 @@ from models.compression.quantize import (
 from models.compression.rounding import BITS
 from models.errors import ModelError
 from models.inputs.overlap import refuse_overlap
+from models.workloads.retrieval import scorer
 from tasks.methods.bench import Bench, Compressed
 from tasks.recipe_steps import Lesson, Quantize
 
@@ -35,14 +36,46 @@ def quantize(bench: Bench, step: Quantize) -> Compressed:
     _refuse_judged_examples(bench)
     module, architecture = bench.previous
     bits = _bits(bench, step, module, architecture)
-    if step.training is None:
-        folded, architecture = _folded(module, architecture)
-        whole = integer_weights(folded, bits)
-    else:
-        whole, architecture = _trained(bench, step.training, module, architecture, bits)
+    if step.training is not None:
+        return _noted(step, *_trained(bench, step.training, module, architecture, bits), bits)
+    folded, architecture = _folded(module, architecture)
+    return _noted(step, integer_weights(folded, bits), architecture, bits)
+
+
+def _noted(step: Quantize, whole: nn.Module, architecture: Architecture, bits: Mapping[str, int]) -> Compressed:
+    """Note how the integer module is exported; a text tower has few activations: they stay float, not calibrated."""
     kept = [name for name in quantizable(whole) if name not in bits]
-    how = {"activations": step.activations, "calibration": step.calibration, "keep_float": kept}
+    text_stays_float = architecture.takes == "text" and step.activations == "static"
+    activations = "float" if text_stays_float else step.activations
+    how = {"activations": activations, "calibration": step.calibration, "keep_float": kept}
     return whole, replace(architecture.edited(integer_edit(whole, bits)), quantization=how)
+
+
+def quantize_jointly(benches: Mapping[str, Bench]) -> list[Compressed]:
+    """Round all towers together: one budget of damage, spent where it saves most bytes, whichever tower that is in."""
+    first = next(iter(benches.values()))
+    step: Quantize = first.job.settings["step"]
+    for bench in benches.values():
+        _refuse_judged_examples(bench)
+    made = {name: _folded(*bench.previous) for name, bench in benches.items()}
+    towers = nn.ModuleDict({name: module for name, (module, _) in made.items()})
+    score_of = scorer(first.data, "search")
+    first.job.progress("measuring what fewer bits cost in every layer of every tower")
+
+    def score(_: nn.Module) -> float:
+        return score_of({name: module for name, (module, _) in made.items()})
+
+    found = fewest_bits(towers, quantizable(towers), score, step.most_damage, first.job.progress)
+    bits = {name: _of_tower(found, name) for name in made}
+    return [
+        _noted(step, integer_weights(module, bits[name]), architecture, bits[name])
+        for name, (module, architecture) in made.items()
+    ]
+
+
+def _of_tower(bits: Mapping[str, int], tower: str) -> dict[str, int]:
+    prefix = f"{tower}."
+    return {name.removeprefix(prefix): width for name, width in bits.items() if name.startswith(prefix)}
 
 
 def _refuse_judged_examples(bench: Bench) -> None:

@@ -1,0 +1,86 @@
+"""The tiny recipe with recordings, stage by stage: three towers, compressed one by one, judged together."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from whole_run import Run, whole_run
+
+from models.inputs.audio import SAMPLE_RATE, load_recordings
+from models.towers import files_of, open_towers
+from tasks.answer import try_model
+from tasks.errors import StillhouseError
+from tasks.pull_data import materialise
+
+DIRECTIONS = {"speech_to_image", "text_to_image", "speech_to_text"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Run every stage of the tiny recipe."""
+    with whole_run("spoken_small", tmp_path_factory.mktemp("spoken")) as done:
+        yield done
+
+
+def test_the_tiny_recipe_with_recordings_passes_its_gate(run: Run) -> None:
+    """Three towers together are smaller, faster and nearly as good as the teacher's."""
+    gate = run.read("gate", "gate.json")
+    assert gate["verdict"] == "PASS", [check["reason"] for check in gate["checks"]]
+
+
+def test_every_direction_is_told_beside_chance(run: Run) -> None:
+    """Recordings ask for pictures and captions, captions for pictures; of 40 pictures, ten are a quarter."""
+    found = run.read("evaluate", "evaluation.json")["retrieval"]
+    assert found["cut"] == 10
+    assert set(found["chance"]["gate"]) == DIRECTIONS
+    assert set(found["recalls"]["student"]["gate"]) == DIRECTIONS | {"mean"}
+    assert found["chance"]["gate"]["text_to_image"] == pytest.approx(0.25, abs=0.02)
+
+
+def test_the_deployable_holds_three_towers(run: Run) -> None:
+    """Bytes are those of all three and of the file that describes them."""
+    files = files_of(run.output("export") / "student")
+    assert {path.name.partition(".")[0] for path in files} == {"towers", "image", "text", "speech"}
+    measured = run.read("evaluate", "evaluation.json")
+    assert measured["student"]["bytes"] == sum(path.stat().st_size for path in files)
+
+
+def test_the_registered_model_answers_recordings(run: Run) -> None:
+    """What MLflow gives back embeds the bytes of audio files as what was judged does."""
+    model = mlflow.pyfunc.load_model(f"models:/spoken_small/{run.results['register']['version']}")
+    files = load_recordings(materialise(run.output("pull")), "gate").audio[:2]
+    expected = open_towers(run.output("export") / "student").of_recordings(files)
+    assert np.allclose(model.predict(pd.DataFrame({"speech": files})), expected, atol=1e-5)
+
+
+def test_the_report_plays_what_was_asked(run: Run) -> None:
+    """Each example is a recording, with its words and the pictures that were found."""
+    page = Path(str(run.results["report"]["report"])).read_text(encoding="utf-8")
+    assert page.count('src="data:audio/ogg;base64,') == 12
+    for text in ("recording to picture", "recording to sentence", "new sentences, not new speakers"):
+        assert text in page
+
+
+def test_try_answers_a_recording(run: Run, tmp_path: Path) -> None:
+    """The page plays the recording and shows ten pictures."""
+    content = load_recordings(materialise(run.output("pull")), "gate").audio[0]
+    (tmp_path / "mine.ogg").write_bytes(content)
+    page = try_model(run.recipe, [str(tmp_path / "mine.ogg")]).read_text(encoding="utf-8")
+    assert page.count("<figure>") == 10
+    assert "<audio controls" in page
+
+
+@pytest.mark.parametrize(("peak", "reason"), [(0.0, "silent"), (None, "cannot be read")])
+def test_try_refuses_what_says_nothing(run: Run, tmp_path: Path, peak: float | None, reason: str) -> None:
+    """Silence and a file that is no recording are each named."""
+    path = tmp_path / "mine.wav"
+    if peak is None:
+        path.write_bytes(b"no recording")
+    else:
+        soundfile.write(path, np.full(SAMPLE_RATE, peak), SAMPLE_RATE)
+    with pytest.raises(StillhouseError, match=reason):
+        try_model(run.recipe, [str(path)])

@@ -1,0 +1,53 @@
+"""A whole nightly run without Airflow, for tests that look at what its stages left."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from data_samples import make_house
+
+from tasks.pipeline import stages_of
+from tasks.recipe import load_recipe
+from tasks.settings import Settings, load_settings
+from tasks.stage import desk_of, output_of, run_stage
+
+RECIPES = Path(__file__).resolve().parent.parent / "dags" / "recipes"
+KEY = "tests/whole"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run left."""
+
+    recipe: Path
+    settings: Settings
+    results: dict[str, dict[str, Any]]
+    """What each stage said in the end."""
+
+    def output(self, stage: str) -> Path:
+        """Give a stage's verified output."""
+        return output_of(desk_of(self.recipe, KEY), stage).path
+
+    def read(self, stage: str, file: str) -> Any:
+        """Read a JSON file that a stage wrote."""
+        return json.loads((self.output(stage) / file).read_text(encoding="utf-8"))
+
+    def again(self, stage: str) -> dict[str, Any]:
+        """Run a stage once more."""
+        return run_stage(self.recipe, stage, KEY)
+
+
+@contextmanager
+def whole_run(name: str, root: Path) -> Iterator[Run]:
+    """Run every stage of a recipe against a data remote and an MLflow of the test's own."""
+    recipe = RECIPES / f"{name}.yaml"
+    with pytest.MonkeyPatch.context() as patch:
+        make_house(root, patch, load_recipe(recipe).data.dataset)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+        patch.chdir(root)
+        stages = stages_of(load_recipe(recipe))
+        yield Run(recipe, load_settings(), {stage.name: run_stage(recipe, stage.name, KEY) for stage in stages})
