@@ -1,4 +1,4 @@
-"""An index of unit vectors: whole, as bytes, as signs, or as signs that find candidates which two bits put in order.
+"""An index of unit vectors: whole, as bytes, as signs, or as signs that find candidates which finer bits put in order.
 
 Exact search, by numpy: a gallery of thousands is one matrix product. An index says in which space it was made, so that
 a query of another one is refused rather than answered at random.
@@ -6,23 +6,24 @@ a query of another one is refused rather than answered at random.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from models import principal_codes
 from models.errors import ModelError
+from models.principal_codes import Arrays
 from models.retrieval import Vectors
 
-KINDS = ("fp32", "int8", "binary", "binary_rescored")
+SMALLER = {"binary_rescored": 16, "binary_rescored_finer": 10}
+"""How many times fewer bytes than fp32 a rescored index takes at least, everything counted."""
+KINDS = ("fp32", "int8", "binary", *SMALLER)
 LARGEST = 127
-CANDIDATES = 20
-"""Candidates that signs find for every answer asked for, before they are put in order."""
-THRESHOLD, NEAR, FAR = 0.9816, 0.4528, 1.5104
-"""Two bits for a normal variable of deviation 1: magnitudes over the first become the third, the others the second."""
-Arrays = dict[str, NDArray[Any]]
+FLOAT_BYTES = 4
+CANDIDATES, PART = 20, 10
+"""Signs find so many candidates for every answer asked for, but no fewer than the tenth part of the gallery."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,14 @@ class Index:
         if space != self.space:
             msg = f"this index was made in the space {self.space}, the query in {space}; build the index again"
             raise ModelError(msg)
-        if self.kind != "binary_rescored":
+        if self.kind not in SMALLER:
             return first(self._similarity(queries_QD), k)
-        few = first(self._signs(queries_QD), min(CANDIDATES * k, len(self.arrays["signs"])))
-        values_GD = self._two_bits(queries_QD.shape[1])
-        finer = np.einsum("qd,qcd->qc", queries_QD, values_GD[few])
-        return np.take_along_axis(few, first(finer, k), axis=1)
+        turned_QK = principal_codes.turned(self.arrays, queries_QD)
+        signs_QG = turned_QK @ principal_codes.signs(self.arrays).T
+        few_QC = first(signs_QG, max(CANDIDATES * k, signs_QG.shape[1] // PART))
+        finer_QG = turned_QK @ principal_codes.levels(self.arrays).T
+        order_Qk = first(np.take_along_axis(finer_QG, few_QC, axis=1), k)
+        return np.take_along_axis(few_QC, order_Qk, axis=1)
 
     def save(self, path: Path) -> None:
         """Write it aside, then rename."""
@@ -76,11 +79,6 @@ class Index:
         signs_GD = 2.0 * np.unpackbits(self.arrays["signs"], axis=1, count=queries_QD.shape[1]) - 1
         agreement_QG: NDArray[np.floating] = np.where(queries_QD > 0, 1.0, -1.0) @ signs_GD.T
         return agreement_QG
-
-    def _two_bits(self, dimension: int) -> NDArray[np.floating]:
-        positive, far = (np.unpackbits(self.arrays[name], axis=1, count=dimension) for name in ("signs", "far"))
-        values_GD: NDArray[np.floating] = np.where(positive, 1, -1) * np.where(far, FAR, NEAR)
-        return (values_GD * self.arrays["deviation"]).astype(np.float32)
 
 
 def build_index(vectors_GD: Vectors, space: str, kind: str) -> Index:
@@ -124,8 +122,6 @@ def _arrays(vectors_GD: Vectors, kind: str) -> Arrays:
     if kind == "int8":
         # One scale for all: it changes no order, so it need not be kept.
         return {"vectors": np.round(vectors_GD * (LARGEST / np.abs(vectors_GD).max())).astype(np.int8)}
-    signs: Arrays = {"signs": np.packbits(vectors_GD > 0, axis=1)}
     if kind == "binary":
-        return signs
-    deviation = vectors_GD.std(axis=0).astype(np.float32)
-    return signs | {"far": np.packbits(np.abs(vectors_GD) > THRESHOLD * deviation, axis=1), "deviation": deviation}
+        return {"signs": np.packbits(vectors_GD > 0, axis=1)}
+    return principal_codes.encode(vectors_GD, vectors_GD.size * FLOAT_BYTES // SMALLER[kind])

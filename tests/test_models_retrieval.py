@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.errors import ModelError
-from models.index import KINDS, build_index, load_index
+from models.index import KINDS, SMALLER, build_index, load_index
 from models.inputs.text import CONTEXT, clean, codes_of
 from models.retrieval import ranks, recall
 from models.ways import IMAGE, TEXT, Inputs, Role, Way
@@ -82,7 +82,8 @@ def unit(count: int, dimension: int, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("kind", "smaller", "least"), [("int8", 4, 0.99), ("binary", 32, 0.8), ("binary_rescored", 15, 0.95)]
+    ("kind", "smaller", "least"),
+    [("int8", 4, 0.99), ("binary", 32, 0.8), ("binary_rescored", 16, 0.95), ("binary_rescored_finer", 10, 0.99)],
 )
 def test_every_index_is_smaller_and_finds_nearly_as_much(kind: str, smaller: float, least: float) -> None:
     """Noisy copies of 500 vectors find their originals as the whole index does, from fewer bytes."""
@@ -102,6 +103,30 @@ def test_an_index_comes_back_from_disk(tmp_path: Path, kind: str) -> None:
     queries_QD = unit(5, 32, 2)
     found = load_index(tmp_path / "index.safetensors").search(queries_QD, "here", 3)
     assert np.array_equal(found, index.search(queries_QD, "here", 3))
+
+
+@pytest.mark.parametrize("kind", SMALLER)
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_a_tiny_gallery_is_searched_too(kind: str, count: int) -> None:
+    """Even where no directions are to be found, every vector has its place, and finds itself if it may."""
+    gallery_GD = unit(count, 16, 1)
+    found_Q2 = build_index(gallery_GD, "here", kind).search(gallery_GD, "here", 2)
+    assert found_Q2[:, 0].tolist() == list(range(count))
+    assert found_Q2.shape == (count, min(count, 2))
+
+
+@pytest.mark.parametrize("kind", SMALLER)
+def test_vectors_that_are_all_the_same_are_found_in_their_order(kind: str) -> None:
+    """Nothing tells them apart, so the first come first."""
+    same_GD = np.repeat(unit(1, 16, 1), 9, axis=0)
+    assert build_index(same_GD, "here", kind).search(same_GD[:1], "here", 3).tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize("kind", SMALLER)
+def test_a_rescored_index_is_the_same_when_built_again(kind: str) -> None:
+    """Nothing is drawn by lot."""
+    one, other = (build_index(unit(60, 32, 1), "here", kind).arrays for _ in range(2))
+    assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
 def test_a_query_of_another_space_is_refused() -> None:

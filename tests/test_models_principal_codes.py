@@ -1,0 +1,64 @@
+"""Few bits by hand-written tables: levels, packing, who gets how many bits, and similarities from what is kept."""
+
+import numpy as np
+import pytest
+
+from models.few_bits import MOST, errors, levels, packed, restored, rounded, unpacked
+from models.principal_codes import allotted, encode, turned
+from models.principal_codes import levels as levels_of
+
+
+@pytest.mark.parametrize(
+    ("bits", "upper"),
+    [(1, [0.7979]), (2, [0.4528, 1.5104]), (3, [0.2451, 0.7560, 1.3439, 2.1519])],
+)
+def test_levels_are_those_of_lloyd_and_max(bits: int, upper: list[float]) -> None:
+    """The table of Max (1960), whose lower half mirrors the upper one."""
+    assert levels(bits) == pytest.approx([-level for level in reversed(upper)] + upper, abs=2e-3)
+
+
+def test_a_bit_more_is_an_error_less() -> None:
+    """Max (1960) again; no bits leave the whole variance."""
+    assert errors()[:4] == pytest.approx([1.0, 0.3634, 0.1175, 0.0345], abs=5e-4)
+    assert (np.diff(errors()) < 0).all()
+
+
+def test_signs_are_the_first_bits_of_a_row() -> None:
+    """Three columns of 3, 2 and 1 bits: the highest bit of each, then the next of those that have one."""
+    bits_K = np.array([3, 2, 1], np.uint8)
+    rows_NB = packed(np.array([[0b101, 0b01, 0b1]], np.uint8), bits_K)
+    assert np.unpackbits(rows_NB)[:6].tolist() == [1, 0, 1, 0, 1, 1]
+
+
+def test_packed_codes_come_back() -> None:
+    """Whatever the widths."""
+    bits_K = np.arange(MOST, 0, -1).astype(np.uint8)
+    codes_NK = np.random.default_rng(1).integers(0, 2**bits_K, (40, MOST)).astype(np.uint8)
+    assert np.array_equal(unpacked(packed(codes_NK, bits_K), bits_K), codes_NK)
+    assert np.array_equal(rounded(restored(codes_NK, bits_K), bits_K), codes_NK)
+
+
+@pytest.mark.parametrize(
+    ("variance", "total", "bits"),
+    [
+        ([1.0, 1.0, 1.0], 6, [2, 2, 2]),
+        ([16.0, 1.0, 0.0], 4, [3, 1]),
+        ([1.0, 0.01], 1, [1]),
+        ([1.0], 99, [MOST]),
+        ([0.0, 0.0], 8, []),
+    ],
+)
+def test_bits_go_where_the_gallery_spreads(variance: list[float], total: int, bits: list[int]) -> None:
+    """Alike directions get as many, a narrow one few or none, and nothing spreads for none."""
+    assert allotted(np.array(variance), total).tolist() == bits
+
+
+def test_similarities_are_right_on_average() -> None:
+    """Along every direction that is kept, the vectors are as long as they were, though each is only near its place."""
+    vectors_GD = (np.random.default_rng(1).standard_normal((300, 64)) / np.arange(1, 65)).astype(np.float32)
+    centred_GD = vectors_GD - vectors_GD.mean(axis=0)
+    arrays = encode(vectors_GD, vectors_GD.nbytes // 16)
+    directions_DK = turned(arrays, np.eye(64, dtype=np.float32))
+    before_GK, after_GK = (each_GD @ directions_DK for each_GD in (centred_GD, levels_of(arrays) @ directions_DK.T))
+    assert (before_GK * after_GK).sum(axis=0) == pytest.approx((before_GK**2).sum(axis=0), rel=0.02)
+    assert sum(array.nbytes for array in arrays.values()) <= vectors_GD.nbytes // 16
