@@ -41,7 +41,7 @@ RESIDUAL = Architecture(
 )
 SPEECH_PLAIN = Architecture(
     "speech_plain_tower",
-    {"dimension": 16, "bands": 16, "hop": 320, "widths": [16, 24], "strides": [2, 2], "kernels": [5, 5], "pool": 38},
+    {"dimension": 16, "bands": 16, "hop": 320, "widths": [16, 24], "strides": [2, 2], "kernels": [5, 5]},
     1.0,
     (LENGTH,),
 )

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-SAMPLE_RATE = 16_000
+from models.inputs.audio import SAMPLE_RATE
+from models.inputs.waves import LENGTH
+
 LOUDEST = 32_768.0
 LOWEST, HIGHEST = 60.0, 7600.0
 """Hertz of the lowest and of the highest band's edge."""
@@ -86,7 +88,6 @@ class PlainSpeechTower(nn.Module):
         widths: Sequence[int],
         strides: Sequence[int],
         kernels: Sequence[int],
-        pool: int,
     ) -> None:
         """Build.
 
@@ -97,18 +98,25 @@ class PlainSpeechTower(nn.Module):
             widths: channels of each convolution.
             strides: of each convolution.
             kernels: frames that each convolution sees.
-            pool: frames that are left, so that pooling has a fixed size: it stays an integer operator.
         """
         super().__init__()
         self.bank = FilterBank(bands, hop)
         self.body = nn.Sequential(*map(over_time, (bands, *widths[:-1]), widths, strides, kernels))
-        self.pool = nn.AvgPool2d((1, pool))
+        self.pool = nn.AvgPool2d((1, _frames(hop, strides)))
         self.head = nn.Linear(widths[-1], dimension)
 
     def forward(self, samples_NT: Tensor) -> Tensor:
         """Map 16-bit samples (N, T) to unit vectors (N, dimension)."""
         features_NC1F = self.body(self.bank(samples_NT)[:, :, None])
         return functional.normalize(self.head(self.pool(features_NC1F).flatten(1)), dim=1)
+
+
+def _frames(hop: int, strides: Sequence[int]) -> int:
+    """Count the frames left of a waveform: a pooling of fixed size stays an integer operator."""
+    left = LENGTH // hop + 1
+    for stride in strides:
+        left = -(-left // stride)
+    return left
 
 
 def over_time(width_in: int, width: int, stride: int, kernel: int) -> nn.Sequential:
