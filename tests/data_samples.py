@@ -71,16 +71,15 @@ def make_house(root: Path, monkeypatch: pytest.MonkeyPatch, dataset: str = "digi
     return load_settings()
 
 
-def commit_house(settings: Settings, tag: str) -> str:
-    """Push what `data/` holds, pin it in data.dvc, commit and tag; returns the MD5."""
-    folder = settings.root / "data"
-    listing = list_folder(folder)
-    push_folder(folder, listing, open_remote(settings), quiet)
-    write_pointer(settings.root, listing_md5(listing), {name: (folder / name).stat().st_size for name in listing})
+def commit_house(settings: Settings, tag: str) -> None:
+    """Push what `data/` holds, pin it in data.dvc, commit and tag."""
+    listings = {folder.name: list_folder(folder) for folder in sorted((settings.root / "data").iterdir())}
+    for name, listing in listings.items():
+        push_folder(settings.root / "data" / name, listing, open_remote(settings), quiet)
+    write_pointer(settings.root, listings)
     git(settings.root, "add", ".")
     git(settings.root, "commit", "--quiet", "--message", tag)
     git(settings.root, "tag", tag)
-    return listing_md5(listing)
 
 
 def git(root: Path, *arguments: str) -> None:
@@ -107,8 +106,8 @@ def make_job(
 
 
 def object_of(settings: Settings, name: str) -> Path:
-    """Find where the embedded remote keeps one file of `data/`, or (name empty) the listing of all."""
-    listing = list_folder(settings.root / "data")
+    """Find where the embedded remote keeps one file of the digits, or (name empty) their listing."""
+    listing = list_folder(settings.root / "data" / "digits")
     return Path(open_remote(settings).address(listing[name] if name else listing_md5(listing)))
 
 
