@@ -1,5 +1,6 @@
 """Small real houses for the data tests: a git repository, its DVC remote in a folder, and real data to spoil."""
 
+import atexit
 import functools
 import json
 import os
@@ -32,28 +33,28 @@ def quiet(_line: str) -> None:
     """Show nothing."""
 
 
-@functools.cache
 def built_digits() -> Path:
-    """Build the digits once per test run; treat the folder as read-only."""
-    return _built("digits")
+    """Find the digits."""
+    return built_dataset("digits")
 
 
-@functools.cache
 def built_emoji_small() -> Path:
-    """Build the small emoji, the dataset with captions, once per test run; treat the folder as read-only."""
-    return _built("emoji_small")
+    """Find the small emoji, the dataset with captions."""
+    return built_dataset("emoji_small")
+
+
+def built_stamps_small() -> Path:
+    """Find the small stamps, the dataset with recordings."""
+    return built_dataset("stamps_small")
 
 
 @functools.cache
-def built_stamps_small() -> Path:
-    """Build the small stamps, the dataset with recordings, once per test run; treat the folder as read-only."""
-    return _built("stamps_small")
-
-
-def _built(name: str) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix=f"stillhouse-{name}-")) / name
-    build_dataset(folder, name, PLANS[name], quiet)
-    return folder
+def built_dataset(name: str) -> Path:
+    """Build a dataset once per test run, at the end of which it goes; treat the folder as read-only."""
+    scratch = tempfile.mkdtemp(prefix=f"stillhouse-{name}-")
+    atexit.register(shutil.rmtree, scratch)
+    build_dataset(Path(scratch, name), name, PLANS[name], quiet)
+    return Path(scratch, name)
 
 
 def make_house(root: Path, monkeypatch: pytest.MonkeyPatch, dataset: str = "digits") -> Settings:
@@ -66,7 +67,7 @@ def make_house(root: Path, monkeypatch: pytest.MonkeyPatch, dataset: str = "digi
         shutil.copy(REPOSITORY / name, root / name)
     (root / ".gitignore").write_text("/data\n/.stillhouse/\n")
     git(root, "init", "--quiet")
-    shutil.copytree(_built(dataset), root / "data" / dataset)
+    shutil.copytree(built_dataset(dataset), root / "data" / dataset)
     commit_house(load_settings(), dataset)
     return load_settings()
 

@@ -12,10 +12,19 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from data_samples import REPOSITORY, built_digits, built_emoji_small, commit_house, make_house, object_of, quiet
+from data_samples import (
+    REPOSITORY,
+    built_dataset,
+    built_digits,
+    built_emoji_small,
+    commit_house,
+    make_house,
+    object_of,
+    quiet,
+)
 
 from tasks.data import sources
-from tasks.data.build_data import PLANS, Plan, assign, build_data, build_dataset, commit_data, ensure_data
+from tasks.data.build_data import PLANS, Plan, assign, build_dataset, commit_data, ensure_data
 from tasks.data.dataset import read_description
 from tasks.data.remote import list_folder, listing_md5, open_remote
 from tasks.data.revision import pinned_datasets, pinned_md5
@@ -34,53 +43,44 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return make_house(tmp_path / "house", monkeypatch)
 
 
-@pytest.fixture(scope="module")
-def all_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every dataset, built from its real source."""
-    root = tmp_path_factory.mktemp("root")
-    for name in PLANS:
-        build_data(root, name, quiet)
-    return root / "data"
-
-
-def test_the_committed_data_version_is_what_any_machine_builds(all_data: Path) -> None:
+def test_the_committed_data_version_is_what_any_machine_builds() -> None:
     """All datasets, built from their real sources, have the MD5s that the repository's data.dvc pins."""
-    built = {name: listing_md5(list_folder(all_data / name)) for name in PLANS}
+    built = {name: listing_md5(list_folder(built_dataset(name))) for name in PLANS}
     assert built == pinned_datasets(REPOSITORY, None)
 
 
-def test_fashion_mnist_gives_each_role_its_share(all_data: Path) -> None:
+def test_fashion_mnist_gives_each_role_its_share() -> None:
     """Fashion-MNIST keeps its official test sealed and splits the rest as the plan says."""
-    described = read_description(all_data / "fashion_mnist")
+    described = read_description(built_dataset("fashion_mnist"))
     counts = {role: each["count"] for role, each in described["roles"].items()}
     assert counts == {"train": 52_000, "calibration": 1_000, "search": 2_000, "gate": 5_000, "sealed": 10_000}
     assert [shard["rows"] for shard in described["roles"]["train"]["shards"]] == [16_384, 16_384, 16_384, 2_848]
 
 
-def test_each_role_of_the_emoji_has_its_share(all_data: Path) -> None:
+def test_each_role_of_the_emoji_has_its_share() -> None:
     """Every label is drawn in the judged styles and in training; the small emoji are a part of the whole."""
-    described = read_description(all_data / "emoji")
+    described = read_description(built_dataset("emoji"))
     counts = {role: each["count"] for role, each in described["roles"].items()}
     assert counts == {"train": 7_464, "calibration": 400, "search": 588, "gate": 1_603, "sealed": 1_603}
     assert [shard["rows"] for shard in described["roles"]["train"]["shards"]] == [4_096, 3_368]
-    whole, small = (pq.read_table(all_data / name / "manifest.parquet") for name in ("emoji", "emoji_small"))
+    whole, small = (pq.read_table(built_dataset(name) / "manifest.parquet") for name in ("emoji", "emoji_small"))
     assert set(small["sha256"].to_pylist()) < set(whole["sha256"].to_pylist())
     trained = whole.filter(pc.equal(whole["role"], "train"))
     assert set(trained["label"].to_pylist()) == set(range(1_603))
 
 
-def test_each_role_of_the_stamps_has_its_share(all_data: Path) -> None:
+def test_each_role_of_the_stamps_has_its_share() -> None:
     """A tenth of the pairs is sealed, a tenth judged; every label trains; the small stamps are a part of the whole."""
-    described = read_description(all_data / "stamps")
+    described = read_description(built_dataset("stamps"))
     counts = {role: each["count"] for role, each in described["roles"].items()}
     assert counts == {"train": 4_524, "calibration": 149, "search": 224, "gate": 589, "sealed": 627}
     assert [shard["rows"] for shard in described["roles"]["train"]["shards"]] == [1_536, 1_536, 1_452]
-    captions = pq.read_table(all_data / "stamps" / "captions.parquet").to_pandas()
+    captions = pq.read_table(built_dataset("stamps") / "captions.parquet").to_pandas()
     shares = captions["role"].value_counts(normalize=True).round(3).to_dict()
     assert shares == {"train": 0.74, "sealed": 0.1, "gate": 0.1, "search": 0.04, "calibration": 0.02}
     assert captions.groupby(captions["name"].str.casefold())["role"].nunique().max() == 1
     assert captions.groupby("language").size().min() >= 600
-    whole, small = (pq.read_table(all_data / name / "manifest.parquet") for name in ("stamps", "stamps_small"))
+    whole, small = (pq.read_table(built_dataset(name) / "manifest.parquet") for name in ("stamps", "stamps_small"))
     assert set(small["sha256"].to_pylist()) < set(whole["sha256"].to_pylist())
     trained = whole.filter(pc.equal(whole["role"], "train"))
     assert set(trained["label"].to_pylist()) == set(range(778))
