@@ -13,7 +13,7 @@ from tasks.cli_stack import say
 from tasks.embedded.stack_record import recall
 from tasks.errors import StillhouseError
 from tasks.pipeline import stages_of
-from tasks.recipe import load_recipe
+from tasks.recipe import Data, load_recipe
 from tasks.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -116,15 +116,18 @@ def try_(
 
 @app.command()
 def data(commit: Annotated[bool, typer.Option(help="Maintainers: pin what was built in data.dvc.")] = False) -> None:
-    """Make sure that the DVC remote has the pinned data, building it from its sources where it has not."""
+    """Make sure that the DVC remote has all the pinned data, building it from its sources where it has not."""
     from tasks.data.build_data import commit_data, ensure_data
+    from tasks.data.revision import pinned_datasets
 
     settings = load_settings()
     if commit:
-        print(f"data.dvc pins {commit_data(settings, say)} now; commit it")
-    else:
-        ensure_data(settings, say)
-        print("the DVC remote has the data that data.dvc pins")
+        commit_data(settings, say)
+        print("data.dvc pins what was built; commit it")
+        return
+    for name in pinned_datasets(settings.root, None):
+        ensure_data(settings, Data(dataset=name), say)
+    print("the DVC remote has the data that data.dvc pins")
 
 
 app.registered_commands += cli_stack.app.registered_commands

@@ -1,4 +1,4 @@
-"""The pull stage: one dataset of one data version, from the DVC remote into this host's cache, every byte checked.
+"""The pull stage: one version of one dataset, from the DVC remote into this host's cache, every byte checked.
 
 The stage's artifact only says which data; each host materialises it before use, so data never goes through MLflow.
 """
@@ -35,7 +35,7 @@ def pull_data(job: "Job") -> dict[str, float]:
     """
     settings, data = load_settings(), job.settings["data"]
     md5 = data_digest(data)
-    job.progress(f"pulling {data.dataset} of data version {md5}")
+    job.progress(f"pulling {data.dataset}, version {md5}")
     folder = _pulled(settings, data.dataset, md5)
     digest, roles = folder.name, read_description(folder)["roles"]
     counts = {role: described["count"] for role, described in roles.items()}
@@ -87,12 +87,12 @@ def pulled(settings: Settings, data: Data) -> Path:
 
 
 def data_digest(data: Data) -> str:
-    """DVC's MD5 of the data version a recipe names: what the pull stage's key depends on. Downloads nothing.
+    """DVC's MD5 of the dataset and version a recipe names: what the pull stage's key depends on. Downloads nothing.
 
     Raises:
-        DataError: the revision is unknown or pins no data.
+        DataError: the revision is unknown or does not pin the dataset.
     """
-    return pinned_md5(load_settings().root, data.revision)
+    return pinned_md5(load_settings().root, data.revision, data.dataset)
 
 
 def read_pointer(pull_artifact: Path) -> dict[str, Any]:
@@ -127,7 +127,10 @@ def _pulled(settings: Settings, dataset: str, md5: str) -> Path:
 
 def _pull(settings: Settings, dataset: str, md5: str, scratch: Path) -> Path:
     remote = open_remote(settings)
-    listing = _files_of(dataset, remote.listing(md5, scratch), md5)
+    listing = remote.listing(dataset, md5, scratch)
+    if DESCRIPTION not in listing:
+        msg = f"version {md5} of data/{dataset} has no {DESCRIPTION}; build it again with `stillhouse data --commit`"
+        raise DataError(msg)
     _fetch(remote, dataset, listing, DESCRIPTION, scratch)
     folder = settings.data_cache / file_digest(scratch / DESCRIPTION)
     if fault_of(folder, folder.name):
@@ -137,15 +140,6 @@ def _pull(settings: Settings, dataset: str, md5: str, scratch: Path) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         scratch.rename(folder)
     return folder
-
-
-def _files_of(dataset: str, listing: dict[str, str], md5: str) -> dict[str, str]:
-    chosen = {name.removeprefix(f"{dataset}/"): oid for name, oid in listing.items() if name.startswith(f"{dataset}/")}
-    if DESCRIPTION not in chosen:
-        known = ", ".join(sorted({name.split("/")[0] for name in listing}))
-        msg = f"data version {md5} has no dataset {dataset!r}; name one of {known} in the recipe's data.dataset"
-        raise DataError(msg)
-    return chosen
 
 
 def _fetch(remote: Remote, dataset: str, listing: dict[str, str], name: str, scratch: Path) -> None:

@@ -1,5 +1,6 @@
 """Small real houses for the data tests: a git repository, its DVC remote in a folder, and real data to spoil."""
 
+import atexit
 import functools
 import json
 import os
@@ -32,28 +33,28 @@ def quiet(_line: str) -> None:
     """Show nothing."""
 
 
-@functools.cache
 def built_digits() -> Path:
-    """Build the digits once per test run; treat the folder as read-only."""
-    return _built("digits")
+    """Find the digits."""
+    return built_dataset("digits")
 
 
-@functools.cache
 def built_emoji_small() -> Path:
-    """Build the small emoji, the dataset with captions, once per test run; treat the folder as read-only."""
-    return _built("emoji_small")
+    """Find the small emoji, the dataset with captions."""
+    return built_dataset("emoji_small")
+
+
+def built_stamps_small() -> Path:
+    """Find the small stamps, the dataset with recordings."""
+    return built_dataset("stamps_small")
 
 
 @functools.cache
-def built_stamps_small() -> Path:
-    """Build the small stamps, the dataset with recordings, once per test run; treat the folder as read-only."""
-    return _built("stamps_small")
-
-
-def _built(name: str) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix=f"stillhouse-{name}-")) / name
-    build_dataset(folder, name, PLANS[name], quiet)
-    return folder
+def built_dataset(name: str) -> Path:
+    """Build a dataset once per test run, at the end of which it goes; treat the folder as read-only."""
+    scratch = tempfile.mkdtemp(prefix=f"stillhouse-{name}-")
+    atexit.register(shutil.rmtree, scratch)
+    build_dataset(Path(scratch, name), name, PLANS[name], quiet)
+    return Path(scratch, name)
 
 
 def make_house(root: Path, monkeypatch: pytest.MonkeyPatch, dataset: str = "digits") -> Settings:
@@ -66,21 +67,20 @@ def make_house(root: Path, monkeypatch: pytest.MonkeyPatch, dataset: str = "digi
         shutil.copy(REPOSITORY / name, root / name)
     (root / ".gitignore").write_text("/data\n/.stillhouse/\n")
     git(root, "init", "--quiet")
-    shutil.copytree(_built(dataset), root / "data" / dataset)
+    shutil.copytree(built_dataset(dataset), root / "data" / dataset)
     commit_house(load_settings(), dataset)
     return load_settings()
 
 
-def commit_house(settings: Settings, tag: str) -> str:
-    """Push what `data/` holds, pin it in data.dvc, commit and tag; returns the MD5."""
-    folder = settings.root / "data"
-    listing = list_folder(folder)
-    push_folder(folder, listing, open_remote(settings), quiet)
-    write_pointer(settings.root, listing_md5(listing), {name: (folder / name).stat().st_size for name in listing})
+def commit_house(settings: Settings, tag: str) -> None:
+    """Push what `data/` holds, pin it in data.dvc, commit and tag."""
+    listings = {folder.name: list_folder(folder) for folder in sorted((settings.root / "data").iterdir())}
+    for name, listing in listings.items():
+        push_folder(settings.root / "data" / name, listing, open_remote(settings), quiet)
+    write_pointer(settings.root, listings)
     git(settings.root, "add", ".")
     git(settings.root, "commit", "--quiet", "--message", tag)
     git(settings.root, "tag", tag)
-    return listing_md5(listing)
 
 
 def git(root: Path, *arguments: str) -> None:
@@ -107,8 +107,8 @@ def make_job(
 
 
 def object_of(settings: Settings, name: str) -> Path:
-    """Find where the embedded remote keeps one file of `data/`, or (name empty) the listing of all."""
-    listing = list_folder(settings.root / "data")
+    """Find where the embedded remote keeps one file of the digits, or (name empty) their listing."""
+    listing = list_folder(settings.root / "data" / "digits")
     return Path(open_remote(settings).address(listing[name] if name else listing_md5(listing)))
 
 

@@ -119,6 +119,11 @@ def test_the_run_ends_with_a_verdict_and_a_report(house: House) -> None:
     assert (house.settings.runs / "latest" / "report.html").exists()
 
 
+def test_only_the_data_of_the_recipe_is_in_the_remote(house: House) -> None:
+    """The run fills its remote with the recipe's dataset and no other."""
+    assert len(list((house.settings.state / "remote").rglob("*.dir"))) == 1
+
+
 def test_the_watcher_shows_the_stages_and_where_to_look(house: House) -> None:
     """The output has a line per stage, the verdict, the report's path and both addresses with credentials."""
     addresses = stack.addresses(house.settings)

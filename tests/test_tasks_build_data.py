@@ -12,73 +12,75 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from data_samples import REPOSITORY, built_digits, make_house, object_of, quiet
+from data_samples import (
+    REPOSITORY,
+    built_dataset,
+    built_digits,
+    built_emoji_small,
+    commit_house,
+    make_house,
+    object_of,
+    quiet,
+)
 
-from tasks.data import build_data, sources
+from tasks.data import sources
 from tasks.data.build_data import PLANS, Plan, assign, build_dataset, commit_data, ensure_data
 from tasks.data.dataset import read_description
 from tasks.data.remote import list_folder, listing_md5, open_remote
-from tasks.data.revision import pinned_md5
+from tasks.data.revision import pinned_datasets, pinned_md5
 from tasks.data.sources import Split
 from tasks.errors import DataError
-from tasks.settings import Settings
+from tasks.recipe import Data
+from tasks.settings import Settings, load_settings
 
-SHARD = "digits/train-000.parquet"
+SHARD = "train-000.parquet"
+DIGITS = Data(dataset="digits")
 
 
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Make a house whose only dataset is the digits."""
-    for name in build_data.PLANS.keys() - {"digits"}:
-        monkeypatch.delitem(build_data.PLANS, name)
     return make_house(tmp_path / "house", monkeypatch)
 
 
-@pytest.fixture(scope="module")
-def all_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every dataset, built from its real source."""
-    root = tmp_path_factory.mktemp("root")
-    build_data.build_data(root, quiet)
-    return root / "data"
+def test_the_committed_data_version_is_what_any_machine_builds() -> None:
+    """All datasets, built from their real sources, have the MD5s that the repository's data.dvc pins."""
+    built = {name: listing_md5(list_folder(built_dataset(name))) for name in PLANS}
+    assert built == pinned_datasets(REPOSITORY, None)
 
 
-def test_the_committed_data_version_is_what_any_machine_builds(all_data: Path) -> None:
-    """All datasets, built from their real sources, have the MD5 that the repository's data.dvc pins."""
-    assert listing_md5(list_folder(all_data)) == pinned_md5(REPOSITORY, None)
-
-
-def test_fashion_mnist_gives_each_role_its_share(all_data: Path) -> None:
+def test_fashion_mnist_gives_each_role_its_share() -> None:
     """Fashion-MNIST keeps its official test sealed and splits the rest as the plan says."""
-    described = read_description(all_data / "fashion_mnist")
+    described = read_description(built_dataset("fashion_mnist"))
     counts = {role: each["count"] for role, each in described["roles"].items()}
     assert counts == {"train": 52_000, "calibration": 1_000, "search": 2_000, "gate": 5_000, "sealed": 10_000}
     assert [shard["rows"] for shard in described["roles"]["train"]["shards"]] == [16_384, 16_384, 16_384, 2_848]
 
 
-def test_each_role_of_the_emoji_has_its_share(all_data: Path) -> None:
+def test_each_role_of_the_emoji_has_its_share() -> None:
     """Every label is drawn in the judged styles and in training; the small emoji are a part of the whole."""
-    described = read_description(all_data / "emoji")
+    described = read_description(built_dataset("emoji"))
     counts = {role: each["count"] for role, each in described["roles"].items()}
     assert counts == {"train": 7_464, "calibration": 400, "search": 588, "gate": 1_603, "sealed": 1_603}
     assert [shard["rows"] for shard in described["roles"]["train"]["shards"]] == [4_096, 3_368]
-    whole, small = (pq.read_table(all_data / name / "manifest.parquet") for name in ("emoji", "emoji_small"))
+    whole, small = (pq.read_table(built_dataset(name) / "manifest.parquet") for name in ("emoji", "emoji_small"))
     assert set(small["sha256"].to_pylist()) < set(whole["sha256"].to_pylist())
     trained = whole.filter(pc.equal(whole["role"], "train"))
     assert set(trained["label"].to_pylist()) == set(range(1_603))
 
 
-def test_each_role_of_the_stamps_has_its_share(all_data: Path) -> None:
+def test_each_role_of_the_stamps_has_its_share() -> None:
     """A tenth of the pairs is sealed, a tenth judged; every label trains; the small stamps are a part of the whole."""
-    described = read_description(all_data / "stamps")
+    described = read_description(built_dataset("stamps"))
     counts = {role: each["count"] for role, each in described["roles"].items()}
     assert counts == {"train": 4_524, "calibration": 149, "search": 224, "gate": 589, "sealed": 627}
     assert [shard["rows"] for shard in described["roles"]["train"]["shards"]] == [1_536, 1_536, 1_452]
-    captions = pq.read_table(all_data / "stamps" / "captions.parquet").to_pandas()
+    captions = pq.read_table(built_dataset("stamps") / "captions.parquet").to_pandas()
     shares = captions["role"].value_counts(normalize=True).round(3).to_dict()
     assert shares == {"train": 0.74, "sealed": 0.1, "gate": 0.1, "search": 0.04, "calibration": 0.02}
     assert captions.groupby(captions["name"].str.casefold())["role"].nunique().max() == 1
     assert captions.groupby("language").size().min() >= 600
-    whole, small = (pq.read_table(all_data / name / "manifest.parquet") for name in ("stamps", "stamps_small"))
+    whole, small = (pq.read_table(built_dataset(name) / "manifest.parquet") for name in ("stamps", "stamps_small"))
     assert set(small["sha256"].to_pylist()) < set(whole["sha256"].to_pylist())
     trained = whole.filter(pc.equal(whole["role"], "train"))
     assert set(trained["label"].to_pylist()) == set(range(778))
@@ -135,7 +137,7 @@ def test_a_filled_remote_needs_nothing(house: Settings) -> None:
     shutil.rmtree(house.root / "data")
     lines: list[str] = []
     start = time.perf_counter()
-    ensure_data(house, lines.append)
+    ensure_data(house, DIGITS, lines.append)
     assert lines == []
     assert time.perf_counter() - start < 1
     assert not (house.root / "data").exists()
@@ -159,16 +161,16 @@ def test_a_damaged_remote_is_filled_again(house: Settings, damage: Callable[[Pat
     whole = damaged.read_bytes()
     damage(damaged)
     shutil.rmtree(house.root / "data")
-    ensure_data(house, quiet)
+    ensure_data(house, DIGITS, quiet)
     assert damaged.read_bytes() == whole
 
 
 def test_a_build_that_differs_from_the_pin_is_refused(house: Settings) -> None:
     """Data that data.dvc does not pin is never pushed in its name."""
     pin = house.root / "data.dvc"
-    pin.write_text(pin.read_text().replace(pinned_md5(house.root, None), f"{'0' * 32}.dir"))
-    with pytest.raises(DataError, match=r"data/ built from digits is .*where data\.dvc pins 0{32}\.dir.*make install"):
-        ensure_data(house, quiet)
+    pin.write_text(pin.read_text().replace(pinned_md5(house.root, None, "digits"), f"{'0' * 32}.dir"))
+    with pytest.raises(DataError, match=r"data/digits built from its .*where data\.dvc pins 0{32}\.dir.*make install"):
+        ensure_data(house, DIGITS, quiet)
     assert not open_remote(house).holds(f"{'0' * 32}.dir")
 
 
@@ -177,13 +179,13 @@ def test_two_at_once_build_once(house: Settings) -> None:
     shutil.rmtree(house.state / "remote")
     shutil.rmtree(house.root / "data")
     shown: tuple[list[str], list[str]] = ([], [])
-    callers = [threading.Thread(target=ensure_data, args=(house, lines.append)) for lines in shown]
+    callers = [threading.Thread(target=ensure_data, args=(house, DIGITS, lines.append)) for lines in shown]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join()
     assert sorted(bool(lines) for lines in shown) == [False, True]
-    assert open_remote(house).holds(pinned_md5(house.root, None))
+    assert open_remote(house).holds(pinned_md5(house.root, None, "digits"))
 
 
 def test_a_state_folder_that_cannot_be_made_is_named(house: Settings) -> None:
@@ -191,20 +193,74 @@ def test_a_state_folder_that_cannot_be_made_is_named(house: Settings) -> None:
     shutil.rmtree(house.state)
     house.state.write_text("in the way")
     with pytest.raises(DataError, match=r"the data cannot be written .*free the disk or mend the permissions"):
-        ensure_data(house, quiet)
+        ensure_data(house, DIGITS, quiet)
 
 
-def test_dvc_itself_agrees(house: Settings) -> None:
-    """DVC pulls what was pushed here, and adding the same folder leaves data.dvc as it was written here."""
-    md5 = commit_data(house, quiet)
-    written = (house.root / "data.dvc").read_text()
-    before = list_folder(house.root / "data")
-    shutil.rmtree(house.root / "data")
-    for command in (["pull", "--quiet"], ["add", "--quiet", "data"]):
-        subprocess.run([sys.executable, "-m", "dvc", *command], cwd=house.root, check=True)
-    assert list_folder(house.root / "data") == before
-    assert (house.root / "data.dvc").read_text() == written
-    assert listing_md5(before) == md5
+@pytest.fixture
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Make a house of two datasets whose remote is empty and whose `data/` is not built."""
+    for name in PLANS.keys() - {"digits", "emoji_small"}:
+        monkeypatch.delitem(PLANS, name)
+    house = make_house(tmp_path / "house", monkeypatch)
+    shutil.copytree(built_emoji_small(), house.root / "data" / "emoji_small")
+    commit_house(house, "two")
+    for folder in (house.state / "remote", house.root / "data"):
+        shutil.rmtree(folder)
+    return load_settings()
+
+
+def test_only_the_dataset_of_the_recipe_is_built(two: Settings) -> None:
+    """One dataset is built and pushed; another recipe's is added to the same remote later."""
+    ensure_data(two, DIGITS, quiet)
+    assert [folder.name for folder in (two.root / "data").iterdir()] == ["digits"]
+    held = open_remote(two).holds
+    assert [held(md5) for md5 in pinned_datasets(two.root, None).values()] == [True, False]
+    ensure_data(two, Data(dataset="emoji_small"), quiet)
+    assert all(held(md5) for md5 in pinned_datasets(two.root, None).values())
+
+
+def test_make_data_fills_the_remote_with_all(two: Settings) -> None:
+    """`stillhouse data` builds and pushes every dataset that data.dvc pins."""
+    subprocess.run([sys.executable, "-m", "tasks.cli", "data"], cwd=REPOSITORY, check=True)
+    assert all(open_remote(two).holds(md5) for md5 in pinned_datasets(two.root, None).values())
+
+
+def test_a_dataset_that_nothing_builds_is_named(two: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pinned dataset without a plan, which the remote does not hold, ends in a sentence."""
+    monkeypatch.delitem(PLANS, "digits")
+    with pytest.raises(DataError, match=r"data/digits is not whole in the DVC remote .*`dvc push` it"):
+        ensure_data(two, DIGITS, quiet)
+
+
+def dvc(house: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=house.root, check=False, capture_output=True, text=True)
+
+
+def test_dvc_itself_agrees(two: Settings) -> None:
+    """DVC pulls what was pushed here, and committing the same folders leaves data.dvc as it was written here."""
+    commit_data(two, quiet)
+    written = (two.root / "data.dvc").read_text()
+    before = list_folder(two.root / "data")
+    shutil.rmtree(two.root / "data")
+    for command in (["pull"], ["commit", "--force", "data.dvc"], ["status", "--cloud"]):
+        done = dvc(two, *command)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout == "Cache and remote 'storage' are in sync.\n"
+    assert list_folder(two.root / "data") == before
+    assert (two.root / "data.dvc").read_text() == written
+
+
+def test_dvc_names_what_a_remote_lacks(two: Settings) -> None:
+    """Of a remote with one dataset, DVC pulls that one and names the other."""
+    ensure_data(two, DIGITS, quiet)
+    shutil.rmtree(two.root / "data")
+    assert dvc(two, "pull", "data/digits").returncode == 0
+    done = dvc(two, "pull")
+    assert done.returncode == 1
+    assert "Checkout failed for following targets:\ndata/emoji_small\n" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "not in cache:       data/emoji_small" in dvc(two, "status").stdout
 
 
 def _split(values: list[int]) -> Split:

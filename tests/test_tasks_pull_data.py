@@ -12,7 +12,7 @@ from data_samples import built_digits, commit_house, digest_of, git, make_house,
 
 from tasks.data.dataset import fault_of
 from tasks.data.remote import list_folder, listing_bytes, listing_md5, open_remote
-from tasks.data.revision import pinned_md5, write_pointer
+from tasks.data.revision import pinned_md5
 from tasks.errors import DataError, ServiceError, StillhouseError
 from tasks.pull_data import data_digest, materialise, pull_data
 from tasks.recipe import Data
@@ -33,7 +33,7 @@ def test_a_pull_pins_and_caches_the_dataset(house: Settings, tmp_path: Path) -> 
     job = make_job(tmp_path / "job", DIGITS)
     metrics = pull_data(job)
     pointer = json.loads((job.out / "data.json").read_text())
-    digest, md5 = digest_of(built_digits()), pinned_md5(house.root, None)
+    digest, md5 = digest_of(built_digits()), pinned_md5(house.root, None, "digits")
     assert pointer == {
         "dataset": "digits",
         "revision": None,
@@ -61,13 +61,13 @@ def _alter(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "damage", "sentence"),
     [
-        (f"digits/{SHARD}", Path.unlink, f"data/digits/{SHARD} is missing from the DVC remote .*run `stillhouse data`"),
-        (f"digits/{SHARD}", _truncate, f"data/digits/{SHARD} is truncated or altered .*delete that object and run"),
-        (f"digits/{SHARD}", _alter, f"data/digits/{SHARD} is truncated or altered .*delete that object and run"),
-        ("digits/dataset.json", _alter, r"data/digits/dataset\.json is truncated or altered"),
-        ("digits/manifest.parquet", Path.unlink, r"data/digits/manifest\.parquet is missing"),
-        ("", Path.unlink, r"the listing of data version [0-9a-f]{32}\.dir is missing"),
-        ("", _truncate, r"the listing of data version [0-9a-f]{32}\.dir is truncated or altered"),
+        (SHARD, Path.unlink, f"data/digits/{SHARD} is missing from the DVC remote .*run `stillhouse data`"),
+        (SHARD, _truncate, f"data/digits/{SHARD} is truncated or altered .*delete that object and run"),
+        (SHARD, _alter, f"data/digits/{SHARD} is truncated or altered .*delete that object and run"),
+        ("dataset.json", _alter, r"data/digits/dataset\.json is truncated or altered"),
+        ("manifest.parquet", Path.unlink, r"data/digits/manifest\.parquet is missing"),
+        ("", Path.unlink, r"the listing of data/digits, version [0-9a-f]{32}\.dir, is missing"),
+        ("", _truncate, r"the listing of data/digits, version [0-9a-f]{32}\.dir, is truncated or altered"),
     ],
 )
 def test_a_damaged_remote_object_is_named_and_not_used(
@@ -102,7 +102,7 @@ def test_an_altered_host_copy_without_a_whole_remote_is_refused(house: Settings,
     job = make_job(tmp_path / "job", DIGITS)
     pull_data(job)
     _alter(materialise(job.out) / SHARD)
-    _alter(object_of(house, f"digits/{SHARD}"))
+    _alter(object_of(house, SHARD))
     with pytest.raises(DataError, match=f"data/digits/{SHARD} is truncated or altered"):
         materialise(job.out)
 
@@ -132,10 +132,11 @@ def test_a_recipe_may_name_an_older_revision(house: Settings, tmp_path: Path) ->
     """A revision's data is pulled whatever the work tree holds, and keys the stage differently."""
     licence = house.root / "data" / "digits" / "LICENSE.txt"
     licence.write_text("another licence")
-    later = commit_house(house, "later")
+    commit_house(house, "later")
     job = make_job(tmp_path / "job", Data(dataset="digits", revision="digits"))
     pull_data(job)
     assert list_folder(materialise(job.out)) == list_folder(built_digits())
+    later = listing_md5(list_folder(house.root / "data" / "digits"))
     assert data_digest(job.settings["data"]) != data_digest(DIGITS) == later
 
 
@@ -144,7 +145,7 @@ def test_a_recipe_may_name_an_older_revision(house: Settings, tmp_path: Path) ->
     [
         (Data(dataset="digits", revision="v9"), "data revision 'v9' is not a commit .*git fetch --tags"),
         (Data(dataset="digits", revision="empty"), r"revision 'empty' has no data\.dvc; name a later one"),
-        (Data(dataset="cats"), r"has no dataset 'cats'; name one of digits in the recipe's data\.dataset"),
+        (Data(dataset="cats"), r"data\.dvc of this checkout has no dataset 'cats'; name one of digits in the recipe's"),
     ],
 )
 def test_data_that_does_not_exist_is_refused(house: Settings, tmp_path: Path, data: Data, sentence: str) -> None:
@@ -156,7 +157,7 @@ def test_data_that_does_not_exist_is_refused(house: Settings, tmp_path: Path, da
         pull_data(make_job(tmp_path / "job", data))
 
 
-@pytest.mark.parametrize("text", ["", "outs: [", "outs:\n- path: data\n", "outs:\n- {md5: x, path: data}\n"])
+@pytest.mark.parametrize("text", ["", "outs: [", "outs: []", "outs: [path: data/a]", "outs: [{md5: x, path: data/a}]"])
 def test_a_pointer_that_pins_nothing_is_refused(house: Settings, text: str) -> None:
     """An empty or broken data.dvc is named with the command that restores it."""
     (house.root / "data.dvc").write_text(text)
@@ -164,11 +165,19 @@ def test_a_pointer_that_pins_nothing_is_refused(house: Settings, text: str) -> N
         data_digest(DIGITS)
 
 
+def test_a_revision_that_pins_all_as_one_is_refused(house: Settings) -> None:
+    """A revision from before each dataset was pinned by itself is named with the remedy."""
+    (house.root / "data.dvc").write_text(f"outs:\n- md5: {'0' * 32}.dir\n  path: data\n")
+    git(house.root, "commit", "--quiet", "--message", "as it was", "data.dvc")
+    with pytest.raises(DataError, match=r"revision 'HEAD' does not track .*; name a later one in data\.revision"):
+        data_digest(Data(dataset="digits", revision="HEAD"))
+
+
 def test_the_key_of_a_pull_needs_no_remote(house: Settings) -> None:
     """The data digest is read from git alone, in well under a second."""
     shutil.rmtree(house.state / "remote")
     start = time.perf_counter()
-    assert data_digest(Data(dataset="digits", revision="HEAD")) == pinned_md5(house.root, None)
+    assert data_digest(Data(dataset="digits", revision="HEAD")) == pinned_md5(house.root, None, "digits")
     assert time.perf_counter() - start < 1
 
 
@@ -194,13 +203,14 @@ def test_pulls_at_once_do_not_fight(house: Settings, tmp_path: Path) -> None:
 
 
 def test_a_listing_cannot_leave_the_cache(house: Settings, tmp_path: Path) -> None:
-    """A listing that names a path outside data/ is refused, and nothing is written there."""
-    listing = list_folder(house.root / "data")
-    listing["digits/../../escaped"] = listing["digits/LICENSE.txt"]
+    """A listing that names a path outside its dataset is refused, and nothing is written there."""
+    listing = list_folder(house.root / "data" / "digits")
+    listing["../../escaped"] = listing["LICENSE.txt"]
     (tmp_path / "listing").write_bytes(listing_bytes(listing))
     open_remote(house).store(listing_md5(listing), tmp_path / "listing")
-    write_pointer(house.root, listing_md5(listing), {})
-    with pytest.raises(DataError, match=r"names 'digits/\.\./\.\./escaped', outside data/"):
+    pin = house.root / "data.dvc"
+    pin.write_text(pin.read_text().replace(data_digest(DIGITS), listing_md5(listing)))
+    with pytest.raises(DataError, match=r"names '\.\./\.\./escaped'; make a version without that path"):
         pull_data(make_job(tmp_path / "job", DIGITS))
     assert not (house.state / "escaped").exists()
 

@@ -1,4 +1,4 @@
-"""Builds `data/` from its sources, byte for byte the same on every machine, and keeps it in the DVC remote.
+"""Builds the datasets of `data/` from their sources, the same bytes on every machine, and keeps them in the DVC remote.
 
 The only randomness is the order of `tasks.data.order`.
 """
@@ -22,6 +22,7 @@ from tasks.data.revision import pinned_md5, write_pointer
 from tasks.data.sources import Progress, Source, Split, read_digits, read_fashion_mnist
 from tasks.errors import DataError
 from tasks.locks import waiting
+from tasks.recipe import Data
 from tasks.settings import Settings
 
 
@@ -102,48 +103,52 @@ PLANS: Mapping[str, Plan | SpokenPlan] = {
 }
 
 
-def ensure_data(settings: Settings, progress: Progress) -> None:
-    """Make the DVC remote hold every object of the data version that this checkout pins.
+def ensure_data(settings: Settings, data: Data, progress: Progress) -> None:
+    """Make the DVC remote hold every object of the dataset and the version that a recipe names.
 
-    Builds `data/` only when something is missing or altered; a second caller waits for the first.
+    Builds the dataset only when something is missing or altered; a second caller waits for the first.
 
     Raises:
         DataError: a source is missing or altered, or the build differs from data.dvc.
         ServiceError: the remote cannot be used.
     """
     with _writing(settings):
-        md5, remote = pinned_md5(settings.root, None), open_remote(settings)
-        if _is_complete(remote, md5):
+        md5, remote = pinned_md5(settings.root, data.revision, data.dataset), open_remote(settings)
+        if _is_complete(remote, data.dataset, md5):
             return
-        listing = _pinned_listing(settings.root, md5, progress)
-        push_folder(settings.root / "data", listing, remote, progress)
+        listing = _pinned_listing(settings.root, data.dataset, md5, progress)
+        push_folder(settings.root / "data" / data.dataset, listing, remote, progress)
 
 
-def commit_data(settings: Settings, progress: Progress) -> str:
-    """Build `data/`, push it and pin it in data.dvc, for a maintainer who means to change it; returns the new MD5."""
+def commit_data(settings: Settings, progress: Progress) -> None:
+    """Build every dataset, push it and pin it in data.dvc, for a maintainer who means to change them."""
+    listings: dict[str, dict[str, str]] = {}
     with _writing(settings):
-        build_data(settings.root, progress)
-        listing = list_folder(settings.root / "data")
-        push_folder(settings.root / "data", listing, open_remote(settings), progress)
-        sizes = {name: (settings.root / "data" / name).stat().st_size for name in listing}
-        write_pointer(settings.root, listing_md5(listing), sizes)
-    return listing_md5(listing)
+        for name in PLANS:
+            folder = build_data(settings.root, name, progress)
+            listings[name] = list_folder(folder)
+            push_folder(folder, listings[name], open_remote(settings), progress)
+        write_pointer(settings.root, listings)
 
 
-def build_data(root: Path, progress: Progress) -> None:
-    """Build every dataset aside, then put the whole in the place of `data/`.
+def build_data(root: Path, name: str, progress: Progress) -> Path:
+    """Build one dataset aside, then put it in its place in `data/`; returns the folder.
 
     Raises:
-        DataError: a source is missing or altered.
+        DataError: it has no plan, or a source is missing or altered.
     """
+    if name not in PLANS:
+        msg = f"data/{name} is not whole in the DVC remote and nothing here builds it; `dvc push` it from where it is"
+        raise DataError(msg)
     (root / ".dvc" / "tmp").mkdir(parents=True, exist_ok=True)
+    (root / "data").mkdir(exist_ok=True)
+    folder = root / "data" / name
     with tempfile.TemporaryDirectory(prefix="data-", dir=root / ".dvc" / "tmp") as scratch:
-        aside = Path(scratch, "data")
-        for name, plan in PLANS.items():
-            build_dataset(aside / name, name, plan, progress)
-        if (root / "data").exists():
-            (root / "data").rename(Path(scratch, "old"))
-        aside.rename(root / "data")
+        build_dataset(Path(scratch, "new"), name, PLANS[name], progress)
+        if folder.exists():
+            folder.rename(Path(scratch, "old"))
+        Path(scratch, "new").rename(folder)
+    return folder
 
 
 def build_dataset(folder: Path, name: str, plan: Plan | SpokenPlan, progress: Progress) -> None:
@@ -188,7 +193,7 @@ def push_folder(folder: Path, listing: Mapping[str, str], remote: Remote, progre
     """Upload what the remote lacks, the listing last: its presence means that all it names was uploaded."""
     lacking = {name: oid for name, oid in listing.items() if not remote.holds(oid)}
     for number, (name, oid) in enumerate(lacking.items(), start=1):
-        progress(f"pushing {number}/{len(lacking)} {name}")
+        progress(f"pushing {number}/{len(lacking)} {folder.name}/{name}")
         remote.store(oid, folder / name)
     with tempfile.NamedTemporaryFile(prefix="stillhouse-listing-") as aside:
         aside.write(listing_bytes(listing))
@@ -196,25 +201,24 @@ def push_folder(folder: Path, listing: Mapping[str, str], remote: Remote, progre
         remote.store(listing_md5(listing), Path(aside.name))
 
 
-def _is_complete(remote: Remote, md5: str) -> bool:
+def _is_complete(remote: Remote, dataset: str, md5: str) -> bool:
     if not remote.holds(md5):
         return False
     with tempfile.TemporaryDirectory(prefix="stillhouse-listing-") as scratch:
-        listing = remote.listing(md5, Path(scratch))
+        listing = remote.listing(dataset, md5, Path(scratch))
     return all(remote.holds(oid) for oid in listing.values())
 
 
-def _pinned_listing(root: Path, md5: str, progress: Progress) -> dict[str, str]:
-    listing = list_folder(root / "data")
+def _pinned_listing(root: Path, name: str, md5: str, progress: Progress) -> dict[str, str]:
+    listing = list_folder(root / "data" / name)
     if listing_md5(listing) == md5:
         return listing
-    build_data(root, progress)
-    listing = list_folder(root / "data")
+    listing = list_folder(build_data(root, name, progress))
     if listing_md5(listing) != md5:
         msg = (
-            f"data/ built from {' and '.join(PLANS)} is {listing_md5(listing)} where data.dvc pins {md5}; with pyarrow "
-            f"{pa.__version__} the sources were right, so install the locked versions with `make install`, "
-            "or pin the new data with `stillhouse data --commit`"
+            f"data/{name} built from its source is {listing_md5(listing)} where data.dvc pins {md5}; with pyarrow "
+            f"{pa.__version__} the source was right, so install the locked versions with `make install` or pin "
+            "the new data with `stillhouse data --commit`; an older revision's data is pushed from a checkout of it"
         )
         raise DataError(msg)
     return listing

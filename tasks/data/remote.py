@@ -51,7 +51,7 @@ class Remote:
             try:
                 self.fs.get_file(address, str(target))
             except FileNotFoundError as error:
-                msg = f"{name} is missing from the DVC remote ({address}); run `stillhouse data` to push it again"
+                msg = f"{name} is missing from the DVC remote ({address}); run `stillhouse data` to push it"
                 raise DataError(msg) from error
         if _md5_of(target) != oid.removesuffix(".dir"):
             target.unlink()
@@ -61,20 +61,20 @@ class Remote:
             )
             raise DataError(msg)
 
-    def listing(self, md5: str, scratch: Path) -> dict[str, str]:
-        """Relative path -> MD5 of every file of a data version.
+    def listing(self, dataset: str, md5: str, scratch: Path) -> dict[str, str]:
+        """Relative path -> MD5 of every file of a dataset's version.
 
         Raises:
             DataError: the listing is missing, truncated, altered or names a path outside the folder.
             ServiceError: the remote does not answer.
         """
         target = scratch / "listing.json"
-        self.fetch(md5, target, f"the listing of data version {md5}")
+        self.fetch(md5, target, f"the listing of data/{dataset}, version {md5},")
         listing = {entry["relpath"]: entry["md5"] for entry in json.loads(target.read_bytes())}
         target.unlink()
         for name in listing:
             if Path(name).is_absolute() or ".." in Path(name).parts:
-                msg = f"the listing of data version {md5} names {name!r}, outside data/; make the version again"
+                msg = f"the listing of data/{dataset}, version {md5}, names {name!r}; make a version without that path"
                 raise DataError(msg)
         return listing
 

@@ -1,42 +1,65 @@
-"""Which data version a revision of the repository pins: the MD5 in its data.dvc. Cheap: it downloads nothing."""
+"""Which data version a revision of the repository pins: the MD5 of each dataset in its data.dvc.
+
+Cheap: it downloads nothing. Each dataset is an output of its own, so that a remote may hold some and not the others.
+"""
 
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tasks.data.remote import listing_md5
 from tasks.errors import DataError
 
 POINTER = "data.dvc"
+DATASET = re.compile(r"data/[\w-]+")
 MD5_OF_FOLDER = re.compile(r"[0-9a-f]{32}\.dir")
 
 
-def pinned_md5(root: Path, revision: str | None) -> str:
-    """Look up DVC's digest of `data/`, 32 hexadecimal digits and `.dir`, at a git revision or (None) as deployed.
+def pinned_md5(root: Path, revision: str | None, dataset: str) -> str:
+    """Look up DVC's digest of one dataset, 32 hexadecimal digits and `.dir`, at a git revision or (None) as deployed.
 
     Raises:
-        DataError: the revision is unknown, or has no data.dvc that tracks `data/`.
+        DataError: the revision is unknown, or its data.dvc does not track the dataset.
+    """
+    pinned = pinned_datasets(root, revision)
+    if dataset not in pinned:
+        known = ", ".join(pinned)
+        msg = f"{_where(revision)} has no dataset {dataset!r}; name one of {known} in the recipe's data.dataset"
+        raise DataError(msg)
+    return pinned[dataset]
+
+
+def pinned_datasets(root: Path, revision: str | None) -> dict[str, str]:
+    """Look up the digests of all datasets, by name, at a git revision or (None) as deployed.
+
+    Raises:
+        DataError: the revision is unknown, or has no data.dvc that tracks the datasets of `data/`.
     """
     text = _deployed(root) if revision is None else _committed(root, revision)
-    where = f"{POINTER} of {'this checkout' if revision is None else f'revision {revision!r}'}"
     try:
-        (tracked,) = yaml.safe_load(text)["outs"]
-        md5, path = str(tracked["md5"]), tracked["path"]
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise DataError(_unusable(where)) from error
-    if path != "data" or not MD5_OF_FOLDER.fullmatch(md5):
-        raise DataError(_unusable(where))
-    return md5
+        pinned = {str(out["path"]): str(out["md5"]) for out in yaml.safe_load(text)["outs"]}
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise DataError(_unusable(revision)) from error
+    if not pinned or not all(DATASET.fullmatch(path) and MD5_OF_FOLDER.fullmatch(md5) for path, md5 in pinned.items()):
+        raise DataError(_unusable(revision))
+    return {path.removeprefix("data/"): md5 for path, md5 in pinned.items()}
 
 
-def write_pointer(root: Path, md5: str, sizes: dict[str, int]) -> None:
-    """Write data.dvc as `dvc add data` would, from each file's size in bytes."""
-    out: dict[str, Any] = {"md5": md5, "size": sum(sizes.values()), "nfiles": len(sizes), "hash": "md5", "path": "data"}
+def write_pointer(root: Path, listings: Mapping[str, Mapping[str, str]]) -> None:
+    """Write data.dvc as `dvc commit data.dvc` would, from the listing of each dataset in `data/`."""
+    outs = [_output(root, f"data/{name}", listing) for name, listing in listings.items()]
     aside = root / f".{POINTER}.partial"
-    aside.write_text(yaml.safe_dump({"outs": [out]}, sort_keys=False), encoding="utf-8")
+    aside.write_text(yaml.safe_dump({"outs": outs}, sort_keys=False), encoding="utf-8")
     aside.replace(root / POINTER)
+
+
+def _output(root: Path, path: str, listing: Mapping[str, str]) -> dict[str, Any]:
+    size = sum((root / path / name).stat().st_size for name in listing)
+    return {"md5": listing_md5(listing), "size": size, "nfiles": len(listing), "hash": "md5", "path": path}
 
 
 def _deployed(root: Path) -> str:
@@ -76,5 +99,10 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
-def _unusable(where: str) -> str:
-    return f"{where} does not track the folder data/ with one md5; restore it with `git checkout {POINTER}`"
+def _where(revision: str | None) -> str:
+    return f"{POINTER} of {'this checkout' if revision is None else f'revision {revision!r}'}"
+
+
+def _unusable(revision: str | None) -> str:
+    remedy = f"restore it with `git checkout {POINTER}`" if revision is None else "name a later one in data.revision"
+    return f"{_where(revision)} does not track the datasets of data/ with an md5 each; {remedy}"

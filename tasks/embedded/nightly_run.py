@@ -56,9 +56,10 @@ def _run_and_stop(settings: Settings, recipe_name: str, screen: Screen) -> int:
 
 def _run(settings: Settings, recipe_name: str, screen: Screen) -> int:
     path = settings.root / "dags" / "recipes" / f"{recipe_name}.yaml"
-    dag_id = f"nightly_{load_recipe(path).name}"
-    screen.line("data: looking whether the remote holds this version")
-    ensure_data(settings, screen.line)
+    recipe = load_recipe(path)
+    dag_id = f"nightly_{recipe.name}"
+    screen.line(f"data: looking whether the remote holds this version of {recipe.data.dataset}")
+    ensure_data(settings, recipe.data, screen.line)
     addresses = stack.start(settings, screen.line)
     airflow = Airflow(addresses)
     await_dag(airflow, dag_id, [path, *(settings.root / name for name in SHAPE_OF_DAGS)], screen)
