@@ -1,5 +1,5 @@
 # Two commands: `make run` and `make test`. Everything else is a part of them; the work is in `stillhouse --help`.
-RECIPE ?= image_classification
+RECIPE ?= image_text_retrieval
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin

@@ -8,7 +8,7 @@ from tasks.embedded import stack
 from tasks.settings import load_settings
 
 app = typer.Typer()
-DEFAULT_RECIPE = "image_classification"
+DEFAULT_RECIPE = "image_text_retrieval"
 EVERY = "all"
 
 

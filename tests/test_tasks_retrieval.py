@@ -1,6 +1,7 @@
 """The tiny retrieval recipe, stage by stage on real drawings: each tower is compressed, all are judged as they ship."""
 
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,18 @@ def test_a_step_changes_its_tower_only(run: Run) -> None:
     assert (after / "text" / "model.safetensors").read_bytes() == (before / "text" / "model.safetensors").read_bytes()
     assert (after / "image" / "model.safetensors").read_bytes() != (before / "image" / "model.safetensors").read_bytes()
     assert run.read("step_1_distil_image", STEP)["kept"]
+
+
+def test_bits_are_shared_out_over_both_towers(run: Run) -> None:
+    """One step stores both towers as integers, and says what it cost and saved of both together."""
+    after, step = run.output("step_3_quantize"), run.read("step_3_quantize", STEP)
+    for tower in ("image", "text"):
+        architecture = json.loads((after / tower / "architecture.json").read_text(encoding="utf-8"))
+        assert [edit["edit"] for edit in architecture["edits"]][-1] == "integer_weights"
+        assert architecture["quantization"]["activations"] == {"image": "static", "text": "float"}[tower]
+    files = [next((after / tower).glob("model.onnx*")) for tower in ("image", "text")]
+    assert step["kept"]
+    assert step["cost"]["bytes"]["after"] == sum(path.stat().st_size for path in files)
 
 
 def test_the_deployable_answers_sentences_and_pictures(run: Run) -> None:
