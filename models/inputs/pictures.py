@@ -26,7 +26,8 @@ def picture_of(content: bytes) -> NDArray[np.uint8]:
             raise ModelError(msg)
         drawn = opened.convert("RGBA")
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        msg = f"the picture cannot be read ({error}); give a whole PNG, JPEG, WebP or GIF file"
+        reason = "it is of no known kind" if isinstance(error, UnidentifiedImageError) else error
+        msg = f"the picture cannot be read ({reason}); give a whole PNG, JPEG, WebP or GIF file"
         raise ModelError(msg) from error
     side = max(drawn.size)
     paper = Image.new("RGBA", (side, side), PAPER)
