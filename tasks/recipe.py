@@ -117,8 +117,13 @@ class Recipe(Section):
         if (self.workload == "retrieval") != (None not in towers):
             msg = "teacher.towers goes with workload retrieval, teacher.network with the others; mend one"
             raise ValueError(msg)
+        if missing := {"image", "text"} - towers if None not in towers else set():
+            msg = (
+                f"teacher.towers has no {' and no '.join(sorted(missing))}; a space has image, text and perhaps speech"
+            )
+            raise ValueError(msg)
         for number, step in enumerate(self.steps, start=1):
-            jointly = isinstance(step, Quantize) and step.weights == "mixed" and step.training is None
+            jointly = isinstance(step, Quantize) and step.weights == "mixed" and not (step.training or step.keep_float)
             if step.tower not in towers and not (step.tower is None and jointly):
                 known = " or ".join(sorted(map(str, towers)))
                 msg = f"step {number}, {step.method}, names the tower {step.tower}; this teacher has {known}"

@@ -160,6 +160,12 @@ def test_the_anchored_loss_falls_when_towers_agree() -> None:
     assert agreed < 0.1 < apart
 
 
+def test_only_a_tower_that_hears_frames_learns_to_spell() -> None:
+    """Another speech tower is refused as a teacher's, by name."""
+    with pytest.raises(ModelError, match="only a speech_residual_tower learns to spell"):
+        Towers({"speech": SPEECH_PLAIN.build_seeded(1)}, 4, 16, 1, letters=3)
+
+
 @pytest.mark.parametrize("content", [b"", b"GIF89a and then nothing", b"\x89PNG\r\n\x1a\n"])
 def test_a_picture_that_cannot_be_read_is_refused(content: bytes) -> None:
     """The sentence says what to give."""

@@ -120,6 +120,8 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path) -> None:
         ({"steps.0.tower": None}, "step 1, distil, names the tower None; this teacher has image or text"),
         ({"steps.0.tower": "speech"}, "step 1, distil, names the tower speech; this teacher has image or text"),
         ({"steps.2.weights": "int8"}, "step 3, quantize, names the tower None; this teacher has image or text"),
+        ({"steps.2.keep_float": ["1.head"]}, "step 3, quantize, names the tower None"),
+        ({"teacher.towers": {"image": {"name": "x"}}}, "teacher.towers has no text; a space has image, text"),
         ({"steps.0.tower": "smell"}, r"steps\.0\.distil\.tower: Input should be 'image', 'text' or 'speech'"),
         ({"workload": "image_classification"}, "teacher.towers goes with workload retrieval"),
         ({"teacher.towers.image.nme": "x"}, r"teacher\.towers\.image\.nme: Extra inputs are not permitted"),

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from models.checkpoint import Architecture, load_model
 from models.compression.distil import teacher_logits
+from models.errors import ModelError
 from models.inputs.augment import blended
 from models.inputs.redraw import PAPER, redrawn
 from models.inputs.resay import said_anew
@@ -50,7 +51,9 @@ class Towers(nn.Module):
         self.anchors = nn.Parameter(0.1 * torch.randn(concepts, dimension, generator=generator))
         if letters:
             speech = self.towers[SPEECH]
-            assert isinstance(speech, ResidualSpeechTower)  # noqa: S101 - others do not learn to spell
+            if not isinstance(speech, ResidualSpeechTower):
+                msg = "only a speech_residual_tower learns to spell; name it in the recipe's teacher.towers.speech"
+                raise ModelError(msg)
             self.speller_VC = nn.Parameter(0.1 * torch.randn(letters, speech.width, generator=generator))
 
 
@@ -71,6 +74,9 @@ def scorer(folder: Path, role: str) -> Callable[[Mapping[str, nn.Module]], float
     asked = load_role(folder, role)
 
     def score(towers: Mapping[str, nn.Module]) -> float:
+        for missing in {inputs.tower for inputs in asked.inputs.values()} - {*towers}:
+            msg = f"this data asks a tower for {missing}; add it to the recipe's teacher.towers, or name other data"
+            raise ModelError(msg)
         found = asked.vectors(lambda inputs: vectors(towers[inputs.tower], inputs))
         return float(asked.found(found, found).mean())
 
