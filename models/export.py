@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -18,6 +19,7 @@ from torch import nn
 from models.checkpoint import Architecture
 from models.compression.fold import fold_batch_norm
 from models.compression.quantize import bits_by_layer, dequantized, quantizable, stored_integers
+from models.constant_shapes import reshape_by_constants
 from models.errors import ModelError
 from models.export_integer import export_integer
 from models.inputs.text import CONTEXT, SHORTEST
@@ -65,7 +67,9 @@ def export_float(module: nn.Module, architecture: Architecture, path: Path) -> N
         msg = f"the model cannot be exported to ONNX ({operator}); replace that operator in the network"
         raise ModelError(msg) from error
     assert program is not None  # noqa: S101 - only None when exporting to a file
-    program.save(str(path), external_data=False)
+    model = program.model_proto
+    reshape_by_constants(model)
+    onnx.save(model, path)
 
 
 def export_model(module: nn.Module, architecture: Architecture, calibration: NDArray[np.generic], path: Path) -> None:

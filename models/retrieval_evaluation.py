@@ -2,14 +2,15 @@
 
 Run as `python -m models.retrieval_evaluation REQUEST ANSWER`, two JSON files. The answer has the shape of that of
 `models.evaluation`, so that gate and report read both alike: an example is a concept, its quality the share of its
-queries, both ways and in every language, whose first answer is right. `retrieval` says what is told of retrieval only.
+queries, both ways and in every language, that are answered within the role's cut. `retrieval` says what is told of
+retrieval only.
 """
 
 import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,73 +18,64 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.footprint import Schedule, compare, compare_calls, machine
-from models.index import KINDS, Index, build_index
+from models.footprint import Comparison, Schedule, compare_calls, machine
 from models.inputs.captions import load_captions
 from models.packing import deployable, unpacked, zstd_bytes
-from models.retrieval import CUTS, Vectors, recall
+from models.retrieval_details import Answers, details, languages
 from models.serving import Serving, serving_of
 from models.statistics import mcnemar_p, mean_interval, paired_intervals
-from models.step_cost import SCHEDULE as SCREENING
 from models.towers import answer_once, files_of, open_towers
-from models.ways import IMAGE, TEXT, Role, Way, load_role
+from models.ways import Role, Way, load_role
 
+MODELS = ("teacher", "student")
 ROLES = ("gate", "sealed")
 SAME = 0.98
 """Least cosine of two vectors that count as the same answer of the exported and of the trained tower."""
-EXAMPLES = 12
-"""Queries whose first answers are shown."""
-SHOWN = 5
-Answers = dict[str, Vectors]
-"""Vectors that one model gives for all inputs of a role."""
 
 
-def evaluate(data: Path, models: dict[str, Path], schedule: Schedule) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Asked:
+    """What the two models answered to all that both roles ask."""
+
+    roles: Mapping[str, Role]
+    answers: Mapping[str, Mapping[str, Answers]]
+    """By model, then by role."""
+    confidence: float
+
+    def found(self, model: str, role: str) -> NDArray[np.float64]:
+        """Quality (N,) of every example."""
+        own = self.answers[model][role]
+        return self.roles[role].found(own, own)
+
+    def pair(self, role: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Quality of every example, teacher's and student's."""
+        return self.found("teacher", role), self.found("student", role)
+
+
+def evaluate(data: Path, models: Mapping[str, Path], schedule: Schedule) -> dict[str, Any]:
     """Measure quality, bytes and time of `teacher` and `student` folders of towers."""
     roles = {role: load_role(data, role) for role in ROLES}
-    answers = {model: _answers(folder, roles) for model, folder in models.items()}
-    found = {model: {role: roles[role].found(own, own) for role, own in of.items()} for model, of in answers.items()}
-    raw = roles["gate"].one_of_each()
+    asked = Asked(roles, {model: _answers(models[model], roles) for model in MODELS}, schedule.confidence)
     load_before = os.getloadavg()[0]
-    openers = [partial(answer_once, models[model], raw, _sentence(data)) for model in ("teacher", "student")]
-    timing = compare_calls((openers[0], openers[1]), schedule)
-    times = {"teacher": timing.baseline, "student": timing.candidate}
-    result: dict[str, Any] = {
-        model: {
-            **_bytes(folder),
-            "latency_ms": asdict(times[model]),
-            "quality": {role: _quality(found[model][role], schedule.confidence) for role in ROLES},
-            "parity": _parity(roles["gate"], answers[model]["gate"], folder),
-            "serving": _serving(folder, raw),
-        }
-        for model, folder in models.items()
-    }
-    pairs = {role: (found["teacher"][role], found["student"][role]) for role in ROLES}
-    result["ratios"] = {
-        "bytes": result["teacher"]["bytes"] / result["student"]["bytes"],
-        "latency": {"value": timing.ratio, "interval": timing.interval},
-        "quality": {role: _ratio(*pairs[role], schedule.confidence) for role in ROLES},
-    }
-    result["paired"] = {
-        role: _paired(*pairs[role], schedule.confidence)
-        | {"churn": _churn(roles[role], answers["teacher"][role], answers["student"][role])}
-        for role in ROLES
-    }
-    result["classes"] = _languages(roles["sealed"], {model: answers[model]["sealed"] for model in models})
-    gate, teacher, student = roles["gate"], answers["teacher"]["gate"], answers["student"]["gate"]
-    result["retrieval"] = {
-        "cut": gate.cut,
-        "recalls": {
-            model: {role: _recalls(roles[role], each) for role, each in of.items()} for model, of in answers.items()
-        },
-        "chance": {role: _chance(roles[role]) for role in ROLES},
-        "old_index": _ratio(found["teacher"]["gate"], gate.found(student, teacher), schedule.confidence),
-        "towers": _each_tower(models, raw),
-        "index": {kind: _index(gate, student, kind) for kind in KINDS},
-        "examples": _examples(data, gate, teacher, student),
-    }
+    timing = _timing(data, models, roles["gate"], schedule)
     load = {"load_before": load_before, "load_after": os.getloadavg()[0], "unsteady_repeats": timing.unsteady}
-    return result | {"latency_ratios": timing.ratios, "machine": machine() | load}
+    times = {"teacher": timing.baseline, "student": timing.candidate}
+    measures = {
+        model: _measures(asked, model, models[model]) | {"latency_ms": asdict(times[model])} for model in MODELS
+    }
+    return {
+        **measures,
+        "ratios": {
+            "bytes": measures["teacher"]["bytes"] / measures["student"]["bytes"],
+            "latency": {"value": timing.ratio, "interval": timing.interval},
+            "quality": {role: _ratio(*asked.pair(role), schedule.confidence) for role in ROLES},
+        },
+        "paired": {role: _paired(asked, role) for role in ROLES},
+        "classes": languages(roles["sealed"], {model: asked.answers[model]["sealed"] for model in MODELS}),
+        "retrieval": {"old_index": _old_index(asked), **details(data, models, roles, asked.answers)},
+        "latency_ratios": timing.ratios,
+        "machine": machine() | load,
+    }
 
 
 def _answers(folder: Path, roles: Mapping[str, Role]) -> dict[str, Answers]:
@@ -91,8 +83,22 @@ def _answers(folder: Path, roles: Mapping[str, Role]) -> dict[str, Answers]:
     return {name: role.vectors(towers.of) for name, role in roles.items()}
 
 
-def _sentence(data: Path) -> str:
-    return load_captions(data).names[0]
+def _timing(data: Path, models: Mapping[str, Path], role: Role, schedule: Schedule) -> Comparison:
+    """Time one answer of all towers, teacher and student in turns."""
+    raw, sentence = role.one_of_each(), load_captions(data).names[0]
+    teacher, student = (partial(answer_once, models[model], raw, sentence) for model in MODELS)
+    return compare_calls((teacher, student), schedule)
+
+
+def _measures(asked: Asked, model: str, folder: Path) -> dict[str, Any]:
+    """Measure one model by itself."""
+    gate = asked.roles["gate"]
+    return {
+        **_bytes(folder),
+        "quality": {role: _quality(asked.found(model, role), asked.confidence) for role in ROLES},
+        "parity": _parity(gate, asked.answers[model]["gate"], folder),
+        "serving": _serving(folder, gate.one_of_each()),
+    }
 
 
 def _bytes(folder: Path) -> dict[str, int]:
@@ -106,34 +112,6 @@ def _bytes(folder: Path) -> dict[str, int]:
 
 def _quality(found_N: NDArray[np.float64], confidence: float) -> dict[str, Any]:
     return {"value": float(found_N.mean()), "interval": mean_interval(found_N, confidence)}
-
-
-def _ratio(teacher_N: NDArray[np.float64], student_N: NDArray[np.float64], confidence: float) -> dict[str, Any]:
-    value = float(student_N.mean() / max(teacher_N.mean(), 1e-9))
-    return {"value": value, "interval": paired_intervals(teacher_N, student_N, confidence)[0]}
-
-
-def _paired(teacher_N: NDArray[np.float64], student_N: NDArray[np.float64], confidence: float) -> dict[str, Any]:
-    """Compare the two example by example; the p-value is that of a sign test over examples."""
-    interval = paired_intervals(teacher_N, student_N, confidence)[1]
-    better = int((teacher_N > student_N).sum()), int((student_N > teacher_N).sum())
-    difference = float((student_N - teacher_N).mean())
-    return {
-        "difference": {"value": difference, "interval": interval, "lower_bound": interval[0]},
-        "mcnemar_p": mcnemar_p(*better),
-        "discordant": better,
-    }
-
-
-def _churn(role: Role, teacher: Answers, student: Answers) -> float:
-    """Share of all queries whose first answer differs."""
-    differ = [_firsts(way, teacher) != _firsts(way, student) for way in role.ways]
-    return float(np.concatenate(differ).mean())
-
-
-def _firsts(way: Way, answers: Answers) -> NDArray[np.int64]:
-    first_Q: NDArray[np.int64] = way.similarity(answers, answers).argmax(1)
-    return first_Q
 
 
 def _parity(role: Role, answers: Answers, folder: Path) -> float:
@@ -151,88 +129,41 @@ def _serving(folder: Path, raw: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     return {field.name: sum(part[field.name] for part in parts) for field in fields(Serving)}
 
 
-def _languages(role: Role, answers: Mapping[str, Answers]) -> dict[str, Any]:
-    """Quality in each language, in the shape in which classes are reported."""
-    ways = {language: [way for way in role.ways if way.language == language] for language in role.languages}
+def _ratio(teacher_N: NDArray[np.float64], student_N: NDArray[np.float64], confidence: float) -> dict[str, Any]:
+    value = float(student_N.mean() / max(teacher_N.mean(), 1e-9))
+    return {"value": value, "interval": paired_intervals(teacher_N, student_N, confidence)[0]}
+
+
+def _paired(asked: Asked, role: str) -> dict[str, Any]:
+    """Compare the two example by example; the p-value is that of a sign test over examples."""
+    teacher_N, student_N = asked.pair(role)
+    interval = paired_intervals(teacher_N, student_N, asked.confidence)[1]
+    better = int((teacher_N > student_N).sum()), int((student_N > teacher_N).sum())
+    difference = float((student_N - teacher_N).mean())
     return {
-        "labels": list(ways),
-        "count": [sum(len(way.rows_Q) for way in of) for of in ways.values()],
-        **{
-            model: [recall(np.concatenate([way.places(own, own) for way in of]), role.cut) for of in ways.values()]
-            for model, own in answers.items()
-        },
+        "difference": {"value": difference, "interval": interval, "lower_bound": interval[0]},
+        "mcnemar_p": mcnemar_p(*better),
+        "discordant": better,
+        "churn": _churn(asked.roles[role], *(asked.answers[model][role] for model in MODELS)),
     }
 
 
-def _each_tower(models: Mapping[str, Path], raw: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """Bytes and time of every tower by itself; the time is a screening, the verdict is on both together."""
-    costs = {}
-    for tower, one in raw.items():
-        teacher, student = (deployable(models[model], tower) for model in ("teacher", "student"))
-        timing = compare(teacher, student, one, SCREENING)
-        costs[tower] = {
-            "bytes": [teacher.stat().st_size, student.stat().st_size],
-            "milliseconds": [timing.baseline.p10, timing.candidate.p10],
-            "latency": {"value": timing.ratio, "interval": timing.interval},
-        }
-    return costs
+def _churn(role: Role, teacher: Answers, student: Answers) -> float:
+    """Share of all queries whose first answer differs."""
+    differ = [_firsts(way, teacher) != _firsts(way, student) for way in role.ways]
+    return float(np.concatenate(differ).mean())
 
 
-def _recalls(role: Role, answers: Answers) -> dict[str, Any]:
-    """Recall@k of each direction and of all together, over all languages and of each."""
-    places: dict[str, dict[str, NDArray[np.int64]]] = {way.direction: {} for way in role.ways}
-    for way in role.ways:
-        places[way.direction][way.language] = way.places(answers, answers)
-    told = {direction: _at_cuts(list(of.values())) for direction, of in places.items()}
-    mean = {f"recall@{k}": float(np.mean([each[f"recall@{k}"] for each in told.values()])) for k in CUTS}
-    return told | {"mean": mean}
+def _firsts(way: Way, answers: Answers) -> NDArray[np.int64]:
+    first_Q: NDArray[np.int64] = way.similarity(answers, answers).argmax(1)
+    return first_Q
 
 
-def _at_cuts(places: list[NDArray[np.int64]]) -> dict[str, Any]:
-    """Recall@k over all queries, and of each language."""
-    return {f"recall@{k}": recall(np.concatenate(places), k) for k in CUTS} | {
-        f"recall@{k}_by_language": [recall(each, k) for each in places] for k in CUTS
-    }
-
-
-def _chance(role: Role) -> dict[str, float]:
-    """Recall at the role's cut, in each direction, of answers drawn at random."""
-    found: dict[str, list[NDArray[np.float64]]] = {}
-    for way in role.ways:
-        found.setdefault(way.direction, []).append(way.chances(role.cut))
-    return {direction: float(np.concatenate(each).mean()) for direction, each in found.items()}
-
-
-def _index(role: Role, answers: Answers, kind: str) -> dict[str, float]:
-    """Recall, at the role's cut, of sentences over an index of pictures, and the bytes of that."""
-    index = build_index(answers[IMAGE], "gate", kind)
-    found = [_found(index, way, answers, role.cut) for way in role.ways if way.towers == (TEXT, IMAGE)]
-    return {"bytes": index.nbytes, "recall": float(np.concatenate(found).mean())}
-
-
-def _found(index: Index, way: Way, answers: Answers, cut: int) -> NDArray[np.bool_]:
-    places_QC = index.search(answers[way.query][way.rows_Q], "gate", cut)
-    found_Q: NDArray[np.bool_] = (way.answers_G[places_QC] == way.right_Q[:, None]).any(1)
-    return found_Q
-
-
-def _examples(data: Path, role: Role, teacher: Answers, student: Answers) -> list[dict[str, Any]]:
-    """Give some queries with the places of the first pictures that both models find: spoken ones where there are."""
-    captions = load_captions(data)
-    names = {
-        (label, language): name
-        for label, language, name in zip(captions.labels_N.tolist(), captions.languages, captions.names, strict=True)
-    }
-    shown = []
-    for way, query in role.some_queries(EXAMPLES):
-        right = int(np.flatnonzero(way.answers_G == way.right_Q[query])[0])
-        best = {
-            name: np.argsort(-way.similarity(each, each)[query], kind="stable")[:SHOWN].tolist()
-            for name, each in (("teacher", teacher), ("student", student))
-        }
-        text = names[int(role.labels_G[right]), way.language]
-        shown.append({"text": text, "tower": way.towers[0], "row": int(way.rows_Q[query]), "right": right, **best})
-    return shown
+def _old_index(asked: Asked) -> dict[str, Any]:
+    """Keep the teacher's index and ask it with the student: what of the teacher's quality is left."""
+    teacher, student = (asked.answers[model]["gate"] for model in MODELS)
+    mixed_N = asked.roles["gate"].found(student, teacher)
+    return _ratio(asked.found("teacher", "gate"), mixed_N, asked.confidence)
 
 
 def main() -> None:

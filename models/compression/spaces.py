@@ -19,6 +19,8 @@ SHARPNESS = 30.0
 """What cosines are multiplied by to become logits, when a student learns."""
 ANCHORED_SHARPNESS = 20.0
 """The same when a teacher learns."""
+SPELLING = 3.0
+"""Weight of the letters beside the place: places of recordings are soon known by heart, letters are not."""
 
 
 def taught_vectors(
@@ -56,14 +58,24 @@ def anchored(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def anchored_and_spelled(model: nn.Module, batch: Batch) -> Tensor:
-    """Like `anchored`, the last tower being for speech, whose inputs and labels are followed by letters (B, L)."""
-    *pairs, samples_BT, labels_B, letters_BL = batch
+    """Like `anchored`, the last tower being for speech; after its inputs come labels, letters and hidden pitches.
+
+    Letters (B, L) are numbers; hidden pitches (B, R, 2) are the ends of ranges that are not heard, as shares of all.
+    """
+    *pairs, samples_BT, labels_B, letters_BL, hidden_BR2 = batch
     tower: Any = model.towers["speech"]  # type: ignore[index]
-    heard_BC1F = tower.heard(samples_BT)
+    heard_BC1F = tower.heard(_without(hidden_BR2, tower.bank(samples_BT)))
     anchors_KD = functional.normalize(model.anchors, dim=1)  # type: ignore[arg-type]
     logits_BVF = torch.einsum("vc,bcf->bvf", model.speller_VC, heard_BC1F[:, :, 0])
     placed = _apart(tower.placed(heard_BC1F), labels_B, anchors_KD)
-    return anchored(model, tuple(pairs)) + placed + spelling_loss(logits_BVF, letters_BL)
+    return anchored(model, tuple(pairs)) + placed + SPELLING * spelling_loss(logits_BVF, letters_BL)
+
+
+def _without(hidden_BR2: Tensor, levels_BCF: Tensor) -> Tensor:
+    """Put 0, which is usual, for the levels of hidden bands."""
+    pitch_C = torch.linspace(0, 1, levels_BCF.shape[1])
+    hidden_BC = ((pitch_C >= hidden_BR2[..., :1]) & (pitch_C < hidden_BR2[..., 1:])).any(1)
+    return levels_BCF.masked_fill(hidden_BC[:, :, None], 0)
 
 
 def _apart(vectors_BD: Tensor, labels_B: Tensor, anchors_KD: Tensor) -> Tensor:

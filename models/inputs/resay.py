@@ -18,6 +18,8 @@ NOISE = 30.0
 """Typical deviation of the noise, of samples that reach 32,000."""
 GAPS, GAP = 2, 0.15
 """Gaps of silence in a recording, and the seconds of the longest."""
+RANGES, RANGE = 2, 0.25
+"""Ranges of pitch that are hidden in a recording, and the share that the widest is of all."""
 
 
 def said_anew(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
@@ -28,6 +30,13 @@ def said_anew(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
     loud_N1 = NOISE * torch.randn(len(waves_NT), 1, generator=generator).exp()
     noise_NT = loud_N1 * torch.randn(waves_NT.shape, generator=generator)
     return _with_gaps(tilted_NT + noise_NT, generator).clamp(-32768, 32767)
+
+
+def hidden_pitches(count: int, generator: torch.Generator) -> Tensor:
+    """Choose ranges of pitch at random, as in SpecAugment (arXiv:1904.08779): ends (count, RANGES, 2) from 0 to 1."""
+    wide_NR, first_NR = torch.rand(2, count, RANGES, generator=generator)
+    starts_NR = first_NR * (1 - RANGE * wide_NR)
+    return torch.stack([starts_NR, starts_NR + RANGE * wide_NR], 2)
 
 
 def _paced(waves_NT: Tensor, generator: torch.Generator) -> Tensor:

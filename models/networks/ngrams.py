@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.inputs.text import CONTEXT
+from models.networks.unit import unit
+
 BASE, PRIME = 1_000_003, 2**31 - 1
 """Powers of the one below the other weigh characters in a hash: a code point has 21 bits, so sums stay in 64."""
 
@@ -24,7 +27,7 @@ class NgramTable(nn.Module):
         """Sum the rows (N, width) of those n-grams (N, G) that are inside the sentence."""
         rows = self.weight.t()
         if torch.compiler.is_exporting():  # the exporter makes a loop of an embedding bag
-            return (functional.embedding(buckets_NG, rows) * inside_NG[:, :, None]).sum(1)
+            return (inside_NG.float()[:, None] @ functional.embedding(buckets_NG, rows))[:, 0]
         ends_N = inside_NG.sum(1).cumsum(0)
         return functional.embedding_bag(buckets_NG[inside_NG], rows, ends_N - inside_NG.sum(1), mode="sum")
 
@@ -32,8 +35,9 @@ class NgramTable(nn.Module):
 class NgramTower(nn.Module):
     """Code points -> one unit vector per sentence."""
 
-    factors_O1: Tensor
-    salts_O1: Tensor
+    factors_OO: Tensor
+    salts_O: Tensor
+    places_P: Tensor
 
     def __init__(self, buckets: int, width: int, hidden: int, dimension: int, longest: int = 5) -> None:
         """Build.
@@ -47,9 +51,11 @@ class NgramTower(nn.Module):
         """
         super().__init__()
         self.buckets, self.longest = buckets, longest
-        powers = torch.tensor([pow(BASE, power, PRIME) for power in range(1, 2 * longest + 1)])[:, None]
-        self.register_buffer("factors_O1", powers[:longest], persistent=False)
-        self.register_buffer("salts_O1", powers[longest:], persistent=False)
+        powers = torch.tensor([pow(BASE, power, PRIME) for power in range(1, 2 * longest + 1)])
+        places_P = (torch.arange(CONTEXT)[:, None] + torch.arange(longest)).flatten()
+        self.register_buffer("factors_OO", powers[:longest, None].repeat(1, longest).triu(), persistent=False)
+        self.register_buffer("salts_O", powers[longest:], persistent=False)
+        self.register_buffer("places_P", places_P, persistent=False)
         self.table = NgramTable(buckets, width)
         self.norm = nn.LayerNorm(width)
         self.up = nn.Linear(width, hidden)
@@ -58,16 +64,14 @@ class NgramTower(nn.Module):
 
     def forward(self, codes_NL: Tensor) -> Tensor:
         """Map code points (N, L), int64, filled up with 0, to unit vectors (N, dimension)."""
-        buckets_NG, inside_NG = self.hashed(codes_NL)
-        sums_NW = self.table(buckets_NG, inside_NG) / inside_NG.sum(1, keepdim=True).float().sqrt()
+        sums_NW = self.table(*self.hashed(codes_NL))
         hidden_NH = functional.relu(self.up(self.norm(sums_NW)))
         hidden_NH = hidden_NH + functional.relu(self.mix(hidden_NH))
-        return functional.normalize(self.head(hidden_NH), dim=1)
+        return unit(self.head(hidden_NH))
 
     def hashed(self, codes_NL: Tensor) -> tuple[Tensor, Tensor]:
         """Hash every n-gram: its bucket (N, G) and whether it lies inside the sentence, G = longest * L."""
-        length = codes_NL.shape[1]
         padded = functional.pad(codes_NL, (0, self.longest - 1))
-        windows_NOL = torch.stack([padded[:, order : order + length] for order in range(self.longest)], 1)
-        hashes_NOL = (windows_NOL * self.factors_O1).cumsum(1) + self.salts_O1
-        return (hashes_NOL % self.buckets).flatten(1), (windows_NOL > 0).flatten(1)
+        windows_NG = padded.index_select(1, self.places_P[: codes_NL.shape[1] * self.longest])
+        hashes_NLO = windows_NG.unflatten(1, (-1, self.longest)) @ self.factors_OO + self.salts_O
+        return (hashes_NLO % self.buckets).flatten(1), windows_NG > 0

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from models.inputs.audio import SAMPLE_RATE
 from models.inputs.waves import LENGTH
+from models.networks.unit import unit
 
 LOUDEST = 32_768.0
 LOWEST, HIGHEST = 60.0, 7600.0
@@ -108,7 +109,7 @@ class PlainSpeechTower(nn.Module):
     def forward(self, samples_NT: Tensor) -> Tensor:
         """Map 16-bit samples (N, T) to unit vectors (N, dimension)."""
         features_NC1F = self.body(self.bank(samples_NT)[:, :, None])
-        return functional.normalize(self.head(self.pool(features_NC1F).flatten(1)), dim=1)
+        return unit(self.head(self.pool(features_NC1F).flatten(1)))
 
 
 def _frames(hop: int, strides: Sequence[int]) -> int:
@@ -178,12 +179,12 @@ class ResidualSpeechTower(nn.Module):
 
     def forward(self, samples_NT: Tensor) -> Tensor:
         """Map 16-bit samples (N, T) to unit vectors (N, dimension)."""
-        return self.placed(self.heard(samples_NT))
+        return self.placed(self.heard(self.bank(samples_NT)))
 
-    def heard(self, samples_NT: Tensor) -> Tensor:
-        """Map samples (N, T) to what is heard in every frame, (N, width, 1, frames), before the last block."""
-        return self.body(self.bank(samples_NT)[:, :, None])
+    def heard(self, levels_NBF: Tensor) -> Tensor:
+        """Map the filter bank's levels to what is heard in each frame, (N, width, 1, frames), by all blocks but one."""
+        return self.body(levels_NBF[:, :, None])
 
     def placed(self, features_NC1F: Tensor) -> Tensor:
         """Map what is heard to unit vectors (N, dimension)."""
-        return functional.normalize(self.head(self.last(features_NC1F).mean((2, 3))), dim=1)
+        return unit(self.head(self.last(features_NC1F).mean((2, 3))))

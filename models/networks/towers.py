@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from torch import Tensor
-from torch.nn import functional
 
 from models.networks.plain import PlainNetwork
 from models.networks.residual import ResidualNetwork
+from models.networks.unit import unit
 
 RGB = 3
 
@@ -30,7 +30,7 @@ class ResidualTower(ResidualNetwork):
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to unit vectors (N, dimension)."""
-        return functional.normalize(super().forward(images_NCHW), dim=1)
+        return unit(super().forward(images_NCHW))
 
 
 class PlainTower(PlainNetwork):
@@ -44,4 +44,4 @@ class PlainTower(PlainNetwork):
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to unit vectors (N, dimension)."""
-        return functional.normalize(super().forward(images_NCHW), dim=1)
+        return unit(super().forward(images_NCHW))

@@ -17,7 +17,7 @@ from models.inputs.images import describe, load_images
 from models.inputs.letters import NOTHING, letters_of
 from models.inputs.ready import ready
 from models.inputs.redraw import redrawn
-from models.inputs.resay import said_anew
+from models.inputs.resay import hidden_pitches, said_anew
 from models.inputs.text import codes_of
 from models.inputs.waves import waves_of
 from models.training import Batch
@@ -27,7 +27,7 @@ NAME_ONLY, TAGS_ONLY = 0.5, 0.2
 """Shares of training captions that are the name, or a few tags; the others are the name and a few tags."""
 MOST_TAGS = 4
 DRAWINGS = 2
-"""Of every concept in a batch, in different hands where there are two."""
+"""Of every concept in a batch, in different hands where there are two; one if no concept has two."""
 CUT_OFF = 160
 """Last samples of a waveform that are not silent where a recording was too long."""
 CAPTIONS = 4
@@ -54,6 +54,11 @@ class Pairs:
     def drawings(self) -> list[list[int]]:
         """List the pictures of each concept."""
         return _places(self.labels_N.tolist())
+
+    @cached_property
+    def hands(self) -> int:
+        """Count the pictures that each concept of a batch is shown in."""
+        return min(DRAWINGS, max(map(len, self.drawings)))
 
 
 @dataclass(frozen=True)
@@ -107,9 +112,10 @@ class PairFeed:
         return -(-len(self.pairs.captions) // self._concepts(batch_size))
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
-        """Yield (images, labels, codes, labels), then (waves, labels, letters) where there are recordings.
+        """Yield (images, labels, codes, labels), and (waves, labels, letters, hidden pitches) if there are recordings.
 
-        Images (DRAWINGS * B, C, H, W) are one picture of every concept, then another; codes (CAPTIONS * B, L) likewise.
+        Images (DRAWINGS * B, C, H, W) are one picture of every concept, then another, if any concept has two; codes
+        (CAPTIONS * B, L) likewise.
 
         A concept with more pictures comes up more often, by the square root of their number.
         """
@@ -125,7 +131,8 @@ class PairFeed:
             codes = torch.from_numpy(
                 codes_of([self._caption(label, chooser) for _ in range(CAPTIONS) for label in chosen])
             )
-            yield images, labels_B.repeat(DRAWINGS), codes, labels_B.repeat(CAPTIONS), *self._said(len(chosen), chooser)
+            drawn = images, labels_B.repeat(self.pairs.hands)
+            yield *drawn, codes, labels_B.repeat(CAPTIONS), *self._said(len(chosen), chooser)
 
     def _concepts(self, batch_size: int) -> int:
         return min(batch_size, sum(map(bool, self.pairs.drawings)))
@@ -133,9 +140,8 @@ class PairFeed:
     def _images(
         self, chosen: np.ndarray, chooser: np.random.Generator, generator: torch.Generator, side: int | None
     ) -> Tensor:
-        twice = [_two(self.pairs.drawings[label], chooser) for label in chosen]
-        index = torch.tensor([first for first, _ in twice] + [second for _, second in twice])
-        images = ready(self.pairs.images_NCHW[index])
+        index_BH = torch.tensor([_some(self.pairs.drawings[label], self.pairs.hands, chooser) for label in chosen])
+        images = ready(self.pairs.images_NCHW[index_BH.T.flatten()])
         if side:
             images = resized(images, side)
         return ready(redrawn(images, generator)) if self.redraw else images
@@ -152,7 +158,8 @@ class PairFeed:
         waves_BT = self.spoken.waves_NT[index].float()
         generator = torch.Generator().manual_seed(int(chooser.integers(2**62)))
         said_BT = said_anew(waves_BT, generator) if self.redraw else waves_BT
-        return said_BT, self.spoken.labels_N[index], self.spoken.letters_NL[index]
+        hidden_BR2 = hidden_pitches(count, generator) if self.redraw else torch.zeros(count, 0, 2)
+        return said_BT, self.spoken.labels_N[index], self.spoken.letters_NL[index], hidden_BR2
 
 
 def caption_of(name: str, tags: Sequence[str], chooser: np.random.Generator) -> str:
@@ -171,6 +178,5 @@ def _places(labels: list[int]) -> list[list[int]]:
     return found
 
 
-def _two(drawings: list[int], chooser: np.random.Generator) -> tuple[int, int]:
-    first, second = chooser.choice(drawings, 2, replace=len(drawings) == 1)
-    return int(first), int(second)
+def _some(drawings: list[int], count: int, chooser: np.random.Generator) -> list[int]:
+    return [int(place) for place in chooser.choice(drawings, count, replace=len(drawings) < count)]

@@ -1,0 +1,66 @@
+"""Reshape by constants where the exporter counts elements at every call: six operators a shape, in a call of thirty."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import ModelProto, NodeProto, numpy_helper
+
+SAME, REST = 0, -1
+"""What ONNX takes for a dimension that stays, and for what is left of the elements."""
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """Who makes what."""
+
+    makers: dict[str, NodeProto]
+    constants: dict[str, list[int]]
+    first_dimensions: dict[str, str]
+    """Symbol of the first dimension, by tensor."""
+    batch: str
+
+
+def reshape_by_constants(model: ModelProto) -> None:
+    """Give constant shapes to what keeps its batch and has at most one other dimension that is counted, in place."""
+    graph, found = model.graph, _graph(model)
+    for number, node in enumerate(node for node in graph.node if node.op_type == "Reshape"):
+        shape = _constant_shape(node, found)
+        if shape is not None:
+            name = f"constant_shape_{number}"
+            graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), name))
+            node.input[1] = name
+            del node.attribute[:]  # without allowzero, 0 means that the dimension stays
+    _drop_unread(model)
+
+
+def _graph(model: ModelProto) -> _Graph:
+    graph = model.graph
+    first = {
+        value.name: value.type.tensor_type.shape.dim[0].dim_param
+        for value in (*graph.input, *graph.value_info)
+        if value.type.tensor_type.shape.dim
+    }
+    single = [tensor for tensor in graph.initializer if tensor.dims == [1]]
+    constants = {tensor.name: numpy_helper.to_array(tensor).tolist() for tensor in single}
+    makers = {output: node for node in graph.node for output in node.output}
+    return _Graph(makers, constants, first, first[graph.input[0].name])
+
+
+def _constant_shape(node: NodeProto, graph: _Graph) -> list[int] | None:
+    maker = graph.makers.get(node.input[1])
+    keeps_batch = graph.first_dimensions.get(node.input[0]) == graph.first_dimensions.get(node.output[0]) == graph.batch
+    if maker is None or maker.op_type != "Concat" or not keeps_batch:
+        return None
+    shape = [SAME, *(graph.constants.get(part, [REST])[0] for part in maker.input[1:])]
+    return shape if shape.count(REST) <= 1 else None
+
+
+def _drop_unread(model: ModelProto) -> None:
+    """Remove nodes that nobody reads any more, the last first."""
+    graph = model.graph
+    read = {value.name for value in graph.output}
+    for node in reversed(list(graph.node)):
+        if read.isdisjoint(node.output):
+            graph.node.remove(node)
+        else:
+            read.update(node.input)

@@ -1,0 +1,125 @@
+"""What is told of two deployables of towers beside the verdict: recalls, the index, each tower, examples."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.footprint import compare
+from models.index import KINDS, Index, build_index
+from models.inputs.captions import load_captions
+from models.packing import deployable
+from models.retrieval import CUTS, Vectors, recall
+from models.step_cost import SCHEDULE as SCREENING
+from models.ways import IMAGE, TEXT, Role, Way
+
+EXAMPLES = 12
+"""Queries whose first answers are shown."""
+SHOWN = 5
+Answers = dict[str, Vectors]
+"""Vectors that one model gives for all inputs of a role."""
+AnswersOfModels = Mapping[str, Mapping[str, Answers]]
+"""By model, then by role."""
+
+
+def details(
+    data: Path, models: Mapping[str, Path], roles: Mapping[str, Role], answers: AnswersOfModels
+) -> dict[str, Any]:
+    """Tell of `teacher` and `student` folders of towers what only retrieval has."""
+    gate, teacher, student = roles["gate"], answers["teacher"]["gate"], answers["student"]["gate"]
+    return {
+        "cut": gate.cut,
+        "recalls": {
+            model: {role: _recalls(roles[role], each) for role, each in of.items()} for model, of in answers.items()
+        },
+        "chance": {name: _chance(role) for name, role in roles.items()},
+        "towers": _each_tower(models, gate.one_of_each()),
+        "index": {kind: _index(gate, student, kind) for kind in KINDS},
+        "examples": _examples(data, gate, teacher, student),
+    }
+
+
+def languages(role: Role, answers: Mapping[str, Answers]) -> dict[str, Any]:
+    """Quality in each language, in the shape in which classes are reported."""
+    ways = {language: [way for way in role.ways if way.language == language] for language in role.languages}
+    return {
+        "labels": list(ways),
+        "count": [sum(len(way.rows_Q) for way in of) for of in ways.values()],
+        **{
+            model: [recall(np.concatenate([way.places(own, own) for way in of]), role.cut) for of in ways.values()]
+            for model, own in answers.items()
+        },
+    }
+
+
+def _each_tower(models: Mapping[str, Path], raw: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Bytes and time of every tower by itself; the time is a screening, the verdict is on both together."""
+    costs = {}
+    for tower, one in raw.items():
+        teacher, student = (deployable(models[model], tower) for model in ("teacher", "student"))
+        timing = compare(teacher, student, one, SCREENING)
+        costs[tower] = {
+            "bytes": [teacher.stat().st_size, student.stat().st_size],
+            "milliseconds": [timing.baseline.p10, timing.candidate.p10],
+            "latency": {"value": timing.ratio, "interval": timing.interval},
+        }
+    return costs
+
+
+def _recalls(role: Role, answers: Answers) -> dict[str, Any]:
+    """Recall@k of each direction and of all together, over all languages and of each."""
+    places: dict[str, dict[str, NDArray[np.int64]]] = {way.direction: {} for way in role.ways}
+    for way in role.ways:
+        places[way.direction][way.language] = way.places(answers, answers)
+    told = {direction: _at_cuts(list(of.values())) for direction, of in places.items()}
+    mean = {f"recall@{k}": float(np.mean([each[f"recall@{k}"] for each in told.values()])) for k in CUTS}
+    return told | {"mean": mean}
+
+
+def _at_cuts(places: list[NDArray[np.int64]]) -> dict[str, Any]:
+    """Recall@k over all queries, and of each language."""
+    return {f"recall@{k}": recall(np.concatenate(places), k) for k in CUTS} | {
+        f"recall@{k}_by_language": [recall(each, k) for each in places] for k in CUTS
+    }
+
+
+def _chance(role: Role) -> dict[str, float]:
+    """Recall at the role's cut, in each direction, of answers drawn at random."""
+    found: dict[str, list[NDArray[np.float64]]] = {}
+    for way in role.ways:
+        found.setdefault(way.direction, []).append(way.chances(role.cut))
+    return {direction: float(np.concatenate(each).mean()) for direction, each in found.items()}
+
+
+def _index(role: Role, answers: Answers, kind: str) -> dict[str, float]:
+    """Recall, at the role's cut, of sentences over an index of pictures, and the bytes of that."""
+    index = build_index(answers[IMAGE], "gate", kind)
+    found = [_found(index, way, answers, role.cut) for way in role.ways if way.towers == (TEXT, IMAGE)]
+    return {"bytes": index.nbytes, "recall": float(np.concatenate(found).mean())}
+
+
+def _found(index: Index, way: Way, answers: Answers, cut: int) -> NDArray[np.bool_]:
+    places_QC = index.search(answers[way.query][way.rows_Q], "gate", cut)
+    found_Q: NDArray[np.bool_] = (way.answers_G[places_QC] == way.right_Q[:, None]).any(1)
+    return found_Q
+
+
+def _examples(data: Path, role: Role, teacher: Answers, student: Answers) -> list[dict[str, Any]]:
+    """Give some queries with the places of the first pictures that both models find: spoken ones where there are."""
+    captions = load_captions(data)
+    names = {
+        (label, language): name
+        for label, language, name in zip(captions.labels_N.tolist(), captions.languages, captions.names, strict=True)
+    }
+    shown = []
+    for way, query in role.some_queries(EXAMPLES):
+        right = int(np.flatnonzero(way.answers_G == way.right_Q[query])[0])
+        best = {
+            name: np.argsort(-way.similarity(each, each)[query], kind="stable")[:SHOWN].tolist()
+            for name, each in (("teacher", teacher), ("student", student))
+        }
+        text = names[int(role.labels_G[right]), way.language]
+        shown.append({"text": text, "tower": way.towers[0], "row": int(way.rows_Q[query]), "right": right, **best})
+    return shown
