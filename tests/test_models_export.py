@@ -15,7 +15,7 @@ from onnx import TensorProto, numpy_helper
 
 from models.checkpoint import Architecture
 from models.compression.fold import fold_batch_norm, fold_pixel_scale
-from models.compression.quantize import bits_by_layer, integer_weights, stored_integers
+from models.compression.quantize import bits_by_layer, integer_weights, quantizable, stored_integers
 from models.errors import ModelError
 from models.export import export_model
 from models.footprint import Schedule, compare
@@ -160,10 +160,11 @@ def test_a_channel_without_weights_still_has_its_bias(tmp_path: Path) -> None:
 
 def test_the_largest_products_are_added_without_saturating(tmp_path: Path) -> None:
     """Whatever the processor, weights that are all the largest answer to white pixels as they do in floats."""
-    module, architecture = integer_network()
-    largest = {name: found.integers.abs().clamp(min=1) * 63 for name, found in stored_integers(module).items()}
-    state = {f"{name}.parametrizations.weight.original0": found.clamp(max=63) for name, found in largest.items()}
-    module.load_state_dict(state, strict=False)
+    module, architecture = fold_batch_norm(fold_pixel_scale(network())), replace(ARCHITECTURE, quantization=STATIC)
+    for name in quantizable(module):
+        weight = module.get_parameter(f"{name}.weight")
+        weight.data.fill_(0.01)
+    integer_weights(module)
     white = np.full((1, 1, 28, 28), 255, np.uint8)
     expected = module(torch.from_numpy(white).float()).detach().numpy()
     export_model(module, architecture, np.concatenate([white, white // 2]), tmp_path / "largest.onnx")
