@@ -1,22 +1,26 @@
 """Stage `teacher`: train the model that is to be compressed, or adopt one known only as a file."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from models.black_box import FileModel
 from models.checkpoint import Architecture, save_model
 from models.compression.spaces import anchored, anchored_and_spelled
+from models.errors import ModelError
 from models.inputs.images import describe
+from models.networks import SPELLING_TOWER
 from models.training import fit
 from models.ways import SPEECH
 from models.workloads import WORKLOADS
-from models.workloads.pairs import PairFeed, load_pairs, load_spoken
+from models.workloads.pairs import PairFeed, Spoken, load_pairs, load_spoken
 from models.workloads.retrieval import Towers, architecture_of, scorer
 from tasks.black_box import TEACHER_FILE, adopted
 from tasks.job import Job, Metrics
 from tasks.measure import added_up, describe_model, plan_of, report_model
 from tasks.pull_data import materialise
 from tasks.recipe import Teacher, TowersTeacher
-from tasks.recipe_steps import BlackBox
+from tasks.recipe_steps import BlackBox, Network
 
 
 def train_teacher(job: Job) -> Metrics:
@@ -59,18 +63,16 @@ def _train(job: Job, teacher: Teacher, data: Path) -> Metrics:
 def _train_towers(job: Job, teacher: TowersTeacher, data: Path) -> Metrics:
     """Train all towers in one space; each is kept as a model of its own."""
     plan = plan_of(teacher.training, job.settings["seed"])
-    of: dict[str, Architecture] = {
-        name: architecture_of(data, each.name, each.arguments) for name, each in teacher.towers.items()
-    }
+    spoken = load_spoken(data, "train") if SPEECH in teacher.towers else None
+    of = _architectures(data, teacher, spoken)
     built = {name: each.build_seeded(plan.seed) for name, each in of.items()}
-    feed = _pair_feed(data, teacher, plan.seed)
-    letters = int(feed.spoken.letters_NL.max()) + 1 if feed.spoken else 0
-    towers = Towers(built, len(describe(data)["labels"]), int(of["text"].arguments["dimension"]), plan.seed, letters)
+    feed = _pair_feed(data, teacher, spoken, built, plan.seed)
+    towers = Towers(built, len(describe(data)["labels"]), int(of["text"].arguments["dimension"]), plan.seed)
     score = scorer(data, "search")
     fit(
         towers,
         feed,
-        anchored_and_spelled if feed.spoken else anchored,
+        anchored_and_spelled if spoken else anchored,
         plan,
         checkpoint=job.scratch / "training.safetensors",
         score=lambda _: score(built),
@@ -82,6 +84,24 @@ def _train_towers(job: Job, teacher: TowersTeacher, data: Path) -> Metrics:
     return {"search_accuracy": score(built)} | added_up(parts)
 
 
-def _pair_feed(data: Path, teacher: TowersTeacher, seed: int) -> PairFeed:
-    spoken = load_spoken(data, "train") if SPEECH in teacher.towers else None
-    return PairFeed(load_pairs(data, "train"), spoken, seed, teacher.training.augment, teacher.training.resolutions)
+def _architectures(data: Path, teacher: TowersTeacher, spoken: Spoken | None) -> dict[str, Architecture]:
+    """Describe the towers; one that spells is told how many letters the data has."""
+    networks = {str(name): each for name, each in teacher.towers.items()}
+    if spoken is not None:
+        networks[SPEECH] = _with_letters(networks[SPEECH], spoken.letters)
+    return {name: architecture_of(data, each.name, each.arguments) for name, each in networks.items()}
+
+
+def _with_letters(speech: Network, letters: int) -> Network:
+    if speech.name != SPELLING_TOWER:
+        msg = f"a {speech.name} cannot learn to spell; name {SPELLING_TOWER} in the recipe's teacher.towers.speech"
+        raise ModelError(msg)
+    return speech.model_copy(update={"arguments": {**speech.arguments, "letters": letters}})
+
+
+def _pair_feed(
+    data: Path, teacher: TowersTeacher, spoken: Spoken | None, built: Mapping[str, Any], seed: int
+) -> PairFeed:
+    frames = built[SPEECH].frames if spoken is not None else 0
+    training = teacher.training
+    return PairFeed(load_pairs(data, "train"), spoken, seed, training.augment, training.resolutions, frames)

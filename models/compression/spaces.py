@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from models.compression.distil import distillation_loss
 from models.compression.spelling import spelling_loss
+from models.inputs.letters import NOTHING
 from models.training import Batch, Objective
 
 SHARPNESS = 30.0
@@ -58,24 +59,26 @@ def anchored(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def anchored_and_spelled(model: nn.Module, batch: Batch) -> Tensor:
-    """Like `anchored`, the last tower being for speech; after its inputs come labels, letters and hidden pitches.
+    """Like `anchored`, the last tower being for speech: it is taught to spell, and to read what is heard or written.
 
-    Letters (B, L) are numbers; hidden pitches (B, R, 2) are the ends of ranges that are not heard, as shares of all.
+    Its inputs and labels are followed by their letters (B, L), then by letters as heard and how sure they are (W, F)
+    of captions that nobody may have spoken, and the labels of these.
     """
-    *pairs, samples_BT, labels_B, letters_BL, hidden_BR2 = batch
+    *pairs, samples_BT, labels_B, letters_BL, written_WF, sure_WF, labels_W = batch
     tower: Any = model.towers["speech"]  # type: ignore[index]
-    heard_BC1F = tower.heard(_without(hidden_BR2, tower.bank(samples_BT)))
     anchors_KD = functional.normalize(model.anchors, dim=1)  # type: ignore[arg-type]
-    logits_BVF = torch.einsum("vc,bcf->bvf", model.speller_VC, heard_BC1F[:, :, 0])
-    placed = _apart(tower.placed(heard_BC1F), labels_B, anchors_KD)
-    return anchored(model, tuple(pairs)) + placed + SPELLING * spelling_loss(logits_BVF, letters_BL)
+    spelled_BFV = tower.spelled(samples_BT)
+    chances = torch.cat([spelled_BFV.softmax(2), _chances(written_WF, sure_WF, tower.letters)])
+    heard_BD, read_WD = tower.read(chances).split([len(labels_B), len(labels_W)])
+    placed = _apart(heard_BD, labels_B, anchors_KD) + _apart(read_WD, labels_W, anchors_KD)
+    return anchored(model, tuple(pairs)) + placed + SPELLING * spelling_loss(spelled_BFV, letters_BL)
 
 
-def _without(hidden_BR2: Tensor, levels_BCF: Tensor) -> Tensor:
-    """Put 0, which is usual, for the levels of hidden bands."""
-    pitch_C = torch.linspace(0, 1, levels_BCF.shape[1])
-    hidden_BC = ((pitch_C >= hidden_BR2[..., :1]) & (pitch_C < hidden_BR2[..., 1:])).any(1)
-    return levels_BCF.masked_fill(hidden_BC[:, :, None], 0)
+def _chances(letters_NF: Tensor, sure_NF: Tensor, letters: int) -> Tensor:
+    """Give a letter the chance (N, F, letters) of how sure it is, and what is left of 1 to no letter."""
+    certain_NFV = functional.one_hot(letters_NF, letters).float()
+    nothing_V = functional.one_hot(letters_NF.new_tensor(NOTHING), letters)
+    return sure_NF[..., None] * certain_NFV + (1 - sure_NF[..., None]) * nothing_V
 
 
 def _apart(vectors_BD: Tensor, labels_B: Tensor, anchors_KD: Tensor) -> Tensor:

@@ -10,18 +10,18 @@ from torch.nn import functional
 from models.inputs.letters import NOTHING
 
 
-def spelling_loss(logits_NVF: Tensor, letters_NL: Tensor) -> Tensor:
+def spelling_loss(logits_NFV: Tensor, letters_NL: Tensor) -> Tensor:
     """Mean loss per letter, a scalar, over the recordings that have letters; 0 where none has.
 
     Args:
-        logits_NVF: of every letter, the blank being the first, in every frame.
+        logits_NFV: of every letter, the blank being the first, in every frame.
         letters_NL: numbers of letters from 1, filled up with 0; a row of 0 says that nothing is known.
     """
     lengths_N = (letters_NL != NOTHING).sum(1)
     known_N = lengths_N > 0
     if not known_N.any():
-        return logits_NVF.sum() * 0
-    logs_FNV = logits_NVF[known_N].permute(2, 0, 1).log_softmax(2)
+        return logits_NFV.sum() * 0
+    logs_FNV = logits_NFV[known_N].transpose(0, 1).log_softmax(2)
     frames_N = lengths_N[known_N].new_full((int(known_N.sum()),), logs_FNV.shape[0])
     return functional.ctc_loss(
         logs_FNV, letters_NL[known_N], frames_N, lengths_N[known_N], blank=NOTHING, zero_infinity=True

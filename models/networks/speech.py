@@ -5,7 +5,6 @@ The filter bank is part of the network, so an exported tower takes samples and n
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from itertools import pairwise
 
 import torch
@@ -24,6 +23,8 @@ TAPS = 400
 FLOOR = 1e-7
 """Energy that counts as nothing."""
 STEM_KERNEL = 5
+READING = 7
+"""Frames that each convolution over letters sees."""
 SPREAD = 4.0
 """Typical deviation of the logarithms, by which they are divided."""
 
@@ -143,8 +144,12 @@ class ResidualOverTime(nn.Module):
         return self.relu(self.second(self.first(features_NC1F)) + self.shortcut(features_NC1F))
 
 
-class ResidualSpeechTower(nn.Module):
-    """A plain stem, then residual blocks over time -> one unit vector per recording."""
+class SpellingSpeechTower(nn.Module):
+    """Spells what it hears, frame by frame, and reads what it has spelled -> one unit vector per recording.
+
+    Hearing sees little more than a syllable at a time, so it cannot know whole words by heart. Reading can learn from
+    captions that nobody has spoken (as text injection does for speech recognition, arXiv:2204.03409).
+    """
 
     def __init__(  # noqa: PLR0913 - the arguments a recipe gives by name
         self,
@@ -154,8 +159,10 @@ class ResidualSpeechTower(nn.Module):
         hop: int,
         stem: Sequence[int],
         widths: Sequence[int],
-        strides: Sequence[int],
-        kernel: int = 9,
+        kernel: int,
+        reader: Sequence[int],
+        hidden: int,
+        letters: int,
     ) -> None:
         """Build.
 
@@ -164,27 +171,36 @@ class ResidualSpeechTower(nn.Module):
             bands: of the filter bank.
             hop: samples from one frame to the next.
             stem: channels of the first convolutions, each of which halves the frames.
-            widths: channels of each block.
-            strides: of each block.
-            kernel: frames that each convolution of a block sees.
+            widths: channels of each residual block that hears.
+            kernel: frames that each convolution of these sees.
+            reader: channels of a letter, and of the convolutions that read, the second of which halves the frames.
+            hidden: of the layer before the last.
+            letters: how many there are, with 0, which stands for none; training knows it from its data.
         """
         super().__init__()
+        self.letters = letters
+        self.frames = _frames(hop, [2] * len(stem))
         self.bank = FilterBank(bands, hop)
-        self.width = (*stem, *widths)[-2]
         halvings = (over_time(before, width, 2, STEM_KERNEL) for before, width in pairwise((bands, *stem)))
-        blocks = map(partial(ResidualOverTime, kernel=kernel), (stem[-1], *widths[:-1]), widths, strides)
-        *earlier, self.last = blocks
-        self.body = nn.Sequential(*halvings, *earlier)
-        self.head = nn.Linear(widths[-1], dimension)
+        blocks = (ResidualOverTime(before, width, 1, kernel) for before, width in pairwise((stem[-1], *widths)))
+        self.body = nn.Sequential(*halvings, *blocks)
+        self.speller = nn.Linear(widths[-1], letters)
+        self.letter = nn.Linear(letters, reader[0])
+        steps = enumerate(pairwise(reader))
+        self.reader = nn.Sequential(*(over_time(*both, 2 if place == 1 else 1, READING) for place, both in steps))
+        self.up = nn.Linear(reader[-1], hidden)
+        self.head = nn.Linear(hidden, dimension)
 
     def forward(self, samples_NT: Tensor) -> Tensor:
         """Map 16-bit samples (N, T) to unit vectors (N, dimension)."""
-        return self.placed(self.heard(self.bank(samples_NT)))
+        return self.read(self.spelled(samples_NT).softmax(2))
 
-    def heard(self, levels_NBF: Tensor) -> Tensor:
-        """Map the filter bank's levels to what is heard in each frame, (N, width, 1, frames), by all blocks but one."""
-        return self.body(levels_NBF[:, :, None])
+    def spelled(self, samples_NT: Tensor) -> Tensor:
+        """Map samples (N, T) to logits of the letters (N, frames, letters)."""
+        heard_NC1F = self.body(self.bank(samples_NT)[:, :, None])
+        return self.speller(heard_NC1F[:, :, 0].transpose(1, 2))
 
-    def placed(self, features_NC1F: Tensor) -> Tensor:
-        """Map what is heard to unit vectors (N, dimension)."""
-        return unit(self.head(self.last(features_NC1F).mean((2, 3))))
+    def read(self, chances_NFV: Tensor) -> Tensor:
+        """Map chances of the letters (N, frames, letters) to unit vectors (N, dimension)."""
+        read_NC1F = self.reader(self.letter(chances_NFV).transpose(1, 2)[:, :, None])
+        return unit(self.head(functional.relu(self.up(read_NC1F.mean((2, 3))))))

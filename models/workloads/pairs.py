@@ -14,10 +14,11 @@ from models.inputs.augment import resized
 from models.inputs.captions import Captions, load_captions
 from models.inputs.gallery import load_gallery
 from models.inputs.images import describe, load_images
-from models.inputs.letters import NOTHING, letters_of
+from models.inputs.letters import NOTHING, alphabet_of, letters_of
+from models.inputs.misheard import as_heard
 from models.inputs.ready import ready
 from models.inputs.redraw import redrawn
-from models.inputs.resay import hidden_pitches, said_anew
+from models.inputs.resay import said_anew
 from models.inputs.text import codes_of
 from models.inputs.waves import waves_of
 from models.training import Batch
@@ -28,6 +29,8 @@ NAME_ONLY, TAGS_ONLY = 0.5, 0.2
 MOST_TAGS = 4
 DRAWINGS = 2
 """Of every concept in a batch, in different hands where there are two; one if no concept has two."""
+WRITTEN = 2
+"""Captions that a speech tower reads for each recording that it hears."""
 CUT_OFF = 160
 """Last samples of a waveform that are not silent where a recording was too long."""
 CAPTIONS = 4
@@ -71,6 +74,11 @@ class Spoken:
     """Concepts, int64."""
     letters_NL: Tensor
     """What is said, by letters; nothing where the recording is longer than what counts of it."""
+    letters: int
+    """How many letters there are, with that for none."""
+    written_ML: Tensor
+    """The role's captions in the scripts of the recordings, spoken or not, by letters."""
+    written_labels_M: Tensor
 
 
 def load_pairs(folder: Path, role: str) -> Pairs:
@@ -86,13 +94,23 @@ def load_spoken(folder: Path, role: str) -> Spoken:
     Raises:
         ModelError: the dataset has none.
     """
-    recordings, captions = load_recordings(folder, role), load_captions(folder)
+    recordings, captions = load_recordings(folder, role), load_captions(folder).of(role)
     names = dict(zip(zip(captions.labels_N.tolist(), captions.languages, strict=True), captions.names, strict=True))
     said = [names[pair] for pair in zip(recordings.labels_N.tolist(), recordings.languages, strict=True)]
+    alphabet = alphabet_of(said)
     waves_NT = torch.from_numpy(waves_of(recordings.audio))
     cut_off_N = (waves_NT[:, -CUT_OFF:] != 0).any(1)
-    letters_NL = torch.from_numpy(letters_of(said)).masked_fill(cut_off_N[:, None], NOTHING)
-    return Spoken(waves_NT, torch.from_numpy(recordings.labels_N), letters_NL)
+    letters_NL = torch.from_numpy(letters_of(said, alphabet)).masked_fill(cut_off_N[:, None], NOTHING)
+    written_ML = torch.from_numpy(letters_of(captions.names, alphabet))
+    known_M = (written_ML != NOTHING).any(1)
+    return Spoken(
+        waves_NT,
+        torch.from_numpy(recordings.labels_N),
+        letters_NL,
+        len(alphabet) + 1,
+        written_ML[known_M],
+        torch.from_numpy(captions.labels_N)[known_M],
+    )
 
 
 @dataclass(frozen=True)
@@ -106,13 +124,15 @@ class PairFeed:
     redraw: bool
     resolutions: tuple[int, ...] | None = None
     """Side of the pictures in each epoch; None keeps their own."""
+    frames: int = 0
+    """In which a speech tower hears letters."""
 
     def batches_per_epoch(self, batch_size: int) -> int:
         """Count the batches of one epoch, in which as many concepts come up as there are captions."""
         return -(-len(self.pairs.captions) // self._concepts(batch_size))
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
-        """Yield (images, labels, codes, labels), and (waves, labels, letters, hidden pitches) if there are recordings.
+        """Yield (images, labels, codes, labels), then what `_said` gives if there are recordings.
 
         Images (DRAWINGS * B, C, H, W) are one picture of every concept, then another, if any concept has two; codes
         (CAPTIONS * B, L) likewise.
@@ -152,14 +172,16 @@ class PairFeed:
         return caption_of(captions.names[row], captions.tags[row], chooser)
 
     def _said(self, count: int, chooser: np.random.Generator) -> tuple[Tensor, ...]:
+        """Give recordings (B, T), their labels and letters, and captions as if heard, how sure, and their labels."""
         if self.spoken is None:
             return ()
-        index = torch.from_numpy(chooser.choice(len(self.spoken.labels_N), count, replace=False))
-        waves_BT = self.spoken.waves_NT[index].float()
-        generator = torch.Generator().manual_seed(int(chooser.integers(2**62)))
+        spoken, generator = self.spoken, torch.Generator().manual_seed(int(chooser.integers(2**62)))
+        index = torch.randperm(len(spoken.labels_N), generator=generator)[:count]
+        waves_BT = spoken.waves_NT[index].float()
         said_BT = said_anew(waves_BT, generator) if self.redraw else waves_BT
-        hidden_BR2 = hidden_pitches(count, generator) if self.redraw else torch.zeros(count, 0, 2)
-        return said_BT, self.spoken.labels_N[index], self.spoken.letters_NL[index], hidden_BR2
+        rows = torch.randperm(len(spoken.written_labels_M), generator=generator)[: WRITTEN * count]
+        written = as_heard(spoken.written_ML[rows], self.frames, spoken.letters - 1, generator)
+        return said_BT, spoken.labels_N[index], spoken.letters_NL[index], *written, spoken.written_labels_M[rows]
 
 
 def caption_of(name: str, tags: Sequence[str], chooser: np.random.Generator) -> str:

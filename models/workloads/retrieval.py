@@ -22,7 +22,6 @@ from models.inputs.redraw import PAPER, redrawn
 from models.inputs.resay import said_anew
 from models.inputs.text import CONTEXT, codes_of
 from models.inputs.waves import LENGTH
-from models.networks.speech import ResidualSpeechTower
 from models.retrieval import Vectors
 from models.training import Watcher
 from models.ways import IMAGE, SPEECH, TEXT, TOWERS, Inputs, load_role
@@ -38,23 +37,11 @@ AT_ONCE = 500
 class Towers(nn.Module):
     """The towers of one space while they learn together."""
 
-    def __init__(
-        self, towers: Mapping[str, nn.Module], concepts: int, dimension: int, seed: int, letters: int = 0
-    ) -> None:
-        """Keep the towers by name, in the order of TOWERS, and what is learned beside them and then thrown away.
-
-        That is the anchors of all concepts and, where there are letters, the layer that spells what is heard.
-        """
+    def __init__(self, towers: Mapping[str, nn.Module], concepts: int, dimension: int, seed: int) -> None:
+        """Keep the towers by name, in the order of TOWERS, and the anchors of all concepts, which are thrown away."""
         super().__init__()
         self.towers = nn.ModuleDict({name: towers[name] for name in TOWERS if name in towers})
-        generator = seeded(seed, ANCHORS)
-        self.anchors = nn.Parameter(0.1 * torch.randn(concepts, dimension, generator=generator))
-        if letters:
-            speech = self.towers[SPEECH]
-            if not isinstance(speech, ResidualSpeechTower):
-                msg = "only a speech_residual_tower learns to spell; name it in the recipe's teacher.towers.speech"
-                raise ModelError(msg)
-            self.speller_VC = nn.Parameter(0.1 * torch.randn(letters, speech.width, generator=generator))
+        self.anchors = nn.Parameter(0.1 * torch.randn(concepts, dimension, generator=seeded(seed, ANCHORS)))
 
 
 def architecture_of(folder: Path, network: str, arguments: Mapping[str, object]) -> Architecture:
