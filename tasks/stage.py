@@ -217,6 +217,8 @@ def _fill(desk: Desk, stage: Stage, inputs: Mapping[str, Artifact], folder: Path
     # Before torch is loaded: its threads would otherwise spin for each other while Airflow needs their core,
     # which made training slower by a quarter to three quarters beside one busy process.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    # Huge pages for torch's larger tensors: a training step took 8 % less here.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from models.errors import ModelError
     from tasks.work import STAGES  # imports torch, which a reused stage does not need
 
