@@ -10,12 +10,18 @@ import pytest
 import soundfile
 from whole_run import Run, whole_run
 
+from models.errors import ModelError
 from models.inputs.audio import SAMPLE_RATE, load_recordings
 from models.towers import files_of, open_towers
 from tasks.answer import try_model
 from tasks.errors import StillhouseError
+from tasks.job import Job
 from tasks.pull_data import materialise
+from tasks.recipe import TowersTeacher, load_recipe
+from tasks.recipe_steps import Distil
+from tasks.train_teacher import train_teacher
 
+RECIPES = Path(__file__).parent.parent / "dags" / "recipes"
 DIRECTIONS = {"speech_to_image", "text_to_image", "speech_to_text"}
 
 
@@ -39,6 +45,18 @@ def test_every_direction_is_told_beside_chance(run: Run) -> None:
     assert set(found["chance"]["gate"]) == DIRECTIONS
     assert set(found["recalls"]["student"]["gate"]) == DIRECTIONS | {"mean"}
     assert found["chance"]["gate"]["text_to_image"] == pytest.approx(0.25, abs=0.02)
+
+
+def test_a_speech_teacher_must_spell(run: Run, tmp_path: Path) -> None:
+    """Another network is refused by name, and told which one to name."""
+    recipe = load_recipe(RECIPES / "spoken_small.yaml")
+    assert isinstance(recipe.teacher, TowersTeacher)
+    plain = next(step.network for step in recipe.steps if isinstance(step, Distil) and step.tower == "speech")
+    teacher = recipe.teacher.model_copy(update={"towers": {**recipe.teacher.towers, "speech": plain}})
+    settings = {"teacher": teacher, "seed": 1, "workload": "retrieval"}
+    job = Job(settings, {"data": run.output("pull")}, tmp_path, tmp_path, tmp_path, print, lambda *_: None)
+    with pytest.raises(ModelError, match="a speech_plain_tower cannot learn to spell; name speech_spelling_tower"):
+        train_teacher(job)
 
 
 def test_the_deployable_holds_three_towers(run: Run) -> None:
