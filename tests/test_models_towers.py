@@ -8,6 +8,7 @@ import onnx
 import pytest
 import torch
 from torch import nn
+from tower_samples import SPEECH_SPELLING
 
 from models.checkpoint import Architecture, load_model, save_model
 from models.compression.fold import fold_batch_norm, fold_pixel_scale
@@ -44,22 +45,6 @@ RESIDUAL = Architecture(
 SPEECH_PLAIN = Architecture(
     "speech_plain_tower",
     {"dimension": 16, "bands": 16, "hop": 320, "widths": [16, 24], "strides": [2, 2], "kernels": [5, 5]},
-    1.0,
-    (LENGTH,),
-)
-SPEECH_SPELLING = Architecture(
-    "speech_spelling_tower",
-    {
-        "dimension": 16,
-        "bands": 16,
-        "hop": 320,
-        "stem": [16],
-        "widths": [16],
-        "kernel": 3,
-        "reader": [8, 16, 24],
-        "hidden": 24,
-        "letters": 5,
-    },
     1.0,
     (LENGTH,),
 )
