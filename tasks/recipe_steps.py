@@ -95,6 +95,11 @@ class Lesson(Section):
     """Further teachers; all are asked and their probabilities averaged."""
     regression: Annotated[float, Field(ge=0)] = 0.0
     """Of a tower: weight of one minus the cosine to the teacher's vector, beside its similarities to the gallery."""
+    letters: Annotated[float, Field(ge=0)] = 0.0
+    """Of a speech tower that spells: weight of the KL divergence from the teacher's letters, frame by frame.
+
+    It then also learns to read written captions as its teacher reads them.
+    """
 
     @model_validator(mode="after")
     def _views_augment_students(self) -> Self:

@@ -9,7 +9,7 @@ from models.checkpoint import Architecture, save_model
 from models.compression.spaces import anchored, anchored_and_spelled
 from models.errors import ModelError
 from models.inputs.images import describe
-from models.networks import SPELLING_TOWER
+from models.networks import OF_SPEECH
 from models.training import fit
 from models.ways import SPEECH
 from models.workloads import WORKLOADS
@@ -93,8 +93,8 @@ def _architectures(data: Path, teacher: TowersTeacher, spoken: Spoken | None) ->
 
 
 def _with_letters(speech: Network, letters: int) -> Network:
-    if speech.name != SPELLING_TOWER:
-        msg = f"a {speech.name} cannot learn to spell; name {SPELLING_TOWER} in the recipe's teacher.towers.speech"
+    if speech.name not in OF_SPEECH:
+        msg = f"a {speech.name} cannot learn to spell; name {OF_SPEECH[0]} in the recipe's teacher.towers.speech"
         raise ModelError(msg)
     return speech.model_copy(update={"arguments": {**speech.arguments, "letters": letters}})
 

@@ -7,19 +7,19 @@ import pytest
 import soundfile
 import torch
 from data_samples import built_stamps_small
-from tower_samples import SPEECH_SPELLING
+from tower_samples import SPEECH_PLAIN, SPEECH_RESIDUAL
 
 from models.checkpoint import Architecture
-from models.compression.spaces import anchored_and_spelled
+from models.compression.spaces import anchored_and_spelled, taught_letters, taught_vectors
 from models.compression.spelling import spelling_loss
 from models.errors import ModelError
 from models.inputs.audio import SAMPLE_RATE
 from models.inputs.letters import alphabet_of, letters_of
-from models.inputs.misheard import as_heard
+from models.inputs.misheard import as_heard, chances_of
 from models.inputs.resay import said_anew
 from models.inputs.text import codes_of
 from models.inputs.waves import LENGTH, LOUDEST, waves_of
-from models.networks.speech import FilterBank
+from models.networks.speech import FilterBank, FramedFilterBank, SpellingTower
 from models.ways import IMAGE, SPEECH, TEXT, load_role
 from models.workloads.pairs import load_spoken
 from models.workloads.retrieval import Towers
@@ -34,6 +34,11 @@ def tone(hertz: float, seconds: float, before: float = 0.0, loud: float = 0.5, r
     stream = io.BytesIO()
     soundfile.write(stream, samples_T, rate, format="WAV")
     return stream.getvalue()
+
+
+def sure(letters_NF: torch.Tensor, chance: float) -> torch.Tensor:
+    """Letters as heard, all as sure as each other."""
+    return torch.stack([letters_NF.float(), torch.full_like(letters_NF.float(), chance)], dim=1)
 
 
 def test_a_recording_begins_with_its_first_sound() -> None:
@@ -80,18 +85,18 @@ def test_a_recording_is_said_anew_alike_from_one_seed() -> None:
 def test_a_letter_is_heard_in_order_and_mostly_right() -> None:
     """Of 4,000 letters one in seven is missed or mistaken; the others keep their order, each in a frame of its own."""
     letters_NL = torch.tensor([[1, 2, 3, 4, 0]] * 1000)
-    heard_NF, sure_NF = as_heard(letters_NL, 20, 9, torch.Generator().manual_seed(1))
+    heard_NF, sure_NF = as_heard(letters_NL, 20, 9, torch.Generator().manual_seed(1)).unbind(1)
     right = [[letter for letter in row if letter in {1, 2, 3, 4}] for row in heard_NF.tolist()]
     assert heard_NF.shape == (1000, 20)
     assert 0.85 < sum(map(len, right)) / 4000 < 0.88
     assert sum(row == sorted(row) for row in right) > 900
     assert 0 <= sure_NF.min() <= sure_NF.max() <= 1
-    assert not as_heard(letters_NL * 0, 20, 9, torch.Generator())[0].any()
+    assert not as_heard(letters_NL * 0, 20, 9, torch.Generator())[:, 0].any()
 
 
 def test_letters_that_do_not_fit_are_cut_off() -> None:
     """A long caption fills every frame."""
-    heard_NF, _ = as_heard(torch.full((100, 30), 5), 12, 5, torch.Generator().manual_seed(1))
+    heard_NF = as_heard(torch.full((100, 30), 5), 12, 5, torch.Generator().manual_seed(1))[:, 0]
     assert heard_NF.shape == (100, 12)
     assert (heard_NF == 5).float().mean() > 0.8
 
@@ -99,22 +104,70 @@ def test_letters_that_do_not_fit_are_cut_off() -> None:
 def test_one_seed_is_heard_alike() -> None:
     """The same seed hears the same."""
     one, again = (as_heard(torch.ones(9, 4, dtype=torch.int64), 9, 3, torch.Generator().manual_seed(2)) for _ in "ab")
-    assert all(map(torch.equal, one, again))
+    assert torch.equal(one, again)
 
 
 def test_recordings_and_captions_teach_one_tower() -> None:
     """Every part of the tower is taught, and how sure a written letter is changes the loss."""
-    built = {each.takes: each.build_seeded(1) for each in (TEXT_TOWER, SPEECH_SPELLING)}
+    built = {each.takes: each.build_seeded(1) for each in (TEXT_TOWER, SPEECH_RESIDUAL)}
     towers, label = Towers(built, 3, 16, 1), torch.tensor([0, 1])
     text = torch.from_numpy(codes_of(["x", "y"])), label
     waves = torch.from_numpy(waves_of([tone(300, 1), tone(900, 1)])).float()
-    written = torch.randint(0, 3, (2, built[SPEECH].frames)), torch.ones(2, built[SPEECH].frames), label
-    batch = (*text, waves, label, torch.tensor([[1, 2], [2, 1]]), *written)
+    letters_NF = torch.randint(0, 3, (2, built[SPEECH].frames)).float()
+    batch = (*text, waves, label, torch.tensor([[1, 2], [2, 1]]), sure(letters_NF, 1), label)
     anchored_and_spelled(towers, batch).backward()
     assert all(each.grad is not None for each in built[SPEECH].parameters())
     towers.zero_grad()
-    again = (*batch[:-3], batch[-3], torch.zeros_like(batch[-2]), batch[-1])
+    again = (*batch[:-2], sure(letters_NF, 0), label)
     assert anchored_and_spelled(towers, again) != anchored_and_spelled(towers, batch)
+
+
+def test_letters_that_are_the_teachers_cost_nothing() -> None:
+    """A student that hears, reads and places as its teacher loses nothing; other letters or places cost."""
+    student = SPEECH_PLAIN.build_seeded(1).eval()
+    assert isinstance(student, SpellingTower)
+    waves, label = torch.from_numpy(waves_of([tone(300, 1), tone(900, 1)])).float(), torch.tensor([0, 1])
+    place_BD, chances_BFV = student(waves).detach(), student.spelled(waves).softmax(2).detach()
+    written_W2F = sure(torch.randint(0, 5, (2, student.frames), generator=torch.Generator().manual_seed(1)), 0.9)
+    read_WD = student.read(chances_of(written_W2F, 5)).detach()
+    objective = taught_letters(taught_vectors(place_BD, "kl", 1.0, 0.0, 4.0), 2.0)
+    batch = [waves, label, place_BD, chances_BFV, written_W2F, label, read_WD]
+    assert objective(student, tuple(batch)).item() == pytest.approx(0, abs=1e-5)
+    for place, other in ((2, -place_BD), (3, chances_BFV.roll(1, 2)), (6, -read_WD)):
+        assert objective(student, (*batch[:place], other, *batch[place + 1 :])) > 0.001
+
+
+def test_every_part_of_a_student_that_spells_is_taught() -> None:
+    """Letters teach what hears, written captions what reads."""
+    student, label = SPEECH_PLAIN.build_seeded(1), torch.tensor([0, 1])
+    assert isinstance(student, SpellingTower)
+    waves = torch.from_numpy(waves_of([tone(300, 1), tone(900, 1)])).float()
+    wrong_BFV = torch.full((2, student.frames, 5), 0.2)
+    batch = waves, label, torch.eye(16)[:2], wrong_BFV, sure(torch.ones(2, student.frames), 1), label, torch.eye(16)[:2]
+    taught_letters(taught_vectors(torch.eye(16), "kl", 1.0, 0.0, 4.0), 1.0)(student, batch).backward()
+    assert all(each.grad is not None for each in student.parameters())
+
+
+@pytest.mark.parametrize(
+    ("student", "reason"),
+    [(SPEECH_PLAIN, r"in \d+ frames, its teacher 5 in 7; choose"), (TEXT_TOWER, "is for a speech tower")],
+)
+def test_letters_in_other_frames_are_refused(student: Architecture, reason: str) -> None:
+    """The sentence says both numbers of frames; a tower that does not spell is refused too."""
+    waves, label, place = torch.zeros(1, LENGTH), torch.tensor([0]), torch.eye(16)[:1]
+    batch = waves, label, place, torch.ones(1, 7, 5), sure(torch.ones(1, 7), 1), label, place
+    with pytest.raises(ModelError, match=reason):
+        taught_letters(taught_vectors(torch.eye(16), "kl", 1.0, 0.0, 4.0), 1.0)(student.build_seeded(1), batch)
+
+
+@pytest.mark.parametrize("hertz", [200, 1000, 4000])
+def test_a_students_frames_hear_what_a_teachers_do(hertz: float) -> None:
+    """Side by side or not, a tone is loudest in the same band, give or take one, in as many frames."""
+    waves_NT = torch.from_numpy(waves_of([tone(hertz, 1)]))
+    overlapping_BF, side_by_side_BF = (bank(waves_NT)[0] for bank in (FilterBank(32, 160), FramedFilterBank(32, 160)))
+    assert side_by_side_BF.shape == overlapping_BF.shape
+    assert 0 <= side_by_side_BF.min() <= side_by_side_BF.max() < 2
+    assert abs(int(side_by_side_BF[:, 20].argmax()) - int(overlapping_BF[:, 20].argmax())) <= 1
 
 
 def test_letters_have_no_accents_and_no_case() -> None:

@@ -8,7 +8,7 @@ import onnx
 import pytest
 import torch
 from torch import nn
-from tower_samples import SPEECH_SPELLING
+from tower_samples import SPEECH_PLAIN, SPEECH_RESIDUAL
 
 from models.checkpoint import Architecture, load_model, save_model
 from models.compression.fold import fold_batch_norm, fold_pixel_scale
@@ -42,12 +42,6 @@ RESIDUAL = Architecture(
     (3, 64, 64),
     background=PAPER,
 )
-SPEECH_PLAIN = Architecture(
-    "speech_plain_tower",
-    {"dimension": 16, "bands": 16, "hop": 320, "widths": [16, 24], "strides": [2, 2], "kernels": [5, 5]},
-    1.0,
-    (LENGTH,),
-)
 SENTENCES = ["red heart", "\u8d64\u3044\u30cf\u30fc\u30c8", "x", "un c\u0153ur rouge tr\u00e8s long " * 3]
 WAVES = np.random.default_rng(1).normal(0, 4000, (20, LENGTH)).astype(np.int16)
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 3, 64, 64), dtype=np.uint8)
@@ -65,7 +59,7 @@ def answers(module: nn.Module, architecture: Architecture) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "architecture", [TEXT, PLAIN, RESIDUAL, SPEECH_PLAIN, SPEECH_SPELLING], ids=lambda each: each.network
+    "architecture", [TEXT, PLAIN, RESIDUAL, SPEECH_PLAIN, SPEECH_RESIDUAL], ids=lambda each: each.network
 )
 @pytest.mark.parametrize("weights", [None, 8, 4])
 def test_an_exported_tower_is_the_trained_one(tmp_path: Path, architecture: Architecture, weights: int | None) -> None:

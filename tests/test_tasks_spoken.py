@@ -18,7 +18,6 @@ from tasks.errors import StillhouseError
 from tasks.job import Job
 from tasks.pull_data import materialise
 from tasks.recipe import TowersTeacher, load_recipe
-from tasks.recipe_steps import Distil
 from tasks.train_teacher import train_teacher
 
 RECIPES = Path(__file__).parent.parent / "dags" / "recipes"
@@ -51,11 +50,12 @@ def test_a_speech_teacher_must_spell(run: Run, tmp_path: Path) -> None:
     """Another network is refused by name, and told which one to name."""
     recipe = load_recipe(RECIPES / "spoken_small.yaml")
     assert isinstance(recipe.teacher, TowersTeacher)
-    plain = next(step.network for step in recipe.steps if isinstance(step, Distil) and step.tower == "speech")
-    teacher = recipe.teacher.model_copy(update={"towers": {**recipe.teacher.towers, "speech": plain}})
+    teacher = recipe.teacher.model_copy(
+        update={"towers": {**recipe.teacher.towers, "speech": recipe.teacher.towers["text"]}}
+    )
     settings = {"teacher": teacher, "seed": 1, "workload": "retrieval"}
     job = Job(settings, {"data": run.output("pull")}, tmp_path, tmp_path, tmp_path, print, lambda *_: None)
-    with pytest.raises(ModelError, match="a speech_plain_tower cannot learn to spell; name speech_spelling_tower"):
+    with pytest.raises(ModelError, match="a ngram_tower cannot learn to spell; name speech_residual_tower"):
         train_teacher(job)
 
 

@@ -1,22 +1,20 @@
-"""A tiny tower that several tests train or export."""
+"""Tiny towers that several tests train or export."""
 
 from models.checkpoint import Architecture
 from models.inputs.waves import LENGTH
 
-SPEECH_SPELLING = Architecture(
-    "speech_spelling_tower",
-    {
-        "dimension": 16,
-        "bands": 16,
-        "hop": 320,
-        "stem": [16],
-        "widths": [16],
-        "kernel": 3,
-        "reader": [8, 16, 24],
-        "hidden": 24,
-        "letters": 5,
-    },
-    1.0,
-    (LENGTH,),
-)
-"""A tiny speech tower that spells."""
+ARGUMENTS = {
+    "dimension": 16,
+    "bands": 16,
+    "hop": 320,
+    "stem": [16],
+    "widths": [16],
+    "kernel": 3,
+    "reader": [8, 16, 24],
+    "hidden": 24,
+    "letters": 5,
+}
+SPEECH_RESIDUAL = Architecture("speech_residual_tower", ARGUMENTS, 1.0, (LENGTH,))
+"""A tiny teacher's speech tower."""
+SPEECH_PLAIN = Architecture("speech_plain_tower", ARGUMENTS, 1.0, (LENGTH,))
+"""A tiny student's, with the same frames and letters."""

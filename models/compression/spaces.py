@@ -5,6 +5,7 @@ logits applies: `kl` is then distillation of the similarity distribution, which 
 contrastive against the gallery.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,7 +14,9 @@ from torch.nn import functional
 
 from models.compression.distil import distillation_loss
 from models.compression.spelling import spelling_loss
-from models.inputs.letters import NOTHING
+from models.errors import ModelError
+from models.inputs.misheard import chances_of
+from models.networks.speech import SpellingTower
 from models.training import Batch, Objective
 
 SHARPNESS = 30.0
@@ -24,9 +27,13 @@ SPELLING = 3.0
 """Weight of the letters beside the place: places of recordings are soon known by heart, letters are not."""
 
 
+TowerObjective = Callable[[Callable[[Tensor], Tensor], Batch], Tensor]
+"""An objective that asks no more of a model than to be called."""
+
+
 def taught_vectors(
     gallery_KD: Tensor, loss: str, temperature: float, hard_weight: float, regression: float
-) -> Objective:
+) -> TowerObjective:
     """Distillation loss on (inputs, labels_B, teacher_vectors_BD), for a network that gives unit vectors.
 
     Args:
@@ -37,7 +44,7 @@ def taught_vectors(
         regression: weight of one minus the cosine between student's and teacher's vector.
     """
 
-    def objective(model: nn.Module, batch: Batch) -> Tensor:
+    def objective(model: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
         inputs, labels_B, teacher_BD = batch[:3]
         vectors_BD = model(inputs).float()
         logits_BK, teacher_BK = (SHARPNESS * each @ gallery_KD.T for each in (vectors_BD, teacher_BD))
@@ -45,6 +52,47 @@ def taught_vectors(
         return distillation_loss(logits_BK, teacher_BK, labels_B, temperature, hard_weight, loss) + regression * apart
 
     return objective
+
+
+def taught_letters(taught: TowerObjective, weight: float) -> Objective:
+    """Let a tower that spells learn its teacher's letters, and read written captions as its teacher reads them.
+
+    Its batches are those of a `WrittenFeed`.
+
+    Args:
+        taught: what is minimised on the vectors of recordings, and on those of captions.
+        weight: of the KL divergence from the teacher's letters, the mean over all frames.
+    """
+
+    def objective(model: nn.Module, batch: Batch) -> Tensor:
+        if not isinstance(model, SpellingTower):
+            msg = "a lesson in letters is for a speech tower: name speech_plain_tower, or leave letters out"
+            raise ModelError(msg)
+        samples_BT, labels_B, teacher_BD, chances_BFV, written_W2F, labels_W, teacher_WD = batch
+        spelled_BFV = model.spelled(samples_BT)
+        _refuse_other_frames(spelled_BFV, chances_BFV)
+        chances = torch.cat([spelled_BFV.softmax(2), chances_of(written_W2F, model.letters)])
+        heard_BD, read_WD = model.read(chances).split([len(labels_B), len(labels_W)])
+        hearing = taught(lambda _: heard_BD, (samples_BT, labels_B, teacher_BD))
+        reading = taught(lambda _: read_WD, (written_W2F, labels_W, teacher_WD))
+        return hearing + reading + weight * _divergence(spelled_BFV, chances_BFV)
+
+    return objective
+
+
+def _refuse_other_frames(spelled_BFV: Tensor, chances_BFV: Tensor) -> None:
+    if spelled_BFV.shape != chances_BFV.shape:
+        (frames, letters), (wanted, known) = spelled_BFV.shape[1:], chances_BFV.shape[1:]
+        msg = (
+            f"the student spells {letters} letters in {frames} frames, its teacher {known} in {wanted}; "
+            "choose the student's hop and stem so that a frame lasts as long, and leave letters out of its arguments"
+        )
+        raise ModelError(msg)
+
+
+def _divergence(logits_BFV: Tensor, chances_BFV: Tensor) -> Tensor:
+    logs_NV, chances_NV = logits_BFV.flatten(0, 1).log_softmax(1), chances_BFV.flatten(0, 1)
+    return functional.kl_div(logs_NV, chances_NV, reduction="batchmean")
 
 
 def anchored(model: nn.Module, batch: Batch) -> Tensor:
@@ -61,24 +109,17 @@ def anchored(model: nn.Module, batch: Batch) -> Tensor:
 def anchored_and_spelled(model: nn.Module, batch: Batch) -> Tensor:
     """Like `anchored`, the last tower being for speech: it is taught to spell, and to read what is heard or written.
 
-    Its inputs and labels are followed by their letters (B, L), then by letters as heard and how sure they are (W, F)
-    of captions that nobody may have spoken, and the labels of these.
+    Its inputs and labels are followed by their letters (B, L), then by captions that nobody may have spoken, as if
+    heard (W, 2, frames), and the labels of these.
     """
-    *pairs, samples_BT, labels_B, letters_BL, written_WF, sure_WF, labels_W = batch
+    *pairs, samples_BT, labels_B, letters_BL, written_W2F, labels_W = batch
     tower: Any = model.towers["speech"]  # type: ignore[index]
     anchors_KD = functional.normalize(model.anchors, dim=1)  # type: ignore[arg-type]
     spelled_BFV = tower.spelled(samples_BT)
-    chances = torch.cat([spelled_BFV.softmax(2), _chances(written_WF, sure_WF, tower.letters)])
+    chances = torch.cat([spelled_BFV.softmax(2), chances_of(written_W2F, tower.letters)])
     heard_BD, read_WD = tower.read(chances).split([len(labels_B), len(labels_W)])
     placed = _apart(heard_BD, labels_B, anchors_KD) + _apart(read_WD, labels_W, anchors_KD)
     return anchored(model, tuple(pairs)) + placed + SPELLING * spelling_loss(spelled_BFV, letters_BL)
-
-
-def _chances(letters_NF: Tensor, sure_NF: Tensor, letters: int) -> Tensor:
-    """Give a letter the chance (N, F, letters) of how sure it is, and what is left of 1 to no letter."""
-    certain_NFV = functional.one_hot(letters_NF, letters).float()
-    nothing_V = functional.one_hot(letters_NF.new_tensor(NOTHING), letters)
-    return sure_NF[..., None] * certain_NFV + (1 - sure_NF[..., None]) * nothing_V
 
 
 def _apart(vectors_BD: Tensor, labels_B: Tensor, anchors_KD: Tensor) -> Tensor:

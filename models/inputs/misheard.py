@@ -5,6 +5,7 @@ So a tower that reads the letters it hears learns from every caption, not only f
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from models.inputs.letters import NOTHING
 
@@ -14,8 +15,8 @@ MISSED, MISTAKEN = 0.1, 0.05
 """Shares of letters that are not heard, and that are heard as another."""
 
 
-def as_heard(letters_NL: Tensor, frames: int, known: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Say written letters (N, L) at random; returns a letter, or 0 for none, and how sure it is (N, frames).
+def as_heard(letters_NL: Tensor, frames: int, known: int, generator: torch.Generator) -> Tensor:
+    """Say written letters (N, L) at random; returns letters, or 0 for none, then how sure they are (N, 2, frames).
 
     Args:
         letters_NL: numbers from 1, filled up with 0; those that do not fit are cut off.
@@ -28,7 +29,14 @@ def as_heard(letters_NL: Tensor, frames: int, known: int, generator: torch.Gener
     others_NF = torch.randint(1, known + 1, frames_NF.shape, generator=generator)
     frames_NF = torch.where((fate_NF < MISTAKEN) & (frames_NF != NOTHING), others_NF, frames_NF)
     heard_NF = frames_NF.masked_fill((fate_NF >= MISTAKEN) & (fate_NF < MISTAKEN + MISSED), NOTHING)
-    return heard_NF, torch.rand(frames_NF.shape, generator=generator) ** (1 / 3)
+    return torch.stack([heard_NF, torch.rand(frames_NF.shape, generator=generator) ** (1 / 3)], dim=1)
+
+
+def chances_of(heard_N2F: Tensor, letters: int) -> Tensor:
+    """Give a letter the chance (N, frames, letters) of how sure it is, and what is left of 1 to no letter."""
+    letters_NF, sure_NF1 = heard_N2F[:, 0].long(), heard_N2F[:, 1, :, None]
+    nothing_V = functional.one_hot(letters_NF.new_tensor(NOTHING), letters)
+    return sure_NF1 * functional.one_hot(letters_NF, letters) + (1 - sure_NF1) * nothing_V
 
 
 def _spread(letters_NL: Tensor, frames: int, generator: torch.Generator) -> Tensor:

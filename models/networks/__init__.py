@@ -12,7 +12,7 @@ from models.networks.pixels import Pixels
 from models.networks.plain import PlainNetwork
 from models.networks.residual import ResidualNetwork
 from models.networks.seed import MultimodalBigModel, MultimodalSmallModel
-from models.networks.speech import PlainSpeechTower, SpellingSpeechTower
+from models.networks.speech import PlainSpeechTower, ResidualSpeechTower
 from models.networks.towers import RGB, PlainTower, ResidualTower
 
 NETWORKS: dict[str, type[nn.Module]] = {
@@ -25,7 +25,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "residual": ResidualNetwork,
     "residual_tower": ResidualTower,
     "speech_plain_tower": PlainSpeechTower,
-    "speech_spelling_tower": SpellingSpeechTower,
+    "speech_residual_tower": ResidualSpeechTower,
 }
 GREY_TO_RGB = ("multimodal_big_model", "multimodal_small_model")
 """Networks for colours that are given grey images."""
@@ -33,10 +33,8 @@ TOWER = "_tower"
 """What a network is called that gives unit vectors of a space it shares with others, in place of logits."""
 OF_TEXT = ("ngram_tower",)
 """Networks that take code points (N, L), int64, where the others take raw pixels."""
-SPELLING_TOWER = "speech_spelling_tower"
-"""The only network that can learn speech beside other towers, as a teacher does."""
-OF_SPEECH = (SPELLING_TOWER, "speech_plain_tower")
-"""Networks that take samples (N, T) where the others take raw pixels."""
+OF_SPEECH = ("speech_residual_tower", "speech_plain_tower")
+"""Networks that take samples (N, T) where the others take raw pixels; they spell, so they have `letters`."""
 
 
 def build_network(name: str, arguments: Mapping[str, Any], scale: float, background: int = 0) -> nn.Module:

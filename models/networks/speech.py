@@ -6,6 +6,7 @@ The filter bank is part of the network, so an exported tower takes samples and n
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,24 +47,50 @@ class FilterBank(nn.Module):
         """
         super().__init__()
         self.hop = hop
-        self.register_buffer("filters_F1T", gabor_filters(bands)[:, None], persistent=False)
+        self.register_buffer("filters_F1T", gabor_filters(bands, TAPS)[:, None] / LOUDEST, persistent=False)
 
     def forward(self, samples_NT: Tensor) -> Tensor:
         """Map 16-bit samples (N, T) of any number type to logarithmic energies (N, bands, frames)."""
-        waves_N1T = samples_NT.float()[:, None] / LOUDEST
         real_NBF, imaginary_NBF = functional.conv1d(
-            waves_N1T, self.filters_F1T, stride=self.hop, padding=TAPS // 2
+            samples_NT.float()[:, None], self.filters_F1T, stride=self.hop, padding=TAPS // 2
         ).chunk(2, dim=1)
         levels_NBF = (real_NBF * real_NBF + imaginary_NBF * imaginary_NBF + FLOOR).log()
         return (levels_NBF - levels_NBF.mean((1, 2), keepdim=True)) / SPREAD
 
 
-def gabor_filters(bands: int) -> Tensor:
-    """Real parts, then imaginary parts, of Gaussian-windowed waves (2 * bands, TAPS), centred on mel-spaced bands."""
+class FramedFilterBank(nn.Module):
+    """The same for frames that lie side by side, as one matrix product: half the time, and nothing is normalised."""
+
+    filters_TF: Tensor
+
+    def __init__(self, bands: int, hop: int) -> None:
+        """Compute the filters, as long as a frame.
+
+        Args:
+            bands: how many, mel-spaced.
+            hop: samples of a frame.
+        """
+        super().__init__()
+        self.hop = hop
+        self.register_buffer("filters_TF", gabor_filters(bands, hop).T / LOUDEST, persistent=False)
+
+    def forward(self, samples_NT: Tensor) -> Tensor:
+        """Map 16-bit samples (N, T) of any number type to roots of energies (N, bands, frames), from 0 to about 1.
+
+        The frame before the first, of which there are no samples, is 0, so that there are as many as `FilterBank` has.
+        """
+        frames_NFT = samples_NT.reshape(-1, LENGTH // self.hop, self.hop).float()
+        real_NFB, imaginary_NFB = (frames_NFT @ self.filters_TF).chunk(2, dim=2)
+        energies_NFB = real_NFB * real_NFB + imaginary_NFB * imaginary_NFB
+        return functional.pad(energies_NFB.sqrt().sqrt().transpose(1, 2), (1, 0))
+
+
+def gabor_filters(bands: int, taps: int) -> Tensor:
+    """Real parts, then imaginary parts, of Gaussian-windowed waves (2 * bands, taps), centred on mel-spaced bands."""
     edges_E = _hertz(torch.linspace(_mel(LOWEST), _mel(HIGHEST), bands + 2, dtype=torch.float64))
     centres_B1, widths_B1 = edges_E[1:-1, None], (edges_E[2:] - edges_E[:-2])[:, None] / 2
-    seconds_T = (torch.arange(TAPS, dtype=torch.float64) - (TAPS - 1) / 2) / SAMPLE_RATE
-    deviations_B1 = (1 / (1.2 * math.pi * widths_B1)).clamp(max=TAPS / SAMPLE_RATE / 5)
+    seconds_T = (torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2) / SAMPLE_RATE
+    deviations_B1 = (1 / (1.2 * math.pi * widths_B1)).clamp(max=taps / SAMPLE_RATE / 5)
     windows_BT = torch.exp(-(seconds_T**2) / (2 * deviations_B1**2))
     windows_BT /= windows_BT.sum(1, keepdim=True)
     phases_BT = 2 * math.pi * centres_B1 * seconds_T
@@ -78,46 +105,11 @@ def _hertz(mels: Tensor) -> Tensor:
     return 700 * (10 ** (mels / 2595) - 1)
 
 
-class PlainSpeechTower(nn.Module):
-    """Convolutions over time, the bands being channels (as in TC-ResNet, arXiv:1904.03814) -> one unit vector."""
-
-    def __init__(  # noqa: PLR0913 - the arguments a recipe gives by name
-        self,
-        *,
-        dimension: int,
-        bands: int,
-        hop: int,
-        widths: Sequence[int],
-        strides: Sequence[int],
-        kernels: Sequence[int],
-    ) -> None:
-        """Build.
-
-        Args:
-            dimension: of the space all towers share.
-            bands: of the filter bank.
-            hop: samples from one frame to the next.
-            widths: channels of each convolution.
-            strides: of each convolution.
-            kernels: frames that each convolution sees.
-        """
-        super().__init__()
-        self.bank = FilterBank(bands, hop)
-        self.body = nn.Sequential(*map(over_time, (bands, *widths[:-1]), widths, strides, kernels))
-        self.pool = nn.AvgPool2d((1, _frames(hop, strides)))
-        self.head = nn.Linear(widths[-1], dimension)
-
-    def forward(self, samples_NT: Tensor) -> Tensor:
-        """Map 16-bit samples (N, T) to unit vectors (N, dimension)."""
-        features_NC1F = self.body(self.bank(samples_NT)[:, :, None])
-        return unit(self.head(self.pool(features_NC1F).flatten(1)))
-
-
-def _frames(hop: int, strides: Sequence[int]) -> int:
-    """Count the frames left of a waveform: a pooling of fixed size stays an integer operator."""
+def _frames(hop: int, stem: Sequence[int]) -> int:
+    """Count the frames left of a recording after as many halvings as the stem has layers."""
     left = LENGTH // hop + 1
-    for stride in strides:
-        left = -(-left // stride)
+    for _ in stem:
+        left = -(-left // 2)
     return left
 
 
@@ -144,47 +136,41 @@ class ResidualOverTime(nn.Module):
         return self.relu(self.second(self.first(features_NC1F)) + self.shortcut(features_NC1F))
 
 
-class SpellingSpeechTower(nn.Module):
+class SpellingTower(nn.Module):
     """Spells what it hears, frame by frame, and reads what it has spelled -> one unit vector per recording.
 
     Hearing sees little more than a syllable at a time, so it cannot know whole words by heart. Reading can learn from
     captions that nobody has spoken (as text injection does for speech recognition, arXiv:2204.03409).
     """
 
-    def __init__(  # noqa: PLR0913 - the arguments a recipe gives by name
+    def __init__(  # noqa: PLR0913 - the parts and what a recipe says of the last ones
         self,
+        bank: nn.Module,
+        body: nn.Module,
         *,
-        dimension: int,
-        bands: int,
-        hop: int,
-        stem: Sequence[int],
-        widths: Sequence[int],
-        kernel: int,
+        frames: int,
+        width: int,
+        letters: int,
         reader: Sequence[int],
         hidden: int,
-        letters: int,
+        dimension: int,
     ) -> None:
-        """Build.
+        """Put what spells and what reads behind what hears.
 
         Args:
-            dimension: of the space all towers share.
-            bands: of the filter bank.
-            hop: samples from one frame to the next.
-            stem: channels of the first convolutions, each of which halves the frames.
-            widths: channels of each residual block that hears.
-            kernel: frames that each convolution of these sees.
+            bank: samples (N, T) -> energies (N, bands, frames).
+            body: these as (N, bands, 1, frames) -> features (N, width, 1, fewer frames).
+            frames: that are left.
+            width: channels of the body's last layer.
+            letters: how many there are, with 0, which stands for none; training knows it from its data.
             reader: channels of a letter, and of the convolutions that read, the second of which halves the frames.
             hidden: of the layer before the last.
-            letters: how many there are, with 0, which stands for none; training knows it from its data.
+            dimension: of the space all towers share.
         """
         super().__init__()
-        self.letters = letters
-        self.frames = _frames(hop, [2] * len(stem))
-        self.bank = FilterBank(bands, hop)
-        halvings = (over_time(before, width, 2, STEM_KERNEL) for before, width in pairwise((bands, *stem)))
-        blocks = (ResidualOverTime(before, width, 1, kernel) for before, width in pairwise((stem[-1], *widths)))
-        self.body = nn.Sequential(*halvings, *blocks)
-        self.speller = nn.Linear(widths[-1], letters)
+        self.letters, self.frames = letters, frames
+        self.bank, self.body = bank, body
+        self.speller = nn.Linear(width, letters)
         self.letter = nn.Linear(letters, reader[0])
         steps = enumerate(pairwise(reader))
         self.reader = nn.Sequential(*(over_time(*both, 2 if place == 1 else 1, READING) for place, both in steps))
@@ -198,9 +184,74 @@ class SpellingSpeechTower(nn.Module):
     def spelled(self, samples_NT: Tensor) -> Tensor:
         """Map samples (N, T) to logits of the letters (N, frames, letters)."""
         heard_NC1F = self.body(self.bank(samples_NT)[:, :, None])
-        return self.speller(heard_NC1F[:, :, 0].transpose(1, 2))
+        return self._in_each_frame(self.speller, heard_NC1F[:, :, 0].transpose(1, 2))
 
     def read(self, chances_NFV: Tensor) -> Tensor:
         """Map chances of the letters (N, frames, letters) to unit vectors (N, dimension)."""
-        read_NC1F = self.reader(self.letter(chances_NFV).transpose(1, 2)[:, :, None])
+        read_NC1F = self.reader(self._in_each_frame(self.letter, chances_NFV).transpose(1, 2)[:, :, None])
         return unit(self.head(functional.relu(self.up(read_NC1F.mean((2, 3))))))
+
+    def _in_each_frame(self, layer: nn.Linear, features_NFC: Tensor) -> Tensor:
+        """Let a layer see all frames as rows of one matrix, so that its bias becomes part of one integer operator."""
+        rows_RC = features_NFC.reshape(-1, layer.in_features)
+        return layer(rows_RC).reshape(-1, self.frames, layer.out_features)
+
+
+class ResidualSpeechTower(SpellingTower):
+    """A tower that spells after residual blocks over the logarithms of energies: a teacher."""
+
+    def __init__(
+        self,
+        *,
+        bands: int,
+        hop: int,
+        stem: Sequence[int],
+        widths: Sequence[int],
+        kernel: int,
+        **rest: Any,  # noqa: ANN401 - as SpellingTower says
+    ) -> None:
+        """Build.
+
+        Args:
+            bands: of the filter bank.
+            hop: samples from one frame to the next.
+            stem: channels of the first convolutions, each of which halves the frames.
+            widths: channels of each residual block that hears.
+            kernel: frames that each convolution of these sees.
+            rest: `letters`, `reader`, `hidden` and `dimension` of every SpellingTower.
+        """
+        blocks = (ResidualOverTime(before, width, 1, kernel) for before, width in pairwise((stem[-1], *widths)))
+        body = nn.Sequential(*_halvings(bands, stem), *blocks)
+        super().__init__(FilterBank(bands, hop), body, frames=_frames(hop, stem), width=widths[-1], **rest)
+
+
+class PlainSpeechTower(SpellingTower):
+    """The same after plain convolutions over the roots of energies: a student."""
+
+    def __init__(
+        self,
+        *,
+        bands: int,
+        hop: int,
+        stem: Sequence[int],
+        widths: Sequence[int],
+        kernel: int,
+        **rest: Any,  # noqa: ANN401 - as SpellingTower says
+    ) -> None:
+        """Build.
+
+        Args:
+            bands: of the filter bank.
+            hop: samples of a frame.
+            stem: channels of the first convolutions, each of which halves the frames.
+            widths: channels of each convolution after them.
+            kernel: frames that each of these sees.
+            rest: `letters`, `reader`, `hidden` and `dimension` of every SpellingTower.
+        """
+        convolutions = (over_time(before, width, 1, kernel) for before, width in pairwise((stem[-1], *widths)))
+        body = nn.Sequential(*_halvings(bands, stem), *convolutions)
+        super().__init__(FramedFilterBank(bands, hop), body, frames=_frames(hop, stem), width=widths[-1], **rest)
+
+
+def _halvings(bands: int, stem: Sequence[int]) -> list[nn.Module]:
+    return [over_time(before, width, 2, STEM_KERNEL) for before, width in pairwise((bands, *stem))]

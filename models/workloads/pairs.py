@@ -172,7 +172,7 @@ class PairFeed:
         return caption_of(captions.names[row], captions.tags[row], chooser)
 
     def _said(self, count: int, chooser: np.random.Generator) -> tuple[Tensor, ...]:
-        """Give recordings (B, T), their labels and letters, and captions as if heard, how sure, and their labels."""
+        """Give recordings (B, T), their labels and letters, then captions as if heard (W, 2, F), and their labels."""
         if self.spoken is None:
             return ()
         spoken, generator = self.spoken, torch.Generator().manual_seed(int(chooser.integers(2**62)))
@@ -181,7 +181,7 @@ class PairFeed:
         said_BT = said_anew(waves_BT, generator) if self.redraw else waves_BT
         rows = torch.randperm(len(spoken.written_labels_M), generator=generator)[: WRITTEN * count]
         written = as_heard(spoken.written_ML[rows], self.frames, spoken.letters - 1, generator)
-        return said_BT, spoken.labels_N[index], spoken.letters_NL[index], *written, spoken.written_labels_M[rows]
+        return said_BT, spoken.labels_N[index], spoken.letters_NL[index], written, spoken.written_labels_M[rows]
 
 
 def caption_of(name: str, tags: Sequence[str], chooser: np.random.Generator) -> str:

@@ -22,6 +22,7 @@ from models.inputs.redraw import PAPER, redrawn
 from models.inputs.resay import said_anew
 from models.inputs.text import CONTEXT, codes_of
 from models.inputs.waves import LENGTH
+from models.networks import OF_SPEECH
 from models.retrieval import Vectors
 from models.training import Watcher
 from models.ways import IMAGE, SPEECH, TEXT, TOWERS, Inputs, load_role
@@ -87,7 +88,10 @@ class Tower:
     """Folder of the towers before this step; the others of them stay as they are."""
 
     def architecture(self, folder: Path, network: str, arguments: dict[str, object]) -> Architecture:
-        """Describe a network for this tower."""
+        """Describe a network for this tower; one that spells, does it with the teacher's letters."""
+        if network in OF_SPEECH:
+            taught = load_model(self.teacher / SPEECH)[1].arguments
+            arguments = {key: taught[key] for key in taught if key == "letters"} | arguments
         return architecture_of(folder, network, arguments)
 
     def taught_feed(  # noqa: PLR0913 - what the teacher is asked about, each part by name

@@ -11,15 +11,16 @@ from models.checkpoint import Architecture, load_model
 from models.compression.features import projected_student
 from models.compression.objectives import hinted_objective, taught_objective
 from models.compression.quantize import reopened
-from models.compression.spaces import taught_vectors
+from models.compression.spaces import taught_letters, taught_vectors
 from models.training import Objective, fit
 from models.workloads.image_classification import ImageClassification
 from models.workloads.retrieval import Tower
 from models.workloads.taught import TaughtFeed
+from models.workloads.written import WrittenFeed, written_feed
 from tasks.errors import StillhouseError
 from tasks.job import Job
 from tasks.measure import plan_of
-from tasks.methods.teachers import asked
+from tasks.methods.teachers import asked, reading
 from tasks.recipe_steps import Lesson
 
 Compressed = tuple[nn.Module, Architecture]
@@ -49,7 +50,7 @@ class Bench:
         """The recipe's seed."""
         return int(self.job.settings["seed"])
 
-    def taught(self, lesson: Lesson) -> tuple[TaughtFeed, Objective]:
+    def taught(self, lesson: Lesson) -> tuple[TaughtFeed | WrittenFeed, Objective]:
         """Prepare the teacher's cached answers, and the loss that uses its logits on any module."""
         ask = asked(self.job, self.data, lesson)
         feed = self.workload.taught_feed(
@@ -61,11 +62,12 @@ class Bench:
                 msg = "a tower learns relations through its gallery; set regression, not relations or features"
                 raise StillhouseError(msg)
             gallery_KD = self.workload.gallery(self.data)
-            return feed, taught_vectors(
-                gallery_KD, lesson.loss, lesson.temperature, lesson.hard_weight, lesson.regression
-            )
-        if lesson.regression:
-            msg = "regression is to the vectors of a tower; this model has logits: remove it, or use relations"
+            vectors = taught_vectors(gallery_KD, lesson.loss, lesson.temperature, lesson.hard_weight, lesson.regression)
+            if not lesson.letters:
+                return feed, vectors
+            return written_feed(self.data, feed, reading(self.job)), taught_letters(vectors, lesson.letters)
+        if lesson.regression or lesson.letters:
+            msg = "regression and letters are for a tower; this model has logits: remove them, or use relations"
             raise StillhouseError(msg)
         return feed, taught_objective(lesson.loss, lesson.temperature, lesson.hard_weight, relations)
 
@@ -80,6 +82,7 @@ class Bench:
         feed, objective = self.taught(lesson)
         student: AbstractContextManager[nn.Module] = nullcontext(module)
         if lesson.features is not None:
+            assert isinstance(feed, TaughtFeed)  # noqa: S101 - a tower, which alone has other feeds, has no hints
             objective = hinted_objective(objective, lesson.features.weight, lesson.relations or 0.0)
             width, image_NCHW = feed.answers[1].shape[-1], feed.views[0, :1].float()
             student = projected_student(module, lesson.features.student, width, image_NCHW, self.seed)

@@ -11,8 +11,9 @@ from torch import Tensor
 from models.black_box import FileModel
 from models.checkpoint import load_model
 from models.compression.answers import Ask, kept
-from models.compression.distil import mean_logits, teacher_logits
+from models.compression.distil import mean_logits, teacher_letters, teacher_logits, teacher_readings
 from models.compression.features import layer_features
+from models.networks.speech import SpellingTower
 from tasks.artifact import verify_around
 from tasks.black_box import TEACHER_FILE, adopted, identity
 from tasks.errors import StillhouseError
@@ -21,7 +22,7 @@ from tasks.recipe_steps import BlackBox, Lesson
 
 
 def asked(job: Job, data: Path, lesson: Lesson) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    """Return what a lesson asks about raw inputs (N, ...): logits or vectors (N, K), then features (N, D) if any.
+    """Return what a lesson asks about raw inputs (N, ...): logits or vectors (N, K), then more.
 
     Raises:
         StillhouseError: a file's inside is asked for, or a further teacher's file is not as the recipe says.
@@ -32,6 +33,8 @@ def asked(job: Job, data: Path, lesson: Lesson) -> Callable[[Tensor], tuple[Tens
     questions = [_logits(teacher, folder, [_further(job, data, box) for box in lesson.also])]
     if lesson.features is not None:
         questions.append(_features(teacher, folder, lesson.features.teacher))
+    if lesson.letters:
+        questions.append(_letters(teacher, folder))
     return lambda images_NCHW: tuple(ask(images_NCHW) for ask in questions)
 
 
@@ -52,6 +55,29 @@ def _features(teacher: Path, folder: Path, layer: str) -> Ask:
         folder,
         f"features_NC of {layer}",
     )
+
+
+def _letters(teacher: Path, folder: Path) -> Ask:
+    return kept(lambda samples_NT: teacher_letters(_speller(teacher), samples_NT), folder, "letters_NFV")
+
+
+def reading(job: Job) -> Ask:
+    """Return what asks the teacher to read captions as if heard (N, 2, frames); it answers with vectors (N, D).
+
+    Raises:
+        StillhouseError: the teacher does not spell.
+    """
+    teacher = job.inputs["teacher"]
+    folder = job.shared / "teacher_answers" / verify_around(teacher).digest
+    return kept(lambda heard_N2F: teacher_readings(_speller(teacher), heard_N2F), folder, "read_ND")
+
+
+def _speller(teacher: Path) -> SpellingTower:
+    module = load_model(teacher)[0]
+    if not isinstance(module, SpellingTower):
+        msg = "this teacher does not spell, so it cannot be asked for letters; leave letters out of the lesson"
+        raise StillhouseError(msg)
+    return module
 
 
 def _further(job: Job, data: Path, box: BlackBox) -> Ask:

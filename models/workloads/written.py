@@ -1,0 +1,56 @@
+"""What a student that spells learns beside recordings: to read written captions, spoken or not, as its teacher does."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models.inputs.misheard import as_heard
+from models.training import Batch
+from models.workloads.pairs import WRITTEN, load_spoken
+from models.workloads.taught import TaughtFeed, seeded
+
+READINGS = 3
+"""Ways in which every caption is heard."""
+
+
+@dataclass(frozen=True)
+class WrittenFeed:
+    """A taught feed of recordings, and beside each of them WRITTEN captions at random."""
+
+    heard: TaughtFeed
+    """Its answers are vectors, then letters."""
+    written: Tensor
+    """Captions as if heard (READINGS, M, 2, frames)."""
+    read: Tensor
+    """The teacher's vectors of them (READINGS, M, D)."""
+    labels_M: Tensor
+
+    def batches_per_epoch(self, batch_size: int) -> int:
+        """Count the batches of one epoch."""
+        return self.heard.batches_per_epoch(batch_size)
+
+    def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
+        """Yield what the taught feed does, then captions (W, 2, frames), labels_W and the teacher's vectors (W, D)."""
+        generator = seeded(self.heard.seed + 2, epoch)
+        for batch in self.heard.epoch(epoch, batch_size):
+            count = WRITTEN * len(batch[1])
+            way_W = torch.randint(READINGS, (count,), generator=generator)
+            row_W = torch.randint(len(self.labels_M), (count,), generator=generator)
+            yield *batch, self.written[way_W, row_W], self.labels_M[row_W], self.read[way_W, row_W]
+
+
+def written_feed(folder: Path, heard: TaughtFeed, read: Callable[[Tensor], Tensor]) -> WrittenFeed:
+    """Let the teacher read all captions of the training role, in as many frames as it hears.
+
+    Args:
+        folder: the materialised dataset.
+        heard: recordings, with the teacher's vectors and letters.
+        read: captions as if heard (M, 2, frames) -> vectors (M, D).
+    """
+    spoken, frames = load_spoken(folder, "train"), heard.answers[1].shape[2]
+    generators = (seeded(heard.seed + 3, way) for way in range(READINGS))
+    written = [as_heard(spoken.written_ML, frames, spoken.letters - 1, generator) for generator in generators]
+    return WrittenFeed(heard, torch.stack(written), torch.stack([*map(read, written)]), spoken.written_labels_M)
