@@ -23,6 +23,8 @@ from models.networks.speech import FilterBank, FramedFilterBank, SpellingTower
 from models.ways import IMAGE, SPEECH, TEXT, load_role
 from models.workloads.pairs import load_spoken
 from models.workloads.retrieval import Towers
+from models.workloads.taught import TaughtFeed
+from models.workloads.written import written_feed
 
 TEXT_TOWER = Architecture("ngram_tower", {"buckets": 97, "width": 8, "hidden": 8, "dimension": 16}, 1.0, ())
 
@@ -168,6 +170,21 @@ def test_a_students_frames_hear_what_a_teachers_do(hertz: float) -> None:
     assert side_by_side_BF.shape == overlapping_BF.shape
     assert 0 <= side_by_side_BF.min() <= side_by_side_BF.max() < 2
     assert abs(int(side_by_side_BF[:, 20].argmax()) - int(overlapping_BF[:, 20].argmax())) <= 1
+
+
+def test_captions_come_with_what_the_teacher_read() -> None:
+    """Two beside every recording, the same whenever an epoch is asked, each with its own answer."""
+    views, letters_VNFV = torch.zeros(1, 5, LENGTH, dtype=torch.int16), torch.zeros(1, 5, 51, 30)
+    heard = TaughtFeed(views, (torch.zeros(1, 5, 16), letters_VNFV), torch.arange(5), 1)
+    feed = written_feed(built_stamps_small(), heard, lambda heard_N2F: heard_N2F.sum(2))
+    (*_, first), again = feed.epoch(0, 4), list(feed.epoch(0, 4))
+    written_W2F, labels_W, read_WD = first[4:]
+    assert len(again) == feed.batches_per_epoch(4) == 2
+    assert written_W2F.shape == (2, 2, 51)
+    assert torch.equal(read_WD, written_W2F.sum(2))
+    assert all(map(torch.equal, first, again[1]))
+    assert not torch.equal(again[0][4][:2], written_W2F)
+    assert labels_W.max() < 40
 
 
 def test_letters_have_no_accents_and_no_case() -> None:

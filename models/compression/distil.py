@@ -10,9 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.compression.fold import fold_batch_norm
-from models.inputs.misheard import chances_of
 from models.inputs.ready import ready
-from models.networks.speech import SpellingTower
 
 TARGET_WEIGHT, OTHERS_WEIGHT = 1.0, 8.0
 """DKD's alpha and beta, as in the paper's CIFAR-100 setting."""
@@ -76,20 +74,6 @@ def teacher_logits(teacher: torch.nn.Module, inputs: Tensor, batch_size: int = 5
     """Ask the teacher once about every image (N, C, H, W) or sentence (N, L); returns its logits or vectors (N, K)."""
     folded = fold_batch_norm(teacher)
     return torch.cat([folded(ready(batch)) for batch in inputs.split(batch_size)])
-
-
-@torch.no_grad()
-def teacher_letters(teacher: SpellingTower, samples_NT: Tensor, batch_size: int = 500) -> Tensor:
-    """Ask a teacher that spells about recordings; returns the chances (N, frames, letters) of its letters, float16."""
-    teacher.eval()
-    return torch.cat([teacher.spelled(ready(batch)).softmax(2).half() for batch in samples_NT.split(batch_size)])
-
-
-@torch.no_grad()
-def teacher_readings(teacher: SpellingTower, heard_N2F: Tensor, batch_size: int = 500) -> Tensor:
-    """Ask a teacher that spells to read letters as if it had heard them; returns its vectors (N, D)."""
-    teacher.eval()
-    return torch.cat([teacher.read(chances_of(batch, teacher.letters)) for batch in heard_N2F.split(batch_size)])
 
 
 def mean_logits(logits: list[Tensor]) -> Tensor:

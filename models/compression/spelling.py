@@ -4,10 +4,14 @@ Few recordings say each thing, so whole recordings teach little; their letters s
 Connectionist temporal classification (Graves 2006) finds by itself where in the recording each letter is.
 """
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from models.inputs.letters import NOTHING
+from models.inputs.misheard import chances_of
+from models.inputs.ready import ready
+from models.networks.speech import SpellingTower
 
 
 def spelling_loss(logits_NFV: Tensor, letters_NL: Tensor) -> Tensor:
@@ -26,3 +30,17 @@ def spelling_loss(logits_NFV: Tensor, letters_NL: Tensor) -> Tensor:
     return functional.ctc_loss(
         logs_FNV, letters_NL[known_N], frames_N, lengths_N[known_N], blank=NOTHING, zero_infinity=True
     )
+
+
+@torch.no_grad()
+def teacher_letters(teacher: SpellingTower, samples_NT: Tensor, batch_size: int = 500) -> Tensor:
+    """Ask a teacher that spells about recordings; returns the chances (N, frames, letters) of its letters, float16."""
+    teacher.eval()
+    return torch.cat([teacher.spelled(ready(batch)).softmax(2).half() for batch in samples_NT.split(batch_size)])
+
+
+@torch.no_grad()
+def teacher_readings(teacher: SpellingTower, heard_N2F: Tensor, batch_size: int = 500) -> Tensor:
+    """Ask a teacher that spells to read letters as if it had heard them; returns its vectors (N, D)."""
+    teacher.eval()
+    return torch.cat([teacher.read(chances_of(batch, teacher.letters)) for batch in heard_N2F.split(batch_size)])

@@ -11,8 +11,9 @@ from torch import Tensor
 from models.black_box import FileModel
 from models.checkpoint import load_model
 from models.compression.answers import Ask, kept
-from models.compression.distil import mean_logits, teacher_letters, teacher_logits, teacher_readings
+from models.compression.distil import mean_logits, teacher_logits
 from models.compression.features import layer_features
+from models.compression.spelling import teacher_letters, teacher_readings
 from models.networks.speech import SpellingTower
 from tasks.artifact import verify_around
 from tasks.black_box import TEACHER_FILE, adopted, identity
