@@ -32,6 +32,9 @@ LINEAR = ("Gemm", "MatMul")
 BINS = 1024
 """Of the histograms in which entropy looks for a threshold; of 128, the default, 128 make a quantized one."""
 
+AT_ONCE = 100
+"""Most examples of a batch that is calibrated on."""
+
 
 @dataclass(frozen=True)
 class Floats:
@@ -192,7 +195,10 @@ _METHODS = {
 
 
 class _Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, name: str, inputs: NDArray[np.generic], batch_size: int = 100) -> None:
+    """Batches of one size, as the histograms of entropy and percentile need them."""
+
+    def __init__(self, name: str, inputs: NDArray[np.generic]) -> None:
+        batch_size = max(size for size in range(1, AT_ONCE + 1) if len(inputs) % size == 0)
         self._batches: Iterator[dict[str, NDArray[np.generic]]] = (
             {name: inputs[start : start + batch_size]} for start in range(0, len(inputs), batch_size)
         )

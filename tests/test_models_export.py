@@ -171,9 +171,11 @@ def test_the_largest_products_are_added_without_saturating(tmp_path: Path) -> No
     assert np.allclose(predict(open_session(tmp_path / "largest.onnx"), white), expected, rtol=0.03)
 
 
-def test_a_calibration_is_a_choice(tmp_path: Path, integer_file: Path) -> None:
-    """Entropy chooses other activation scales than the extremes, and keeps the answers close."""
-    export_model(*integer_network(calibration="entropy"), IMAGES, tmp_path / "chosen.onnx")
+@pytest.mark.parametrize("calibration", ["entropy", "percentile"])
+def test_a_calibration_is_a_choice(tmp_path: Path, integer_file: Path, calibration: str) -> None:
+    """Histograms choose other scales than the extremes, of however many examples, and keep the answers close."""
+    many = np.concatenate([IMAGES, IMAGES, IMAGES[:2]])
+    export_model(*integer_network(calibration=calibration), many, tmp_path / "chosen.onnx")
     found, extremes = (predict(open_session(path), IMAGES) for path in (tmp_path / "chosen.onnx", integer_file))
     assert not np.array_equal(found, extremes)
     assert np.abs(found - extremes).max() < 0.1 * np.ptp(extremes)
