@@ -8,77 +8,50 @@ many as asked for: a student's epoch is several times cheaper. Prints quality on
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
-from models.compression.spaces import anchored
-from models.inputs.images import describe
-from models.training import fit
-from models.ways import SPEECH
-from models.workloads.pairs import PairFeed, load_pairs
-from models.workloads.retrieval import Towers, architecture_of, scorer
-from tasks.measure import plan_of
+from models.checkpoint import load_model
+from models.ways import towers_in
+from models.workloads.retrieval import scorer
+from tasks.job import Job
 from tasks.pull_data import pulled
 from tasks.recipe import Recipe, TowersTeacher, load_recipe
-from tasks.recipe_steps import Distil, Network
+from tasks.recipe_steps import Distil
 from tasks.settings import load_settings
-
-
-class Printed:
-    """Prints how training goes."""
-
-    def progress(self, line: str) -> None:
-        """Print one line."""
-        print(line, flush=True)
-
-    def record(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Keep nothing."""
+from tasks.train_teacher import train_towers
 
 
 def main() -> None:
     """Train, judge, print."""
     recipe = load_recipe(Path("dags/recipes") / f"{sys.argv[1]}.yaml")
     epochs = int(sys.argv[2]) if len(sys.argv) > 2 else None  # noqa: PLR2004 - the program, the recipe, the epochs
-    data = pulled(load_settings(), recipe.data)
-    start = time.monotonic()
-    towers = trained(recipe, data, epochs)
-    qualities = {role: scorer(data, role)(dict(towers.towers.items())) for role in ("search", "gate", "sealed")}
-    told = ", ".join(f"{role} {quality:.2%}" for role, quality in qualities.items())
+    data, start = pulled(load_settings(), recipe.data), time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        job = Job({"seed": recipe.seed}, {}, folder, folder, folder, _tell, _keep_nothing)
+        train_towers(job, untaught(recipe, epochs), data)
+        towers = {tower: load_model(folder / tower)[0] for tower in towers_in(folder)}
+    told = ", ".join(f"{role} {scorer(data, role)(towers):.2%}" for role in ("search", "gate", "sealed"))
     print(f"{recipe.name}, students without a teacher, {time.monotonic() - start:.0f} s: {told}")
 
 
-def trained(recipe: Recipe, data: Path, epochs: int | None) -> Towers:
-    """Train the students' networks in one space."""
+def untaught(recipe: Recipe, epochs: int | None) -> TowersTeacher:
+    """Put the network that each tower is distilled into in the teacher's place."""
     assert isinstance(recipe.teacher, TowersTeacher)  # noqa: S101 - a benchmark of towers
+    networks = {step.tower: step.network for step in recipe.steps if isinstance(step, Distil)}
     training = recipe.teacher.training
     if epochs is not None:
-        sides = training.resolutions and tuple(training.resolutions[0] if e < epochs - 1 else 64 for e in range(epochs))
+        sides = training.resolutions and (*[training.resolutions[0]] * (epochs - 1), training.resolutions[-1])
         training = training.model_copy(update={"epochs": epochs, "resolutions": sides})
-    networks = students_of(recipe)
-    built = {
-        name: architecture_of(data, each.name, each.arguments).build_seeded(recipe.seed)
-        for name, each in networks.items()
-        if name != SPEECH
-    }
-    dimension = int(networks["text"].arguments["dimension"])
-    towers = Towers(built, len(describe(data)["labels"]), dimension, recipe.seed)
-    feed = PairFeed(load_pairs(data, "train"), None, recipe.seed, training.augment, training.resolutions)
-    with tempfile.TemporaryDirectory() as folder:
-        fit(
-            towers,
-            feed,
-            anchored,
-            plan_of(training, recipe.seed),
-            checkpoint=Path(folder) / "training.safetensors",
-            score=lambda _: 0.0,
-            watcher=Printed(),
-        )
-    return towers
+    return recipe.teacher.model_copy(update={"towers": networks, "training": training})
 
 
-def students_of(recipe: Recipe) -> dict[str, Network]:
-    """Give the network that each tower is distilled into."""
-    return {str(step.tower): step.network for step in recipe.steps if isinstance(step, Distil)}
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
+def _keep_nothing(*_: object) -> None:
+    pass
 
 
 if __name__ == "__main__":

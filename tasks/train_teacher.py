@@ -28,7 +28,7 @@ def train_teacher(job: Job) -> Metrics:
     teacher: Teacher | BlackBox | TowersTeacher = job.settings["teacher"]
     data = materialise(job.inputs["data"])
     if isinstance(teacher, TowersTeacher):
-        return _train_towers(job, teacher, data)
+        return train_towers(job, teacher, data)
     return _adopt(job, teacher, data) if isinstance(teacher, BlackBox) else _train(job, teacher, data)
 
 
@@ -60,7 +60,7 @@ def _train(job: Job, teacher: Teacher, data: Path) -> Metrics:
     return report_model(job.out, module, architecture, workload.scorer(data, "search"))
 
 
-def _train_towers(job: Job, teacher: TowersTeacher, data: Path) -> Metrics:
+def train_towers(job: Job, teacher: TowersTeacher, data: Path) -> Metrics:
     """Train all towers in one space; each is kept as a model of its own."""
     plan = plan_of(teacher.training, job.settings["seed"])
     spoken = load_spoken(data, "train") if SPEECH in teacher.towers else None
