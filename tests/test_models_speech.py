@@ -172,6 +172,12 @@ def test_a_students_frames_hear_what_a_teachers_do(hertz: float) -> None:
     assert abs(int(side_by_side_BF[:, 20].argmax()) - int(overlapping_BF[:, 20].argmax())) <= 1
 
 
+def test_a_recording_is_a_whole_number_of_frames() -> None:
+    """Frames side by side that leave samples over are refused, with a remedy."""
+    with pytest.raises(ModelError, match=r"no whole number of frames of 300; set hop to a divisor"):
+        FramedFilterBank(24, 300)
+
+
 def test_captions_come_with_what_the_teacher_read() -> None:
     """Two beside every recording, the same whenever an epoch is asked, each with its own answer."""
     views, letters_VNFV = torch.zeros(1, 5, LENGTH, dtype=torch.int16), torch.zeros(1, 5, 51, 30)

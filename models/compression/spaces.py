@@ -6,7 +6,6 @@ contrastive against the gallery.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,8 +70,7 @@ def taught_letters(taught: TowerObjective, weight: float) -> Objective:
         samples_BT, labels_B, teacher_BD, chances_BFV, written_W2F, labels_W, teacher_WD = batch
         spelled_BFV = model.spelled(samples_BT)
         _refuse_other_frames(spelled_BFV, chances_BFV)
-        chances = torch.cat([spelled_BFV.softmax(2), chances_of(written_W2F, model.letters)])
-        heard_BD, read_WD = model.read(chances).split([len(labels_B), len(labels_W)])
+        heard_BD, read_WD = _read(model, spelled_BFV, written_W2F)
         hearing = taught(lambda _: heard_BD, (samples_BT, labels_B, teacher_BD))
         reading = taught(lambda _: read_WD, (written_W2F, labels_W, teacher_WD))
         return hearing + reading + weight * _divergence(spelled_BFV, chances_BFV)
@@ -113,13 +111,19 @@ def anchored_and_spelled(model: nn.Module, batch: Batch) -> Tensor:
     heard (W, 2, frames), and the labels of these.
     """
     *pairs, samples_BT, labels_B, letters_BL, written_W2F, labels_W = batch
-    tower: Any = model.towers["speech"]  # type: ignore[index]
+    tower: SpellingTower = model.towers["speech"]  # type: ignore[index,assignment]
     anchors_KD = functional.normalize(model.anchors, dim=1)  # type: ignore[arg-type]
     spelled_BFV = tower.spelled(samples_BT)
-    chances = torch.cat([spelled_BFV.softmax(2), chances_of(written_W2F, tower.letters)])
-    heard_BD, read_WD = tower.read(chances).split([len(labels_B), len(labels_W)])
+    heard_BD, read_WD = _read(tower, spelled_BFV, written_W2F)
     placed = _apart(heard_BD, labels_B, anchors_KD) + _apart(read_WD, labels_W, anchors_KD)
     return anchored(model, tuple(pairs)) + placed + SPELLING * spelling_loss(spelled_BFV, letters_BL)
+
+
+def _read(tower: SpellingTower, spelled_BFV: Tensor, written_W2F: Tensor) -> tuple[Tensor, Tensor]:
+    """Read what is heard and what is written in one go; returns the vectors (B, D) and (W, D)."""
+    chances = torch.cat([spelled_BFV.softmax(2), chances_of(written_W2F, tower.letters)])
+    heard_BD, read_WD = tower.read(chances).split([len(spelled_BFV), len(written_W2F)])
+    return heard_BD, read_WD
 
 
 def _apart(vectors_BD: Tensor, labels_B: Tensor, anchors_KD: Tensor) -> Tensor:

@@ -4,14 +4,14 @@ The filter bank is part of the network, so an exported tower takes samples and n
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.errors import ModelError
 from models.inputs.audio import SAMPLE_RATE
 from models.inputs.waves import LENGTH
 from models.networks.unit import unit
@@ -69,8 +69,14 @@ class FramedFilterBank(nn.Module):
         Args:
             bands: how many, mel-spaced.
             hop: samples of a frame.
+
+        Raises:
+            ModelError: a recording is no whole number of frames.
         """
         super().__init__()
+        if LENGTH % hop:
+            msg = f"a recording of {LENGTH} samples is no whole number of frames of {hop}; set hop to a divisor, as 160"
+            raise ModelError(msg)
         self.hop = hop
         self.register_buffer("filters_TF", gabor_filters(bands, hop).T / LOUDEST, persistent=False)
 
@@ -143,34 +149,44 @@ class SpellingTower(nn.Module):
     captions that nobody has spoken (as text injection does for speech recognition, arXiv:2204.03409).
     """
 
-    def __init__(  # noqa: PLR0913 - the parts and what a recipe says of the last ones
+    bank_type: type[nn.Module]
+    """Called with bands and hop; samples (N, T) -> energies (N, bands, frames)."""
+    block: Callable[[int, int, int, int], nn.Module]
+    """Called with channels in, channels out, stride and kernel; what hears is made of these."""
+
+    def __init__(  # noqa: PLR0913 - the arguments a recipe gives by name
         self,
-        bank: nn.Module,
-        body: nn.Module,
         *,
-        frames: int,
-        width: int,
-        letters: int,
+        dimension: int,
+        bands: int,
+        hop: int,
+        stem: Sequence[int],
+        widths: Sequence[int],
+        kernel: int,
         reader: Sequence[int],
         hidden: int,
-        dimension: int,
+        letters: int,
     ) -> None:
-        """Put what spells and what reads behind what hears.
+        """Build.
 
         Args:
-            bank: samples (N, T) -> energies (N, bands, frames).
-            body: these as (N, bands, 1, frames) -> features (N, width, 1, fewer frames).
-            frames: that are left.
-            width: channels of the body's last layer.
-            letters: how many there are, with 0, which stands for none; training knows it from its data.
+            dimension: of the space all towers share.
+            bands: of the filter bank.
+            hop: samples from one frame to the next.
+            stem: channels of the first convolutions, each of which halves the frames.
+            widths: channels of each block that hears.
+            kernel: frames that each convolution of these sees.
             reader: channels of a letter, and of the convolutions that read, the second of which halves the frames.
             hidden: of the layer before the last.
-            dimension: of the space all towers share.
+            letters: how many there are, with 0, which stands for none; training knows it from its data.
         """
         super().__init__()
-        self.letters, self.frames = letters, frames
-        self.bank, self.body = bank, body
-        self.speller = nn.Linear(width, letters)
+        self.letters, self.frames = letters, _frames(hop, stem)
+        self.bank = self.bank_type(bands, hop)
+        halvings = (over_time(before, width, 2, STEM_KERNEL) for before, width in pairwise((bands, *stem)))
+        blocks = (self.block(before, width, 1, kernel) for before, width in pairwise((stem[-1], *widths)))
+        self.body = nn.Sequential(*halvings, *blocks)
+        self.speller = nn.Linear(widths[-1], letters)
         self.letter = nn.Linear(letters, reader[0])
         steps = enumerate(pairwise(reader))
         self.reader = nn.Sequential(*(over_time(*both, 2 if place == 1 else 1, READING) for place, both in steps))
@@ -200,58 +216,12 @@ class SpellingTower(nn.Module):
 class ResidualSpeechTower(SpellingTower):
     """A tower that spells after residual blocks over the logarithms of energies: a teacher."""
 
-    def __init__(
-        self,
-        *,
-        bands: int,
-        hop: int,
-        stem: Sequence[int],
-        widths: Sequence[int],
-        kernel: int,
-        **rest: Any,  # noqa: ANN401 - as SpellingTower says
-    ) -> None:
-        """Build.
-
-        Args:
-            bands: of the filter bank.
-            hop: samples from one frame to the next.
-            stem: channels of the first convolutions, each of which halves the frames.
-            widths: channels of each residual block that hears.
-            kernel: frames that each convolution of these sees.
-            rest: `letters`, `reader`, `hidden` and `dimension` of every SpellingTower.
-        """
-        blocks = (ResidualOverTime(before, width, 1, kernel) for before, width in pairwise((stem[-1], *widths)))
-        body = nn.Sequential(*_halvings(bands, stem), *blocks)
-        super().__init__(FilterBank(bands, hop), body, frames=_frames(hop, stem), width=widths[-1], **rest)
+    bank_type = FilterBank
+    block = ResidualOverTime
 
 
 class PlainSpeechTower(SpellingTower):
     """The same after plain convolutions over the roots of energies: a student."""
 
-    def __init__(
-        self,
-        *,
-        bands: int,
-        hop: int,
-        stem: Sequence[int],
-        widths: Sequence[int],
-        kernel: int,
-        **rest: Any,  # noqa: ANN401 - as SpellingTower says
-    ) -> None:
-        """Build.
-
-        Args:
-            bands: of the filter bank.
-            hop: samples of a frame.
-            stem: channels of the first convolutions, each of which halves the frames.
-            widths: channels of each convolution after them.
-            kernel: frames that each of these sees.
-            rest: `letters`, `reader`, `hidden` and `dimension` of every SpellingTower.
-        """
-        convolutions = (over_time(before, width, 1, kernel) for before, width in pairwise((stem[-1], *widths)))
-        body = nn.Sequential(*_halvings(bands, stem), *convolutions)
-        super().__init__(FramedFilterBank(bands, hop), body, frames=_frames(hop, stem), width=widths[-1], **rest)
-
-
-def _halvings(bands: int, stem: Sequence[int]) -> list[nn.Module]:
-    return [over_time(before, width, 2, STEM_KERNEL) for before, width in pairwise((bands, *stem))]
+    bank_type = FramedFilterBank
+    block = staticmethod(over_time)

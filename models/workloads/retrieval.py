@@ -88,10 +88,9 @@ class Tower:
     """Folder of the towers before this step; the others of them stay as they are."""
 
     def architecture(self, folder: Path, network: str, arguments: dict[str, object]) -> Architecture:
-        """Describe a network for this tower; one that spells, does it with the teacher's letters."""
+        """Describe a network for this tower; one for speech spells with the teacher's letters."""
         if network in OF_SPEECH:
-            taught = load_model(self.teacher / SPEECH)[1].arguments
-            arguments = {key: taught[key] for key in taught if key == "letters"} | arguments
+            arguments = {"letters": load_model(self.teacher / SPEECH)[1].arguments["letters"], **arguments}
         return architecture_of(folder, network, arguments)
 
     def taught_feed(  # noqa: PLR0913 - what the teacher is asked about, each part by name

@@ -29,8 +29,7 @@ def asked(job: Job, data: Path, lesson: Lesson) -> Callable[[Tensor], tuple[Tens
         StillhouseError: a file's inside is asked for, or a further teacher's file is not as the recipe says.
         ModelError: a further teacher cannot be asked about this data.
     """
-    teacher = job.inputs["teacher"]
-    folder = job.shared / "teacher_answers" / verify_around(teacher).digest
+    teacher, folder = job.inputs["teacher"], _answers(job)
     questions = [_logits(teacher, folder, [_further(job, data, box) for box in lesson.also])]
     if lesson.features is not None:
         questions.append(_features(teacher, folder, lesson.features.teacher))
@@ -69,8 +68,11 @@ def reading(job: Job) -> Ask:
         StillhouseError: the teacher does not spell.
     """
     teacher = job.inputs["teacher"]
-    folder = job.shared / "teacher_answers" / verify_around(teacher).digest
-    return kept(lambda heard_N2F: teacher_readings(_speller(teacher), heard_N2F), folder, "read_ND")
+    return kept(lambda heard_N2F: teacher_readings(_speller(teacher), heard_N2F), _answers(job), "read_ND")
+
+
+def _answers(job: Job) -> Path:
+    return job.shared / "teacher_answers" / verify_around(job.inputs["teacher"]).digest
 
 
 def _speller(teacher: Path) -> SpellingTower:
