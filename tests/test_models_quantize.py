@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.checkpoint import WEIGHTS, Architecture, save_model
 from models.compression.fold import fold_batch_norm, fold_pixel_scale
 from models.compression.learned_step import LearnedStep, learn_steps, settle_steps
-from models.compression.mixed import fewest_bits, layer_damages, spend
+from models.compression.mixed import cheapest_first, fewest_bits, layer_damages
 from models.compression.quantize import (
     IntegerWeight,
     bits_by_layer,
@@ -193,15 +193,16 @@ def test_pruned_weights_stay_zero_in_training() -> None:
     assert (integers == 0).sum() == 1
 
 
-def test_a_budget_is_spent_where_a_byte_costs_least() -> None:
-    """Of three layers one is harmed by 8 bits and stays float, one stops at 8, one goes down to 2."""
+def test_bits_are_bought_where_a_byte_costs_least() -> None:
+    """What costs nothing goes first, most bytes before fewer; then by damage per byte, 8 bits before 4, 4 before 2."""
     damages = {
         "a": {8: 0.0, 4: 0.01, 2: 0.1},
         "b": {8: 0.0, 4: 0.001, 2: 0.002},
-        "c": {8: 0.02, 4: 0.03, 2: 0.04},
+        "c": {8: 0.02, 4: 0.02, 2: 0.02},
     }
-    bought = spend(damages, {"a": 100, "b": 100, "c": 100}, 0.005)
-    assert bought == [("a", 8), ("b", 8), ("b", 4), ("b", 2)]
+    bought = cheapest_first(damages, {"a": 100, "b": 200, "c": 100})
+    assert bought[:4] == [("b", 8), ("a", 8), ("b", 4), ("b", 2)]
+    assert bought[4:] == [("c", 8), ("c", 4), ("c", 2), ("a", 4), ("a", 2)]
 
 
 def test_damage_is_of_one_layer_and_leaves_it_whole() -> None:
@@ -213,8 +214,8 @@ def test_damage_is_of_one_layer_and_leaves_it_whole() -> None:
     assert all(map(torch.equal, module.parameters(), before))
 
 
-def test_damages_that_add_up_worse_are_bought_back() -> None:
-    """Where two layers rounded together cost too much, the last purchases are undone until the whole is in budget."""
+def test_the_whole_stays_in_the_budget() -> None:
+    """Where two layers rounded together cost too much, the last purchases are left out."""
     module, told = two_layers(), list[str]()
     before = [parameter.clone() for parameter in module.parameters()]
 
@@ -224,6 +225,17 @@ def test_damages_that_add_up_worse_are_bought_back() -> None:
 
     assert fewest_bits(module, ["0", "1"], score, 0.05, told.append) == {"0": 8}
     assert told[1] == "1: stays float; alone, 8 bits cost 0.00%, 4 bits cost 0.00%, 2 bits cost 0.00%"
+
+
+def test_damages_that_are_noise_do_not_use_up_the_budget() -> None:
+    """Layers that seem to cost the whole budget each are rounded, where all of them together cost no more."""
+    module = two_layers()
+    before = [parameter.clone() for parameter in module.parameters()]
+
+    def score(changed: nn.Module) -> float:
+        return 1.0 if all(torch.equal(changed[index].weight, before[2 * index]) for index in (0, 1)) else 0.96
+
+    assert fewest_bits(module, ["0", "1"], score, 0.05, lambda _: None) == {"0": 2, "1": 2}
 
 
 def test_a_reopened_model_is_quantized_as_before() -> None:
