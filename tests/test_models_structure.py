@@ -16,8 +16,10 @@ from models.compression.prune import prunable
 from models.compression.prune_channels import Selection, Target, macs_and_parameters, prune_channels
 from models.compression.quantize import integer_weights
 from models.errors import ModelError
+from models.inputs.text import codes_of
 
 WIDE = {"stem": 16, "widths": [16, 16, 32, 32], "strides": [1, 1, 2, 1], "pool": 7}
+TEXT = Architecture("ngram_tower", {"buckets": 509, "width": 32, "hidden": 48, "dimension": 16}, 1.0, ())
 RESIDUAL = Architecture("residual", WIDE, 90.0, (1, 28, 28))
 SEPARABLE = Architecture("residual", {**WIDE, "block": "separable"}, 90.0, (1, 28, 28))
 PLAIN = Architecture("plain", {"widths": [16, 16, 32, 32], "strides": [2, 1, 2, 1], "pool": 7}, 90.0, (1, 28, 28))
@@ -127,6 +129,19 @@ def test_a_layer_of_low_rank_is_factorised_without_loss(
     assert found == {"0": ranks}
     assert torch.allclose(low_rank(module, found)(inputs), expected, atol=1e-5)
     assert sum(p.numel() for p in module.parameters()) < layer.weight.numel()
+
+
+def test_a_table_of_low_rank_is_factorised_without_loss() -> None:
+    """A table of n-grams becomes one of thinner rows and a layer that widens them; the vectors stay."""
+    module = TEXT.build_seeded(1).eval()
+    module.table.weight.data = of_rank(32, 509, 8)  # type: ignore[union-attr]
+    codes_NL = torch.from_numpy(codes_of(["a red heart", "Katze", "x"]))
+    expected = module(codes_NL)
+    found = ranks_for(module, TEXT.example(), 0.9999)
+    assert found["table"] == [8]
+    assert torch.allclose(low_rank(module, {"table": [8]})(codes_NL), expected, atol=1e-5)
+    assert module.get_parameter("table.rows.weight").shape == (8, 509)
+    assert module.get_parameter("table.widen.weight").shape == (32, 8)
 
 
 def test_tucker_is_the_projection_on_the_leading_singular_vectors() -> None:

@@ -1,7 +1,8 @@
 """Low rank: a product of thinner layers in place of a linear layer or a convolution.
 
 Linear layers and 1x1 convolutions become two by the singular value decomposition; larger convolutions become three,
-1x1, core, 1x1, by a Tucker-2 decomposition (Kim et al. 2015, arXiv:1511.06530), its factors by HOSVD.
+1x1, core, 1x1, by a Tucker-2 decomposition (Kim et al. 2015, arXiv:1511.06530), its factors by HOSVD. A table of
+n-grams becomes one of thinner rows, whose sum a linear layer widens again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from models.compression.prune import Layer, prunable
 from models.compression.shapes import layer_shapes
 from models.errors import ModelError
+from models.networks.ngrams import NgramTable
 
 MULTIPLE = 8
 """Ranks are multiples of this: integer kernels work on whole vectors of channels."""
@@ -22,6 +24,21 @@ Ranks = dict[str, list[int]]
 
 class Factors(nn.Sequential):
     """Thin layers that stand for one."""
+
+
+class ThinTable(nn.Module):
+    """A table of thin rows, and the layer that widens their sum, which stand for a table."""
+
+    def __init__(self, buckets: int, rank: int, width: int) -> None:
+        """Build: rows of `rank` numbers, their sum widened to `width`."""
+        super().__init__()
+        self.rows = NgramTable(buckets, rank)
+        self.widen = nn.Linear(rank, width, bias=False)
+
+    def forward(self, buckets_NG: Tensor, inside_NG: Tensor) -> Tensor:
+        """Sum the rows of those n-grams (N, G) that are inside the sentence, and widen the sum (N, width)."""
+        widened_NW: Tensor = self.widen(self.rows(buckets_NG, inside_NG))
+        return widened_NW
 
 
 def ranks_for(module: nn.Module, example: Tensor, energy: float) -> Ranks:
@@ -42,6 +59,10 @@ def ranks_for(module: nn.Module, example: Tensor, energy: float) -> Ranks:
             chosen = [_rank(matrix, energy) for matrix in _unfolded(layer)]
             if _macs(_thin(layer, chosen), shapes[name][0]) < _macs(nn.Sequential(layer), shapes[name][0]):
                 ranks[name] = chosen
+    for name, table in _tables(module).items():
+        rank = _rank(table.weight.detach(), energy)
+        if rank * sum(table.weight.shape) < table.weight.numel():
+            ranks[name] = [rank]
     if not ranks:
         msg = f"low_rank makes no layer of this model cheaper at energy {energy}; lower energy or remove the step"
         raise ModelError(msg)
@@ -50,7 +71,7 @@ def ranks_for(module: nn.Module, example: Tensor, energy: float) -> Ranks:
 
 def factorise(module: nn.Module, ranks: Mapping[str, Sequence[int]]) -> nn.Module:
     """Put thin layers in place of the named ones, in place; their numbers are undefined until a state is loaded."""
-    layers = prunable(module)
+    layers = _layers(module)
     for name, chosen in ranks.items():
         module.set_submodule(name, _thin(layers[name], chosen))
     return module
@@ -59,7 +80,7 @@ def factorise(module: nn.Module, ranks: Mapping[str, Sequence[int]]) -> nn.Modul
 @torch.no_grad()
 def low_rank(module: nn.Module, ranks: Mapping[str, Sequence[int]]) -> nn.Module:
     """Put thin layers in place of the named ones that come closest to them in the least squares, in place."""
-    layers = prunable(module)
+    layers = _layers(module)
     for name, chosen in ranks.items():
         thin = _thin(layers[name], chosen)
         _fill(thin, layers[name])
@@ -67,11 +88,19 @@ def low_rank(module: nn.Module, ranks: Mapping[str, Sequence[int]]) -> nn.Module
     return module
 
 
-def _is_matrix(layer: Layer) -> bool:
-    return isinstance(layer, nn.Linear) or layer.kernel_size == (1, 1)
+def _tables(module: nn.Module) -> dict[str, NgramTable]:
+    return {name: layer for name, layer in module.named_modules() if isinstance(layer, NgramTable)}
 
 
-def _unfolded(layer: Layer) -> list[Tensor]:
+def _layers(module: nn.Module) -> dict[str, Layer | NgramTable]:
+    return {**_tables(module), **prunable(module)}
+
+
+def _is_matrix(layer: Layer | NgramTable) -> bool:
+    return isinstance(layer, nn.Linear | NgramTable) or layer.kernel_size == (1, 1)
+
+
+def _unfolded(layer: Layer | NgramTable) -> list[Tensor]:
     """Matrices whose left singular vectors are the factors: of the inputs and of the outputs, or of the outputs."""
     weight = layer.weight.detach()
     return [weight.flatten(1)] if _is_matrix(layer) else [weight.transpose(0, 1).flatten(1), weight.flatten(1)]
@@ -83,7 +112,10 @@ def _rank(matrix: Tensor, energy: float) -> int:
     return min(-(-needed // MULTIPLE) * MULTIPLE, int(min(matrix.shape)))
 
 
-def _thin(layer: Layer, ranks: Sequence[int]) -> Factors:
+def _thin(layer: Layer | NgramTable, ranks: Sequence[int]) -> Factors | ThinTable:
+    if isinstance(layer, NgramTable):
+        width, buckets = layer.weight.shape
+        return ThinTable(buckets, ranks[0], width)
     biased = layer.bias is not None
     if isinstance(layer, nn.Linear):
         return Factors(
@@ -98,8 +130,8 @@ def _thin(layer: Layer, ranks: Sequence[int]) -> Factors:
     return Factors(nn.Conv2d(layer.in_channels, ranks[0], 1, bias=False), core, last)
 
 
-def _fill(thin: Factors, layer: Layer) -> None:
-    thinner = list(prunable(thin).values())
+def _fill(thin: Factors | ThinTable, layer: Layer | NgramTable) -> None:
+    thinner = list(_layers(thin).values())
     factors = [torch.linalg.svd(matrix, full_matrices=False)[0] for matrix in _unfolded(layer)]
     outputs_OR = factors[-1][:, : thinner[-1].weight.shape[1]]
     inner = torch.einsum("or,oi...->ri...", outputs_OR, layer.weight)
@@ -109,10 +141,11 @@ def _fill(thin: Factors, layer: Layer) -> None:
         inner = inputs_IR.T[..., None, None]
     thinner[0].weight.copy_(inner)
     thinner[-1].weight.copy_(outputs_OR.reshape(thinner[-1].weight.shape))
-    thinner[-1].bias = layer.bias
+    if not isinstance(layer, NgramTable):
+        thinner[-1].bias = layer.bias
 
 
-def _macs(layers: nn.Sequential, shape: torch.Size) -> int:
+def _macs(layers: nn.Module, shape: torch.Size) -> int:
     """Multiply-accumulates of one input: every number of an output takes one row of weights."""
     applied = layer_shapes(layers, torch.zeros(1, *shape[1:]))
     return sum(applied[name][1].numel() * layer.weight[0].numel() for name, layer in prunable(layers).items())
