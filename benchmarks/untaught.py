@@ -36,14 +36,14 @@ def main() -> None:
 
 
 def untaught(recipe: Recipe, epochs: int | None) -> TowersTeacher:
-    """Put the network that each tower is distilled into in the teacher's place."""
+    """Put the network that each tower is distilled into in the teacher's place; a tower made thinner stays whole."""
     assert isinstance(recipe.teacher, TowersTeacher)  # noqa: S101 - a benchmark of towers
     networks = {step.tower: step.network for step in recipe.steps if isinstance(step, Distil)}
     training = recipe.teacher.training
     if epochs is not None:
         sides = training.resolutions and (*[training.resolutions[0]] * (epochs - 1), training.resolutions[-1])
         training = training.model_copy(update={"epochs": epochs, "resolutions": sides})
-    return recipe.teacher.model_copy(update={"towers": networks, "training": training})
+    return recipe.teacher.model_copy(update={"towers": recipe.teacher.towers | networks, "training": training})
 
 
 def _tell(line: str) -> None:
