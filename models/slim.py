@@ -18,25 +18,31 @@ def slim(path: Path) -> None:
 
 
 def _skip_identity_quantize(model: ModelProto) -> None:
-    """Remove uint8 -> Cast -> QuantizeLinear where the scale is 1 and the zero point 0: it changes nothing."""
+    """Remove uint8 -> Cast (-> Sub) -> QuantizeLinear where the integers are the raw bytes: it changes nothing.
+
+    They are where the scale is 1 and the zero point is the value that is subtracted, or 0.
+    """
     graph = model.graph
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     source = graph.input[0].name
-    casts = [node for node in graph.node if node.op_type == "Cast" and node.input[0] == source]
-    for cast in casts:
-        readers = _readers(model, cast.output[0])
-        if readers and all(_is_identity(node, values) for node in readers):
+    for cast in [node for node in graph.node if node.op_type == "Cast" and node.input[0] == source]:
+        chain, zero = [cast], np.array(0)
+        if [node.op_type for node in _readers(model, cast.output[0])] == ["Sub"]:
+            chain += _readers(model, cast.output[0])
+            zero = values.get(chain[-1].input[1], zero)
+        readers = _readers(model, chain[-1].output[0])
+        if readers and all(_is_identity(node, values, zero) for node in readers):
             for reader in readers:
                 _rewire(model, reader.output[0], source)
-                graph.node.remove(reader)
-            graph.node.remove(cast)
+            for node in (*chain, *readers):
+                graph.node.remove(node)
 
 
-def _is_identity(node: NodeProto, values: dict[str, np.ndarray]) -> bool:
+def _is_identity(node: NodeProto, values: dict[str, np.ndarray], zero: np.ndarray) -> bool:
     if node.op_type != "QuantizeLinear":
         return False
     scale, zero_point = (values[name] for name in node.input[1:3])
-    return bool(np.isclose(scale, 1.0, atol=1e-6).all()) and zero_point.dtype == np.uint8 and not zero_point.any()
+    return bool(np.isclose(scale, 1.0, atol=1e-6).all() and zero_point.dtype == np.uint8 and (zero_point == zero).all())
 
 
 def _readers(model: ModelProto, name: str) -> list[NodeProto]:

@@ -22,7 +22,7 @@ from models.inputs.text import codes_of
 from models.inputs.waves import LENGTH
 from models.networks.ngrams import NgramTower
 from models.networks.unit import unit
-from models.packing import deployable
+from models.packing import deployable, unpacked
 from models.runtime import open_session, predict
 from models.workloads.pairs import caption_of
 from models.workloads.retrieval import Towers
@@ -73,6 +73,18 @@ def test_an_exported_tower_is_the_trained_one(tmp_path: Path, architecture: Arch
     found = predict(open_session(deployable(tmp_path, "tower")), raw_of(architecture))
     assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
     assert (expected * found).sum(1).min() > 0.9999
+
+
+def test_an_integer_picture_tower_takes_the_raw_bytes(tmp_path: Path) -> None:
+    """Paper is the zero point of the first convolution: nothing is cast or subtracted before it."""
+    module, architecture = as_integers(PLAIN.build_seeded(1).eval(), PLAIN, 8)
+    architecture = replace(architecture, quantization={**architecture.quantization, "activations": "static"})
+    expected = answers(module, architecture)
+    export_model(module, architecture, IMAGES, tmp_path / "tower.onnx")
+    unpacked_file = deployable(tmp_path, "tower")
+    first, *_ = onnx.load_from_string(unpacked(unpacked_file)).graph.node
+    assert (first.op_type, first.input[0]) == ("QLinearConv", "images_NCHW")
+    assert (expected * predict(open_session(unpacked_file), IMAGES)).sum(1).min() > 0.99
 
 
 def as_integers(module: nn.Module, architecture: Architecture, bits: int) -> tuple[nn.Module, Architecture]:

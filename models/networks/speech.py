@@ -86,9 +86,9 @@ class FramedFilterBank(nn.Module):
         The frame before the first, of which there are no samples, is 0, so that there are as many as `FilterBank` has.
         """
         frames_NFT = samples_NT.reshape(-1, LENGTH // self.hop, self.hop).float()
-        real_NFB, imaginary_NFB = (frames_NFT @ self.filters_TF).chunk(2, dim=2)
-        energies_NFB = real_NFB * real_NFB + imaginary_NFB * imaginary_NFB
-        return functional.pad(energies_NFB.sqrt().sqrt().transpose(1, 2), (1, 0))
+        waves_NFC = frames_NFT @ self.filters_TF
+        real_NFB, imaginary_NFB = (waves_NFC * waves_NFC).chunk(2, dim=2)
+        return functional.pad((real_NFB + imaginary_NFB).sqrt().sqrt().transpose(1, 2), (1, 0))
 
 
 def gabor_filters(bands: int, taps: int) -> Tensor:
@@ -200,12 +200,13 @@ class SpellingTower(nn.Module):
     def spelled(self, samples_NT: Tensor) -> Tensor:
         """Map samples (N, T) to logits of the letters (N, frames, letters)."""
         heard_NC1F = self.body(self.bank(samples_NT)[:, :, None])
-        return self._in_each_frame(self.speller, heard_NC1F[:, :, 0].transpose(1, 2))
+        return self._in_each_frame(self.speller, heard_NC1F.flatten(2).transpose(1, 2))
 
     def read(self, chances_NFV: Tensor) -> Tensor:
         """Map chances of the letters (N, frames, letters) to unit vectors (N, dimension)."""
         read_NC1F = self.reader(self._in_each_frame(self.letter, chances_NFV).transpose(1, 2)[:, :, None])
-        return unit(self.head(functional.relu(self.up(read_NC1F.mean((2, 3))))))
+        mean_NC = functional.avg_pool2d(read_NC1F, read_NC1F.shape[2:]).flatten(1)
+        return unit(self.head(functional.relu(self.up(mean_NC))))
 
     def _in_each_frame(self, layer: nn.Linear, features_NFC: Tensor) -> Tensor:
         """Let a layer see all frames as rows of one matrix, so that its bias becomes part of one integer operator."""
