@@ -87,6 +87,22 @@ def test_an_integer_picture_tower_takes_the_raw_bytes(tmp_path: Path) -> None:
     assert (expected * predict(open_session(unpacked_file), IMAGES)).sum(1).min() > 0.99
 
 
+def test_an_integer_speech_tower_weighs_letters_in_floats(tmp_path: Path) -> None:
+    """Its softmax, slower on integers, is the only layer between hearing and reading that is not integer."""
+    module, architecture = as_integers(SPEECH_PLAIN.build_seeded(1).eval(), SPEECH_PLAIN, 8)
+    architecture = replace(architecture, quantization={**architecture.quantization, "activations": "static"})
+    export_model(module, architecture, WAVES, tmp_path / "tower.onnx")
+    nodes = [node.op_type for node in onnx.load_from_string(unpacked(deployable(tmp_path, "tower"))).graph.node]
+    place = nodes.index("Softmax")
+    assert [each for each in nodes[place - 3 : place + 4] if each != "Reshape"] == [
+        "QGemm",
+        "DequantizeLinear",
+        "Softmax",
+        "QuantizeLinear",
+        "QGemm",
+    ]
+
+
 def as_integers(module: nn.Module, architecture: Architecture, bits: int) -> tuple[nn.Module, Architecture]:
     """Round the weights, as the step quantize does for float activations, and pack."""
     if architecture.takes == "image":
