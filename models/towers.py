@@ -16,7 +16,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from models.errors import ModelError
-from models.inputs.text import codes_of
+from models.inputs.text import codes_of, trimmed
 from models.inputs.waves import waves_of
 from models.packing import deployable
 from models.retrieval import Vectors
@@ -127,11 +127,6 @@ def answer_once(folder: Path, one: Mapping[str, NDArray[Any]], sentence: str) ->
             session.run(None, {names[tower]: codes_of([sentence]) if tower == TEXT else one[tower]})
 
     return call
-
-
-def trimmed(codes_NL: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Cut off the filling that no sentence of these needs."""
-    return codes_NL[:, : int((codes_NL > 0).sum(1).max())]
 
 
 def _split(order: NDArray[np.int64]) -> list[NDArray[np.int64]]:

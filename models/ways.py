@@ -17,7 +17,7 @@ from models.inputs.audio import load_recordings
 from models.inputs.captions import Captions, load_captions
 from models.inputs.gallery import load_gallery
 from models.inputs.images import describe, load_images
-from models.inputs.text import clean, codes_of
+from models.inputs.text import clean, codes_of, trimmed
 from models.inputs.waves import waves_of
 from models.retrieval import Vectors, ranks
 
@@ -104,8 +104,9 @@ class Role:
         return [key for place, key in enumerate(self.inputs) if towers.index(towers[place]) == place]
 
     def one_of_each(self) -> dict[str, NDArray[Any]]:
-        """Give one raw input of every tower, in a batch of its own."""
-        return {self.inputs[key].tower: self.inputs[key].raw[:1] for key in self.first_keys()}
+        """Give one raw input of every tower, in a batch of its own; a sentence is as long as it is."""
+        one = {self.inputs[key].tower: self.inputs[key].raw[:1] for key in self.first_keys()}
+        return one | {TEXT: trimmed(one[TEXT])}
 
     def some_queries(self, count: int) -> list[tuple[Way, int]]:
         """Choose queries for pictures, evenly spread: recordings where there are, else sentences, English if any."""

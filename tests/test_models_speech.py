@@ -220,6 +220,13 @@ def test_a_role_of_recordings_asks_three_ways() -> None:
     assert all((way.right_Q[:, None] == way.answers_G).any(1).all() for way in role.ways)
 
 
+def test_one_sentence_is_not_filled_up() -> None:
+    """What is timed by itself is one picture, one recording and one sentence of its own length."""
+    one = load_role(built_stamps_small(), "gate").one_of_each()
+    assert {tower: len(raw) for tower, raw in one.items()} == {IMAGE: 1, TEXT: 1, SPEECH: 1}
+    assert (one[TEXT] > 0).all()
+
+
 def test_no_judged_sentence_was_trained_on() -> None:
     """A recording of the gate says what no training recording says in its language."""
     of = {role: load_spoken(built_stamps_small(), role).waves_NT.numpy() for role in ("train", "gate")}

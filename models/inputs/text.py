@@ -34,6 +34,11 @@ def codes_of(sentences: Sequence[str], context: int = CONTEXT) -> NDArray[np.int
     return codes_NL
 
 
+def trimmed(codes_NL: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cut off the filling that no sentence of these needs."""
+    return codes_NL[:, : int((codes_NL > 0).sum(1).max())]
+
+
 def clean(sentence: str) -> str:
     """Make equal what looks equal (NFKC), fold case, drop what is invisible, and put one space around every word.
 
