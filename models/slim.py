@@ -29,7 +29,7 @@ def _skip_identity_quantize(model: ModelProto) -> None:
         chain, zero = [cast], np.array(0)
         if [node.op_type for node in _readers(model, cast.output[0])] == ["Sub"]:
             chain += _readers(model, cast.output[0])
-            zero = values.get(chain[-1].input[1], zero)
+            zero = values.get(chain[-1].input[1], np.array(np.nan))
         readers = _readers(model, chain[-1].output[0])
         if readers and all(_is_identity(node, values, zero) for node in readers):
             for reader in readers:

@@ -35,7 +35,7 @@ def codes_of(sentences: Sequence[str], context: int = CONTEXT) -> NDArray[np.int
 
 
 def trimmed(codes_NL: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Cut off the filling that no sentence of these needs."""
+    """Cut off the filling that none of these sentences (N, L) needs."""
     return codes_NL[:, : int((codes_NL > 0).sum(1).max())]
 
 
