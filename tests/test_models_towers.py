@@ -12,7 +12,7 @@ from tower_samples import SPEECH_PLAIN, SPEECH_RESIDUAL
 
 from models.checkpoint import Architecture, load_model, save_model
 from models.compression.fold import fold_batch_norm, fold_pixel_scale
-from models.compression.quantize import bits_by_layer, integer_edit, integer_weights, tables_of, with_whole_edges
+from models.compression.quantize import bits_by_layer, integer_edit, integer_weights, with_whole_edges
 from models.compression.spaces import anchored, taught_vectors
 from models.errors import ModelError
 from models.export import export_float, export_model
@@ -20,7 +20,7 @@ from models.inputs.pictures import picture_of
 from models.inputs.redraw import PAPER, redrawn
 from models.inputs.text import codes_of
 from models.inputs.waves import LENGTH
-from models.networks.ngrams import NgramTower
+from models.networks.ngrams import NgramTower, tables_of
 from models.networks.unit import unit
 from models.packing import deployable, unpacked
 from models.runtime import open_session, predict
@@ -77,8 +77,7 @@ def test_an_exported_tower_is_the_trained_one(tmp_path: Path, architecture: Arch
 
 def test_an_integer_picture_tower_takes_the_raw_bytes(tmp_path: Path) -> None:
     """Paper is the zero point of the first convolution: nothing is cast or subtracted before it."""
-    module, architecture = as_integers(PLAIN.build_seeded(1).eval(), PLAIN, 8)
-    architecture = replace(architecture, quantization={**architecture.quantization, "activations": "static"})
+    module, architecture = as_integers(PLAIN.build_seeded(1).eval(), PLAIN, 8, "static")
     expected = answers(module, architecture)
     export_model(module, architecture, IMAGES, tmp_path / "tower.onnx")
     unpacked_file = deployable(tmp_path, "tower")
@@ -89,8 +88,7 @@ def test_an_integer_picture_tower_takes_the_raw_bytes(tmp_path: Path) -> None:
 
 def test_an_integer_speech_tower_weighs_letters_in_floats(tmp_path: Path) -> None:
     """Its softmax, slower on integers, is the only layer between hearing and reading that is not integer."""
-    module, architecture = as_integers(SPEECH_PLAIN.build_seeded(1).eval(), SPEECH_PLAIN, 8)
-    architecture = replace(architecture, quantization={**architecture.quantization, "activations": "static"})
+    module, architecture = as_integers(SPEECH_PLAIN.build_seeded(1).eval(), SPEECH_PLAIN, 8, "static")
     export_model(module, architecture, WAVES, tmp_path / "tower.onnx")
     nodes = [node.op_type for node in onnx.load_from_string(unpacked(deployable(tmp_path, "tower"))).graph.node]
     place = nodes.index("Softmax")
@@ -103,15 +101,17 @@ def test_an_integer_speech_tower_weighs_letters_in_floats(tmp_path: Path) -> Non
     ]
 
 
-def as_integers(module: nn.Module, architecture: Architecture, bits: int) -> tuple[nn.Module, Architecture]:
-    """Round the weights, as the step quantize does for float activations, and pack."""
+def as_integers(
+    module: nn.Module, architecture: Architecture, bits: int, activations: str = "float"
+) -> tuple[nn.Module, Architecture]:
+    """Round the weights, as the step quantize does, and pack."""
     if architecture.takes == "image":
         module = fold_batch_norm(fold_pixel_scale(module))
         architecture = architecture.edited({"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"})
     elif architecture.takes == "speech":
         module, architecture = fold_batch_norm(module), architecture.edited({"edit": "fold_batch_norm"})
     chosen = with_whole_edges(bits_by_layer(module, bits), tables_of(module))
-    how = {"activations": "float", "calibration": "minmax", "keep_float": []}
+    how = {"activations": activations, "calibration": "minmax", "keep_float": []}
     edited = architecture.edited(integer_edit(module, chosen))
     return integer_weights(module, chosen), replace(edited, quantization=how, packing="lzma")
 

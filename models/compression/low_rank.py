@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from models.compression.prune import Layer, prunable
 from models.compression.shapes import layer_shapes
 from models.errors import ModelError
-from models.networks.ngrams import NgramTable
+from models.networks.ngrams import NgramTable, tables_of
 
 MULTIPLE = 8
 """Ranks are multiples of this: integer kernels work on whole vectors of channels."""
@@ -59,7 +59,7 @@ def ranks_for(module: nn.Module, example: Tensor, energy: float) -> Ranks:
             chosen = [_rank(matrix, energy) for matrix in _unfolded(layer)]
             if _macs(_thin(layer, chosen), shapes[name][0]) < _macs(nn.Sequential(layer), shapes[name][0]):
                 ranks[name] = chosen
-    for name, table in _tables(module).items():
+    for name, table in tables_of(module).items():
         rank = _rank(table.weight.detach(), energy)
         if rank * sum(table.weight.shape) < table.weight.numel():
             ranks[name] = [rank]
@@ -88,12 +88,8 @@ def low_rank(module: nn.Module, ranks: Mapping[str, Sequence[int]]) -> nn.Module
     return module
 
 
-def _tables(module: nn.Module) -> dict[str, NgramTable]:
-    return {name: layer for name, layer in module.named_modules() if isinstance(layer, NgramTable)}
-
-
 def _layers(module: nn.Module) -> dict[str, Layer | NgramTable]:
-    return {**_tables(module), **prunable(module)}
+    return {**tables_of(module), **prunable(module)}
 
 
 def _is_matrix(layer: Layer | NgramTable) -> bool:

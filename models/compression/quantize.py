@@ -103,11 +103,6 @@ def quantizable(module: nn.Module) -> list[str]:
     return [name for name, layer in module.named_modules() if isinstance(layer, QUANTIZABLE)]
 
 
-def tables_of(module: nn.Module) -> list[str]:
-    """Name the tables of n-grams."""
-    return [name for name, layer in module.named_modules() if isinstance(layer, NgramTable)]
-
-
 def integer_edit(module: nn.Module, chosen: Mapping[str, int]) -> dict[str, object]:
     """Describe `integer_weights` as an edit: one number where every layer has it, else the bits of each."""
     alike = set(chosen) == set(quantizable(module)) and len(set(chosen.values())) == 1

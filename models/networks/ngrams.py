@@ -32,6 +32,11 @@ class NgramTable(nn.Module):
         return functional.embedding_bag(buckets_NG[inside_NG], rows, ends_N - inside_NG.sum(1), mode="sum")
 
 
+def tables_of(module: nn.Module) -> dict[str, NgramTable]:
+    """Find the tables of n-grams, by name."""
+    return {name: layer for name, layer in module.named_modules() if isinstance(layer, NgramTable)}
+
+
 class NgramTower(nn.Module):
     """Code points -> one unit vector per sentence."""
 

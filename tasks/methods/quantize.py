@@ -16,13 +16,13 @@ from models.compression.quantize import (
     integer_edit,
     integer_weights,
     quantizable,
-    tables_of,
     trained_integers,
     with_whole_edges,
 )
 from models.compression.rounding import BITS
 from models.errors import ModelError
 from models.inputs.overlap import refuse_overlap
+from models.networks.ngrams import tables_of
 from models.workloads.retrieval import scorer
 from tasks.methods.bench import Bench, Compressed
 from tasks.recipe_steps import Lesson, Quantize
