@@ -1,4 +1,4 @@
-"""Take out of an ONNX file what only its makers need: every byte of a deployable counts."""
+"""Take out of an ONNX file what only its makers need: every byte and every operator of a deployable counts."""
 
 from pathlib import Path
 
@@ -6,11 +6,14 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, numpy_helper
 
+from models.wide_patches import widen_patches
+
 
 def slim(path: Path) -> None:
     """Shorten inner names, drop notes, and feed raw bytes straight to the first integer operator, in place."""
     model = onnx.load(path)
     _skip_identity_quantize(model)
+    widen_patches(model)
     _drop_unused(model)
     _shorten_names(model)
     onnx.checker.check_model(model)

@@ -196,6 +196,8 @@ class LowRank(Section):
     method: Literal["low_rank"]
     energy: Share
     """Share of each weight's squared singular values that is kept."""
+    layers: tuple[str, ...] = ()
+    """Layers to choose from, as `named_modules` spells them; none: all. A linear layer of few bits is fast whole."""
     recovery: Lesson
 
 
@@ -215,7 +217,7 @@ class Quantize(Section):
     weights: Literal["int8", "int4", "int3", "ternary", "mixed"] = "int8"
     """Fewer bits leave the first and the last layer at 8; mixed gives every layer what its measured damage allows."""
     activations: Literal["static", "dynamic", "float"] = "static"
-    """static: calibrated integers (of text: float); dynamic: scaled at every call; float: only weights are integers."""
+    """static: calibrated integers (text: dynamic); dynamic: scaled at every call; float: only weights are integers."""
     calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
     keep_float: tuple[str, ...] = ()
     """Layers left in fp32, as `named_modules` spells them."""

@@ -45,11 +45,19 @@ def integer_network(bits: int = 8, keep_float: Sequence[str] = (), **how: str) -
 
 def shipped_integers(path: Path) -> list[NDArray[np.int8]]:
     """All weights of a file, whatever type packs them."""
-    return [
-        numpy_helper.to_array(tensor).astype(np.int8)
-        for tensor in onnx.load(path).graph.initializer
-        if tensor.data_type in INTEGERS
-    ]
+    graph = onnx.load(path).graph
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    plain = [tensors[tensor.name].astype(np.int8) for tensor in graph.initializer if tensor.data_type in INTEGERS]
+    return plain + [multiplied(node, tensors[node.input[1]]) for node in graph.node if node.op_type == "MatMulNBits"]
+
+
+def multiplied(node: onnx.NodeProto, bytes_OBJ: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Integers (O, I) of 4 or 8 bits that `MatMulNBits` multiplies: half the range stands for 0, the low half first."""
+    has = {attribute.name: attribute.i for attribute in node.attribute}
+    values_OI = bytes_OBJ.reshape(has["N"], -1).astype(np.int16)
+    if has["bits"] == 4:
+        values_OI = np.stack([values_OI & 15, values_OI >> 4], axis=2).reshape(has["N"], -1)
+    return (values_OI[:, : has["K"]] - (1 << (has["bits"] - 1))).astype(np.int8)
 
 
 def operators(path: Path) -> list[str]:

@@ -144,6 +144,15 @@ def test_a_table_of_low_rank_is_factorised_without_loss() -> None:
     assert module.get_parameter("table.widen.weight").shape == (32, 8)
 
 
+def test_only_the_named_layers_are_factorised() -> None:
+    """Where layers are named the others stay whole; a name that no layer has is refused."""
+    module = TEXT.build_seeded(1).eval()
+    module.table.weight.data = of_rank(32, 509, 8)  # type: ignore[union-attr]
+    assert ranks_for(module, TEXT.example(), 0.9999, ["table"]) == {"table": [8]}
+    with pytest.raises(ModelError, match=r"^low_rank finds no layer tables in this model; its layers are table, up, "):
+        ranks_for(module, TEXT.example(), 0.9999, ["table", "tables"])
+
+
 def test_tucker_is_the_projection_on_the_leading_singular_vectors() -> None:
     """A factorised convolution is W x U_in U_in' x U_out U_out', with the singular vectors of both unfoldings."""
     layer = nn.Conv2d(24, 32, 3, bias=False)

@@ -5,7 +5,7 @@ Linear layers and 1x1 convolutions become two by the singular value decompositio
 n-grams becomes one of thinner rows, whose sum a linear layer widens again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -41,17 +41,19 @@ class ThinTable(nn.Module):
         return widened_NW
 
 
-def ranks_for(module: nn.Module, example: Tensor, energy: float) -> Ranks:
+def ranks_for(module: nn.Module, example: Tensor, energy: float, only: Collection[str] = ()) -> Ranks:
     """Choose for every layer the smallest ranks that keep `energy`; layers that would not get cheaper are left out.
 
     Args:
         module: the network.
         example: one input (1, C, H, W), to know how often each layer is applied.
         energy: share of the squared singular values to keep.
+        only: names of the layers to choose from; none: all.
 
     Raises:
-        ModelError: no layer would take fewer multiply-accumulates.
+        ModelError: no layer would take fewer multiply-accumulates, or there is none of such a name.
     """
+    _refuse_unknown(module, only)
     ranks: Ranks = {}
     shapes = layer_shapes(module, example)
     for name, layer in prunable(module).items():
@@ -63,6 +65,7 @@ def ranks_for(module: nn.Module, example: Tensor, energy: float) -> Ranks:
         rank = _rank(table.weight.detach(), energy)
         if rank * sum(table.weight.shape) < table.weight.numel():
             ranks[name] = [rank]
+    ranks = {name: chosen for name, chosen in ranks.items() if not only or name in only}
     if not ranks:
         msg = f"low_rank makes no layer of this model cheaper at energy {energy}; lower energy or remove the step"
         raise ModelError(msg)
@@ -86,6 +89,13 @@ def low_rank(module: nn.Module, ranks: Mapping[str, Sequence[int]]) -> nn.Module
         _fill(thin, layers[name])
         module.set_submodule(name, thin)
     return module
+
+
+def _refuse_unknown(module: nn.Module, names: Collection[str]) -> None:
+    known = _layers(module)
+    if unknown := sorted({*names} - {*known}):
+        msg = f"low_rank finds no layer {', '.join(unknown)} in this model; its layers are {', '.join(known)}"
+        raise ModelError(msg)
 
 
 def _layers(module: nn.Module) -> dict[str, Layer | NgramTable]:

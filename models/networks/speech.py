@@ -88,7 +88,7 @@ class FramedFilterBank(nn.Module):
         frames_NFT = samples_NT.reshape(-1, LENGTH // self.hop, self.hop).float()
         waves_NFC = frames_NFT @ self.filters_TF
         real_NFB, imaginary_NFB = (waves_NFC * waves_NFC).chunk(2, dim=2)
-        return functional.pad((real_NFB + imaginary_NFB).sqrt().sqrt().transpose(1, 2), (1, 0))
+        return functional.pad((real_NFB + imaginary_NFB).sqrt().sqrt(), (0, 0, 1, 0)).transpose(1, 2)
 
 
 def gabor_filters(bands: int, taps: int) -> Tensor:
@@ -195,23 +195,27 @@ class SpellingTower(nn.Module):
 
     def forward(self, samples_NT: Tensor) -> Tensor:
         """Map 16-bit samples (N, T) to unit vectors (N, dimension)."""
-        return self.read(self.spelled(samples_NT).softmax(2))
+        return self._read(self._spelled(samples_NT).softmax(1))
 
     def spelled(self, samples_NT: Tensor) -> Tensor:
         """Map samples (N, T) to logits of the letters (N, frames, letters)."""
-        heard_NC1F = self.body(self.bank(samples_NT)[:, :, None])
-        return self._in_each_frame(self.speller, heard_NC1F.flatten(2).transpose(1, 2))
+        return self._spelled(samples_NT).reshape(-1, self.frames, self.letters)
 
     def read(self, chances_NFV: Tensor) -> Tensor:
         """Map chances of the letters (N, frames, letters) to unit vectors (N, dimension)."""
-        read_NC1F = self.reader(self._in_each_frame(self.letter, chances_NFV).transpose(1, 2)[:, :, None])
+        return self._read(chances_NFV.flatten(0, 1))
+
+    def _spelled(self, samples_NT: Tensor) -> Tensor:
+        """Logits (N * frames, letters): a linear layer's bias is part of its integer operator in a matrix of rows."""
+        heard_N1FC = self.body(self.bank(samples_NT)[:, :, None]).permute(0, 2, 3, 1)
+        rows_RV: Tensor = self.speller(heard_N1FC.reshape(-1, self.speller.in_features))
+        return rows_RV
+
+    def _read(self, chances_RV: Tensor) -> Tensor:
+        letters_N1FC = self.letter(chances_RV).reshape(-1, 1, self.frames, self.letter.out_features)
+        read_NC1F = self.reader(letters_N1FC.permute(0, 3, 1, 2))
         mean_NC = functional.avg_pool2d(read_NC1F, read_NC1F.shape[2:]).flatten(1)
         return unit(self.head(functional.relu(self.up(mean_NC))))
-
-    def _in_each_frame(self, layer: nn.Linear, features_NFC: Tensor) -> Tensor:
-        """Let a layer see all frames as rows of one matrix, so that its bias becomes part of one integer operator."""
-        rows_RC = features_NFC.reshape(-1, layer.in_features)
-        return layer(rows_RC).reshape(-1, self.frames, layer.out_features)
 
 
 class ResidualSpeechTower(SpellingTower):

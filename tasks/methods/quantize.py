@@ -43,10 +43,10 @@ def quantize(bench: Bench, step: Quantize) -> Compressed:
 
 
 def _noted(step: Quantize, whole: nn.Module, architecture: Architecture, bits: Mapping[str, int]) -> Compressed:
-    """Note how the integer module is exported; a text tower has few activations: they stay float, not calibrated."""
+    """Note how the integer module is exported; a text tower's few activations are scaled at every call."""
     kept = [name for name in quantizable(whole) if name not in bits]
-    text_stays_float = architecture.takes == "text" and step.activations == "static"
-    activations = "float" if text_stays_float else step.activations
+    is_text = architecture.takes == "text" and step.activations == "static"
+    activations = "dynamic" if is_text else step.activations
     how = {"activations": activations, "calibration": step.calibration, "keep_float": kept}
     return whole, replace(architecture.edited(integer_edit(whole, bits)), quantization=how)
 

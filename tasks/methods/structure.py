@@ -21,7 +21,7 @@ def drop_layers(bench: Bench, step: DropLayers) -> Compressed:
 def low_rank(bench: Bench, step: LowRank) -> Compressed:
     """Factorise the layers where it saves multiply-accumulates, then recover."""
     module, architecture = bench.previous
-    ranks = factors.ranks_for(module, architecture.example(), step.energy)
+    ranks = factors.ranks_for(module, architecture.example(), step.energy, step.layers)
     bench.job.progress(f"factorising {', '.join(f'{name} to {rank}' for name, rank in ranks.items())}")
     thin = factors.low_rank(module, ranks)
     return bench.learn(thin, step.recovery), architecture.edited({"edit": "factorise", "ranks": ranks})
