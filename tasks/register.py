@@ -108,19 +108,30 @@ def version_with_digest(client: MlflowClient, model: str, digest: str) -> ModelV
 def expect_digest(model_uri: str, digest: str) -> None:
     """Download a logged model and compare the file that was judged with a digest.
 
+    Raises:
+        ArtifactError: the file is missing or differs.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        fetched(model_uri, digest, Path(folder))
+
+
+def fetched(model_uri: str, digest: str, folder: Path) -> Path:
+    """Download a logged model whose judged file has a digest; returns where it lies.
+
     Beside a packed file lies the ONNX file that MLflow loads; the first must unpack to the second.
 
     Raises:
         ArtifactError: the file is missing or differs.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            found = _judged_digest(Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=folder)))
-        except (MlflowException, ModelError, OSError) as error:
-            found = f"nothing ({' '.join(str(error).split())[:200]})"
+    try:
+        where = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(folder)))
+        found = _judged_digest(where)
+    except (MlflowException, ModelError, OSError) as error:
+        where, found = folder, f"nothing ({' '.join(str(error).split())[:200]})"
     if found != digest:
         msg = f"MLflow gives back {found} for {model_uri}, not the judged file {digest}; run the stage register again"
         raise ArtifactError(msg)
+    return where
 
 
 def _judged_digest(folder: Path) -> str:

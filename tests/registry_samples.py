@@ -1,0 +1,88 @@
+"""A real registry with small real models in it, for tests of what happens to a version that passed its gate."""
+
+import os
+import signal
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import onnx
+import requests
+from mlflow.tracking import MlflowClient
+from onnx import TensorProto, helper, numpy_helper
+
+from tasks.artifact import file_digest
+from tasks.register import CANDIDATE, MODEL_FILE
+from tasks.tracking import PREFIX, experiment_of
+
+MODEL = "tiny"
+
+
+def onnx_file(path: Path, seed: int) -> Path:
+    """Write a linear model of 4 numbers; another seed has other weights."""
+    weights_DK = np.random.default_rng(seed).normal(size=(4, 3)).astype(np.float32)
+    ends = [
+        helper.make_tensor_value_info("images_NCHW", TensorProto.UINT8, ["batch", 4]),
+        helper.make_tensor_value_info("logits_NK", TensorProto.FLOAT, ["batch", 3]),
+    ]
+    nodes = [
+        helper.make_node("Cast", ["images_NCHW"], ["floats_NCHW"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["floats_NCHW", "weights_DK"], ["logits_NK"]),
+    ]
+    graph = helper.make_graph(nodes, "tiny", ends[:1], ends[1:], [numpy_helper.from_array(weights_DK, "weights_DK")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path
+
+
+def registered(client: MlflowClient, seed: int, verdict: str = "PASS") -> str:
+    """Register a model as a night does, make it the candidate, and give its version."""
+    run = client.create_run(experiment_of(client, MODEL))
+    with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run.info.run_id):
+        model = onnx.load(onnx_file(Path(folder) / MODEL_FILE, seed))
+        logged = mlflow.onnx.log_model(model, name="student", save_as_external_data=False)
+        stored = Path(mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=folder))
+        digest = file_digest(stored / MODEL_FILE)
+    tags = {f"{PREFIX}digest": digest, f"{PREFIX}verdict": verdict, f"{PREFIX}nightly_run": run.info.run_id}
+    version = str(mlflow.register_model(logged.model_uri, MODEL, tags=tags).version)
+    client.set_registered_model_alias(MODEL, CANDIDATE, version)
+    return version
+
+
+def killed_at_call(number: int, deed: Callable[[], object], *, after: bool) -> bool:
+    """Do a deed in a process of its own that kills itself at its n-th call that changes something at a server.
+
+    Args:
+        number: of the call, from 1.
+        deed: what is done.
+        after: once the server has answered, or else before it is asked.
+
+    Returns:
+        Whether there was such a call.
+    """
+    child = os.fork()
+    if child == 0:
+        _die_at(number, after=after)
+        deed()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return os.WIFSIGNALED(status)
+
+
+def _die_at(number: int, *, after: bool) -> None:
+    send, left = requests.Session.send, [number]
+
+    def counted(session: requests.Session, request: requests.PreparedRequest, **options: object) -> requests.Response:
+        changes = request.method != "GET" and not (request.url or "").endswith("search")
+        left[0] -= changes
+        deadly = changes and left[0] == 0
+        if deadly and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        response = send(session, request, **options)  # type: ignore[arg-type]
+        if deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return response
+
+    requests.Session.send = counted  # type: ignore[method-assign,assignment]
