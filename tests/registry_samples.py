@@ -12,10 +12,11 @@ import onnx
 import requests
 from mlflow.tracking import MlflowClient
 from onnx import TensorProto, helper, numpy_helper
+from report_samples import evaluation, gate_result
 
 from tasks.artifact import file_digest
 from tasks.register import CANDIDATE, MODEL_FILE
-from tasks.tracking import PREFIX, experiment_of
+from tasks.tracking import ARTIFACT, PREFIX, experiment_of
 
 MODEL = "tiny"
 
@@ -47,6 +48,18 @@ def registered(client: MlflowClient, seed: int, verdict: str = "PASS") -> str:
     tags = {f"{PREFIX}digest": digest, f"{PREFIX}verdict": verdict, f"{PREFIX}nightly_run": run.info.run_id}
     version = str(mlflow.register_model(logged.model_uri, MODEL, tags=tags).version)
     client.set_registered_model_alias(MODEL, CANDIDATE, version)
+    return version
+
+
+def with_night(client: MlflowClient, version: str) -> str:
+    """Give the night that a registered version names the stages whose outputs a decision is made on."""
+    night = client.get_model_version(MODEL, version).tags[f"{PREFIX}nightly_run"]
+    files = {"gate": ("gate.json", gate_result()), "evaluate": ("evaluation.json", evaluation()), "validate": None}
+    for stage, file in files.items():
+        tags = {"mlflow.parentRunId": night, f"{PREFIX}stage": stage}
+        run = client.create_run(experiment_of(client, MODEL), tags=tags, run_name=stage)
+        if file is not None:
+            client.log_dict(run.info.run_id, file[1], f"{ARTIFACT}/{file[0]}")
     return version
 
 

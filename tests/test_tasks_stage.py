@@ -15,12 +15,11 @@ from typing import Any
 import pytest
 import yaml
 from data_samples import built_digits, make_house
-from mlflow.tracking import MlflowClient
 
 from tasks.artifact import seal, verify
 from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
 from tasks.pipeline import stages_of
-from tasks.promote import aliased_version, promote, rollback
+from tasks.production.versions import aliased
 from tasks.recipe import load_recipe
 from tasks.register import version_with_digest
 from tasks.seeds import run_seeds
@@ -105,7 +104,7 @@ def test_a_run_ends_with_a_verdict_a_report_and_a_candidate(house: House, first:
     summary = json.loads((house.settings.runs / "latest" / "summary.json").read_text(encoding="utf-8"))
     assert (summary["mlflow"]["version"], summary["mlflow"]["alias"], summary["error"]) == ("1", "candidate", None)
     assert {run.info.status for run in house.stages("test/first").values()} == {"FINISHED"}
-    assert aliased_version(connect(house.settings.tracking_uri), "tiny", "candidate") == "1"
+    assert aliased(connect(house.settings.tracking_uri), "tiny", "candidate") == "1"
 
 
 def test_epochs_are_tracked(house: House, first: dict[str, Any]) -> None:
@@ -247,45 +246,6 @@ def test_a_version_says_where_it_comes_from(house: House) -> None:
     known = version_with_digest(client, "tiny", version.tags[f"{PREFIX}digest"])
     assert known is not None
     assert str(known.version) == "1"
-
-
-@pytest.mark.usefixtures("first")
-def test_promotion_and_rollback_move_the_champion(house: House) -> None:
-    """Promoting keeps the former champion as previous, and rolling back swaps the two."""
-    client = connect(house.settings.tracking_uri)
-    assert promote("tiny") == "tiny version 1 is the champion now; before it was none"
-    assert promote("tiny") == "tiny version 1 is the champion already; nothing changed"
-    with pytest.raises(StillhouseError, match="tiny has no version with the alias previous"):
-        rollback("tiny")
-    second = copy_version(client)
-    assert promote("tiny", second) == f"tiny version {second} is the champion now; before it was version 1"
-    assert rollback("tiny") == f"tiny version 1 is the champion again; before it was version {second}"
-    assert aliased_version(client, "tiny", "previous") == second
-    client.delete_model_version("tiny", second)
-
-
-def copy_version(client: MlflowClient) -> str:
-    """Register the same file once more, as a later night would its own."""
-    version = client.get_model_version("tiny", "1")
-    return str(client.create_model_version("tiny", version.source, version.run_id, tags=version.tags).version)
-
-
-@pytest.mark.usefixtures("first")
-def test_a_foreign_version_is_not_promoted(house: House) -> None:
-    """A version that no gate passed, and one whose file is not the judged one, cannot become champion."""
-    client = connect(house.settings.tracking_uri)
-    version = client.get_model_version("tiny", "1")
-    foreign = client.create_model_version("tiny", version.source, version.run_id).version
-    with pytest.raises(StillhouseError, match=f"tiny version {foreign} did not pass a gate of Stillhouse"):
-        promote("tiny", str(foreign))
-    tags = version.tags | {f"{PREFIX}digest": "0" * 64}
-    altered = client.create_model_version("tiny", version.source, version.run_id, tags=tags).version
-    with pytest.raises(ArtifactError, match="not the judged file 0000"):
-        promote("tiny", str(altered))
-    with pytest.raises(StillhouseError, match="tiny has no version 99; choose one"):
-        promote("tiny", "99")
-    for made in (foreign, altered):
-        client.delete_model_version("tiny", str(made))
 
 
 def test_a_stage_needs_what_comes_before_it(house: House) -> None:

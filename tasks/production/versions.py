@@ -45,17 +45,23 @@ def version_of(client: MlflowClient, model: str, version: str) -> ModelVersion:
         raise StillhouseError(msg) from error
 
 
+def version_with_alias(client: MlflowClient, model: str, alias: str) -> ModelVersion | None:
+    """Look up the version that an alias points at, or None."""
+    version = aliased(client, model, alias)
+    return None if version is None else version_of(client, model, version)
+
+
 def with_alias(client: MlflowClient, model: str, alias: str, remedy: str) -> ModelVersion:
     """Look up the version that an alias points at.
 
     Raises:
         StillhouseError: there is none; ends with the remedy.
     """
-    version = aliased(client, model, alias)
+    version = version_with_alias(client, model, alias)
     if version is None:
         msg = f"{model} has no version with the alias {alias}; {remedy}"
         raise StillhouseError(msg)
-    return version_of(client, model, version)
+    return version
 
 
 @contextmanager

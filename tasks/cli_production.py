@@ -1,0 +1,60 @@
+"""`stillhouse promote | rollback | audit`: what becomes of a registered version; a part of tasks/cli.py."""
+
+import getpass
+import sys
+from typing import Annotated
+
+import typer
+
+from tasks.errors import StillhouseError
+
+app = typer.Typer()
+Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+Why = Annotated[str, typer.Option(help="Goes into the audit.")]
+
+
+@app.command()
+def promote(
+    model: str,
+    version: Annotated[str | None, typer.Option(help="Of that model; default: the candidate.")] = None,
+    why: Why = "promoted on the command line",
+    yes: Yes = False,
+) -> None:
+    """Make a registered version the champion of production."""
+    from tasks.production.promote import Decision
+    from tasks.production.promote import promote as move
+
+    _confirm(f"Promote {model} {f'version {version}' if version else 'the candidate'}?", yes=yes)
+    print(move(model, Decision(getpass.getuser(), why), version))
+
+
+@app.command()
+def rollback(
+    model: str,
+    row: Annotated[int | None, typer.Option(help="Row of the audit to reverse; default: the last move.")] = None,
+    why: Why = "rolled back on the command line",
+    yes: Yes = False,
+) -> None:
+    """Make the previous champion the champion again."""
+    from tasks.production.promote import Decision
+    from tasks.production.promote import rollback as move_back
+
+    _confirm(f"Roll {model} back?", yes=yes)
+    print(move_back(model, Decision(getpass.getuser(), why), row))
+
+
+@app.command()
+def audit(model: str) -> None:
+    """Tell what happened to a model in production, and check that nobody changed what is told."""
+    from tasks.production.approval import audit_lines
+
+    print("\n".join(audit_lines(model)) or f"nothing of {model} was ever in production")
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    if not yes and not sys.stdin.isatty():
+        msg = "nobody is there to ask; say --yes"
+        raise StillhouseError(msg)
+    if not yes and not typer.confirm(question):
+        msg = "nothing was changed"
+        raise StillhouseError(msg)
