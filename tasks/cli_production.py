@@ -1,4 +1,4 @@
-"""`stillhouse promote | rollback | audit`: what becomes of a registered version; a part of tasks/cli.py."""
+"""`stillhouse promote | rollback | audit | serve`: what becomes of a registered version; a part of tasks/cli.py."""
 
 import getpass
 import sys
@@ -49,6 +49,18 @@ def audit(model: str) -> None:
     from tasks.production.approval import audit_lines
 
     print("\n".join(audit_lines(model)) or f"nothing of {model} was ever in production")
+
+
+@app.command()
+def serve(
+    model: str,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: one that is free.")] = 8500,
+) -> None:
+    """Answer with the champion of production over HTTP, and follow it when it moves."""
+    from tasks.serving.server import run_server
+
+    run_server(model, host, port, print)
 
 
 def _confirm(question: str, *, yes: bool) -> None:

@@ -19,7 +19,7 @@ SECONDS = 60.0
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start an MLflow server of the test's own."""
     root, port = tmp_path_factory.mktemp("server"), choose_ports({"mlflow": 5100})["mlflow"]
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
@@ -51,11 +51,11 @@ def wait_for(address: str) -> None:
 
 
 @pytest.fixture
-def client(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
+def client(registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
     """Give a registry without models and an audit without rows."""
     monkeypatch.setenv("STILLHOUSE_STATE", str(tmp_path))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
-    client = connect(server)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry)
+    client = connect(registry)
     yield client
     for model in client.search_registered_models():
         client.delete_registered_model(model.name)

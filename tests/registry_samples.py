@@ -10,10 +10,13 @@ import mlflow
 import numpy as np
 import onnx
 import requests
+from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
+from mlflow.types import Schema, TensorSpec
 from onnx import TensorProto, helper, numpy_helper
 from report_samples import evaluation, gate_result
 
+from models.export import INPUT, OUTPUT
 from tasks.artifact import file_digest
 from tasks.register import CANDIDATE, MODEL_FILE
 from tasks.tracking import ARTIFACT, PREFIX, experiment_of
@@ -21,31 +24,34 @@ from tasks.tracking import ARTIFACT, PREFIX, experiment_of
 MODEL = "tiny"
 
 
-def onnx_file(path: Path, seed: int) -> Path:
-    """Write a linear model of 4 numbers; another seed has other weights."""
+def onnx_file(path: Path, seed: int, opset: int = 20) -> Path:
+    """Write a linear model of 2 x 2 pixels; another seed has other weights."""
     weights_DK = np.random.default_rng(seed).normal(size=(4, 3)).astype(np.float32)
     ends = [
-        helper.make_tensor_value_info("images_NCHW", TensorProto.UINT8, ["batch", 4]),
-        helper.make_tensor_value_info("logits_NK", TensorProto.FLOAT, ["batch", 3]),
+        helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["batch", 1, 2, 2]),
+        helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", 3]),
     ]
     nodes = [
-        helper.make_node("Cast", ["images_NCHW"], ["floats_NCHW"], to=TensorProto.FLOAT),
-        helper.make_node("MatMul", ["floats_NCHW", "weights_DK"], ["logits_NK"]),
+        helper.make_node("Cast", [INPUT], ["floats_NCHW"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["floats_NCHW"], ["floats_ND"]),
+        helper.make_node("MatMul", ["floats_ND", "weights_DK"], [OUTPUT]),
     ]
     graph = helper.make_graph(nodes, "tiny", ends[:1], ends[1:], [numpy_helper.from_array(weights_DK, "weights_DK")])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10), path)
     return path
 
 
-def registered(client: MlflowClient, seed: int, verdict: str = "PASS") -> str:
+def registered(client: MlflowClient, seed: int, verdict: str = "PASS", *, opset: int = 20, takes: str = INPUT) -> str:
     """Register a model as a night does, make it the candidate, and give its version."""
     run = client.create_run(experiment_of(client, MODEL))
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run.info.run_id):
-        model = onnx.load(onnx_file(Path(folder) / MODEL_FILE, seed))
-        logged = mlflow.onnx.log_model(model, name="student", save_as_external_data=False)
+        model = onnx.load(onnx_file(Path(folder) / MODEL_FILE, seed, opset))
+        signature = ModelSignature(Schema([TensorSpec(np.dtype(np.uint8), (-1, 1, 2, 2), takes)]))
+        logged = mlflow.onnx.log_model(model, name="student", signature=signature, save_as_external_data=False)
         stored = Path(mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=folder))
         digest = file_digest(stored / MODEL_FILE)
-    tags = {f"{PREFIX}digest": digest, f"{PREFIX}verdict": verdict, f"{PREFIX}nightly_run": run.info.run_id}
+    labels = {f"{PREFIX}labels": "cat\ndog\nbird"}
+    tags = labels | {f"{PREFIX}digest": digest, f"{PREFIX}verdict": verdict, f"{PREFIX}nightly_run": run.info.run_id}
     version = str(mlflow.register_model(logged.model_uri, MODEL, tags=tags).version)
     client.set_registered_model_alias(MODEL, CANDIDATE, version)
     return version
