@@ -74,7 +74,7 @@ def open_served(version: ModelVersion) -> Served:
 
 def _opset(path: Path) -> int:
     imports = onnx.load_from_string(unpacked(path)).opset_import
-    opset = next(entry.version for entry in imports if not entry.domain)
+    opset = int(next(entry.version for entry in imports if not entry.domain))
     if opset not in OPSETS:
         known = f"{OPSETS.start} to {OPSETS.stop - 1}"
         msg = f"{path.name} is of opset {opset}, this server knows {known}; export it again"
