@@ -134,15 +134,21 @@ def fetched(model_uri: str, digest: str, folder: Path) -> Path:
     return where
 
 
-def _judged_digest(folder: Path) -> str:
-    """Digest the towers of a downloaded model, or its packed file if it has one, else its ONNX file."""
+def judged_path(folder: Path) -> Path:
+    """Find in a downloaded model what was judged: the folder of its towers, its packed file, or else its ONNX file."""
     if (folder / TOWERS_FOLDER).is_dir():
-        return towers_digest(folder / TOWERS_FOLDER)
-    model = folder / MODEL_FILE
+        return folder / TOWERS_FOLDER
     packed = sorted((folder / PACKED_FOLDER).glob(f"*{SUFFIX}"))
-    if packed and unpacked(packed[0]) != model.read_bytes():
-        return f"a {packed[0].name} that does not unpack to its {MODEL_FILE}"
-    return file_digest(packed[0] if packed else model)
+    return packed[0] if packed else folder / MODEL_FILE
+
+
+def _judged_digest(folder: Path) -> str:
+    path = judged_path(folder)
+    if path.is_dir():
+        return towers_digest(path)
+    if is_packed(path) and unpacked(path) != (folder / MODEL_FILE).read_bytes():
+        return f"a {path.name} that does not unpack to its {MODEL_FILE}"
+    return file_digest(path)
 
 
 def _log_model(child: Child, student: Path, data: Path) -> str:

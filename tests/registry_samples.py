@@ -5,6 +5,7 @@ import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -14,7 +15,7 @@ from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 from onnx import TensorProto, helper, numpy_helper
-from report_samples import evaluation, gate_result
+from report_samples import estimate, evaluation, gate_result
 
 from models.export import INPUT, OUTPUT
 from tasks.artifact import file_digest
@@ -57,16 +58,28 @@ def registered(client: MlflowClient, seed: int, verdict: str = "PASS", *, opset:
     return version
 
 
-def with_night(client: MlflowClient, version: str) -> str:
+def with_night(client: MlflowClient, version: str, challenge: dict[str, Any] | None = None) -> str:
     """Give the night that a registered version names the stages whose outputs a decision is made on."""
     night = client.get_model_version(MODEL, version).tags[f"{PREFIX}nightly_run"]
-    files = {"gate": ("gate.json", gate_result()), "evaluate": ("evaluation.json", evaluation()), "validate": None}
+    files = {
+        "gate": ("gate.json", gate_result()),
+        "evaluate": ("evaluation.json", evaluation()),
+        "challenge": ("challenge.json", challenge or {"champion": None}),
+        "validate": None,
+    }
     for stage, file in files.items():
         tags = {"mlflow.parentRunId": night, f"{PREFIX}stage": stage}
         run = client.create_run(experiment_of(client, MODEL), tags=tags, run_name=stage)
         if file is not None:
             client.log_dict(run.info.run_id, file[1], f"{ARTIFACT}/{file[0]}")
     return version
+
+
+def against(low: float, *, fewer: float = 1.0, churn: float = 0.02) -> dict[str, Any]:
+    """Give a challenge.json: the least difference in quality, how many times fewer bytes, the churn."""
+    difference = estimate(low + 0.01, low, low + 0.02) | {"lower_bound": low}
+    paired = {"difference": difference, "mcnemar_p": 0.04, "discordant": [40, 60], "churn": churn}
+    return {"champion": "1", "measured": {"paired": paired, "bytes": fewer, "latency": estimate(1.0, 0.98, 1.02)}}
 
 
 def killed_at_call(number: int, deed: Callable[[], object], *, after: bool) -> bool:

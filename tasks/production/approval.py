@@ -7,17 +7,17 @@ from typing import Any
 from tasks.errors import StillhouseError
 from tasks.production import audit
 from tasks.production.card import card
-from tasks.production.evidence import evidence_of
+from tasks.production.evidence import Evidence, evidence_of
 from tasks.production.promote import Decision, promote, refuse
 from tasks.production.versions import CHAMPION, DIGEST, aliased, production_of, version_of, with_alias
-from tasks.recipe import Recipe
+from tasks.recipe import Promotion, Recipe
 from tasks.register import CANDIDATE
+from tasks.reporting.quantities import percent, percent_limit
 from tasks.settings import load_settings
 from tasks.tracking import PREFIX, connect
 
 ASKED = f"{PREFIX}asked_by"
 APPROVE = "Approve"
-POLICY = "the recipe's policy"
 REMEDY = "run a nightly that passes, or name a version"
 
 
@@ -34,7 +34,7 @@ class Offer:
 
 
 class Settled(Exception):  # noqa: N818 - an outcome, not an error
-    """There is nothing to ask; says why."""
+    """There is nothing to ask; says why. Whoever names a version asks all the same."""
 
 
 def offer(recipe: Recipe, asker: str, version: str | None = None) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def offer(recipe: Recipe, asker: str, version: str | None = None) -> dict[str, A
         version: of the recipe's model; None: the candidate.
 
     Raises:
-        Settled: it was asked or decided on before.
+        Settled: it was offered before, or is no better than what is in production.
         StillhouseError: there is no candidate, or its night is not whole.
     """
     settings = load_settings()
@@ -61,9 +61,23 @@ def offer(recipe: Recipe, asker: str, version: str | None = None) -> dict[str, A
         msg = f"{name} is in production already"
         raise Settled(msg)
     evidence = evidence_of(client, chosen, settings.tracking_uri)
+    if version is None and evidence.challenge.measured is not None and not evidence.challenge.better():
+        msg = f"{name} is kept and not offered: on nothing is it better than version {evidence.challenge.champion}"
+        raise Settled(msg)
     client.set_model_version_tag(recipe.name, chosen.version, ASKED, asker)
     links = {**evidence.links, **evidence.digests, "run": asker}
-    return asdict(Offer(recipe.name, evidence.version, card(evidence), "", links))
+    approved = _approved_by_policy(recipe.promotion, evidence)
+    return asdict(Offer(recipe.name, evidence.version, card(evidence), approved, links))
+
+
+def _approved_by_policy(policy: Promotion, evidence: Evidence) -> str:
+    """Say why the policy says yes, or nothing: a person is asked where it does not know."""
+    found = evidence.challenge.measured
+    passed = all(check["verdict"] == "PASS" for check in evidence.gate["checks"])
+    if policy.policy == "manual" or found is None or not passed or found.paired.churn > policy.most_churn:
+        return ""
+    changed, most = percent(found.paired.churn), percent_limit(policy.most_churn)
+    return f"policy auto: every check is PASS, and {changed} of the answers change where {most} may"
 
 
 def decide(question: Mapping[str, Any], answer: Mapping[str, Any], deed: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from tasks.challenge import Challenge
 from tasks.production.evidence import Evidence
 from tasks.reporting.evaluation import Estimate, Evaluation
 from tasks.reporting.quantities import percent, times
@@ -17,7 +18,7 @@ def card(evidence: Evidence) -> str:
         f"## {evidence.model} version {evidence.version}: {evidence.gate['verdict']}",
         _table(("check", "verdict", ""), ((c["name"], c["verdict"], c["reason"]) for c in evidence.gate["checks"])),
         _table(("on the sealed test", "teacher", "student", "ratio"), _numbers(evaluation)),
-        f"**{percent(evaluation.paired.sealed.churn)} of the answers change** (churn, sealed test), right or wrong.",
+        _against(evidence.challenge),
         _worst(evaluation),
         " · ".join(f"[{what}]({address})" for what, address in evidence.links.items()),
     ]
@@ -32,6 +33,23 @@ def _numbers(evaluation: Evaluation) -> Iterable[tuple[str, ...]]:
     low, high = map(times, ratios.latency.interval)
     milliseconds = (f"{teacher.latency_ms.p10:.4f} ms", f"{student.latency_ms.p10:.4f} ms")
     yield "time, batch 1, one thread", *milliseconds, f"{times(ratios.latency.value)} ({low} to {high})"
+
+
+def _against(challenge: Challenge) -> str:
+    """Say what changes for users who have the champion now."""
+    found = challenge.measured
+    if found is None:
+        return challenge.reason or "**Nothing is in production yet**: there is no champion to compare it with."
+    low, high = (f"{100 * end:+z.2f}" for end in found.paired.difference.interval)
+    fast, slow = map(times, found.latency.interval)
+    rows = [
+        ("quality, points", f"{100 * found.paired.difference.value:+z.2f} ({low} to {high})"),
+        ("answers that change (churn)", percent(found.paired.churn)),
+        ("bytes", f"{times(found.bytes)} fewer"),
+        ("time", f"{times(found.latency.value)} ({fast} to {slow}) as fast"),
+        ("better, beyond doubt", ", ".join(challenge.better()) or "nothing"),
+    ]
+    return _table((f"against version {challenge.champion} of production, gate", ""), rows)
 
 
 def _share(estimate: Estimate) -> str:

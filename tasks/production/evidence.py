@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from tasks.artifact import VOLATILE, json_digest
+from tasks.challenge import ANSWER, Challenge
 from tasks.errors import StillhouseError
 from tasks.reporting.evaluation import Evaluation, parse_evaluation
 from tasks.tracking import ARTIFACT, PREFIX
@@ -26,10 +27,11 @@ class Evidence:
     gate: Mapping[str, Any]
     """gate.json: the verdict and its checks."""
     evaluation: Evaluation
+    challenge: Challenge
     links: Mapping[str, str]
     """What it is -> its address."""
     digests: Mapping[str, str]
-    """Of the two files, for the audit."""
+    """Of what was read, for the audit."""
 
 
 def evidence_of(client: MlflowClient, version: ModelVersion, tracking_uri: str) -> Evidence:
@@ -41,7 +43,8 @@ def evidence_of(client: MlflowClient, version: ModelVersion, tracking_uri: str) 
     night = version.tags.get(f"{PREFIX}nightly_run", "")
     try:
         runs = _stages(client, night)
-        gate, evaluation = _json(client, runs["gate"], "gate.json"), _json(client, runs["evaluate"], "evaluation.json")
+        files = {"gate": "gate.json", "evaluate": "evaluation.json", "challenge": ANSWER}
+        read = {stage: _json(client, runs[stage], file) for stage, file in files.items()}
     except (MlflowException, KeyError, OSError, ValueError) as error:
         msg = f"MLflow has no whole night of {version.name} version {version.version} ({error}); run the recipe again"
         raise StillhouseError(msg) from error
@@ -49,14 +52,15 @@ def evidence_of(client: MlflowClient, version: ModelVersion, tracking_uri: str) 
     return Evidence(
         model=version.name,
         version=str(version.version),
-        gate=gate,
-        evaluation=parse_evaluation(evaluation),
+        gate=read["gate"],
+        evaluation=parse_evaluation(read["evaluate"]),
+        challenge=Challenge.model_validate(read["challenge"]),
         links={
             "Report": f"{page}/{night}/artifacts",
             "MLflow run": f"{page}/{night}",
             "Data Docs": f"{page}/{_origin(runs['validate'])}/artifacts/{ARTIFACT}/{VOLATILE}/index.html",
         },
-        digests={"gate": json_digest(gate), "evaluation": json_digest(evaluation)},
+        digests={stage: json_digest(content) for stage, content in read.items()},
     )
 
 
