@@ -15,6 +15,7 @@ from airflow.sdk import DAG, BaseOperator, Context, CronTriggerTimetable, Param,
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from dags.events import RECIPES, candidate_of
+from dags.notify import tell
 from tasks.embedded.servers import TRAINING_POOL
 from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
 from tasks.pipeline import Stage, stages_of
@@ -81,7 +82,11 @@ class RegisterOperator(StageOperator):
 
     def execute(self, context: Context) -> dict[str, float | str]:
         """Register, and say with the event which version it is."""
-        metrics = super().execute(context)
+        try:
+            metrics = super().execute(context)
+        except AirflowSkipException as skipped:
+            tell("refused", Path(self.recipe_path).stem, str(skipped))
+            raise
         for asset in self.outlets:
             context["outlet_events"][asset].extra = {name: metrics[name] for name in ("model", "version")}
         return metrics
@@ -92,6 +97,13 @@ class ReportOperator(StageOperator):
 
     def execute(self, context: Context) -> dict[str, float | str]:
         """Write the report of this nightly run and pass the run's state on."""
+        try:
+            return self._reported(context)
+        except AirflowFailException as broken:
+            tell("pipeline broken", Path(self.recipe_path).stem, str(broken))
+            raise
+
+    def _reported(self, context: Context) -> dict[str, float | str]:
         metrics = super().execute(context)
         run = context["dag_run"]
         states = context["ti"].get_task_states(run.dag_id, run_ids=[run.run_id])[run.run_id]

@@ -13,6 +13,7 @@ from airflow.sdk import DAG, BaseOperator, Context, Param
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from dags.events import RECIPES, candidate_of
+from dags.notify import Awaiting, tell
 from tasks.errors import RecipeError, ServiceError, StillhouseError
 from tasks.recipe import Recipe, load_recipe
 
@@ -73,7 +74,10 @@ class DecideOperator(BaseOperator):
         from tasks.production.approval import decide
 
         run, pull = context["dag_run"], context["ti"].xcom_pull
-        return decide(pull(task_ids="card"), pull(task_ids="approve"), f"{run.dag_id}/{run.run_id}")
+        question = pull(task_ids="card")
+        said = decide(question, pull(task_ids="approve"), f"{run.dag_id}/{run.run_id}")
+        tell("not promoted" if " was not promoted" in said else "promoted", question["model"], said)
+        return said
 
 
 def promotion(path: Path, recipe: Recipe) -> DAG:
@@ -97,6 +101,7 @@ def promotion(path: Path, recipe: Recipe) -> DAG:
             body="{{ ti.xcom_pull(task_ids='card')['card'] }}",
             defaults=ApprovalOperator.REJECT,
             response_timeout=ANSWER_WITHIN,
+            notifiers=[Awaiting()],
         )
         _ = card >> approve >> DecideOperator(task_id="decide")
     return dag

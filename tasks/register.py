@@ -53,11 +53,13 @@ def register(desk: "Desk", stage: Stage) -> dict[str, float | str]:
     from tasks.stage import output_of
 
     inputs = {role: output_of(desk, name).path for role, name in stage.inputs.items()}
-    verdict = json.loads((inputs["gate"] / "gate.json").read_text(encoding="utf-8"))["verdict"]
+    gate = json.loads((inputs["gate"] / "gate.json").read_text(encoding="utf-8"))
+    verdict = gate["verdict"]
     with desk.nightly.child(stage.name, stage.kind) as child:
         if verdict != "PASS":
             child.progress(f"not registered: the verdict is {verdict}")
-            return {"skipped": f"the verdict is {verdict}, so nothing is registered"}
+            reasons = "; ".join(check["reason"] for check in gate["checks"] if check["verdict"] != "PASS")
+            return {"skipped": f"the verdict is {verdict}, so nothing is registered: {reasons}"}
         version = _registered(desk, inputs, child)
         desk.nightly.client.set_registered_model_alias(desk.recipe.name, CANDIDATE, version)
         child.tag("version", version)

@@ -140,7 +140,7 @@ def test_a_broken_recipe_becomes_a_dag_that_says_why(nightly: ModuleType, tmp_pa
         dag.get_task("recipe").execute({})
 
 
-@pytest.mark.parametrize("file", ["nightly", "promotion"])
+@pytest.mark.parametrize("file", ["nightly", "promotion", "rollback"])
 def test_a_dag_file_parses_fast_and_imports_nothing_heavy(tmp_path: Path, file: str) -> None:
     """Reading a DAG file takes under half a second once Airflow is loaded, and loads none of the work."""
     code = (
@@ -157,3 +157,22 @@ def test_a_dag_file_parses_fast_and_imports_nothing_heavy(tmp_path: Path, file: 
     seconds, *heavy = output.stdout.splitlines()[-1].split()
     assert float(seconds) < 0.5
     assert heavy == []
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_has_a_button_to_roll_back(nightly: ModuleType, path: Path) -> None:
+    """A rollback is never scheduled, wants a reason, and takes a row of the audit or none."""
+    from airflow.sdk.exceptions import ParamValidationError
+
+    del nightly
+    module = importlib.import_module("dags.rollback")
+    dag = module.rollback_dag(load_recipe(path))
+    assert (dag.dag_id, dag.schedule, [task.task_id for task in dag.tasks]) == (
+        f"rollback_{path.stem}",
+        None,
+        ["rollback"],
+    )
+    assert module.PARAMS["row"].resolve(value=None) is None
+    for param, wrong in (("why", ""), ("row", 0), ("row", "2")):
+        with pytest.raises(ParamValidationError):
+            module.PARAMS[param].resolve(value=wrong)
