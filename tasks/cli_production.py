@@ -1,4 +1,4 @@
-"""`stillhouse promote | rollback | audit | serve`: what becomes of a registered version; a part of tasks/cli.py."""
+"""`stillhouse promote | rollback | audit | verify | serve`: the life of a version; a part of tasks/cli.py."""
 
 import getpass
 import sys
@@ -49,6 +49,19 @@ def audit(model: str) -> None:
     from tasks.production.approval import audit_lines
 
     print("\n".join(audit_lines(model)) or f"nothing of {model} was ever in production")
+
+
+@app.command()
+def verify(model: str, version: str) -> None:
+    """Check that a version is what its passport says, and the passport and the audit what they were."""
+    from tasks.production.verify import verify as checks
+
+    found = list(checks(model, version))
+    for name, fault in found:
+        print(f"{'FAIL' if fault else 'ok  '}  {name}{f': {fault}' if fault else ''}")
+    if faults := sum(fault is not None for _, fault in found):
+        msg = f"{model} version {version} fails {faults} of {len(found)} checks; do not serve it"
+        raise StillhouseError(msg)
 
 
 @app.command()

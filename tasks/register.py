@@ -29,6 +29,7 @@ from tasks.code_version import code_version
 from tasks.errors import ArtifactError
 from tasks.pipeline import Stage
 from tasks.pull_data import materialise, read_pointer
+from tasks.register_passport import issue
 from tasks.register_towers import TOWERS_FOLDER, log_towers, towers_digest
 from tasks.tracking import PREFIX, Child
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from tasks.stage import Desk
 
 CANDIDATE = "candidate"
+MOST_LABELS = 100
+"""Classes whose names fit a tag of MLflow."""
 MODEL_FILE = "model.onnx"
 PACKED_FOLDER = "extra_files"
 """Where MLflow puts a packed student beside the ONNX file that it can load."""
@@ -76,10 +79,18 @@ def _registered(desk: "Desk", inputs: dict[str, Path], child: Child) -> str:
     uri = log(child, student, inputs["data"])
     expect_digest(uri, digest)
     evaluation = json.loads((inputs["evaluation"] / "evaluation.json").read_text(encoding="utf-8"))
-    tags = _tags(desk, inputs["data"], evaluation) | {f"{PREFIX}digest": digest}
+    passport, card = issue(desk, inputs, digest, evaluation)
+    own = {f"{PREFIX}digest": digest, f"{PREFIX}passport": passport, f"{PREFIX}labels": _labels(inputs["data"])}
+    tags = _tags(desk, inputs["data"], evaluation) | own
     version = str(mlflow.register_model(uri, desk.recipe.name, tags=tags).version)
-    desk.nightly.client.update_model_version(desk.recipe.name, version, _describe(evaluation))
+    desk.nightly.client.update_model_version(desk.recipe.name, version, f"{_describe(evaluation)}\n\n{card}")
     return version
+
+
+def _labels(data: Path) -> str:
+    """One class a line, of a model that has classes, as the server names them."""
+    labels: list[str] = describe(materialise(data)).get("labels", [])
+    return "\n".join(labels) if len(labels) <= MOST_LABELS else ""
 
 
 def judged(models: Path) -> tuple[Path, str]:

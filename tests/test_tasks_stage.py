@@ -1,5 +1,6 @@
 """Stages on a real MLflow: done once, reused while nothing changes, taken up after a kill, registered once."""
 
+import copy
 import json
 import os
 import shutil
@@ -17,8 +18,12 @@ import yaml
 from data_samples import built_digits, make_house
 
 from tasks.artifact import seal, verify
+from tasks.challenge import read_challenge
 from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
 from tasks.pipeline import stages_of
+from tasks.production.promote import Decision, promote
+from tasks.production.verify import passport_of
+from tasks.production.verify import verify as verify_version
 from tasks.production.versions import aliased
 from tasks.recipe import load_recipe
 from tasks.register import version_with_digest
@@ -55,6 +60,10 @@ class House:
         parent = client.search_runs([experiment.experiment_id], f"tags.`{PREFIX}run_key` = '{key}'")[0]
         query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
         return {r.data.tags[f"{PREFIX}stage"]: r for r in client.search_runs([experiment.experiment_id], query)}
+
+    def output(self, key: str, stage: str) -> Path:
+        """Where a stage's output lies on this host."""
+        return self.settings.artifacts / self.stages(key)[stage].data.tags[f"{PREFIX}stage_key"]
 
     def change(self, **gate: float) -> None:
         """Change limits of the recipe's gate."""
@@ -168,7 +177,7 @@ def test_a_no_registers_nothing(house: House) -> None:
     """A gate that says no skips the registry with its reason, and the report is written all the same."""
     house.change(bytes=1000)
     try:
-        house.run("test/refused", until="gate")
+        house.run("test/refused", until="challenge")
         assert "FAIL" in run_stage(house.recipe, "register", "test/refused")["skipped"]
         assert run_stage(house.recipe, "report", "test/refused")["verdict"] == "FAIL"
     finally:
@@ -246,6 +255,48 @@ def test_a_version_says_where_it_comes_from(house: House) -> None:
     known = version_with_digest(client, "tiny", version.tags[f"{PREFIX}digest"])
     assert known is not None
     assert str(known.version) == "1"
+
+
+@pytest.mark.usefixtures("first")
+def test_a_version_has_a_passport_that_verifies(house: House) -> None:
+    """The passport names data, code, recipe, every stage and the runtime; one that was altered is noticed."""
+    client = connect(house.settings.tracking_uri)
+    version = client.get_model_version("tiny", "1")
+    assert [fault for _, fault in verify_version("tiny", "1")] == [None, None, None]
+    passport = passport_of(client, version)
+    assert passport["file"]["digest"] == version.tags[f"{PREFIX}digest"]
+    assert passport["data"]["data_version"] == version.tags[f"{PREFIX}data_version"]
+    assert [stage["stage"] for stage in passport["lineage"]] == [
+        stage.name for stage in stages_of(load_recipe(house.recipe)) if stage.reusable
+    ]
+    assert {component["name"] for component in passport["sbom"]["components"]} == {"onnxruntime", "numpy"}
+    assert version.description.splitlines()[2] == "# tiny"
+    passport["metrics"]["student"]["bytes"] = 1
+    client.log_dict(version.tags[f"{PREFIX}nightly_run"], passport, "passport/passport.json")
+    faults = dict(verify_version("tiny", "1"))
+    assert list(map(bool, faults.values())) == [False, True, False]
+
+
+@pytest.mark.usefixtures("first")
+def test_the_next_night_is_measured_beside_the_champion(house: House) -> None:
+    """What is in production is measured anew with the student, and the very same student is not."""
+    said = promote("tiny", Decision("ann", "the first"))
+    assert said.startswith("tiny version 1 is the champion now")
+    house.run("test/same", until="challenge")
+    challenge = read_challenge(house.output("test/same", "challenge"))
+    assert (challenge.champion, challenge.measured) == ("1", None)
+    assert "is version 1 of production itself" in str(challenge.reason)
+    content = yaml.safe_load(house.recipe.read_text(encoding="utf-8"))
+    changed = copy.deepcopy(content)
+    changed["steps"][-1] = {"method": "quantize", "weights": "int4"}
+    house.recipe.write_text(yaml.safe_dump(changed), encoding="utf-8")
+    metrics = house.run("test/other", until="challenge")
+    challenge = read_challenge(house.output("test/other", "challenge"))
+    house.recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert challenge.measured is not None
+    assert 0 <= challenge.measured.paired.churn < 0.5
+    assert metrics["champion_bytes"] == challenge.measured.bytes
+    assert metrics["better"] == len(challenge.better())
 
 
 def test_a_stage_needs_what_comes_before_it(house: House) -> None:
