@@ -81,8 +81,14 @@ class Index:
         return agreement_QG
 
 
-def build_index(vectors_GD: Vectors, space: str, kind: str) -> Index:
+def build_index(vectors_GD: Vectors, space: str, kind: str, queries_QD: Vectors | None = None) -> Index:
     """Index unit vectors (G, D).
+
+    Args:
+        vectors_GD: the gallery.
+        space: names the space in which they were made.
+        kind: a name of KINDS.
+        queries_QD: typical queries of that space, for which a rescored index is then made; none of them is kept.
 
     Raises:
         ModelError: no such kind, or a vector is not finite.
@@ -93,7 +99,7 @@ def build_index(vectors_GD: Vectors, space: str, kind: str) -> Index:
     if not np.isfinite(vectors_GD).all():
         msg = "a vector of the gallery is not finite; check the images it was made from"
         raise ModelError(msg)
-    return Index(space, kind, _arrays(vectors_GD, kind))
+    return Index(space, kind, _arrays(vectors_GD, kind, queries_QD))
 
 
 def load_index(path: Path) -> Index:
@@ -116,7 +122,7 @@ def first(similarity_QG: NDArray[np.floating], k: int) -> NDArray[np.int64]:
     return np.argsort(-similarity_QG, axis=1, kind="stable")[:, :k]
 
 
-def _arrays(vectors_GD: Vectors, kind: str) -> Arrays:
+def _arrays(vectors_GD: Vectors, kind: str, queries_QD: Vectors | None) -> Arrays:
     if kind == "fp32":
         return {"vectors": vectors_GD.astype(np.float32)}
     if kind == "int8":
@@ -124,4 +130,4 @@ def _arrays(vectors_GD: Vectors, kind: str) -> Arrays:
         return {"vectors": np.round(vectors_GD * (LARGEST / np.abs(vectors_GD).max())).astype(np.int8)}
     if kind == "binary":
         return {"signs": np.packbits(vectors_GD > 0, axis=1)}
-    return principal_codes.encode(vectors_GD, vectors_GD.size * FLOAT_BYTES // SMALLER[kind])
+    return principal_codes.encode(vectors_GD, vectors_GD.size * FLOAT_BYTES // SMALLER[kind], queries_QD)

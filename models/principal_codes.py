@@ -3,6 +3,10 @@
 A gallery is kept as the product of levels (G, K), scales (K,) and directions (D, K). A direction gets the more bits the
 more the gallery spreads along it, and is itself kept at as many, so that nothing shared is left out of the count.
 Subtracting the gallery's mean changes no order, so the mean is not kept.
+
+Where typical queries are known, an error counts by how far they reach along it: none looks at most of a space that
+queries and gallery share. As in score-aware quantization (Guo et al. 2020, arXiv:1908.10396) not the vectors are to be
+kept, but what they are asked for. Nothing of the queries is kept.
 """
 
 from typing import Any
@@ -20,19 +24,34 @@ NOTE_BYTES = 3
 """What is kept of a direction besides its row: how many bits, and a scale."""
 NOTHING = 1e-12
 """A gain that is rounding, as a part of the largest variance."""
+TRUST = 0.8
+"""Power of the queries' spread by which a squared error counts; at 1, recall varied more between galleries."""
+LONGEST = 1.3
+"""Most by which a scale is stretched where directions are weighed: its equations hardly tell some of them apart."""
 
 
-def encode(vectors_GD: Vectors, most_bytes: int) -> Arrays:
-    """Keep vectors in so many bytes, everything counted, but in no less than one byte a row."""
+def encode(vectors_GD: Vectors, most_bytes: int, queries_QD: Vectors | None = None) -> Arrays:
+    """Keep vectors in so many bytes, everything counted, but in no less than one byte a row.
+
+    Args:
+        vectors_GD: the gallery.
+        most_bytes: of all that is kept.
+        queries_QD: typical queries, which no judged one is among; None weighs all directions alike.
+    """
     centred_GD = vectors_GD - vectors_GD.mean(axis=0, dtype=np.float64)
-    places_GK, spread_K, _ = np.linalg.svd(centred_GD, full_matrices=False)
+    weight_DD = np.eye(centred_GD.shape[1]) if queries_QD is None else _weight(queries_QD)
+    seen_GD = centred_GD @ weight_DD
+    places_GK, spread_K, _ = np.linalg.svd(seen_GD, full_matrices=False)
     row_bytes = max(1, (most_bytes - NOTE_BYTES * len(spread_K)) // sum(vectors_GD.shape))
     bits_K = allotted(spread_K**2, 8 * row_bytes)
     codes_GK = rounded(places_GK[:, : len(bits_K)] * len(places_GK) ** 0.5, bits_K)
     for _ in range(ROUNDS):
         directions, scales_K = _fitted(restored(codes_GK, bits_K), centred_GD, bits_K)
-        codes_GK = _swept(codes_GK, centred_GD, _unrolled(directions, bits_K) * scales_K, bits_K)
-    unbiased_K = _unbiased(restored(codes_GK, bits_K), centred_GD, _unrolled(directions, bits_K))
+        seen_DK = weight_DD @ _unrolled(directions, bits_K)
+        codes_GK = _swept(codes_GK, seen_GD, seen_DK * scales_K, bits_K)
+    unbiased_K = _unbiased(restored(codes_GK, bits_K), seen_GD, seen_DK)
+    if queries_QD is not None:
+        unbiased_K = np.clip(unbiased_K, scales_K, LONGEST * scales_K)
     return {
         "bits": bits_K,
         "scales": unbiased_K.astype(np.float16),
@@ -72,6 +91,16 @@ def signs(arrays: Arrays) -> NDArray[np.floating]:
 def levels(arrays: Arrays) -> Floats:
     """Levels (G, K) of the vectors, all their bits."""
     return _unrolled(arrays["codes"], arrays["bits"])
+
+
+def _weight(queries_QD: Vectors) -> Floats:
+    """Weigh directions (D, D), symmetric, by how far queries reach along them; few queries are drawn towards alike."""
+    count, dimension = queries_QD.shape
+    reach_D, axes_DD = np.linalg.eigh(queries_QD.T.astype(np.float64) @ queries_QD)
+    alike = dimension / (count + dimension)
+    reach_D = (1 - alike) * np.maximum(reach_D, 0) / reach_D.mean() + alike
+    weight_DD: Floats = axes_DD * reach_D ** (TRUST / 2) @ axes_DD.T
+    return weight_DD
 
 
 def _fitted(levels_GK: Floats, centred_GD: Floats, bits_K: Codes) -> tuple[Codes, Floats]:

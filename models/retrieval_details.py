@@ -13,7 +13,8 @@ from models.inputs.captions import load_captions
 from models.packing import deployable
 from models.retrieval import CUTS, Vectors, recall
 from models.step_cost import SCHEDULE as SCREENING
-from models.ways import IMAGE, TEXT, Role, Way
+from models.towers import open_towers
+from models.ways import IMAGE, TEXT, Role, Way, load_role
 
 EXAMPLES = 12
 """Queries whose first answers are shown."""
@@ -29,6 +30,7 @@ def details(
 ) -> dict[str, Any]:
     """Tell of `teacher` and `student` folders of towers what only retrieval has."""
     gate, teacher, student = roles["gate"], answers["teacher"]["gate"], answers["student"]["gate"]
+    typical_QD = _typical_queries(data, models["student"])
     return {
         "cut": gate.cut,
         "recalls": {
@@ -36,7 +38,7 @@ def details(
         },
         "chance": {name: _chance(role) for name, role in roles.items()},
         "towers": _each_tower(models, gate.one_of_each()),
-        "index": {kind: _index(gate, student, kind) for kind in KINDS},
+        "index": {kind: _index(gate, student, kind, typical_QD) for kind in KINDS},
         "examples": _examples(data, gate, teacher, student),
     }
 
@@ -93,9 +95,15 @@ def _chance(role: Role) -> dict[str, float]:
     return {direction: float(np.concatenate(each).mean()) for direction, each in found.items()}
 
 
-def _index(role: Role, answers: Answers, kind: str) -> dict[str, float]:
+def _typical_queries(data: Path, student: Path) -> Vectors:
+    """Embed the sentences of the search role, none of which is judged."""
+    role, towers = load_role(data, "search"), open_towers(student)
+    return np.concatenate([towers.of(inputs) for inputs in role.inputs.values() if inputs.tower == TEXT])
+
+
+def _index(role: Role, answers: Answers, kind: str, typical_QD: Vectors) -> dict[str, float]:
     """Recall, at the role's cut, of sentences over an index of pictures, and the bytes of that."""
-    index = build_index(answers[IMAGE], "gate", kind)
+    index = build_index(answers[IMAGE], "gate", kind, typical_QD)
     found = [_found(index, way, answers, role.cut) for way in role.ways if way.towers == (TEXT, IMAGE)]
     return {"bytes": index.nbytes, "recall": float(np.concatenate(found).mean())}
 

@@ -62,3 +62,19 @@ def test_similarities_are_right_on_average() -> None:
     before_GK, after_GK = (each_GD @ directions_DK for each_GD in (centred_GD, levels_of(arrays) @ directions_DK.T))
     assert (before_GK * after_GK).sum(axis=0) == pytest.approx((before_GK**2).sum(axis=0), rel=0.02)
     assert sum(array.nbytes for array in arrays.values()) <= vectors_GD.nbytes // 16
+
+
+def test_an_error_that_no_query_sees_costs_nothing() -> None:
+    """Made for queries that look along a quarter of the directions, as many bytes hold similarities far better."""
+    random = np.random.default_rng(1)
+    vectors_GD = random.standard_normal((400, 64)).astype(np.float32)
+    queries_QD = (random.standard_normal((2000, 64)) * np.repeat([1.0, 0.02], [16, 48])).astype(np.float32)
+    exact_QG = queries_QD[1000:] @ (vectors_GD - vectors_GD.mean(axis=0)).T
+    errors_of = {}
+    for name, typical_QD in (("alike", None), ("weighed", queries_QD[:1000])):
+        arrays = encode(vectors_GD, vectors_GD.nbytes // 16, typical_QD)
+        assert sum(array.nbytes for array in arrays.values()) <= vectors_GD.nbytes // 16
+        found_QG = turned(arrays, queries_QD[1000:]) @ levels_of(arrays).T
+        errors_of[name] = float(((found_QG - exact_QG) ** 2).mean() / (exact_QG**2).mean())
+    assert errors_of["weighed"] < errors_of["alike"] / 4
+    assert np.isfinite(turned(encode(vectors_GD, vectors_GD.nbytes // 16, queries_QD[:3]), queries_QD)).all()
