@@ -40,9 +40,9 @@ def untaught(recipe: Recipe, epochs: int | None) -> TowersTeacher:
     assert isinstance(recipe.teacher, TowersTeacher)  # noqa: S101 - a benchmark of towers
     networks = {step.tower: step.network for step in recipe.steps if isinstance(step, Distil)}
     training = recipe.teacher.training
-    if epochs is not None:
-        sides = training.resolutions and (*[training.resolutions[0]] * (epochs - 1), training.resolutions[-1])
-        training = training.model_copy(update={"epochs": epochs, "resolutions": sides})
+    epochs = epochs or training.epochs
+    sides = training.resolutions and (training.resolutions[-1],) * epochs  # a student takes one size of picture only
+    training = training.model_copy(update={"epochs": epochs, "resolutions": sides})
     return recipe.teacher.model_copy(update={"towers": recipe.teacher.towers | networks, "training": training})
 
 
