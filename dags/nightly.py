@@ -14,12 +14,13 @@ from typing import Any
 from airflow.sdk import DAG, BaseOperator, Context, CronTriggerTimetable, Param, TriggerRule, chain
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from dags.events import RECIPES, candidate_of
+from dags.notify import tell
 from tasks.embedded.servers import TRAINING_POOL
 from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
 from tasks.pipeline import Stage, stages_of
 from tasks.recipe import DATA_REVISION, Recipe, load_recipe
 
-RECIPES = Path(__file__).parent / "recipes"
 LATE = timedelta(minutes=10)
 """A new DAG's first night may start this late; unpaused later than that, it waits for the next one."""
 PARAMS = {
@@ -76,11 +77,33 @@ class StageOperator(BaseOperator):
         return metrics
 
 
+class RegisterOperator(StageOperator):
+    """Registers what passed, which wakes the promotion of its recipe; what is skipped wakes nothing."""
+
+    def execute(self, context: Context) -> dict[str, float | str]:
+        """Register, and say with the event which version it is."""
+        try:
+            metrics = super().execute(context)
+        except AirflowSkipException as skipped:
+            tell("refused", Path(self.recipe_path).stem, str(skipped))
+            raise
+        for asset in self.outlets:
+            context["outlet_events"][asset].extra = {name: metrics[name] for name in ("model", "version")}
+        return metrics
+
+
 class ReportOperator(StageOperator):
     """Writes the report whatever happened before, then fails if a stage had failed, so that the run does."""
 
     def execute(self, context: Context) -> dict[str, float | str]:
         """Write the report of this nightly run and pass the run's state on."""
+        try:
+            return self._reported(context)
+        except AirflowFailException as broken:
+            tell("pipeline broken", Path(self.recipe_path).stem, str(broken))
+            raise
+
+    def _reported(self, context: Context) -> dict[str, float | str]:
         metrics = super().execute(context)
         run = context["dag_run"]
         states = context["ti"].get_task_states(run.dag_id, run_ids=[run.run_id])[run.run_id]
@@ -134,7 +157,7 @@ def nightly(path: Path) -> DAG:
         default_args=DEFAULTS | {"owner": recipe.owner},
         doc_md=_describe(recipe, path),
     ) as dag:
-        chain(*(_task(stage, path) for stage in stages_of(recipe)))
+        chain(*(_task(stage, path, recipe) for stage in stages_of(recipe)))
     return dag
 
 
@@ -143,13 +166,15 @@ def _timetable(cron: str | None) -> CronTriggerTimetable | None:
     return CronTriggerTimetable(cron, timezone="UTC", run_immediately=LATE) if cron else None
 
 
-def _task(stage: Stage, path: Path) -> BaseOperator:
+def _task(stage: Stage, path: Path, recipe: Recipe) -> BaseOperator:
     options: dict[str, Any] = {"task_id": stage.name, "recipe_path": str(path)}
     options["execution_timeout"] = timedelta(hours=3) if stage.heavy else timedelta(minutes=30)
     if stage.heavy:
         options["pool"] = TRAINING_POOL
     if stage.kind == "report":
         return ReportOperator(trigger_rule=TriggerRule.ALL_DONE, **options)
+    if stage.kind == "register":
+        return RegisterOperator(outlets=[candidate_of(recipe)], **options)
     return StageOperator(**options)
 
 

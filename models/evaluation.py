@@ -6,6 +6,7 @@ Run as `python -m models.evaluation REQUEST ANSWER`, two JSON files.
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def evaluate(data: Path, models: dict[str, Path], schedule: Schedule) -> dict[st
         "latency": {"value": timing.ratio, "interval": timing.interval},
         "quality": {role: _ratio(answers, examples[role], role, schedule.confidence) for role in ROLES},
     }
-    result["paired"] = {role: _paired(answers, examples[role], role, schedule.confidence) for role in ROLES}
+    result["paired"] = {role: paired(answers, examples[role], role, schedule.confidence) for role in ROLES}
     labels = describe(data)["labels"]
     sealed = examples["sealed"].labels_N
     result["classes"] = {
@@ -80,8 +81,11 @@ def _ratio(answers: dict[str, dict[str, Any]], examples: Images, role: str, conf
     return {"value": value, "interval": accuracy_ratio_interval(teacher, student, confidence)}
 
 
-def _paired(answers: dict[str, dict[str, Any]], examples: Images, role: str, confidence: float) -> dict[str, Any]:
-    """Compare the two example by example; `confidence` is two-sided, so that of `lower_bound` is (1 + it) / 2."""
+def paired(answers: Mapping[str, Mapping[str, Any]], examples: Images, role: str, confidence: float) -> dict[str, Any]:
+    """Compare `teacher` and `student` example by example.
+
+    `confidence` is two-sided, so that of `lower_bound` is (1 + it) / 2.
+    """
     teacher, student = (right(answers[model][role], examples.labels_N) for model in ("teacher", "student"))
     interval = accuracy_difference_interval(teacher, student, confidence)
     _, teacher_only, student_only, _ = pair_counts(teacher, student)

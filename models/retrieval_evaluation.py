@@ -55,9 +55,9 @@ class Asked:
 def evaluate(data: Path, models: Mapping[str, Path], schedule: Schedule) -> dict[str, Any]:
     """Measure quality, bytes and time of `teacher` and `student` folders of towers."""
     roles = {role: load_role(data, role) for role in ROLES}
-    asked = Asked(roles, {model: _answers(models[model], roles) for model in MODELS}, schedule.confidence)
+    asked = Asked(roles, {model: answers_of(models[model], roles) for model in MODELS}, schedule.confidence)
     load_before = os.getloadavg()[0]
-    timing = _timing(data, models, roles["gate"], schedule)
+    timing = timing_of(data, models, roles["gate"], schedule)
     load = {"load_before": load_before, "load_after": os.getloadavg()[0], "unsteady_repeats": timing.unsteady}
     times = {"teacher": timing.baseline, "student": timing.candidate}
     measures = {
@@ -70,7 +70,7 @@ def evaluate(data: Path, models: Mapping[str, Path], schedule: Schedule) -> dict
             "latency": {"value": timing.ratio, "interval": timing.interval},
             "quality": {role: _ratio(*asked.pair(role), schedule.confidence) for role in ROLES},
         },
-        "paired": {role: _paired(asked, role) for role in ROLES},
+        "paired": {role: paired(asked, role) for role in ROLES},
         "classes": languages(roles["sealed"], {model: asked.answers[model]["sealed"] for model in MODELS}),
         "retrieval": {"old_index": _old_index(asked), **details(data, models, roles, asked.answers)},
         "latency_ratios": timing.ratios,
@@ -78,12 +78,13 @@ def evaluate(data: Path, models: Mapping[str, Path], schedule: Schedule) -> dict
     }
 
 
-def _answers(folder: Path, roles: Mapping[str, Role]) -> dict[str, Answers]:
+def answers_of(folder: Path, roles: Mapping[str, Role]) -> dict[str, Answers]:
+    """Embed all that every role asks."""
     towers = open_towers(folder)
     return {name: role.vectors(towers.of) for name, role in roles.items()}
 
 
-def _timing(data: Path, models: Mapping[str, Path], role: Role, schedule: Schedule) -> Comparison:
+def timing_of(data: Path, models: Mapping[str, Path], role: Role, schedule: Schedule) -> Comparison:
     """Time one answer of all towers, teacher and student in turns."""
     raw, sentence = role.one_of_each(), load_captions(data).names[0]
     teacher, student = (partial(answer_once, models[model], raw, sentence) for model in MODELS)
@@ -134,7 +135,7 @@ def _ratio(teacher_N: NDArray[np.float64], student_N: NDArray[np.float64], confi
     return {"value": value, "interval": paired_intervals(teacher_N, student_N, confidence)[0]}
 
 
-def _paired(asked: Asked, role: str) -> dict[str, Any]:
+def paired(asked: Asked, role: str) -> dict[str, Any]:
     """Compare the two example by example; the p-value is that of a sign test over examples."""
     teacher_N, student_N = asked.pair(role)
     interval = paired_intervals(teacher_N, student_N, asked.confidence)[1]

@@ -10,9 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import mlflow
 import numpy as np
-from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from models.errors import ModelError
@@ -24,14 +22,14 @@ from models.inputs.waves import SECONDS
 from models.towers import Deployed, open_towers
 from models.ways import IMAGE, SPEECH, TEXT
 from tasks.errors import StillhouseError
-from tasks.promote import CHAMPION, aliased_version
+from tasks.production.versions import CHAMPION, DIGEST, production_of, version_with_alias
 from tasks.pull_data import pulled
 from tasks.recipe import load_recipe
-from tasks.register import CANDIDATE, expect_digest
+from tasks.register import CANDIDATE, fetched
 from tasks.register_towers import TOWERS_FOLDER
 from tasks.reporting.retrieval import pictures_of, png_address
 from tasks.settings import Settings, load_settings
-from tasks.tracking import PREFIX, connect
+from tasks.tracking import connect
 
 SHOWN = 10
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
@@ -71,27 +69,21 @@ def try_model(recipe_path: Path, queries: list[str]) -> Path:
 def _towers(settings: Settings, model: str) -> Path:
     """Give the champion's towers, or the candidate's where there is none yet, downloaded once and checked."""
     client = connect(settings.tracking_uri)
-    version = aliased_version(client, model, CHAMPION) or aliased_version(client, model, CANDIDATE)
-    if version is None:
+    chosen = version_with_alias(client, production_of(model), CHAMPION) or version_with_alias(client, model, CANDIDATE)
+    if chosen is None:
         msg = f"no version of {model} is registered; run `make run RECIPE={model}` first"
         raise StillhouseError(msg)
-    digest = client.get_model_version(model, version).tags[f"{PREFIX}digest"]
+    digest = chosen.tags[DIGEST]
     folder: Path = settings.state / "shared" / "models" / digest
     if not folder.is_dir():
-        _download(f"models:/{model}/{version}", digest, folder)
+        _download(f"models:/{chosen.name}/{chosen.version}", digest, folder)
     return folder
 
 
 def _download(uri: str, digest: str, folder: Path) -> None:
-    expect_digest(uri, digest)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        try:
-            logged = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
-        except MlflowException as error:
-            msg = f"MLflow does not give back {uri} ({error}); try again"
-            raise StillhouseError(msg) from error
-        (logged / TOWERS_FOLDER).rename(folder)
+        (fetched(uri, digest, Path(scratch)) / TOWERS_FOLDER).rename(folder)
 
 
 def _index(settings: Settings, towers: Deployed, name: str, data: Path) -> Index:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tasks import cli_stack
+from tasks import cli_production, cli_stack
 from tasks.cli_stack import say
 from tasks.embedded.stack_record import recall
 from tasks.errors import StillhouseError
@@ -88,22 +88,6 @@ def show(recipe: str) -> None:
         print(f"{each.name:28} {', '.join(each.inputs.values())}")
 
 
-@app.command()
-def promote(model: str, version: Annotated[str | None, typer.Option(help="Default: the candidate.")] = None) -> None:
-    """Make a registered version the champion."""
-    from tasks.promote import promote as move
-
-    print(move(model, version))
-
-
-@app.command()
-def rollback(model: str) -> None:
-    """Make the previous champion the champion again."""
-    from tasks.promote import rollback as move_back
-
-    print(move_back(model))
-
-
 @app.command("try")
 def try_(
     recipe: str, query: Annotated[list[str], typer.Argument(help="A sentence, or the path of a picture; or several.")]
@@ -130,7 +114,7 @@ def data(commit: Annotated[bool, typer.Option(help="Maintainers: pin what was bu
     print("the DVC remote has the data that data.dvc pins")
 
 
-app.registered_commands += cli_stack.app.registered_commands
+app.registered_commands += cli_stack.app.registered_commands + cli_production.app.registered_commands
 
 
 def recipe_path(name: str) -> Path:

@@ -14,7 +14,7 @@ from models.inputs.images import describe
 from tasks.code_version import code_version
 from tasks.errors import StillhouseError
 from tasks.pipeline import Stage, stages_of
-from tasks.promote import aliased_version
+from tasks.production.versions import aliased
 from tasks.pull_data import materialise
 from tasks.register import CANDIDATE
 from tasks.reporting.report import SUMMARY, report_stage
@@ -127,7 +127,7 @@ def _registered(desk: "Desk", run: Run | None) -> dict[str, str] | None:
     if run is None or f"{PREFIX}version" not in run.data.tags:
         return None
     version = run.data.tags[f"{PREFIX}version"]
-    alias = CANDIDATE if aliased_version(desk.nightly.client, desk.recipe.name, CANDIDATE) == version else None
+    alias = CANDIDATE if aliased(desk.nightly.client, desk.recipe.name, CANDIDATE) == version else None
     return {"model": desk.recipe.name, "version": version, "alias": alias or ""}
 
 

@@ -13,26 +13,31 @@ from tasks.recipe import Latency
 
 def evaluate(job: Job) -> Metrics:
     """Measure quality, bytes, time and memory of the teacher's and the student's file; writes evaluation.json."""
-    latency: Latency = job.settings["latency"]
     models = job.inputs["models"]
     towers = (models / "student").is_dir()
     files = {name: models / name if towers else deployable(models, name) for name in ("teacher", "student")}
     request = {
         "data": str(materialise(job.inputs["data"])),
         "models": {name: str(path) for name, path in files.items()},
-        "schedule": {
-            "repeats": latency.repeats,
-            "most": latency.max_repeats,
-            "rounds": latency.rounds,
-            "pause_seconds": latency.pause_seconds,
-            "confidence": 2 * job.settings["confidence"] - 1,
-            "limit": job.settings["latency_limit"],
-        },
+        "schedule": schedule_of(job.settings, job.settings["latency_limit"]),
     }
     job.progress("measuring the exported files on one pinned thread")
     evaluation = measure("models.retrieval_evaluation" if towers else "models.evaluation", request, job.scratch)
     write_json(job.out / "evaluation.json", evaluation)
     return _headline(evaluation)
+
+
+def schedule_of(settings: Mapping[str, Any], limit: float) -> dict[str, float]:
+    """Say how long two files are timed against each other, to decide on which side of a limit their ratio is."""
+    latency: Latency = settings["latency"]
+    return {
+        "repeats": latency.repeats,
+        "most": latency.max_repeats,
+        "rounds": latency.rounds,
+        "pause_seconds": latency.pause_seconds,
+        "confidence": 2 * settings["confidence"] - 1,
+        "limit": limit,
+    }
 
 
 def _headline(evaluation: Mapping[str, Any]) -> Metrics:

@@ -51,6 +51,13 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
         heavy=True,
     )
     gate = Stage("gate", "gate", {"gate": recipe.gate}, {"evaluation": "evaluate"})
+    challenge = Stage(
+        "challenge",
+        "challenge",
+        common | {"name": recipe.name, "latency": recipe.latency, "confidence": recipe.gate.confidence},
+        {"data": "pull", "models": "export"},
+        heavy=True,
+    )
     register = Stage(
         "register",
         "register",
@@ -59,7 +66,7 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
         reusable=False,
     )
     report = Stage("report", "report", {"recipe": recipe}, reusable=False)
-    return (pull, validate, teacher, *steps, export, evaluate, gate, register, report)
+    return (pull, validate, teacher, *steps, export, evaluate, gate, challenge, register, report)
 
 
 def _steps(recipe: Recipe, common: Mapping[str, Any]) -> list[Stage]:

@@ -86,6 +86,15 @@ class Gate(Section):
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
 
 
+class Promotion(Section):
+    """Who decides whether a candidate goes to production."""
+
+    policy: Literal["manual", "auto"] = "manual"
+    """manual: a person is always asked; auto: only where a check is not PASS, or too many answers change."""
+    most_churn: Fraction = 0.05
+    """Share of the sealed test's answers that may change for `auto` to say yes by itself."""
+
+
 class Recipe(Section):
     """One nightly compression."""
 
@@ -103,6 +112,7 @@ class Recipe(Section):
     worth: Worth = Worth()
     latency: Latency = Latency()
     gate: Gate
+    promotion: Promotion = Promotion()
 
     @model_validator(mode="after")
     def _black_box_is_only_asked(self) -> Self:

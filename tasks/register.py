@@ -29,6 +29,7 @@ from tasks.code_version import code_version
 from tasks.errors import ArtifactError
 from tasks.pipeline import Stage
 from tasks.pull_data import materialise, read_pointer
+from tasks.register_passport import issue
 from tasks.register_towers import TOWERS_FOLDER, log_towers, towers_digest
 from tasks.tracking import PREFIX, Child
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from tasks.stage import Desk
 
 CANDIDATE = "candidate"
+MOST_LABELS = 100
+"""Classes whose names fit a tag of MLflow."""
 MODEL_FILE = "model.onnx"
 PACKED_FOLDER = "extra_files"
 """Where MLflow puts a packed student beside the ONNX file that it can load."""
@@ -53,11 +56,13 @@ def register(desk: "Desk", stage: Stage) -> dict[str, float | str]:
     from tasks.stage import output_of
 
     inputs = {role: output_of(desk, name).path for role, name in stage.inputs.items()}
-    verdict = json.loads((inputs["gate"] / "gate.json").read_text(encoding="utf-8"))["verdict"]
+    gate = json.loads((inputs["gate"] / "gate.json").read_text(encoding="utf-8"))
+    verdict = gate["verdict"]
     with desk.nightly.child(stage.name, stage.kind) as child:
         if verdict != "PASS":
             child.progress(f"not registered: the verdict is {verdict}")
-            return {"skipped": f"the verdict is {verdict}, so nothing is registered"}
+            reasons = "; ".join(check["reason"] for check in gate["checks"] if check["verdict"] != "PASS")
+            return {"skipped": f"the verdict is {verdict}, so nothing is registered: {reasons}"}
         version = _registered(desk, inputs, child)
         desk.nightly.client.set_registered_model_alias(desk.recipe.name, CANDIDATE, version)
         child.tag("version", version)
@@ -74,10 +79,18 @@ def _registered(desk: "Desk", inputs: dict[str, Path], child: Child) -> str:
     uri = log(child, student, inputs["data"])
     expect_digest(uri, digest)
     evaluation = json.loads((inputs["evaluation"] / "evaluation.json").read_text(encoding="utf-8"))
-    tags = _tags(desk, inputs["data"], evaluation) | {f"{PREFIX}digest": digest}
+    passport, card = issue(desk, inputs, digest, evaluation)
+    own = {f"{PREFIX}digest": digest, f"{PREFIX}passport": passport, f"{PREFIX}labels": _labels(inputs["data"])}
+    tags = _tags(desk, inputs["data"], evaluation) | own
     version = str(mlflow.register_model(uri, desk.recipe.name, tags=tags).version)
-    desk.nightly.client.update_model_version(desk.recipe.name, version, _describe(evaluation))
+    desk.nightly.client.update_model_version(desk.recipe.name, version, f"{_describe(evaluation)}\n\n{card}")
     return version
+
+
+def _labels(data: Path) -> str:
+    """One class a line, of a model that has classes, as the server names them."""
+    labels: list[str] = describe(materialise(data)).get("labels", [])
+    return "\n".join(labels) if len(labels) <= MOST_LABELS else ""
 
 
 def judged(models: Path) -> tuple[Path, str]:
@@ -108,30 +121,47 @@ def version_with_digest(client: MlflowClient, model: str, digest: str) -> ModelV
 def expect_digest(model_uri: str, digest: str) -> None:
     """Download a logged model and compare the file that was judged with a digest.
 
+    Raises:
+        ArtifactError: the file is missing or differs.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        fetched(model_uri, digest, Path(folder))
+
+
+def fetched(model_uri: str, digest: str, folder: Path) -> Path:
+    """Download a logged model whose judged file has a digest; returns where it lies.
+
     Beside a packed file lies the ONNX file that MLflow loads; the first must unpack to the second.
 
     Raises:
         ArtifactError: the file is missing or differs.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            found = _judged_digest(Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=folder)))
-        except (MlflowException, ModelError, OSError) as error:
-            found = f"nothing ({' '.join(str(error).split())[:200]})"
+    try:
+        where = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(folder)))
+        found = _judged_digest(where)
+    except (MlflowException, ModelError, OSError) as error:
+        where, found = folder, f"nothing ({' '.join(str(error).split())[:200]})"
     if found != digest:
         msg = f"MLflow gives back {found} for {model_uri}, not the judged file {digest}; run the stage register again"
         raise ArtifactError(msg)
+    return where
+
+
+def judged_path(folder: Path) -> Path:
+    """Find in a downloaded model what was judged: the folder of its towers, its packed file, or else its ONNX file."""
+    if (folder / TOWERS_FOLDER).is_dir():
+        return folder / TOWERS_FOLDER
+    packed = sorted((folder / PACKED_FOLDER).glob(f"*{SUFFIX}"))
+    return packed[0] if packed else folder / MODEL_FILE
 
 
 def _judged_digest(folder: Path) -> str:
-    """Digest the towers of a downloaded model, or its packed file if it has one, else its ONNX file."""
-    if (folder / TOWERS_FOLDER).is_dir():
-        return towers_digest(folder / TOWERS_FOLDER)
-    model = folder / MODEL_FILE
-    packed = sorted((folder / PACKED_FOLDER).glob(f"*{SUFFIX}"))
-    if packed and unpacked(packed[0]) != model.read_bytes():
-        return f"a {packed[0].name} that does not unpack to its {MODEL_FILE}"
-    return file_digest(packed[0] if packed else model)
+    path = judged_path(folder)
+    if path.is_dir():
+        return towers_digest(path)
+    if is_packed(path) and unpacked(path) != (folder / MODEL_FILE).read_bytes():
+        return f"a {path.name} that does not unpack to its {MODEL_FILE}"
+    return file_digest(path)
 
 
 def _log_model(child: Child, student: Path, data: Path) -> str:

@@ -115,7 +115,7 @@ def _act(desk: Desk, stage: Stage) -> Result:
 def _tracked(desk: Desk, stage: Stage, *, force: bool) -> Result:
     with desk.nightly.child(stage.name, stage.kind) as child:
         inputs = {role: output_of(desk, name) for role, name in stage.inputs.items()}
-        key = stage_key(stage, _digests(stage, inputs))
+        key = stage_key(stage, _digests(desk, stage, inputs))
         child.tag("stage_key", key)
         found = None if force else _reusable(desk, key, child)
         artifact = found or _work(desk, stage, inputs, key, child, force=force)
@@ -124,14 +124,19 @@ def _tracked(desk: Desk, stage: Stage, *, force: bool) -> Result:
         return {"reused": float(found is not None), **artifact.metrics}
 
 
-def _digests(stage: Stage, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+def _digests(desk: Desk, stage: Stage, inputs: Mapping[str, Artifact]) -> dict[str, str]:
     """Digest each input; data counts by what it contains, not by the revision that named it."""
     if stage.kind == "pull":
         return {"data": data_digest(stage.settings["data"])}
-    return {
+    digests = {
         role: read_pointer(artifact.path)["digest"] if (artifact.path / POINTER).exists() else artifact.digest
         for role, artifact in inputs.items()
     }
+    if stage.kind == "challenge":
+        from tasks.challenge import champion_digest  # imports onnx, which most stages do not need
+
+        digests["champion"] = champion_digest(desk.nightly.client, desk.recipe.name)
+    return digests
 
 
 def output_of(desk: Desk, stage_name: str) -> Artifact:

@@ -17,10 +17,12 @@ SOURCES = {
     "export": "tasks.export",
     "evaluate": "tasks.evaluate",
     "gate": "tasks.gate",
+    "challenge": "tasks.challenge",
 }
 """Kind of stage -> the module whose source, with all it imports of ours, is part of the key."""
 EXTRA = {
     "evaluate": ("models.evaluation", "models.retrieval_evaluation", "models.serving"),
+    "challenge": ("models.challenge",),
     "compress": ("models.step_cost", "models.timing"),
 }
 """Modules that a stage runs in a process of their own."""

@@ -149,7 +149,7 @@ def open_nightly(client: MlflowClient, experiment: str, run_key: str) -> Nightly
     if not re.fullmatch(RUN_KEY, run_key):
         msg = f"the run id {run_key!r} cannot be tracked; use letters, digits and . : + / ~ - _ only"
         raise StillhouseError(msg)
-    experiment_id = _experiment(client, experiment)
+    experiment_id = experiment_of(client, experiment)
     found = client.search_runs([experiment_id], f"tags.`{PREFIX}run_key` = '{run_key}'", max_results=1)
     if found:
         return Nightly(client, experiment_id, found[0].info.run_id)
@@ -168,7 +168,8 @@ def finished_with_key(client: MlflowClient, stage_key: str) -> list[Run]:
     )
 
 
-def _experiment(client: MlflowClient, name: str) -> str:
+def experiment_of(client: MlflowClient, name: str) -> str:
+    """Find an experiment by its name, or start it."""
     found = client.get_experiment_by_name(name)
     if found:
         return str(found.experiment_id)

@@ -1,5 +1,6 @@
 """Which function does each kind of stage. Heavy: imported only when there is work to do."""
 
+from tasks.challenge import challenge
 from tasks.compress import compress
 from tasks.evaluate import evaluate
 from tasks.export import export
@@ -17,4 +18,5 @@ STAGES: dict[str, StageFunction] = {
     "export": export,
     "evaluate": evaluate,
     "gate": gate_stage,
+    "challenge": challenge,
 }

@@ -10,6 +10,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from report_samples import STARTED
 
 from tasks.pipeline import stages_of
 from tasks.recipe import load_recipe
@@ -23,6 +24,13 @@ def nightly(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     """The DAG file, with an Airflow home of its own: importing Airflow writes there."""
     os.environ["AIRFLOW_HOME"] = str(tmp_path_factory.mktemp("airflow"))
     return importlib.import_module("dags.nightly")
+
+
+@pytest.fixture(scope="module")
+def promotion(nightly: ModuleType) -> ModuleType:
+    """The DAG file of promotions."""
+    del nightly
+    return importlib.import_module("dags.promotion")
 
 
 def context(conf: dict[str, Any]) -> dict[str, Any]:
@@ -63,6 +71,27 @@ def test_heavy_stages_share_one_slot_and_all_have_an_end(nightly: ModuleType, pa
         assert task.execution_timeout == timedelta(minutes=180 if stage.heavy else 30)
         assert (task.retries, task.retry_exponential_backoff) == (2, 3.0)
     assert dag.get_task("report").trigger_rule == "all_done"
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_registered_candidate_wakes_its_promotion(nightly: ModuleType, promotion: ModuleType, path: Path) -> None:
+    """The stage register sends the event that the recipe's promotion waits for, and no other stage sends one."""
+    night, asks = nightly.nightly(path), promotion.promotion(path, load_recipe(path))
+    assert {task.task_id: [each.name for each in task.outlets] for task in night.tasks if task.outlets} == {
+        "register": [f"candidate_{path.stem}"]
+    }
+    assert [each.name for each in asks.schedule] == [f"candidate_{path.stem}"]
+    assert [task.task_id for task in asks.topological_sort()] == ["card", "approve", "decide"]
+    assert asks.is_paused_upon_creation is False
+
+
+def test_a_promotion_without_an_answer_is_a_no(promotion: ModuleType) -> None:
+    """The question times out to Reject, is asked again if an answer is lost, and a no does not skip the audit."""
+    task = promotion.promotion(RECIPES[0], load_recipe(RECIPES[0])).get_task("approve")
+    assert (task.defaults, task.response_timeout, task.execution_timeout) == (["Reject"], timedelta(days=2), None)
+    assert task.retries == 3
+    event = {"chosen_options": ["Reject"], "params_input": {}, "responded_at": STARTED, "responded_by_user": None}
+    assert task.execute_complete({}, event)["chosen_options"] == ["Reject"]
 
 
 @pytest.mark.parametrize("revision", ["--upload-pack=x", "a b", "", 7])
@@ -111,13 +140,15 @@ def test_a_broken_recipe_becomes_a_dag_that_says_why(nightly: ModuleType, tmp_pa
         dag.get_task("recipe").execute({})
 
 
-def test_the_dag_file_parses_fast_and_imports_nothing_heavy(tmp_path: Path) -> None:
-    """Reading the DAG file takes under half a second once Airflow is loaded, and loads none of the work."""
+@pytest.mark.parametrize("file", ["nightly", "promotion", "rollback"])
+def test_a_dag_file_parses_fast_and_imports_nothing_heavy(tmp_path: Path, file: str) -> None:
+    """Reading a DAG file takes under half a second once Airflow is loaded, and loads none of the work."""
     code = (
         "import sys, time\n"
-        "from airflow.sdk import DAG, BaseOperator, Context, CronTriggerTimetable, Param, TriggerRule, chain\n"
+        "from airflow.sdk import DAG, Asset, BaseOperator, Context, CronTriggerTimetable, Param, TriggerRule, chain\n"
+        "from airflow.providers.standard.operators.hitl import ApprovalOperator\n"
         "before = set(sys.modules); start = time.process_time()\n"
-        "import dags.nightly\n"
+        f"import dags.{file}\n"
         "heavy = {'torch', 'mlflow', 'pandas', 'numpy', 'dvc', 'boto3', 'tasks.stage'} & (set(sys.modules) - before)\n"
         "print(time.process_time() - start, *heavy)\n"
     )
@@ -126,3 +157,22 @@ def test_the_dag_file_parses_fast_and_imports_nothing_heavy(tmp_path: Path) -> N
     seconds, *heavy = output.stdout.splitlines()[-1].split()
     assert float(seconds) < 0.5
     assert heavy == []
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_has_a_button_to_roll_back(nightly: ModuleType, path: Path) -> None:
+    """A rollback is never scheduled, wants a reason, and takes a row of the audit or none."""
+    from airflow.sdk.exceptions import ParamValidationError
+
+    del nightly
+    module = importlib.import_module("dags.rollback")
+    dag = module.rollback_dag(load_recipe(path))
+    assert (dag.dag_id, dag.schedule, [task.task_id for task in dag.tasks]) == (
+        f"rollback_{path.stem}",
+        None,
+        ["rollback"],
+    )
+    assert module.PARAMS["row"].resolve(value=None) is None
+    for param, wrong in (("why", ""), ("row", 0), ("row", "2")):
+        with pytest.raises(ParamValidationError):
+            module.PARAMS[param].resolve(value=wrong)

@@ -23,16 +23,19 @@ from tasks.embedded import stack
 from tasks.embedded.airflow_rest import Airflow
 from tasks.embedded.processes import marked
 from tasks.embedded.stack_record import recall
+from tasks.errors import ServiceError
 from tasks.pipeline import stages_of
 from tasks.recipe import load_recipe
 from tasks.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
-RECIPE, DAG = "seed_digits", "nightly_seed_digits"
+RECIPE, DAG, ASKS = "seed_digits", "nightly_seed_digits", "promotion_seed_digits"
 WATCHER = (
     f"import sys; from tasks.embedded.nightly_run import run_nightly; sys.exit(run_nightly('{RECIPE}', once=False))"
 )
 PATIENCE_SECONDS = 600.0
+PROMPT_SECONDS = 30.0
+"""From a candidate to its card, and from a yes to the champion."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def registered(settings: Settings) -> list[str]:
     """Versions of the recipe's registered model."""
     url = f"{stack.addresses(settings).mlflow}/api/2.0/mlflow/model-versions/search"
     versions = requests.get(url, timeout=30).json().get("model_versions", [])
-    return [version["version"] for version in versions]
+    return [version["version"] for version in versions if version["name"] == RECIPE]
 
 
 def test_a_killed_training_is_taken_up_again(house: House) -> None:
@@ -154,20 +157,83 @@ def test_a_second_run_reuses_everything(house: House, tmp_path: Path) -> None:
     assert registered(house.settings) == [house.summary["mlflow"]["version"]]
 
 
-def test_the_candidate_is_promoted_and_answers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`stillhouse promote` finds the embedded MLflow, and the champion loads there without a pickle and is right."""
-    environment = os.environ | {"STILLHOUSE_STATE": str(house.settings.state), "PYTHONPATH": str(ROOT)}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    command = [sys.executable, "-m", "tasks.cli", "promote", RECIPE]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, cwd=ROOT)
-    version = house.summary["mlflow"]["version"]
-    assert done.stdout == f"{RECIPE} version {version} is the champion now; before it was none\n", done.stderr
+@dataclass(frozen=True)
+class Question:
+    """An approval that waits for somebody."""
+
+    airflow: Airflow
+    run: str
+
+    def card(self) -> dict[str, Any]:
+        """What is asked."""
+        return self.airflow.question(ASKS, self.run, "approve")
+
+    def state(self, task: str) -> str | None:
+        """How a task of this promotion stands."""
+        return next(t["state"] for t in self.airflow.tasks(ASKS, self.run) if t["task_id"] == task)
+
+
+@pytest.fixture(scope="module")
+def question(house: House) -> Question:
+    """The promotion that the first run's candidate woke, once it waits."""
+    airflow = Airflow(stack.addresses(house.settings))
+    deadline = time.monotonic() + PROMPT_SECONDS
+    while True:
+        for run in airflow.unfinished_runs(ASKS):
+            found = Question(airflow, run)
+            if found.state("approve") == "awaiting_input":
+                return found
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def test_the_candidate_is_offered_with_its_card(house: House, question: Question) -> None:
+    """Registering woke the promotion, whose card has the verdict, the checks and the addresses."""
+    card = question.card()
+    assert card["subject"] == f"Promote {RECIPE} version {house.summary['mlflow']['version']}?"
+    assert card["options"] == ["Approve", "Reject"]
+    assert f"## {RECIPE} version {house.summary['mlflow']['version']}: PASS" in card["body"]
+    for check in house.summary["checks"]:
+        assert check["reason"] in card["body"]
+    assert f"[MLflow run]({stack.addresses(house.settings).mlflow}/#/experiments/" in card["body"]
+
+
+def test_a_yes_is_served_promptly_and_the_champion_answers(
+    house: House, question: Question, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An approved candidate becomes the champion within 30 seconds, loads there without a pickle, and is right."""
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", stack.addresses(house.settings).mlflow)
-    champion = mlflow.pyfunc.load_model(f"models:/{RECIPE}@champion")
+    asked = time.monotonic()
+    question.airflow.answer(ASKS, question.run, "approve", "Approve")
+    while question.airflow.run_state(ASKS, question.run) != "success":
+        assert time.monotonic() < asked + PROMPT_SECONDS
+        time.sleep(0.2)
+    champion = mlflow.pyfunc.load_model(f"models:/{RECIPE}-production@champion")
     sealed = load_images(built_digits(), "sealed")
     logits = champion.predict({INPUT: sealed.images_NCHW})[OUTPUT]
     assert (logits.argmax(1) == sealed.labels_N).mean() == pytest.approx(house.summary["student"]["quality"], abs=0.01)
+    with pytest.raises(ServiceError, match="409"):
+        question.airflow.answer(ASKS, question.run, "approve", "Reject")
+
+
+def test_the_command_line_tells_the_audit_and_what_is_live(house: House) -> None:
+    """`stillhouse audit` finds the embedded MLflow and names who said yes; promoting again changes nothing."""
+    version = house.summary["mlflow"]["version"]
+    assert "promote   - -> 1  admin: approved" in stillhouse(house, "audit", RECIPE).stdout
+    said = stillhouse(house, "promote", RECIPE, "--yes").stdout
+    assert said == f"{RECIPE} version {version} is the champion already; nothing changed\n"
+    refused = stillhouse(house, "rollback", RECIPE)
+    assert (refused.returncode, refused.stderr) == (1, "stillhouse: nobody is there to ask; say --yes\n")
+
+
+def stillhouse(house: House, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"STILLHOUSE_STATE": str(house.settings.state), "PYTHONPATH": str(ROOT)}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    call = [sys.executable, "-m", "tasks.cli", *command]
+    return subprocess.run(
+        call, check=False, capture_output=True, text=True, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL
+    )
 
 
 def test_an_unknown_conf_key_ends_the_run_at_once(house: House) -> None:

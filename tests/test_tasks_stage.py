@@ -1,5 +1,6 @@
 """Stages on a real MLflow: done once, reused while nothing changes, taken up after a kill, registered once."""
 
+import copy
 import json
 import os
 import shutil
@@ -15,12 +16,15 @@ from typing import Any
 import pytest
 import yaml
 from data_samples import built_digits, make_house
-from mlflow.tracking import MlflowClient
 
 from tasks.artifact import seal, verify
+from tasks.challenge import read_challenge
 from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
 from tasks.pipeline import stages_of
-from tasks.promote import aliased_version, promote, rollback
+from tasks.production.promote import Decision, promote
+from tasks.production.verify import passport_of
+from tasks.production.verify import verify as verify_version
+from tasks.production.versions import aliased
 from tasks.recipe import load_recipe
 from tasks.register import version_with_digest
 from tasks.seeds import run_seeds
@@ -56,6 +60,10 @@ class House:
         parent = client.search_runs([experiment.experiment_id], f"tags.`{PREFIX}run_key` = '{key}'")[0]
         query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
         return {r.data.tags[f"{PREFIX}stage"]: r for r in client.search_runs([experiment.experiment_id], query)}
+
+    def output(self, key: str, stage: str) -> Path:
+        """Where a stage's output lies on this host."""
+        return self.settings.artifacts / self.stages(key)[stage].data.tags[f"{PREFIX}stage_key"]
 
     def change(self, **gate: float) -> None:
         """Change limits of the recipe's gate."""
@@ -105,7 +113,7 @@ def test_a_run_ends_with_a_verdict_a_report_and_a_candidate(house: House, first:
     summary = json.loads((house.settings.runs / "latest" / "summary.json").read_text(encoding="utf-8"))
     assert (summary["mlflow"]["version"], summary["mlflow"]["alias"], summary["error"]) == ("1", "candidate", None)
     assert {run.info.status for run in house.stages("test/first").values()} == {"FINISHED"}
-    assert aliased_version(connect(house.settings.tracking_uri), "tiny", "candidate") == "1"
+    assert aliased(connect(house.settings.tracking_uri), "tiny", "candidate") == "1"
 
 
 def test_epochs_are_tracked(house: House, first: dict[str, Any]) -> None:
@@ -169,7 +177,7 @@ def test_a_no_registers_nothing(house: House) -> None:
     """A gate that says no skips the registry with its reason, and the report is written all the same."""
     house.change(bytes=1000)
     try:
-        house.run("test/refused", until="gate")
+        house.run("test/refused", until="challenge")
         assert "FAIL" in run_stage(house.recipe, "register", "test/refused")["skipped"]
         assert run_stage(house.recipe, "report", "test/refused")["verdict"] == "FAIL"
     finally:
@@ -250,42 +258,45 @@ def test_a_version_says_where_it_comes_from(house: House) -> None:
 
 
 @pytest.mark.usefixtures("first")
-def test_promotion_and_rollback_move_the_champion(house: House) -> None:
-    """Promoting keeps the former champion as previous, and rolling back swaps the two."""
+def test_a_version_has_a_passport_that_verifies(house: House) -> None:
+    """The passport names data, code, recipe, every stage and the runtime; one that was altered is noticed."""
     client = connect(house.settings.tracking_uri)
-    assert promote("tiny") == "tiny version 1 is the champion now; before it was none"
-    assert promote("tiny") == "tiny version 1 is the champion already; nothing changed"
-    with pytest.raises(StillhouseError, match="tiny has no version with the alias previous"):
-        rollback("tiny")
-    second = copy_version(client)
-    assert promote("tiny", second) == f"tiny version {second} is the champion now; before it was version 1"
-    assert rollback("tiny") == f"tiny version 1 is the champion again; before it was version {second}"
-    assert aliased_version(client, "tiny", "previous") == second
-    client.delete_model_version("tiny", second)
-
-
-def copy_version(client: MlflowClient) -> str:
-    """Register the same file once more, as a later night would its own."""
     version = client.get_model_version("tiny", "1")
-    return str(client.create_model_version("tiny", version.source, version.run_id, tags=version.tags).version)
+    assert [fault for _, fault in verify_version("tiny", "1")] == [None, None, None]
+    passport = passport_of(client, version)
+    assert passport["file"]["digest"] == version.tags[f"{PREFIX}digest"]
+    assert passport["data"]["data_version"] == version.tags[f"{PREFIX}data_version"]
+    assert [stage["stage"] for stage in passport["lineage"]] == [
+        stage.name for stage in stages_of(load_recipe(house.recipe)) if stage.reusable
+    ]
+    assert {component["name"] for component in passport["sbom"]["components"]} == {"onnxruntime", "numpy"}
+    assert version.description.splitlines()[2] == "# tiny"
+    passport["metrics"]["student"]["bytes"] = 1
+    client.log_dict(version.tags[f"{PREFIX}nightly_run"], passport, "passport/passport.json")
+    faults = dict(verify_version("tiny", "1"))
+    assert list(map(bool, faults.values())) == [False, True, False]
 
 
 @pytest.mark.usefixtures("first")
-def test_a_foreign_version_is_not_promoted(house: House) -> None:
-    """A version that no gate passed, and one whose file is not the judged one, cannot become champion."""
-    client = connect(house.settings.tracking_uri)
-    version = client.get_model_version("tiny", "1")
-    foreign = client.create_model_version("tiny", version.source, version.run_id).version
-    with pytest.raises(StillhouseError, match=f"tiny version {foreign} did not pass a gate of Stillhouse"):
-        promote("tiny", str(foreign))
-    tags = version.tags | {f"{PREFIX}digest": "0" * 64}
-    altered = client.create_model_version("tiny", version.source, version.run_id, tags=tags).version
-    with pytest.raises(ArtifactError, match="not the judged file 0000"):
-        promote("tiny", str(altered))
-    with pytest.raises(StillhouseError, match="tiny has no version 99; choose one"):
-        promote("tiny", "99")
-    for made in (foreign, altered):
-        client.delete_model_version("tiny", str(made))
+def test_the_next_night_is_measured_beside_the_champion(house: House) -> None:
+    """What is in production is measured anew with the student, and the very same student is not."""
+    said = promote("tiny", Decision("ann", "the first"))
+    assert said.startswith("tiny version 1 is the champion now")
+    house.run("test/same", until="challenge")
+    challenge = read_challenge(house.output("test/same", "challenge"))
+    assert (challenge.champion, challenge.measured) == ("1", None)
+    assert "is version 1 of production itself" in str(challenge.reason)
+    content = yaml.safe_load(house.recipe.read_text(encoding="utf-8"))
+    changed = copy.deepcopy(content)
+    changed["steps"][-1] = {"method": "quantize", "weights": "int4"}
+    house.recipe.write_text(yaml.safe_dump(changed), encoding="utf-8")
+    metrics = house.run("test/other", until="challenge")
+    challenge = read_challenge(house.output("test/other", "challenge"))
+    house.recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert challenge.measured is not None
+    assert 0 <= challenge.measured.paired.churn < 0.5
+    assert metrics["champion_bytes"] == challenge.measured.bytes
+    assert metrics["better"] == len(challenge.better())
 
 
 def test_a_stage_needs_what_comes_before_it(house: House) -> None:

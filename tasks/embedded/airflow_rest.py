@@ -69,6 +69,15 @@ class Airflow:
         instances: list[dict[str, Any]] = answer["task_instances"]
         return instances
 
+    def question(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        """Read what a task asks a person: subject, body, options and more."""
+        return self._ask("GET", _details(dag_id, run_id, task_id))
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
+        """Answer a task's question; a second answer is refused."""
+        body = {"chosen_options": [option], "params_input": {}}
+        self._ask("PATCH", _details(dag_id, run_id, task_id), json=body)
+
     def _ask(self, method: str, path: str, *, allowed: int = 200, **options: Any) -> dict[str, Any]:  # noqa: ANN401
         try:
             reply = self._session.request(method, self._base + path, timeout=ASK_SECONDS, **options)
@@ -81,3 +90,7 @@ class Airflow:
             raise ServiceError(msg)
         answer: dict[str, Any] = reply.json() if reply.content else {}
         return answer if isinstance(answer, dict) else {}
+
+
+def _details(dag_id: str, run_id: str, task_id: str) -> str:
+    return f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"

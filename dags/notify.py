@@ -1,0 +1,68 @@
+"""One message for each thing that people should hear of, with the reason: to the log, and to whoever is connected.
+
+Connections of Airflow say to whom: `stillhouse_webhook` takes `{"text": ...}` as Slack does, at its host, to which the
+password is added if the address has a secret part; `stillhouse_mail` is an SMTP connection, whose extra names `to`. A
+message that cannot be sent is a warning in the log, never a failure of what it tells of. No workflow is built here.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, cast
+
+from airflow.sdk import BaseNotifier, Connection, Context
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+if TYPE_CHECKING:
+    from airflow.providers.standard.operators.hitl import HITLOperator
+
+Event = Literal["refused", "awaiting approval", "promoted", "not promoted", "rolled back", "pipeline broken"]
+SECONDS = 10
+log = logging.getLogger(__name__)
+
+
+def tell(event: Event, what: str, sentence: str) -> None:
+    """Send one message.
+
+    Args:
+        event: what happened.
+        what: to which recipe.
+        sentence: the reason, or the result.
+    """
+    text = f"[{event}] {what}: {sentence}"
+    log.info(text)
+    for name, send in CHANNELS.items():
+        try:
+            send(Connection.get(name), text)
+        except AirflowNotFoundException:
+            continue  # nobody is connected this way
+        except Exception as error:  # noqa: BLE001 - whatever a server or an address does to us
+            log.warning("no message was sent to %s (%s); mend that connection in Airflow", name, type(error).__name__)
+
+
+class Awaiting(BaseNotifier):
+    """Tells that a person is asked."""
+
+    def notify(self, context: Context) -> None:
+        """Name the question and where it is answered."""
+        task = cast("HITLOperator", context["task"])
+        recipe = context["dag_run"].dag_id.removeprefix("promotion_")
+        tell("awaiting approval", recipe, f"{task.subject} {task.generate_link_to_ui(task_instance=context['ti'])}")
+
+
+def _post(connection: Connection, text: str) -> None:
+    import requests
+
+    scheme = "" if "://" in (connection.host or "") else f"{connection.schema or 'https'}://"
+    port = f":{connection.port}" if connection.port else ""
+    address = f"{scheme}{connection.host}{port}{connection.password or ''}"
+    requests.post(address, json={"text": text}, timeout=SECONDS).raise_for_status()
+
+
+def _mail(connection: Connection, text: str) -> None:
+    from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+    with SmtpHook(smtp_conn_id=connection.conn_id) as hook:
+        hook.send_email_smtp(to=connection.extra_dejson["to"], subject=text[:120], html_content=text)
+
+
+CHANNELS: dict[str, Callable[[Connection, str], None]] = {"stillhouse_webhook": _post, "stillhouse_mail": _mail}

@@ -1,0 +1,114 @@
+"""One `promotion_<recipe>` DAG for every recipe: a candidate was registered -> a person is asked -> the alias moves.
+
+Woken by the asset event of the stage `register`. The approval holds no slot while it waits, and without an answer in
+time the answer is no. Light on purpose, as dags/nightly.py.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
+from airflow.sdk import DAG, BaseOperator, Context, Param
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from dags.events import RECIPES, candidate_of
+from dags.notify import Awaiting, tell
+from tasks.errors import RecipeError, ServiceError, StillhouseError
+from tasks.recipe import Recipe, load_recipe
+
+ANSWER_WITHIN = timedelta(days=2)
+VERSION = Param(
+    default=None,
+    type=["null", "string"],
+    pattern=r"^[1-9][0-9]{0,8}$",
+    title="Version",
+    description="Version of the recipe's model to ask about; empty for the candidate.",
+)
+
+
+class OfferOperator(BaseOperator):
+    """Assembles the approval card of a candidate; skips what is settled already."""
+
+    def __init__(self, *, recipe_path: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
+        """Remember the recipe."""
+        super().__init__(**options)
+        self.recipe_path = recipe_path
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Read what the candidate's night left."""
+        from tasks.production.approval import Settled, offer
+
+        run = context["dag_run"]
+        try:
+            return offer(
+                load_recipe(Path(self.recipe_path)), f"{run.dag_id}/{run.run_id}", context["params"]["version"]
+            )
+        except Settled as settled:
+            raise AirflowSkipException(str(settled)) from settled
+        except ServiceError:
+            raise
+        except StillhouseError as error:
+            raise AirflowFailException(str(error)) from error
+
+
+class CandidateApproval(ApprovalOperator):
+    """Asks a person, unless the policy has answered; passes on the answer, also a no, for the next task to audit."""
+
+    def execute(self, context: Context) -> Any:  # noqa: ANN401 - as Airflow's
+        """Ask."""
+        if context["ti"].xcom_pull(task_ids="card")["approved"]:
+            return {"chosen_options": [self.APPROVE], "responded_by_user": "the recipe's policy"}
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:  # noqa: ANN401 - as Airflow's
+        """Give the answer, in which a no does not skip what follows."""
+        return HITLOperator.execute_complete(self, context, event)
+
+
+class DecideOperator(BaseOperator):
+    """Promotes after a yes, and audits whatever the answer was."""
+
+    def execute(self, context: Context) -> str:
+        """Do what was answered."""
+        from tasks.production.approval import decide
+
+        run, pull = context["dag_run"], context["ti"].xcom_pull
+        question = pull(task_ids="card")
+        said = decide(question, pull(task_ids="approve"), f"{run.dag_id}/{run.run_id}")
+        tell("not promoted" if " was not promoted" in said else "promoted", question["model"], said)
+        return said
+
+
+def promotion(path: Path, recipe: Recipe) -> DAG:
+    """Build the DAG of one recipe."""
+    with DAG(
+        f"promotion_{recipe.name}",
+        schedule=[candidate_of(recipe)],
+        catchup=False,
+        max_active_runs=16,
+        is_paused_upon_creation=False,
+        tags=[recipe.name, "promotion"],
+        params={"version": VERSION},
+        default_args={"owner": recipe.owner, "retries": 3, "retry_delay": timedelta(seconds=5)},
+        doc_md=f"Asks whether a candidate of `{recipe.name}` goes to production. No answer in {ANSWER_WITHIN} is a no.",
+    ) as dag:
+        card = OfferOperator(task_id="card", recipe_path=str(path))
+        approve = CandidateApproval(
+            task_id="approve",
+            subject="Promote {{ ti.xcom_pull(task_ids='card')['model'] }} "
+            "version {{ ti.xcom_pull(task_ids='card')['version'] }}?",
+            body="{{ ti.xcom_pull(task_ids='card')['card'] }}",
+            defaults=ApprovalOperator.REJECT,
+            response_timeout=ANSWER_WITHIN,
+            notifiers=[Awaiting()],
+        )
+        _ = card >> approve >> DecideOperator(task_id="decide")
+    return dag
+
+
+for recipe_path in sorted(RECIPES.glob("*.yaml")):
+    try:
+        globals()[f"promotion_{recipe_path.stem}"] = promotion(recipe_path, load_recipe(recipe_path))
+    except RecipeError:
+        continue  # its nightly DAG says what is wrong with it

@@ -1,0 +1,74 @@
+"""One `rollback_<recipe>` DAG for every recipe: a button that makes the previous champion the champion again.
+
+Never scheduled; it says who pressed it and why in the audit. Light on purpose, as dags/nightly.py.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, BaseOperator, Context, Param
+from airflow.sdk.exceptions import AirflowFailException
+
+from dags.events import RECIPES
+from dags.notify import tell
+from tasks.errors import RecipeError, ServiceError, StillhouseError
+from tasks.recipe import Recipe, load_recipe
+
+PARAMS = {
+    "why": Param(type="string", minLength=3, title="Why", description="Goes into the audit."),
+    "row": Param(
+        default=None,
+        type=["null", "integer"],
+        minimum=1,
+        title="Row",
+        description="Row of the audit to reverse; empty for the last move.",
+    ),
+}
+
+
+class RollbackOperator(BaseOperator):
+    """Makes the previous champion the champion again."""
+
+    def __init__(self, *, model: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
+        """Remember the recipe's model."""
+        super().__init__(**options)
+        self.model = model
+
+    def execute(self, context: Context) -> str:
+        """Roll back."""
+        from tasks.production.promote import Decision, rollback
+
+        params, run = context["params"], context["dag_run"]
+        who = run.triggering_user_name or "somebody with a trigger"
+        try:
+            said = rollback(self.model, Decision(who, params["why"]), params["row"])
+        except ServiceError:
+            raise
+        except StillhouseError as error:
+            raise AirflowFailException(str(error)) from error
+        tell("rolled back", self.model, f"{said}, by {who}: {params['why']}")
+        return said
+
+
+def rollback_dag(recipe: Recipe) -> DAG:
+    """Build the DAG of one recipe."""
+    with DAG(
+        f"rollback_{recipe.name}",
+        schedule=None,
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,
+        tags=[recipe.name, "rollback"],
+        params=PARAMS,
+        default_args={"owner": recipe.owner, "retries": 2, "retry_delay": timedelta(seconds=5)},
+        doc_md=f"Makes the previous champion of `{recipe.name}` the champion again.",
+    ) as dag:
+        RollbackOperator(task_id="rollback", model=recipe.name, execution_timeout=timedelta(minutes=5))
+    return dag
+
+
+for recipe_path in sorted(RECIPES.glob("*.yaml")):
+    try:
+        globals()[f"rollback_{recipe_path.stem}"] = rollback_dag(load_recipe(recipe_path))
+    except RecipeError:
+        continue  # its nightly DAG says what is wrong with it

@@ -1,0 +1,111 @@
+"""Stage `challenge`: is the student better on anything than what is in production? Both are measured anew."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from mlflow.tracking import MlflowClient
+
+from tasks.artifact import write_json
+from tasks.clean_process import measure
+from tasks.errors import StillhouseError
+from tasks.evaluate import schedule_of
+from tasks.job import Job, Metrics
+from tasks.production.versions import CHAMPION, DIGEST, production_of, shippable, version_with_alias
+from tasks.pull_data import materialise
+from tasks.register import judged, judged_path
+from tasks.reporting.evaluation import Estimate, Pair, Part, Positive
+from tasks.settings import load_settings
+from tasks.tracking import connect
+
+ANSWER = "challenge.json"
+Goal = Literal["quality", "bytes", "latency"]
+
+
+class Measured(Part):
+    """What was measured of both."""
+
+    paired: Pair
+    bytes: Positive
+    """Champion / student."""
+    latency: Estimate
+    """Champion / student."""
+
+
+class Challenge(Part):
+    """All of challenge.json."""
+
+    champion: str | None
+    """Version of the production model, None if there is none."""
+    measured: Measured | None = None
+    reason: str | None = None
+    """Why nothing was measured."""
+
+    def better(self) -> list[Goal]:
+        """List what the student is better on than the champion, beyond doubt."""
+        if self.measured is None:
+            return []
+        found = self.measured
+        lows: dict[Goal, bool] = {
+            "quality": found.paired.difference.interval[0] > 0,
+            "bytes": found.bytes > 1,
+            "latency": found.latency.interval[0] > 1,
+        }
+        return [goal for goal, sure in lows.items() if sure]
+
+
+def champion_digest(client: MlflowClient, model: str) -> str:
+    """Digest of the file in production, on which the stage depends as on an input."""
+    champion = version_with_alias(client, production_of(model), CHAMPION)
+    return champion.tags.get(DIGEST, "unknown") if champion else "none"
+
+
+def challenge(job: Job) -> Metrics:
+    """Measure student and champion; writes challenge.json."""
+    found = _challenge(job)
+    write_json(job.out / ANSWER, found.model_dump())
+    if found.measured is None:
+        job.progress(found.reason or "nothing is in production yet")
+        return {}
+    better = found.better()
+    job.progress(f"against version {found.champion}: {', '.join(better) or 'nothing'} is better")
+    return {
+        "champion_difference": found.measured.paired.difference.value,
+        "champion_churn": found.measured.paired.churn,
+        "champion_bytes": found.measured.bytes,
+        "champion_latency": found.measured.latency.value,
+        "better": float(len(better)),
+    }
+
+
+def _challenge(job: Job) -> Challenge:
+    client = connect(load_settings().tracking_uri)
+    champion = version_with_alias(client, production_of(job.settings["name"]), CHAMPION)
+    if champion is None:
+        return Challenge(champion=None)
+    version = str(champion.version)
+    student, digest = judged(job.inputs["models"])
+    if champion.tags.get(DIGEST) == digest:
+        return Challenge(champion=version, reason=f"the student is version {version} of production itself")
+    try:
+        with shippable(champion) as folder, tempfile.TemporaryDirectory() as scratch:
+            measured = _measured(job, judged_path(folder), student, Path(scratch))
+    except StillhouseError as error:
+        return Challenge(champion=version, reason=f"version {version} of production cannot be compared: {error}")
+    return Challenge(champion=version, measured=Measured.model_validate(measured))
+
+
+def _measured(job: Job, champion: Path, student: Path, scratch: Path) -> Mapping[str, Any]:
+    job.progress("measuring the student beside what is in production")
+    request = {
+        "data": str(materialise(job.inputs["data"])),
+        "models": {"teacher": str(champion), "student": str(student)},
+        "schedule": schedule_of(job.settings, limit=1.0),
+    }
+    return measure("models.challenge", request, scratch)
+
+
+def read_challenge(folder: Path) -> Challenge:
+    """Read what the stage wrote."""
+    return Challenge.model_validate_json((folder / ANSWER).read_text(encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""What happens to a version that passed its gate: promoted, audited, rolled back."""

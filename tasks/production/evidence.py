@@ -1,0 +1,82 @@
+"""What a decision about a version is made on: what its night left in MLflow, read from there, and where to look."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from tasks.artifact import VOLATILE, json_digest
+from tasks.challenge import ANSWER, Challenge
+from tasks.errors import StillhouseError
+from tasks.reporting.evaluation import Evaluation, parse_evaluation
+from tasks.tracking import ARTIFACT, PREFIX
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a person looks at before they say yes."""
+
+    model: str
+    version: str
+    gate: Mapping[str, Any]
+    """gate.json: the verdict and its checks."""
+    evaluation: Evaluation
+    challenge: Challenge
+    links: Mapping[str, str]
+    """What it is -> its address."""
+    digests: Mapping[str, str]
+    """Of what was read, for the audit."""
+
+
+def evidence_of(client: MlflowClient, version: ModelVersion, tracking_uri: str) -> Evidence:
+    """Read what the night of a version left.
+
+    Raises:
+        StillhouseError: MLflow does not have it any more.
+    """
+    night = version.tags.get(f"{PREFIX}nightly_run", "")
+    try:
+        runs = _stages(client, night)
+        files = {"gate": "gate.json", "evaluate": "evaluation.json", "challenge": ANSWER}
+        read = {stage: _json(client, runs[stage], file) for stage, file in files.items()}
+    except (MlflowException, KeyError, OSError, ValueError) as error:
+        msg = f"MLflow has no whole night of {version.name} version {version.version} ({error}); run the recipe again"
+        raise StillhouseError(msg) from error
+    page = f"{tracking_uri}/#/experiments/{runs['gate'].info.experiment_id}/runs"
+    return Evidence(
+        model=version.name,
+        version=str(version.version),
+        gate=read["gate"],
+        evaluation=parse_evaluation(read["evaluate"]),
+        challenge=Challenge.model_validate(read["challenge"]),
+        links={
+            "Report": f"{page}/{night}/artifacts",
+            "MLflow run": f"{page}/{night}",
+            "Data Docs": f"{page}/{_origin(runs['validate'])}/artifacts/{ARTIFACT}/{VOLATILE}/index.html",
+        },
+        digests={stage: json_digest(content) for stage, content in read.items()},
+    )
+
+
+def _stages(client: MlflowClient, night: str) -> dict[str, Run]:
+    experiment = client.get_run(night).info.experiment_id
+    children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{night}'")
+    return {run.data.tags[f"{PREFIX}stage"]: run for run in children}
+
+
+def _origin(run: Run) -> str:
+    return str(run.data.tags.get(f"{PREFIX}reused_from", run.info.run_id))
+
+
+def _json(client: MlflowClient, run: Run, name: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = client.download_artifacts(_origin(run), f"{ARTIFACT}/{name}", folder)
+        with open(path, encoding="utf-8") as stream:  # noqa: PTH123 - MLflow gives a name
+            content: dict[str, Any] = json.load(stream)
+    return content

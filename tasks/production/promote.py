@@ -1,0 +1,212 @@
+"""Move the champion: to a candidate after somebody has looked, and back when they were wrong.
+
+Every move is decided on, noted, carried out and audited, in this order, under a lock; what a kill left unfinished the
+next command finishes first. One house promotes to a registry: the lock is one of its state folder.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from tasks.artifact import json_digest
+from tasks.errors import ServiceError, StillhouseError
+from tasks.locks import waiting
+from tasks.production import audit, intent
+from tasks.production.audit import Row
+from tasks.production.intent import Intent
+from tasks.production.probe import probe
+from tasks.production.versions import (
+    CHAMPION,
+    DIGEST,
+    PREVIOUS,
+    aliased,
+    production_of,
+    shippable,
+    version_of,
+    with_alias,
+)
+from tasks.register import CANDIDATE, version_with_digest
+from tasks.settings import load_settings
+from tasks.tracking import connect
+
+OUTSIDE = "somebody outside Stillhouse"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Who decided, why, and what on."""
+
+    who: str
+    why: str
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    """Addresses and digests."""
+
+
+def promote(model: str, decision: Decision, version: str | None = None, *, newest: bool = False) -> str:
+    """Make a version the champion of production (default: the candidate); the former one becomes `previous`.
+
+    Args:
+        model: the recipe's model.
+        decision: who, why, what on.
+        version: of that model.
+        newest: refuse a version that is not the candidate any more.
+
+    Returns:
+        One sentence that says what changed.
+
+    Raises:
+        StillhouseError: no such version, or one that did not pass its gate, is not whole, was superseded or does not
+            answer.
+    """
+    with _settled(model) as client:
+        candidate = aliased(client, model, CANDIDATE)
+        if newest and version != candidate:
+            msg = f"{model} version {version} was superseded by version {candidate}; look at that one"
+            raise StillhouseError(msg)
+        remedy = "run a nightly that passes, or name a version"
+        chosen = version_of(client, model, version) if version else with_alias(client, model, CANDIDATE, remedy)
+        return _move(client, model, chosen, "promote", decision)
+
+
+def rollback(model: str, decision: Decision, row: int | None = None) -> str:
+    """Make the previous champion the champion again, or the one before a row of the audit.
+
+    Returns:
+        One sentence that says what changed.
+
+    Raises:
+        StillhouseError: there is nothing to go back to, or it is not whole or does not answer.
+    """
+    production = production_of(model)
+    with _settled(model) as client:
+        if row is None:
+            chosen = with_alias(client, production, PREVIOUS, "nothing was in production before what is there now")
+        else:
+            chosen = version_of(client, production, _before(client, production, row))
+        return _move(client, model, chosen, "rollback", decision)
+
+
+def refuse(model: str, version: str, decision: Decision, deed: str) -> str:
+    """Keep in the audit that a version was not promoted; a deed of one name is kept once."""
+    production = production_of(model)
+    with _settled(model) as client:
+        champion = aliased(client, production, CHAMPION)
+        evidence = {**decision.evidence, "candidate": f"{model}/{version}"}
+        audit.append(client, _row(deed, production, "refuse", champion, champion, decision.who, decision.why, evidence))
+    return f"{model} version {version} was not promoted: {decision.why}"
+
+
+@contextmanager
+def _settled(model: str) -> Iterator[MlflowClient]:
+    """Hold the model's lock, with nothing left half done and every move of the alias in the audit."""
+    settings, production = load_settings(), production_of(model)
+    client = connect(settings.tracking_uri)
+    with waiting(settings.state / "production" / f"{model}.lock"):
+        try:
+            left = intent.noted(client, production)
+            if left is not None:
+                _carry_out(client, left)
+            _notice(client, production)
+            yield client
+        except MlflowException as error:
+            msg = f"MLflow refused ({' '.join(str(error).split())[:300]}); look at its log and do it again"
+            raise ServiceError(msg) from error
+
+
+def _move(client: MlflowClient, model: str, chosen: ModelVersion, action: str, decision: Decision) -> str:
+    production = production_of(model)
+    before = aliased(client, production, CHAMPION)
+    name = f"{chosen.name} version {chosen.version}"
+    if before and version_of(client, production, before).tags[DIGEST] == chosen.tags.get(DIGEST):
+        return f"{name} is the champion already; nothing changed"
+    with shippable(chosen) as folder:
+        probe(folder)
+    _ensure_model(client, production)
+    decided = Intent(
+        id=uuid.uuid4().hex,
+        model=production,
+        action=action,
+        source=f"{chosen.name}/{chosen.version}",
+        digest=chosen.tags[DIGEST],
+        before=before,
+        who=decision.who,
+        why=decision.why,
+        at=_now(),
+        evidence={**decision.evidence, "digest": chosen.tags[DIGEST]},
+    )
+    intent.note(client, decided)
+    after = _carry_out(client, decided)
+    was = f"version {before}" if before else "none"
+    return f"{name} is the champion now, as {production} version {after}; before it was {was}"
+
+
+def _carry_out(client: MlflowClient, decided: Intent) -> str:
+    """Do what was decided, from wherever it was left."""
+    after = _in_production(client, decided)
+    if aliased(client, decided.model, CHAMPION) != after:
+        if decided.before:
+            client.set_registered_model_alias(decided.model, PREVIOUS, decided.before)
+        client.set_registered_model_alias(decided.model, CHAMPION, after)
+    row = _row(
+        decided.id, decided.model, decided.action, decided.before, after, decided.who, decided.why, decided.evidence
+    )
+    audit.append(client, row)
+    intent.done(client, decided)
+    return after
+
+
+def _in_production(client: MlflowClient, decided: Intent) -> str:
+    """Give the production version of what was decided on; copied, tags and all, by one call, unless it is there."""
+    model, version = decided.source.rsplit("/", 1)
+    if model == decided.model:
+        return version
+    known = version_with_digest(client, decided.model, decided.digest)
+    return str((known or client.copy_model_version(f"models:/{decided.source}", decided.model)).version)
+
+
+def _notice(client: MlflowClient, production: str) -> None:
+    """Put a champion that moved without us into the audit."""
+    rows, champion = audit.rows_of(client, production), aliased(client, production, CHAMPION)
+    known = rows[-1].after if rows else None
+    if champion != known:
+        deed = json_digest([production, len(rows), champion])
+        why = "the alias champion was moved in MLflow, by hand or by another tool"
+        audit.append(client, _row(deed, production, "external", known, champion, OUTSIDE, why, {}))
+
+
+def _before(client: MlflowClient, production: str, number: int) -> str:
+    rows = audit.rows_of(client, production)
+    row = next((row for row in rows if row.number == number), None)
+    if row is None or row.before is None:
+        what = "no such row" if row is None else "no champion before it"
+        msg = f"row {number} of the audit of {production} cannot be reversed: there is {what}; see `stillhouse audit`"
+        raise StillhouseError(msg)
+    return row.before
+
+
+def _ensure_model(client: MlflowClient, production: str) -> None:
+    if not client.search_registered_models(f"name = '{production}'"):
+        client.create_registered_model(production)
+
+
+def _row(  # noqa: PLR0913, PLR0917 - a row's own columns
+    deed: str,
+    model: str,
+    action: str,
+    before: str | None,
+    after: str | None,
+    who: str,
+    why: str,
+    evidence: Mapping[str, str],
+) -> Row:
+    return Row(deed, model, action, before, after, who, why, _now(), evidence)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

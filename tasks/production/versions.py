@@ -1,0 +1,87 @@
+"""Versions in MLflow's registry: a recipe's model holds what its gate passed, its production model what was chosen."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from tasks.errors import StillhouseError
+from tasks.register import MODEL_FILE, fetched
+from tasks.tracking import PREFIX
+
+CHAMPION = "champion"
+PREVIOUS = "previous"
+DIGEST = f"{PREFIX}digest"
+VERDICT = f"{PREFIX}verdict"
+
+
+def production_of(model: str) -> str:
+    """Name the production model of a recipe's model."""
+    return f"{model}-production"
+
+
+def aliased(client: MlflowClient, model: str, alias: str) -> str | None:
+    """Give the version that an alias points at, or None."""
+    try:
+        return str(client.get_model_version_by_alias(model, alias).version)
+    except MlflowException:
+        return None
+
+
+def version_of(client: MlflowClient, model: str, version: str) -> ModelVersion:
+    """Look a version up.
+
+    Raises:
+        StillhouseError: there is none of that number.
+    """
+    try:
+        return client.get_model_version(model, version)
+    except MlflowException as error:
+        msg = f"{model} has no version {version}; choose one of MLflow's registry page"
+        raise StillhouseError(msg) from error
+
+
+def version_with_alias(client: MlflowClient, model: str, alias: str) -> ModelVersion | None:
+    """Look up the version that an alias points at, or None."""
+    version = aliased(client, model, alias)
+    return None if version is None else version_of(client, model, version)
+
+
+def with_alias(client: MlflowClient, model: str, alias: str, remedy: str) -> ModelVersion:
+    """Look up the version that an alias points at.
+
+    Raises:
+        StillhouseError: there is none; ends with the remedy.
+    """
+    version = version_with_alias(client, model, alias)
+    if version is None:
+        msg = f"{model} has no version with the alias {alias}; {remedy}"
+        raise StillhouseError(msg)
+    return version
+
+
+@contextmanager
+def shippable(version: ModelVersion) -> Iterator[Path]:
+    """Download a version that passed its gate, whole and with the digest that was judged, for as long as needed.
+
+    Raises:
+        StillhouseError: it did not pass, is incomplete, or is not the judged file.
+    """
+    name = f"{version.name} version {version.version}"
+    if version.tags.get(VERDICT) != "PASS" or DIGEST not in version.tags:
+        msg = f"{name} did not pass a gate of Stillhouse; promote one that did"
+        raise StillhouseError(msg)
+    if version.status != "READY":
+        msg = f"{name} is {version.status}, not READY; register it again"
+        raise StillhouseError(msg)
+    with tempfile.TemporaryDirectory() as folder:
+        yield fetched(f"models:/{version.name}/{version.version}", version.tags[DIGEST], Path(folder))
+
+
+def model_file(folder: Path) -> Path:
+    """Give the ONNX file that MLflow loads, in the folder of a downloaded model of one file."""
+    return folder / MODEL_FILE

@@ -1,0 +1,57 @@
+"""Follow the alias `champion`: the new version is opened beside the old one, and only then takes its place."""
+
+import threading
+import time
+
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from tasks.errors import StillhouseError
+from tasks.production.versions import CHAMPION, aliased, version_of
+from tasks.serving.served import Served, open_served
+
+POLL_SECONDS = 2.0
+
+
+class Follower:
+    """Holds what answers now; requests that have begun keep what they began with."""
+
+    def __init__(self, client: MlflowClient, model: str) -> None:
+        """Open the champion.
+
+        Raises:
+            StillhouseError: there is none, or it is not fit to be served.
+        """
+        self._client, self._model = client, model
+        self.current: Served = self._opened(self._champion())
+        self.problem: str | None = None
+        """Why what answers is not the champion, if it is not."""
+
+    def start(self) -> None:
+        """Follow until the process ends."""
+        threading.Thread(target=self._follow, name="follow the champion", daemon=True).start()
+
+    def _follow(self) -> None:
+        while True:
+            time.sleep(POLL_SECONDS)
+            self.look()
+
+    def look(self) -> None:
+        """Take over a new champion; one that cannot be served, or a registry that is away, leaves what answers."""
+        try:
+            champion = self._champion()
+            if champion != self.current.version:
+                self.current = self._opened(champion)
+            self.problem = None
+        except (StillhouseError, MlflowException, OSError) as error:
+            self.problem = " ".join(str(error).split())[:300]
+
+    def _champion(self) -> str:
+        version = aliased(self._client, self._model, CHAMPION)
+        if version is None:
+            msg = f"{self._model} has no version with the alias {CHAMPION}; promote one"
+            raise StillhouseError(msg)
+        return version
+
+    def _opened(self, version: str) -> Served:
+        return open_served(version_of(self._client, self._model, version))

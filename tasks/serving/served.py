@@ -1,0 +1,146 @@
+"""One version of a production model, opened to answer: checked from its digest to the shape of its first answer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import onnx
+import onnxruntime
+from mlflow.entities.model_registry import ModelVersion
+from numpy.typing import NDArray
+
+from models.errors import ModelError
+from models.inputs.pictures import picture_of, pixels_of
+from models.packing import deployable, unpacked
+from models.runtime import open_session, predict
+from models.towers import Deployed, open_towers
+from models.ways import IMAGE, SPEECH, TEXT, Inputs
+from tasks.errors import StillhouseError
+from tasks.production.probe import probe
+from tasks.production.versions import DIGEST, model_file, shippable
+from tasks.register_towers import TOWERS_FOLDER
+
+OPSETS = range(17, 26)
+"""Of the standard operators; ONNX Runtime as it is pinned has all of them."""
+MOST_AT_ONCE = 256
+"""Inputs of one request."""
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Served:
+    """What answers requests."""
+
+    model: str
+    version: str
+    digest: str
+    opset: int
+    answers: Mapping[str, Callable[[Sequence[Any]], list[Answer]]]
+    """Kind of input (`image`, `text`, `speech`, `pixels`) -> what answers a batch of them."""
+
+    def answer(self, kind: str, inputs: Sequence[Any]) -> list[Answer]:
+        """Answer a batch.
+
+        Raises:
+            ModelError: there is nothing in it, too much, a kind that this model does not take, or what it cannot read.
+        """
+        if kind not in self.answers:
+            msg = f"{self.model} takes {', '.join(self.answers)}, not {kind}; send one of these"
+            raise ModelError(msg)
+        if not 0 < len(inputs) <= MOST_AT_ONCE:
+            msg = f"a request of {len(inputs)} inputs is none or too many; send 1 to {MOST_AT_ONCE}"
+            raise ModelError(msg)
+        return self.answers[kind](inputs)
+
+
+def open_served(version: ModelVersion) -> Served:
+    """Download a version, check it, and open what answers.
+
+    Raises:
+        StillhouseError: its digest, its signature or its opset is not what it should be, or it does not answer.
+    """
+    with shippable(version) as folder:
+        probe(folder)
+        towers = folder / TOWERS_FOLDER
+        files = [deployable(towers, name) for name in open_towers(towers).sessions] if towers.is_dir() else []
+        opset = max(map(_opset, files or [model_file(folder)]))
+        answers = _of_towers(open_towers(towers)) if files else _of_file(model_file(folder), _labels(version))
+        _expect_signature(folder, answers, f"{version.name} version {version.version}")
+        return Served(version.name, str(version.version), version.tags[DIGEST], opset, answers)
+
+
+def _opset(path: Path) -> int:
+    imports = onnx.load_from_string(unpacked(path)).opset_import
+    opset = int(next(entry.version for entry in imports if not entry.domain))
+    if opset not in OPSETS:
+        known = f"{OPSETS.start} to {OPSETS.stop - 1}"
+        msg = f"{path.name} is of opset {opset}, this server knows {known}; export it again"
+        raise StillhouseError(msg)
+    return opset
+
+
+def _expect_signature(folder: Path, answers: Mapping[str, Any], name: str) -> None:
+    """Compare what MLflow says that the model takes with what it does take."""
+    signature = mlflow.models.Model.load(str(folder)).signature
+    said = set(signature.inputs.input_names()) if signature else set()
+    taken = {"images_NCHW"} if "pixels" in answers else set(answers)
+    if said != taken:
+        told, found = (", ".join(sorted(names)) or "nothing" for names in (said, taken))
+        msg = f"{name} says that it takes {told}, and takes {found}; register it again"
+        raise StillhouseError(msg)
+
+
+def _labels(version: ModelVersion) -> list[str]:
+    return [label for label in version.tags.get("stillhouse.labels", "").split("\n") if label]
+
+
+def _of_file(path: Path, labels: Sequence[str]) -> dict[str, Callable[[Sequence[Any]], list[Answer]]]:
+    session = open_session(path)
+    shape = tuple(session.get_inputs()[0].shape[1:])
+
+    def of_pixels(images: Sequence[Any]) -> list[Answer]:
+        return _classes(session, _raw(images, shape), labels)
+
+    def of_images(files: Sequence[bytes]) -> list[Answer]:
+        return _classes(session, np.stack([pixels_of(file, shape) for file in files]), labels)
+
+    return {"pixels": of_pixels, "image": of_images}
+
+
+def _raw(images: Sequence[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    try:
+        values = np.asarray(images)
+    except ValueError as error:
+        msg = f"the pixels are no array ({error}); send images of {shape} numbers each"
+        raise ModelError(msg) from error
+    if values.shape[1:] != shape or values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:  # noqa: PLR2004
+        wanted = f"(N, {', '.join(map(str, shape))})"
+        msg = f"pixels {values.shape} of {values.dtype} do not fit; send whole numbers from 0 to 255 of shape {wanted}"
+        raise ModelError(msg)
+    return values.astype(np.uint8)
+
+
+def _classes(session: onnxruntime.InferenceSession, raw_NCHW: NDArray[np.uint8], labels: Sequence[str]) -> list[Answer]:
+    logits_NK = predict(session, raw_NCHW).astype(np.float64)
+    powers_NK = np.exp(logits_NK - logits_NK.max(1, keepdims=True))
+    chances_NK = powers_NK / powers_NK.sum(1, keepdims=True)
+    return [
+        {"class": int(best), "label": labels[best] if labels else None, "probability": round(float(chances[best]), 6)}
+        for best, chances in zip(chances_NK.argmax(1), chances_NK, strict=True)
+    ]
+
+
+def _of_towers(towers: Deployed) -> dict[str, Callable[[Sequence[Any]], list[Answer]]]:
+    known: dict[str, Callable[[Sequence[Any]], list[Answer]]] = {
+        TEXT: lambda sentences: _vectors(towers.of_texts([str(each) for each in sentences])),
+        IMAGE: lambda files: _vectors(towers.of(Inputs(IMAGE, np.stack([picture_of(file) for file in files])))),
+        SPEECH: lambda files: _vectors(towers.of_recordings(files)),
+    }
+    return {name: known[name] for name in towers.sessions}
+
+
+def _vectors(vectors_ND: NDArray[np.float32]) -> list[Answer]:
+    return [{"vector": [round(float(number), 6) for number in vector]} for vector in vectors_ND]

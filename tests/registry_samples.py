@@ -1,0 +1,120 @@
+"""A real registry with small real models in it, for tests of what happens to a version that passed its gate."""
+
+import os
+import signal
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import onnx
+import requests
+from mlflow.models import ModelSignature
+from mlflow.tracking import MlflowClient
+from mlflow.types import Schema, TensorSpec
+from onnx import TensorProto, helper, numpy_helper
+from report_samples import estimate, evaluation, gate_result
+
+from models.export import INPUT, OUTPUT
+from tasks.artifact import file_digest
+from tasks.register import CANDIDATE, MODEL_FILE
+from tasks.tracking import ARTIFACT, PREFIX, experiment_of
+
+MODEL = "tiny"
+
+
+def onnx_file(path: Path, seed: int, opset: int = 20) -> Path:
+    """Write a linear model of 2 x 2 pixels; another seed has other weights."""
+    weights_DK = np.random.default_rng(seed).normal(size=(4, 3)).astype(np.float32)
+    ends = [
+        helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["batch", 1, 2, 2]),
+        helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", 3]),
+    ]
+    nodes = [
+        helper.make_node("Cast", [INPUT], ["floats_NCHW"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["floats_NCHW"], ["floats_ND"]),
+        helper.make_node("MatMul", ["floats_ND", "weights_DK"], [OUTPUT]),
+    ]
+    graph = helper.make_graph(nodes, "tiny", ends[:1], ends[1:], [numpy_helper.from_array(weights_DK, "weights_DK")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10), path)
+    return path
+
+
+def registered(client: MlflowClient, seed: int, verdict: str = "PASS", *, opset: int = 20, takes: str = INPUT) -> str:
+    """Register a model as a night does, make it the candidate, and give its version."""
+    run = client.create_run(experiment_of(client, MODEL))
+    with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run.info.run_id):
+        model = onnx.load(onnx_file(Path(folder) / MODEL_FILE, seed, opset))
+        signature = ModelSignature(Schema([TensorSpec(np.dtype(np.uint8), (-1, 1, 2, 2), takes)]))
+        logged = mlflow.onnx.log_model(model, name="student", signature=signature, save_as_external_data=False)
+        stored = Path(mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=folder))
+        digest = file_digest(stored / MODEL_FILE)
+    labels = {f"{PREFIX}labels": "cat\ndog\nbird"}
+    tags = labels | {f"{PREFIX}digest": digest, f"{PREFIX}verdict": verdict, f"{PREFIX}nightly_run": run.info.run_id}
+    version = str(mlflow.register_model(logged.model_uri, MODEL, tags=tags).version)
+    client.set_registered_model_alias(MODEL, CANDIDATE, version)
+    return version
+
+
+def with_night(client: MlflowClient, version: str, challenge: dict[str, Any] | None = None) -> str:
+    """Give the night that a registered version names the stages whose outputs a decision is made on."""
+    night = client.get_model_version(MODEL, version).tags[f"{PREFIX}nightly_run"]
+    files = {
+        "gate": ("gate.json", gate_result()),
+        "evaluate": ("evaluation.json", evaluation()),
+        "challenge": ("challenge.json", challenge or {"champion": None}),
+        "validate": None,
+    }
+    for stage, file in files.items():
+        tags = {"mlflow.parentRunId": night, f"{PREFIX}stage": stage}
+        run = client.create_run(experiment_of(client, MODEL), tags=tags, run_name=stage)
+        if file is not None:
+            client.log_dict(run.info.run_id, file[1], f"{ARTIFACT}/{file[0]}")
+    return version
+
+
+def against(low: float, *, fewer: float = 1.0, churn: float = 0.02) -> dict[str, Any]:
+    """Give a challenge.json: the least difference in quality, how many times fewer bytes, the churn."""
+    difference = estimate(low + 0.01, low, low + 0.02) | {"lower_bound": low}
+    paired = {"difference": difference, "mcnemar_p": 0.04, "discordant": [40, 60], "churn": churn}
+    return {"champion": "1", "measured": {"paired": paired, "bytes": fewer, "latency": estimate(1.0, 0.98, 1.02)}}
+
+
+def killed_at_call(number: int, deed: Callable[[], object], *, after: bool) -> bool:
+    """Do a deed in a process of its own that kills itself at its n-th call that changes something at a server.
+
+    Args:
+        number: of the call, from 1.
+        deed: what is done.
+        after: once the server has answered, or else before it is asked.
+
+    Returns:
+        Whether there was such a call.
+    """
+    child = os.fork()
+    if child == 0:
+        _die_at(number, after=after)
+        deed()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return os.WIFSIGNALED(status)
+
+
+def _die_at(number: int, *, after: bool) -> None:
+    send, left = requests.Session.send, [number]
+
+    def counted(session: requests.Session, request: requests.PreparedRequest, **options: object) -> requests.Response:
+        changes = request.method != "GET" and not (request.url or "").endswith("search")
+        left[0] -= changes
+        deadly = changes and left[0] == 0
+        if deadly and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        response = send(session, request, **options)  # type: ignore[arg-type]
+        if deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return response
+
+    requests.Session.send = counted  # type: ignore[method-assign,assignment]

@@ -1,0 +1,89 @@
+"""Passports: what they say, and that nobody else can have said it."""
+
+import importlib.metadata
+import json
+from pathlib import Path
+
+import pytest
+from report_samples import passing_run
+
+from tasks.errors import StillhouseError
+from tasks.production.passport import RUNTIME, model_card, passport, sbom
+from tasks.production.signing import check_signature, signed
+from tasks.reporting.evaluation import parse_evaluation
+from tasks.settings import Settings
+
+RUN = passing_run()
+EVALUATION = parse_evaluation(RUN.evaluation or {})
+
+
+def house(folder: Path) -> Settings:
+    return Settings(folder, folder / "state", folder / "runs", "")
+
+
+def document() -> dict[str, object]:
+    return passport(
+        model="tiny",
+        file={"digest": "ab" * 32, "bytes": EVALUATION.student.bytes},
+        data={"dataset": "digits", "data_version": "v3", "digest": "cd" * 32},
+        code_version="0123abc",
+        recipe=RUN.recipe.model_dump(mode="json"),
+        evaluation=EVALUATION,
+        gate=dict(RUN.gate or {}),
+        lineage=[{"stage": "teacher", "stage_key": "k", "digest": "d"}],
+    )
+
+
+def test_a_signed_passport_is_known_by_its_house_alone(tmp_path: Path) -> None:
+    """This house knows its signature; a changed number, a missing signature and another house's are refused."""
+    ours, theirs = house(tmp_path / "ours"), house(tmp_path / "theirs")
+    made = json.loads(json.dumps(signed(ours, document())))
+    check_signature(ours, made)
+    with pytest.raises(StillhouseError, match="was altered after it was signed"):
+        check_signature(ours, made | {"file": {**made["file"], "bytes": 1}})
+    with pytest.raises(StillhouseError, match="was not signed by this house"):
+        check_signature(theirs, made)
+    with pytest.raises(StillhouseError, match="was not signed by this house"):
+        check_signature(ours, document())
+
+
+def test_the_key_is_its_owners_alone_and_is_made_once(tmp_path: Path) -> None:
+    """The private key can be read by its owner only, and a second signature is by the same key."""
+    settings = house(tmp_path)
+    first, second = (signed(settings, document())["signature"] for _ in range(2))
+    assert first == second
+    key = settings.state / "keys" / "signing.pem"
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert (settings.state / "keys" / "signing.pub").read_text(encoding="ascii").strip() == first["public_key"]
+    assert [path.name for path in key.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_passport_has_all_that_a_version_comes_from() -> None:
+    """Digests of file and data, the commit, the whole recipe, seeds, machine, metrics with intervals, lineage, SBOM."""
+    made = document()
+    assert set(made) == {
+        "schema", "model", "file", "data", "code", "recipe", "seeds", "hardware", "environment", "metrics", "gate",
+        "lineage", "sbom",
+    }  # fmt: skip
+    assert made["seeds"] == {"night": 7, "judged_over": None}
+    assert json.loads(json.dumps(made))["metrics"]["student"]["quality"]["sealed"]["interval"] == [0.9198, 0.93]
+
+
+def test_the_bill_of_materials_names_versions_and_licences() -> None:
+    """Every package that answering needs is there with its version, a licence and a package URL."""
+    components = sbom(RUNTIME)["components"]
+    assert [component["name"] for component in components] == ["onnxruntime", "numpy"]
+    for component in components:
+        version = importlib.metadata.version(component["name"])
+        assert component["purl"] == f"pkg:pypi/{component['name']}@{version}"
+        assert component["licenses"][0]["license"]["name"] != "unknown"
+
+
+def test_the_card_is_for_people() -> None:
+    """A card has the description, the chain, the numbers, the worst slices and the origin."""
+    text = model_card(document(), EVALUATION)
+    assert text.startswith("# tiny\n\n")
+    assert "Compressed from its teacher by distil -> prune_structured -> quantize." in text
+    assert "| bytes | 4,651,208 | 65,244 |" in text
+    assert "It does worst on Shirt" in text
+    assert "Data `v3`, code `0123abc`, seed 7" in text
