@@ -92,7 +92,7 @@ class Promotion(Section):
     policy: Literal["manual", "auto"] = "manual"
     """manual: a person is always asked; auto: only where a check is not PASS, or too many answers change."""
     most_churn: Fraction = 0.05
-    """Share of the sealed test's answers that may change for `auto` to say yes by itself."""
+    """Share of the gate role's answers that may not be the champion's for `auto` to say yes by itself."""
 
 
 class Recipe(Section):

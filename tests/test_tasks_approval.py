@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from registry_samples import MODEL, against, registered, with_night
 from report_samples import LABELS, passing_run
 
-from tasks.errors import StillhouseError
+from tasks.errors import ServiceError, StillhouseError
 from tasks.production import audit
 from tasks.production.approval import Settled, audit_lines, decide, offer
 from tasks.production.promote import Decision, promote
@@ -147,3 +148,20 @@ def test_the_policy_does_not_decide_what_has_no_champion(client: MlflowClient) -
     """The first version of a production model is always a person's decision."""
     recipe = RECIPE.model_copy(update={"promotion": Promotion(policy="auto")})
     assert offer(recipe, "dag/run", with_night(client, registered(client, 1)))["approved"] == ""
+
+
+def test_a_registry_that_is_away_is_no_refusal(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A yes during which MLflow went away is not audited as a no: deciding again finishes it, superseded or not."""
+    question = offer(RECIPE, "dag/run", with_night(client, registered(client, 1)))
+    with monkeypatch.context() as away:
+        away.setattr(audit, "append", refused_by_the_server)
+        with pytest.raises(ServiceError, match=r"^MLflow refused \(it is away\); look at its log and do it again$"):
+            decide(question, answered("Approve"), "dag/run")
+    registered(client, 2)
+    assert decide(question, answered("Approve"), "dag/run").endswith("is the champion already; nothing changed")
+    assert [(row.action, row.after) for row in audit.rows_of(client, PRODUCTION)] == [("promote", "1")]
+
+
+def refused_by_the_server(*_: object) -> None:
+    msg = "it is away"
+    raise MlflowException(msg)

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tasks.errors import StillhouseError
+from tasks.errors import ServiceError, StillhouseError
 from tasks.production import audit
 from tasks.production.card import card
 from tasks.production.evidence import Evidence, evidence_of
 from tasks.production.promote import Decision, promote, refuse
-from tasks.production.versions import CHAMPION, DIGEST, aliased, production_of, version_of, with_alias
+from tasks.production.versions import is_champion, production_of, version_of, with_alias
 from tasks.recipe import Promotion, Recipe
 from tasks.register import CANDIDATE
 from tasks.reporting.quantities import percent, percent_limit
@@ -56,8 +56,7 @@ def offer(recipe: Recipe, asker: str, version: str | None = None) -> dict[str, A
     if version is None and (other := chosen.tags.get(ASKED, asker)) != asker:
         msg = f"{name} was offered already, by {other}"
         raise Settled(msg)
-    champion = aliased(client, production_of(recipe.name), CHAMPION)
-    if champion and version_of(client, production_of(recipe.name), champion).tags.get(DIGEST) == chosen.tags[DIGEST]:
+    if is_champion(client, recipe.name, chosen):
         msg = f"{name} is in production already"
         raise Settled(msg)
     evidence = evidence_of(client, chosen, settings.tracking_uri)
@@ -90,6 +89,9 @@ def decide(question: Mapping[str, Any], answer: Mapping[str, Any], deed: str) ->
 
     Returns:
         One sentence that says what became of it.
+
+    Raises:
+        ServiceError: MLflow does not answer; deciding again goes on where it was.
     """
     asked = Offer(**question)
     who = _who(answer)
@@ -100,6 +102,8 @@ def decide(question: Mapping[str, Any], answer: Mapping[str, Any], deed: str) ->
     decision = Decision(str(who), asked.approved or "approved", asked.evidence)
     try:
         return promote(asked.model, decision, asked.version, newest=True)
+    except ServiceError:
+        raise  # what was noted is finished by the retry: it must not be called refused
     except StillhouseError as error:
         return refuse(asked.model, asked.version, Decision(str(who), str(error), asked.evidence), deed)
 

@@ -26,6 +26,7 @@ from tasks.production.versions import (
     DIGEST,
     PREVIOUS,
     aliased,
+    is_champion,
     production_of,
     shippable,
     version_of,
@@ -65,12 +66,12 @@ def promote(model: str, decision: Decision, version: str | None = None, *, newes
             answer.
     """
     with _settled(model) as client:
-        candidate = aliased(client, model, CANDIDATE)
-        if newest and version != candidate:
-            msg = f"{model} version {version} was superseded by version {candidate}; look at that one"
-            raise StillhouseError(msg)
         remedy = "run a nightly that passes, or name a version"
         chosen = version_of(client, model, version) if version else with_alias(client, model, CANDIDATE, remedy)
+        candidate = aliased(client, model, CANDIDATE)
+        if newest and version != candidate and not is_champion(client, model, chosen):
+            msg = f"{model} version {version} was superseded by version {candidate}; look at that one"
+            raise StillhouseError(msg)
         return _move(client, model, chosen, "promote", decision)
 
 
@@ -123,7 +124,7 @@ def _move(client: MlflowClient, model: str, chosen: ModelVersion, action: str, d
     production = production_of(model)
     before = aliased(client, production, CHAMPION)
     name = f"{chosen.name} version {chosen.version}"
-    if before and version_of(client, production, before).tags[DIGEST] == chosen.tags.get(DIGEST):
+    if is_champion(client, model, chosen):
         return f"{name} is the champion already; nothing changed"
     with shippable(chosen) as folder:
         probe(folder)

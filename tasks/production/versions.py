@@ -64,6 +64,12 @@ def with_alias(client: MlflowClient, model: str, alias: str, remedy: str) -> Mod
     return version
 
 
+def is_champion(client: MlflowClient, model: str, version: ModelVersion) -> bool:
+    """Tell whether the judged file of a version is the one that is in production."""
+    champion = version_with_alias(client, production_of(model), CHAMPION)
+    return champion is not None and DIGEST in version.tags and champion.tags.get(DIGEST) == version.tags[DIGEST]
+
+
 @contextmanager
 def shippable(version: ModelVersion) -> Iterator[Path]:
     """Download a version that passed its gate, whole and with the digest that was judged, for as long as needed.
