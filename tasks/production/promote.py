@@ -99,7 +99,8 @@ def refuse(model: str, version: str, decision: Decision, deed: str) -> str:
     with _settled(model) as client:
         champion = aliased(client, production, CHAMPION)
         evidence = {**decision.evidence, "candidate": f"{model}/{version}"}
-        audit.append(client, _row(deed, production, "refuse", champion, champion, decision.who, decision.why, evidence))
+        said = (decision.who, decision.why, _now(), evidence)
+        audit.append(client, Row(deed, production, "refuse", champion, champion, *said))
     return f"{model} version {version} was not promoted: {decision.why}"
 
 
@@ -154,9 +155,8 @@ def _carry_out(client: MlflowClient, decided: Intent) -> str:
         if decided.before:
             client.set_registered_model_alias(decided.model, PREVIOUS, decided.before)
         client.set_registered_model_alias(decided.model, CHAMPION, after)
-    row = _row(
-        decided.id, decided.model, decided.action, decided.before, after, decided.who, decided.why, decided.evidence
-    )
+    said = (decided.who, decided.why, decided.at, decided.evidence)
+    row = Row(decided.id, decided.model, decided.action, decided.before, after, *said)
     audit.append(client, row)
     intent.done(client, decided)
     return after
@@ -178,7 +178,7 @@ def _notice(client: MlflowClient, production: str) -> None:
     if champion != known:
         deed = json_digest([production, len(rows), champion])
         why = "the alias champion was moved in MLflow, by hand or by another tool"
-        audit.append(client, _row(deed, production, "external", known, champion, OUTSIDE, why, {}))
+        audit.append(client, Row(deed, production, "external", known, champion, OUTSIDE, why, _now(), {}))
 
 
 def _before(client: MlflowClient, production: str, number: int) -> str:
@@ -194,19 +194,6 @@ def _before(client: MlflowClient, production: str, number: int) -> str:
 def _ensure_model(client: MlflowClient, production: str) -> None:
     if not client.search_registered_models(f"name = '{production}'"):
         client.create_registered_model(production)
-
-
-def _row(  # noqa: PLR0913, PLR0917 - a row's own columns
-    deed: str,
-    model: str,
-    action: str,
-    before: str | None,
-    after: str | None,
-    who: str,
-    why: str,
-    evidence: Mapping[str, str],
-) -> Row:
-    return Row(deed, model, action, before, after, who, why, _now(), evidence)
 
 
 def _now() -> str:
