@@ -1,4 +1,4 @@
-"""`stillhouse promote | rollback | audit | verify | serve`: the life of a version; a part of tasks/cli.py."""
+"""`stillhouse promote | rollback | audit | verify | replay | serve`: the life of a version; a part of tasks/cli.py."""
 
 import getpass
 import sys
@@ -62,6 +62,20 @@ def verify(model: str, version: str) -> None:
     if faults := sum(fault is not None for _, fault in found):
         msg = f"{model} version {version} fails {faults} of {len(found)} checks; do not serve it"
         raise StillhouseError(msg)
+
+
+@app.command()
+def replay(model: str, version: str) -> None:
+    """Build a version again from its data version, code and recipe; say equal, or how far off."""
+    from tasks.cli_stack import say
+    from tasks.production.replay import replay as rebuild
+
+    found = rebuild(model, version, say)
+    print("\n".join(found.lines))
+    if not found.equal:
+        msg = f"{model} version {version} was rebuilt and is not equal: the first stage that differs is {found.first}"
+        raise StillhouseError(msg)
+    print(f"{model} version {version} was rebuilt: equal, byte for byte")
 
 
 @app.command()

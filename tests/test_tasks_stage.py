@@ -9,13 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from data_samples import built_digits, make_house
+from data_samples import built_digits
+from tiny_house import House, tiny_house
 
 from tasks.artifact import seal, verify
 from tasks.challenge import read_challenge
@@ -28,7 +28,6 @@ from tasks.production.versions import aliased
 from tasks.recipe import load_recipe
 from tasks.register import version_with_digest
 from tasks.seeds import run_seeds
-from tasks.settings import Settings, load_settings
 from tasks.stage import run_stage
 from tasks.tracking import PREFIX, connect
 
@@ -36,65 +35,11 @@ ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 240.0
 
 
-@dataclass(frozen=True)
-class House:
-    """A house of the test's own: its data remote, its MLflow database, a small recipe."""
-
-    settings: Settings
-    recipe: Path
-
-    def run(self, key: str, *, until: str = "report", force: bool = False) -> dict[str, Any]:
-        """Run the recipe's stages up to one, and give the last one's metrics."""
-        metrics: dict[str, Any] = {}
-        for stage in stages_of(load_recipe(self.recipe)):
-            metrics = run_stage(self.recipe, stage.name, key, force=force)
-            if stage.name == until:
-                break
-        return metrics
-
-    def stages(self, key: str) -> dict[str, Any]:
-        """MLflow runs of a nightly run's stages, by stage."""
-        client = connect(self.settings.tracking_uri)
-        experiment = client.get_experiment_by_name("tiny")
-        assert experiment is not None
-        parent = client.search_runs([experiment.experiment_id], f"tags.`{PREFIX}run_key` = '{key}'")[0]
-        query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-        return {r.data.tags[f"{PREFIX}stage"]: r for r in client.search_runs([experiment.experiment_id], query)}
-
-    def output(self, key: str, stage: str) -> Path:
-        """Where a stage's output lies on this host."""
-        return self.settings.artifacts / self.stages(key)[stage].data.tags[f"{PREFIX}stage_key"]
-
-    def change(self, **gate: float) -> None:
-        """Change limits of the recipe's gate."""
-        content = yaml.safe_load(self.recipe.read_text(encoding="utf-8"))
-        content["gate"] |= gate
-        self.recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
-
-
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Set up the house; nothing in it is faked."""
-    root = tmp_path_factory.mktemp("house")
-    with pytest.MonkeyPatch.context() as patch:
-        make_house(root, patch)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
-        patch.chdir(root)
-        yield House(load_settings(), tiny_recipe(root))
-
-
-def tiny_recipe(root: Path) -> Path:
-    """Shrink the seed recipe until it takes a few seconds."""
-    content = yaml.safe_load((ROOT / "dags" / "recipes" / "seed_digits.yaml").read_text(encoding="utf-8"))
-    content["name"] = "tiny"
-    content["teacher"]["network"]["arguments"] = {"channels": 16, "hidden": 64}
-    content["teacher"]["training"]["epochs"] = 6
-    content["steps"][0]["training"]["epochs"] = 10
-    content["latency"] = {"repeats": 3, "max_repeats": 3, "rounds": 10, "pause_seconds": 0.0}
-    content["gate"] = {"quality": 0.7, "bytes": 2, "latency": 0.1}
-    path = root / "tiny.yaml"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    return path
+    with tiny_house(tmp_path_factory.mktemp("house")) as house:
+        yield house
 
 
 def versions(house: House) -> list[str]:

@@ -30,6 +30,11 @@ class Remote:
     """A file system of dvc-objects: local, S3 or any other that DVC knows."""
     path: str
 
+    @property
+    def url(self) -> str:
+        """Where it is, as `STILLHOUSE_DVC_URL` takes it."""
+        return self.path if self.fs.protocol == "local" else str(self.fs.unstrip_protocol(self.path))
+
     def address(self, oid: str) -> str:
         """Where an object lies in DVC's layout."""
         return str(self.fs.join(self.path, "files", "md5", oid[:2], oid[2:]))

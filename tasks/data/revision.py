@@ -49,6 +49,21 @@ def pinned_datasets(root: Path, revision: str | None) -> dict[str, str]:
     return {path.removeprefix("data/"): md5 for path, md5 in pinned.items()}
 
 
+def revision_of(root: Path, dataset: str, md5: str) -> str | None:
+    """Find a revision that pins a dataset at a digest; None: the deployed data.dvc does.
+
+    Raises:
+        DataError: no commit of this repository does.
+    """
+    if pinned_datasets(root, None).get(dataset) == md5:
+        return None
+    for commit in _git(root, "log", "--all", "--format=%H", f"-S{md5}", "--", POINTER).split():
+        if f"md5: {md5}" in _committed(root, commit):
+            return commit
+    msg = f"no commit of this repository pins data/{dataset} at {md5}; fetch its branches with `git fetch --all --tags`"
+    raise DataError(msg)
+
+
 def write_pointer(root: Path, listings: Mapping[str, Mapping[str, str]]) -> None:
     """Write data.dvc as `dvc commit data.dvc` would, from the listing of each dataset in `data/`."""
     outs = [_output(root, f"data/{name}", listing) for name, listing in listings.items()]

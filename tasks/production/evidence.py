@@ -42,9 +42,9 @@ def evidence_of(client: MlflowClient, version: ModelVersion, tracking_uri: str) 
     """
     night = version.tags.get(f"{PREFIX}nightly_run", "")
     try:
-        runs = _stages(client, night)
+        runs = stages_of_night(client, night)
         files = {"gate": "gate.json", "evaluate": "evaluation.json", "challenge": ANSWER}
-        read = {stage: _json(client, runs[stage], file) for stage, file in files.items()}
+        read = {stage: read_output(client, runs[stage], file) for stage, file in files.items()}
     except (MlflowException, KeyError, OSError, ValueError) as error:
         msg = f"MLflow has no whole night of {version.name} version {version.version} ({error}); run the recipe again"
         raise StillhouseError(msg) from error
@@ -64,7 +64,8 @@ def evidence_of(client: MlflowClient, version: ModelVersion, tracking_uri: str) 
     )
 
 
-def _stages(client: MlflowClient, night: str) -> dict[str, Run]:
+def stages_of_night(client: MlflowClient, night: str) -> dict[str, Run]:
+    """Stage -> its MLflow run, of a night's MLflow run."""
     experiment = client.get_run(night).info.experiment_id
     children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{night}'")
     return {run.data.tags[f"{PREFIX}stage"]: run for run in children}
@@ -74,7 +75,8 @@ def _origin(run: Run) -> str:
     return str(run.data.tags.get(f"{PREFIX}reused_from", run.info.run_id))
 
 
-def _json(client: MlflowClient, run: Run, name: str) -> dict[str, Any]:
+def read_output(client: MlflowClient, run: Run, name: str) -> dict[str, Any]:
+    """Read a JSON file of a stage's output from MLflow."""
     with tempfile.TemporaryDirectory() as folder:
         path = client.download_artifacts(_origin(run), f"{ARTIFACT}/{name}", folder)
         with open(path, encoding="utf-8") as stream:  # noqa: PTH123 - MLflow gives a name

@@ -35,7 +35,7 @@ def verify(model: str, version: str) -> Iterator[tuple[str, str | None]]:
     chosen = version_of(client, model, version)
     checks: dict[str, Callable[[], None]] = {
         "the file is whole, the one that was judged, and answers": lambda: _check_file(chosen),
-        "the passport is the registered one, signed by this house": lambda: _check_passport(client, settings, chosen),
+        "the passport is the registered one, signed by this house": lambda: _signed(client, settings, chosen),
         "the audit is unaltered": lambda: _check_audit(client, model),
     }
     for name, check in checks.items():
@@ -64,7 +64,16 @@ def _check_file(version: ModelVersion) -> None:
         probe(folder)
 
 
-def _check_passport(client: MlflowClient, settings: Settings, version: ModelVersion) -> None:
+def _signed(client: MlflowClient, settings: Settings, version: ModelVersion) -> None:
+    signed_passport(client, settings, version)
+
+
+def signed_passport(client: MlflowClient, settings: Settings, version: ModelVersion) -> dict[str, Any]:
+    """Fetch a version's passport and check that it is the registered one, of its file, signed by this house.
+
+    Raises:
+        StillhouseError: it is missing or another; says what to do.
+    """
     document = passport_of(client, version)
     if json_digest(document) != version.tags.get(f"{PREFIX}passport"):
         msg = "the passport is not the one that the version was registered with; register the model again"
@@ -73,6 +82,7 @@ def _check_passport(client: MlflowClient, settings: Settings, version: ModelVers
     if document["file"]["digest"] != version.tags.get(DIGEST):
         msg = "the passport is of another file; register the model again"
         raise StillhouseError(msg)
+    return document
 
 
 def _check_audit(client: MlflowClient, model: str) -> None:

@@ -1,0 +1,182 @@
+"""Build a version again from what its passport names, in a house of its own, and compare.
+
+The code is the passport's commit, the data its version, the recipe its recipe; the libraries are those that are
+installed here. Nothing of this house is reused or changed: stages are kept in the replay's own folder, so that a
+replay that was killed goes on where it was.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from tasks.artifact import MANIFEST, VOLATILE, verify
+from tasks.code_version import code_version, unpack_code
+from tasks.data.remote import open_remote
+from tasks.data.revision import revision_of
+from tasks.errors import StillhouseError
+from tasks.locks import exclusive
+from tasks.production.evidence import read_output, stages_of_night
+from tasks.production.verify import signed_passport
+from tasks.production.versions import version_of
+from tasks.register import judged
+from tasks.reporting.evaluation import parse_evaluation
+from tasks.settings import Settings, load_settings
+from tasks.stage_key import ROOT
+from tasks.tracking import PREFIX, connect
+from tasks.worth import STEP
+
+RUN_KEY = "replay/stages"
+JUDGED = ("gate", "challenge")
+"""Stages that are not done again."""
+TIMED = (STEP, VOLATILE)
+"""Files and folders with times in them: never the same bytes twice."""
+SAME = "the same bytes"
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What building a version again came to."""
+
+    equal: bool
+    """The file that ships has the same bytes."""
+    lines: tuple[str, ...]
+    """Stage by stage, and number by number."""
+    first: str | None
+    """First stage that made other bytes."""
+
+
+def replay(model: str, version: str, show: Callable[[str], None]) -> Replayed:
+    """Rebuild a version and say whether it is the same.
+
+    Raises:
+        StillhouseError: its passport is not good, its code or its data cannot be had any more, or a stage breaks.
+    """
+    settings = load_settings()
+    client = connect(settings.tracking_uri)
+    chosen = version_of(client, model, version)
+    passport = signed_passport(client, settings, chosen)
+    folder = settings.state / "replay" / f"{model}-{version}"
+    with exclusive(folder.with_suffix(".lock"), f"the replay of {model} version {version}"):
+        _build(settings, passport, folder, show)
+        found = _compared(client, chosen.tags[f"{PREFIX}nightly_run"], passport, folder)
+        if found.equal:
+            shutil.rmtree(folder)
+    return found
+
+
+def _build(settings: Settings, passport: Json, folder: Path, show: Callable[[str], None]) -> None:
+    commit = passport["code"]["commit"]
+    code = ROOT if commit == code_version(settings.root) else unpack_code(settings.root, commit, folder / "code")
+    recipe = _recipe(settings.root, passport, folder)
+    environment = _environment(settings, folder, code)
+    stages = [stage["stage"] for stage in passport["lineage"] if stage["stage"] not in JUDGED]
+    for number, stage in enumerate(stages, start=1):
+        show(f"stage {number} of {len(stages)}: {stage}")
+        run_aside(recipe, stage, environment, folder)
+
+
+def _recipe(root: Path, passport: Json, folder: Path) -> Path:
+    """Write the passport's recipe, with a revision that pins its data."""
+    data = passport["data"]
+    md5 = data["data_version"].partition("-")[2]
+    pinned = {"dataset": data["dataset"], "revision": revision_of(root, data["dataset"], md5)}
+    content = {**passport["recipe"], "data": pinned}
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{content['name']}.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def _environment(settings: Settings, folder: Path, code: Path) -> dict[str, str]:
+    return os.environ | {
+        "PYTHONPATH": str(code),
+        "STILLHOUSE_ROOT": str(settings.root),
+        "STILLHOUSE_STATE": str(folder / "state"),
+        "STILLHOUSE_RUNS": str(folder / "runs"),
+        "STILLHOUSE_DVC_URL": open_remote(settings).url,
+        "MLFLOW_TRACKING_URI": _tracking_uri(folder),
+    }
+
+
+def _tracking_uri(folder: Path) -> str:
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+def run_aside(recipe: Path, stage: str, environment: Mapping[str, str], folder: Path) -> None:
+    """Run one stage in a process of its own.
+
+    Raises:
+        StillhouseError: it broke; repeats its sentence.
+    """
+    command = [sys.executable, "-m", "tasks.cli", "stage", str(recipe), stage, "--run", RUN_KEY]
+    done = subprocess.run(  # noqa: S603 - our own command line
+        command,
+        check=False,
+        env=dict(environment),
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        msg = f"the replay broke at stage {stage} ({reason.removeprefix('stillhouse: ')}); what it made is in {folder}"
+        raise StillhouseError(msg)
+
+
+def _compared(client: MlflowClient, night: str, passport: Json, folder: Path) -> Replayed:
+    before, now = stages_of_night(client, night), _stages(MlflowClient(_tracking_uri(folder)))
+    told = {
+        name: _told(read_output(client, before[name], MANIFEST)["files"], _files(folder, run))
+        for name, run in now.items()
+        if name != "evaluate"
+    }
+    first = next((name for name, said in told.items() if said != SAME), None)
+    _, digest = judged(_output(folder, now["export"]))
+    lines = [f"{name:28} {said}" for name, said in told.items()]
+    far = _far(passport["metrics"], _output(folder, now["evaluate"]))
+    return Replayed(digest == passport["file"]["digest"], (*lines, *far), first)
+
+
+def _files(folder: Path, run: Run) -> dict[str, str]:
+    files: dict[str, str] = json.loads((_output(folder, run) / MANIFEST).read_text(encoding="utf-8"))["files"]
+    return files
+
+
+def _told(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    names = sorted(name for name, _ in before.items() ^ now.items() if name.split("/")[0] not in TIMED)
+    return f"other bytes: {', '.join(dict.fromkeys(names))}" if names else SAME
+
+
+def _far(passport: Json, folder: Path) -> list[str]:
+    """Lay the passport's numbers beside those of the replay."""
+    found = parse_evaluation(json.loads((folder / "evaluation.json").read_text(encoding="utf-8")))
+    lines = [f"{'':28} {'passport':>12} {'replay':>12}"]
+    for role in ("gate", "sealed"):
+        before, now = passport["student"]["quality"][role]["value"], getattr(found.student.quality, role).value
+        lines.append(f"{f'student quality, {role}':28} {before:12.2%} {now:12.2%} {100 * (now - before):+z.2f} points")
+    lines.append(f"{'student bytes':28} {passport['student']['bytes']:12,} {found.student.bytes:12,}")
+    before, now = passport["ratios"]["latency"]["value"], found.ratios.latency.value
+    lines.append(f"{'times as fast, measured here':28} {before:11.2f}x {now:11.2f}x")
+    return lines
+
+
+def _stages(client: MlflowClient) -> dict[str, Run]:
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments, "attributes.status = 'FINISHED'", order_by=["attributes.start_time ASC"])
+    return {run.data.tags[f"{PREFIX}stage"]: run for run in runs if f"{PREFIX}stage" in run.data.tags}
+
+
+def _output(folder: Path, run: Run) -> Path:
+    return verify(folder / "state" / "artifacts" / run.data.tags[f"{PREFIX}stage_key"]).path

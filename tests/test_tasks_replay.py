@@ -1,0 +1,87 @@
+"""A version is built again from its passport, and compared with what was registered."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from tiny_house import House, tiny_house
+
+from tasks.code_version import unpack_code
+from tasks.data.revision import pinned_md5, revision_of
+from tasks.errors import DataError, StillhouseError
+from tasks.production import replay as module
+from tasks.production.replay import replay, run_aside
+from tasks.stage_key import ROOT
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house with one registered version."""
+    with tiny_house(tmp_path_factory.mktemp("house")) as house:
+        house.run("test/registered")
+        yield house
+
+
+def test_a_version_is_rebuilt_to_the_same_bytes(house: House) -> None:
+    """Without anything of the house to reuse, every stage makes the same bytes, and nothing is left behind."""
+    told: list[str] = []
+    found = replay("tiny", "1", told.append)
+    assert (found.equal, found.first) == (True, None)
+    assert told[0] == "stage 1 of 6: pull"
+    assert {line.split(maxsplit=1)[0] for line in found.lines if line.endswith("the same bytes")} == {
+        "pull",
+        "validate",
+        "teacher",
+        "step_1_distil",
+        "step_2_quantize",
+        "export",
+    }
+    assert not (house.settings.state / "replay" / "tiny-1").exists()
+
+
+def until_the_first_step(recipe: Path, stage: str, environment: Mapping[str, str], folder: Path) -> None:
+    """Run a stage, but break a step as an empty recipe would."""
+    if stage.startswith("step"):
+        recipe.write_text("", encoding="utf-8")
+    run_aside(recipe, stage, environment, folder)
+
+
+def test_a_replay_goes_on_where_it_was_and_says_how_far_off_it_is(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a stage that broke, a second call does not train again; another seed is told stage by stage, in numbers."""
+    signed = module.signed_passport
+
+    def altered(*given: object) -> dict[str, object]:
+        passport = signed(*given)  # type: ignore[arg-type]
+        return passport | {"recipe": passport["recipe"] | {"seed": 8}}
+
+    monkeypatch.setattr(module, "signed_passport", altered)
+    folder = house.settings.state / "replay" / "tiny-1"
+    with monkeypatch.context() as broken:
+        broken.setattr(module, "run_aside", until_the_first_step)
+        with pytest.raises(StillhouseError, match="broke at stage step_1_distil"):
+            replay("tiny", "1", print)
+    teachers = sorted((folder / "state" / "artifacts").glob("*/model.safetensors"))
+    made = [path.stat().st_mtime_ns for path in teachers]
+    found = replay("tiny", "1", print)
+    assert (found.equal, found.first) == (False, "teacher")
+    assert [path.stat().st_mtime_ns for path in teachers] == made
+    assert any(line.startswith("student quality, gate") and line.endswith("points") for line in found.lines)
+    shutil.rmtree(folder)
+
+
+def test_code_that_is_no_commit_is_refused(tmp_path: Path) -> None:
+    """A commit of this repository is unpacked; anything else is refused with a remedy."""
+    code = unpack_code(ROOT, "HEAD", tmp_path / "code")
+    assert (code / "tasks" / "cli.py").is_file()
+    with pytest.raises(StillhouseError, match="code 0123abc-dirty is no commit of "):
+        unpack_code(ROOT, "0123abc-dirty", tmp_path / "other")
+
+
+def test_data_is_found_by_its_digest() -> None:
+    """A digest that is deployed needs no revision; one that no commit pins is refused."""
+    assert revision_of(ROOT, "digits", pinned_md5(ROOT, None, "digits")) is None
+    with pytest.raises(DataError, match="no commit of this repository pins data/digits at 00"):
+        revision_of(ROOT, "digits", f"{'0' * 32}.dir")
