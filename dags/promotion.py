@@ -75,8 +75,8 @@ class DecideOperator(BaseOperator):
 
         run, pull = context["dag_run"], context["ti"].xcom_pull
         question = pull(task_ids="card")
-        said = decide(question, pull(task_ids="approve"), f"{run.dag_id}/{run.run_id}")
-        tell("not promoted" if " was not promoted" in said else "promoted", question["model"], said)
+        promoted, said = decide(question, pull(task_ids="approve"), f"{run.dag_id}/{run.run_id}")
+        tell("promoted" if promoted else "not promoted", question["model"], said)
         return said
 
 

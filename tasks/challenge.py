@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mlflow.tracking import MlflowClient
 
@@ -15,44 +15,9 @@ from tasks.job import Job, Metrics
 from tasks.production.versions import CHAMPION, DIGEST, production_of, shippable, version_with_alias
 from tasks.pull_data import materialise
 from tasks.register import judged, judged_path
-from tasks.reporting.evaluation import Estimate, Pair, Part, Positive
+from tasks.reporting.challenge import ANSWER, Challenge, Measured
 from tasks.settings import load_settings
 from tasks.tracking import connect
-
-ANSWER = "challenge.json"
-Goal = Literal["quality", "bytes", "latency"]
-
-
-class Measured(Part):
-    """What was measured of both."""
-
-    paired: Pair
-    bytes: Positive
-    """Champion / student."""
-    latency: Estimate
-    """Champion / student."""
-
-
-class Challenge(Part):
-    """All of challenge.json."""
-
-    champion: str | None
-    """Version of the production model, None if there is none."""
-    measured: Measured | None = None
-    reason: str | None = None
-    """Why nothing was measured."""
-
-    def better(self) -> list[Goal]:
-        """List what the student is better on than the champion, beyond doubt."""
-        if self.measured is None:
-            return []
-        found = self.measured
-        lows: dict[Goal, bool] = {
-            "quality": found.paired.difference.interval[0] > 0,
-            "bytes": found.bytes > 1,
-            "latency": found.latency.interval[0] > 1,
-        }
-        return [goal for goal, sure in lows.items() if sure]
 
 
 def champion_digest(client: MlflowClient, model: str) -> str:
@@ -104,8 +69,3 @@ def _measured(job: Job, champion: Path, student: Path, scratch: Path) -> Mapping
         "schedule": schedule_of(job.settings, limit=1.0),
     }
     return measure("models.challenge", request, scratch)
-
-
-def read_challenge(folder: Path) -> Challenge:
-    """Read what the stage wrote."""
-    return Challenge.model_validate_json((folder / ANSWER).read_text(encoding="utf-8"))

@@ -5,11 +5,12 @@ from typing import Annotated
 import typer
 
 from tasks.embedded import stack
-from tasks.settings import load_settings
+from tasks.errors import ServiceError
+from tasks.settings import Settings, load_settings
 
 app = typer.Typer()
 DEFAULT_RECIPE = "image_text_retrieval"
-EVERY = "all"
+EVERY, STALE = "all", "stale"
 
 
 @app.command()
@@ -22,9 +23,23 @@ def up() -> None:
 
 @app.command()
 def status() -> None:
-    """Say of each server whether it is up, down or damaged."""
+    """Say of each server whether it is up, and of each recipe what is live, what waits and what is stale."""
     for name, state in stack.status(load_settings()).items():
         print(f"{name}: {state}")
+    try:
+        _say_standing(load_settings())
+    except ServiceError as error:
+        print(f"production: not known, {error}")
+
+
+def _say_standing(settings: Settings) -> None:
+    from tasks.production.standing import recipes_of, standing
+    from tasks.tracking import connect
+
+    client = connect(settings.tracking_uri)
+    for recipe in recipes_of(settings.root / "dags" / "recipes"):
+        if lines := standing(client, settings, recipe):
+            print("\n  ".join([recipe.name, *lines]))
 
 
 @app.command()
@@ -35,19 +50,31 @@ def stop() -> None:
 
 @app.command()
 def nightly(
-    recipe: Annotated[str, typer.Argument(help="A recipe of dags/recipes/, or `all` of them.")] = DEFAULT_RECIPE,
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe of dags/recipes/, `all` of them, or `stale`: whose champion is.")
+    ] = DEFAULT_RECIPE,
     once: Annotated[bool, typer.Option(help="Stop the servers afterwards.")] = False,
 ) -> None:
     """Run a recipe's DAG under Airflow and show it until the verdict."""
     from tasks.embedded.nightly_run import run_nightly
 
-    chosen = _every_recipe() if recipe == EVERY else [recipe]
-    raise typer.Exit(max(run_nightly(each, once=once) for each in chosen))
+    chosen = {EVERY: _every_recipe, STALE: _stale_recipes}.get(recipe, lambda: [recipe])()
+    if not chosen:
+        print("nothing in production is stale")
+    raise typer.Exit(max((run_nightly(each, once=once) for each in chosen), default=0))
 
 
 def _every_recipe() -> list[str]:
     """Name all recipes; each runs, whatever became of those before it."""
     return sorted(path.stem for path in (load_settings().root / "dags" / "recipes").glob("*.yaml"))
+
+
+def _stale_recipes() -> list[str]:
+    from tasks.production.standing import stale_recipes
+    from tasks.tracking import connect
+
+    settings = load_settings()
+    return stale_recipes(connect(settings.tracking_uri), settings, settings.root / "dags" / "recipes")
 
 
 def say(text: str) -> None:

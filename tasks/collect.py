@@ -14,9 +14,11 @@ from models.inputs.images import describe
 from tasks.code_version import code_version
 from tasks.errors import StillhouseError
 from tasks.pipeline import Stage, stages_of
+from tasks.production.debt import note_debt
 from tasks.production.versions import aliased
 from tasks.pull_data import materialise
 from tasks.register import CANDIDATE
+from tasks.reporting.challenge import ANSWER
 from tasks.reporting.report import SUMMARY, report_stage
 from tasks.reporting.retrieval import gallery, sounds
 from tasks.reporting.run_record import RunRecord, StageRecord, Status, error_of
@@ -51,6 +53,9 @@ def write_report(desk: "Desk") -> dict[str, float | str]:
 
 
 def _record(desk: "Desk") -> RunRecord:
+    data = _data(desk)
+    if data:  # what is stale is told by it, and so it goes before
+        desk.nightly.client.set_tag(desk.nightly.run_id, f"{PREFIX}data_version", data["data_version"])
     runs = {run.data.tags.get(f"{PREFIX}stage"): run for run in desk.nightly.children()}
     stages = tuple(_stage_record(desk, stage, runs.get(stage.name)) for stage in stages_of(desk.recipe)[:-1])
     parent = desk.nightly.client.get_run(desk.nightly.run_id)
@@ -66,8 +71,10 @@ def _record(desk: "Desk") -> RunRecord:
         stages=stages,
         gate=_read(desk, "gate", "gate.json"),
         evaluation=_read(desk, "evaluate", "evaluation.json"),
-        data=_data(desk),
+        data=data,
         registered=_registered(desk, runs.get("register")),
+        challenge=_read(desk, "challenge", ANSWER),
+        debt=note_debt(desk.nightly.client, desk.settings, desk.recipe),
         environment=_environment(),
         data_docs_url=_data_docs_url(desk, runs.get("validate")),
         **_shown(desk),
@@ -156,7 +163,6 @@ def _log(desk: "Desk", folder: Path, summary: Mapping[str, Any], data_docs_url: 
     parameters = [Param(name, str(value)[:500]) for name, value in _flat(desk.recipe.model_dump(mode="json")).items()]
     tags = {
         "verdict": summary["verdict"],
-        "data_version": summary["data_version"],
         "code_version": summary["code_version"],
         "recipe": desk.recipe.name,
     }

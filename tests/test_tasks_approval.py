@@ -65,8 +65,10 @@ def test_a_night_that_is_gone_is_named(client: MlflowClient) -> None:
 def test_a_yes_promotes_and_names_who_said_it(client: MlflowClient) -> None:
     """An approved candidate becomes the champion, by a row that names the person and the digests of what was judged."""
     question = offer(RECIPE, "dag/run", with_night(client, registered(client, 1)))
-    assert decide(question, answered("Approve"), "dag/run").startswith("tiny version 1 is the champion now")
-    assert decide(question, answered("Approve"), "dag/run").endswith("nothing changed")
+    promoted, said = decide(question, answered("Approve"), "dag/run")
+    assert promoted
+    assert said.startswith("tiny version 1 is the champion now")
+    assert decide(question, answered("Approve"), "dag/run")[1].endswith("nothing changed")
     (row,) = audit.rows_of(client, PRODUCTION)
     assert (row.action, row.who, row.why) == ("promote", "ann", "approved")
     assert set(row.evidence) >= {"gate", "evaluate", "challenge", "digest", "Report", "run"}
@@ -88,7 +90,7 @@ def test_without_a_yes_of_a_person_nothing_is_promoted(
     """A no, no answer in time and an answer of nobody leave production as it is, and one row each, however often."""
     question = offer(RECIPE, "dag/run", with_night(client, registered(client, 1)))
     for _ in range(2):
-        assert decide(question, answer, "dag/run") == f"tiny version 1 was not promoted: {why}"
+        assert decide(question, answer, "dag/run") == (False, f"tiny version 1 was not promoted: {why}")
     assert aliased(client, PRODUCTION, CHAMPION) is None
     (row,) = audit.rows_of(client, PRODUCTION)
     assert (row.action, row.who, row.why, row.after) == ("refuse", who, why, None)
@@ -98,7 +100,8 @@ def test_a_superseded_candidate_is_not_promoted(client: MlflowClient) -> None:
     """A yes to a card whose version is not the candidate any more is audited as refused, and says why."""
     question = offer(RECIPE, "dag/run", with_night(client, registered(client, 1)))
     registered(client, 2)
-    said = decide(question, answered("Approve"), "dag/run")
+    promoted, said = decide(question, answered("Approve"), "dag/run")
+    assert not promoted
     assert said == "tiny version 1 was not promoted: tiny version 1 was superseded by version 2; look at that one"
     assert [row.action for row in audit.rows_of(client, PRODUCTION)] == ["refuse"]
 
@@ -158,7 +161,7 @@ def test_a_registry_that_is_away_is_no_refusal(client: MlflowClient, monkeypatch
         with pytest.raises(ServiceError, match=r"^MLflow refused \(it is away\); look at its log and do it again$"):
             decide(question, answered("Approve"), "dag/run")
     registered(client, 2)
-    assert decide(question, answered("Approve"), "dag/run").endswith("is the champion already; nothing changed")
+    assert decide(question, answered("Approve"), "dag/run")[1].endswith("is the champion already; nothing changed")
     assert [(row.action, row.after) for row in audit.rows_of(client, PRODUCTION)] == [("promote", "1")]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from registry_samples import against
 from report_samples import LABELS, STARTED, broken_run, evaluation, gate_result, passing_run
 
 from tasks.errors import ArtifactError
@@ -27,10 +28,10 @@ from tasks.reporting.quantities import (
 from tasks.reporting.report import report_stage
 from tasks.reporting.report_page import render
 from tasks.reporting.run_record import RunRecord, Status, error_of
-from tasks.reporting.summary import summarise
+from tasks.reporting.summary import Against, summarise
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
-SECTIONS = {"verdict", "checks", "models", "serving", "steps", "classes", "training", "stages", "origin"}
+SECTIONS = {"verdict", "checks", "production", "models", "serving", "steps", "classes", "training", "stages", "origin"}
 
 
 class Page(HTMLParser):
@@ -299,6 +300,30 @@ def test_the_summary_of_a_whole_run() -> None:
     assert summary["mlflow"]["version"] == "3"
 
 
+def test_report_and_summary_say_how_it_stands_to_production() -> None:
+    """A student that was put beside the champion is shown with intervals; so is what makes the champion stale."""
+    run = replace(passing_run(), challenge=against(0.004, fewer=1.25), debt=["its teacher is of run a"])
+    summary = summarise(run)
+    assert summary["champion"] == {
+        "version": "1",
+        "value": 0.014,
+        "interval": [0.004, 0.024],
+        "churn": 0.02,
+        "bytes": 1.25,
+        "latency": 1.0,
+        "latency_interval": [0.98, 1.02],
+        "better": ["quality", "bytes"],
+    }
+    assert summary["stale"] == ["its teacher is of run a"]
+    text = Page(render(run)).text
+    assert "Version 1 of production and this student" in text
+    assert "quality, bytes is better beyond doubt" in text
+    assert "What is in production is stale : its teacher is of run a." in text
+    nothing = Page(render(replace(run, challenge=against(-0.1)))).text
+    assert "nothing is better beyond doubt. A candidate that is better on nothing is kept, not offered." in nothing
+    assert "Nothing is in production yet." in Page(render(replace(run, challenge={"champion": None}))).text
+
+
 def test_the_summary_of_a_broken_run() -> None:
     """A run that broke before its gate is UNDECIDED, with the sentence and without a version."""
     summary = summarise(broken_run())
@@ -317,7 +342,14 @@ def test_the_documentation_names_every_field() -> None:
     """docs/summary.md describes each field of a summary."""
     document = (Path(__file__).parent.parent / "docs" / "summary.md").read_text(encoding="utf-8")
     summary: dict[str, Any] = summarise(passing_run())
-    fields = [*summary, *summary["mlflow"], *summary["checks"][0], *summary["difference"], "latency"]
+    fields = [
+        *summary,
+        *summary["mlflow"],
+        *summary["checks"][0],
+        *summary["difference"],
+        *Against.model_fields,
+        "latency",
+    ]
     fields += [name for name in summary["student"] if not name.endswith("_interval")]
     assert [name for name in fields if f"`{name}`" not in document] == []
 

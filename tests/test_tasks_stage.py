@@ -18,15 +18,17 @@ from data_samples import built_digits
 from tiny_house import House, tiny_house
 
 from tasks.artifact import seal, verify
-from tasks.challenge import read_challenge
 from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
 from tasks.pipeline import stages_of
+from tasks.production.debt import STALE, debt_of
 from tasks.production.promote import Decision, promote
+from tasks.production.standing import stale_recipes, standing
 from tasks.production.verify import passport_of
 from tasks.production.verify import verify as verify_version
 from tasks.production.versions import aliased
 from tasks.recipe import load_recipe
 from tasks.register import version_with_digest
+from tasks.reporting.challenge import ANSWER, Challenge
 from tasks.seeds import run_seeds
 from tasks.stage import run_stage
 from tasks.tracking import PREFIX, connect
@@ -228,7 +230,7 @@ def test_the_next_night_is_measured_beside_the_champion(house: House) -> None:
     said = promote("tiny", Decision("ann", "the first"))
     assert said.startswith("tiny version 1 is the champion now")
     house.run("test/same", until="challenge")
-    challenge = read_challenge(house.output("test/same", "challenge"))
+    challenge = challenge_of(house, "test/same")
     assert (challenge.champion, challenge.measured) == ("1", None)
     assert "is version 1 of production itself" in str(challenge.reason)
     content = yaml.safe_load(house.recipe.read_text(encoding="utf-8"))
@@ -236,12 +238,43 @@ def test_the_next_night_is_measured_beside_the_champion(house: House) -> None:
     changed["steps"][-1] = {"method": "quantize", "weights": "int4"}
     house.recipe.write_text(yaml.safe_dump(changed), encoding="utf-8")
     metrics = house.run("test/other", until="challenge")
-    challenge = read_challenge(house.output("test/other", "challenge"))
+    challenge = challenge_of(house, "test/other")
     house.recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
     assert challenge.measured is not None
     assert 0 <= challenge.measured.paired.churn < 0.5
     assert metrics["champion_bytes"] == challenge.measured.bytes
     assert metrics["better"] == len(challenge.better())
+
+
+def challenge_of(house: House, key: str) -> Challenge:
+    """What a run's stage challenge wrote."""
+    return Challenge.model_validate_json((house.output(key, "challenge") / ANSWER).read_text(encoding="utf-8"))
+
+
+def test_a_newer_teacher_makes_the_champion_stale(house: House, first: dict[str, Any]) -> None:
+    """A night with another teacher that is not promoted leaves the champion marked, until it is its own again."""
+    del first
+    promote("tiny", Decision("ann", "the first"))
+    client, recipe = connect(house.settings.tracking_uri), load_recipe(house.recipe)
+    assert debt_of(client, house.settings, recipe) == []
+    content = yaml.safe_load(house.recipe.read_text(encoding="utf-8"))
+    changed = copy.deepcopy(content)
+    changed["teacher"]["training"]["epochs"] = 5
+    changed["gate"]["bytes"] = 1000
+    house.recipe.write_text(yaml.safe_dump(changed), encoding="utf-8")
+    house.run("test/teacher")
+    house.recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
+    newest = house.stages("test/teacher")["teacher"].info.run_id
+    summary = json.loads((house.settings.runs / "latest" / "summary.json").read_text(encoding="utf-8"))
+    assert [reason.endswith(f"the newest of run {newest}") for reason in summary["stale"]] == [True]
+    assert client.get_model_version("tiny-production", "1").tags[STALE] == summary["stale"][0]
+    assert stale_recipes(client, house.settings, house.recipe.parent) == ["tiny"]
+    lines = standing(client, house.settings, recipe)
+    assert [line.split(":")[0] for line in lines] == ["live", "stale"]
+    assert lines[0].endswith("promote by ann: the first")
+    house.run("test/back")
+    assert STALE not in client.get_model_version("tiny-production", "1").tags
+    assert debt_of(client, house.settings, recipe) == []
 
 
 def test_a_stage_needs_what_comes_before_it(house: House) -> None:

@@ -70,10 +70,10 @@ def tiny_recipe(root: Path) -> Path:
 
 
 @contextmanager
-def tiny_house(root: Path) -> Iterator[House]:
-    """Set a house up; nothing in it is faked."""
+def tiny_house(root: Path, tracking_uri: str | None = None) -> Iterator[House]:
+    """Set a house up, with an MLflow server or else a database of its own; nothing in it is faked."""
     with pytest.MonkeyPatch.context() as patch:
         make_house(root, patch)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+        patch.setenv("MLFLOW_TRACKING_URI", tracking_uri or f"sqlite:///{root}/mlflow.db")
         patch.chdir(root)
         yield House(load_settings(), tiny_recipe(root))

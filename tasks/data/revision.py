@@ -15,6 +15,8 @@ from tasks.data.remote import listing_md5
 from tasks.errors import DataError
 
 POINTER = "data.dvc"
+BRANCH = "data"
+"""Holds versions of the data that landed after the deployed one."""
 DATASET = re.compile(r"data/[\w-]+")
 MD5_OF_FOLDER = re.compile(r"[0-9a-f]{32}\.dir")
 
@@ -47,6 +49,13 @@ def pinned_datasets(root: Path, revision: str | None) -> dict[str, str]:
     if not pinned or not all(DATASET.fullmatch(path) and MD5_OF_FOLDER.fullmatch(md5) for path, md5 in pinned.items()):
         raise DataError(_unusable(revision))
     return {path.removeprefix("data/"): md5 for path, md5 in pinned.items()}
+
+
+def newest_revision(root: Path) -> str | None:
+    """Name the branch of data that landed and is not deployed yet; None: what is deployed is the newest."""
+    tip = _git(root, "rev-parse", "--verify", "--quiet", f"refs/heads/{BRANCH}").strip()
+    merged = _git(root, "merge-base", BRANCH, "HEAD").strip() if tip else tip
+    return None if tip == merged else BRANCH
 
 
 def revision_of(root: Path, dataset: str, md5: str) -> str | None:

@@ -79,7 +79,7 @@ def _approved_by_policy(policy: Promotion, evidence: Evidence) -> str:
     return f"policy auto: every check is PASS, and {changed} of the answers change where {most} may"
 
 
-def decide(question: Mapping[str, Any], answer: Mapping[str, Any], deed: str) -> str:
+def decide(question: Mapping[str, Any], answer: Mapping[str, Any], deed: str) -> tuple[bool, str]:
     """Do what was answered, and audit it either way; without a clear yes nothing is promoted.
 
     Args:
@@ -88,7 +88,7 @@ def decide(question: Mapping[str, Any], answer: Mapping[str, Any], deed: str) ->
         deed: names this decision, so that a retry audits it once.
 
     Returns:
-        One sentence that says what became of it.
+        Whether it was promoted, and one sentence that says what became of it.
 
     Raises:
         ServiceError: MLflow does not answer; deciding again goes on where it was.
@@ -98,14 +98,14 @@ def decide(question: Mapping[str, Any], answer: Mapping[str, Any], deed: str) ->
     yes = list(answer.get("chosen_options") or []) == [APPROVE] and who is not None
     if not yes:
         why = "refused" if who else "nobody answered in time"
-        return refuse(asked.model, asked.version, Decision(who or "nobody", why, asked.evidence), deed)
+        return False, refuse(asked.model, asked.version, Decision(who or "nobody", why, asked.evidence), deed)
     decision = Decision(str(who), asked.approved or "approved", asked.evidence)
     try:
-        return promote(asked.model, decision, asked.version, newest=True)
+        return True, promote(asked.model, decision, asked.version, newest=True)
     except ServiceError:
         raise  # what was noted is finished by the retry: it must not be called refused
     except StillhouseError as error:
-        return refuse(asked.model, asked.version, Decision(str(who), str(error), asked.evidence), deed)
+        return False, refuse(asked.model, asked.version, Decision(str(who), str(error), asked.evidence), deed)
 
 
 def _who(answer: Mapping[str, Any]) -> str | None:

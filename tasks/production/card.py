@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from tasks.challenge import Challenge
 from tasks.production.evidence import Evidence
+from tasks.reporting.challenge import Challenge
 from tasks.reporting.evaluation import Estimate, Evaluation
 from tasks.reporting.quantities import percent, times
 

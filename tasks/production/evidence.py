@@ -12,8 +12,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from tasks.artifact import VOLATILE, json_digest
-from tasks.challenge import ANSWER, Challenge
 from tasks.errors import StillhouseError
+from tasks.reporting.challenge import ANSWER, Challenge
 from tasks.reporting.evaluation import Evaluation, parse_evaluation
 from tasks.tracking import ARTIFACT, PREFIX
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from tasks.production.versions import ABSENT
 from tasks.tracking import PREFIX
 
 TAG = f"{PREFIX}intent"
@@ -44,7 +45,9 @@ def noted(client: MlflowClient, model: str) -> Intent | None:
     """Read what was about to be done, if it was not finished."""
     try:
         tags = client.get_registered_model(model).tags
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise
         return None
     return Intent(**json.loads(tags[TAG])) if TAG in tags else None
 

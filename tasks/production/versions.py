@@ -13,6 +13,8 @@ from tasks.errors import StillhouseError
 from tasks.register import MODEL_FILE, fetched
 from tasks.tracking import PREFIX
 
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""MLflow's words for a model, and for an alias, that is not there."""
 CHAMPION = "champion"
 PREVIOUS = "previous"
 DIGEST = f"{PREFIX}digest"
@@ -25,10 +27,12 @@ def production_of(model: str) -> str:
 
 
 def aliased(client: MlflowClient, model: str, alias: str) -> str | None:
-    """Give the version that an alias points at, or None."""
+    """Give the version that an alias points at, or None; a server that does not answer is no None."""
     try:
         return str(client.get_model_version_by_alias(model, alias).version)
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise
         return None
 
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tasks.reporting import quantities
+from tasks.reporting.challenge import Challenge
 from tasks.reporting.evaluation import Evaluation
 from tasks.reporting.plots import class_changes, evidence, trade
 from tasks.reporting.plots_of_stages import stage_times, training_curve
@@ -55,6 +56,7 @@ def render(run: RunRecord) -> str:
         steps=list(_steps(run.stages)),
         figures=_figures(run, evaluation),
         recalls=recall_lines(evaluation.retrieval) if evaluation and evaluation.retrieval else [],
+        challenge=Challenge.model_validate(run.challenge) if run.challenge else None,
         gallery=run.gallery,
         sounds=run.sounds,
         curves=[Markup(training_curve(s)) for s in run.stages if s.history.get("train_loss")],  # noqa: S704 - our own SVG

@@ -53,6 +53,10 @@ class RunRecord:
     """data.json of pull; with `roles` of dataset.json merged in, the report shows each role's digest."""
     registered: Mapping[str, Any] | None = None
     """`model`, `version` and `alias`, when a version was registered."""
+    challenge: Mapping[str, Any] | None = None
+    """challenge.json, when the student was put beside what is in production."""
+    debt: Sequence[str] = ()
+    """Why what is in production is stale."""
     environment: Mapping[str, str] = field(default_factory=dict)
     data_docs_url: str | None = None
     gallery: Mapping[int, str] = field(default_factory=dict)

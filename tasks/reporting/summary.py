@@ -3,11 +3,13 @@
 Within one schema number, fields are only ever added.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.gate import Verdict
+from tasks.reporting.challenge import Challenge
 from tasks.reporting.evaluation import Evaluation, Interval, Model, Pair
 from tasks.reporting.run_record import RunRecord, error_of, evaluation_of
 
@@ -69,6 +71,19 @@ class Ratios(Part):
     quality_interval: Interval
 
 
+class Against(Part):
+    """The student against what is in production, on the gate role: `value` is a difference, the others ratios."""
+
+    version: str
+    value: float
+    interval: Interval
+    churn: float
+    bytes: float
+    latency: float
+    latency_interval: Interval
+    better: tuple[str, ...]
+
+
 class Tracked(Part):
     """Where the run is in MLflow; the last three are null when nothing was registered."""
 
@@ -89,6 +104,8 @@ class Summary(Part):
     student: Measured | None
     ratios: Ratios | None
     difference: Difference | None
+    champion: Against | None
+    stale: tuple[str, ...]
     stage_seconds: dict[str, Seconds]
     reused: tuple[str, ...]
     dag_seconds: Seconds
@@ -113,6 +130,8 @@ def summarise(run: RunRecord) -> dict[str, Any]:
         student=_measured(evaluation.student) if evaluation else None,
         ratios=_ratios(evaluation) if evaluation else None,
         difference=_difference(evaluation.paired.sealed) if evaluation else None,
+        champion=_against(run.challenge),
+        stale=tuple(run.debt),
         stage_seconds={stage.name: stage.seconds for stage in run.stages if stage.seconds is not None},
         reused=tuple(stage.name for stage in run.stages if stage.reused_from),
         dag_seconds=run.seconds,
@@ -161,6 +180,23 @@ def _difference(pair: Pair) -> Difference:
         mcnemar_p=pair.mcnemar_p,
         discordant=pair.discordant,
         churn=pair.churn,
+    )
+
+
+def _against(answer: Mapping[str, Any] | None) -> Against | None:
+    challenge = Challenge.model_validate(answer) if answer else None
+    if challenge is None or challenge.champion is None or challenge.measured is None:
+        return None
+    found = challenge.measured
+    return Against(
+        version=challenge.champion,
+        value=found.paired.difference.value,
+        interval=found.paired.difference.interval,
+        churn=found.paired.churn,
+        bytes=found.bytes,
+        latency=found.latency.value,
+        latency_interval=found.latency.interval,
+        better=tuple(challenge.better()),
     )
 
 

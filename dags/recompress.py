@@ -1,0 +1,44 @@
+"""One DAG `recompress`, paused until somebody wants it: a night for every recipe whose champion is stale.
+
+A champion is stale when there is a newer teacher or newer data than it was made from. Light on purpose, as
+dags/nightly.py.
+"""
+
+from datetime import timedelta
+
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import DAG, BaseOperator, Context, CronTriggerTimetable
+from airflow.sdk.exceptions import AirflowSkipException
+
+from dags.events import RECIPES
+
+
+class StaleOperator(BaseOperator):
+    """Lists the nightly DAGs of what is stale; skips when nothing is."""
+
+    def execute(self, context: Context) -> list[str]:
+        """Look."""
+        del context
+        from tasks.production.standing import stale_recipes
+        from tasks.settings import load_settings
+        from tasks.tracking import connect
+
+        settings = load_settings()
+        stale = stale_recipes(connect(settings.tracking_uri), settings, RECIPES)
+        if not stale:
+            msg = "nothing in production is stale"
+            raise AirflowSkipException(msg)
+        return [f"nightly_{name}" for name in stale]
+
+
+with DAG(
+    "recompress",
+    schedule=CronTriggerTimetable("0 5 * * 0", timezone="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    tags=["production"],
+    default_args={"owner": "ml-operations", "retries": 2, "retry_delay": timedelta(seconds=5)},
+    doc_md="Starts a night for every recipe whose production student comes from an older teacher or older data.",
+) as recompress:
+    stale = StaleOperator(task_id="stale")
+    TriggerDagRunOperator.partial(task_id="night").expand(trigger_dag_id=stale.output)

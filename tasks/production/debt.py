@@ -1,0 +1,72 @@
+"""Lineage debt: what is in production was made from an older teacher, or from older data, than there is now."""
+
+from collections.abc import Iterator
+
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from tasks.data.revision import newest_revision, pinned_md5
+from tasks.errors import DataError
+from tasks.production.versions import CHAMPION, production_of, version_with_alias
+from tasks.recipe import Recipe
+from tasks.settings import Settings
+from tasks.tracking import FINISHED, PREFIX
+
+STALE = f"{PREFIX}stale"
+"""Tag of a champion that is in debt, with the reasons."""
+NIGHTS = 20
+"""Newest teachers that are looked at."""
+
+
+def debt_of(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[str]:
+    """Say why a recipe's champion is stale; nothing if it is not, or if there is none."""
+    champion = version_with_alias(client, production_of(recipe.name), CHAMPION)
+    return list(_reasons(client, settings, recipe, champion)) if champion else []
+
+
+def note_debt(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[str]:
+    """Mark a recipe's champion stale, or take the mark away; returns the reasons."""
+    champion = version_with_alias(client, production_of(recipe.name), CHAMPION)
+    if champion is None:
+        return []
+    reasons = list(_reasons(client, settings, recipe, champion))
+    if reasons:
+        client.set_model_version_tag(champion.name, champion.version, STALE, "; ".join(reasons))
+    elif STALE in champion.tags:
+        client.delete_model_version_tag(champion.name, champion.version, STALE)
+    return reasons
+
+
+def _reasons(client: MlflowClient, settings: Settings, recipe: Recipe, champion: ModelVersion) -> Iterator[str]:
+    try:
+        revision = recipe.data.revision or newest_revision(settings.root)
+        newest = pinned_md5(settings.root, revision, recipe.data.dataset)
+    except DataError:
+        return  # the night itself says what is wrong with its data
+    version = champion.tags.get(f"{PREFIX}data_version", "")
+    if version and not version.endswith(newest):
+        yield f"its data is {version}, the newest version of {recipe.data.dataset} is {newest}"
+    teacher = _teacher_on(client, recipe.name, newest)
+    own = champion.tags.get(f"{PREFIX}teacher_run")
+    if teacher and own and _digest(teacher) != _digest(client.get_run(own)):
+        yield f"its teacher is of MLflow run {own}, the newest of run {teacher.info.run_id}"
+
+
+def _teacher_on(client: MlflowClient, recipe: str, md5: str) -> Run | None:
+    """Find the newest teacher of a recipe's nights on one version of the data; trials of seeds have no report."""
+    experiment = client.get_experiment_by_name(recipe)
+    if experiment is None:
+        return None
+    query = f"tags.`{PREFIX}stage` = 'teacher' and attributes.status = '{FINISHED}'"
+    order = ["attributes.start_time DESC"]
+    for run in client.search_runs([experiment.experiment_id], query, max_results=NIGHTS, order_by=order):
+        night = client.get_run(run.data.tags["mlflow.parentRunId"])
+        if night.data.tags.get(f"{PREFIX}data_version", "").endswith(md5):
+            return run
+    return None
+
+
+def _digest(teacher: Run) -> str | None:
+    digest = teacher.data.tags.get(f"{PREFIX}digest")
+    return None if digest is None else str(digest)

@@ -1,0 +1,58 @@
+"""How every recipe stands in production: what is live since when and by whom, what waits, what is stale."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlflow.tracking import MlflowClient
+
+from tasks.errors import RecipeError
+from tasks.production import audit
+from tasks.production.debt import debt_of
+from tasks.production.versions import CHAMPION, is_champion, production_of, version_with_alias
+from tasks.recipe import Recipe, load_recipe
+from tasks.register import CANDIDATE
+from tasks.settings import Settings
+
+
+def recipes_of(folder: Path) -> Iterator[Recipe]:
+    """Load the recipes that can be used, by name."""
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            yield load_recipe(path)
+        except RecipeError:
+            continue  # its nightly DAG says what is wrong with it
+
+
+def stale_recipes(client: MlflowClient, settings: Settings, folder: Path) -> list[str]:
+    """Name the recipes whose champion comes from an older teacher or older data than there is now."""
+    return [recipe.name for recipe in recipes_of(folder) if debt_of(client, settings, recipe)]
+
+
+def standing(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[str]:
+    """Tell how one recipe stands, a line for each thing there is to say; none if nothing was ever registered.
+
+    Raises:
+        StillhouseError: the audit was altered.
+    """
+    return [*_live(client, recipe), *_waiting(client, recipe), *_stale(client, settings, recipe)]
+
+
+def _live(client: MlflowClient, recipe: Recipe) -> Iterator[str]:
+    production = production_of(recipe.name)
+    champion = version_with_alias(client, production, CHAMPION)
+    if champion is None:
+        return
+    rows = audit.rows_of(client, production)
+    last = next((row for row in reversed(rows) if row.after == champion.version and row.action != "refuse"), None)
+    since = f"since {last.at}, {last.action} by {last.who}: {last.why}" if last else "moved outside Stillhouse"
+    yield f"live: {production} version {champion.version}, {since}"
+
+
+def _waiting(client: MlflowClient, recipe: Recipe) -> Iterator[str]:
+    candidate = version_with_alias(client, recipe.name, CANDIDATE)
+    if candidate and not is_champion(client, recipe.name, candidate):
+        yield f"candidate: {recipe.name} version {candidate.version} is not in production"
+
+
+def _stale(client: MlflowClient, settings: Settings, recipe: Recipe) -> Iterator[str]:
+    yield from (f"stale: {reason}" for reason in debt_of(client, settings, recipe))

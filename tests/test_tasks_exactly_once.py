@@ -1,0 +1,65 @@
+"""From a passed gate to a moved champion, killed on the way: one version, one audit row, the aliases right."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from registry_samples import killed_at_call
+from tiny_house import House, tiny_house
+
+from tasks.production import audit
+from tasks.production.promote import Decision, promote
+from tasks.production.verify import verify
+from tasks.production.versions import CHAMPION, aliased, production_of
+from tasks.register import CANDIDATE
+from tasks.stage import run_stage
+from tasks.tracking import connect, experiment_of
+
+KEY, MODEL = "test/night", "tiny"
+PRODUCTION = production_of(MODEL)
+STRIDE = 2
+POINTS = 10
+"""The least to be walked."""
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, registry: str) -> Iterator[House]:
+    """A night whose gate has passed, and that has registered nothing yet."""
+    with tiny_house(tmp_path_factory.mktemp("house"), registry) as house:
+        house.run(KEY, until="challenge")
+        yield house
+
+
+def from_gate_to_champion(house: House) -> None:
+    run_stage(house.recipe, "register", KEY)
+    promote(MODEL, Decision("ann", "it passed"))
+
+
+def forget(house: House) -> None:
+    """Empty registry and audit."""
+    client = connect(house.settings.tracking_uri)
+    for name in (MODEL, PRODUCTION):
+        client.delete_registered_model(name)
+    for run in client.search_runs([experiment_of(client, audit.EXPERIMENT)]):
+        client.delete_run(run.info.run_id)
+
+
+def test_killed_at_any_point_it_is_registered_and_promoted_once(house: House) -> None:
+    """Killed before or after its calls to the server, the second attempt ends as an undisturbed one would."""
+    client, walked = connect(house.settings.tracking_uri), 0
+    for number in itertools.count(1, STRIDE):
+        killed = killed_at_call(number, lambda: from_gate_to_champion(house), after=number % 4 == 1)
+        from_gate_to_champion(house)
+        versions = {model: client.search_model_versions(f"name = '{model}'") for model in (MODEL, PRODUCTION)}
+        assert {model: [str(v.version) for v in found] for model, found in versions.items()} == {
+            MODEL: ["1"],
+            PRODUCTION: ["1"],
+        }, number
+        assert (aliased(client, MODEL, CANDIDATE), aliased(client, PRODUCTION, CHAMPION)) == ("1", "1")
+        assert [(row.action, row.after) for row in audit.rows_of(client, PRODUCTION)] == [("promote", "1")]
+        assert [fault for _, fault in verify(MODEL, "1")] == [None, None, None]
+        forget(house)
+        if not killed:
+            break
+        walked += 1
+    assert walked >= POINTS
