@@ -83,11 +83,13 @@ def serve(
     model: str,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: one that is free.")] = 8500,
+    processes: Annotated[int, typer.Option(min=1, help="Each answers on one thread.")] = 1,
 ) -> None:
     """Answer with the champion of production over HTTP, and follow it when it moves."""
+    from tasks.cli_stack import say
     from tasks.serving.server import run_server
 
-    run_server(model, host, port, print)
+    run_server(model, host, port, processes, say)
 
 
 def _confirm(question: str, *, yes: bool) -> None:

@@ -13,6 +13,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from models.inputs.images import describe
 from tasks.code_version import code_version
 from tasks.errors import StillhouseError
+from tasks.load import ANSWER as LOAD
 from tasks.pipeline import Stage, stages_of
 from tasks.production.debt import note_debt
 from tasks.production.versions import aliased
@@ -74,6 +75,7 @@ def _record(desk: "Desk") -> RunRecord:
         data=data,
         registered=_registered(desk, runs.get("register")),
         challenge=_read(desk, "challenge", ANSWER),
+        load=_read(desk, "load", LOAD),
         debt=note_debt(desk.nightly.client, desk.settings, desk.recipe),
         environment=_environment(),
         data_docs_url=_data_docs_url(desk, runs.get("validate")),

@@ -58,6 +58,7 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
         {"data": "pull", "models": "export"},
         heavy=True,
     )
+    load = Stage("load", "load", {}, {"data": "pull", "models": "export"}, heavy=True)
     register = Stage(
         "register",
         "register",
@@ -66,7 +67,7 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
         reusable=False,
     )
     report = Stage("report", "report", {"recipe": recipe}, reusable=False)
-    return (pull, validate, teacher, *steps, export, evaluate, gate, challenge, register, report)
+    return (pull, validate, teacher, *steps, export, evaluate, gate, challenge, load, register, report)
 
 
 def _steps(recipe: Recipe, common: Mapping[str, Any]) -> list[Stage]:

@@ -18,11 +18,13 @@ SOURCES = {
     "evaluate": "tasks.evaluate",
     "gate": "tasks.gate",
     "challenge": "tasks.challenge",
+    "load": "tasks.load",
 }
 """Kind of stage -> the module whose source, with all it imports of ours, is part of the key."""
 EXTRA = {
     "evaluate": ("models.evaluation", "models.retrieval_evaluation", "models.serving"),
     "challenge": ("models.challenge",),
+    "load": ("tasks.serving.load",),
     "compress": ("models.step_cost", "models.timing"),
 }
 """Modules that a stage runs in a process of their own."""

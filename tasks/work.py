@@ -6,6 +6,7 @@ from tasks.evaluate import evaluate
 from tasks.export import export
 from tasks.gate import gate_stage
 from tasks.job import StageFunction
+from tasks.load import load
 from tasks.pull_data import pull_data
 from tasks.train_teacher import train_teacher
 from tasks.validate_data import validate_data
@@ -19,4 +20,5 @@ STAGES: dict[str, StageFunction] = {
     "evaluate": evaluate,
     "gate": gate_stage,
     "challenge": challenge,
+    "load": load,
 }

@@ -31,6 +31,14 @@ from tasks.reporting.run_record import RunRecord, Status, error_of
 from tasks.reporting.summary import Against, summarise
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
+LOAD = {
+    "rate": 200.0,
+    "p50_ms": 1.1,
+    "p99_ms": 4.2,
+    "lost": 0,
+    "most": {"one_core": 950.0, "all_cores": 1500.0},
+    "cores": 2,
+}
 SECTIONS = {"verdict", "checks", "production", "models", "serving", "steps", "classes", "training", "stages", "origin"}
 
 
@@ -302,7 +310,7 @@ def test_the_summary_of_a_whole_run() -> None:
 
 def test_report_and_summary_say_how_it_stands_to_production() -> None:
     """A student that was put beside the champion is shown with intervals; so is what makes the champion stale."""
-    run = replace(passing_run(), challenge=against(0.004, fewer=1.25), debt=["its teacher is of run a"])
+    run = replace(passing_run(), challenge=against(0.004, fewer=1.25), debt=["its teacher is of run a"], load=LOAD)
     summary = summarise(run)
     assert summary["champion"] == {
         "version": "1",
@@ -314,9 +322,11 @@ def test_report_and_summary_say_how_it_stands_to_production() -> None:
         "latency_interval": [0.98, 1.02],
         "better": ["quality", "bytes"],
     }
+    assert summary["load"]["most"] == {"one_core": 950.0, "all_cores": 1500.0}
     assert summary["stale"] == ["its teacher is of run a"]
     text = Page(render(run)).text
     assert "Version 1 of production and this student" in text
+    assert "within 1.1 ms and 99 of 100 within 4.2 ms; 0 were lost. At most it answers 950 a second on one" in text
     assert "quality, bytes is better beyond doubt" in text
     assert "What is in production is stale : its teacher is of run a." in text
     nothing = Page(render(replace(run, challenge=against(-0.1)))).text
@@ -348,6 +358,7 @@ def test_the_documentation_names_every_field() -> None:
         *summary["checks"][0],
         *summary["difference"],
         *Against.model_fields,
+        *LOAD,
         "latency",
     ]
     fields += [name for name in summary["student"] if not name.endswith("_interval")]

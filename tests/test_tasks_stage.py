@@ -124,7 +124,7 @@ def test_a_no_registers_nothing(house: House) -> None:
     """A gate that says no skips the registry with its reason, and the report is written all the same."""
     house.change(bytes=1000)
     try:
-        house.run("test/refused", until="challenge")
+        house.run("test/refused", until="load")
         assert "FAIL" in run_stage(house.recipe, "register", "test/refused")["skipped"]
         assert run_stage(house.recipe, "report", "test/refused")["verdict"] == "FAIL"
     finally:

@@ -36,7 +36,7 @@ from tasks.tracking import PREFIX, connect
 from tasks.worth import STEP
 
 RUN_KEY = "replay/stages"
-JUDGED = ("gate", "challenge")
+JUDGED = ("gate", "challenge", "load")
 """Stages that are not done again."""
 TIMED = (STEP, VOLATILE)
 """Files and folders with times in them: never the same bytes twice."""

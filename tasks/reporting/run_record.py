@@ -55,6 +55,8 @@ class RunRecord:
     """`model`, `version` and `alias`, when a version was registered."""
     challenge: Mapping[str, Any] | None = None
     """challenge.json, when the student was put beside what is in production."""
+    load: Mapping[str, Any] | None = None
+    """load.json, when load was put on the student's server."""
     debt: Sequence[str] = ()
     """Why what is in production is stale."""
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -84,6 +84,17 @@ class Against(Part):
     better: tuple[str, ...]
 
 
+class Load(Part):
+    """The student behind its server: times at a steady rate, lost requests, and answers per second at most."""
+
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    lost: int
+    most: dict[Literal["one_core", "all_cores"], float]
+    cores: int
+
+
 class Tracked(Part):
     """Where the run is in MLflow; the last three are null when nothing was registered."""
 
@@ -106,6 +117,7 @@ class Summary(Part):
     difference: Difference | None
     champion: Against | None
     stale: tuple[str, ...]
+    load: Load | None
     stage_seconds: dict[str, Seconds]
     reused: tuple[str, ...]
     dag_seconds: Seconds
@@ -132,6 +144,7 @@ def summarise(run: RunRecord) -> dict[str, Any]:
         difference=_difference(evaluation.paired.sealed) if evaluation else None,
         champion=_against(run.challenge),
         stale=tuple(run.debt),
+        load=Load.model_validate(run.load) if run.load else None,
         stage_seconds={stage.name: stage.seconds for stage in run.stages if stage.seconds is not None},
         reused=tuple(stage.name for stage in run.stages if stage.reused_from),
         dag_seconds=run.seconds,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from models.errors import ModelError
-from tasks.serving.follow import Follower
 from tasks.serving.served import Served
 
 LARGEST = 8 * 1024 * 1024
@@ -19,6 +18,15 @@ FIELDS = {"pixels": "pixels", "texts": "text"}
 """Field of a JSON body -> kind of what it holds."""
 FILES = {"image": "image", "audio": "speech", "text": "text"}
 """First part of a body's media type -> kind of what the body is."""
+
+
+class Answering(Protocol):
+    """What answers now, and why that is not what should, if it is not."""
+
+    @property
+    def current(self) -> Served: ...  # noqa: D102 - see above
+    @property
+    def problem(self) -> str | None: ...  # noqa: D102 - see above
 
 
 class Refusal(Exception):  # noqa: N818 - an answer
@@ -30,7 +38,7 @@ class Refusal(Exception):  # noqa: N818 - an answer
         self.status = status
 
 
-def build(follower: Follower) -> Starlette:
+def build(follower: Answering) -> Starlette:
     """Build the application around what answers."""
 
     async def answer(request: Request) -> JSONResponse:

@@ -67,9 +67,19 @@ def open_served(version: ModelVersion) -> Served:
         towers = folder / TOWERS_FOLDER
         files = [deployable(towers, name) for name in open_towers(towers).sessions] if towers.is_dir() else []
         opset = max(map(_opset, files or [model_file(folder)]))
-        answers = _of_towers(open_towers(towers)) if files else _of_file(model_file(folder), _labels(version))
+        answers = answers_of(towers if files else model_file(folder), _labels(version))
         _expect_signature(folder, answers, f"{version.name} version {version.version}")
         return Served(version.name, str(version.version), version.tags[DIGEST], opset, answers)
+
+
+def answers_of(path: Path, labels: Sequence[str]) -> dict[str, Callable[[Sequence[Any]], list[Answer]]]:
+    """Open a file of one model, or a folder of towers: kind of input -> what answers a batch of it.
+
+    Args:
+        path: as the stage export leaves the student.
+        labels: of the classes; none for towers.
+    """
+    return _of_towers(open_towers(path)) if path.is_dir() else _of_file(path, labels)
 
 
 def _opset(path: Path) -> int:

@@ -1,40 +1,95 @@
-"""Run the server of a production model until it is told to stop."""
+"""Run the server of a production model until it is told to stop, in one process or in several at one port."""
 
+import ctypes
+import multiprocessing
+import os
+import signal
 import socket
+import sys
 from collections.abc import Callable
+from multiprocessing.connection import wait
 
 import uvicorn
+from starlette.applications import Starlette
 
-from tasks.errors import ServiceError
+from tasks.errors import ServiceError, StillhouseError
 from tasks.production.versions import production_of
 from tasks.serving.app import build
 from tasks.serving.follow import Follower
 from tasks.settings import load_settings
 from tasks.tracking import connect
 
+PR_SET_PDEATHSIG = 1
 
-def run_server(model: str, host: str, port: int, show: Callable[[str], None]) -> None:
+
+def run_server(model: str, host: str, port: int, processes: int, show: Callable[[str], None]) -> None:
     """Serve the champion of a recipe's production model.
 
     Raises:
-        StillhouseError: there is no champion that can be served, or the port is taken.
+        StillhouseError: there is no champion that can be served, the port is taken, or a process ended.
     """
-    listener = _listen(host, port)
-    follower = Follower(connect(load_settings().tracking_uri), production_of(model))
-    follower.start()
-    served = follower.current
-    show(f"{served.model} version {served.version} answers at http://{host}:{listener.getsockname()[1]}/answer")
-    config = uvicorn.Config(build(follower), log_level="warning", access_log=False)
-    uvicorn.Server(config).run(sockets=[listener])
+    listener = listen(host, port)
+    address = f"http://{host}:{listener.getsockname()[1]}/answer"
+
+    def application() -> Starlette:
+        follower = Follower(connect(load_settings().tracking_uri), production_of(model))
+        follower.start()
+        show(f"{follower.current.model} version {follower.current.version} answers at {address}")
+        return build(follower)
+
+    if processes == 1:
+        answer_at(listener, application)
+    else:
+        _together(listener, application, processes)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Open the port; what asks before the server runs waits.
+
+    Raises:
+        ServiceError: the port is taken.
+    """
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen()  # what asks before the server runs waits
+        listener.listen()
     except OSError as error:
         msg = f"{host}:{port} cannot be listened at ({error.strerror}); choose another --port"
         raise ServiceError(msg) from error
     return listener
+
+
+def answer_at(listener: socket.socket, application: Callable[[], Starlette]) -> None:
+    """Answer what comes to an open port until told to stop."""
+    config = uvicorn.Config(application(), log_level="warning", access_log=False)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _together(listener: socket.socket, application: Callable[[], Starlette], processes: int) -> None:
+    """Answer in several processes, to which the kernel deals the connections out; none goes on without the others."""
+    parent = os.getpid()
+
+    def one() -> None:
+        _end_with(parent)
+        try:
+            answer_at(listener, application)
+        except StillhouseError as error:
+            sys.exit(f"stillhouse: {error}")
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # which ends the daemons below
+    fork = multiprocessing.get_context("fork")
+    started = [fork.Process(target=one, daemon=True) for _ in range(processes)]
+    for process in started:
+        process.start()
+    wait([process.sentinel for process in started])
+    msg = f"one of the {processes} serving processes ended, and so all did; look at what it said, then serve again"
+    raise ServiceError(msg)
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel end this process when its parent ends, however that does (Linux)."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        sys.exit(0)

@@ -1,0 +1,110 @@
+"""Put an exported student behind its server and load on that: how long answers take, and how many there are a second.
+
+Run as `python -m tasks.serving.load REQUEST ANSWER`, two JSON files. The server on one core is pinned to the last of
+this process's cores and the load comes from the first; on all cores both share them.
+"""
+
+import json
+import multiprocessing
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+
+from tasks.serving.app import build
+from tasks.serving.client import Body, at_most, at_rate
+from tasks.serving.served import Served, answers_of
+from tasks.serving.server import answer_at, listen
+
+RATE = 200.0
+"""Requests per second at which times are told."""
+RATE_SECONDS = 5.0
+MOST_SECONDS = 2.0
+WARM_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What answers: a student that has no version yet."""
+
+    current: Served
+    problem: str | None = None
+
+
+def under_load(student: Path, labels: Sequence[str], bodies: Sequence[Body]) -> dict[str, Any]:
+    """Measure a student behind its server.
+
+    Returns:
+        `rate`, `p50_ms` and `p99_ms` at that rate and `lost` there; `most`: answers per second of one core and of all.
+    """
+
+    def application() -> Starlette:
+        return build(Exported(Served(student.name, "0", "", 0, answers_of(student, labels))))
+
+    cores = sorted(os.sched_getaffinity(0))
+    with _serving(application, [{cores[-1]}]) as address, _pinned({cores[0]}):
+        at_most(address, bodies, WARM_SECONDS)
+        steady = at_rate(address, bodies, RATE, RATE_SECONDS)
+        one = at_most(address, bodies, MOST_SECONDS)
+    with _serving(application, [set(cores)] * len(cores)) as address:
+        at_most(address, bodies, WARM_SECONDS)
+        every = at_most(address, bodies, MOST_SECONDS)
+    return {
+        "rate": RATE,
+        "p50_ms": steady.percentile(50),
+        "p99_ms": steady.percentile(99),
+        "lost": steady.lost + one.lost + every.lost,
+        "most": {"one_core": one.rate, "all_cores": every.rate},
+        "cores": len(cores),
+    }
+
+
+@contextmanager
+def _serving(application: Callable[[], Starlette], cores: Sequence[set[int]]) -> Iterator[str]:
+    """Serve in a process for each set of cores; gives the address."""
+    listener = listen("127.0.0.1", 0)
+    fork = multiprocessing.get_context("fork")
+    started = [fork.Process(target=_serve, args=(listener, application, each), daemon=True) for each in cores]
+    for process in started:
+        process.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/answer"
+    finally:
+        for process in started:
+            process.terminate()
+            process.join()
+        listener.close()
+
+
+def _serve(listener: socket.socket, application: Callable[[], Starlette], cores: set[int]) -> None:
+    os.sched_setaffinity(0, cores)
+    answer_at(listener, application)
+
+
+@contextmanager
+def _pinned(cores: set[int]) -> Iterator[None]:
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def main() -> None:
+    """Read the request, measure, write the answer."""
+    request_path, answer_path = map(Path, sys.argv[1:])
+    request: Mapping[str, Any] = json.loads(request_path.read_text(encoding="utf-8"))
+    bodies = [Body(request["media_type"], Path(path).read_bytes()) for path in request["bodies"]]
+    found = under_load(Path(request["student"]), request["labels"], bodies)
+    answer_path.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
