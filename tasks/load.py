@@ -24,7 +24,7 @@ def load(job: Job) -> Metrics:
     """Measure the server's answers at a steady rate and at most, on one core and on all; writes load.json."""
     data = materialise(job.inputs["data"])
     student, _ = judged(job.inputs["models"])
-    media_type, bodies = _sentences(data) if student.is_dir() else _pictures(data)
+    media_type, bodies = requests_of(data, towers=student.is_dir())
     job.progress("putting load on the student's server")
     request = {
         "student": str(student),
@@ -36,6 +36,11 @@ def load(job: Job) -> Metrics:
     write_json(job.out / ANSWER, found)
     most = {f"answers_per_second_{cores}": rate for cores, rate in found["most"].items()}
     return {"load_p50_ms": found["p50_ms"], "load_p99_ms": found["p99_ms"], "load_lost": float(found["lost"])} | most
+
+
+def requests_of(data: Path, *, towers: bool) -> tuple[str, list[bytes]]:
+    """Give what people would ask of a model: a media type, and bodies of it from the gate role."""
+    return _sentences(data) if towers else _pictures(data)
 
 
 def _pictures(data: Path) -> tuple[str, list[bytes]]:
