@@ -5,6 +5,7 @@ password is added if the address has a secret part; `stillhouse_mail` is an SMTP
 message that cannot be sent is a warning in the log, never a failure of what it tells of. No workflow is built here.
 """
 
+import html
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, cast
@@ -62,7 +63,7 @@ def _mail(connection: Connection, text: str) -> None:
     from airflow.providers.smtp.hooks.smtp import SmtpHook
 
     with SmtpHook(smtp_conn_id=connection.conn_id) as hook:
-        hook.send_email_smtp(to=connection.extra_dejson["to"], subject=text[:120], html_content=text)
+        hook.send_email_smtp(to=connection.extra_dejson["to"], subject=text[:120], html_content=html.escape(text))
 
 
 CHANNELS: dict[str, Callable[[Connection, str], None]] = {"stillhouse_webhook": _post, "stillhouse_mail": _mail}

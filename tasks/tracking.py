@@ -4,6 +4,7 @@ Stages are told apart by tags; a stage that is tried again goes on in the child 
 finished stages are looked up for reuse, so what people review and what is reused are one thing.
 """
 
+import logging
 import os
 import re
 import time
@@ -38,6 +39,8 @@ def connect(tracking_uri: str) -> MlflowClient:
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # what we do, we say ourselves
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
     if tracking_uri.startswith("http"):

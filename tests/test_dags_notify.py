@@ -4,11 +4,12 @@ import importlib
 import json
 import logging
 import os
+import socketserver
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -54,6 +55,44 @@ def test_a_webhook_gets_one_message_with_the_reason(notify: ModuleType, hook: li
     notify.tell("refused", "tiny", "the verdict is FAIL: student is 4x as fast")
     text = "[refused] tiny: the verdict is FAIL: student is 4x as fast"
     assert hook == [("/services/T0/secret", {"text": text})]
+
+
+class PostOffice(socketserver.StreamRequestHandler):
+    """As much of an SMTP server as one mail needs."""
+
+    received: ClassVar[list[str]] = []
+
+    def handle(self) -> None:
+        """Take one mail."""
+        self.wfile.write(b"220 here\r\n")
+        while (line := self.rfile.readline().decode().strip().upper()) != "QUIT":
+            self.wfile.write(b"354 go on\r\n" if line == "DATA" else b"250 fine\r\n")
+            if line == "DATA":
+                self.received.append(b"".join(iter(self.rfile.readline, b".\r\n")).decode())
+                self.wfile.write(b"250 kept\r\n")
+        self.wfile.write(b"221 bye\r\n")
+
+
+def test_a_mail_goes_to_whom_the_connection_names(
+    notify: ModuleType, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real SMTP dialogue delivers one mail, whose subject and body are the message."""
+    extra = {
+        "to": "night@example.org",
+        "from_email": "stillhouse@example.org",
+        "disable_ssl": True,
+        "disable_tls": True,
+    }
+    with socketserver.TCPServer(("127.0.0.1", 0), PostOffice) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        connection = {"conn_type": "smtp", "host": "127.0.0.1", "port": server.server_address[1], "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_STILLHOUSE_MAIL", json.dumps(connection))
+        notify.tell("refused", "tiny", "4 < 10")
+    (mail,) = PostOffice.received
+    assert "To: night@example.org" in mail
+    assert "Subject: [refused] tiny: 4 < 10" in mail
+    assert "[refused] tiny: 4 &lt; 10" in mail
+    assert [record for record in caplog.records if record.levelno == logging.WARNING] == []
 
 
 def test_without_a_connection_the_log_has_it(notify: ModuleType, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,9 +6,10 @@ next command finishes first. One house promotes to a registry: the lock is one o
 
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from io import StringIO
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -168,7 +169,8 @@ def _in_production(client: MlflowClient, decided: Intent) -> str:
     if model == decided.model:
         return version
     known = version_with_digest(client, decided.model, decided.digest)
-    return str((known or client.copy_model_version(f"models:/{decided.source}", decided.model)).version)
+    with redirect_stderr(StringIO()):  # MLflow tells there what we tell ourselves
+        return str((known or client.copy_model_version(f"models:/{decided.source}", decided.model)).version)
 
 
 def _notice(client: MlflowClient, production: str) -> None:
