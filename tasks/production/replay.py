@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from tasks.artifact import MANIFEST, VOLATILE, verify
@@ -105,12 +104,8 @@ def _environment(settings: Settings, folder: Path, code: Path) -> dict[str, str]
         "STILLHOUSE_STATE": str(folder / "state"),
         "STILLHOUSE_RUNS": str(folder / "runs"),
         "STILLHOUSE_DVC_URL": open_remote(settings).url,
-        "MLFLOW_TRACKING_URI": _tracking_uri(folder),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
     }
-
-
-def _tracking_uri(folder: Path) -> str:
-    return f"sqlite:///{folder}/mlflow.db"
 
 
 def run_aside(recipe: Path, stage: str, environment: Mapping[str, str], folder: Path) -> None:
@@ -136,22 +131,17 @@ def run_aside(recipe: Path, stage: str, environment: Mapping[str, str], folder: 
 
 
 def _compared(client: MlflowClient, night: str, passport: Json, folder: Path) -> Replayed:
-    before, now = stages_of_night(client, night), _stages(MlflowClient(_tracking_uri(folder)))
+    before, now = stages_of_night(client, night), _stages(folder)
     told = {
-        name: _told(read_output(client, before[name], MANIFEST)["files"], _files(folder, run))
-        for name, run in now.items()
+        name: _told(read_output(client, before[name], MANIFEST)["files"], _manifest(output)["files"])
+        for name, output in now.items()
         if name != "evaluate"
     }
     first = next((name for name, said in told.items() if said != SAME), None)
-    _, digest = judged(_output(folder, now["export"]))
+    _, digest = judged(now["export"])
     lines = [f"{name:28} {said}" for name, said in told.items()]
-    far = _far(passport["metrics"], _output(folder, now["evaluate"]))
+    far = _far(passport["metrics"], now["evaluate"])
     return Replayed(digest == passport["file"]["digest"], (*lines, *far), first)
-
-
-def _files(folder: Path, run: Run) -> dict[str, str]:
-    files: dict[str, str] = json.loads((_output(folder, run) / MANIFEST).read_text(encoding="utf-8"))["files"]
-    return files
 
 
 def _told(before: Mapping[str, str], now: Mapping[str, str]) -> str:
@@ -172,11 +162,13 @@ def _far(passport: Json, folder: Path) -> list[str]:
     return lines
 
 
-def _stages(client: MlflowClient) -> dict[str, Run]:
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    runs = client.search_runs(experiments, "attributes.status = 'FINISHED'", order_by=["attributes.start_time ASC"])
-    return {run.data.tags[f"{PREFIX}stage"]: run for run in runs if f"{PREFIX}stage" in run.data.tags}
+def _stages(folder: Path) -> dict[str, Path]:
+    """Stage -> its verified output, the newest where there are several."""
+    manifests = sorted((folder / "state" / "artifacts").glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
+    outputs = [verify(path.parent).path for path in manifests]
+    return {_manifest(output)["origin"]["stage"]: output for output in outputs}
 
 
-def _output(folder: Path, run: Run) -> Path:
-    return verify(folder / "state" / "artifacts" / run.data.tags[f"{PREFIX}stage_key"]).path
+def _manifest(output: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((output / MANIFEST).read_text(encoding="utf-8"))
+    return content
