@@ -1,5 +1,6 @@
 """The tiny recipe with recordings, stage by stage: three towers, compressed one by one, judged together."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,16 +9,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from PIL import Image
+from starlette.testclient import TestClient
 from whole_run import Run, whole_run
 
 from models.errors import ModelError
 from models.inputs.audio import SAMPLE_RATE, load_recordings
+from models.inputs.gallery import load_gallery
 from models.towers import files_of, open_towers
+from models.ways import IMAGE, Inputs
 from tasks.answer import try_model
 from tasks.errors import StillhouseError
 from tasks.job import Job
+from tasks.production.promote import Decision, promote
+from tasks.production.versions import production_of
 from tasks.pull_data import materialise
 from tasks.recipe import TowersTeacher, load_recipe
+from tasks.serving.app import build
+from tasks.serving.follow import Follower
+from tasks.tracking import connect
 from tasks.train_teacher import train_teacher
 
 RECIPES = Path(__file__).parent.parent / "dags" / "recipes"
@@ -73,6 +83,34 @@ def test_the_registered_model_answers_recordings(run: Run) -> None:
     files = load_recordings(materialise(run.output("pull")), "gate").audio[:2]
     expected = open_towers(run.output("export") / "student").of_recordings(files)
     assert np.allclose(model.predict(pd.DataFrame({"speech": files})), expected, atol=1e-5)
+
+
+def test_the_server_answers_text_pictures_and_recordings(run: Run) -> None:
+    """In production all three towers answer over HTTP as what was judged does; what cannot be heard is refused."""
+    promote("spoken_small", Decision("ann", "it passed"))
+    answers = TestClient(build(Follower(connect(run.settings.tracking_uri), production_of("spoken_small"))))
+    data, towers = materialise(run.output("pull")), open_towers(run.output("export") / "student")
+    recording, picture_CHW = load_recordings(data, "gate").audio[0], load_gallery(data).images_NCHW[0]
+    stream = io.BytesIO()
+    Image.fromarray(picture_CHW.transpose(1, 2, 0)).save(stream, "PNG")
+    for body, media_type, expected_1D in (
+        (b"a duck", "text/plain", towers.of_texts(["a duck"])),
+        (stream.getvalue(), "image/png", towers.of(Inputs(IMAGE, picture_CHW[None]))),
+        (recording, "audio/ogg", towers.of_recordings([recording])),
+    ):
+        found = answers.post("/answer", content=body, headers={"content-type": media_type}).json()
+        assert np.allclose(found["answers"][0]["vector"], expected_1D[0], atol=1e-5), media_type
+    assert answers.get("/version").json()["takes"] == ["image", "text", "speech"]
+    refused = answers.post("/answer", content=b"no recording", headers={"content-type": "audio/ogg"})
+    assert (refused.status_code, "cannot be read" in refused.json()["error"]) == (400, True)
+
+
+def test_load_is_put_on_the_server_of_towers(run: Run) -> None:
+    """Sentences are asked at a steady rate and answered, none lost."""
+    found = run.read("load", "load.json")
+    assert found["lost"] == 0
+    assert 0 < found["p50_ms"] <= found["p99_ms"]
+    assert found["most"]["one_core"] > found["rate"]
 
 
 def test_the_report_plays_what_was_asked(run: Run) -> None:
