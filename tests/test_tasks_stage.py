@@ -30,7 +30,7 @@ from tasks.register import version_with_digest
 from tasks.seeds import run_seeds
 from tasks.settings import Settings, load_settings
 from tasks.stage import run_stage
-from tasks.tracking import PREFIX, connect
+from tasks.tracking import NOTE, PREFIX, connect
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 240.0
@@ -52,14 +52,19 @@ class House:
                 break
         return metrics
 
-    def stages(self, key: str) -> dict[str, Any]:
-        """MLflow runs of a nightly run's stages, by stage."""
+    def parent(self, key: str) -> Any:
+        """MLflow run of a whole nightly run."""
         client = connect(self.settings.tracking_uri)
         experiment = client.get_experiment_by_name("tiny")
         assert experiment is not None
-        parent = client.search_runs([experiment.experiment_id], f"tags.`{PREFIX}run_key` = '{key}'")[0]
-        query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-        return {r.data.tags[f"{PREFIX}stage"]: r for r in client.search_runs([experiment.experiment_id], query)}
+        return client.search_runs([experiment.experiment_id], f"tags.`{PREFIX}run_key` = '{key}'")[0]
+
+    def stages(self, key: str) -> dict[str, Any]:
+        """MLflow runs of a nightly run's stages, by stage."""
+        parent = self.parent(key).info
+        query = f"tags.`mlflow.parentRunId` = '{parent.run_id}'"
+        found = connect(self.settings.tracking_uri).search_runs([parent.experiment_id], query)
+        return {run.data.tags[f"{PREFIX}stage"]: run for run in found}
 
     def output(self, key: str, stage: str) -> Path:
         """Where a stage's output lies on this host."""
@@ -180,9 +185,31 @@ def test_a_no_registers_nothing(house: House) -> None:
         house.run("test/refused", until="challenge")
         assert "FAIL" in run_stage(house.recipe, "register", "test/refused")["skipped"]
         assert run_stage(house.recipe, "report", "test/refused")["verdict"] == "FAIL"
+        assert house.parent("test/refused").data.tags[NOTE].startswith("**FAIL**: student file is ")
     finally:
         house.change(bytes=2)
     assert versions(house) == ["1"]
+
+
+@pytest.mark.usefixtures("first")
+def test_a_report_can_be_written_again(house: House) -> None:
+    """A second report after a change of the recipe keeps the run's parameters, and its page names the change."""
+    house.change(bytes=3)
+    try:
+        run_stage(house.recipe, "report", "test/first")
+    finally:
+        house.change(bytes=2)
+    page = house.parent("test/first").data
+    assert page.params["gate.bytes"] == "2.0"
+    assert page.tags[NOTE].endswith("changed since: `gate.bytes`: 2.0 -> 3.0")
+
+
+@pytest.mark.usefixtures("first")
+def test_the_registry_and_the_experiment_say_what_they_hold(house: House) -> None:
+    """MLflow's page of a recipe's model names the production model, that of its experiment the columns to look at."""
+    client = connect(house.settings.tracking_uri)
+    assert "What is live is in `tiny-production`" in client.get_registered_model("tiny").description
+    assert "`ratio_bytes`" in client.get_experiment_by_name("tiny").tags[NOTE]
 
 
 @pytest.mark.usefixtures("first")
