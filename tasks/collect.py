@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow.entities import Metric, Param, Run, RunTag
 
 from models.inputs.images import describe
+from tasks.artifact import VOLATILE
 from tasks.code_version import code_version
 from tasks.errors import StillhouseError
 from tasks.load import ANSWER as LOAD
@@ -19,19 +20,22 @@ from tasks.production.debt import note_debt
 from tasks.production.versions import aliased
 from tasks.pull_data import materialise
 from tasks.register import CANDIDATE
+from tasks.reporting import run_page
 from tasks.reporting.challenge import ANSWER
-from tasks.reporting.report import SUMMARY, report_stage
+from tasks.reporting.report import REPORT, SUMMARY, report_stage
 from tasks.reporting.retrieval import gallery, sounds
 from tasks.reporting.run_record import RunRecord, StageRecord, Status, error_of
 from tasks.stage import output_of
 from tasks.stage_key import LIBRARIES
-from tasks.tracking import PREFIX
+from tasks.tracking import ARTIFACT, NOTE, PREFIX, page_of
 from tasks.worth import STEP
 
 if TYPE_CHECKING:
     from tasks.stage import Desk
 
 HISTORY = ("train_loss", "search_accuracy")
+FOLDER = "report"
+"""Where the report lies among the parent run's artifacts."""
 
 
 def write_report(desk: "Desk") -> dict[str, float | str]:
@@ -44,7 +48,7 @@ def write_report(desk: "Desk") -> dict[str, float | str]:
     folder = desk.settings.runs / desk.run_key.replace("/", "__").replace(":", "")
     page = report_stage(record, folder)
     summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    _log(desk, folder, summary, record.data_docs_url)
+    _log(desk, record, folder, summary)
     error = error_of(record)
     desk.nightly.client.set_terminated(desk.nightly.run_id, "FAILED" if error else "FINISHED")
     if error:
@@ -65,7 +69,7 @@ def _record(desk: "Desk") -> RunRecord:
         recipe_yaml=desk.recipe_path.read_text(encoding="utf-8"),
         run_key=desk.run_key,
         mlflow_run_id=desk.nightly.run_id,
-        mlflow_url=f"{desk.settings.tracking_uri}/#/experiments/{desk.nightly.experiment_id}/runs/{desk.nightly.run_id}",
+        mlflow_url=page_of(desk.settings.tracking_uri, desk.nightly.experiment_id, desk.nightly.run_id),
         code_version=code_version(desk.settings.root),
         started=datetime.fromtimestamp(parent.info.start_time / 1000, UTC),
         ended=datetime.now(UTC),
@@ -151,46 +155,29 @@ def _data_docs_url(desk: "Desk", run: Run | None) -> str | None:
     if run is None:
         return None
     origin = run.data.tags.get(f"{PREFIX}reused_from", run.info.run_id)
-    return (
-        f"{desk.settings.tracking_uri}/#/experiments/{desk.nightly.experiment_id}/runs/{origin}"
-        "/artifacts/artifact/data_docs/index.html"
-    )
+    where = f"{ARTIFACT}/{VOLATILE}/index.html"
+    return page_of(desk.settings.tracking_uri, desk.nightly.experiment_id, origin, where)
 
 
-def _log(desk: "Desk", folder: Path, summary: Mapping[str, Any], data_docs_url: str | None) -> None:
-    """Put the headline, the recipe and the report on the parent run."""
+def _log(desk: "Desk", record: RunRecord, folder: Path, summary: Mapping[str, Any]) -> None:
+    """Make the parent run's page say how the night went, and hang the report on it; doing it again is fine."""
     client, run_id = desk.nightly.client, desk.nightly.run_id
     now = int(datetime.now(UTC).timestamp() * 1000)
-    metrics = [Metric(name, value, now, 0) for name, value in _headline(summary).items()]
-    parameters = [Param(name, str(value)[:500]) for name, value in _flat(desk.recipe.model_dump(mode="json")).items()]
-    tags = {
-        "verdict": summary["verdict"],
-        "code_version": summary["code_version"],
-        "recipe": desk.recipe.name,
-    }
-    client.log_batch(run_id, metrics, parameters, [RunTag(PREFIX + name, str(value)) for name, value in tags.items()])
-    note = f"**{summary['verdict']}**: {desk.recipe.description}\n\nThe report is among the artifacts, in `report`."
-    docs = f"\n\n[Data Docs of the validated data]({data_docs_url})" if data_docs_url else ""
-    client.set_tag(run_id, "mlflow.note.content", note + docs)
-    client.log_artifacts(run_id, str(folder), "report")
+    known, wanted = client.get_run(run_id).data.params, run_page.parameters(desk.recipe, summary)
+    client.log_batch(
+        run_id,
+        [Metric(name, value, now, 0) for name, value in run_page.metrics(record, summary).items()],
+        [Param(name, value) for name, value in wanted.items() if name not in known],
+        [RunTag(PREFIX + name, value) for name, value in run_page.tags(summary).items()],
+    )
+    text = run_page.description(desk.recipe, summary, _links(desk, record))
+    if differing := run_page.changed(known, wanted):
+        text += f"\n\nThe parameters are those of this run's first report; changed since: {', '.join(differing)}"
+    client.set_tag(run_id, NOTE, text)
+    client.set_experiment_tag(desk.nightly.experiment_id, NOTE, run_page.about(desk.recipe))
+    client.log_artifacts(run_id, str(folder), FOLDER)
 
 
-def _headline(summary: Mapping[str, Any]) -> dict[str, float]:
-    headline = {f"ratio_{name}": value for name, value in (summary.get("ratios") or {}).items()}
-    for model in ("teacher", "student"):
-        headline |= {f"{model}_{name}": value for name, value in (summary.get(model) or {}).items()}
-    headline["dag_seconds"] = summary["dag_seconds"]
-    return {name: float(value) for name, value in headline.items() if isinstance(value, int | float)}
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401 - walks any JSON value
-    if isinstance(value, dict):
-        pairs = list(value.items())
-    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        pairs = [(str(number), item) for number, item in enumerate(value, start=1)]
-    else:
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, item in pairs:
-        flat |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
-    return flat
+def _links(desk: "Desk", record: RunRecord) -> dict[str, str]:
+    report = page_of(desk.settings.tracking_uri, desk.nightly.experiment_id, desk.nightly.run_id, f"{FOLDER}/{REPORT}")
+    return {"Report": report} | ({"Data Docs": record.data_docs_url} if record.data_docs_url else {})

@@ -64,6 +64,7 @@ def register(desk: "Desk", stage: Stage) -> dict[str, float | str]:
             reasons = "; ".join(check["reason"] for check in gate["checks"] if check["verdict"] != "PASS")
             return {"skipped": f"the verdict is {verdict}, so nothing is registered: {reasons}"}
         version = _registered(desk, inputs, child)
+        desk.nightly.client.update_registered_model(desk.recipe.name, _about(desk))
         desk.nightly.client.set_registered_model_alias(desk.recipe.name, CANDIDATE, version)
         child.tag("version", version)
         child.progress(f"{desk.recipe.name} version {version} is the {CANDIDATE}")
@@ -85,6 +86,13 @@ def _registered(desk: "Desk", inputs: dict[str, Path], child: Child) -> str:
     version = str(mlflow.register_model(uri, desk.recipe.name, tags=tags).version)
     desk.nightly.client.update_model_version(desk.recipe.name, version, f"{_describe(evaluation)}\n\n{card}")
     return version
+
+
+def _about(desk: "Desk") -> str:
+    return (
+        f"{desk.recipe.description}\n\nEvery version passed the gate of a night; the alias `{CANDIDATE}` is the newest "
+        f"that did. What is live is in `{desk.recipe.name}-production`."
+    )
 
 
 def _labels(data: Path) -> str:

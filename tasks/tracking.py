@@ -28,6 +28,8 @@ ARTIFACT = "artifact"
 SECONDS_BETWEEN_CALLS = 1.0
 BATCH = 500
 """Most metrics that MLflow takes in one call."""
+NOTE = "mlflow.note.content"
+"""The tag that MLflow shows as the description of a run or an experiment, as Markdown."""
 FINISHED = RunStatus.to_string(RunStatus.FINISHED)
 
 
@@ -87,10 +89,12 @@ class Child:
     def say_where(self, folder: Path, tracking_uri: str) -> None:
         """Print where people find the output, and the Data Docs if it has them."""
         run = self.client.get_run(self.run_id).info
-        page = f"{tracking_uri}/#/experiments/{run.experiment_id}/runs/{self.run_id}/artifacts/{ARTIFACT}"
-        print(f"output: {page}", flush=True)  # noqa: T201 - becomes a line of the Airflow log
+        run_id, docs = run.run_id, f"{ARTIFACT}/{VOLATILE}/index.html"
+        output = page_of(tracking_uri, run.experiment_id, run_id, ARTIFACT)
+        print(f"output: {output}", flush=True)  # noqa: T201 - becomes a line of the Airflow log
         if (folder / VOLATILE).is_dir():
-            print(f"Data Docs: {page}/{VOLATILE}/index.html", flush=True)  # noqa: T201 - likewise
+            page = page_of(tracking_uri, run.experiment_id, run_id, docs)
+            print(f"Data Docs: {page}", flush=True)  # noqa: T201 - likewise
 
     def tag(self, name: str, value: str) -> None:
         """Set one of our own tags."""
@@ -171,12 +175,21 @@ def finished_with_key(client: MlflowClient, stage_key: str) -> list[Run]:
     )
 
 
-def experiment_of(client: MlflowClient, name: str) -> str:
-    """Find an experiment by its name, or start it."""
+def page_of(tracking_uri: str, experiment_id: str, run_id: str, artifact: str | None = None) -> str:
+    """Give the address of a run's page in MLflow, or of one of its artifacts there.
+
+    It asks for the layout of trained models: without, MLflow 3 shows a newcomer the one of chats and traces.
+    """
+    part = f"/artifacts/{artifact}" if artifact else ""
+    return f"{tracking_uri}/#/experiments/{experiment_id}/runs/{run_id}{part}?workflowType=machine_learning"
+
+
+def experiment_of(client: MlflowClient, name: str, about: str = "") -> str:
+    """Find an experiment by its name, or start it with a description."""
     found = client.get_experiment_by_name(name)
     if found:
         return str(found.experiment_id)
     try:
-        return str(client.create_experiment(name))
+        return str(client.create_experiment(name, tags={NOTE: about} if about else None))
     except MlflowException:  # another stage made it in between
         return str(client.get_experiment_by_name(name).experiment_id)

@@ -31,7 +31,7 @@ from tasks.register import version_with_digest
 from tasks.reporting.challenge import ANSWER, Challenge
 from tasks.seeds import run_seeds
 from tasks.stage import run_stage
-from tasks.tracking import PREFIX, connect
+from tasks.tracking import NOTE, PREFIX, connect
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 240.0
@@ -127,9 +127,31 @@ def test_a_no_registers_nothing(house: House) -> None:
         house.run("test/refused", until="load")
         assert "FAIL" in run_stage(house.recipe, "register", "test/refused")["skipped"]
         assert run_stage(house.recipe, "report", "test/refused")["verdict"] == "FAIL"
+        assert house.parent("test/refused").data.tags[NOTE].startswith("**FAIL**: student file is ")
     finally:
         house.change(bytes=2)
     assert versions(house) == ["1"]
+
+
+@pytest.mark.usefixtures("first")
+def test_a_report_can_be_written_again(house: House) -> None:
+    """A second report after a change of the recipe keeps the run's parameters, and its page names the change."""
+    house.change(bytes=3)
+    try:
+        run_stage(house.recipe, "report", "test/first")
+    finally:
+        house.change(bytes=2)
+    page = house.parent("test/first").data
+    assert page.params["gate.bytes"] == "2.0"
+    assert page.tags[NOTE].endswith("changed since: `gate.bytes`: 2.0 -> 3.0")
+
+
+@pytest.mark.usefixtures("first")
+def test_the_registry_and_the_experiment_say_what_they_hold(house: House) -> None:
+    """MLflow's page of a recipe's model names the production model, that of its experiment the columns to look at."""
+    client = connect(house.settings.tracking_uri)
+    assert "What is live is in `tiny-production`" in client.get_registered_model("tiny").description
+    assert "`ratio_bytes`" in client.get_experiment_by_name("tiny").tags[NOTE]
 
 
 @pytest.mark.usefixtures("first")

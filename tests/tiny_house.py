@@ -35,14 +35,19 @@ class House:
                 break
         return metrics
 
-    def stages(self, key: str) -> dict[str, Any]:
-        """MLflow runs of a nightly run's stages, by stage."""
+    def parent(self, key: str) -> Any:
+        """MLflow run of a whole nightly run."""
         client = connect(self.settings.tracking_uri)
         experiment = client.get_experiment_by_name("tiny")
         assert experiment is not None
-        parent = client.search_runs([experiment.experiment_id], f"tags.`{PREFIX}run_key` = '{key}'")[0]
-        query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-        return {r.data.tags[f"{PREFIX}stage"]: r for r in client.search_runs([experiment.experiment_id], query)}
+        return client.search_runs([experiment.experiment_id], f"tags.`{PREFIX}run_key` = '{key}'")[0]
+
+    def stages(self, key: str) -> dict[str, Any]:
+        """MLflow runs of a nightly run's stages, by stage."""
+        parent = self.parent(key).info
+        query = f"tags.`mlflow.parentRunId` = '{parent.run_id}'"
+        found = connect(self.settings.tracking_uri).search_runs([parent.experiment_id], query)
+        return {run.data.tags[f"{PREFIX}stage"]: run for run in found}
 
     def output(self, key: str, stage: str) -> Path:
         """Where a stage's output lies on this host."""

@@ -14,9 +14,14 @@ from mlflow.tracking import MlflowClient
 
 from tasks.artifact import json_digest
 from tasks.errors import StillhouseError
-from tasks.tracking import PREFIX, experiment_of
+from tasks.tracking import NOTE, PREFIX, experiment_of
 
 EXPERIMENT = "production"
+ABOUT = (
+    "The audit: one run for everything that happened to production, never changed. `stillhouse audit MODEL` tells it "
+    "and checks that nobody altered it. Worth a column: the tags "
+    "`stillhouse.who`, `stillhouse.before`, `stillhouse.after`."
+)
 ROW = f"{PREFIX}row"
 ROW_ID = f"{PREFIX}row_id"
 MODEL = f"{PREFIX}model"
@@ -77,7 +82,7 @@ def append(client: MlflowClient, row: Row) -> Row:
     if known is None:
         last = rows[-1].digest if rows else FIRST
         known = replace(row, number=len(rows) + 1, row_before=last)
-        client.create_run(experiment_of(client, EXPERIMENT), tags=_tags(known), run_name=_title(known))
+        client.create_run(_experiment(client), tags=_tags(known), run_name=_title(known))
     for run in _runs(client, f"tags.`{ROW_ID}` = '{row.id}' and attributes.status = 'RUNNING'"):
         client.set_terminated(run.info.run_id)
     return known
@@ -87,7 +92,7 @@ def _tags(row: Row) -> dict[str, str]:
     shown = {"action": row.action, "who": row.who, "before": row.before or "none", "after": row.after or "none"}
     columns = {f"{PREFIX}{name}": value for name, value in shown.items()}
     found = {ROW: json.dumps(asdict(row)), ROW_ID: row.id, MODEL: row.model, NUMBER: str(row.number)}
-    return found | columns | {"mlflow.note.content": row.why}
+    return found | columns | {NOTE: row.why}
 
 
 def _title(row: Row) -> str:
@@ -99,9 +104,13 @@ def _runs(client: MlflowClient, query: str) -> list[Run]:
     runs: list[Run] = []
     while found is None or found.token:
         token = found.token if found else None
-        found = client.search_runs([experiment_of(client, EXPERIMENT)], query, max_results=PAGE, page_token=token)
+        found = client.search_runs([_experiment(client)], query, max_results=PAGE, page_token=token)
         runs += found
     return runs
+
+
+def _experiment(client: MlflowClient) -> str:
+    return experiment_of(client, EXPERIMENT, ABOUT)
 
 
 def _row(run: Run) -> Row:

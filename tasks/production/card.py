@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from tasks.production.evidence import Evidence
 from tasks.reporting.challenge import Challenge
 from tasks.reporting.evaluation import Estimate, Evaluation
+from tasks.reporting.markdown import table
 from tasks.reporting.quantities import percent, times
 
 WORST = 3
@@ -16,8 +17,8 @@ def card(evidence: Evidence) -> str:
     evaluation = evidence.evaluation
     parts = [
         f"## {evidence.model} version {evidence.version}: {evidence.gate['verdict']}",
-        _table(("check", "verdict", ""), ((c["name"], c["verdict"], c["reason"]) for c in evidence.gate["checks"])),
-        _table(("on the sealed test", "teacher", "student", "ratio"), _numbers(evaluation)),
+        table(("check", "verdict", "why"), ((c["name"], c["verdict"], c["reason"]) for c in evidence.gate["checks"])),
+        table(("on the sealed test", "teacher", "student", "ratio"), _numbers(evaluation)),
         _against(evidence.challenge),
         _worst(evaluation),
         " · ".join(f"[{what}]({address})" for what, address in evidence.links.items()),
@@ -49,7 +50,7 @@ def _against(challenge: Challenge) -> str:
         ("time", f"{times(found.latency.value)} ({fast} to {slow}) as fast"),
         ("better, beyond doubt", ", ".join(challenge.better()) or "nothing"),
     ]
-    return _table((f"against version {challenge.champion} of production, gate", ""), rows)
+    return table((f"against version {challenge.champion} of production, gate", ""), rows)
 
 
 def _share(estimate: Estimate) -> str:
@@ -58,17 +59,12 @@ def _share(estimate: Estimate) -> str:
 
 
 def _worst(evaluation: Evaluation) -> str:
-    """Show the slices that lose most to the teacher."""
+    """Show the slices that lose most to the teacher, if any does."""
     classes = evaluation.classes
     rows = zip(classes.labels, classes.teacher, classes.student, classes.count, strict=True)
-    known = [(label, t, s, count) for label, t, s, count in rows if t is not None and s is not None]
+    known = [(label, t, s, count) for label, t, s, count in rows if t is not None and s is not None and s < t]
     worst = sorted(known, key=lambda row: row[2] - row[1])[:WORST]
     cells = (
         (label, percent(t), percent(s), f"{100 * (s - t):+z.1f} points", str(count)) for label, t, s, count in worst
     )
-    return _table(("worst slices", "teacher", "student", "difference", "examples"), cells) if worst else ""
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+    return table(("worst slices", "teacher", "student", "difference", "examples"), cells) if worst else ""

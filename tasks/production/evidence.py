@@ -15,7 +15,7 @@ from tasks.artifact import VOLATILE, json_digest
 from tasks.errors import StillhouseError
 from tasks.reporting.challenge import ANSWER, Challenge
 from tasks.reporting.evaluation import Evaluation, parse_evaluation
-from tasks.tracking import ARTIFACT, PREFIX
+from tasks.tracking import ARTIFACT, PREFIX, page_of
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def evidence_of(client: MlflowClient, version: ModelVersion, tracking_uri: str) 
     except (MlflowException, KeyError, OSError, ValueError) as error:
         msg = f"MLflow has no whole night of {version.name} version {version.version} ({error}); run the recipe again"
         raise StillhouseError(msg) from error
-    page = f"{tracking_uri}/#/experiments/{runs['gate'].info.experiment_id}/runs"
+    experiment, docs = runs["gate"].info.experiment_id, f"{ARTIFACT}/{VOLATILE}/index.html"
     return Evidence(
         model=version.name,
         version=str(version.version),
@@ -56,9 +56,9 @@ def evidence_of(client: MlflowClient, version: ModelVersion, tracking_uri: str) 
         evaluation=parse_evaluation(read["evaluate"]),
         challenge=Challenge.model_validate(read["challenge"]),
         links={
-            "Report": f"{page}/{night}/artifacts",
-            "MLflow run": f"{page}/{night}",
-            "Data Docs": f"{page}/{_origin(runs['validate'])}/artifacts/{ARTIFACT}/{VOLATILE}/index.html",
+            "Report": page_of(tracking_uri, experiment, night, "report/report.html"),
+            "MLflow run": page_of(tracking_uri, experiment, night),
+            "Data Docs": page_of(tracking_uri, experiment, _origin(runs["validate"]), docs),
         },
         digests={stage: json_digest(content) for stage, content in read.items()},
     )

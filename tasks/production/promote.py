@@ -195,7 +195,11 @@ def _before(client: MlflowClient, production: str, number: int) -> str:
 
 def _ensure_model(client: MlflowClient, production: str) -> None:
     if not client.search_registered_models(f"name = '{production}'"):
-        client.create_registered_model(production)
+        about = (
+            "What is in production: the alias `champion` is live, `previous` is what a rollback goes back to. "
+            f"Who decided, and why: the experiment `{audit.EXPERIMENT}`."
+        )
+        client.create_registered_model(production, description=about)
 
 
 def _now() -> str:

@@ -43,7 +43,7 @@ def _live(client: MlflowClient, recipe: Recipe) -> Iterator[str]:
     if champion is None:
         return
     rows = audit.rows_of(client, production)
-    last = next((row for row in reversed(rows) if row.after == champion.version and row.action != "refuse"), None)
+    last = next((row for row in reversed(rows) if row.after == str(champion.version) and row.action != "refuse"), None)
     since = f"since {last.at}, {last.action} by {last.who}: {last.why}" if last else "moved outside Stillhouse"
     yield f"live: {production} version {champion.version}, {since}"
 
