@@ -17,7 +17,6 @@ from dags.notify import Awaiting, tell
 from tasks.errors import RecipeError, ServiceError, StillhouseError
 from tasks.recipe import Recipe, load_recipe
 
-ANSWER_WITHIN = timedelta(days=2)
 VERSION = Param(
     default=None,
     type=["null", "string"],
@@ -82,6 +81,7 @@ class DecideOperator(BaseOperator):
 
 def promotion(path: Path, recipe: Recipe) -> DAG:
     """Build the DAG of one recipe."""
+    patience = timedelta(hours=recipe.promotion.answer_hours)
     with DAG(
         f"promotion_{recipe.name}",
         schedule=[candidate_of(recipe)],
@@ -91,7 +91,7 @@ def promotion(path: Path, recipe: Recipe) -> DAG:
         tags=[recipe.name, "promotion"],
         params={"version": VERSION},
         default_args={"owner": recipe.owner, "retries": 3, "retry_delay": timedelta(seconds=5)},
-        doc_md=f"Asks whether a candidate of `{recipe.name}` goes to production. No answer in {ANSWER_WITHIN} is a no.",
+        doc_md=f"Asks whether a candidate of `{recipe.name}` goes to production. No answer in {patience} is a no.",
     ) as dag:
         card = OfferOperator(task_id="card", recipe_path=str(path))
         approve = CandidateApproval(
@@ -100,7 +100,7 @@ def promotion(path: Path, recipe: Recipe) -> DAG:
             "version {{ ti.xcom_pull(task_ids='card')['version'] }}?",
             body="{{ ti.xcom_pull(task_ids='card')['card'] }}",
             defaults=ApprovalOperator.REJECT,
-            response_timeout=ANSWER_WITHIN,
+            response_timeout=patience,
             notifiers=[Awaiting()],
         )
         _ = card >> approve >> DecideOperator(task_id="decide")

@@ -93,6 +93,8 @@ class Promotion(Section):
     """manual: a person is always asked; auto: only where a check is not PASS, or too many answers change."""
     most_churn: Fraction = 0.05
     """Share of the gate role's answers that may not be the champion's for `auto` to say yes by itself."""
+    answer_hours: Positive = 48
+    """How long a person may take; after that the answer is no."""
 
 
 class Recipe(Section):
