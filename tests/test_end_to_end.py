@@ -1,51 +1,50 @@
-"""The tiny recipe under a real scheduler: killed once, finished, reused, and refused when asked wrongly."""
+"""The tiny recipe under a real scheduler: killed once, finished, reused, promoted, rolled back; refused when wrong."""
 
-import json
+import io
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pytest
-import requests
+from browser_pages import Pages, open_browser
 from data_samples import built_digits
+from night_house import (
+    ASKS,
+    DAG,
+    PATIENCE_SECONDS,
+    PROMPT_SECONDS,
+    RECIPE,
+    RECIPE_FILE,
+    ROOT,
+    Answers,
+    House,
+    Question,
+    registered,
+    serving,
+    stillhouse,
+    summary_of,
+    training_process,
+    waiting_question,
+    watch,
+)
+from PIL import Image
 
 from models.export import INPUT, OUTPUT
 from models.inputs.images import load_images
 from tasks.embedded import stack
 from tasks.embedded.airflow_rest import Airflow
-from tasks.embedded.processes import marked
-from tasks.embedded.stack_record import recall
 from tasks.errors import ServiceError
 from tasks.pipeline import stages_of
 from tasks.recipe import load_recipe
 from tasks.settings import Settings
+from tasks.stage import run_stage
 
-ROOT = Path(__file__).resolve().parent.parent
-RECIPE, DAG, ASKS = "seed_digits", "nightly_seed_digits", "promotion_seed_digits"
-WATCHER = (
-    f"import sys; from tasks.embedded.nightly_run import run_nightly; sys.exit(run_nightly('{RECIPE}', once=False))"
-)
-PATIENCE_SECONDS = 600.0
-PROMPT_SECONDS = 30.0
-"""From a candidate to its card, and from a yes to the champion."""
-
-
-@dataclass(frozen=True)
-class House:
-    """A stack of the test's own, and a first run whose training was killed."""
-
-    settings: Settings
-    exit_code: int
-    output: str
-    summary: dict[str, Any]
+ROLLBACK_SECONDS = 60.0
+"""From the click to the former version's answers."""
 
 
 @pytest.fixture(scope="module")
@@ -60,49 +59,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield House(settings, exit_code, (folder / "output").read_text(encoding="utf-8"), summary_of(settings))
     finally:
         stack.stop(settings, print)
-
-
-def watch(settings: Settings, output: Path) -> subprocess.Popen[bytes]:
-    """Start what `make run RECIPE=seed_digits` starts."""
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "STILLHOUSE_STATE": str(settings.state),
-        "STILLHOUSE_RUNS": str(settings.runs),
-    }
-    with output.open("wb") as stream:
-        return subprocess.Popen([sys.executable, "-c", WATCHER], env=environment, stdout=stream, stderr=stream)
-
-
-def training_process(settings: Settings, watcher: subprocess.Popen[bytes], output: Path) -> int:
-    """Wait until the teacher has finished two epochs, and give the id of the process that trains it."""
-    log = settings.state / "logs" / "airflow.log"
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (log.exists() and re.search(r"epoch [2-9]/", log.read_text(encoding="utf-8", errors="replace"))):
-        assert watcher.poll() is None, output.read_text(encoding="utf-8")
-        assert time.monotonic() < deadline, output.read_text(encoding="utf-8")
-        time.sleep(0.1)
-    started = recall(settings, "airflow")
-    assert started is not None
-    return next(pid for pid in marked(started.server.mark) if is_task(pid))
-
-
-def is_task(pid: int) -> bool:
-    """Tell whether a process runs a task: its title is the task instance's id."""
-    title = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ").decode()
-    return re.fullmatch(r"airflow worker -- [0-9a-f-]{36}", title) is not None
-
-
-def summary_of(settings: Settings) -> dict[str, Any]:
-    """Read the newest run's summary."""
-    content: dict[str, Any] = json.loads((settings.runs / "latest" / "summary.json").read_text(encoding="utf-8"))
-    return content
-
-
-def registered(settings: Settings) -> list[str]:
-    """Versions of the recipe's registered model."""
-    url = f"{stack.addresses(settings).mlflow}/api/2.0/mlflow/model-versions/search"
-    versions = requests.get(url, timeout=30).json().get("model_versions", [])
-    return [version["version"] for version in versions if version["name"] == RECIPE]
 
 
 def test_a_killed_training_is_taken_up_again(house: House) -> None:
@@ -130,7 +86,7 @@ def test_only_the_data_of_the_recipe_is_in_the_remote(house: House) -> None:
 def test_the_watcher_shows_the_stages_and_where_to_look(house: House) -> None:
     """The output has a line per stage, the verdict, the report's path and both addresses with credentials."""
     addresses = stack.addresses(house.settings)
-    for stage in stages_of(load_recipe(ROOT / "dags" / "recipes" / f"{RECIPE}.yaml")):
+    for stage in stages_of(load_recipe(RECIPE_FILE)):
         assert re.search(rf"^\[ *\d+ s\] {stage.name}: done in", house.output, re.MULTILINE), stage.name
     assert "verdict: PASS" in house.output
     assert f"{addresses.airflow}  user admin, password {addresses.password}" in house.output
@@ -151,40 +107,16 @@ def test_a_second_run_reuses_everything(house: House, tmp_path: Path) -> None:
     output = (tmp_path / "output").read_text(encoding="utf-8")
     assert exit_code == 0, output
     summary = summary_of(house.settings)
-    stages = stages_of(load_recipe(ROOT / "dags" / "recipes" / f"{RECIPE}.yaml"))
+    stages = stages_of(load_recipe(RECIPE_FILE))
     assert set(summary["reused"]) == {stage.name for stage in stages if stage.reusable}
     assert "teacher: reused" in output
     assert registered(house.settings) == [house.summary["mlflow"]["version"]]
 
 
-@dataclass(frozen=True)
-class Question:
-    """An approval that waits for somebody."""
-
-    airflow: Airflow
-    run: str
-
-    def card(self) -> dict[str, Any]:
-        """What is asked."""
-        return self.airflow.question(ASKS, self.run, "approve")
-
-    def state(self, task: str) -> str | None:
-        """How a task of this promotion stands."""
-        return next(t["state"] for t in self.airflow.tasks(ASKS, self.run) if t["task_id"] == task)
-
-
 @pytest.fixture(scope="module")
 def question(house: House) -> Question:
     """The promotion that the first run's candidate woke, once it waits."""
-    airflow = Airflow(stack.addresses(house.settings))
-    deadline = time.monotonic() + PROMPT_SECONDS
-    while True:
-        for run in airflow.unfinished_runs(ASKS):
-            found = Question(airflow, run)
-            if found.state("approve") == "awaiting_input":
-                return found
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    return waiting_question(house)
 
 
 def test_the_candidate_is_offered_with_its_card(house: House, question: Question) -> None:
@@ -227,15 +159,6 @@ def test_the_command_line_tells_the_audit_and_what_is_live(house: House) -> None
     assert (refused.returncode, refused.stderr) == (1, "stillhouse: nobody is there to ask; say --yes\n")
 
 
-def stillhouse(house: House, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"STILLHOUSE_STATE": str(house.settings.state), "PYTHONPATH": str(ROOT)}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    call = [sys.executable, "-m", "tasks.cli", *command]
-    return subprocess.run(
-        call, check=False, capture_output=True, text=True, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL
-    )
-
-
 def test_an_unknown_conf_key_ends_the_run_at_once(house: House) -> None:
     """A conf key that no param declares fails the run without a retry; nothing is registered."""
     airflow = Airflow(stack.addresses(house.settings))
@@ -249,3 +172,95 @@ def test_an_unknown_conf_key_ends_the_run_at_once(house: House) -> None:
     assert states["teacher"][0] == "upstream_failed"
     assert airflow.run_state(DAG, run) == "failed"
     assert registered(house.settings) == [house.summary["mlflow"]["version"]]
+
+
+@pytest.fixture(scope="module")
+def pages(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+    """A browser that is logged in to Airflow; its screenshots go to STILLHOUSE_SCREENSHOTS."""
+    folder = Path(os.environ.get("STILLHOUSE_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    with open_browser(stack.addresses(house.settings), folder) as pages:
+        yield pages
+
+
+@pytest.fixture(scope="module")
+def second(house: House, pages: Pages, tmp_path_factory: pytest.TempPathFactory) -> Question:
+    """A smaller student is registered beside the champion of before, and the promotion is triggered by hand."""
+    recipe = tmp_path_factory.mktemp("changed") / f"{RECIPE}.yaml"
+    recipe.write_text(RECIPE_FILE.read_text(encoding="utf-8").replace("sparsity: 0.5", "sparsity: 0.6"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILLHOUSE_STATE", str(house.settings.state))
+        patch.setenv("STILLHOUSE_RUNS", str(house.settings.runs))
+        patch.setenv("MLFLOW_TRACKING_URI", stack.addresses(house.settings).mlflow)
+        for stage in stages_of(load_recipe(recipe)):
+            run_stage(recipe, stage.name, "tests/second")
+    triggered = time.monotonic()
+    Airflow(stack.addresses(house.settings)).trigger(ASKS, {})
+    found = waiting_question(house)
+    pages.keep_seconds("from the trigger to the card", time.monotonic() - triggered)
+    return found
+
+
+@pytest.fixture(scope="module")
+def server(house: House, second: Question) -> Iterator[Answers]:
+    """Serve the champion that there is while the second candidate waits."""
+    del second
+    with serving(house) as answers:
+        yield answers
+
+
+def test_a_person_reads_the_card_in_a_browser(pages: Pages, second: Question) -> None:
+    """Airflow's page of required actions leads to the card: its tables are tables, its links open MLflow's pages."""
+    pages.open_card(f"Promote {RECIPE} version 2?")
+    pages.expect_heading(f"{RECIPE} version 2: PASS")
+    for row in ("quality PASS student keeps", "bytes PASS", "latency PASS", "parity PASS", "time, batch 1, one thread"):
+        pages.expect_row(row)
+    pages.expect_row("against version 1 of production, gate")
+    pages.expect_row("better, beyond doubt bytes")
+    pages.shoot("card")
+    pages.follow("Report")
+    pages.expect_in_frame("The student passed its gate")
+    pages.shoot("report")
+    assert second.state("approve") == "awaiting_input"
+
+
+def test_the_champion_answers_over_http(house: House, server: Answers) -> None:
+    """The server of the first version answers a PNG and raw pixels of a digit with its label, and says what it is."""
+    sealed = load_images(built_digits(), "sealed")
+    stream = io.BytesIO()
+    Image.fromarray(sealed.images_NCHW[0, 0]).save(stream, "PNG")
+    picture = server.ask("answer", data=stream.getvalue(), headers={"content-type": "image/png"})
+    pixels = server.ask("answer", json={"pixels": sealed.images_NCHW[:1].tolist()})
+    assert picture == pixels
+    assert (pixels["answers"][0]["label"], pixels["version"]) == (str(sealed.labels_N[0]), "1")
+    assert server.ask("ready") == {"status": "ready", "problem": None}
+    assert server.ask("version")["model"] == f"{RECIPE}-production"
+    assert sorted(registered(house.settings)) == ["1", "2"]
+
+
+def test_a_click_on_approve_is_served(pages: Pages, second: Question, server: Answers) -> None:
+    """Within 30 seconds of the click the run is done, the new version answers, and MLflow's page shows the aliases."""
+    pages.open_card(f"Promote {RECIPE} version 2?")
+    clicked = time.monotonic()
+    pages.click("Approve")
+    pages.keep_seconds("from yes to answers", server.seconds_until("2", PROMPT_SECONDS))
+    while second.airflow.run_state(ASKS, second.run) != "success":
+        assert time.monotonic() < clicked + PROMPT_SECONDS
+        time.sleep(0.2)
+    pages.expect_text("Response received")
+    pages.shoot("approved")
+    pages.open_model(f"{RECIPE}-production")
+    pages.expect_alias("2", "champion")
+    pages.expect_alias("1", "previous")
+    pages.shoot("champion")
+
+
+def test_a_click_rolls_back(house: House, pages: Pages, server: Answers) -> None:
+    """Within 60 seconds of the click the former version answers; MLflow's page shows it, the audit says who and why."""
+    pages.fill_trigger(f"rollback_{RECIPE}", why="one digit is read worse")
+    pages.shoot("rollback")
+    pages.submit_trigger()
+    pages.keep_seconds("from the rollback's click to answers", server.seconds_until("1", ROLLBACK_SECONDS))
+    pages.open_model(f"{RECIPE}-production")
+    pages.expect_alias("1", "champion")
+    pages.shoot("rolled_back")
+    assert "rollback  2 -> 1  admin: one digit is read worse" in stillhouse(house, "audit", RECIPE).stdout

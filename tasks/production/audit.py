@@ -96,7 +96,7 @@ def _tags(row: Row) -> dict[str, str]:
 
 
 def _title(row: Row) -> str:
-    return f"{row.number} {row.action} {row.model} {row.before or 'none'} to {row.after or 'none'}"
+    return f"{row.number} {row.action} {row.before or 'none'} to {row.after or 'none'}, {row.model}"
 
 
 def _runs(client: MlflowClient, query: str) -> list[Run]:
