@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import mlflow
@@ -264,3 +265,37 @@ def test_a_click_rolls_back(house: House, pages: Pages, server: Answers) -> None
     pages.expect_alias("1", "champion")
     pages.shoot("rolled_back")
     assert "rollback  2 -> 1  admin: one digit is read worse" in stillhouse(house, "audit", RECIPE).stdout
+
+
+@pytest.mark.parametrize(("seconds", "option"), [(0.1, "Approve"), (0.3, "Approve"), (0.5, "Approve"), (0.1, "Reject")])
+def test_an_answer_in_a_hurry_counts_or_is_asked_for_again(
+    house: House, second: Question, seconds: float, option: str
+) -> None:
+    """So soon after the question that Airflow may lose it, a yes promotes once and a no never, asked again or not."""
+    stillhouse(house, "promote", RECIPE, "--version", "1", "--yes")
+    before = stillhouse(house, "audit", RECIPE).stdout.splitlines()
+    question = Question(second.airflow, second.airflow.trigger(ASKS, {"version": "2"}))
+    answer_after(question, seconds, option)
+    deadline = time.monotonic() + 3 * PROMPT_SECONDS
+    while (state := second.airflow.run_state(ASKS, question.run)) not in {"success", "failed"}:
+        assert time.monotonic() < deadline
+        if question.state("approve") == "awaiting_input":
+            answer_after(question, seconds=5.0, option=option)
+        time.sleep(0.5)
+    assert state == "success"
+    (row,) = stillhouse(house, "audit", RECIPE).stdout.splitlines()[len(before) :]
+    assert ("promote   1 -> 2  admin: approved" if option == "Approve" else "refuse    1 -> 1  admin: refused") in row
+
+
+def answer_after(question: Question, seconds: float, option: str) -> None:
+    """Answer so long after the question is there; one that was answered meanwhile is left alone."""
+    deadline = time.monotonic() + PROMPT_SECONDS
+    while True:
+        with suppress(ServiceError):
+            question.card()
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(seconds)
+    with suppress(ServiceError):
+        question.airflow.answer(ASKS, question.run, "approve", option)
