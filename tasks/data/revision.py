@@ -39,7 +39,7 @@ def pinned_datasets(root: Path, revision: str | None) -> dict[str, str]:
     Raises:
         DataError: the revision is unknown, or has no data.dvc that tracks the datasets of `data/`.
     """
-    text = _deployed(root) if revision is None else _committed(root, revision)
+    text = _deployed(root) if revision is None else committed_pointer(root, revision)
     try:
         pinned = {str(out["path"]): str(out["md5"]) for out in yaml.safe_load(text)["outs"]}
     except (yaml.YAMLError, KeyError, TypeError) as error:
@@ -49,12 +49,39 @@ def pinned_datasets(root: Path, revision: str | None) -> dict[str, str]:
     return {path.removeprefix("data/"): md5 for path, md5 in pinned.items()}
 
 
+def committed_pointer(root: Path, revision: str) -> str:
+    """Read the data.dvc of a git revision.
+
+    Raises:
+        DataError: the revision is unknown or has none.
+    """
+    if not _git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"):
+        msg = (
+            f"data revision {revision!r} is not a commit of this repository; fetch it with `git fetch --tags`, "
+            "or name another in the recipe's data.revision"
+        )
+        raise DataError(msg)
+    text = _git(root, "show", f"{revision}:./{POINTER}")
+    if not text:
+        msg = f"revision {revision!r} has no {POINTER}; name a later one in the recipe's data.revision"
+        raise DataError(msg)
+    return text
+
+
 def write_pointer(root: Path, listings: Mapping[str, Mapping[str, str]]) -> None:
     """Write data.dvc as `dvc commit data.dvc` would, from the listing of each dataset in `data/`."""
     outs = [_output(root, f"data/{name}", listing) for name, listing in listings.items()]
     aside = root / f".{POINTER}.partial"
     aside.write_text(yaml.safe_dump({"outs": outs}, sort_keys=False), encoding="utf-8")
     aside.replace(root / POINTER)
+
+
+def repinned(pointer: str, root: Path, dataset: str, listing: Mapping[str, str]) -> str:
+    """Write another data.dvc as it would be with one dataset as it is in `root`/data; the others stay."""
+    content = yaml.safe_load(pointer)
+    output = _output(root, f"data/{dataset}", listing)
+    content["outs"] = [out | output if out["path"] == output["path"] else out for out in content["outs"]]
+    return yaml.safe_dump(content, sort_keys=False)
 
 
 def _output(root: Path, path: str, listing: Mapping[str, str]) -> dict[str, Any]:
@@ -68,20 +95,6 @@ def _deployed(root: Path) -> str:
     except OSError as error:
         msg = f"{root / POINTER} cannot be read ({error.strerror}); restore it with `git checkout {POINTER}`"
         raise DataError(msg) from error
-
-
-def _committed(root: Path, revision: str) -> str:
-    if not _git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"):
-        msg = (
-            f"data revision {revision!r} is not a commit of this repository; fetch it with `git fetch --tags`, "
-            "or name another in the recipe's data.revision"
-        )
-        raise DataError(msg)
-    text = _git(root, "show", f"{revision}:./{POINTER}")
-    if not text:
-        msg = f"revision {revision!r} has no {POINTER}; name a later one in the recipe's data.revision"
-        raise DataError(msg)
-    return text
 
 
 def _git(root: Path, *arguments: str) -> str:
