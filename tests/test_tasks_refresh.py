@@ -187,7 +187,7 @@ def quietly(*_: object) -> None:
 def test_whoever_is_killed_there_is_one_version(  # noqa: PLR0913, PLR0917 - fixtures and a row
     house: Settings, monkeypatch: pytest.MonkeyPatch, owner: object, effect: str, nth: int, when: str
 ) -> None:
-    """Killed before or after any effect, a rerun ends with one version, one tag and the batch accepted, and tells it."""
+    """Killed before or after any effect, a rerun ends with one version, one tag, and the batch accepted and told."""
     monkeypatch.setattr(accept, "_sound", quietly)  # has no effect that outlives it, and takes seconds
     send_digits(house, "monday", new_digits())
     calls = 0
