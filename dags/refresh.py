@@ -67,7 +67,8 @@ def refresh_dag(dataset: str) -> DAG:
     """Build the DAG of one dataset."""
     with DAG(
         f"refresh_{dataset}",
-        schedule=CronTriggerTimetable(EVERY, timezone="UTC"),
+        # Not at once when it is new: Airflow is busy enough while it starts.
+        schedule=CronTriggerTimetable(EVERY, timezone="UTC", run_immediately=False),
         catchup=False,
         max_active_runs=1,
         is_paused_upon_creation=False,
