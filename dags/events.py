@@ -12,3 +12,8 @@ RECIPES = Path(__file__).parent / "recipes"
 def candidate_of(recipe: Recipe) -> Asset:
     """Name the event that a candidate of this recipe was registered."""
     return Asset(f"candidate_{recipe.name}", uri=f"stillhouse://candidate/{recipe.name}")
+
+
+def data_of(dataset: str) -> Asset:
+    """Name the event that a dataset has a new version; its extra has the revision and the data_version."""
+    return Asset(f"data_{dataset}", uri=f"stillhouse://data/{dataset}")

@@ -11,10 +11,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG, BaseOperator, Context, CronTriggerTimetable, Param, TriggerRule, chain
+from airflow.sdk import (
+    DAG,
+    AssetOrTimeSchedule,
+    BaseOperator,
+    Context,
+    CronTriggerTimetable,
+    Param,
+    TriggerRule,
+    chain,
+)
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from dags.events import RECIPES, candidate_of
+from dags.events import RECIPES, candidate_of, data_of
 from dags.notify import tell
 from tasks.embedded.servers import TRAINING_POOL
 from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
@@ -29,7 +38,7 @@ PARAMS = {
         type=["null", "string"],
         pattern=DATA_REVISION,
         title="Data revision",
-        description="Git revision whose data.dvc is used; empty for the deployed one.",
+        description="Git revision whose data.dvc is used; empty for what woke the run, or else the deployed one.",
     ),
     "force": Param(
         default=False,
@@ -65,7 +74,7 @@ class StageOperator(BaseOperator):
                 Path(self.recipe_path),
                 self.task_id,
                 f"{run.dag_id}/{run.run_id}",
-                revision=params["revision"],
+                revision=params["revision"] or woken_with(context),
                 force=params["force"],
             )
         except (ServiceError, ArtifactError):
@@ -141,6 +150,13 @@ def refuse_unknown(conf: Mapping[str, Any]) -> None:
         raise AirflowFailException(msg)
 
 
+def woken_with(context: Context) -> str | None:
+    """Name the data revision whose event woke this run, the newest of several; None for any other run."""
+    events = [event for some in context["triggering_asset_events"].values() for event in some]
+    newest = max(events, key=lambda event: event.timestamp, default=None)
+    return str(newest.extra["revision"]) if newest else None
+
+
 def nightly(path: Path) -> DAG:
     """Build the DAG of one recipe file."""
     try:
@@ -149,7 +165,7 @@ def nightly(path: Path) -> DAG:
         return _broken(path, str(error))
     with DAG(
         f"nightly_{recipe.name}",
-        schedule=_timetable(recipe.schedule),
+        schedule=_schedule(recipe),
         catchup=False,
         max_active_runs=1,
         tags=[recipe.name, recipe.workload],
@@ -161,9 +177,15 @@ def nightly(path: Path) -> DAG:
     return dag
 
 
-def _timetable(cron: str | None) -> CronTriggerTimetable | None:
+def _schedule(recipe: Recipe) -> CronTriggerTimetable | AssetOrTimeSchedule | None:
+    """By its hour and by new data; by hand only without an hour, and never by data it did not ask for."""
+    if not recipe.schedule:
+        return None
     # No start date: with one, unpausing would at once start the night that has passed.
-    return CronTriggerTimetable(cron, timezone="UTC", run_immediately=LATE) if cron else None
+    hour = CronTriggerTimetable(recipe.schedule, timezone="UTC", run_immediately=LATE)
+    if recipe.data.revision:
+        return hour
+    return AssetOrTimeSchedule(timetable=hour, assets=[data_of(recipe.data.dataset)])
 
 
 def _task(stage: Stage, path: Path, recipe: Recipe) -> BaseOperator:

@@ -16,7 +16,16 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 if TYPE_CHECKING:
     from airflow.providers.standard.operators.hitl import HITLOperator
 
-Event = Literal["refused", "awaiting approval", "promoted", "not promoted", "rolled back", "pipeline broken"]
+Event = Literal[
+    "refused",
+    "awaiting approval",
+    "promoted",
+    "not promoted",
+    "rolled back",
+    "pipeline broken",
+    "new data",
+    "data quarantined",
+]
 SECONDS = 10
 log = logging.getLogger(__name__)
 
@@ -26,7 +35,7 @@ def tell(event: Event, what: str, sentence: str) -> None:
 
     Args:
         event: what happened.
-        what: to which recipe.
+        what: to which recipe, or which dataset.
         sentence: the reason, or the result.
     """
     text = f"[{event}] {what}: {sentence}"

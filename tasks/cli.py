@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tasks import cli_production, cli_stack
+from tasks import cli_data, cli_production, cli_stack
 from tasks.cli_stack import say
 from tasks.embedded.stack_record import recall
 from tasks.errors import StillhouseError
@@ -114,7 +114,8 @@ def data(commit: Annotated[bool, typer.Option(help="Maintainers: pin what was bu
     print("the DVC remote has the data that data.dvc pins")
 
 
-app.registered_commands += cli_stack.app.registered_commands + cli_production.app.registered_commands
+for part in (cli_data, cli_production, cli_stack):
+    app.registered_commands += part.app.registered_commands
 
 
 def recipe_path(name: str) -> Path:

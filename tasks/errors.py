@@ -19,3 +19,7 @@ class ServiceError(StillhouseError):
 
 class ArtifactError(StillhouseError):
     """A stage output that is incomplete or does not match its manifest."""
+
+
+class BatchError(StillhouseError):
+    """A landed batch of which no data may be made."""

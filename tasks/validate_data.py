@@ -89,6 +89,12 @@ def judge(
     return outcomes
 
 
+def named(failed: list[Outcome]) -> str:
+    """Name the first failing expectations, with the rows at fault."""
+    more = f" and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
+    return "; ".join(_named(outcome) for outcome in failed[:SHOWN]) + more
+
+
 def _run_suite(
     context: "FileDataContext", name: str, table: pd.DataFrame, expectations: list["Expectation"]
 ) -> list[Outcome]:
@@ -129,11 +135,9 @@ def _refuse(failed: list[Outcome], total: int, job: "Job", dataset: str) -> None
     kept = load_settings().runs / "data_docs_failed" / dataset
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(job.out, kept)
-    named = "; ".join(_named(outcome) for outcome in failed[:SHOWN])
-    more = f" and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
     version = read_pointer(job.inputs["data"])["data_version"]
     msg = (
-        f"data {dataset} (version {version}) fails {len(failed)} of {total} expectations: {named}{more}; "
+        f"data {dataset} (version {version}) fails {len(failed)} of {total} expectations: {named(failed)}; "
         f"see {kept / DATA_DOCS / 'index.html'}, then mend the data or name another data.revision in the recipe"
     )
     raise DataError(msg)

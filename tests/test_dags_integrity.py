@@ -36,7 +36,7 @@ def promotion(nightly: ModuleType) -> ModuleType:
 def context(conf: dict[str, Any]) -> dict[str, Any]:
     """What Airflow hands to a task, as far as a stage looks at it."""
     run = SimpleNamespace(conf=conf, dag_id="nightly_x", run_id="r")
-    return {"dag_run": run, "params": {"revision": None, "force": False}}
+    return {"dag_run": run, "params": {"revision": None, "force": False}, "triggering_asset_events": {}}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -140,7 +140,7 @@ def test_a_broken_recipe_becomes_a_dag_that_says_why(nightly: ModuleType, tmp_pa
         dag.get_task("recipe").execute({})
 
 
-@pytest.mark.parametrize("file", ["nightly", "promotion", "rollback"])
+@pytest.mark.parametrize("file", ["nightly", "promotion", "rollback", "refresh"])
 def test_a_dag_file_parses_fast_and_imports_nothing_heavy(tmp_path: Path, file: str) -> None:
     """Reading a DAG file takes under half a second once Airflow is loaded, and loads none of the work."""
     code = (

@@ -3,16 +3,18 @@
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from tasks.embedded import stack
+from tasks.embedded import airflow_rest, stack
 from tasks.embedded.ports import choose_ports
 from tasks.embedded.processes import end, marked, spawn
-from tasks.embedded.stack_record import recall
+from tasks.embedded.stack_record import Addresses, recall
 from tasks.errors import ServiceError
 from tasks.locks import exclusive
 from tasks.settings import Settings
@@ -161,3 +163,35 @@ def test_a_stubborn_server_and_its_children_are_killed(tmp_path: Path, monkeypat
     assert marked(server.mark) == []
     assert len(marked(other.mark)) == 3
     assert end(other.mark) == 3
+
+
+@pytest.mark.parametrize(("locked", "asked"), [(1, 2), (9, 5)])
+def test_a_locked_database_is_asked_again(monkeypatch: pytest.MonkeyPatch, locked: int, asked: int) -> None:
+    """While Airflow starts its SQLite may be locked for a moment: a question is asked again, not for ever."""
+    replies: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            replies.append(self.path)
+            busy = self.path != "/auth/token" and len(replies) <= locked + 1
+            body = b'{"detail": {"reason": "Database error"}}' if busy else b'{"access_token": "x"}'
+            self.send_response(500 if busy else 200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(airflow_rest, "BUSY_SECONDS", 0.0)
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    airflow = airflow_rest.Airflow(Addresses(f"http://127.0.0.1:{server.server_port}", "", "admin", "x"))
+    try:
+        airflow.ensure_pool("training", 1, "")
+    except ServiceError as error:
+        assert "refused POST /api/v2/pools with 500" in str(error)  # noqa: PT017 - one of the two rows
+    server.shutdown()
+    server.server_close()
+    assert replies == ["/auth/token", *["/api/v2/pools"] * asked]

@@ -6,6 +6,7 @@ It writes the format and checks a folder against its digests; whether the conten
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,34 @@ def write_dataset(
     write_json(folder / DESCRIPTION, {**about, **pinned, **written})
 
 
+def extend_dataset(base: Path, folder: Path, examples: Sequence[Example], source: Mapping[str, str]) -> None:
+    """Fill an empty folder with a dataset of images that has more to train on, dataset.json last.
+
+    Its other roles stay as they are, and so does every file but the manifest: what is new has shards of its own.
+
+    Args:
+        base: the dataset that is extended.
+        folder: where; it exists.
+        examples: what is added to the role train.
+        source: name and sha256 of where they come from.
+    """
+    described = read_description(base)
+    layout, train = layout_of(described), described["roles"]["train"]
+    for name, _ in _pinned_files(described):
+        shutil.copyfile(base / name, folder / name)
+    manifest: list[dict[str, Any]] = pq.read_table(base / MANIFEST).to_pylist()
+    added = _write_role(folder, "train", examples, manifest, layout, first=len(train["shards"]))
+    _write_table(folder / MANIFEST, manifest, layout.manifest)
+    described["roles"]["train"] = {
+        "count": train["count"] + added["count"],
+        "digest": role_digest([row["sha256"] for row in manifest if row["role"] == "train"]),
+        "shards": train["shards"] + added["shards"],
+    }
+    described["manifest"]["sha256"] = file_digest(folder / MANIFEST)
+    described["sources"].append(dict(source))
+    write_json(folder / DESCRIPTION, described)
+
+
 def role_digest(digests: Sequence[str]) -> str:
     """SHA-256 over the sorted digests of a role's content: the same for any order and any sharding."""
     return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
@@ -146,16 +175,19 @@ def _sha256(path: Path) -> str:
         return "unreadable"
 
 
-def _write_role(
+def _write_role(  # noqa: PLR0913 - one call, every argument named
     folder: Path,
     role: str,
     examples: Sequence[Example | Recording],
     manifest: list[dict[str, Any]],
     layout: Layout,
+    *,
+    first: int = 0,
 ) -> dict[str, Any]:
+    """Write the shards of a role, numbered from `first`, and their rows of the manifest."""
     digests = [example.sha256 for example in examples]
     shards = []
-    for number, start in enumerate(range(0, len(examples), layout.shard_rows)):
+    for number, start in enumerate(range(0, len(examples), layout.shard_rows), start=first):
         name = f"{role}-{number:03d}.parquet"
         rows = [vars(example) for example in examples[start : start + layout.shard_rows]]
         _write_table(folder / name, rows, layout.shard)

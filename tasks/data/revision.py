@@ -15,8 +15,6 @@ from tasks.data.remote import listing_md5
 from tasks.errors import DataError
 
 POINTER = "data.dvc"
-BRANCH = "data"
-"""Holds versions of the data that landed after the deployed one."""
 DATASET = re.compile(r"data/[\w-]+")
 MD5_OF_FOLDER = re.compile(r"[0-9a-f]{32}\.dir")
 
@@ -41,7 +39,7 @@ def pinned_datasets(root: Path, revision: str | None) -> dict[str, str]:
     Raises:
         DataError: the revision is unknown, or has no data.dvc that tracks the datasets of `data/`.
     """
-    text = _deployed(root) if revision is None else _committed(root, revision)
+    text = _deployed(root) if revision is None else committed_pointer(root, revision)
     try:
         pinned = {str(out["path"]): str(out["md5"]) for out in yaml.safe_load(text)["outs"]}
     except (yaml.YAMLError, KeyError, TypeError) as error:
@@ -49,13 +47,6 @@ def pinned_datasets(root: Path, revision: str | None) -> dict[str, str]:
     if not pinned or not all(DATASET.fullmatch(path) and MD5_OF_FOLDER.fullmatch(md5) for path, md5 in pinned.items()):
         raise DataError(_unusable(revision))
     return {path.removeprefix("data/"): md5 for path, md5 in pinned.items()}
-
-
-def newest_revision(root: Path) -> str | None:
-    """Name the branch of data that landed and is not deployed yet; None: what is deployed is the newest."""
-    tip = _git(root, "rev-parse", "--verify", "--quiet", f"refs/heads/{BRANCH}").strip()
-    merged = _git(root, "merge-base", BRANCH, "HEAD").strip() if tip else tip
-    return None if tip == merged else BRANCH
 
 
 def revision_of(root: Path, dataset: str, md5: str) -> str | None:
@@ -67,10 +58,29 @@ def revision_of(root: Path, dataset: str, md5: str) -> str | None:
     if pinned_datasets(root, None).get(dataset) == md5:
         return None
     for commit in _git(root, "log", "--all", "--format=%H", f"-S{md5}", "--", POINTER).split():
-        if f"md5: {md5}" in _committed(root, commit):
+        if f"md5: {md5}" in committed_pointer(root, commit):
             return commit
     msg = f"no commit of this repository pins data/{dataset} at {md5}; fetch its branches with `git fetch --all --tags`"
     raise DataError(msg)
+
+
+def committed_pointer(root: Path, revision: str) -> str:
+    """Read the data.dvc of a git revision.
+
+    Raises:
+        DataError: the revision is unknown or has none.
+    """
+    if not _git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"):
+        msg = (
+            f"data revision {revision!r} is not a commit of this repository; fetch it with `git fetch --tags`, "
+            "or name another in the recipe's data.revision"
+        )
+        raise DataError(msg)
+    text = _git(root, "show", f"{revision}:./{POINTER}")
+    if not text:
+        msg = f"revision {revision!r} has no {POINTER}; name a later one in the recipe's data.revision"
+        raise DataError(msg)
+    return text
 
 
 def write_pointer(root: Path, listings: Mapping[str, Mapping[str, str]]) -> None:
@@ -79,6 +89,14 @@ def write_pointer(root: Path, listings: Mapping[str, Mapping[str, str]]) -> None
     aside = root / f".{POINTER}.partial"
     aside.write_text(yaml.safe_dump({"outs": outs}, sort_keys=False), encoding="utf-8")
     aside.replace(root / POINTER)
+
+
+def repinned(pointer: str, root: Path, dataset: str, listing: Mapping[str, str]) -> str:
+    """Write another data.dvc as it would be with one dataset as it is in `root`/data; the others stay."""
+    content = yaml.safe_load(pointer)
+    output = _output(root, f"data/{dataset}", listing)
+    content["outs"] = [out | output if out["path"] == output["path"] else out for out in content["outs"]]
+    return yaml.safe_dump(content, sort_keys=False)
 
 
 def _output(root: Path, path: str, listing: Mapping[str, str]) -> dict[str, Any]:
@@ -92,20 +110,6 @@ def _deployed(root: Path) -> str:
     except OSError as error:
         msg = f"{root / POINTER} cannot be read ({error.strerror}); restore it with `git checkout {POINTER}`"
         raise DataError(msg) from error
-
-
-def _committed(root: Path, revision: str) -> str:
-    if not _git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"):
-        msg = (
-            f"data revision {revision!r} is not a commit of this repository; fetch it with `git fetch --tags`, "
-            "or name another in the recipe's data.revision"
-        )
-        raise DataError(msg)
-    text = _git(root, "show", f"{revision}:./{POINTER}")
-    if not text:
-        msg = f"revision {revision!r} has no {POINTER}; name a later one in the recipe's data.revision"
-        raise DataError(msg)
-    return text
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -1,5 +1,6 @@
 """The few questions asked of a running Airflow, over its REST API, as `admin`."""
 
+import time
 from typing import Any
 
 import requests
@@ -8,6 +9,8 @@ from tasks.embedded.stack_record import Addresses
 from tasks.errors import ServiceError
 
 ASK_SECONDS = 60
+BUSY_TRIES, BUSY_SECONDS = 5, 2.0
+"""How often, and after what pause, a question is asked again when SQLite was locked: nothing was written then."""
 
 
 class Airflow:
@@ -79,17 +82,25 @@ class Airflow:
         self._ask("PATCH", _details(dag_id, run_id, task_id), json=body)
 
     def _ask(self, method: str, path: str, *, allowed: int = 200, **options: Any) -> dict[str, Any]:  # noqa: ANN401
-        try:
-            reply = self._session.request(method, self._base + path, timeout=ASK_SECONDS, **options)
-        except requests.RequestException as error:
-            msg = f"Airflow at {self._base} does not answer; `make up` starts it again"
-            raise ServiceError(msg) from error
+        reply = self._reply(method, path, **options)
+        for _ in range(BUSY_TRIES - 1):
+            if reply.status_code != requests.codes.server_error or "Database error" not in reply.text:
+                break
+            time.sleep(BUSY_SECONDS)
+            reply = self._reply(method, path, **options)
         if not reply.ok and reply.status_code != allowed:
             detail = " ".join(reply.text.split())[:300]
             msg = f"Airflow refused {method} {path} with {reply.status_code} ({detail}); mend the request or `make up`"
             raise ServiceError(msg)
         answer: dict[str, Any] = reply.json() if reply.content else {}
         return answer if isinstance(answer, dict) else {}
+
+    def _reply(self, method: str, path: str, **options: Any) -> requests.Response:  # noqa: ANN401
+        try:
+            return self._session.request(method, self._base + path, timeout=ASK_SECONDS, **options)
+        except requests.RequestException as error:
+            msg = f"Airflow at {self._base} does not answer; `make up` starts it again"
+            raise ServiceError(msg) from error
 
 
 def _details(dag_id: str, run_id: str, task_id: str) -> str:

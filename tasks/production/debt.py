@@ -6,7 +6,8 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from tasks.data.revision import newest_revision, pinned_md5
+from tasks.data.data_branch import newest_md5
+from tasks.data.revision import pinned_md5
 from tasks.errors import DataError
 from tasks.production.versions import CHAMPION, production_of, version_with_alias
 from tasks.recipe import Recipe
@@ -40,8 +41,8 @@ def note_debt(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[
 
 def _reasons(client: MlflowClient, settings: Settings, recipe: Recipe, champion: ModelVersion) -> Iterator[str]:
     try:
-        revision = recipe.data.revision or newest_revision(settings.root)
-        newest = pinned_md5(settings.root, revision, recipe.data.dataset)
+        revision, dataset = recipe.data.revision, recipe.data.dataset
+        newest = pinned_md5(settings.root, revision, dataset) if revision else newest_md5(settings.root, dataset)
     except DataError:
         return  # the night itself says what is wrong with its data
     version = champion.tags.get(f"{PREFIX}data_version", "")

@@ -1,0 +1,96 @@
+"""One `refresh_<dataset>` DAG for every dataset of pictures of a recipe: what landed -> a new version -> an event.
+
+The event wakes the recipes of that dataset. It is sent for the newest version if the last event was of another, so a
+task that was killed after the version was made sends it when it is tried again, and so does the next run for a version
+that was made on the command line. Light on purpose, as dags/nightly.py.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, BaseOperator, Context, CronTriggerTimetable
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from pydantic import JsonValue
+
+from dags.events import RECIPES, data_of
+from dags.notify import tell
+from tasks.embedded.servers import TRAINING_POOL
+from tasks.errors import RecipeError, ServiceError, StillhouseError
+from tasks.recipe import Recipe, TowersTeacher, load_recipe
+
+EVERY = "*/10 * * * *"
+
+
+class RefreshOperator(BaseOperator):
+    """Takes what landed, tells of each batch, and sends the event of a new version; else it is skipped."""
+
+    def __init__(self, *, dataset: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
+        """Remember the dataset."""
+        super().__init__(inlets=[data_of(dataset)], outlets=[data_of(dataset)], **options)
+        self.dataset = dataset
+
+    def execute(self, context: Context) -> dict[str, JsonValue]:
+        """Refresh; returns what the event says."""
+        from tasks.data.data_branch import newest_tag, version_of
+        from tasks.settings import load_settings
+
+        try:
+            said = self._told()
+            tag = newest_tag(load_settings().root, self.dataset)
+        except ServiceError:
+            raise
+        except StillhouseError as error:
+            raise AirflowFailException(str(error)) from error
+        asset = data_of(self.dataset)
+        sent = context["inlet_events"][asset].ascending(ascending=False).limit(1)
+        if tag is None or tag in {(event.extra or {}).get("revision") for event in sent}:
+            raise AirflowSkipException("; ".join(said) or f"nothing landed for {self.dataset}")
+        event: dict[str, JsonValue] = {"revision": tag, "data_version": version_of(tag)}
+        context["outlet_events"][asset].extra = event
+        return event
+
+    def _told(self) -> list[str]:
+        """Take what landed and tell of it, one message a batch; returns a line for each."""
+        from tasks.data.refresh import refresh
+        from tasks.settings import load_settings
+
+        lines = []
+        for outcome in refresh(load_settings(), self.dataset, self.log.info):
+            if outcome.state == "accepted":
+                tell("new data", self.dataset, f"batch {outcome.batch}: {outcome.sentence}")
+            elif outcome.state == "quarantined":
+                tell("data quarantined", self.dataset, outcome.sentence)
+            lines.append(f"{outcome.batch}: {outcome.state}: {outcome.sentence}")
+        return lines
+
+
+def refresh_dag(dataset: str) -> DAG:
+    """Build the DAG of one dataset."""
+    with DAG(
+        f"refresh_{dataset}",
+        # Not at once when it is new: Airflow is busy enough while it starts.
+        schedule=CronTriggerTimetable(EVERY, timezone="UTC", run_immediately=False),
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,
+        tags=[dataset, "refresh"],
+        default_args={"retries": 2, "retry_delay": timedelta(seconds=5)},
+        doc_md=f"Makes a new version of `{dataset}` from each batch that landed; docs/data.md says how to send one.",
+    ) as dag:
+        # In the slot of what trains and measures: never beside something that is timed.
+        RefreshOperator(task_id="refresh", dataset=dataset, pool=TRAINING_POOL, execution_timeout=timedelta(minutes=30))
+    return dag
+
+
+def of_pictures(recipe: Recipe) -> bool:
+    """Whether a recipe's dataset holds pictures: one with a speech tower learns from recordings."""
+    return not (isinstance(recipe.teacher, TowersTeacher) and "speech" in recipe.teacher.towers)
+
+
+for recipe_path in sorted(RECIPES.glob("*.yaml")):
+    try:
+        recipe = load_recipe(recipe_path)
+    except RecipeError:
+        continue  # its nightly DAG says what is wrong with it
+    if of_pictures(recipe):
+        globals()[f"refresh_{recipe.data.dataset}"] = refresh_dag(recipe.data.dataset)

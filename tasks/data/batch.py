@@ -1,0 +1,156 @@
+"""What a landed batch must be before anything is made of it: what batch.json promises, whole files, sound pictures.
+
+Whether its pictures are new and its labels believable is for `tasks.data.accept`. A batch is refused whole.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, StrictInt, StrictStr, ValidationError
+
+from tasks.artifact import file_digest, json_digest
+from tasks.data.dataset import Example
+from tasks.data.landing import CONTENTS
+from tasks.errors import BatchError
+from tasks.recipe_steps import Section
+
+MODES = {1: "L", 3: "RGB"}
+"""Channels of a dataset's images -> the only mode in which Pillow may find a picture of it."""
+SHOWN = 3
+"""Faults named in a refusal."""
+
+
+class Picture(Section):
+    """One picture of a batch."""
+
+    name: Annotated[str, Field(pattern=r"^\w[\w .()+@=,-]{0,99}$")]
+    """A plain file name: no folder, nothing hidden."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Of the file."""
+    label: StrictStr | StrictInt
+    """One of the dataset's labels, or its index."""
+
+
+class Contents(Section):
+    """What batch.json says."""
+
+    files: Annotated[tuple[Picture, ...], Field(min_length=1)]
+
+    @property
+    def digest(self) -> str:
+        """What the batch is, under whatever name and in whatever order it lands."""
+        return json_digest(sorted([each.name, each.sha256, str(each.label)] for each in self.files))
+
+
+def read_contents(path: Path) -> Contents:
+    """Read batch.json.
+
+    Raises:
+        BatchError: it is no JSON, does not fit, or lists a file twice.
+    """
+    try:
+        contents = Contents.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, each['loc'])) or 'all of it'}: {each['msg']}" for each in error.errors()]
+        more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        msg = f"{CONTENTS} does not fit ({'; '.join(faults[:SHOWN])}{more}); write it as docs/data.md says"
+        raise BatchError(msg) from error
+    twice = [name for name, count in Counter(each.name for each in contents.files).items() if count > 1]
+    if twice or any(each.name == CONTENTS for each in contents.files):
+        msg = f"{CONTENTS} lists {(twice or [CONTENTS])[0]} more than once or itself; list each picture once"
+        raise BatchError(msg)
+    return contents
+
+
+def check_files(folder: Path, names: Sequence[str], contents: Contents) -> None:
+    """Hold what landed against what batch.json lists.
+
+    Args:
+        folder: where the files are on this host.
+        names: of all files that landed, batch.json among them.
+        contents: what was promised.
+
+    Raises:
+        BatchError: a file is missing, not listed, or has other bytes than it should.
+    """
+    listed = {each.name for each in contents.files}
+    if missing := sorted(listed - set(names)):
+        msg = f"{missing[0]} is listed and did not land; send the whole batch again"
+        raise BatchError(msg)
+    if extra := sorted(set(names) - listed - {CONTENTS}):
+        msg = f"{extra[0]} landed and is not listed in {CONTENTS}; list it or leave it out"
+        raise BatchError(msg)
+    for each in contents.files:
+        if file_digest(folder / each.name) != each.sha256:
+            msg = f"{each.name} is half-uploaded or altered: its SHA-256 is not the one listed; send the batch again"
+            raise BatchError(msg)
+
+
+def examples_of(folder: Path, contents: Contents, described: Mapping[str, Any], prefix: str) -> list[Example]:
+    """Decode every picture of a batch.
+
+    Raises:
+        BatchError: a label is unknown, or a picture is not one that the dataset takes.
+    """
+    return [
+        Example(f"{prefix}/{each.name}", _pixels(folder / each.name, described).tobytes(), _label(each, described))
+        for each in contents.files
+    ]
+
+
+def _label(picture: Picture, described: Mapping[str, Any]) -> int:
+    labels: list[str] = described["labels"]
+    if isinstance(picture.label, int) and 0 <= picture.label < len(labels):
+        return picture.label
+    if picture.label in labels:
+        return labels.index(str(picture.label))
+    msg = f"{picture.name} has the label {picture.label!r}, which {described['name']} does not have; mend the label"
+    raise BatchError(msg)
+
+
+def _pixels(path: Path, described: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Decode one picture as pixels_CHW; nothing is resized or converted."""
+    channels, height, width = described["image_shape"]
+    pixels = _decoded(path, (width, height), MODES[channels])
+    low, high = described["value_range"]
+    if pixels.min() < low or pixels.max() > high:
+        msg = f"{path.name} has values from {pixels.min()} to {pixels.max()} where {low} to {high} are allowed; mend it"
+        raise BatchError(msg)
+    if pixels.min() == pixels.max():
+        msg = f"{path.name} shows nothing: all of it is {pixels.min()}; leave it out"
+        raise BatchError(msg)
+    return pixels.reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def _decoded(path: Path, size: tuple[int, int], mode: str) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    with _decoding(path.name), warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        opened = Image.open(path, formats=("PNG", "JPEG"))
+    with opened:
+        if (found := (opened.size, opened.mode)) != (size, mode):  # before a pixel is unpacked
+            msg = f"{path.name} is {_spelled(*found)} where {_spelled(size, mode)} is taken; mend it at its source"
+            raise BatchError(msg)
+        with _decoding(path.name):
+            return np.asarray(opened)
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Turn the many ways in which a hostile file fails into one sentence: it must not stop the other batches."""
+    try:
+        yield
+    except Exception as error:
+        msg = f"{name} cannot be decoded ({' '.join(str(error).split())}); send a whole PNG or JPEG file"
+        raise BatchError(msg) from error
+
+
+def _spelled(size: tuple[int, int], mode: str) -> str:
+    return f"{size[0]} x {size[1]} pixels in mode {mode}"

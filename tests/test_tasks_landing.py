@@ -1,0 +1,166 @@
+"""Where raw files land: a folder and a bucket answer the same questions, and one that does not answer is named."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from landing_samples import at, batch_of, make_refreshed_house, new_digits, refreshed, send, send_digits, tags
+from moto.server import ThreadedMotoServer
+
+from tasks.data.landing import CONTENTS, Bucket, Folder, Landing, open_landing
+from tasks.errors import ServiceError
+from tasks.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+PLACE = "s3://landing/raw/files"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Start an S3 server."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Give a client of an empty bucket, which the usual AWS variables lead to."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="landing")
+    yield client
+    for entry in client.list_objects_v2(Bucket="landing").get("Contents", ()):
+        client.delete_object(Bucket="landing", Key=entry["Key"])
+    client.delete_bucket(Bucket="landing")
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Landing:
+    """Each kind of landing place, empty."""
+    if request.param == "folder":
+        return Folder(tmp_path / "landing")
+    request.getfixturevalue("bucket")
+    return Bucket(PLACE)
+
+
+def test_files_are_put_found_fetched_and_moved(place: Landing, tmp_path: Path) -> None:
+    """Both kinds of places do the same with files, whatever their names hold, and nothing of what is gone."""
+    assert place.keys("incoming/") == []
+    names = [f"incoming/digits/a b+ü/{name}" for name in ("1 (2).png", "é=@,.png", "batch.json")]
+    for name in names:
+        place.put(name, name.encode())
+    place.put(names[0], b"again")
+    place.put("incoming2/other", b"")
+    assert place.keys("incoming/") == sorted(names)
+    place.fetch(names[0], tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"again"
+    for name in names:
+        place.rename(name, name.replace("incoming", "accepted"))
+    assert place.keys("incoming/") == []
+    assert place.keys("accepted/") == sorted(name.replace("incoming", "accepted") for name in names)
+    place.delete("incoming2/other")
+    place.delete("incoming2/other")
+    assert place.keys("incoming2/") == []
+
+
+def test_a_file_that_is_gone_ends_in_a_sentence(place: Landing, tmp_path: Path) -> None:
+    """A file that somebody took away meanwhile is no crash."""
+    with pytest.raises(ServiceError, match=r"the landing place .* cannot be used .*; check STILLHOUSE_LANDING"):
+        place.fetch("incoming/digits/gone/batch.json", tmp_path / "copy")
+
+
+@pytest.fixture
+def house(tmp_path: Path, bucket: Any, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Make a house whose digits lack sixty, and whose raw files land in the bucket."""
+    del bucket
+    settings = make_refreshed_house(tmp_path / "house", monkeypatch)
+    monkeypatch.setenv("STILLHOUSE_LANDING", PLACE)
+    return settings
+
+
+def test_batches_land_in_a_bucket(house: Settings, bucket: Any) -> None:
+    """A sound, a half-uploaded and an unfinished batch of a bucket come to what they would in a folder."""
+    files, entries = batch_of(new_digits())
+    send_digits(house, "a", new_digits())
+    send(house, "b", files | {"003.png": files["003.png"][:40]}, entries)
+    open_landing(house).put("incoming/digits/c/000.png", files["000.png"])
+    bucket.put_object(Bucket="landing", Key="raw/files/incoming/digits/")  # what some tools make for a folder
+    outcomes = refreshed(house)
+    assert [(each.batch, each.state) for each in outcomes] == [
+        ("a", "accepted"),
+        ("b", "quarantined"),
+        ("c", "still arriving"),
+    ]
+    assert "003.png is half-uploaded or altered" in outcomes[1].sentence
+    assert tags(house) == [outcomes[0].tag]
+    assert at(house, "incoming") == ["digits/c/000.png"]
+    assert (len(at(house, "accepted/digits/a")), len(at(house, "quarantine/digits/b"))) == (61, 62)
+
+
+class KilledError(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize("nth", [1, 30, 61, 62])
+def test_a_move_that_was_killed_is_finished(house: Settings, monkeypatch: pytest.MonkeyPatch, nth: int) -> None:
+    """Killed between copy and delete of any file, or before the note is dropped, a rerun finishes the move."""
+    send_digits(house, "monday", new_digits())
+    calls, real = 0, Bucket.delete
+
+    def delete(self: Bucket, key: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == nth:
+            raise KilledError
+        real(self, key)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Bucket, "delete", delete)
+        with pytest.raises(KilledError):
+            refreshed(house)
+    assert [each.state for each in refreshed(house)] == ["accepted"]
+    assert (at(house, "incoming"), at(house, "moving"), len(tags(house))) == ([], [], 1)
+    assert f"digits/monday/{CONTENTS}" in at(house, "accepted")
+    assert len(at(house, "accepted")) == 61
+
+
+def test_a_bucket_that_does_not_answer_is_named(house: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing bucket and a dead endpoint end in a sentence without credentials, and a folder that is a file, too."""
+    monkeypatch.setenv("STILLHOUSE_LANDING", "s3://nowhere")
+    with pytest.raises(ServiceError, match=r"the landing place s3://nowhere cannot be used .*NoSuchBucket"):
+        refreshed(house)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(ServiceError, match=r"cannot be used .*AWS_ENDPOINT_URL and the credentials") as caught:
+        refreshed(house)
+    assert "very-secret" not in str(caught.value)
+
+
+def test_the_command_line_says_a_line_for_each_batch(house: Settings) -> None:
+    """`stillhouse refresh` tells what became of each batch, and fails with a sentence if one was set aside."""
+    send_digits(house, "a", new_digits())
+    send(house, "b", {}, b"{}")
+    call = [sys.executable, "-m", "tasks.cli", "refresh", "digits"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(call, check=False, capture_output=True, text=True, env=environment, cwd=house.root)
+    lines = done.stdout.splitlines()
+    assert "digits: fetching 60 files of a" in lines
+    assert any(line.startswith("a: accepted: 60 new, 0 known, version ") for line in lines)
+    assert any(line.startswith("b: quarantined: digits batch b: batch.json does not fit") for line in lines)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "stillhouse: 1 of 2 batches of digits went to quarantine; mend what reason.txt beside them says\n",
+    )
+    again = subprocess.run(call, check=False, capture_output=True, text=True, env=environment, cwd=house.root)
+    assert (again.returncode, again.stdout) == (0, "nothing landed for digits\n")
