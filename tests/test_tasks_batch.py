@@ -175,13 +175,15 @@ def test_a_label_that_contradicts_the_dataset_is_named(house: Settings) -> None:
     assert f"where 000.png, the same picture, is '{fresh.label}'; mend one of the labels" in second.sentence
 
 
-def test_poisoned_labels_are_caught_with_both_numbers(house: Settings) -> None:
-    """Labels that are not those of their neighbours set the batch aside, and the next batch is taken all the same."""
-    flipped = [Example("", each.image, (each.label + 1) % 10) for each in new_digits()]
+@pytest.mark.parametrize(("wrong", "agree"), [(60, r"\d"), (24, r"[56]\d")])
+def test_poisoned_labels_are_caught_with_both_numbers(house: Settings, wrong: int, agree: str) -> None:
+    """Labels of which all, or two in five, are wrong set the batch aside, and the next batch is taken all the same."""
+    new = new_digits()
+    flipped = [Example("", each.image, (each.label + 1) % 10) for each in new[:wrong]] + new[wrong:]
     send_digits(house, "a_poisoned", flipped)
     send_digits(house, "b_sound", new_digits())
     poisoned, sound = refreshed(house)
-    expected = r"in \d% of 60 pictures, where digits itself has 9\d%; look at the labels"
+    expected = rf"in {agree}% of 60 pictures, at most \d+%, where digits itself has 9\d%; look at the labels"
     assert re.search(expected, poisoned.sentence), poisoned.sentence
     assert sound.state == "accepted"
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from models.inputs.images import Images, load_images
+from models.statistics import wilson_interval
 from tasks.artifact import file_digest
 from tasks.data.batch import Contents, check_files, examples_of, read_contents
 from tasks.data.build_data import ensure_data, push_folder
@@ -33,8 +34,8 @@ from tasks.recipe import Data
 from tasks.settings import Settings
 from tasks.validate_data import DATA_DOCS, judge, named
 
-LEAST_AGREEMENT = 0.5
-"""Of what the role search has: below it, labels mean little."""
+LEAST_AGREEMENT, CONFIDENCE = 0.8, 0.95
+"""Of what the role search has: a batch that is surely below it has labels that are mixed up."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def _believable(desk: Desk, fresh: list[Example]) -> None:
     """Compare labels with those of the nearest pictures in train; a dataset with captions shows few alike to compare.
 
     Raises:
-        BatchError: they agree less than half as often as those of the role search.
+        BatchError: they agree less often than those of the role search, by more than luck and a new look explain.
     """
     if "captions" in desk.described:
         return
@@ -195,10 +196,11 @@ def _believable(desk: Desk, fresh: list[Example]) -> None:
     labels = np.array([each.label for each in fresh], np.int64)
     batch = Images(pixels.reshape(len(fresh), *desk.described["image_shape"]), labels)
     found, usual = agreement(train, batch), agreement(train, search)
-    if found < LEAST_AGREEMENT * usual:
+    _, at_most = wilson_interval(round(found * len(fresh)), len(fresh), CONFIDENCE)
+    if at_most < LEAST_AGREEMENT * usual:
         msg = (
-            f"its labels agree with those of their nearest neighbours in {found:.0%} of {len(fresh):,} pictures, where "
-            f"{desk.dataset} itself has {usual:.0%}; look at the labels, which seem to be mixed up"
+            f"its labels agree with those of their nearest neighbours in {found:.0%} of {len(fresh):,} pictures, at "
+            f"most {at_most:.0%}, where {desk.dataset} itself has {usual:.0%}; look at the labels, which are mixed up"
         )
         raise BatchError(msg)
 
