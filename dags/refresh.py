@@ -64,6 +64,25 @@ class RefreshOperator(BaseOperator):
         return lines
 
 
+class StaleOperator(BaseOperator):
+    """Marks what is in production stale where the new version makes it so."""
+
+    def __init__(self, *, dataset: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
+        """Remember the dataset."""
+        super().__init__(**options)
+        self.dataset = dataset
+
+    def execute(self, context: Context) -> list[str]:
+        """Mark; returns a line for each."""
+        del context
+        from tasks.production.standing import note_debts
+        from tasks.settings import load_settings
+        from tasks.tracking import connect
+
+        settings = load_settings()
+        return note_debts(connect(settings.tracking_uri), settings, RECIPES, self.dataset)
+
+
 def refresh_dag(dataset: str) -> DAG:
     """Build the DAG of one dataset."""
     with DAG(
@@ -78,7 +97,10 @@ def refresh_dag(dataset: str) -> DAG:
         doc_md=f"Makes a new version of `{dataset}` from each batch that landed; docs/data.md says how to send one.",
     ) as dag:
         # In the slot of what trains and measures: never beside something that is timed.
-        RefreshOperator(task_id="refresh", dataset=dataset, pool=TRAINING_POOL, execution_timeout=timedelta(minutes=30))
+        refresh = RefreshOperator(
+            task_id="refresh", dataset=dataset, pool=TRAINING_POOL, execution_timeout=timedelta(minutes=30)
+        )
+        _ = refresh >> StaleOperator(task_id="stale", dataset=dataset)
     return dag
 
 

@@ -140,7 +140,7 @@ def test_a_broken_recipe_becomes_a_dag_that_says_why(nightly: ModuleType, tmp_pa
         dag.get_task("recipe").execute({})
 
 
-@pytest.mark.parametrize("file", ["nightly", "promotion", "rollback", "refresh"])
+@pytest.mark.parametrize("file", ["nightly", "promotion", "recompress", "refresh", "rollback"])
 def test_a_dag_file_parses_fast_and_imports_nothing_heavy(tmp_path: Path, file: str) -> None:
     """Reading a DAG file takes under half a second once Airflow is loaded, and loads none of the work."""
     code = (
@@ -157,6 +157,15 @@ def test_a_dag_file_parses_fast_and_imports_nothing_heavy(tmp_path: Path, file: 
     seconds, *heavy = output.stdout.splitlines()[-1].split()
     assert float(seconds) < 0.5
     assert heavy == []
+
+
+def test_what_is_stale_is_compressed_again_only_when_somebody_wants_it(nightly: ModuleType) -> None:
+    """`recompress` lists what is stale and triggers a night for each; it stays paused until it is unpaused."""
+    del nightly
+    dag = importlib.import_module("dags.recompress").recompress
+    assert [task.task_id for task in dag.topological_sort()] == ["stale", "night"]
+    assert dag.get_task("night").is_mapped
+    assert dag.is_paused_upon_creation in {None, True}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

@@ -56,7 +56,9 @@ def test_each_dataset_of_pictures_has_one_refresh(module: ModuleType) -> None:
     for name, dag in dags.items():
         assert (dag.dag_id, dag.catchup, dag.max_active_runs) == (name, False, 1)
         assert dag.schedule.expression == "*/10 * * * *"
-        (task,) = dag.tasks
+        task, _ = dag.topological_sort()
+        assert [each.task_id for each in dag.topological_sort()] == ["refresh", "stale"]
+        assert task.pool == "training"
         assert [each.uri for each in task.outlets] == [f"stillhouse://data/{name.removeprefix('refresh_')}"]
         assert (task.retries, task.execution_timeout) == (2, timedelta(minutes=30))
 

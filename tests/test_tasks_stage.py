@@ -22,7 +22,7 @@ from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseErr
 from tasks.pipeline import stages_of
 from tasks.production.debt import STALE, debt_of
 from tasks.production.promote import Decision, promote
-from tasks.production.standing import stale_recipes, standing
+from tasks.production.standing import note_debts, stale_recipes, standing
 from tasks.production.verify import passport_of
 from tasks.production.verify import verify as verify_version
 from tasks.production.versions import aliased
@@ -291,6 +291,7 @@ def test_a_newer_teacher_makes_the_champion_stale(house: House, first: dict[str,
     assert [reason.endswith(f"the newest of run {newest}") for reason in summary["stale"]] == [True]
     assert client.get_model_version("tiny-production", "1").tags[STALE] == summary["stale"][0]
     assert stale_recipes(client, house.settings, house.recipe.parent) == ["tiny"]
+    assert note_debts(client, house.settings, house.recipe.parent, "digits") == [f"tiny: {summary['stale'][0]}"]
     lines = standing(client, house.settings, recipe)
     assert [line.split(":")[0] for line in lines] == ["live", "stale"]
     assert lines[0].endswith("promote by ann: the first")

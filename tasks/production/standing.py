@@ -7,7 +7,7 @@ from mlflow.tracking import MlflowClient
 
 from tasks.errors import RecipeError
 from tasks.production import audit
-from tasks.production.debt import debt_of
+from tasks.production.debt import debt_of, note_debt
 from tasks.production.versions import CHAMPION, is_champion, production_of, version_with_alias
 from tasks.recipe import Recipe, load_recipe
 from tasks.register import CANDIDATE
@@ -26,6 +26,12 @@ def recipes_of(folder: Path) -> Iterator[Recipe]:
 def stale_recipes(client: MlflowClient, settings: Settings, folder: Path) -> list[str]:
     """Name the recipes whose champion comes from an older teacher or older data than there is now."""
     return [recipe.name for recipe in recipes_of(folder) if debt_of(client, settings, recipe)]
+
+
+def note_debts(client: MlflowClient, settings: Settings, folder: Path, dataset: str) -> list[str]:
+    """Mark the champions of a dataset's recipes that are stale; gives a line for each."""
+    recipes = (recipe for recipe in recipes_of(folder) if recipe.data.dataset == dataset)
+    return [f"{recipe.name}: {reason}" for recipe in recipes for reason in note_debt(client, settings, recipe)]
 
 
 def standing(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[str]:
