@@ -1,6 +1,7 @@
 """The tiny recipe with recordings, stage by stage: three towers, compressed one by one, judged together."""
 
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import requests
 import soundfile
 from PIL import Image
-from starlette.testclient import TestClient
+from starlette.applications import Starlette
 from whole_run import Run, whole_run
 
 from models.errors import ModelError
@@ -27,10 +29,13 @@ from tasks.pull_data import materialise
 from tasks.recipe import TowersTeacher, load_recipe
 from tasks.serving.app import build
 from tasks.serving.follow import Follower
+from tasks.serving.load import serving
+from tasks.settings import load_settings
 from tasks.tracking import connect
 from tasks.train_teacher import train_teacher
 
 RECIPES = Path(__file__).parent.parent / "dags" / "recipes"
+SECONDS = 30.0
 DIRECTIONS = {"speech_to_image", "text_to_image", "speech_to_text"}
 
 
@@ -88,21 +93,27 @@ def test_the_registered_model_answers_recordings(run: Run) -> None:
 def test_the_server_answers_text_pictures_and_recordings(run: Run) -> None:
     """In production all three towers answer over HTTP as what was judged does; what cannot be heard is refused."""
     promote("spoken_small", Decision("ann", "it passed"))
-    answers = TestClient(build(Follower(connect(run.settings.tracking_uri), production_of("spoken_small"))))
     data, towers = materialise(run.output("pull")), open_towers(run.output("export") / "student")
     recording, picture_CHW = load_recordings(data, "gate").audio[0], load_gallery(data).images_NCHW[0]
     stream = io.BytesIO()
     Image.fromarray(picture_CHW.transpose(1, 2, 0)).save(stream, "PNG")
-    for body, media_type, expected_1D in (
-        (b"a duck", "text/plain", towers.of_texts(["a duck"])),
-        (stream.getvalue(), "image/png", towers.of(Inputs(IMAGE, picture_CHW[None]))),
-        (recording, "audio/ogg", towers.of_recordings([recording])),
-    ):
-        found = answers.post("/answer", content=body, headers={"content-type": media_type}).json()
-        assert np.allclose(found["answers"][0]["vector"], expected_1D[0], atol=1e-5), media_type
-    assert answers.get("/version").json()["takes"] == ["image", "text", "speech"]
-    refused = answers.post("/answer", content=b"no recording", headers={"content-type": "audio/ogg"})
-    assert (refused.status_code, "cannot be read" in refused.json()["error"]) == (400, True)
+    with serving(champion, [os.sched_getaffinity(0)]) as address:
+        for body, media_type, expected_1D in (
+            (b"a duck", "text/plain", towers.of_texts(["a duck"])),
+            (stream.getvalue(), "image/png", towers.of(Inputs(IMAGE, picture_CHW[None]))),
+            (recording, "audio/ogg", towers.of_recordings([recording])),
+        ):
+            found = requests.post(address, body, headers={"content-type": media_type}, timeout=SECONDS).json()
+            assert np.allclose(found["answers"][0]["vector"], expected_1D[0], atol=1e-5), media_type
+        about = requests.get(address.replace("answer", "version"), timeout=SECONDS).json()
+        assert set(about["takes"]) == {"image", "text", "speech"}
+        refused = requests.post(address, b"no recording", headers={"content-type": "audio/ogg"}, timeout=SECONDS)
+        assert (refused.status_code, "cannot be read" in refused.json()["error"]) == (400, True)
+
+
+def champion() -> Starlette:
+    """What answers for production."""
+    return build(Follower(connect(load_settings().tracking_uri), production_of("spoken_small")))
 
 
 def test_load_is_put_on_the_server_of_towers(run: Run) -> None:

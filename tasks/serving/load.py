@@ -48,11 +48,11 @@ def under_load(student: Path, labels: Sequence[str], bodies: Sequence[Body]) -> 
         return build(Exported(Served(student.name, "0", "", 0, answers_of(student, labels))))
 
     cores = sorted(os.sched_getaffinity(0))
-    with _serving(application, [{cores[-1]}]) as address, _pinned({cores[0]}):
+    with serving(application, [{cores[-1]}]) as address, _pinned({cores[0]}):
         at_most(address, bodies, WARM_SECONDS)
         steady = at_rate(address, bodies, RATE, RATE_SECONDS)
         one = at_most(address, bodies, MOST_SECONDS)
-    with _serving(application, [set(cores)] * len(cores)) as address:
+    with serving(application, [set(cores)] * len(cores)) as address:
         at_most(address, bodies, WARM_SECONDS)
         every = at_most(address, bodies, MOST_SECONDS)
     return {
@@ -66,8 +66,8 @@ def under_load(student: Path, labels: Sequence[str], bodies: Sequence[Body]) -> 
 
 
 @contextmanager
-def _serving(application: Callable[[], Starlette], cores: Sequence[set[int]]) -> Iterator[str]:
-    """Serve in a process for each set of cores; gives the address."""
+def serving(application: Callable[[], Starlette], cores: Sequence[set[int]]) -> Iterator[str]:
+    """Serve in a process for each set of cores; gives the address that answers."""
     listener = listen("127.0.0.1", 0)
     fork = multiprocessing.get_context("fork")
     started = [fork.Process(target=_serve, args=(listener, application, each), daemon=True) for each in cores]
