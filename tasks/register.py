@@ -30,13 +30,14 @@ from tasks.errors import ArtifactError
 from tasks.pipeline import Stage
 from tasks.pull_data import materialise, read_pointer
 from tasks.register_passport import issue
-from tasks.register_towers import TOWERS_FOLDER, log_towers, towers_digest
+from tasks.register_towers import TOWERS_FOLDER, log_towers, pinned, towers_digest
 from tasks.tracking import PREFIX, Child
 
 if TYPE_CHECKING:
     from tasks.stage import Desk
 
 CANDIDATE = "candidate"
+REQUIREMENTS = ("onnx", "onnxruntime", "numpy")
 MOST_LABELS = 100
 """Classes whose names fit a tag of MLflow."""
 MODEL_FILE = "model.onnx"
@@ -189,6 +190,7 @@ def _log_model(child: Child, student: Path, data: Path) -> str:
             input_example={INPUT: example_NCHW},
             save_as_external_data=False,
             extra_files=[str(student)] if is_packed(student) else None,
+            pip_requirements=pinned(REQUIREMENTS),
         )
     return str(logged.model_uri)
 

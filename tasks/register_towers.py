@@ -4,8 +4,10 @@ MLflow has no flavour for several ONNX files, so the model is code (`tasks/serve
 is pickled, and `mlflow.pyfunc.load_model` answers with unit vectors of sentences, pictures or recordings.
 """
 
+import importlib.metadata
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import mlflow
@@ -19,9 +21,14 @@ from models.ways import TEXT
 from tasks.artifact import file_digest, json_digest
 from tasks.tracking import Child
 
-REQUIREMENTS = ["onnxruntime", "numpy", "pandas", "pillow", "pyarrow", "safetensors", "scipy", "soundfile"]
+REQUIREMENTS = ("onnxruntime", "numpy", "pandas", "pillow", "pyarrow", "safetensors", "scipy", "soundfile")
 TOWERS_FOLDER = "artifacts/towers"
 """Where MLflow puts the towers in a logged model."""
+
+
+def pinned(packages: Sequence[str]) -> list[str]:
+    """Pin what a logged model needs to what is installed; left to guess, MLflow loads the model to see."""
+    return [f"{package}=={importlib.metadata.version(package)}" for package in packages]
 
 
 def towers_digest(folder: Path) -> str:
@@ -50,6 +57,6 @@ def log_towers(child: Child, student: Path, _data: Path) -> str:
             artifacts={"towers": str(folder)},
             code_paths=[str(package)],
             signature=signature,
-            pip_requirements=REQUIREMENTS,
+            pip_requirements=pinned(REQUIREMENTS),
         )
     return str(logged.model_uri)

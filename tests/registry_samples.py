@@ -18,8 +18,12 @@ from onnx import TensorProto, helper, numpy_helper
 from report_samples import estimate, evaluation, gate_result
 
 from models.export import INPUT, OUTPUT
-from tasks.artifact import file_digest
-from tasks.register import CANDIDATE, MODEL_FILE
+from tasks.artifact import file_digest, json_digest
+from tasks.production.signing import signed
+from tasks.register import CANDIDATE, MODEL_FILE, REQUIREMENTS
+from tasks.register_passport import FOLDER, PASSPORT
+from tasks.register_towers import pinned
+from tasks.settings import load_settings
 from tasks.tracking import ARTIFACT, PREFIX, experiment_of
 
 MODEL = "tiny"
@@ -48,10 +52,13 @@ def registered(client: MlflowClient, seed: int, verdict: str = "PASS", *, opset:
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run.info.run_id):
         model = onnx.load(onnx_file(Path(folder) / MODEL_FILE, seed, opset))
         signature = ModelSignature(Schema([TensorSpec(np.dtype(np.uint8), (-1, 1, 2, 2), takes)]))
-        logged = mlflow.onnx.log_model(model, name="student", signature=signature, save_as_external_data=False)
+        options = {"save_as_external_data": False, "pip_requirements": pinned(REQUIREMENTS)}
+        logged = mlflow.onnx.log_model(model, name="student", signature=signature, **options)
         stored = Path(mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=folder))
         digest = file_digest(stored / MODEL_FILE)
-    labels = {f"{PREFIX}labels": "cat\ndog\nbird"}
+    passport = signed(load_settings(), {"model": MODEL, "file": {"digest": digest}})
+    client.log_dict(run.info.run_id, passport, f"{FOLDER}/{PASSPORT}")
+    labels = {f"{PREFIX}labels": "cat\ndog\nbird", f"{PREFIX}passport": json_digest(passport)}
     tags = labels | {f"{PREFIX}digest": digest, f"{PREFIX}verdict": verdict, f"{PREFIX}nightly_run": run.info.run_id}
     version = str(mlflow.register_model(logged.model_uri, MODEL, tags=tags).version)
     client.set_registered_model_alias(MODEL, CANDIDATE, version)

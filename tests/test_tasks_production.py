@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import multiprocessing
+from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -12,6 +13,7 @@ from tasks.errors import ArtifactError, StillhouseError
 from tasks.production import audit
 from tasks.production.promote import Decision, promote, refuse, rollback
 from tasks.production.versions import CHAMPION, DIGEST, PREVIOUS, aliased, production_of
+from tasks.tracking import PREFIX
 
 PRODUCTION = production_of(MODEL)
 ANN = Decision("ann", "its worst slice is better", {"report": "file://report.html"})
@@ -85,6 +87,22 @@ def test_what_no_gate_passed_or_is_not_whole_is_not_promoted(client: MlflowClien
         promote(MODEL, ANN, altered, newest=True)
     with pytest.raises(StillhouseError, match=r"^tiny has no version 99; choose one"):
         promote(MODEL, ANN, "99")
+    assert moves(client) == []
+
+
+def test_what_another_house_made_is_not_promoted(
+    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version with every tag in place, but signed with another house's key or not at all, stays where it is."""
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("STILLHOUSE_STATE", str(tmp_path / "elsewhere"))
+        registered(client, 1)
+    with pytest.raises(StillhouseError, match=r"^the passport was not signed by this house .*; fetch it from"):
+        promote(MODEL, ANN)
+    copied = registered(client, 2)
+    client.delete_model_version_tag(MODEL, copied, f"{PREFIX}passport")
+    with pytest.raises(StillhouseError, match=r"^the passport is not the one that the version was registered with"):
+        promote(MODEL, ANN)
     assert moves(client) == []
 
 

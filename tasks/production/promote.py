@@ -22,6 +22,7 @@ from tasks.production import audit, intent
 from tasks.production.audit import Row
 from tasks.production.intent import Intent
 from tasks.production.probe import probe
+from tasks.production.verify import signed_passport
 from tasks.production.versions import (
     CHAMPION,
     DIGEST,
@@ -63,8 +64,8 @@ def promote(model: str, decision: Decision, version: str | None = None, *, newes
         One sentence that says what changed.
 
     Raises:
-        StillhouseError: no such version, or one that did not pass its gate, is not whole, was superseded or does not
-            answer.
+        StillhouseError: no such version, or one that did not pass its gate, is not whole, has no passport of this
+            house, was superseded or does not answer.
     """
     with _settled(model) as client:
         remedy = "run a nightly that passes, or name a version"
@@ -130,6 +131,8 @@ def _move(client: MlflowClient, model: str, chosen: ModelVersion, action: str, d
         return f"{name} is the champion already; nothing changed"
     with shippable(chosen) as folder:
         probe(folder)
+    if action == "promote":  # a rollback goes to what was promoted once, and needs no night for it
+        signed_passport(client, load_settings(), chosen)
     _ensure_model(client, production)
     decided = Intent(
         id=uuid.uuid4().hex,

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,15 @@ from tasks.stage_key import ROOT
 from tasks.tracking import PREFIX, connect
 from tasks.worth import STEP
 
-RUN_KEY = "replay/stages"
+BUILD = """
+import sys
+from pathlib import Path
+from tasks.stage import run_stage
+recipe, *stages = sys.argv[1:]
+for number, stage in enumerate(stages, start=1):
+    print(f"stage {number} of {len(stages)}: {stage}", flush=True)
+    run_stage(Path(recipe), stage, "replay/stages")
+"""
 JUDGED = ("gate", "challenge", "load")
 """Stages that are not done again."""
 TIMED = (STEP, VOLATILE)
@@ -80,9 +88,7 @@ def _build(settings: Settings, passport: Json, folder: Path, show: Callable[[str
     recipe = _recipe(settings.root, passport, folder)
     environment = _environment(settings, folder, code)
     stages = [stage["stage"] for stage in passport["lineage"] if stage["stage"] not in JUDGED]
-    for number, stage in enumerate(stages, start=1):
-        show(f"stage {number} of {len(stages)}: {stage}")
-        run_aside(recipe, stage, environment, folder)
+    run_aside(recipe, stages, environment, folder, show)
 
 
 def _recipe(root: Path, passport: Json, folder: Path) -> Path:
@@ -108,26 +114,25 @@ def _environment(settings: Settings, folder: Path, code: Path) -> dict[str, str]
     }
 
 
-def run_aside(recipe: Path, stage: str, environment: Mapping[str, str], folder: Path) -> None:
-    """Run one stage in a process of its own.
+def run_aside(
+    recipe: Path, stages: Sequence[str], environment: Mapping[str, str], folder: Path, show: Callable[[str], None]
+) -> None:
+    """Run stages in a process of their own, which knows the code of the environment only; shows what it says.
 
     Raises:
-        StillhouseError: it broke; repeats its sentence.
+        StillhouseError: one broke; repeats its sentence.
     """
-    command = [sys.executable, "-m", "tasks.cli", "stage", str(recipe), stage, "--run", RUN_KEY]
-    done = subprocess.run(  # noqa: S603 - our own command line
-        command,
-        check=False,
-        env=dict(environment),
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        msg = f"the replay broke at stage {stage} ({reason.removeprefix('stillhouse: ')}); what it made is in {folder}"
-        raise StillhouseError(msg)
+    command, errors = [sys.executable, "-c", BUILD, str(recipe), *stages], folder / "errors.txt"
+    with errors.open("w+", encoding="utf-8") as told:
+        with subprocess.Popen(  # noqa: S603 - our own code
+            command, env=dict(environment), cwd=folder, stdout=subprocess.PIPE, stderr=told, text=True
+        ) as build:
+            for line in build.stdout or ():
+                show(line.rstrip())
+        if build.returncode:
+            reason = (errors.read_text(encoding="utf-8").strip().splitlines() or [f"exit code {build.returncode}"])[-1]
+            msg = f"the replay broke ({reason.removeprefix('tasks.errors.')}); what it made is in {folder}"
+            raise StillhouseError(msg)
 
 
 def _compared(client: MlflowClient, night: str, passport: Json, folder: Path) -> Replayed:

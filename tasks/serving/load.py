@@ -24,9 +24,9 @@ from tasks.serving.server import answer_at, listen
 
 RATE = 200.0
 """Requests per second at which times are told."""
-RATE_SECONDS = 5.0
-MOST_SECONDS = 2.0
-WARM_SECONDS = 0.5
+RATE_SECONDS = 4.0
+MOST_SECONDS = 1.0
+WARM_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
