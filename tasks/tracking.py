@@ -87,7 +87,9 @@ class Child:
         self._unsent.clear()
 
     def say_where(self, folder: Path, tracking_uri: str) -> None:
-        """Print where people find the output, and the Data Docs if it has them."""
+        """Print where people find the output, and the Data Docs if it has them, of a server that has pages."""
+        if not tracking_uri.startswith("http"):
+            return
         run = self.client.get_run(self.run_id).info
         run_id, docs = run.run_id, f"{ARTIFACT}/{VOLATILE}/index.html"
         output = page_of(tracking_uri, run.experiment_id, run_id, ARTIFACT)
