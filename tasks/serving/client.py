@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import numpy as np
 
 CONNECTIONS = 16
+ANSWER_SECONDS = 30.0
+"""A request without an answer by then is lost."""
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 OK = 200
 
@@ -88,8 +90,8 @@ async def _run(address: str, bodies: Sequence[Body], moments: Iterator[float], c
             began = start + moment if moment else time.monotonic()
             try:
                 line = line or await _Line.opened(place.hostname or "", place.port or 80)
-                status, answer = await line.ask(request)
-            except (OSError, EOFError, asyncio.IncompleteReadError):
+                status, answer = await asyncio.wait_for(line.ask(request), ANSWER_SECONDS)
+            except (OSError, EOFError, TimeoutError):
                 status, answer, line = 0, b"", None
             if status == OK:
                 milliseconds.append(1e3 * (time.monotonic() - began))

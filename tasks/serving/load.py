@@ -9,14 +9,18 @@ import multiprocessing
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import requests
 from starlette.applications import Starlette
 
+from tasks.errors import ServiceError
 from tasks.serving.app import build
 from tasks.serving.client import Body, at_most, at_rate
 from tasks.serving.served import Served, answers_of
@@ -26,6 +30,7 @@ RATE = 200.0
 """Requests per second at which times are told."""
 RATE_SECONDS = 4.0
 MOST_SECONDS = 1.0
+START_SECONDS = 60.0
 WARM_SECONDS = 0.3
 
 
@@ -73,13 +78,26 @@ def serving(application: Callable[[], Starlette], cores: Sequence[set[int]]) -> 
     started = [fork.Process(target=_serve, args=(listener, application, each), daemon=True) for each in cores]
     for process in started:
         process.start()
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/answer"
+        _await(f"{address}/health", started)
+        yield f"{address}/answer"
     finally:
         for process in started:
             process.terminate()
             process.join()
         listener.close()
+
+
+def _await(page: str, started: Sequence[BaseProcess]) -> None:
+    """Wait until a server answers: the port is open before, and holds what asks."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and all(process.is_alive() for process in started):
+        with suppress(requests.RequestException):
+            requests.get(page, timeout=1).raise_for_status()
+            return
+    msg = f"the server of the student did not answer within {START_SECONDS:.0f} s, or ended; export it again"
+    raise ServiceError(msg)
 
 
 def _serve(listener: socket.socket, application: Callable[[], Starlette], cores: set[int]) -> None:
