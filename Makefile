@@ -39,7 +39,7 @@ data: install
 	@$(BIN)/stillhouse data
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest $(if $(LONG),-m "long or not long")
 
 lint: install
 	$(BIN)/ruff check .

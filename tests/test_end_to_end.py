@@ -267,6 +267,7 @@ def test_a_click_rolls_back(house: House, pages: Pages, server: Answers) -> None
     assert "rollback  2 -> 1  admin: one digit is read worse" in stillhouse(house, "audit", RECIPE).stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("seconds", "option"), [(0.1, "Approve"), (0.3, "Reject"), (0.5, "Approve")])
 def test_an_answer_in_a_hurry_counts_or_is_asked_for_again(
     house: House, second: Question, seconds: float, option: str

@@ -15,6 +15,7 @@ from tasks.register import CANDIDATE
 from tasks.stage import run_stage
 from tasks.tracking import connect, experiment_of
 
+pytestmark = pytest.mark.long
 KEY, MODEL = "test/night", "tiny"
 PRODUCTION = production_of(MODEL)
 STRIDE = 2

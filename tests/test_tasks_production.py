@@ -145,6 +145,7 @@ def test_an_altered_audit_is_noticed(client: MlflowClient) -> None:
         rollback(MODEL, ANN)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("after", [False, True])
 def test_a_promotion_killed_anywhere_is_finished_by_the_next(client: MlflowClient, *, after: bool) -> None:
     """Killed before or after any call that changes something: one version, one row, the aliases right."""

@@ -182,6 +182,7 @@ def quietly(*_: object) -> None:
     """Find nothing wrong."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(("owner", "effect", "nth"), EFFECTS, ids=lambda value: str(getattr(value, "__name__", value)))
 def test_whoever_is_killed_there_is_one_version(  # noqa: PLR0913, PLR0917 - fixtures and a row

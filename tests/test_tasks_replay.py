@@ -17,6 +17,8 @@ from tasks.production.replay import replay, run_aside
 from tasks.recipe import load_recipe
 from tasks.stage_key import ROOT
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
