@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from tasks.data.data_branch import newest_md5
 from tasks.data.revision import pinned_md5
 from tasks.errors import DataError
-from tasks.production.versions import CHAMPION, production_of, version_with_alias
+from tasks.production.versions import ABSENT, CHAMPION, production_of, version_with_alias
 from tasks.recipe import Recipe
 from tasks.settings import Settings
 from tasks.tracking import FINISHED, PREFIX
@@ -49,8 +50,9 @@ def _reasons(client: MlflowClient, settings: Settings, recipe: Recipe, champion:
     if version and not version.endswith(newest):
         yield f"its data is {version}, the newest version of {recipe.data.dataset} is {newest}"
     teacher = _teacher_on(client, recipe.name, newest)
-    own = champion.tags.get(f"{PREFIX}teacher_run")
-    if teacher and own and _digest(teacher) != _digest(client.get_run(own)):
+    own = champion.tags.get(f"{PREFIX}teacher_run", "")
+    before = _digest_of(client, own)
+    if teacher and before and before != teacher.data.tags.get(f"{PREFIX}digest"):
         yield f"its teacher is of MLflow run {own}, the newest of run {teacher.info.run_id}"
 
 
@@ -68,6 +70,12 @@ def _teacher_on(client: MlflowClient, recipe: str, md5: str) -> Run | None:
     return None
 
 
-def _digest(teacher: Run) -> str | None:
-    digest = teacher.data.tags.get(f"{PREFIX}digest")
+def _digest_of(client: MlflowClient, teacher_run: str) -> str | None:
+    """Digest of the teacher that a run made; None for a run that MLflow does not have any more."""
+    try:
+        digest = client.get_run(teacher_run).data.tags.get(f"{PREFIX}digest")
+    except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise
+        return None
     return None if digest is None else str(digest)
