@@ -151,10 +151,13 @@ def refuse_unknown(conf: Mapping[str, Any]) -> None:
 
 
 def woken_with(context: Context) -> str | None:
-    """Name the data revision whose event woke this run, the newest of several; None for any other run."""
+    """Name the data revision whose event woke this run, the newest of several; None for any other run.
+
+    An event that a person sends from Airflow's page of assets names none.
+    """
     events = [event for some in context["triggering_asset_events"].values() for event in some]
     newest = max(events, key=lambda event: event.timestamp, default=None)
-    return str(newest.extra["revision"]) if newest else None
+    return (newest.extra or {}).get("revision") if newest else None
 
 
 def nightly(path: Path) -> DAG:

@@ -64,7 +64,7 @@ class RefreshOperator(BaseOperator):
         return lines
 
 
-class StaleOperator(BaseOperator):
+class MarkStaleOperator(BaseOperator):
     """Marks what is in production stale where the new version makes it so."""
 
     def __init__(self, *, dataset: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
@@ -100,7 +100,7 @@ def refresh_dag(dataset: str) -> DAG:
         refresh = RefreshOperator(
             task_id="refresh", dataset=dataset, pool=TRAINING_POOL, execution_timeout=timedelta(minutes=30)
         )
-        _ = refresh >> StaleOperator(task_id="stale", dataset=dataset)
+        _ = refresh >> MarkStaleOperator(task_id="stale", dataset=dataset)
     return dag
 
 

@@ -56,8 +56,8 @@ def _png(image_CHW: NDArray[np.uint8]) -> bytes:
 
 
 def _sentences(data: Path) -> tuple[str, list[bytes]]:
-    """Take captions, as people would ask for pictures."""
-    return "text/plain", [name.encode() for name in load_captions(data).names[:BODIES]]
+    """Take captions of the gate role, as people would ask for pictures; where captions have no role, any."""
+    return "text/plain", [name.encode() for name in load_captions(data).of("gate").names[:BODIES]]
 
 
 def _kept(path: Path, body: bytes) -> Path:

@@ -1,11 +1,13 @@
-"""A registry of the tests' own: one MLflow server for all that ask for it, emptied after each."""
+"""What several files of tests share: an MLflow server, emptied after each test, and the DAG file of the nights."""
 
+import importlib
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import requests
@@ -62,3 +64,10 @@ def client(registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     for experiment in client.search_experiments():
         for run in client.search_runs([experiment.experiment_id]):
             client.delete_run(run.info.run_id)
+
+
+@pytest.fixture(scope="module")
+def nightly(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """The DAG file of the nights, with an Airflow home of its own: importing Airflow writes there."""
+    os.environ["AIRFLOW_HOME"] = str(tmp_path_factory.mktemp("airflow"))
+    return importlib.import_module("dags.nightly")

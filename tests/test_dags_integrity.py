@@ -20,13 +20,6 @@ RECIPES = sorted((ROOT / "dags" / "recipes").glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
-def nightly(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    """The DAG file, with an Airflow home of its own: importing Airflow writes there."""
-    os.environ["AIRFLOW_HOME"] = str(tmp_path_factory.mktemp("airflow"))
-    return importlib.import_module("dags.nightly")
-
-
-@pytest.fixture(scope="module")
 def promotion(nightly: ModuleType) -> ModuleType:
     """The DAG file of promotions."""
     del nightly

@@ -1,7 +1,6 @@
 """New data wakes the nights of its dataset, which use it; what is refused wakes nobody, and is told."""
 
 import importlib
-import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,13 +18,6 @@ from tasks.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = sorted((ROOT / "dags" / "recipes").glob("*.yaml"))
-
-
-@pytest.fixture(scope="module")
-def nightly(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    """The DAG file of the nights, with an Airflow home of its own."""
-    os.environ["AIRFLOW_HOME"] = str(tmp_path_factory.mktemp("airflow"))
-    return importlib.import_module("dags.nightly")
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +85,7 @@ def event(revision: str, at: datetime = STARTED) -> SimpleNamespace:
         (None, [], None),
         (None, [event("data/a"), event("data/c", STARTED + timedelta(hours=1)), event("data/b")], "data/c"),
         ("mine", [event("data/a")], "mine"),
+        (None, [SimpleNamespace(extra={}, timestamp=STARTED)], None),
     ],
 )
 def test_every_stage_uses_what_woke_the_run(

@@ -83,6 +83,8 @@ def test_a_student_is_measured_behind_its_server(tmp_path: Path) -> None:
     found = under_load(onnx_file(tmp_path / "student.onnx", 1), ["cat", "dog", "bird"], [pixels])
     assert (found["lost"], found["rate"]) == (0, 200.0)
     assert found["most"]["one_core"] > 200
+    with pytest.raises(ServiceError, match="the server of the student answered none of 800 requests"):
+        under_load(tmp_path / "student.onnx", [], [Body("application/json", b"no pixels")])
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     with pytest.raises(ServiceError, match="the server of the student did not answer within 60 s, or ended"):
         under_load(tmp_path / "broken.onnx", [], [pixels])

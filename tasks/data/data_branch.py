@@ -5,13 +5,12 @@ else from the branch, so that what landed before is kept. Where HEAD has meanwhi
 dataset by itself, nobody can say which is right: that is refused, for a person to decide.
 """
 
-import os
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.data.git import git
 from tasks.data.revision import POINTER, pinned_datasets, pinned_md5
 from tasks.errors import DataError, ServiceError
 
@@ -53,7 +52,7 @@ def base_of(root: Path, dataset: str) -> Base:
     if f"branch {BRANCH}" in _git(root, "worktree", "list", "--porcelain").splitlines():
         msg = "the branch data is checked out, and new versions would move it; check out another branch there"
         raise DataError(msg)
-    if not tip or _try(root, "merge-base", "--is-ancestor", tip, head).returncode == 0:
+    if not tip or git(root, "merge-base", "--is-ancestor", tip, head).returncode == 0:
         return Base(head, tip or ABSENT)
     _refuse_parted(root, dataset, head, tip)
     return Base(tip, tip)
@@ -76,7 +75,7 @@ def commit_version(root: Path, base: Base, pointer: str, tag: str, message: str)
     commit = _git(root, "commit-tree", tree, "-p", base.commit, "-F", "-", stdin=message, environment=AUTHOR)
     before = _commit(root, f"refs/tags/{tag}") or ABSENT
     wanted = f"update {BRANCH} {commit} {base.tip}\nupdate refs/tags/{tag} {commit} {before}\n"
-    done = _try(root, "update-ref", "--stdin", stdin=wanted)
+    done = git(root, "update-ref", "--stdin", stdin=wanted)
     if done.returncode:
         msg = f"the branch data was not moved ({_one_line(done.stderr)}); run the refresh again"
         raise ServiceError(msg)
@@ -115,7 +114,7 @@ def newest_md5(root: Path, dataset: str) -> str:
         DataError: data.dvc or the repository cannot be read.
     """
     deployed, head, tip = pinned_md5(root, None, dataset), _commit(root, "HEAD"), _commit(root, BRANCH)
-    if not tip or _try(root, "merge-base", "--is-ancestor", tip, head).returncode == 0:
+    if not tip or git(root, "merge-base", "--is-ancestor", tip, head).returncode == 0:
         return deployed
     _, there, before = _pins(root, dataset, head, tip)
     return deployed if there is None or there == before else there
@@ -144,7 +143,7 @@ def _refuse_parted(root: Path, dataset: str, head: str, tip: str) -> None:
 
 def _pins(root: Path, dataset: str, head: str, tip: str) -> tuple[str | None, str | None, str | None]:
     """Give what HEAD pins, what the branch pins, and what was pinned where they parted."""
-    common = _try(root, "merge-base", head, tip).stdout.strip()
+    common = git(root, "merge-base", head, tip).stdout.strip()
     here, there = (pinned_datasets(root, commit).get(dataset) for commit in (head, tip))
     return here, there, pinned_datasets(root, common).get(dataset) if common else None
 
@@ -155,34 +154,15 @@ def _trailer(dataset: str, digest: str) -> str:
 
 def _commit(root: Path, revision: str) -> str:
     """Give the commit of a revision, or nothing."""
-    return _try(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").stdout.strip()
+    return git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").stdout.strip()
 
 
 def _git(root: Path, *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None) -> str:
-    done = _try(root, *arguments, stdin=stdin, environment=environment)
+    done = git(root, *arguments, stdin=stdin, environment=environment)
     if done.returncode:
         msg = f"git {arguments[0]} failed in {root} ({_one_line(done.stderr)}); mend that and run the refresh again"
         raise DataError(msg)
     return done.stdout.strip()
-
-
-def _try(
-    root: Path, *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    command = ["git", "-C", str(root), *arguments]
-    try:
-        return subprocess.run(  # noqa: S603 - commits, tags of our own making and fixed names
-            command,
-            input=stdin,
-            env={**os.environ, **(environment or {})},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        msg = "git is not installed, so no data version can be made; install git"
-        raise DataError(msg) from error
 
 
 def _one_line(text: str) -> str:

@@ -4,13 +4,13 @@ Cheap: it downloads nothing. Each dataset is an output of its own, so that a rem
 """
 
 import re
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tasks.data.git import git
 from tasks.data.remote import listing_md5
 from tasks.errors import DataError
 
@@ -57,7 +57,7 @@ def revision_of(root: Path, dataset: str, md5: str) -> str | None:
     """
     if pinned_datasets(root, None).get(dataset) == md5:
         return None
-    for commit in _git(root, "log", "--all", "--format=%H", f"-S{md5}", "--", POINTER).split():
+    for commit in _said(root, "log", "--all", "--format=%H", f"-S{md5}", "--", POINTER).split():
         if f"md5: {md5}" in committed_pointer(root, commit):
             return commit
     msg = f"no commit of this repository pins data/{dataset} at {md5}; fetch its branches with `git fetch --all --tags`"
@@ -70,13 +70,13 @@ def committed_pointer(root: Path, revision: str) -> str:
     Raises:
         DataError: the revision is unknown or has none.
     """
-    if not _git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"):
+    if not _said(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"):
         msg = (
             f"data revision {revision!r} is not a commit of this repository; fetch it with `git fetch --tags`, "
             "or name another in the recipe's data.revision"
         )
         raise DataError(msg)
-    text = _git(root, "show", f"{revision}:./{POINTER}")
+    text = _said(root, "show", f"{revision}:./{POINTER}")
     if not text:
         msg = f"revision {revision!r} has no {POINTER}; name a later one in the recipe's data.revision"
         raise DataError(msg)
@@ -112,18 +112,9 @@ def _deployed(root: Path) -> str:
         raise DataError(msg) from error
 
 
-def _git(root: Path, *arguments: str) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603 - a revision cannot start with a dash (tasks.recipe.DATA_REVISION)
-            ["git", "-C", str(root), *arguments],  # noqa: S607
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        msg = "git is not installed, so a data revision cannot be looked up; install git or leave data.revision out"
-        raise DataError(msg) from error
+def _said(root: Path, *arguments: str) -> str:
+    """What git prints; nothing where it fails."""
+    done = git(root, *arguments)
     return done.stdout if done.returncode == 0 else ""
 
 

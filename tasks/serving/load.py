@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 
 from tasks.errors import ServiceError
 from tasks.serving.app import build
-from tasks.serving.client import Body, at_most, at_rate
+from tasks.serving.client import Body, Load, at_most, at_rate
 from tasks.serving.served import Served, answers_of
 from tasks.serving.server import answer_at, listen
 
@@ -56,6 +56,7 @@ def under_load(student: Path, labels: Sequence[str], bodies: Sequence[Body]) -> 
     with serving(application, [{cores[-1]}]) as address, _pinned({cores[0]}):
         at_most(address, bodies, WARM_SECONDS)
         steady = at_rate(address, bodies, RATE, RATE_SECONDS)
+        _expect_answers(steady)
         one = at_most(address, bodies, MOST_SECONDS)
     with serving(application, [set(cores)] * len(cores)) as address:
         at_most(address, bodies, WARM_SECONDS)
@@ -68,6 +69,12 @@ def under_load(student: Path, labels: Sequence[str], bodies: Sequence[Body]) -> 
         "most": {"one_core": one.rate, "all_cores": every.rate},
         "cores": len(cores),
     }
+
+
+def _expect_answers(load: Load) -> None:
+    if not load.milliseconds:
+        msg = f"the server of the student answered none of {load.lost} requests; look at it and export it again"
+        raise ServiceError(msg)
 
 
 @contextmanager
