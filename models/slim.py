@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, numpy_helper
 
+from models.subnormals import flush_subnormals
 from models.wide_patches import widen_patches
 
 
@@ -14,6 +15,7 @@ def slim(path: Path) -> None:
     model = onnx.load(path)
     _skip_identity_quantize(model)
     widen_patches(model)
+    flush_subnormals(model)
     _drop_unused(model)
     _shorten_names(model)
     onnx.checker.check_model(model)

@@ -47,7 +47,7 @@ class FilterBank(nn.Module):
         """
         super().__init__()
         self.hop = hop
-        self.register_buffer("filters_F1T", gabor_filters(bands, TAPS)[:, None] / LOUDEST, persistent=False)
+        self.register_buffer("filters_F1T", gabor_filters(bands, TAPS)[:, None], persistent=False)
 
     def forward(self, samples_NT: Tensor) -> Tensor:
         """Map 16-bit samples (N, T) of any number type to logarithmic energies (N, bands, frames)."""
@@ -78,7 +78,7 @@ class FramedFilterBank(nn.Module):
             msg = f"a recording of {LENGTH} samples is no whole number of frames of {hop}; set hop to a divisor, as 160"
             raise ModelError(msg)
         self.hop = hop
-        self.register_buffer("filters_TF", gabor_filters(bands, hop).T / LOUDEST, persistent=False)
+        self.register_buffer("filters_TF", gabor_filters(bands, hop).T, persistent=False)
 
     def forward(self, samples_NT: Tensor) -> Tensor:
         """Map 16-bit samples (N, T) of any number type to roots of energies (N, bands, frames), from 0 to about 1.
@@ -92,7 +92,11 @@ class FramedFilterBank(nn.Module):
 
 
 def gabor_filters(bands: int, taps: int) -> Tensor:
-    """Real parts, then imaginary parts, of Gaussian-windowed waves (2 * bands, taps), centred on mel-spaced bands."""
+    """Real parts, then imaginary parts, of Gaussian-windowed waves (2 * bands, taps), centred on mel-spaced bands.
+
+    The tails of the windows that float32 can only hold as subnormal numbers are 0. They change no answer, and a
+    processor multiplies subnormal numbers up to a hundred times slower: 36 of 7,680 made the product 14 times slower.
+    """
     edges_E = _hertz(torch.linspace(_mel(LOWEST), _mel(HIGHEST), bands + 2, dtype=torch.float64))
     centres_B1, widths_B1 = edges_E[1:-1, None], (edges_E[2:] - edges_E[:-2])[:, None] / 2
     seconds_T = (torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2) / SAMPLE_RATE
@@ -100,7 +104,8 @@ def gabor_filters(bands: int, taps: int) -> Tensor:
     windows_BT = torch.exp(-(seconds_T**2) / (2 * deviations_B1**2))
     windows_BT /= windows_BT.sum(1, keepdim=True)
     phases_BT = 2 * math.pi * centres_B1 * seconds_T
-    return torch.cat([windows_BT * phases_BT.cos(), windows_BT * phases_BT.sin()]).float()
+    filters_FT = torch.cat([windows_BT * phases_BT.cos(), windows_BT * phases_BT.sin()]).float() / LOUDEST
+    return torch.where(filters_FT.abs() < torch.finfo(torch.float32).tiny, 0.0, filters_FT)
 
 
 def _mel(hertz: float) -> float:
