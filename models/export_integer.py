@@ -25,7 +25,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from models.compression.rounding import Stored
 from models.errors import ModelError
-from models.few_bit_products import is_linear, multiply_few_bits
+from models.few_bit_products import FEW_WEIGHTS, is_linear, multiply_few_bits
+from models.float_operators import keep_operators_float
 from models.integer_graph import Place, find_weight, put_integers, readers, store_weight
 
 SLOWER = ("Softmax",)
@@ -123,6 +124,7 @@ def _static(floats: Floats, calibration: NDArray[np.generic], method: str) -> Mo
     integer = onnx.load(path)
     for name, stored in floats.stored.items():
         put_integers(integer, floats.model, floats.places[name], stored)
+    keep_operators_float(integer, SLOWER)
     return integer
 
 
@@ -156,11 +158,11 @@ def _dynamic(floats: Floats) -> ModelProto:
     """Make activations int8, scaled at every call, in linear layers; convolutions and tables are as in `_weights_only`.
 
     The quantizer's ConvInteger takes one scale for all channels, and twice the time of fp32: 177 against 88
-    microseconds for a residual network of 120 K weights, batch 1.
+    microseconds for a residual network of 120 K weights, batch 1. A linear layer of few weights stays float, too.
     """
     model = floats.model
     for name, stored in floats.stored.items():
-        if is_linear(model, floats.places[name]):
+        if is_linear(model, floats.places[name]) and stored.integers.numel() > FEW_WEIGHTS:
             multiply_few_bits(model, floats.places[name], stored)
         else:
             model = store_weight(model, floats.places[name], stored)
@@ -170,8 +172,7 @@ def _dynamic(floats: Floats) -> ModelProto:
 def _weights_only(floats: Floats) -> ModelProto:
     """Leave activations float: the file keeps the integers, packed, and the runtime multiplies them by their scales.
 
-    It does so at every call, which doubles the time at batch 1, unless its option `session.disable_quant_qdq` is 1:
-    then it does so once, when it loads the file, and takes the time of fp32.
+    It does so once, when it loads the file. A call takes the time and the memory of fp32.
     """
     model = floats.model
     for name, stored in floats.stored.items():

@@ -14,6 +14,8 @@ from models.integer_graph import Place, readers
 
 BLOCK = 128
 """Numbers that share a scale; 32 are slower by a third."""
+FEW_WEIGHTS = 64 * 64
+"""Weights up to which a layer stays float: 64 x 64 took 1.1 microseconds in fp32 and 1.7 here."""
 LINEAR = ("Gemm", "MatMul")
 DOMAIN = "com.microsoft"
 ROUND_TO_INT8 = 4

@@ -69,18 +69,24 @@ def put_integers(quantized: ModelProto, prepared: ModelProto, place: Place, stor
 
 
 def store_weight(model: ModelProto, place: Place, stored: Stored) -> ModelProto:
-    """Return a float graph that reads a weight from integers, packed as they allow, times their scales."""
+    """Return a float graph that reads a weight from integers, packed as they allow, times their scales.
+
+    The product is a Cast and a Mul, not a DequantizeLinear: under the runtime's default options both are computed once,
+    when the file is loaded, and a DequantizeLinear at every call. The numbers are the same to the last bit.
+    """
     integers = stored.integers.numpy().T if place.transposed else stored.integers.numpy()
     kind, opset = next(PACKED[largest] for largest in sorted(PACKED) if np.abs(integers).max() <= largest)
     model = _raised(model, opset)
     values = integers.astype(helper.tensor_dtype_to_np_dtype(kind))
     packed = numpy_helper.from_array(values, f"{place.initializer}_quantized")
-    scale = numpy_helper.from_array(stored.scale_O.numpy(), f"{place.initializer}_scale")
+    scale_O = stored.scale_O.numpy()
+    broadcast = scale_O if place.transposed else scale_O.reshape(-1, *[1] * (integers.ndim - 1))
+    scale = numpy_helper.from_array(broadcast, f"{place.initializer}_scale")
     model.graph.initializer.remove(_tensor(model.graph, place.initializer))
     model.graph.initializer.extend([packed, scale])
-    axis = integers.ndim - 1 if place.transposed else 0
-    node = helper.make_node("DequantizeLinear", [packed.name, scale.name], [place.initializer], axis=axis)
-    model.graph.node.insert(0, node)
+    whole = f"{place.initializer}_cast"
+    model.graph.node.insert(0, helper.make_node("Cast", [packed.name], [whole], to=TensorProto.FLOAT))
+    model.graph.node.insert(1, helper.make_node("Mul", [whole, scale.name], [place.initializer]))
     return model
 
 

@@ -13,17 +13,16 @@ from models.packing import is_packed, unpacked
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:
-    """Load a plain or packed file for the CPU, on one thread that does not spin while idle.
+    """Load a plain or packed file for the CPU: one thread, and the runtime's default options in all else.
+
+    Who loads the file in another program gets these options, so nothing that ships may need others to be fast.
 
     Raises:
         ModelError: a packed file is damaged.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.disable_quant_qdq", "1")  # multiply integer weights once
+    options.log_severity_level = 3  # errors only
     source = unpacked(path) if is_packed(path) else str(path)
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 

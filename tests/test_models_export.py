@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from exported_graphs import dequantized_weights
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
@@ -132,6 +133,13 @@ def test_an_integer_file_computes_with_integers(integer_file: Path) -> None:
     assert found.count("DequantizeLinear") == 1
 
 
+@pytest.mark.parametrize("activations", ["static", "dynamic", "float"])
+@pytest.mark.parametrize("bits", [8, 4, 3, 2])
+def test_no_weight_is_dequantized_at_every_call(exported: Exported, bits: int, activations: str) -> None:
+    """Under the runtime's default options a stored integer weight costs nothing beside its product."""
+    assert not dequantized_weights(onnx.load(exported(bits, activations)))
+
+
 def test_fewer_bits_make_a_smaller_file_where_only_weights_are_integers(exported: Exported) -> None:
     """Weights alone: int4 packs two to a byte and ternary four, so the tensors shrink to a half and a quarter."""
     sizes = {}
@@ -212,6 +220,18 @@ def test_a_file_tells_nothing_of_its_maker(integer_file: Path) -> None:
     assert str(Path(__file__).resolve().parent.parent).encode() not in integer_file.read_bytes()
     graph = onnx.load(integer_file).graph
     assert max(len(tensor.name) for tensor in graph.initializer) <= 3
+
+
+def test_a_subnormal_weight_ships_as_zero(tmp_path: Path) -> None:
+    """A weight too small for full precision, which a processor multiplies very slowly, is 0 in the file."""
+    module = network()
+    module[1].head.weight.data[:, ::2] = 1e-40
+    export_model(module, ARCHITECTURE, IMAGES, tmp_path / "tiny.onnx")
+    tensors = [numpy_helper.to_array(tensor) for tensor in onnx.load(tmp_path / "tiny.onnx").graph.initializer]
+    floats = np.concatenate([np.abs(tensor).ravel() for tensor in tensors if tensor.dtype == np.float32])
+    assert not ((floats > 0) & (floats < np.finfo(np.float32).tiny)).any()
+    expected = module(torch.from_numpy(IMAGES)).detach().numpy()
+    assert np.allclose(predict(open_session(tmp_path / "tiny.onnx"), IMAGES), expected, atol=1e-4)
 
 
 def test_an_answer_that_is_no_number_is_refused(tmp_path: Path) -> None:

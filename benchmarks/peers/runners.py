@@ -13,7 +13,7 @@ Runner = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 def onnx_runner(path: Path) -> Runner:
-    """Open an ONNX file with ONNX Runtime's own settings: ours forgo a fusion that other makers' files need."""
+    """Open an ONNX file with ONNX Runtime's default options, as `our_runner` does."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

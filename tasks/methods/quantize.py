@@ -38,7 +38,7 @@ def quantize(bench: Bench, step: Quantize) -> Compressed:
     bits = _bits(bench, step, module, architecture)
     if step.training is not None:
         return _noted(step, *_trained(bench, step.training, module, architecture, bits), bits)
-    folded, architecture = _folded(module, architecture)
+    folded, architecture = fold_for_quantizing(module, architecture)
     return _noted(step, integer_weights(folded, bits), architecture, bits)
 
 
@@ -57,7 +57,7 @@ def quantize_jointly(benches: Mapping[str, Bench]) -> list[Compressed]:
     step: Quantize = first.job.settings["step"]
     for bench in benches.values():
         _refuse_judged_examples(bench)
-    made = {name: _folded(*bench.previous) for name, bench in benches.items()}
+    made = {name: fold_for_quantizing(*bench.previous) for name, bench in benches.items()}
     towers = nn.ModuleDict({name: module for name, (module, _) in made.items()})
     score_of = scorer(first.data, "search")
     first.job.progress("measuring what fewer bits cost in every layer of every tower")
@@ -84,7 +84,7 @@ def _refuse_judged_examples(bench: Bench) -> None:
 
 
 def _bits(bench: Bench, step: Quantize, module: nn.Module, architecture: Architecture) -> dict[str, int]:
-    folded, _ = _folded(copy.deepcopy(module), architecture)
+    folded, _ = fold_for_quantizing(copy.deepcopy(module), architecture)
     whole = with_whole_edges(bits_by_layer(folded, BITS.get(step.weights, 8), step.keep_float), tables_of(folded))
     if step.weights != "mixed":
         return whole
@@ -93,7 +93,7 @@ def _bits(bench: Bench, step: Quantize, module: nn.Module, architecture: Archite
     return bits_by_layer(folded, fewest_bits(folded, whole, score, step.most_damage, bench.job.progress))
 
 
-def _folded(module: nn.Module, architecture: Architecture) -> Compressed:
+def fold_for_quantizing(module: nn.Module, architecture: Architecture) -> Compressed:
     """Fold what a step before has not folded: text has neither pixels nor batch norms, speech has no pixels."""
     if architecture.takes == "text" or any(edit in architecture.edits for edit in FOLDS):
         return module, architecture
@@ -111,5 +111,5 @@ def _trained(
         raise ModelError(msg)
     bench.learn(learn_steps(module, bits), lesson)
     integers = settle_steps(module)
-    folded, architecture = _folded(module, architecture)
+    folded, architecture = fold_for_quantizing(module, architecture)
     return trained_integers(folded, bits, integers), architecture
