@@ -28,7 +28,7 @@ from tasks.methods import METHODS
 from tasks.methods.bench import Bench, Compressed
 from tasks.methods.quantize import quantize_jointly
 from tasks.pull_data import materialise
-from tasks.worth import STEP, Judged, judge_step
+from tasks.worth import STEP, Judged, judge_step, least_gain
 
 DEPLOYABLE = "model.onnx"
 QUALITY = "search_accuracy"
@@ -117,7 +117,10 @@ def _cost(benches: list[Bench]) -> dict[str, Any]:
         {"before": _file_before(bench), "after": deployable(bench.job.out, "model"), "input": _one_input(bench)}
         for bench in benches
     ]
-    request = {"changes": [{name: str(path) for name, path in change.items()} for change in changes]}
+    request = {
+        "changes": [{name: str(path) for name, path in change.items()} for change in changes],
+        "least_gain": least_gain(job.settings["worth"]),
+    }
     return measure("models.step_cost", request, job.scratch)
 
 

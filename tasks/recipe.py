@@ -58,7 +58,7 @@ class Worth(Section):
     most_lost: Fraction = 0.03
     """Quality on the search role that one step may cost."""
     least_gained: Fraction = 0.01
-    """Share of the zstd bytes or of the time that one step must save."""
+    """Share of the zstd bytes or of the time that one step must save, beyond what it costs in the other."""
 
 
 class Latency(Section):

@@ -19,8 +19,15 @@ class Judged:
     reason: str
 
 
+def least_gain(worth: Worth) -> float:
+    """Give the least product of fewer bytes and more speed: one per cent of the one pays for one of the other."""
+    return 1 / (1 - worth.least_gained)
+
+
 def judge_step(lost: float, cost: Mapping[str, Any], worth: Worth) -> Judged:
-    """Keep a step that costs little quality and makes the file that would ship smaller or faster.
+    """Keep a step that costs little quality, and gains more in bytes or in time than it loses in the other.
+
+    If the interval of the speed does not decide, the step stays where its bytes alone pay for it.
 
     Args:
         lost: quality on the search role before less that after, a fraction.
@@ -32,13 +39,15 @@ def judge_step(lost: float, cost: Mapping[str, Any], worth: Worth) -> Judged:
         return Judged(kept=False, reason=reason)
     smaller = {name: _gain(cost[name]) for name in ("bytes", "zstd_bytes")}
     speedup = cost["speedup"]
-    least = 1 / (1 - worth.least_gained)
     changes = (
         f"{times(smaller['bytes'])} fewer bytes ({times(smaller['zstd_bytes'])} after zstd), "
         f"{times(speedup['value'])} as fast, {points(-lost)} points of quality"
     )
-    if max(smaller.values()) >= least or speedup["interval"][0] >= least:
+    slowest, fastest = speedup["interval"]
+    if slowest >= speedup["needed"] or fastest >= speedup["needed"] <= 1:
         return Judged(kept=True, reason=f"kept: {changes}")
+    if max(smaller.values()) >= least_gain(worth):
+        return Judged(kept=False, reason=f"dropped as the time it costs is more than the bytes it saves: {changes}")
     return Judged(kept=False, reason=f"dropped as neither smaller nor faster: {changes}")
 
 

@@ -11,10 +11,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import models.footprint
+import models.step_cost
 from models.errors import ModelError
 from models.footprint import Schedule, compare, confidence_per_look, machine
 from models.packing import pack
 from models.serving import serving_of
+from models.step_cost import Change, step_cost
 
 IMAGE = np.zeros((1, 1, 8, 8), np.uint8)
 
@@ -115,6 +117,19 @@ def test_a_steady_call_is_warm_and_an_unsteady_one_is_given_up(monkeypatch: pyte
     paces = (2.0**place for place in range(1000))
     monkeypatch.setattr(models.footprint, "_rounds", lambda _calls, _rounds: [[next(paces)]])
     assert models.footprint._warm_up([object]) is False  # noqa: SLF001 - its own rule
+
+
+@pytest.mark.parametrize(("least_gain", "needed"), [(1.0101, 1.0101), (1.05, 1.05)])
+def test_a_step_is_timed_until_the_speed_that_decides_is_clear(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least_gain: float, needed: float
+) -> None:
+    """Two files of one size are timed against the gain that is asked for, and not against 1."""
+    schedules: list[Schedule] = []
+    real = models.step_cost.compare_calls
+    monkeypatch.setattr(models.step_cost, "compare_calls", lambda calls, s: schedules.append(s) or real(calls, s))
+    np.save(tmp_path / "image.npy", IMAGE)
+    found = step_cost([Change(small, small, tmp_path / "image.npy")], least_gain)
+    assert schedules[0].limit == found["speedup"]["needed"] == pytest.approx(needed)
 
 
 def test_the_machine_is_described() -> None:
