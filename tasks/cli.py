@@ -31,9 +31,12 @@ def main() -> None:
 
 
 def _find_mlflow() -> None:
-    """Use the embedded MLflow, at whatever port it found, unless the environment names another."""
+    """Use the embedded MLflow, at whatever port it found, unless the environment names another.
+
+    At the port of one that is down there may be another house's by now.
+    """
     embedded = recall(load_settings(), "mlflow")
-    if embedded:
+    if embedded and embedded.is_ours():
         os.environ.setdefault("MLFLOW_TRACKING_URI", embedded.address)
 
 
