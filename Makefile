@@ -9,6 +9,7 @@ RUNS_HERE = $(BIN)/pip --version 2>/dev/null | grep -F "$(CURDIR)/$(VENV)/" | gr
 TORCH_LINES = awk '/^[^ ]/ {wanted = /^torch==/} wanted' requirements.lock
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export DO_NOT_TRACK = true
+unexport PYTHONHOME PYTHONPATH  # of another Python
 
 .PHONY: install run up stop test lint data lock bench
 .DEFAULT_GOAL := run

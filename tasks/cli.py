@@ -1,5 +1,6 @@
 """`stillhouse ...`: everything that Airflow calls, a person can call."""
 
+import io
 import os
 import sys
 from datetime import UTC, datetime
@@ -23,17 +24,25 @@ Force = Annotated[bool, typer.Option(help="Do the work again even if nothing cha
 
 def main() -> None:
     """Run a command; a mendable failure is one sentence and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no such letter
     try:
         _find_mlflow()
         app()
     except StillhouseError as error:
         sys.exit(f"stillhouse: {error}")
+    except PermissionError as error:
+        sys.exit(f"stillhouse: {error.filename} cannot be read or written ({error.strerror}); mend its permissions")
 
 
 def _find_mlflow() -> None:
-    """Use the embedded MLflow, at whatever port it found, unless the environment names another."""
+    """Use the embedded MLflow, at whatever port it found, unless the environment names another.
+
+    At the port of one that is down there may be another house's by now.
+    """
     embedded = recall(load_settings(), "mlflow")
-    if embedded:
+    if embedded and embedded.is_ours():
         os.environ.setdefault("MLFLOW_TRACKING_URI", embedded.address)
 
 

@@ -1,4 +1,4 @@
-"""Where things are and which servers to use, read from the environment once per call.
+"""Where things are and which servers to use, read from the environment once per call, after it is checked.
 
 Nothing here is secret: credentials stay in the environment, for the libraries that need them.
 """
@@ -6,6 +6,9 @@ Nothing here is secret: credentials stay in the environment, for the libraries t
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from tasks.environment import adopt
+from tasks.folders import expect_folders
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Settings:
     runs: Path
     """One folder per nightly run, with its report; `latest` points at the newest."""
     tracking_uri: str
+    """Empty while no MLflow is known."""
 
     @property
     def artifacts(self) -> Path:
@@ -32,11 +36,14 @@ class Settings:
 
 
 def load_settings() -> Settings:
-    """Read `STILLHOUSE_ROOT`, `STILLHOUSE_STATE`, `STILLHOUSE_RUNS` and `MLFLOW_TRACKING_URI`."""
+    """Read `STILLHOUSE_ROOT`, `STILLHOUSE_STATE`, `STILLHOUSE_RUNS` and `MLFLOW_TRACKING_URI`.
+
+    Raises:
+        StillhouseError: a variable or a folder is such that no work can be done with it; names it and the remedy.
+    """
+    adopt(os.environ)
     root = Path(os.environ.get("STILLHOUSE_ROOT", Path(__file__).resolve().parent.parent))
-    return Settings(
-        root=root,
-        state=Path(os.environ.get("STILLHOUSE_STATE", root / ".stillhouse")),
-        runs=Path(os.environ.get("STILLHOUSE_RUNS", root / "runs")),
-        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000"),
-    )
+    state = Path(os.environ.get("STILLHOUSE_STATE", root / ".stillhouse"))
+    runs = Path(os.environ.get("STILLHOUSE_RUNS", root / "runs"))
+    expect_folders({"STILLHOUSE_ROOT": root, "STILLHOUSE_STATE": state, "STILLHOUSE_RUNS": runs}, state)
+    return Settings(root, state, runs, os.environ.get("MLFLOW_TRACKING_URI", ""))

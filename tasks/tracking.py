@@ -17,6 +17,7 @@ import requests
 from mlflow.entities import Metric, Run, RunStatus, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.utils.credentials import get_default_host_creds
 
 from tasks.artifact import VOLATILE
 from tasks.errors import ServiceError, StillhouseError
@@ -26,6 +27,8 @@ PREFIX = "stillhouse."
 ARTIFACT = "artifact"
 """Where a stage's output folder lies among its run's artifacts."""
 SECONDS_BETWEEN_CALLS = 1.0
+HEALTHY = "OK"
+"""All that MLflow's `/health` says."""
 BATCH = 500
 """Most metrics that MLflow takes in one call."""
 NOTE = "mlflow.note.content"
@@ -37,8 +40,11 @@ def connect(tracking_uri: str) -> MlflowClient:
     """Open MLflow, without waiting long for a server that is not there.
 
     Raises:
-        ServiceError: the server does not answer.
+        ServiceError: no server is known, or it does not answer as MLflow does.
     """
+    if not tracking_uri:
+        msg = "no MLflow of this house is up; start it with `make up`, or name another in MLFLOW_TRACKING_URI"
+        raise ServiceError(msg)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -47,15 +53,26 @@ def connect(tracking_uri: str) -> MlflowClient:
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
     if tracking_uri.startswith("http"):
         _expect_healthy(tracking_uri)
-    return MlflowClient(tracking_uri)
+    return MlflowClient(tracking_uri, registry_uri=tracking_uri)  # whatever MLFLOW_REGISTRY_URI says
 
 
 def _expect_healthy(tracking_uri: str) -> None:
+    """Ask a server whether it is an MLflow that works, with the certificates that MLflow's own client takes."""
     try:
-        requests.get(f"{tracking_uri}/health", timeout=10).raise_for_status()
-    except requests.RequestException as error:
-        msg = f"MLflow does not answer at {tracking_uri}; start it with `make up` or mend MLFLOW_TRACKING_URI"
+        verify = get_default_host_creds(tracking_uri).verify
+        reply = requests.get(f"{tracking_uri}/health", timeout=10, verify=verify)
+        reply.raise_for_status()
+    except (requests.RequestException, MlflowException, ValueError, OSError) as error:
+        why = "" if type(error) is requests.ConnectionError else f" ({type(error).__name__}: {_one_line(error)})"
+        msg = f"MLflow does not answer at {tracking_uri}{why}; start it with `make up` or mend MLFLOW_TRACKING_URI"
         raise ServiceError(msg) from error
+    if reply.text.strip() != HEALTHY:
+        msg = f"what answers at {tracking_uri} is not MLflow; mend or unset MLFLOW_TRACKING_URI"
+        raise ServiceError(msg)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 @dataclass

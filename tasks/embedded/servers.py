@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.environment import adopt, for_servers
 from tasks.settings import Settings
 
 HOST = "127.0.0.1"
@@ -55,14 +56,13 @@ def _airflow_command(_settings: Settings, _ports: dict[str, int]) -> list[str]:
 
 
 def _common_environment(settings: Settings) -> dict[str, str]:
-    # The caller's environment, without Airflow settings meant for some other Airflow.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-    return inherited | {
+    environ = dict(os.environ)
+    adopt(environ)
+    return for_servers(environ) | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONPATH": str(settings.root),
         "PYTHONUNBUFFERED": "1",
-        "NO_PROXY": f"{HOST},{os.environ.get('NO_PROXY', '')}",
-        "no_proxy": f"{HOST},{os.environ.get('no_proxy', '')}",
+        "PYTHONUTF8": "1",
         "STILLHOUSE_ROOT": str(settings.root),
         "STILLHOUSE_STATE": str(settings.state),
         "STILLHOUSE_RUNS": str(settings.runs),

@@ -19,6 +19,8 @@ from tasks.locks import waiting
 from tasks.settings import Settings
 
 START_SECONDS = 180.0
+TRIES = 5
+"""How often other ports are chosen when somebody takes one before our server listens there."""
 POLL_SECONDS = 0.5
 SAY_EVERY_SECONDS = 4.0
 Progress = Callable[[str], None]
@@ -31,10 +33,14 @@ def start(settings: Settings, progress: Progress) -> Addresses:
         ServiceError: a server does not come up; names its log.
     """
     with waiting(_lock(settings)):
-        mlflow = _ensure(settings, "mlflow", "", progress)
-        airflow = _ensure(settings, "airflow", mlflow.address, progress)
-        for server in (mlflow, airflow):
-            _await(server, _log(settings, server.name), progress)
+        for _ in range(TRIES):
+            mlflow = _ensure(settings, "mlflow", "", progress)
+            airflow = _ensure(settings, "airflow", mlflow.address, progress)
+            if all(_await(server, _log(settings, server.name), progress) for server in (mlflow, airflow)):
+                break
+        else:
+            msg = f"other processes took the servers' ports {TRIES} times; end what starts servers here, then `make up`"
+            raise ServiceError(msg)
         found = addresses(settings)
         Airflow(found).ensure_pool(TRAINING_POOL, 1, "One training or measuring stage at a time")
     return found
@@ -91,10 +97,14 @@ def _launch(settings: Settings, name: str, tracking_uri: str, remembered: dict[s
     return Started(name, server, ports, tracking_uri)
 
 
-def _await(started: Started, log: Path, progress: Progress) -> None:
+def _await(started: Started, log: Path, progress: Progress) -> bool:
+    """Wait until a server is up; False when somebody else listens at one of its ports."""
     begin = said = time.monotonic()
     while started.state() != "up":
         now = time.monotonic()
+        if port := started.lost_port():
+            progress(f"port {port} of {started.name} was taken by another process meanwhile; choosing another")
+            return False
         if not started.server.is_running() or now - begin > START_SECONDS:
             msg = (
                 f"{started.name} did not come up within {now - begin:.0f} s; "
@@ -106,6 +116,7 @@ def _await(started: Started, log: Path, progress: Progress) -> None:
             progress(f"waiting for {started.name}, {now - begin:.0f} s")
         time.sleep(POLL_SECONDS)
     progress(f"{started.name} is up at {started.address}")
+    return True
 
 
 def _credentials(file: Path) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 import requests
 
 from tasks.artifact import write_json
+from tasks.embedded.listeners import is_held_by, is_lost
 from tasks.embedded.processes import Server, marked
 from tasks.embedded.servers import AIRFLOW_PARTS, HOST
 from tasks.errors import ServiceError
@@ -37,7 +38,15 @@ class Started:
             return "down"
         parts = AIRFLOW_PARTS if self.name == "airflow" else 0
         whole = self.server.is_running() and len(self.server.children()) >= parts
-        return "up" if whole and self._answers() else "damaged"
+        return "up" if whole and self.is_ours() and self.lost_port() is None and self._answers() else "damaged"
+
+    def is_ours(self) -> bool:
+        """Tell whether its own processes listen at its address, and not another house's."""
+        return is_held_by(self.ports[self.name], self.server.mark)
+
+    def lost_port(self) -> int | None:
+        """Name one of its ports at which somebody else listens."""
+        return next((port for port in self.ports.values() if is_lost(port, self.server.mark)), None)
 
     def _answers(self) -> bool:
         path = "/health" if self.name == "mlflow" else "/api/v2/monitor/health"
@@ -66,10 +75,15 @@ def recall(settings: Settings, name: str) -> Started | None:
     Raises:
         ServiceError: the record cannot be read.
     """
-    entry = _read(_path(settings)).get(name)
-    if entry is None:
-        return None
-    return Started(name, Server(entry["pid"], entry["mark"]), entry["ports"], entry["tracking_uri"])
+    path = _path(settings)
+    try:
+        entry = _read(path).get(name)
+        if entry is None:
+            return None
+        return Started(name, Server(entry["pid"], entry["mark"]), dict(entry["ports"]), entry["tracking_uri"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = f"{path} is not a record of servers; end the servers it spoke of by hand, delete it and run `make up`"
+        raise ServiceError(msg) from error
 
 
 def remember(settings: Settings, started: Started) -> None:
@@ -84,9 +98,6 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
         record: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        msg = f"{path} is not JSON; end the servers it spoke of by hand, delete it and run `make up`"
-        raise ServiceError(msg) from error
     return record
 
 

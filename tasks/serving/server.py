@@ -1,6 +1,7 @@
 """Run the server of a production model until it is told to stop, in one process or in several at one port."""
 
 import ctypes
+import errno
 import multiprocessing
 import os
 import signal
@@ -20,6 +21,7 @@ from tasks.settings import load_settings
 from tasks.tracking import connect
 
 PR_SET_PDEATHSIG = 1
+LAST_PORT = 65535
 
 
 def run_server(model: str, host: str, port: int, processes: int, show: Callable[[str], None]) -> None:
@@ -29,7 +31,7 @@ def run_server(model: str, host: str, port: int, processes: int, show: Callable[
         StillhouseError: there is no champion that can be served, the port is taken, or a process ended.
     """
     listener = listen(host, port)
-    address = f"http://{host}:{listener.getsockname()[1]}/answer"
+    address = f"http://{shown(host)}:{listener.getsockname()[1]}/answer"
 
     def application() -> Starlette:
         follower = Follower(connect(load_settings().tracking_uri), production_of(model))
@@ -46,18 +48,44 @@ def run_server(model: str, host: str, port: int, processes: int, show: Callable[
 def listen(host: str, port: int) -> socket.socket:
     """Open the port; what asks before the server runs waits.
 
+    Args:
+        host: a name or an address, of IPv4 or IPv6.
+        port: 0 for one that is free.
+
     Raises:
-        ServiceError: the port is taken.
+        ServiceError: there is no such port or host, or the port is taken.
     """
-    listener = socket.socket()
+    if not 0 <= port <= LAST_PORT:
+        msg = f"there is no port {port}; choose a --port from 1 to {LAST_PORT}, or 0 for one that is free"
+        raise ServiceError(msg)
+    family, address = _address(host, port)
+    listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        listener.bind(address)
         listener.listen()
     except OSError as error:
-        msg = f"{host}:{port} cannot be listened at ({error.strerror}); choose another --port"
+        listener.close()
+        option = "--host" if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT} else "--port"
+        msg = f"{shown(host)}:{port} cannot be listened at ({error.strerror}); choose another {option}"
         raise ServiceError(msg) from error
     return listener
+
+
+def _address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, ...]]:
+    """Find where a host is; of a name that has both, the IPv4 address, which clients try too."""
+    try:
+        found = socket.getaddrinfo(host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        msg = f"{host!r} is no host that can be listened at ({error}); choose another --host"
+        raise ServiceError(msg) from error
+    family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+    return family, address
+
+
+def shown(host: str) -> str:
+    """Write a host as it stands in an address: an IPv6 one in brackets."""
+    return f"[{host.strip('[]')}]" if ":" in host else host
 
 
 def answer_at(listener: socket.socket, application: Callable[[], Starlette]) -> None:

@@ -1,0 +1,72 @@
+"""The folders of a house, looked at before any work: whether servers take their names and this user may write there."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from tasks.errors import StillhouseError
+
+UNFIT = frozenset("?%$:") | {chr(code) for code in range(32)}
+"""Characters of a path that Airflow or MLflow read as something else: they would keep their databases elsewhere."""
+
+
+def expect_folders(folders: Mapping[str, Path], state: Path) -> None:
+    """Expect folders whose names our servers take and in which this user can work.
+
+    Args:
+        folders: by the variable that names them.
+        state: the one that holds the servers' files.
+
+    Raises:
+        StillhouseError: one is not so; names it and the remedy.
+    """
+    for name, folder in folders.items():
+        _expect_fit(name, folder)
+    for name, folder in folders.items():
+        if name != "STILLHOUSE_ROOT":
+            _expect_writable(name, folder)
+    for path in _own_files(state):
+        if path.stat(follow_symlinks=False).st_uid != os.getuid() and not os.access(path, os.W_OK):
+            msg = f"{path} belongs to {_owner(path)}; give it back (chown), or set STILLHOUSE_STATE to another folder"
+            raise StillhouseError(msg)
+
+
+def _expect_fit(name: str, folder: Path) -> None:
+    if unfit := sorted(UNFIT & set(str(folder))):
+        msg = (
+            f"the path {str(folder)!r} has {unfit[0]!r} in it, which Airflow or MLflow read as something else; "
+            f"move the folder, or set {name} to one without"
+        )
+        raise StillhouseError(msg)
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        msg = f"the path {str(folder)!r} is not UTF-8; move the folder, or set {name} to one that is"
+        raise StillhouseError(msg) from error
+
+
+def _expect_writable(name: str, folder: Path) -> None:
+    try:
+        nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    except PermissionError as error:
+        nearest = Path(error.filename).parent
+    if not nearest.is_dir():
+        msg = f"{nearest} is not a folder; set {name} to one"
+    elif not os.access(nearest, os.R_OK | os.W_OK | os.X_OK):
+        msg = f"{nearest} of {_owner(nearest)} cannot be read and written; mend that, or set {name} to another folder"
+    else:
+        return
+    raise StillhouseError(msg)
+
+
+def _own_files(state: Path) -> Iterable[Path]:
+    """Files that every command or server writes first."""
+    for pattern in ("*", "logs/*", "keys/*", "mlflow/mlflow.db", "airflow/airflow.db", "airflow/airflow.cfg"):
+        yield from state.glob(pattern)
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except (KeyError, OSError):
+        return "another user"
