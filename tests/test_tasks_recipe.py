@@ -14,6 +14,7 @@ from tasks.recipe_steps import BlackBox
 
 RECIPES = Path(__file__).resolve().parent.parent / "dags" / "recipes"
 LESSON = {"training": {"epochs": 1, "batch_size": 50, "learning_rate": 0.1}}
+TOWER = {"name": "plain_tower", "arguments": {"dimension": 8, "widths": [8], "strides": [2], "pool": 4}}
 SHIPPED = sorted(RECIPES.glob("*.yaml"))
 
 
@@ -121,7 +122,7 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path) -> None:
         ({"steps.0.tower": "speech"}, "step 1, distil, names the tower speech; this teacher has image or text"),
         ({"steps.2.weights": "int8"}, "step 3, quantize, names the tower None; this teacher has image or text"),
         ({"steps.2.keep_float": ["1.head"]}, "step 3, quantize, names the tower None"),
-        ({"teacher.towers": {"image": {"name": "x"}}}, "teacher.towers has no text; a space has image, text"),
+        ({"teacher.towers": {"image": TOWER}}, "teacher.towers has no text; a space has image, text"),
         ({"steps.0.tower": "smell"}, r"steps\.0\.distil\.tower: Input should be 'image', 'text' or 'speech'"),
         ({"workload": "image_classification"}, "teacher.towers goes with workload retrieval"),
         ({"teacher.towers.image.nme": "x"}, r"teacher\.towers\.image\.nme: Extra inputs are not permitted"),
