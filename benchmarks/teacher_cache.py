@@ -1,7 +1,7 @@
 """Seconds of a distillation epoch with the teacher's answers kept, against asking the teacher in every step.
 
 Run on an otherwise idle machine: `.venv/bin/python benchmarks/teacher_cache.py`; expect at least 1.5x. Teacher, student
-and batch are those of dags/recipes/image_classification.yaml, on random pixels, of which speed knows nothing. Both
+and batch are those of dags/recipes/image_classification_hour.yaml, on random pixels, of which speed knows nothing. Both
 train from the same feed and take turns, because a shared machine changes pace. Asking once fills the cache; how many
 epochs that costs is printed too.
 """
@@ -23,7 +23,7 @@ from models.workloads.taught import TaughtFeed
 from tasks.recipe import Teacher, load_recipe
 from tasks.recipe_steps import Distil, Network
 
-RECIPE = Path(__file__).resolve().parent.parent / "dags" / "recipes" / "image_classification.yaml"
+RECIPE = Path(__file__).resolve().parent.parent / "dags" / "recipes" / "image_classification_hour.yaml"
 SHAPE = (1, 28, 28)
 LEAST = 1.5
 Variant = Callable[[Batch], Batch]

@@ -1,11 +1,9 @@
 """One `nightly_<recipe>` DAG for every file of dags/recipes/: its stages in order, nothing of their work.
 
 Parsed every half minute, so it reads YAML and knows names only; what a stage does is imported by the task.
-A recipe that cannot be read becomes a DAG whose only task fails with the reason: if this file raised
-instead, Airflow would drop the DAGs of all the other recipes too.
+A recipe that cannot be read becomes a DAG whose only task fails with the reason (`dags.every_recipe`).
 """
 
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -24,9 +22,10 @@ from airflow.sdk import (
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from dags.events import RECIPES, candidate_of, data_of
+from dags.every_recipe import dags_of_recipes
 from dags.notify import tell
 from tasks.embedded.servers import TRAINING_POOL
-from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
+from tasks.errors import ArtifactError, ServiceError, StillhouseError
 from tasks.pipeline import Stage, stages_of
 from tasks.recipe import DATA_REVISION, Recipe, load_recipe
 
@@ -123,20 +122,6 @@ class ReportOperator(StageOperator):
         return metrics
 
 
-class BrokenRecipeOperator(BaseOperator):
-    """Fails with the reason why a recipe cannot be used."""
-
-    def __init__(self, *, reason: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
-        """Remember the reason."""
-        super().__init__(**options)
-        self.reason = reason
-
-    def execute(self, context: Context) -> None:
-        """Say what is wrong."""
-        del context
-        raise AirflowFailException(self.reason)
-
-
 def refuse_unknown(conf: Mapping[str, Any]) -> None:
     """Refuse a trigger's keys that no param declares: Airflow lets them pass.
 
@@ -162,10 +147,7 @@ def woken_with(context: Context) -> str | None:
 
 def nightly(path: Path) -> DAG:
     """Build the DAG of one recipe file."""
-    try:
-        recipe = load_recipe(path)
-    except RecipeError as error:
-        return _broken(path, str(error))
+    recipe = load_recipe(path)
     with DAG(
         f"nightly_{recipe.name}",
         schedule=_schedule(recipe),
@@ -203,17 +185,6 @@ def _task(stage: Stage, path: Path, recipe: Recipe) -> BaseOperator:
     return StageOperator(**options)
 
 
-def _broken(path: Path, reason: str) -> DAG:
-    with DAG(
-        f"nightly_{re.sub(r'[^A-Za-z0-9_.-]', '_', path.stem)}",
-        schedule=None,
-        tags=["broken-recipe"],
-        doc_md=f"**This recipe cannot be used.** {reason}",
-    ) as dag:
-        BrokenRecipeOperator(task_id="recipe", reason=reason)
-    return dag
-
-
 def _describe(recipe: Recipe, path: Path) -> str:
     lines = path.read_text(encoding="utf-8").splitlines()
     header = [line.lstrip("# ") for line in lines[: _header_length(lines)]]
@@ -232,5 +203,4 @@ def _header_length(lines: list[str]) -> int:
     return next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
 
 
-for recipe_path in sorted(RECIPES.glob("*.yaml")):
-    globals()[f"nightly_{recipe_path.stem}"] = nightly(recipe_path)
+globals().update(dags_of_recipes("nightly", RECIPES, nightly))

@@ -13,8 +13,9 @@ from airflow.sdk import DAG, BaseOperator, Context, Param
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from dags.events import RECIPES, candidate_of
+from dags.every_recipe import dags_of_recipes
 from dags.notify import Awaiting, tell
-from tasks.errors import RecipeError, ServiceError, StillhouseError
+from tasks.errors import ServiceError, StillhouseError
 from tasks.recipe import Recipe, load_recipe
 
 VERSION = Param(
@@ -107,8 +108,4 @@ def promotion(path: Path, recipe: Recipe) -> DAG:
     return dag
 
 
-for recipe_path in sorted(RECIPES.glob("*.yaml")):
-    try:
-        globals()[f"promotion_{recipe_path.stem}"] = promotion(recipe_path, load_recipe(recipe_path))
-    except RecipeError:
-        continue  # its nightly DAG says what is wrong with it
+globals().update(dags_of_recipes("promotion", RECIPES, lambda path: promotion(path, load_recipe(path))))

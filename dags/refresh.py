@@ -6,6 +6,7 @@ that was made on the command line. Light on purpose, as dags/nightly.py.
 """
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, BaseOperator, Context, CronTriggerTimetable
@@ -13,9 +14,10 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from pydantic import JsonValue
 
 from dags.events import RECIPES, data_of
+from dags.every_recipe import dags_of_recipes
 from dags.notify import tell
 from tasks.embedded.servers import TRAINING_POOL
-from tasks.errors import RecipeError, ServiceError, StillhouseError
+from tasks.errors import ServiceError, StillhouseError
 from tasks.recipe import Recipe, TowersTeacher, load_recipe
 
 EVERY = "*/10 * * * *"
@@ -109,10 +111,10 @@ def of_pictures(recipe: Recipe) -> bool:
     return not (isinstance(recipe.teacher, TowersTeacher) and "speech" in recipe.teacher.towers)
 
 
-for recipe_path in sorted(RECIPES.glob("*.yaml")):
-    try:
-        recipe = load_recipe(recipe_path)
-    except RecipeError:
-        continue  # its nightly DAG says what is wrong with it
-    if of_pictures(recipe):
-        globals()[f"refresh_{recipe.data.dataset}"] = refresh_dag(recipe.data.dataset)
+def refresh_of(path: Path) -> DAG | None:
+    """Build the DAG of a recipe's dataset; one is enough for all recipes of that dataset."""
+    recipe = load_recipe(path)
+    return refresh_dag(recipe.data.dataset) if of_pictures(recipe) else None
+
+
+globals().update(dags_of_recipes("refresh", RECIPES, refresh_of))

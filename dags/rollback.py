@@ -10,8 +10,9 @@ from airflow.sdk import DAG, BaseOperator, Context, Param
 from airflow.sdk.exceptions import AirflowFailException
 
 from dags.events import RECIPES
+from dags.every_recipe import dags_of_recipes
 from dags.notify import tell
-from tasks.errors import RecipeError, ServiceError, StillhouseError
+from tasks.errors import ServiceError, StillhouseError
 from tasks.recipe import Recipe, load_recipe
 
 PARAMS = {
@@ -67,8 +68,4 @@ def rollback_dag(recipe: Recipe) -> DAG:
     return dag
 
 
-for recipe_path in sorted(RECIPES.glob("*.yaml")):
-    try:
-        globals()[f"rollback_{recipe_path.stem}"] = rollback_dag(load_recipe(recipe_path))
-    except RecipeError:
-        continue  # its nightly DAG says what is wrong with it
+globals().update(dags_of_recipes("rollback", RECIPES, lambda path: rollback_dag(load_recipe(path))))

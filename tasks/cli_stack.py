@@ -6,6 +6,7 @@ import typer
 
 from tasks.embedded import stack
 from tasks.errors import ServiceError
+from tasks.recipe import recipe_files
 from tasks.settings import Settings, load_settings
 
 app = typer.Typer()
@@ -66,7 +67,7 @@ def nightly(
 
 def _every_recipe() -> list[str]:
     """Name all recipes; each runs, whatever became of those before it."""
-    return sorted(path.stem for path in (load_settings().root / "dags" / "recipes").glob("*.yaml"))
+    return [path.stem for path in recipe_files(load_settings().root / "dags" / "recipes")]
 
 
 def _stale_recipes() -> list[str]:

@@ -4,25 +4,47 @@ Light on purpose: DAG files read recipes while they are parsed, so nothing heavy
 """
 
 from pathlib import Path
+from stat import S_ISREG
 from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
 from tasks.errors import RecipeError
-from tasks.recipe_steps import BlackBox, Count, Fraction, Network, Positive, Quantize, Section, Step, Tower, Training
+from tasks.recipe_faults import explain
+from tasks.recipe_steps import (
+    AsList,
+    BlackBox,
+    Fraction,
+    Line,
+    Network,
+    Positive,
+    Quantize,
+    Section,
+    Step,
+    Tower,
+    Training,
+)
+from tasks.schedule import check_schedule
+from tasks.strict_yaml import YamlError, read_yaml
+
+MOST_BYTES = 64 * 1024
 
 DATA_REVISION = r"^[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,99}$"
 """A git revision: it cannot start with a dash, so it is never read as an option."""
 
 
-Seed = Annotated[int, Field(ge=0)]
+NAME = r"^[a-z][a-z0-9_]{0,49}$"
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""As wide as numpy and torch both take."""
+
+
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 class Data(Section):
     """Which versioned data the run uses."""
 
-    dataset: str
+    dataset: Name
     revision: Annotated[str, Field(pattern=DATA_REVISION)] | None = None
     """Any git revision whose `data.dvc` is used; the deployed one when absent."""
 
@@ -42,7 +64,7 @@ class TowersTeacher(Section):
 
 
 def _kind_of_teacher(value: object) -> str:
-    found = value.keys() if isinstance(value, dict) else vars(value)
+    found = value.keys() if isinstance(value, dict) else vars(value) if isinstance(value, Section) else ()
     return "onnx" if "onnx" in found else "of_towers" if "towers" in found else "trained"
 
 
@@ -64,10 +86,10 @@ class Worth(Section):
 class Latency(Section):
     """How long the two exported files are timed against each other."""
 
-    repeats: Annotated[int, Field(ge=3)] = 9
-    max_repeats: Count = 27
-    rounds: Annotated[int, Field(ge=10)] = 40
-    pause_seconds: Annotated[float, Field(ge=0)] = 1.0
+    repeats: Annotated[int, Field(ge=3, le=1000)] = 9
+    max_repeats: Annotated[int, Field(ge=1, le=1000)] = 27
+    rounds: Annotated[int, Field(ge=10, le=10_000)] = 40
+    pause_seconds: Annotated[float, Field(ge=0, le=600)] = 1.0
 
 
 class Gate(Section):
@@ -93,24 +115,25 @@ class Promotion(Section):
     """manual: a person is always asked; auto: only where a check is not PASS, or too many answers change."""
     most_churn: Fraction = 0.05
     """Share of the gate role's answers that may not be the champion's for `auto` to say yes by itself."""
-    answer_hours: Positive = 48
+    answer_hours: Annotated[float, Field(gt=0, le=24 * 365)] = 48
     """How long a person may take; after that the answer is no."""
 
 
 class Recipe(Section):
     """One nightly compression."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
-    description: str
-    schedule: str | None
-    owner: str = "ml-operations"
+    name: Name
+    description: Line
+    schedule: Annotated[str, AfterValidator(check_schedule)] | None
+    """Cron expression in UTC; null: by hand only."""
+    owner: Annotated[str, Field(pattern=r"^[^,\n]{1,100}$")] = "ml-operations"
     seed: Seed
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=2)] | None = None
+    seeds: Annotated[tuple[Seed, ...], AsList, Field(min_length=2, max_length=100)] | None = None
     """Seeds over which `stillhouse seeds` judges the recipe; a night trains `seed` only."""
     data: Data
     workload: Literal["image_classification", "retrieval"]
     teacher: AnyTeacher
-    steps: Annotated[tuple[Step, ...], Field(min_length=1)]
+    steps: Annotated[tuple[Step, ...], AsList, Field(min_length=1, max_length=50)]
     worth: Worth = Worth()
     latency: Latency = Latency()
     gate: Gate
@@ -154,36 +177,57 @@ def load_recipe(path: Path) -> Recipe:
     """Read and check one recipe file.
 
     Raises:
-        RecipeError: the file is missing, is not YAML, or does not fit; names every key at fault.
+        RecipeError: the file is missing, is no text, is not YAML, or does not fit; names every key at fault.
+    """
+    return parse_recipe(read_recipe(path), str(path))
+
+
+def read_recipe(path: Path) -> str:
+    """Give the text of one recipe file.
+
+    Raises:
+        RecipeError: there is no such file, it is too large, or it is not UTF-8.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        recipe = Recipe.model_validate(content)
+        kind, size = path.stat().st_mode, path.stat().st_size
+        if not S_ISREG(kind) or size > MOST_BYTES:
+            what = f"has {size:,} bytes where {MOST_BYTES:,} are read" if S_ISREG(kind) else "is no file"
+            msg = f"recipe {path} {what}; name a file of dags/recipes/ that holds one recipe"
+            raise RecipeError(msg)
+        return path.read_bytes().decode("utf-8")
     except OSError as error:
         msg = f"recipe {path} cannot be read ({error.strerror}); name a file of dags/recipes/"
         raise RecipeError(msg) from error
-    except yaml.YAMLError as error:
-        msg = f"recipe {path} is not YAML ({_one_line(error)}); mend that line"
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        msg = f"recipe {path} is not UTF-8 (byte 0x{error.object[error.start]:02x} in line {line}); save it as UTF-8"
+        raise RecipeError(msg) from error
+
+
+def parse_recipe(text: str, name_of_file: str) -> Recipe:
+    """Check the text of a recipe.
+
+    Args:
+        text: of the whole file.
+        name_of_file: its path or name, which the recipe's own name must be, with `.yaml`.
+
+    Raises:
+        RecipeError: the text is not YAML or does not fit; names every key at fault.
+    """
+    try:
+        recipe = Recipe.model_validate(read_yaml(text))
+    except YamlError as error:
+        msg = f"recipe {name_of_file} {error}"
         raise RecipeError(msg) from error
     except ValidationError as error:
-        raise RecipeError(_explain(path, error)) from error
-    if recipe.name != path.stem:
-        msg = f"recipe {path} calls itself {recipe.name!r}; give the file and the recipe one name"
+        msg = f"recipe {name_of_file} does not fit: {explain(error)}; mend or remove these keys"
+        raise RecipeError(msg) from error
+    if recipe.name != Path(name_of_file).stem:
+        msg = f"recipe {name_of_file} calls itself {recipe.name!r}; give the file and the recipe one name"
         raise RecipeError(msg)
     return recipe
 
 
-def _explain(path: Path, error: ValidationError) -> str:
-    faults = [f"{_place(e['loc'])}: {e['msg']}" for e in error.errors()]
-    return f"recipe {path} does not fit: {'; '.join(faults)}; mend or remove these keys"
-
-
-def _place(keys: tuple[int | str, ...]) -> str:
-    """Spell a place as the recipe does, without the names of the union's members."""
-    return (
-        ".".join(str(key) for key in keys if key not in {"trained", "onnx", "of_towers"} or keys[-1] == key) or "recipe"
-    )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def recipe_files(folder: Path) -> list[Path]:
+    """List the recipe files of a folder, by name, without dot files: macOS leaves a `._x.yaml` beside `x.yaml`."""
+    return sorted(path for path in folder.glob("*.yaml") if not path.name.startswith("."))

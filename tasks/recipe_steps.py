@@ -6,34 +6,56 @@ Light on purpose, like `tasks.recipe`, which puts them together. What a method d
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from tasks.network_arguments import ARGUMENTS, check_network
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, le=1e6)]
+Weight = Annotated[float, Field(ge=0, le=1000)]
+Count = Annotated[int, Field(ge=1, le=10_000)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Line = Annotated[str, Field(min_length=1, max_length=1000)]
+AsList = Strict(strict=False)
+"""YAML has lists where a frozen section has tuples; what is in them stays strict."""
 
 
 class Section(BaseModel):
-    """A part of a recipe: unknown keys are refused and nothing changes after loading."""
+    """A part of a recipe: unknown keys are refused, types are exact, and nothing changes after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Network(Section):
     """An architecture: a name of `models.networks.NETWORKS` and its arguments."""
 
-    name: str
-    arguments: dict[str, Any] = {}
+    name: Annotated[str, AfterValidator(check_network)]
+    arguments: Annotated[dict[str, Any], Field(validate_default=True)] = {}
+
+    @field_validator("arguments")
+    @classmethod
+    def _the_network_takes_them(cls, arguments: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "name" in info.data:
+            ARGUMENTS[info.data["name"]].model_validate(arguments)
+        return arguments
 
 
 class Training(Section):
     """One pass through the only training loop."""
 
     epochs: Count
-    batch_size: Count
-    learning_rate: Positive
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    batch_size: Annotated[int, Field(ge=1, le=65_536)]
+    learning_rate: Annotated[float, Field(gt=0, le=1e30)]
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
     optimizer: Literal["sgd", "adamw", "muon", "muon_adamw"] = "sgd"
     """`muon` takes convolutions along orthogonal directions and leaves the rest to sgd, `muon_adamw` to adamw."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -41,7 +63,7 @@ class Training(Section):
     """Mirror every image in every other epoch; where drawings are retrieved, draw each anew."""
     erase: bool = False
     """Black out a random square in half of the images."""
-    resolutions: tuple[Count, ...] | None = None
+    resolutions: Annotated[tuple[Annotated[int, Field(ge=4, le=1024)], ...], AsList] | None = None
     """Side of the training images in each epoch, so that early epochs cost less; None keeps their own."""
     precision: Literal["fp32", "bf16"] = "fp32"
     warmup: Fraction = 0.2
@@ -58,11 +80,11 @@ class Training(Section):
 class BlackBox(Section):
     """A teacher of which only an ONNX file is known, exported from any framework."""
 
-    onnx: str
+    onnx: Line
     """Path of the file, from the repository's root."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     layout: Literal["NCHW", "NHWC"] = "NCHW"
-    scale: Positive = 1.0
+    scale: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
     """What raw pixels are divided by before they go in."""
     answers: Literal["logits", "probabilities"] = "logits"
 
@@ -70,9 +92,9 @@ class BlackBox(Section):
 class Features(Section):
     """The student also learns what an inner layer of the teacher says, through a projection learned beside it."""
 
-    teacher: str
+    teacher: Line
     """Name of a layer of the teacher, as `named_modules` spells it."""
-    student: str
+    student: Line
     weight: Positive = 1.0
 
 
@@ -82,20 +104,20 @@ class Lesson(Section):
     training: Training
     loss: Literal["kl", "dkd", "dist"] = "kl"
     """What the teacher's logits teach: their distribution (Hinton), decoupled (DKD) or correlations (DIST)."""
-    temperature: Positive = 4.0
+    temperature: Annotated[float, Field(ge=0.01, le=100)] = 4.0
     hard_weight: Fraction = 0.3
     views: Count = 1
     """Views of every training image on which the teacher is asked, once each; the first is the image itself."""
-    blends: Annotated[int, Field(ge=0)] = 0
+    blends: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Further views, in which every image is blended with another one, so without a label: `hard_weight` is 0."""
     features: Features | None = None
     relations: Positive | None = None
     """Weight of the relational loss: distances and angles between the examples of a batch."""
-    also: tuple[BlackBox, ...] = ()
+    also: Annotated[tuple[BlackBox, ...], AsList, Field(max_length=100)] = ()
     """Further teachers; all are asked and their probabilities averaged."""
-    regression: Annotated[float, Field(ge=0)] = 0.0
+    regression: Weight = 0.0
     """Of a tower: weight of one minus the cosine to the teacher's vector, beside its similarities to the gallery."""
-    letters: Annotated[float, Field(ge=0)] = 0.0
+    letters: Weight = 0.0
     """Of a speech tower that spells: weight of the KL divergence from the teacher's letters, frame by frame.
 
     It then also learns to read written captions as its teacher reads them.
@@ -148,6 +170,13 @@ class PruneUnstructured(Section):
         return self
 
     @model_validator(mode="after")
+    def _pattern_drops_some(self) -> Self:
+        if self.pattern and int.__ge__(*map(int, self.pattern.split(":"))):
+            msg = f"pattern {self.pattern} keeps every weight; make its first number smaller than its second"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _movement_is_seen_in_training(self) -> Self:
         if self.measure == "movement" and self.recovery is None:
             msg = "movement is measured while training: give recovery, or use magnitude"
@@ -162,7 +191,7 @@ class PruneStructured(Section):
     method: Literal["prune_structured"]
     macs: Share | None = None
     """Multiply-accumulates left, as a share of the model before this step."""
-    bytes: Count | None = None
+    bytes: Annotated[int, Field(ge=1, le=2**40)] | None = None
     """Most bytes of the exported integer file."""
     milliseconds: Positive | None = None
     """Longest time of the exported integer file, measured: batch 1, one pinned thread."""
@@ -196,7 +225,7 @@ class LowRank(Section):
     method: Literal["low_rank"]
     energy: Share
     """Share of each weight's squared singular values that is kept."""
-    layers: tuple[str, ...] = ()
+    layers: Annotated[tuple[Line, ...], AsList] = ()
     """Layers to choose from, as `named_modules` spells them; none: all. A linear layer of few bits is fast whole."""
     recovery: Lesson
 
@@ -219,7 +248,7 @@ class Quantize(Section):
     activations: Literal["static", "dynamic", "float"] = "static"
     """static: calibrated integers (text: dynamic); dynamic: scaled at every call; float: only weights are integers."""
     calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
-    keep_float: tuple[str, ...] = ()
+    keep_float: Annotated[tuple[Line, ...], AsList] = ()
     """Layers left in fp32, as `named_modules` spells them."""
     most_damage: Fraction = 0.005
     """Quality on the search role that `mixed` may spend before training."""

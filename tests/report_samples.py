@@ -17,11 +17,11 @@ seed: 7
 data: {dataset: fashion_mnist}
 workload: image_classification
 teacher:
-  network: {name: residual, arguments: {width: 48}}
+  network: {name: residual, arguments: {stem: 48, widths: [48, 128], strides: [1, 2]}}
   training: {epochs: 12, batch_size: 128, learning_rate: 0.2, augment: true, precision: bf16}
 steps:
   - method: distil
-    network: {name: residual, arguments: {width: 16}}
+    network: {name: residual, arguments: {stem: 16, widths: [16, 40], strides: [2, 1]}}
     training: {epochs: 14, batch_size: 128, learning_rate: 0.2}
   - method: prune_structured
     macs: 0.6

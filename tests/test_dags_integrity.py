@@ -126,7 +126,7 @@ def test_a_broken_recipe_becomes_a_dag_that_says_why(nightly: ModuleType, tmp_pa
 
     path = tmp_path / "mis spelt.yaml"
     path.write_text(RECIPES[0].read_text(encoding="utf-8").replace("seed:", "sed:"), encoding="utf-8")
-    dag = nightly.nightly(path)
+    (dag,) = nightly.dags_of_recipes("nightly", tmp_path, nightly.nightly).values()
     assert (dag.dag_id, dag.tags) == ("nightly_mis_spelt", {"broken-recipe"})
     assert "sed: Extra inputs" in dag.doc_md
     with pytest.raises(AirflowFailException, match=r"sed: Extra inputs .*; mend or remove these keys"):

@@ -68,11 +68,11 @@ def test_a_night_with_an_hour_is_woken_by_its_data_too(nightly: ModuleType, path
 
 def test_a_recipe_of_one_revision_is_not_woken(nightly: ModuleType, tmp_path: Path) -> None:
     """Whoever names a revision wants that one, by the hour only."""
-    text = (ROOT / "dags" / "recipes" / "image_classification.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "dags" / "recipes" / "image_classification_hour.yaml").read_text(encoding="utf-8")
     pinned = text.replace("  dataset: fashion_mnist", "  dataset: fashion_mnist\n  revision: v1")
-    (tmp_path / "image_classification.yaml").write_text(pinned, encoding="utf-8")
-    schedule = nightly.nightly(tmp_path / "image_classification.yaml").schedule
-    assert schedule.expression == "0 2 * * *"
+    (tmp_path / "image_classification_hour.yaml").write_text(pinned, encoding="utf-8")
+    schedule = nightly.nightly(tmp_path / "image_classification_hour.yaml").schedule
+    assert schedule.expression == "0 3 * * *"
 
 
 def event(revision: str, at: datetime = STARTED) -> SimpleNamespace:

@@ -31,7 +31,7 @@ def test_the_readme_shows_commands_that_exist() -> None:
 
 def test_show_lists_the_stages() -> None:
     """`stillhouse show` prints each stage with what it reads, in order."""
-    done = stillhouse("show", "image_classification")
+    done = stillhouse("show", "image_classification_hour")
     assert done.returncode == 0
     assert [line.split()[0] for line in done.stdout.splitlines()][:3] == ["pull", "validate", "teacher"]
 

@@ -1,15 +1,24 @@
 """What a person sees of a run: the screen, the table at the end, and refusals before anything starts."""
 
 import io
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from bad_recipes import BAD, SEED
 
+from tasks.embedded.airflow_rest import Airflow
 from tasks.embedded.follow import happened, what_broke
-from tasks.embedded.nightly_run import run_nightly
+from tasks.embedded.nightly_run import await_dag, run_nightly
 from tasks.embedded.screen import Screen
 from tasks.embedded.stage_runs import StageRun
 from tasks.embedded.verdict_table import verdict_table
+from tasks.errors import ServiceError
 
 MEASURED = {"quality": 0.93, "quality_interval": [0.92, 0.94], "bytes": 4000000, "bytes_interval": [4000000, 4000000]}
 SUMMARY: dict[str, Any] = {
@@ -103,3 +112,73 @@ def test_an_unknown_recipe_starts_nothing(monkeypatch, tmp_path, capsys):
     assert run_nightly("no_such_recipe", once=False) == 1
     assert "no_such_recipe.yaml cannot be read" in capsys.readouterr().out
     assert not (tmp_path / "stack.json").exists()
+
+
+@pytest.mark.parametrize("name", ["latin-1 text", "an empty teacher", "yes as a seed", "hour 24", "a key twice"])
+def test_a_bad_recipe_is_named_at_once(monkeypatch, tmp_path, capsys, name):
+    """The night of a recipe at fault ends with its fault in one sentence, before any server is started."""
+    content, sentence = BAD[name]
+    (tmp_path / "dags" / "recipes").mkdir(parents=True)
+    (tmp_path / "dags" / "recipes" / "seed_digits.yaml").write_bytes(content)
+    monkeypatch.setenv("STILLHOUSE_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("STILLHOUSE_ROOT", str(tmp_path))
+    assert run_nightly("seed_digits", once=False) == 1
+    said = capsys.readouterr().out
+    assert re.search(rf"stopped: recipe .*seed_digits\.yaml .*{sentence}", said)
+    assert said.count("\n") == 1
+    assert not (tmp_path / "state" / "stack.json").exists()
+
+
+def iso(moment):
+    return datetime.fromtimestamp(moment, UTC).isoformat()
+
+
+@dataclass
+class Reader(Airflow):
+    """An Airflow that reads a DAG whenever it is asked to, or whose DAG file raises."""
+
+    error: str = ""
+    read: float = 0.0
+    asked: list[str] = field(default_factory=list)
+
+    def _ask(self, method, path, **_options):
+        self.asked.append(path)
+        if path.endswith("importErrors"):
+            old = {"timestamp": iso(time.time() - 9), "filename": "nightly.py", "stack_trace": "NameError: old"}
+            new = {"timestamp": iso(time.time() + 9), "filename": "nightly.py", "stack_trace": f"in x\n{self.error}\n"}
+            return {"import_errors": [old, new] if self.error else [old]}
+        if method == "PUT":
+            self.read = time.time()
+            return {}
+        known = {"dag_id": "nightly_x", "is_stale": bool(self.error), "file_token": "t"}
+        return known | {"last_parsed_time": iso(self.read)}
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    """Ask Airflow without pauses, and never for long."""
+    monkeypatch.setattr("tasks.embedded.nightly_run.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("tasks.embedded.nightly_run.SAME_MOMENT_SECONDS", 0.2)
+    monkeypatch.setattr("tasks.embedded.nightly_run.READ_SECONDS", 5.0)
+
+
+@pytest.mark.parametrize("days", [-400, -1, 0, 1, 3650])
+@pytest.mark.usefixtures("hurried")
+def test_a_recipe_file_dated_in_the_future_is_waited_for_no_longer(tmp_path: Path, days: int):
+    """Whatever date a recipe's file has, its night starts as soon as Airflow has read it after the asking."""
+    path = tmp_path / "x.yaml"
+    path.write_text(SEED, encoding="utf-8")
+    moment = time.time() + 86_400 * days
+    os.utime(path, (moment, moment))
+    await_dag(Reader(), "nightly_x", [path], Screen(io.StringIO()))
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_dag_file_that_raises_ends_the_wait(tmp_path: Path):
+    """What Airflow says of the DAG's own file ends the wait; an older error of that file does not."""
+    path = tmp_path / "x.yaml"
+    path.touch()
+    airflow, started = Reader("NameError: name 'x' is not defined"), time.monotonic()
+    with pytest.raises(ServiceError, match=r"nightly_x \(nightly\.py: NameError: name 'x' .*\); mend that"):
+        await_dag(airflow, "nightly_x", [path], Screen(io.StringIO()))
+    assert time.monotonic() - started < 2

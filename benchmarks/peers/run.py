@@ -59,7 +59,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--teacher", type=Path, help="folder with model.safetensors and architecture.json")
     parser.add_argument("--data", type=Path, help="folder of a materialised dataset")
     parser.add_argument("--ours", action="append", default=[], metavar="NAME=FILE", help="a deployable of ours; repeat")
-    parser.add_argument("--recipe", type=Path, default=ROOT / "dags/recipes/image_classification.yaml")
+    parser.add_argument("--recipe", type=Path, default=ROOT / "dags/recipes/image_classification_hour.yaml")
     parser.add_argument("--wide-share", type=float, help="a second share of MACs left by pruning peers")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="where peers.md, peers.json, pareto.png go")
     parser.add_argument("--work", type=Path, default=ROOT / ".stillhouse/peers", help="what is kept between runs")

@@ -1,6 +1,7 @@
 """The few questions asked of a running Airflow, over its REST API, as `admin`."""
 
 import time
+from datetime import datetime
 from typing import Any
 
 import requests
@@ -39,10 +40,11 @@ class Airflow:
         answer = self._ask("GET", f"/api/v2/dags/{dag_id}", allowed=404)
         return answer if "dag_id" in answer else None
 
-    def import_errors(self) -> list[str]:
-        """Say which DAG files could not be read, and why."""
+    def import_errors(self, since: float = 0.0) -> list[str]:
+        """Say which DAG files could not be read when they were last tried, after a moment in epoch seconds, and why."""
         errors = self._ask("GET", "/api/v2/importErrors")["import_errors"]
-        return [f"{error['filename']}: {error['stack_trace'].strip().splitlines()[-1]}" for error in errors]
+        newer = [error for error in errors if datetime.fromisoformat(error["timestamp"]).timestamp() > since]
+        return [f"{error['filename']}: {(error['stack_trace'].strip().splitlines() or ['?'])[-1]}" for error in newer]
 
     def reparse(self, file_token: str) -> None:
         """Ask for a DAG file to be read again soon; asking twice is fine."""

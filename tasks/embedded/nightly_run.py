@@ -26,7 +26,7 @@ READ_SECONDS = 120.0
 """How long Airflow may take to read the DAG of a recipe."""
 SAME_MOMENT_SECONDS = 3.0
 """A file changed this shortly before it was read may have been read as it was before."""
-SHAPE_OF_DAGS = ("dags/nightly.py", "tasks/pipeline.py", "tasks/recipe.py")
+SHAPE_OF_DAGS = ("dags/nightly.py", "dags/every_recipe.py", "tasks/pipeline.py", "tasks/recipe.py")
 INTERRUPTED = 130
 
 
@@ -80,9 +80,9 @@ def await_dag(airflow: Airflow, dag_id: str, files: list[Path], screen: Screen) 
     """Wait until Airflow has read a DAG from its files as they are now.
 
     Raises:
-        ServiceError: it has not within `READ_SECONDS`; names what could not be read.
+        ServiceError: its DAG file raises, or it was not read within `READ_SECONDS`; names what could not be read.
     """
-    changed = max(file.stat().st_mtime for file in files) + SAME_MOMENT_SECONDS
+    changed, asked = _last_change(files), time.time()
     deadline = time.monotonic() + READ_SECONDS
     while time.monotonic() < deadline:
         dag = airflow.dag(dag_id)
@@ -90,11 +90,29 @@ def await_dag(airflow: Airflow, dag_id: str, files: list[Path], screen: Screen) 
             return
         if dag:
             airflow.reparse(dag["file_token"])
+        _refuse_import_error(airflow, dag_id, max(changed, asked))
         screen.passing(f"waiting for Airflow to read {dag_id}")
         time.sleep(POLL_SECONDS)
     errors = "; ".join(airflow.import_errors()) or "no import error is known"
     msg = f"Airflow did not read {dag_id} within {READ_SECONDS:.0f} s ({errors}); mend that, `make stop` and run again"
     raise ServiceError(msg)
+
+
+def _last_change(files: list[Path]) -> float:
+    """Give the moment, in epoch seconds, after which the files were surely read as they are now.
+
+    A file that is dated in the future counts as changed now: no reading is ever newer than its date.
+    """
+    return min(max(file.stat().st_mtime for file in files), time.time()) + SAME_MOMENT_SECONDS
+
+
+def _refuse_import_error(airflow: Airflow, dag_id: str, since: float) -> None:
+    """End the wait as soon as Airflow says that the DAG's file raises: waiting longer does not mend it."""
+    kind = dag_id.partition("_")[0]
+    for error in airflow.import_errors(since):
+        if Path(error.partition(":")[0]).stem == kind:
+            msg = f"Airflow cannot read {dag_id} ({error}); mend that and run again"
+            raise ServiceError(msg)
 
 
 def _read_at(dag: dict[str, str]) -> float:

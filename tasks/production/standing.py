@@ -9,14 +9,14 @@ from tasks.errors import RecipeError
 from tasks.production import audit
 from tasks.production.debt import debt_of, note_debt
 from tasks.production.versions import CHAMPION, is_champion, production_of, version_with_alias
-from tasks.recipe import Recipe, load_recipe
+from tasks.recipe import Recipe, load_recipe, recipe_files
 from tasks.register import CANDIDATE
 from tasks.settings import Settings
 
 
 def recipes_of(folder: Path) -> Iterator[Recipe]:
     """Load the recipes that can be used, by name."""
-    for path in sorted(folder.glob("*.yaml")):
+    for path in recipe_files(folder):
         try:
             yield load_recipe(path)
         except RecipeError:

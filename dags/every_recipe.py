@@ -1,0 +1,94 @@
+"""Makes the DAGs of one kind for every recipe, so that a recipe at fault takes no other's DAGs away.
+
+If a DAG file raises, Airflow drops all its DAGs. So whatever goes wrong with one recipe becomes a DAG that is tagged
+`broken-recipe` and fails with the reason. No workflow is built here: four DAG files share it.
+"""
+
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, BaseOperator, Context
+from airflow.sdk.exceptions import AirflowFailException
+
+from tasks.errors import RecipeError
+from tasks.recipe import recipe_files
+
+MOST_CHARACTERS = 2000
+log = logging.getLogger(__name__)
+
+
+class BrokenRecipeOperator(BaseOperator):
+    """Fails with the reason why a recipe cannot be used."""
+
+    def __init__(self, *, reason: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
+        """Remember the reason."""
+        super().__init__(**options)
+        self.reason = reason
+
+    def execute(self, context: Context) -> None:
+        """Say what is wrong."""
+        del context
+        raise AirflowFailException(self.reason)
+
+
+def dags_of_recipes(kind: str, folder: Path, build: Callable[[Path], DAG | None]) -> dict[str, DAG]:
+    """Build one DAG for each recipe file, by its id.
+
+    Args:
+        kind: what the DAGs' ids begin with.
+        folder: of the recipe files.
+        build: reads one recipe file and makes its DAG, or None where it needs none.
+
+    Returns:
+        DAG id -> DAG. A recipe that cannot be read has a DAG of kind `nightly` only, which says why; any other fault
+        has one in each kind that it befalls.
+    """
+    found: dict[str, DAG] = {}
+    broken: list[tuple[Path, str]] = []
+    for path in recipe_files(folder):
+        try:
+            dag = build(path)
+        except RecipeError as error:
+            broken += [(path, str(error))] if kind == "nightly" else []
+        except Exception as error:  # whatever it is, the other recipes' DAGs must not go with it
+            log.warning("the DAG %s of %s cannot be built", kind, path, exc_info=error)
+            broken.append((path, _unforeseen(kind, path, error)))
+        else:
+            found |= {dag.dag_id: dag} if dag else {}
+    for path, reason in broken:
+        dag = broken_dag(_free_id(kind, path, found), reason)
+        found[dag.dag_id] = dag
+    return found
+
+
+def broken_dag(dag_id: str, reason: str) -> DAG:
+    """Build the DAG that says what is wrong with a recipe."""
+    reason = re.sub(r"[^\t\n -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", reason)[:MOST_CHARACTERS]
+    with DAG(
+        dag_id,
+        schedule=None,
+        tags=["broken-recipe"],
+        doc_md=f"**This recipe cannot be used.** {reason}",
+    ) as dag:
+        BrokenRecipeOperator(task_id="recipe", reason=reason)
+    return dag
+
+
+def _unforeseen(kind: str, path: Path, error: Exception) -> str:
+    said = " ".join(str(error).split())
+    return (
+        f"the DAG {kind} of recipe {path} cannot be built ({type(error).__name__}: {said}); mend or remove that file, "
+        "and tell those who maintain Stillhouse"
+    )
+
+
+def _free_id(kind: str, path: Path, taken: dict[str, DAG]) -> str:
+    """Make an id that Airflow takes of any file's name, and that no other recipe's DAG has."""
+    name = f"{kind}_{re.sub(r'[^A-Za-z0-9_.-]', '_', path.stem)[:200]}"
+    number = 1
+    while (free := name if number == 1 else f"{name}.{number}") in taken:
+        number += 1
+    return free

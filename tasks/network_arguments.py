@@ -1,0 +1,132 @@
+"""What each network of `models.networks` takes, with bounds, so that a recipe is refused before anything is trained.
+
+Light on purpose: the networks themselves import torch. A test holds these names and arguments against theirs.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+
+Width = Annotated[int, Field(ge=1, le=8192)]
+Kernel = Annotated[int, Field(ge=1, le=64)]
+Stride = Annotated[int, Field(ge=1, le=16)]
+Classes = Annotated[int, Field(ge=2, le=1_000_000)]
+Channels = Annotated[int, Field(ge=1, le=16)]
+Widths = Annotated[tuple[Width, ...], Strict(strict=False), Field(min_length=1, max_length=200)]
+Strides = Annotated[tuple[Stride, ...], Strict(strict=False), Field(min_length=1, max_length=200)]
+
+
+class _Arguments(BaseModel):
+    """Arguments of one network, each of exactly its type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Strided(_Arguments):
+    """Arguments of a network with one stride for each width."""
+
+    widths: Widths
+    strides: Strides
+    stem_kernel: Kernel = 3
+
+    @model_validator(mode="after")
+    def _one_stride_per_width(self) -> Self:
+        if len(self.widths) != len(self.strides):
+            msg = f"widths lists {len(self.widths)} layers, strides lists {len(self.strides)}; make them agree"
+            raise ValueError(msg)
+        return self
+
+
+class _Attention(_Arguments):
+    side: Annotated[int, Field(ge=1, le=1024)]
+    patch: Annotated[int, Field(ge=1, le=1024)]
+    width: Width
+    heads: Annotated[int, Field(ge=1, le=256)]
+    hidden: Width
+    depth: Annotated[int, Field(ge=1, le=100)]
+    classes: Classes = 10
+
+
+class _BigModel(_Arguments):
+    channels: Width = 64
+    hidden: Width = 1024
+    classes: Classes = 10
+
+
+class _SmallModel(_Arguments):
+    channels: Width = 16
+    classes: Classes = 10
+
+
+class _NgramTower(_Arguments):
+    buckets: Annotated[int, Field(ge=1, le=10_000_000)]
+    width: Width
+    hidden: Width
+    dimension: Width
+    longest: Annotated[int, Field(ge=1, le=16)] = 5
+
+
+class _Plain(_Strided):
+    pool: Kernel
+    classes: Classes = 10
+    channels: Channels = 1
+
+
+class _PlainTower(_Strided):
+    dimension: Width
+    pool: Kernel
+
+
+class _ResidualBody(_Strided):
+    stem: Width
+    stem_stride: Stride = 2
+    pool: Kernel | None = None
+
+
+class _Residual(_ResidualBody):
+    classes: Classes = 10
+    channels: Channels = 1
+    block: Literal["basic", "separable"] = "basic"
+
+
+class _ResidualTower(_ResidualBody):
+    dimension: Width
+
+
+class _SpeechTower(_Arguments):
+    dimension: Width
+    bands: Annotated[int, Field(ge=1, le=512)]
+    hop: Annotated[int, Field(ge=16, le=4096)]
+    stem: Widths
+    widths: Widths
+    kernel: Kernel
+    reader: Widths
+    hidden: Width
+    letters: Annotated[int, Field(ge=2, le=100_000)] | None = None
+    """None: training knows it from its data."""
+
+
+ARGUMENTS: dict[str, type[BaseModel]] = {
+    "attention": _Attention,
+    "multimodal_big_model": _BigModel,
+    "multimodal_small_model": _SmallModel,
+    "ngram_tower": _NgramTower,
+    "plain": _Plain,
+    "plain_tower": _PlainTower,
+    "residual": _Residual,
+    "residual_tower": _ResidualTower,
+    "speech_plain_tower": _SpeechTower,
+    "speech_residual_tower": _SpeechTower,
+}
+
+
+def check_network(name: str) -> str:
+    """Give the name back if there is such a network.
+
+    Raises:
+        ValueError: there is none; names those there are.
+    """
+    if name not in ARGUMENTS:
+        msg = f"there is no network {name[:50]!r}; use one of {', '.join(ARGUMENTS)}"
+        raise ValueError(msg)
+    return name

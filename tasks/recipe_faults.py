@@ -1,0 +1,55 @@
+"""What a person is told of the keys of a recipe that do not fit."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+MOST_FAULTS = 8
+MOST_CHARACTERS = 60
+UNION_MEMBERS = {"trained", "onnx", "of_towers"}
+MAPPING = "Input should be a mapping of keys"
+YAMLS_WORDS = {"model_type": MAPPING, "model_attributes_type": MAPPING, "tuple_type": "Input should be a list"}
+"""Kind of fault -> what it is called in YAML, where pydantic speaks of Python."""
+
+
+def explain(error: ValidationError) -> str:
+    """Name each key at fault, what is wrong with it, and what was found."""
+    faults = _causes([dict(each) for each in error.errors(include_url=False, include_context=False)])
+    more = [f"and {len(faults) - MOST_FAULTS} more"] if len(faults) > MOST_FAULTS else []
+    return "; ".join([*(f"{_place(e['loc'])}: {_wrong(e)}{_found(e)}" for e in faults[:MOST_FAULTS]), *more])
+
+
+def _causes(faults: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out lists that are too short only because what is in them does not fit."""
+    places = [fault["loc"] for fault in faults]
+    return [
+        fault
+        for fault in faults
+        if fault["type"] != "too_short"
+        or not any(place[: len(fault["loc"])] == fault["loc"] != place for place in places)
+    ]
+
+
+def _place(keys: tuple[int | str, ...]) -> str:
+    """Spell a place as the recipe does, without the names of the union's members."""
+    if keys[:1] == ("teacher",) and keys[1:2] and keys[1] in UNION_MEMBERS:
+        keys = (keys[0], *keys[2:])
+    return ".".join(str(key)[:MOST_CHARACTERS] for key in keys) or "recipe"
+
+
+def _wrong(fault: Mapping[str, Any]) -> str:
+    return YAMLS_WORDS.get(fault["type"], str(fault["msg"]).removeprefix("Value error, "))
+
+
+def _found(fault: Mapping[str, Any]) -> str:
+    """Show a single value that does not fit; of a key that is missing or unknown the name is enough."""
+    value = fault["input"]
+    shown = isinstance(value, bool | int | float | str | None) and fault["type"] not in {"missing", "extra_forbidden"}
+    return f", not {_as_yaml(value)}" if shown and fault["type"] != "value_error" else ""
+
+
+def _as_yaml(value: object) -> str:
+    if isinstance(value, bool | None):
+        return {True: "true", False: "false", None: "null"}[value]
+    return repr(value[:MOST_CHARACTERS]) if isinstance(value, str) else str(value)
