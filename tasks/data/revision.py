@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from models.aside import written_aside
 from tasks.data.git import git
 from tasks.data.remote import listing_md5
 from tasks.errors import DataError
@@ -86,9 +87,8 @@ def committed_pointer(root: Path, revision: str) -> str:
 def write_pointer(root: Path, listings: Mapping[str, Mapping[str, str]]) -> None:
     """Write data.dvc as `dvc commit data.dvc` would, from the listing of each dataset in `data/`."""
     outs = [_output(root, f"data/{name}", listing) for name, listing in listings.items()]
-    aside = root / f".{POINTER}.partial"
-    aside.write_text(yaml.safe_dump({"outs": outs}, sort_keys=False), encoding="utf-8")
-    aside.replace(root / POINTER)
+    with written_aside(root / POINTER) as aside:
+        aside.write_text(yaml.safe_dump({"outs": outs}, sort_keys=False), encoding="utf-8")
 
 
 def repinned(pointer: str, root: Path, dataset: str, listing: Mapping[str, str]) -> str:
