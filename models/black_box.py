@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 from torch import Tensor, nn
 
+from models.aside import written_aside
 from models.errors import ModelError
 from models.export import INPUT
 from models.foreign_graph import Answers, Layout, one_line, spelt, wrapped
@@ -54,13 +55,9 @@ def adopt(  # noqa: PLR0913 - what has to be known of a foreign file
         ModelError: the file is no ONNX, does not fit these, lacks an operator, or answers with something else.
     """
     model = wrapped(source, image_shape=image_shape, classes=classes, layout=layout, scale=scale, answers=answers)
-    aside = out_path.with_name(f".{out_path.name}.partial")
-    aside.write_bytes(model.SerializeToString())
-    try:
+    with written_aside(out_path) as aside:
+        aside.write_bytes(model.SerializeToString())
         _try_out(aside, source, image_shape, classes, answers)
-        aside.replace(out_path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 class FileModel(nn.Module):

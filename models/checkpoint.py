@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from models.aside import written_aside
 from models.compression.edits import EDITS
 from models.errors import ModelError
 from models.networks import build_network, taken_by
@@ -106,14 +107,13 @@ def load_model(folder: Path) -> tuple[nn.Module, Architecture]:
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], notes: dict[str, str]) -> None:
     """Write tensors aside, flush them to disk, then rename."""
-    aside = path.with_name(f".{path.name}.partial")
-    try:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, aside, notes)
-    except SafetensorError as error:
-        raise OSError(errno.EIO, str(error), str(path)) from error
-    with aside.open("rb") as stream:
-        os.fsync(stream.fileno())
-    aside.replace(path)
+    with written_aside(path) as aside:
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, aside, notes)
+        except SafetensorError as error:
+            raise OSError(errno.EIO, str(error), str(path)) from error
+        with aside.open("rb") as stream:
+            os.fsync(stream.fileno())
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from models import principal_codes
+from models.aside import written_aside
 from models.errors import ModelError
 from models.principal_codes import Arrays
 from models.retrieval import Vectors
@@ -61,9 +62,8 @@ class Index:
 
     def save(self, path: Path) -> None:
         """Write it aside, then rename."""
-        aside = path.with_name(f".{path.name}.partial")
-        save_file({name: np.ascontiguousarray(array) for name, array in self.arrays.items()}, aside, self._notes())
-        aside.replace(path)
+        with written_aside(path) as aside:
+            save_file({name: np.ascontiguousarray(array) for name, array in self.arrays.items()}, aside, self._notes())
 
     def _notes(self) -> dict[str, str]:
         return {"space": self.space, "kind": self.kind}

@@ -22,6 +22,7 @@ from typing import Any
 
 import zstandard
 
+from models.aside import written_aside
 from models.errors import ModelError
 
 MAGIC = b"SHLZ"
@@ -54,12 +55,10 @@ def pack(path: Path) -> Path:
     """
     plain = path.read_bytes()
     packed = path.with_name(path.name + SUFFIX)
-    aside = packed.with_name(f".{packed.name}.partial")
-    with aside.open("wb") as stream:
+    with written_aside(packed) as aside, aside.open("wb") as stream:
         stream.write(min((_coded(plain, lc, lp) for lc, lp in CONTEXTS), key=len))
         stream.flush()
         os.fsync(stream.fileno())
-    aside.replace(packed)
     path.unlink()
     return packed
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.aside import written_aside
 from tasks.errors import ArtifactError
 
 MANIFEST = "manifest.json"
@@ -41,19 +42,17 @@ def json_digest(value: Any) -> str:  # noqa: ANN401 - any JSON value has a diges
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON value can be written
     """Write JSON aside, flush it to disk, then rename: readers see the old file or the new one."""
-    aside = path.with_name(f".{path.name}.partial")
-    with aside.open("w", encoding="utf-8") as stream:
+    with written_aside(path) as aside, aside.open("w", encoding="utf-8") as stream:
         json.dump(value, stream, indent=1, sort_keys=True)
         stream.flush()
         os.fsync(stream.fileno())
-    aside.replace(path)
 
 
 def seal(folder: Path, metrics: dict[str, float], **origin: Any) -> Artifact:  # noqa: ANN401 - JSON values
     """Write the manifest, which makes the folder an artifact."""
     files = _digests(folder)
     write_json(folder / MANIFEST, {"files": files, "metrics": metrics, "origin": origin})
-    return Artifact(folder, _identity(files), metrics)
+    return Artifact(folder, identity_of(files), metrics)
 
 
 def verify(folder: Path) -> Artifact:
@@ -64,15 +63,15 @@ def verify(folder: Path) -> Artifact:
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        files, metrics = manifest["files"], manifest["metrics"]
-    except (OSError, ValueError, KeyError) as error:
+        files, metrics = dict(manifest["files"]), dict(manifest["metrics"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"{folder} has no readable {MANIFEST}, so its stage did not finish; run the stage again"
         raise ArtifactError(msg) from error
     differing = sorted(files.items() ^ _digests(folder).items())
     if differing:
         msg = f"{folder} differs from its manifest at {differing[0][0]}; delete the folder and run the stage again"
         raise ArtifactError(msg)
-    return Artifact(folder, _identity(files), metrics)
+    return Artifact(folder, identity_of(files), metrics)
 
 
 def verify_around(folder: Path) -> Artifact:
@@ -84,7 +83,8 @@ def verify_around(folder: Path) -> Artifact:
     return verify(folder if (folder / MANIFEST).exists() else folder.parent)
 
 
-def _identity(files: dict[str, str]) -> str:
+def identity_of(files: dict[str, str]) -> str:
+    """Digest of an artifact whose manifest lists these files."""
     return json_digest({name: digest for name, digest in files.items() if not name.startswith(f"{VOLATILE}/")})
 
 

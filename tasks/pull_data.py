@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.artifact import file_digest, write_json
+from tasks.artifact_folders import move_into
 from tasks.data.dataset import DESCRIPTION, fault_of, read_description
 from tasks.data.remote import Remote, open_remote
 from tasks.data.revision import pinned_md5
@@ -137,8 +138,7 @@ def _pull(settings: Settings, dataset: str, md5: str, scratch: Path) -> Path:
         for name in listing:
             _fetch(remote, dataset, listing, name, scratch)
         _check_pulled(scratch, dataset, folder.name)
-        shutil.rmtree(folder, ignore_errors=True)
-        scratch.rename(folder)
+        move_into(scratch, folder)
     return folder
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlflow.exceptions import MlflowException
 
 from tasks.artifact import Artifact, seal, verify
+from tasks.artifact_folders import find, install
 from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
 from tasks.job import Job
 from tasks.locks import waiting
@@ -176,13 +177,8 @@ def _local(desk: Desk, key: str, run_id: str, digest: str) -> Artifact:
     """Give an artifact from this host, or else from MLflow, checking every byte either way."""
     folder = desk.settings.artifacts / key
     with waiting(desk.settings.artifacts / f".{key}.lock"):
-        try:
-            artifact = verify(folder)
-            if artifact.digest == digest:
-                return artifact
-        except ArtifactError:
-            pass  # absent or damaged here: MLflow has the original
-        return _download(desk, folder, run_id, digest)
+        # absent or damaged here: MLflow has the original
+        return find(folder, digest) or _download(desk, folder, run_id, digest)
 
 
 def _download(desk: Desk, folder: Path, run_id: str, digest: str) -> Artifact:
@@ -196,9 +192,7 @@ def _download(desk: Desk, folder: Path, run_id: str, digest: str) -> Artifact:
     if artifact.digest != digest:
         msg = f"the output of MLflow run {run_id} was altered since it finished; run its stage again"
         raise ArtifactError(msg)
-    shutil.rmtree(folder, ignore_errors=True)
-    artifact.path.rename(folder)
-    return Artifact(folder, digest, artifact.metrics)
+    return install(artifact.path, folder)
 
 
 def _work(  # noqa: PLR0913 - one call, every argument named
@@ -207,14 +201,10 @@ def _work(  # noqa: PLR0913 - one call, every argument named
     """Do the work aside, seal it, move it into place, upload it. A second process on the same work waits."""
     folder = desk.settings.artifacts / key
     with waiting(desk.settings.artifacts / f".{key}.lock"):
-        if force:
-            shutil.rmtree(folder, ignore_errors=True)
-        try:
-            artifact = verify(folder)
-        except ArtifactError:
-            artifact = _fill(desk, stage, inputs, folder, child)
-        child.keep(folder)
-        child.say_where(folder, desk.settings.tracking_uri)
+        whole = None if force else _whole(folder)
+        artifact = whole or _fill(desk, stage, inputs, folder, child)
+        child.keep(artifact.path)
+        child.say_where(artifact.path, desk.settings.tracking_uri)
     return artifact
 
 
@@ -238,10 +228,16 @@ def _fill(desk: Desk, stage: Stage, inputs: Mapping[str, Artifact], folder: Path
         msg = f"stage {stage.name}: {error}"
         raise StillhouseError(msg) from error
     seal(out, metrics, stage=stage.name, kind=stage.kind, run_key=desk.run_key)
-    shutil.rmtree(folder, ignore_errors=True)
-    out.rename(folder)
+    artifact = install(out, folder)
     shutil.rmtree(scratch)
-    return verify(folder)
+    return artifact
+
+
+def _whole(folder: Path) -> Artifact | None:
+    try:
+        return verify(folder)
+    except ArtifactError:
+        return None
 
 
 def _empty(folder: Path) -> Path:

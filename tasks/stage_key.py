@@ -60,6 +60,12 @@ def stage_key(stage: Stage, inputs: Mapping[str, str]) -> str:
     )
 
 
+def code_digest(*modules: str) -> str:
+    """Digest these modules, all that they import of ours, and the libraries: what their results depend on."""
+    sources = {path.relative_to(ROOT).as_posix(): file_digest(path) for path in _sources(modules)}
+    return json_digest({"sources": sources, "versions": {name: importlib.metadata.version(name) for name in LIBRARIES}})
+
+
 def _plain(value: object) -> object:
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
 

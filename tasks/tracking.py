@@ -21,12 +21,12 @@ from mlflow.utils.credentials import get_default_host_creds
 
 from tasks.artifact import VOLATILE
 from tasks.errors import ServiceError, StillhouseError
+from tasks.progress import ProgressLog
 
 RUN_KEY = r"[\w.:+/~-]{1,250}"
 PREFIX = "stillhouse."
 ARTIFACT = "artifact"
 """Where a stage's output folder lies among its run's artifacts."""
-SECONDS_BETWEEN_CALLS = 1.0
 HEALTHY = "OK"
 """All that MLflow's `/health` says."""
 BATCH = 500
@@ -82,14 +82,16 @@ class Child:
     client: MlflowClient
     run_id: str
     _unsent: list[Metric] = field(default_factory=list)
-    _sent: float = 0.0
+    _log: ProgressLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin without lines."""
+        self._log = ProgressLog(self.client, self.run_id)
 
     def progress(self, line: str) -> None:
-        """Show one line to whoever is waiting; lines in quick succession are thinned out."""
-        if time.monotonic() - self._sent > SECONDS_BETWEEN_CALLS:
-            print(line, flush=True)  # noqa: T201 - becomes a line of the Airflow log
-            self.tag("progress", line)
-            self.flush()
+        """Keep one line, and show it to whoever is waiting unless another was shown within the second."""
+        if self._log.add(line):
+            self._send()
 
     def record(self, step: int, metrics: Mapping[str, float]) -> None:
         """Keep the numbers of one epoch."""
@@ -97,8 +99,11 @@ class Child:
         self._unsent += [Metric(name, value, now, step) for name, value in metrics.items()]
 
     def flush(self) -> None:
-        """Send what was recorded."""
-        self._sent = time.monotonic()
+        """Send what was recorded and every line."""
+        self._send()
+        self._log.flush()
+
+    def _send(self) -> None:
         for start in range(0, len(self._unsent), BATCH):
             self.client.log_batch(self.run_id, self._unsent[start : start + BATCH])
         self._unsent.clear()

@@ -226,6 +226,8 @@ def test_a_teacher_is_asked_once(tmp_path: Path) -> None:
         assert logits(images).tolist() == features(images).tolist() == [0.0, 0.0]
         assert logits(images[:1] + 1).tolist() == [4.0]
     assert calls == [2, 2, 1]
+    logits(images.reshape(1, 1, 2, 4))
+    assert calls == [2, 2, 1, 1]  # the same bytes in another shape are another question
 
 
 def test_half_of_the_images_lose_a_square() -> None:

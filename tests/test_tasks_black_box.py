@@ -16,6 +16,7 @@ from torch import nn
 from models.black_box import FileModel
 from models.checkpoint import save_model
 from models.workloads import WORKLOADS
+from tasks import stage_key
 from tasks.artifact import file_digest, seal
 from tasks.black_box import identity
 from tasks.errors import StillhouseError
@@ -124,6 +125,21 @@ def test_further_teachers_are_averaged_and_kept_apart(root: Path) -> None:
     assert len(folders) == 2
     assert identity(box) in {folder.name for folder in folders}
     assert [len(list(folder.iterdir())) for folder in folders] == [1, 1]
+
+
+@pytest.mark.parametrize("changed", ["models.black_box", "models.export", "models.checkpoint", "models.inputs.ready"])
+def test_a_teacher_is_asked_again_by_other_code(root: Path, monkeypatch: pytest.MonkeyPatch, changed: str) -> None:
+    """An answer that other code asked for is not taken, whichever module on the way to it was changed."""
+    taught(root, made(root, 1))
+    images, job = torch.zeros(6, 1, 8, 8, dtype=torch.uint8), bench(root).job
+    path = stage_key.ROOT.joinpath(*changed.split(".")).with_suffix(".py")
+    for _ in range(2):
+        asked(job, built_digits(), lesson())(images)
+    assert len(list((job.shared / "teacher_answers").rglob("*.safetensors"))) == 1
+    digest = stage_key.file_digest
+    monkeypatch.setattr(stage_key, "file_digest", lambda file: "other" if file == path else digest(file))
+    asked(job, built_digits(), lesson())(images)
+    assert len(list((job.shared / "teacher_answers").rglob("*.safetensors"))) == 2
 
 
 def test_a_file_has_no_layers_to_ask(root: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.data.git import git
+from tasks.data.git import NoRepositoryError, ask, git, reason_of
 from tasks.data.revision import POINTER, pinned_datasets, pinned_md5
 from tasks.errors import DataError, ServiceError
 
@@ -52,7 +52,7 @@ def base_of(root: Path, dataset: str) -> Base:
     if f"branch {BRANCH}" in _git(root, "worktree", "list", "--porcelain").splitlines():
         msg = "the branch data is checked out, and new versions would move it; check out another branch there"
         raise DataError(msg)
-    if not tip or git(root, "merge-base", "--is-ancestor", tip, head).returncode == 0:
+    if not tip or _has(root, head, tip):
         return Base(head, tip or ABSENT)
     _refuse_parted(root, dataset, head, tip)
     return Base(tip, tip)
@@ -77,7 +77,7 @@ def commit_version(root: Path, base: Base, pointer: str, tag: str, message: str)
     wanted = f"update {BRANCH} {commit} {base.tip}\nupdate refs/tags/{tag} {commit} {before}\n"
     done = git(root, "update-ref", "--stdin", stdin=wanted)
     if done.returncode:
-        msg = f"the branch data was not moved ({_one_line(done.stderr)}); run the refresh again"
+        msg = f"the branch data was not moved ({reason_of(done)}); run the refresh again"
         raise ServiceError(msg)
 
 
@@ -114,7 +114,7 @@ def newest_md5(root: Path, dataset: str) -> str:
         DataError: data.dvc or the repository cannot be read.
     """
     deployed, head, tip = pinned_md5(root, None, dataset), _commit(root, "HEAD"), _commit(root, BRANCH)
-    if not tip or git(root, "merge-base", "--is-ancestor", tip, head).returncode == 0:
+    if not tip or _has(root, head, tip):
         return deployed
     _, there, before = _pins(root, dataset, head, tip)
     return deployed if there is None or there == before else there
@@ -143,7 +143,7 @@ def _refuse_parted(root: Path, dataset: str, head: str, tip: str) -> None:
 
 def _pins(root: Path, dataset: str, head: str, tip: str) -> tuple[str | None, str | None, str | None]:
     """Give what HEAD pins, what the branch pins, and what was pinned where they parted."""
-    common = git(root, "merge-base", head, tip).stdout.strip()
+    common = ask(root, "merge-base", head, tip)
     here, there = (pinned_datasets(root, commit).get(dataset) for commit in (head, tip))
     return here, there, pinned_datasets(root, common).get(dataset) if common else None
 
@@ -153,17 +153,25 @@ def _trailer(dataset: str, digest: str) -> str:
 
 
 def _commit(root: Path, revision: str) -> str:
-    """Give the commit of a revision, or nothing."""
-    return git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").stdout.strip()
+    """Give the commit of a revision, or nothing where there is none, or no repository.
+
+    Raises:
+        DataError: git cannot read the repository.
+    """
+    try:
+        return ask(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}") or ""
+    except NoRepositoryError:
+        return ""
+
+
+def _has(root: Path, head: str, commit: str) -> bool:
+    """Tell whether a commit is part of another's history."""
+    return bool(head) and ask(root, "merge-base", "--is-ancestor", commit, head) is not None
 
 
 def _git(root: Path, *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None) -> str:
     done = git(root, *arguments, stdin=stdin, environment=environment)
     if done.returncode:
-        msg = f"git {arguments[0]} failed in {root} ({_one_line(done.stderr)}); mend that and run the refresh again"
+        msg = f"git {arguments[0]} failed in {root} ({reason_of(done)}); mend that and run the refresh again"
         raise DataError(msg)
     return done.stdout.strip()
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:300]

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from models.aside import written_aside
 from tasks.errors import ServiceError
 from tasks.settings import Settings
 
@@ -75,9 +76,8 @@ class Folder:
         path = self.root / key
         with _answering(str(self.root), OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            aside = path.with_name(f".{path.name}.partial")
-            aside.write_bytes(content)
-            aside.replace(path)
+            with written_aside(path) as aside:
+                aside.write_bytes(content)
 
     def rename(self, key: str, to: str) -> None:
         """As in `Landing`."""

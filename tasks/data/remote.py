@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.aside import written_aside
 from tasks.errors import DataError, ServiceError
 from tasks.settings import Settings
 
@@ -97,12 +98,13 @@ class Remote:
             ServiceError: the remote does not answer, refuses, or gives back other bytes.
         """
         address = self.address(oid)
-        aside = f"{address}.{os.getpid()}.partial"
         with _answering(self.path):
             self.fs.makedirs(self.fs.parent(address), exist_ok=True)
-            self.fs.put_file(str(content), aside if self.fs.protocol == "local" else address)
             if self.fs.protocol == "local":
-                Path(aside).replace(address)
+                with written_aside(Path(address)) as aside:
+                    self.fs.put_file(str(content), str(aside))
+            else:
+                self.fs.put_file(str(content), address)
             same = _md5(self.fs, address) == oid.removesuffix(".dir")
         if not same:
             msg = f"the DVC remote gave back other bytes than {content.name} had ({address}); check the storage"

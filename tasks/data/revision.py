@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from tasks.data.git import git
+from models.aside import written_aside
+from tasks.data.git import ask
 from tasks.data.remote import listing_md5
 from tasks.errors import DataError
 
@@ -57,7 +58,7 @@ def revision_of(root: Path, dataset: str, md5: str) -> str | None:
     """
     if pinned_datasets(root, None).get(dataset) == md5:
         return None
-    for commit in _said(root, "log", "--all", "--format=%H", f"-S{md5}", "--", POINTER).split():
+    for commit in (ask(root, "log", "--all", "--format=%H", f"-S{md5}", "--", POINTER) or "").split():
         if f"md5: {md5}" in committed_pointer(root, commit):
             return commit
     msg = f"no commit of this repository pins data/{dataset} at {md5}; fetch its branches with `git fetch --all --tags`"
@@ -68,15 +69,16 @@ def committed_pointer(root: Path, revision: str) -> str:
     """Read the data.dvc of a git revision.
 
     Raises:
-        DataError: the revision is unknown or has none.
+        DataError: the revision is unknown or has none, or git cannot read the repository.
     """
-    if not _said(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"):
+    if not ask(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"):
         msg = (
             f"data revision {revision!r} is not a commit of this repository; fetch it with `git fetch --tags`, "
             "or name another in the recipe's data.revision"
         )
         raise DataError(msg)
-    text = _said(root, "show", f"{revision}:./{POINTER}")
+    found = ask(root, "rev-parse", "--verify", "--quiet", f"{revision}:./{POINTER}")
+    text = ask(root, "cat-file", "blob", found) if found else None
     if not text:
         msg = f"revision {revision!r} has no {POINTER}; name a later one in the recipe's data.revision"
         raise DataError(msg)
@@ -86,9 +88,8 @@ def committed_pointer(root: Path, revision: str) -> str:
 def write_pointer(root: Path, listings: Mapping[str, Mapping[str, str]]) -> None:
     """Write data.dvc as `dvc commit data.dvc` would, from the listing of each dataset in `data/`."""
     outs = [_output(root, f"data/{name}", listing) for name, listing in listings.items()]
-    aside = root / f".{POINTER}.partial"
-    aside.write_text(yaml.safe_dump({"outs": outs}, sort_keys=False), encoding="utf-8")
-    aside.replace(root / POINTER)
+    with written_aside(root / POINTER) as aside:
+        aside.write_text(yaml.safe_dump({"outs": outs}, sort_keys=False), encoding="utf-8")
 
 
 def repinned(pointer: str, root: Path, dataset: str, listing: Mapping[str, str]) -> str:
@@ -110,12 +111,6 @@ def _deployed(root: Path) -> str:
     except OSError as error:
         msg = f"{root / POINTER} cannot be read ({error.strerror}); restore it with `git checkout {POINTER}`"
         raise DataError(msg) from error
-
-
-def _said(root: Path, *arguments: str) -> str:
-    """What git prints; nothing where it fails."""
-    done = git(root, *arguments)
-    return done.stdout if done.returncode == 0 else ""
 
 
 def _where(revision: str | None) -> str:

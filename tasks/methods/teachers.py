@@ -1,6 +1,6 @@
 """Who answers a lesson's questions: the teacher, through torch or through its file, and further files beside it.
 
-Every answer is kept for all steps and all nights, under the digest of who gave it.
+Every answer is kept for all steps and all nights, under the digest of who gave it and of the code that asked.
 """
 
 from collections.abc import Callable
@@ -20,6 +20,16 @@ from tasks.black_box import TEACHER_FILE, adopted, identity
 from tasks.errors import StillhouseError
 from tasks.job import Job
 from tasks.recipe_steps import BlackBox, Lesson
+from tasks.stage_key import code_digest
+
+ASKING = (
+    "models.black_box",
+    "models.checkpoint",
+    "models.compression.distil",
+    "models.compression.features",
+    "models.compression.spelling",
+)
+"""Modules that decide, with all they import of ours, what a teacher answers."""
 
 
 def asked(job: Job, data: Path, lesson: Lesson) -> Callable[[Tensor], tuple[Tensor, ...]]:
@@ -72,7 +82,11 @@ def reading(job: Job) -> Ask:
 
 
 def _answers(job: Job) -> Path:
-    return job.shared / "teacher_answers" / verify_around(job.inputs["teacher"]).digest
+    return _answers_of(job, verify_around(job.inputs["teacher"]).digest)
+
+
+def _answers_of(job: Job, teacher: str) -> Path:
+    return job.shared / "teacher_answers" / teacher / code_digest(*ASKING)[:16]
 
 
 def _speller(teacher: Path) -> SpellingTower:
@@ -85,7 +99,7 @@ def _speller(teacher: Path) -> SpellingTower:
 
 def _further(job: Job, data: Path, box: BlackBox) -> Ask:
     file = adopted(box, data, job.scratch / f"{identity(box)}.onnx")
-    return kept(FileModel(file), job.shared / "teacher_answers" / identity(box))
+    return kept(FileModel(file), _answers_of(job, identity(box)))
 
 
 def _of_module(teacher: Path) -> Ask:

@@ -3,9 +3,9 @@
 It always writes something, also for a run that broke; deciding what a run's exit means is not its job.
 """
 
-import os
 from pathlib import Path
 
+from models.aside import written_aside
 from tasks.artifact import write_json
 from tasks.errors import ArtifactError
 from tasks.reporting.report_page import render
@@ -41,13 +41,10 @@ def _write(run: RunRecord, folder: Path) -> Path:
 
 
 def _write_text(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.partial")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    with written_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8")
 
 
 def _point(link: Path, folder: Path) -> None:
-    aside = link.with_name(f".{link.name}.{os.getpid()}")
-    aside.unlink(missing_ok=True)
-    aside.symlink_to(folder.name, target_is_directory=True)
-    aside.replace(link)
+    with written_aside(link) as aside:
+        aside.symlink_to(folder.name, target_is_directory=True)
