@@ -25,6 +25,8 @@ Event = Literal[
     "pipeline broken",
     "new data",
     "data quarantined",
+    "refresh stopped",
+    "refresh goes on",
 ]
 SECONDS = 10
 log = logging.getLogger(__name__)

@@ -2,15 +2,19 @@
 
 The event wakes the recipes of that dataset. It is sent for the newest version if the last event was of another, so a
 task that was killed after the version was made sends it when it is tried again, and so does the next run for a version
-that was made on the command line. Light on purpose, as dags/nightly.py.
+that was made on the command line.
+
+A refresh that cannot go on says so in one message with the reason and is red once. While the reason stands its runs are
+skipped, and one message says when it goes on. Light on purpose, as dags/nightly.py.
 """
 
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, BaseOperator, Context, CronTriggerTimetable
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 from pydantic import JsonValue
 
 from dags.events import RECIPES, data_of
@@ -33,23 +37,57 @@ class RefreshOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, JsonValue]:
         """Refresh; returns what the event says."""
+        try:
+            said, event = self._told(), self._unsent(context)
+        except (Exception, AirflowTaskTimeout) as error:  # noqa: BLE001 - a fault of ours stops the refresh, too
+            return self._stopped(context, error)
+        self._going()
+        if event is None:
+            raise AirflowSkipException("; ".join(said) or f"nothing landed for {self.dataset}")
+        return event
+
+    def _unsent(self, context: Context) -> dict[str, JsonValue] | None:
+        """Put the newest version into the event of this run, unless it was sent."""
         from tasks.data.data_branch import newest_tag, version_of
         from tasks.settings import load_settings
 
-        try:
-            said = self._told()
-            tag = newest_tag(load_settings().root, self.dataset)
-        except ServiceError:
-            raise
-        except StillhouseError as error:
-            raise AirflowFailException(str(error)) from error
-        asset = data_of(self.dataset)
+        tag, asset = newest_tag(load_settings().root, self.dataset), data_of(self.dataset)
         sent = context["inlet_events"][asset].ascending(ascending=False).limit(1)
         if tag is None or tag in {(event.extra or {}).get("revision") for event in sent}:
-            raise AirflowSkipException("; ".join(said) or f"nothing landed for {self.dataset}")
+            return None
         event: dict[str, JsonValue] = {"revision": tag, "data_version": version_of(tag)}
         context["outlet_events"][asset].extra = event
         return event
+
+    def _stopped(self, context: Context, error: BaseException) -> dict[str, JsonValue]:
+        """Tell once why nothing goes on; a version that was made before that is sent all the same."""
+        from tasks.data.refresh_state import is_told, note_told
+        from tasks.settings import load_settings
+
+        settings, reason = load_settings(), _sentence(error)
+        known, again = is_told(settings, self.dataset, reason), context["ti"].try_number <= context["ti"].max_tries
+        if not known and again and (isinstance(error, ServiceError) or not isinstance(error, StillhouseError)):
+            raise error
+        if not known:
+            tell("refresh stopped", self.dataset, reason)
+            note_told(settings, self.dataset, reason)
+        with suppress(StillhouseError):
+            if event := self._unsent(context):
+                return event
+        if known:
+            msg = f"still stopped, as was told: {reason}"
+            raise AirflowSkipException(msg) from error
+        raise AirflowFailException(reason) from error
+
+    def _going(self) -> None:
+        """Tell once that it goes on, if people were told that it stopped."""
+        from tasks.data.refresh_state import note_going, told_of
+        from tasks.settings import load_settings
+
+        settings = load_settings()
+        if reasons := told_of(settings, self.dataset):
+            tell("refresh goes on", self.dataset, f"no longer stopped by: {reasons[-1]}")
+            note_going(settings, self.dataset)
 
     def _told(self) -> list[str]:
         """Take what landed and tell of it, one message a batch; returns a line for each."""
@@ -64,6 +102,14 @@ class RefreshOperator(BaseOperator):
                 tell("data quarantined", self.dataset, outcome.sentence)
             lines.append(f"{outcome.batch}: {outcome.state}: {outcome.sentence}")
         return lines
+
+
+def _sentence(error: BaseException) -> str:
+    """Give the reason with its remedy; an error that nobody foresaw is in the task's log."""
+    if isinstance(error, StillhouseError):
+        return str(error)
+    what = "it took too long" if isinstance(error, AirflowTaskTimeout) else f"{type(error).__name__}: {error}"
+    return f"{' '.join(what.split())[:300]}; look at the log of the task refresh and mend that"
 
 
 class MarkStaleOperator(BaseOperator):

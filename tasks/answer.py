@@ -6,6 +6,7 @@ for a model and a data set, and says in which space it was made.
 
 import base64
 import html
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from tasks.settings import Settings, load_settings
 from tasks.tracking import connect
 
 SHOWN = 10
+SHA256 = re.compile(r"[0-9a-f]{64}")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 RECORDINGS = (".ogg", ".wav", ".flac", ".mp3")
 
@@ -54,7 +56,7 @@ def try_model(recipe_path: Path, queries: list[str]) -> Path:
     settings, recipe = load_settings(), load_recipe(recipe_path)
     data = pulled(settings, recipe.data)
     try:
-        model = _towers(settings, recipe.name)
+        model = registered_towers(settings, recipe.name)
         towers = open_towers(model)
         index = _index(settings, towers, f"{model.name[:16]}-{data.name[:16]}", data)
         answers = {query: _answer(towers, index, data, query) for query in queries}
@@ -66,14 +68,23 @@ def try_model(recipe_path: Path, queries: list[str]) -> Path:
     return page
 
 
-def _towers(settings: Settings, model: str) -> Path:
-    """Give the champion's towers, or the candidate's where there is none yet, downloaded once and checked."""
+def registered_towers(settings: Settings, model: str) -> Path:
+    """Give the champion's towers, or the candidate's where there is none yet, downloaded once and checked.
+
+    Raises:
+        StillhouseError: there is no version, or it is not one of towers that Stillhouse registered.
+        ServiceError: MLflow does not answer.
+    """
     client = connect(settings.tracking_uri)
     chosen = version_with_alias(client, production_of(model), CHAMPION) or version_with_alias(client, model, CANDIDATE)
     if chosen is None:
         msg = f"no version of {model} is registered; run `make run RECIPE={model}` first"
         raise StillhouseError(msg)
-    digest = chosen.tags[DIGEST]
+    digest = chosen.tags.get(DIGEST, "")
+    if not SHA256.fullmatch(digest):
+        what = f"{chosen.name} version {chosen.version} was not registered by Stillhouse"
+        msg = f"{what}: it has no digest in the tag {DIGEST}; run `make run RECIPE={model}` and promote that version"
+        raise StillhouseError(msg)
     folder: Path = settings.state / "shared" / "models" / digest
     if not folder.is_dir():
         _download(f"models:/{chosen.name}/{chosen.version}", digest, folder)
@@ -83,7 +94,11 @@ def _towers(settings: Settings, model: str) -> Path:
 def _download(uri: str, digest: str, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        (fetched(uri, digest, Path(scratch)) / TOWERS_FOLDER).rename(folder)
+        towers = fetched(uri, digest, Path(scratch)) / TOWERS_FOLDER
+        if not towers.is_dir():
+            msg = f"{uri} is one file, and `try` asks models of towers; ask it through `stillhouse serve`"
+            raise StillhouseError(msg)
+        towers.rename(folder)
 
 
 def _index(settings: Settings, towers: Deployed, name: str, data: Path) -> Index:

@@ -9,7 +9,7 @@ from mlflow.tracking import MlflowClient
 
 from tasks.artifact import write_json
 from tasks.clean_process import measure
-from tasks.errors import StillhouseError
+from tasks.errors import ServiceError, StillhouseError
 from tasks.evaluate import schedule_of
 from tasks.job import Job, Metrics
 from tasks.production.versions import CHAMPION, DIGEST, production_of, shippable, version_with_alias
@@ -56,6 +56,8 @@ def _challenge(job: Job) -> Challenge:
     try:
         with shippable(champion) as folder, tempfile.TemporaryDirectory() as scratch:
             measured = _measured(job, judged_path(folder), student, Path(scratch))
+    except ServiceError:
+        raise  # nothing is known of the champion: the stage is tried again
     except StillhouseError as error:
         return Challenge(champion=version, reason=f"version {version} of production cannot be compared: {error}")
     return Challenge(champion=version, measured=Measured.model_validate(measured))

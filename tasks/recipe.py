@@ -112,9 +112,14 @@ class Promotion(Section):
     """Who decides whether a candidate goes to production."""
 
     policy: Literal["manual", "auto"] = "manual"
-    """manual: a person is always asked; auto: only where a check is not PASS, or too many answers change."""
+    """manual: a person is always asked; auto: only where the candidate is not surely as good as the champion."""
     most_churn: Fraction = 0.05
     """Share of the gate role's answers that may not be the champion's for `auto` to say yes by itself."""
+    max_quality_drop: Fraction = 0.01
+    """Non-inferiority margin of `auto` on the gate role, as a share: the lower end of the interval of the difference
+    to the champion must lie above minus this margin."""
+    max_slice_drop: Fraction = 0.05
+    """The same margin for the worst class or language."""
     answer_hours: Annotated[float, Field(gt=0, le=24 * 365)] = 48
     """How long a person may take; after that the answer is no."""
 

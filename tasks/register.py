@@ -15,7 +15,6 @@ import mlflow
 import numpy as np
 import onnx
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
@@ -27,6 +26,7 @@ from models.packing import SUFFIX, deployable, is_packed, unpacked
 from tasks.artifact import file_digest
 from tasks.code_version import code_version
 from tasks.errors import ArtifactError
+from tasks.mlflow_answers import AbsentError, download_model
 from tasks.pipeline import Stage
 from tasks.pull_data import materialise, read_pointer
 from tasks.register_passport import issue
@@ -144,11 +144,12 @@ def fetched(model_uri: str, digest: str, folder: Path) -> Path:
 
     Raises:
         ArtifactError: the file is missing or differs.
+        ServiceError: MLflow does not answer, or gives only a part.
     """
     try:
-        where = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(folder)))
+        where = download_model(model_uri, folder)
         found = _judged_digest(where)
-    except (MlflowException, ModelError, OSError) as error:
+    except (AbsentError, ModelError, OSError) as error:
         where, found = folder, f"nothing ({' '.join(str(error).split())[:200]})"
     if found != digest:
         msg = f"MLflow gives back {found} for {model_uri}, not the judged file {digest}; run the stage register again"

@@ -13,6 +13,7 @@ from tasks.artifact_folders import find, install
 from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
 from tasks.job import Job
 from tasks.locks import waiting
+from tasks.mlflow_answers import AbsentError, download_output
 from tasks.pipeline import Stage, stages_of
 from tasks.pull_data import POINTER, data_digest, read_pointer
 from tasks.recipe import Recipe, load_recipe
@@ -184,8 +185,8 @@ def _local(desk: Desk, key: str, run_id: str, digest: str) -> Artifact:
 def _download(desk: Desk, folder: Path, run_id: str, digest: str) -> Artifact:
     partial = _empty(folder.with_name(f".{folder.name}.partial"))
     try:
-        desk.nightly.client.download_artifacts(run_id, ARTIFACT, str(partial))
-    except (MlflowException, OSError) as error:
+        download_output(desk.nightly.client, run_id, ARTIFACT, partial)
+    except AbsentError as error:
         msg = f"MLflow run {run_id} has no whole output ({_one_line(error)}); run its stage again"
         raise ArtifactError(msg) from error
     artifact = verify(partial / ARTIFACT)

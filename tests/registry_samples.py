@@ -82,11 +82,22 @@ def with_night(client: MlflowClient, version: str, challenge: dict[str, Any] | N
     return version
 
 
-def against(low: float, *, fewer: float = 1.0, churn: float = 0.02) -> dict[str, Any]:
-    """Give a challenge.json: the least difference in quality, how many times fewer bytes, the churn."""
+def against(  # noqa: PLR0913 - each named by its caller
+    low: float,
+    *,
+    fewer: float = 1.0,
+    churn: float = 0.02,
+    fast: tuple[float, float] = (0.98, 1.02),
+    slices: tuple[float, ...] = (-0.01, 0.0),
+    champion: str = "1",
+) -> dict[str, Any]:
+    """Give a challenge.json: the least difference in quality, as a whole and by slice, bytes, churn and time."""
     difference = estimate(low + 0.01, low, low + 0.02) | {"lower_bound": low}
     paired = {"difference": difference, "mcnemar_p": 0.04, "discordant": [40, 60], "churn": churn}
-    return {"champion": "1", "measured": {"paired": paired, "bytes": fewer, "latency": estimate(1.0, 0.98, 1.02)}}
+    names = ("Shirt", "Coat", "Bag")
+    differences = {name: estimate(each + 0.01, each, each + 0.02) for name, each in zip(names, slices, strict=False)}
+    measured = {"paired": paired, "bytes": fewer, "latency": estimate(sum(fast) / 2, *fast), "slices": differences}
+    return {"champion": champion, "measured": measured}
 
 
 def killed_at_call(number: int, deed: Callable[[], object], *, after: bool) -> bool:

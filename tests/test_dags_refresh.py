@@ -1,18 +1,23 @@
 """New data wakes the nights of its dataset, which use it; what is refused wakes nobody, and is told."""
 
 import importlib
+import subprocess
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from landing_samples import make_refreshed_house, new_digits, send, send_digits
+from mlflow.exceptions import MlflowException
 from report_samples import STARTED
 
 from tasks.data.data_branch import newest_tag, version_of
-from tasks.errors import ServiceError
+from tasks.data.refresh import refresh
+from tasks.data.refresh_state import is_told, note_going, note_told, told_of
+from tasks.errors import DataError, ServiceError
 from tasks.recipe import load_recipe
 from tasks.settings import Settings
 
@@ -123,10 +128,11 @@ class Sent:
         return self._events[:count]
 
 
-def run(module: ModuleType, *sent: str) -> tuple[Callable[[], Any], SimpleNamespace]:
-    """Give a call of the task, and where the event's extra would be put."""
+def run(module: ModuleType, *sent: str, attempt: int = 1) -> tuple[Callable[[], Any], SimpleNamespace]:
+    """Give a call of the task, and where the event's extra would be put; the third attempt is the last."""
     asset, accessor = module.data_of("digits"), SimpleNamespace(extra={})
-    context = {"inlet_events": {asset: Sent(*sent)}, "outlet_events": {asset: accessor}}
+    ti = SimpleNamespace(try_number=attempt, max_tries=2)
+    context = {"inlet_events": {asset: Sent(*sent)}, "outlet_events": {asset: accessor}, "ti": ti}
     operator = module.RefreshOperator(task_id="refresh", dataset="digits")
     return lambda: operator.execute(context), accessor
 
@@ -135,8 +141,6 @@ def test_a_new_version_is_told_and_sent_once(
     module: ModuleType, house: Settings, told: list[tuple[str, str, str]]
 ) -> None:
     """The event names the tag and the version; the next run finds that it was sent, and is skipped."""
-    from airflow.sdk.exceptions import AirflowSkipException
-
     send_digits(house, "monday", new_digits())
     call, accessor = run(module)
     call()
@@ -145,15 +149,13 @@ def test_a_new_version_is_told_and_sent_once(
     assert [message[:2] for message in told] == [("new data", "digits")]
     assert told[0][2].startswith("batch monday: 60 new, 0 known, version ")
     call, accessor = run(module, tag)
-    with pytest.raises(AirflowSkipException, match="nothing landed for digits"):
+    with pytest.raises(module.AirflowSkipException, match="nothing landed for digits"):
         call()
     assert (accessor.extra, len(told)) == ({}, 1)
 
 
 def test_a_version_whose_event_was_lost_is_sent(module: ModuleType, house: Settings) -> None:
     """A task that was killed once the batch was accepted sends the event when it is tried again."""
-    from tasks.data.refresh import refresh
-
     send_digits(house, "monday", new_digits())
     assert [each.state for each in refresh(house, "digits", print)] == ["accepted"]
     call, accessor = run(module, "data/digits/older")
@@ -165,11 +167,9 @@ def test_a_batch_in_quarantine_is_told_and_wakes_nobody(
     module: ModuleType, house: Settings, told: list[tuple[str, str, str]]
 ) -> None:
     """What was refused is told with its name and reason, and the task is skipped, so that no event is sent."""
-    from airflow.sdk.exceptions import AirflowSkipException
-
     send(house, "monday", {}, b"{}")
     call, accessor = run(module)
-    with pytest.raises(AirflowSkipException, match=r"monday: quarantined: .*batch\.json does not fit"):
+    with pytest.raises(module.AirflowSkipException, match=r"monday: quarantined: .*batch\.json does not fit"):
         call()
     assert [message[:2] for message in told] == [("data quarantined", "digits")]
     assert told[0][2].startswith("digits batch monday: batch.json does not fit")
@@ -180,13 +180,114 @@ def test_what_a_retry_may_mend_is_tried_again(
     module: ModuleType, house: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A landing place that does not answer is worth a retry; a house that cannot make versions is not."""
-    from airflow.sdk.exceptions import AirflowFailException
-
     (house.state / "landing").write_text("in the way")
     call, _ = run(module)
     monkeypatch.setenv("STILLHOUSE_LANDING", "s3://")
     with pytest.raises(ServiceError, match="the landing place s3:// cannot be used"):
         call()
     monkeypatch.setenv("STILLHOUSE_ROOT", str(house.root / "nowhere"))
-    with pytest.raises(AirflowFailException, match=r"data\.dvc cannot be read"):
+    with pytest.raises(module.AirflowFailException, match=r"data\.dvc cannot be read"):
         call()
+
+
+def fail(error: BaseException) -> Callable[..., Any]:
+    def failing(*_: object) -> Any:
+        raise error
+
+    return failing
+
+
+STOPS = {
+    "parted": DataError("HEAD and the branch data have parted; merge them"),
+    "remote away": ServiceError("the DVC remote s3://x cannot be used (after 3.2 s at 0x7f01); check that it is up"),
+    "a fault of ours": KeyError("labels"),
+    "MLflow away": MlflowException("API request failed with HTTPConnectionPool(port=5000)"),
+    "git hangs": subprocess.TimeoutExpired(["git", "log"], 60),
+    "disk full": OSError(28, "No space left on device"),
+    "too slow": None,
+}
+
+
+@pytest.mark.parametrize("stop", STOPS.values(), ids=list(STOPS))
+@pytest.mark.usefixtures("house")
+def test_a_refresh_that_cannot_go_on_is_told_once_and_red_once(
+    module: ModuleType, told: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch, stop: Exception | None
+) -> None:
+    """One message with the reason and one red run; then skipped runs without a message, and one when it goes on."""
+    operator = module.RefreshOperator
+    with monkeypatch.context() as broken:
+        broken.setattr(operator, "_told", fail(stop or module.AirflowTaskTimeout("Timeout, PID: 4711")))
+        with pytest.raises(module.AirflowFailException):
+            run(module, attempt=3)[0]()
+        for _ in range(3):
+            with pytest.raises(module.AirflowSkipException, match=r"^still stopped, as was told: "):
+                run(module)[0]()
+    assert [message[:2] for message in told] == [("refresh stopped", "digits")]
+    assert told[0][2].partition(";")[2], "the message has no remedy"
+    for _ in range(2):
+        with pytest.raises(module.AirflowSkipException, match="nothing landed for digits"):
+            run(module)[0]()
+    assert [message[:2] for message in told[1:]] == [("refresh goes on", "digits")]
+    assert told[1][2] == f"no longer stopped by: {told[0][2]}"
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "messages"),
+    [
+        ("the remote does not answer after 3.2 s; start it", "the remote does not answer after 4.1 s; start it", 1),
+        ("<pool at 0x7fa1> is away; start it", "<pool at 0x81b2> is away; start it", 1),
+        ("the remote is away; start it", "the remote refuses the key; mend it", 2),
+    ],
+)
+@pytest.mark.usefixtures("house")
+def test_only_another_reason_is_told_again(  # noqa: PLR0913, PLR0917 - fixtures and a row
+    module: ModuleType,
+    told: list[tuple[str, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    first: str,
+    then: str,
+    messages: int,
+) -> None:
+    """Times and addresses do not make a reason another one; reasons that take turns are told once each."""
+    for reason in (first, then, first, then):
+        monkeypatch.setattr(module.RefreshOperator, "_told", fail(ServiceError(reason)))
+        with pytest.raises((module.AirflowFailException, module.AirflowSkipException)):
+            run(module, attempt=3)[0]()
+    assert len(told) == messages
+
+
+@pytest.mark.usefixtures("house")
+def test_a_hiccup_that_a_retry_mends_is_not_told(
+    module: ModuleType, told: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a retry may mend is tried again first, and told by the last attempt only."""
+    monkeypatch.setattr(module.RefreshOperator, "_told", fail(ServiceError("away; start it")))
+    for attempt in (1, 2):
+        with pytest.raises(ServiceError):
+            run(module, attempt=attempt)[0]()
+    assert told == []
+
+
+def test_what_was_accepted_before_the_stop_wakes_its_nights(
+    module: ModuleType, house: Settings, told: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that stops the refresh does not hold back the event of the batch before it."""
+    send_digits(house, "monday", new_digits())
+    list(refresh(house, "digits", print))
+    monkeypatch.setattr(module.RefreshOperator, "_told", fail(DataError("HEAD and the branch data have parted")))
+    call, accessor = run(module)
+    assert call() == accessor.extra == {"revision": newest_tag(house.root, "digits"), "data_version": ANY}
+    assert [message[:2] for message in told] == [("refresh stopped", "digits")]
+
+
+def test_a_stop_that_was_noted_by_half_is_told_again(tmp_path: Path) -> None:
+    """A note that a kill left unreadable counts as no note."""
+    settings = Settings(tmp_path, tmp_path, tmp_path, "")
+    (tmp_path / "refresh").mkdir()
+    for content in ("[", "", "7", "null"):
+        (tmp_path / "refresh" / "digits.stopped.json").write_text(content)
+        assert not is_told(settings, "digits", "away")
+    note_told(settings, "digits", "away")
+    assert is_told(settings, "digits", "away")
+    note_going(settings, "digits")
+    assert told_of(settings, "digits") == []

@@ -1,8 +1,10 @@
 """The question whether a candidate goes to production, and every answer to it, on a real MLflow server."""
 
+import itertools
 from typing import Any
 
 import pytest
+import requests
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from registry_samples import MODEL, against, registered, with_night
@@ -14,6 +16,7 @@ from tasks.production.approval import Settled, audit_lines, decide, offer
 from tasks.production.promote import Decision, promote
 from tasks.production.versions import CHAMPION, aliased, production_of
 from tasks.recipe import Promotion, Recipe
+from tasks.register import CANDIDATE
 
 RECIPE: Recipe = passing_run().recipe.model_copy(update={"name": MODEL})
 PRODUCTION = production_of(MODEL)
@@ -119,6 +122,7 @@ def test_the_card_compares_with_the_champion(client: MlflowClient) -> None:
     text = offer(RECIPE, "dag/run")["card"]
     assert "| against version 1 of production, gate |" in text
     assert "| quality, points | +1.30 (+0.30 to +2.30) |" in text
+    assert "| quality of Shirt, the worst slice, points | +0.00 (-1.00 to +1.00) |" in text
     assert "| answers that change (churn) | 2.00 % |" in text
     assert "| better, beyond doubt | quality, bytes |" in text
 
@@ -127,16 +131,86 @@ def test_a_candidate_that_is_better_on_nothing_is_not_offered(client: MlflowClie
     """It stays registered and nobody is asked, unless somebody names it."""
     second(client, against(-0.001))
     with pytest.raises(
-        Settled, match=r"^tiny version 2 is kept and not offered: on nothing is it better than version 1$"
+        Settled, match=r"^tiny version 2 is kept and not offered: on nothing is it clearly better than version 1$"
     ):
         offer(RECIPE, "dag/run")
     assert offer(RECIPE, "dag/run", "2")["version"] == "2"
 
 
+AUTO = Promotion(policy="auto", most_churn=0.03)
+
+
+@pytest.mark.parametrize(
+    ("challenge", "reason"),
+    [
+        (against(0.003), None),
+        (against(0.003, churn=0.03), None),
+        (against(0.003, churn=0.031), "3.10 % of the answers change where 3 % may"),
+        (against(-0.009, fewer=2), None),
+        (against(-0.011, fewer=2), "quality may change by -1.10 points where less than -1.00 is allowed"),
+        (against(-0.03, fewer=2), "it is worse on quality"),
+        (against(0.003, slices=(0.2, -0.049)), None),
+        (against(0.003, slices=(0.2, -0.051, 0.1)), "quality of Coat may change by -5.10 points where less than -5.00"),
+        (against(0.003, slices=(-1.0,)), "quality of Shirt may change by -100.00 points"),
+        (against(0.003, slices=()), "no class or language was compared with the champion"),
+        (against(0.003, fewer=0.9), "it is worse on bytes"),
+        (against(0.003, fast=(0.5, 0.9)), "it is worse on latency"),
+        (against(0.003, champion="7"), "it was measured beside version 7, and version 1 is in production"),
+        (against(-0.005, fewer=1.011), None),
+        ({"champion": "1", "reason": "of another kind"}, "no champion was measured beside it"),
+    ],
+)
+def test_auto_does_not_promote_a_model_that_may_be_worse(
+    client: MlflowClient, challenge: dict[str, Any], reason: str | None
+) -> None:
+    """`auto` says yes only where quality, of the worst slice too, is surely no worse by more than the margins.
+
+    Else a person is asked, and the card says why.
+    """
+    second(client, challenge)
+    question = offer(RECIPE.model_copy(update={"promotion": AUTO}), "dag/run")
+    assert (question["approved"] != "") == (reason is None)
+    assert "The policy `auto` asks a person: " in question["card"] or reason is None
+    assert (reason or "").replace("-", "\N{MINUS SIGN}") in question["card"]
+
+
+@pytest.mark.parametrize("gain", [{}, {"fewer": 1.001}, {"fewer": 1.009}, {"fast": (0.999, 1.2)}])
+def test_a_gain_of_a_byte_is_no_gain(client: MlflowClient, gain: dict[str, Any]) -> None:
+    """Better is an interval clear of no change, or a hundredth of the bytes; less is not offered, nor promoted."""
+    second(client, against(-0.001, **gain))
+    with pytest.raises(Settled, match="on nothing is it clearly better than version 1"):
+        offer(RECIPE, "dag/run")
+    named = offer(RECIPE.model_copy(update={"promotion": AUTO}), "dag/run", "2")
+    assert named["approved"] == ""
+    assert "it is clearly better on nothing" in named["card"]
+
+
+def test_a_yes_of_the_policy_is_for_the_champion_it_looked_at(client: MlflowClient) -> None:
+    """If a person promotes another version in between, the policy's yes is not carried out; a retry finds it done."""
+    second(client, against(0.003))
+    question = offer(RECIPE.model_copy(update={"promotion": AUTO}), "dag/run")
+    promote(MODEL, Decision("ann", "quicker"), "2")
+    assert decide(question, answered("Approve", "the recipe's policy"), "dag/run")[1].endswith("nothing changed")
+    registered(client, 3)
+    promote(MODEL, Decision("ann", "quicker"), "3")
+    client.set_registered_model_alias(MODEL, CANDIDATE, "2")
+    promoted, told = decide(question, answered("Approve", "the recipe's policy"), "dag/run")
+    assert (promoted, told.partition(": ")[2]) == (
+        False,
+        "version 3 is in production now, and it was compared with version 1; look at it again",
+    )
+
+
+def test_the_card_names_a_champion_that_came_since(client: MlflowClient) -> None:
+    """A comparison with what is no longer in production says so, and does not settle the question."""
+    second(client, against(-0.001, champion="7"))
+    assert "**Version 1 is in production now**, not version 7." in offer(RECIPE, "dag/run")["card"]
+
+
 @pytest.mark.parametrize(("churn", "yes"), [(0.02, True), (0.03, True), (0.031, False)])
 def test_the_policy_says_yes_only_within_its_churn(client: MlflowClient, churn: float, *, yes: bool) -> None:
     """`auto` approves where every check is PASS and no more answers change than allowed, and says so in the audit."""
-    recipe = RECIPE.model_copy(update={"promotion": Promotion(policy="auto", most_churn=0.03)})
+    recipe = RECIPE.model_copy(update={"promotion": AUTO})
     second(client, against(0.003, churn=churn))
     question = offer(recipe, "dag/run")
     assert question["approved"].startswith("policy auto: every check is PASS") == yes
@@ -163,6 +237,38 @@ def test_a_registry_that_is_away_is_no_refusal(client: MlflowClient, monkeypatch
     registered(client, 2)
     assert decide(question, answered("Approve"), "dag/run")[1].endswith("is the champion already; nothing changed")
     assert [(row.action, row.after) for row in audit.rows_of(client, PRODUCTION)] == [("promote", "1")]
+
+
+def test_a_hiccup_at_any_call_is_no_refusal(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever call to MLflow fails, a yes is never audited as a no; the last attempt promotes, by one row."""
+    question = offer(RECIPE, "dag/run", with_night(client, registered(client, 1)))
+    for number in itertools.count(1):
+        with monkeypatch.context() as away:
+            failed = cut_line(away, number)
+            try:
+                promoted, told = decide(question, answered("Approve"), "dag/run")
+            except ServiceError:
+                assert failed == [number]
+                continue
+        assert (promoted, failed) == (True, []), told
+        break
+    assert number > 10
+    assert [(row.action, row.after) for row in audit.rows_of(client, PRODUCTION)] == [("promote", "1")]
+
+
+def cut_line(patch: pytest.MonkeyPatch, number: int) -> list[int]:
+    """Let the n-th request fail, once; gives a list that gets its number when it has."""
+    send, calls, failed = requests.Session.send, itertools.count(1), []
+
+    def cut(session: requests.Session, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        if next(calls) == number:
+            failed.append(number)
+            msg = "the line was cut"
+            raise requests.ConnectionError(msg)
+        return send(session, request, **options)
+
+    patch.setattr(requests.Session, "send", cut)
+    return failed
 
 
 def refused_by_the_server(*_: object) -> None:

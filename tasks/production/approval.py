@@ -4,16 +4,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mlflow.tracking import MlflowClient
+
 from tasks.errors import ServiceError, StillhouseError
+from tasks.mlflow_answers import answering
 from tasks.production import audit
 from tasks.production.card import card
 from tasks.production.evidence import Evidence, evidence_of
+from tasks.production.policy import doubts
 from tasks.production.promote import Decision, promote, refuse
-from tasks.production.versions import is_champion, production_of, version_of, with_alias
-from tasks.recipe import Promotion, Recipe
+from tasks.production.versions import CHAMPION, aliased, is_champion, production_of, version_of, with_alias
+from tasks.recipe import Recipe
 from tasks.register import CANDIDATE
-from tasks.reporting.quantities import percent, percent_limit
-from tasks.settings import load_settings
+from tasks.settings import Settings, load_settings
 from tasks.tracking import PREFIX, connect
 
 ASKED = f"{PREFIX}asked_by"
@@ -31,6 +34,8 @@ class Offer:
     approved: str
     """Why the policy says yes without a person; empty: a person is asked."""
     evidence: Mapping[str, str]
+    champion: str | None = None
+    """Version in production when the question was put."""
 
 
 class Settled(Exception):  # noqa: N818 - an outcome, not an error
@@ -48,9 +53,15 @@ def offer(recipe: Recipe, asker: str, version: str | None = None) -> dict[str, A
     Raises:
         Settled: it was offered before, or is no better than what is in production.
         StillhouseError: there is no candidate, or its night is not whole.
+        ServiceError: MLflow does not answer.
     """
     settings = load_settings()
     client = connect(settings.tracking_uri)
+    with answering():
+        return _offer(client, settings, recipe, asker, version)
+
+
+def _offer(client: MlflowClient, settings: Settings, recipe: Recipe, asker: str, version: str | None) -> dict[str, Any]:
     chosen = version_of(client, recipe.name, version) if version else with_alias(client, recipe.name, CANDIDATE, REMEDY)
     name = f"{recipe.name} version {chosen.version}"
     if version is None and (other := chosen.tags.get(ASKED, asker)) != asker:
@@ -60,23 +71,32 @@ def offer(recipe: Recipe, asker: str, version: str | None = None) -> dict[str, A
         msg = f"{name} is in production already"
         raise Settled(msg)
     evidence = evidence_of(client, chosen, settings.tracking_uri)
-    if version is None and evidence.challenge.measured is not None and not evidence.challenge.better():
-        msg = f"{name} is kept and not offered: on nothing is it better than version {evidence.challenge.champion}"
+    champion = aliased(client, production_of(recipe.name), CHAMPION)
+    if version is None and _no_better(evidence, champion):
+        msg = f"{name} is kept and not offered: on nothing is it clearly better than version {champion}"
         raise Settled(msg)
     client.set_model_version_tag(recipe.name, chosen.version, ASKED, asker)
     links = {**evidence.links, **evidence.digests, "run": asker}
-    approved = _approved_by_policy(recipe.promotion, evidence)
-    return asdict(Offer(recipe.name, evidence.version, card(evidence), approved, links))
+    approved, note = _by_policy(recipe, evidence, champion)
+    text = f"{card(evidence)}\n\n{note}" if note else card(evidence)
+    return asdict(Offer(recipe.name, evidence.version, text, approved, links, champion))
 
 
-def _approved_by_policy(policy: Promotion, evidence: Evidence) -> str:
-    """Say why the policy says yes, or nothing: a person is asked where it does not know."""
-    found = evidence.challenge.measured
-    passed = all(check["verdict"] == "PASS" for check in evidence.gate["checks"])
-    if policy.policy == "manual" or found is None or not passed or found.paired.churn > policy.most_churn:
-        return ""
-    changed, most = percent(found.paired.churn), percent_limit(policy.most_churn)
-    return f"policy auto: every check is PASS, and {changed} of the answers change where {most} may"
+def _by_policy(recipe: Recipe, evidence: Evidence, champion: str | None) -> tuple[str, str]:
+    """Give why the policy says yes, or nothing; and what the card says about why a person is asked."""
+    measured_beside = evidence.challenge.champion
+    if recipe.promotion.policy == "manual":
+        stale = champion != measured_beside
+        return "", f"**Version {champion} is in production now**, not version {measured_beside}." if stale else ""
+    if found := doubts(recipe.promotion, evidence, champion):
+        return "", f"The policy `auto` asks a person: {'; '.join(found)}."
+    return f"policy auto: every check is PASS, and no class or language is inferior to version {champion}", ""
+
+
+def _no_better(evidence: Evidence, champion: str | None) -> bool:
+    """Whether a candidate was measured beside what is in production now, and is clearly better on nothing."""
+    challenge = evidence.challenge
+    return challenge.measured is not None and challenge.champion == champion and not challenge.better()
 
 
 def decide(question: Mapping[str, Any], answer: Mapping[str, Any], deed: str) -> tuple[bool, str]:
@@ -101,7 +121,8 @@ def decide(question: Mapping[str, Any], answer: Mapping[str, Any], deed: str) ->
         return False, refuse(asked.model, asked.version, Decision(who or "nobody", why, asked.evidence), deed)
     decision = Decision(str(who), asked.approved or "approved", asked.evidence)
     try:
-        return True, promote(asked.model, decision, asked.version, newest=True)
+        over = asked.champion if asked.approved else None
+        return True, promote(asked.model, decision, asked.version, newest=True, over=over)
     except ServiceError:
         raise  # what was noted is finished by the retry: it must not be called refused
     except StillhouseError as error:
@@ -117,7 +138,9 @@ def _who(answer: Mapping[str, Any]) -> str | None:
 def audit_lines(model: str) -> list[str]:
     """Tell a production model's history, oldest first."""
     client = connect(load_settings().tracking_uri)
+    with answering():
+        rows = audit.rows_of(client, production_of(model))
     return [
         f"{row.number:4}  {row.at}  {row.action:8}  {row.before or '-'} -> {row.after or '-'}  {row.who}: {row.why}"
-        for row in audit.rows_of(client, production_of(model))
+        for row in rows
     ]

@@ -45,12 +45,21 @@ def _against(challenge: Challenge) -> str:
     fast, slow = map(times, found.latency.interval)
     rows = [
         ("quality, points", f"{100 * found.paired.difference.value:+z.2f} ({low} to {high})"),
+        *_worst_against(challenge),
         ("answers that change (churn)", percent(found.paired.churn)),
         ("bytes", f"{times(found.bytes)} fewer"),
         ("time", f"{times(found.latency.value)} ({fast} to {slow}) as fast"),
         ("better, beyond doubt", ", ".join(challenge.better()) or "nothing"),
+        ("worse, beyond doubt", ", ".join(challenge.worse()) or "nothing"),
     ]
     return table((f"against version {challenge.champion} of production, gate", ""), rows)
+
+
+def _worst_against(challenge: Challenge) -> Iterable[tuple[str, str]]:
+    worst = challenge.worst_slice()
+    if worst is not None:
+        low, high = (f"{100 * end:+z.2f}" for end in worst[1].interval)
+        yield f"quality of {worst[0]}, the worst slice, points", f"{100 * worst[1].value:+z.2f} ({low} to {high})"
 
 
 def _share(estimate: Estimate) -> str:

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from tasks.data.data_branch import newest_md5
 from tasks.data.revision import pinned_md5
 from tasks.errors import DataError
-from tasks.production.versions import ABSENT, CHAMPION, production_of, version_with_alias
+from tasks.mlflow_answers import AbsentError, answering
+from tasks.production.versions import CHAMPION, production_of, version_with_alias
 from tasks.recipe import Recipe
 from tasks.settings import Settings
 from tasks.tracking import FINISHED, PREFIX
@@ -73,9 +73,8 @@ def _teacher_on(client: MlflowClient, recipe: str, md5: str) -> Run | None:
 def _digest_of(client: MlflowClient, teacher_run: str) -> str | None:
     """Digest of the teacher that a run made; None for a run that MLflow does not have any more."""
     try:
-        digest = client.get_run(teacher_run).data.tags.get(f"{PREFIX}digest")
-    except MlflowException as error:
-        if error.error_code not in ABSENT:
-            raise
+        with answering():
+            digest = client.get_run(teacher_run).data.tags.get(f"{PREFIX}digest")
+    except AbsentError:
         return None
     return None if digest is None else str(digest)

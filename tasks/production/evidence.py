@@ -4,15 +4,16 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from tasks.artifact import VOLATILE, json_digest
 from tasks.errors import StillhouseError
+from tasks.mlflow_answers import AbsentError, answering, download_output
 from tasks.reporting.challenge import ANSWER, Challenge
 from tasks.reporting.evaluation import Evaluation, parse_evaluation
 from tasks.tracking import ARTIFACT, PREFIX, page_of
@@ -39,13 +40,14 @@ def evidence_of(client: MlflowClient, version: ModelVersion, tracking_uri: str) 
 
     Raises:
         StillhouseError: MLflow does not have it any more.
+        ServiceError: MLflow does not answer.
     """
     night = version.tags.get(f"{PREFIX}nightly_run", "")
     try:
         runs = stages_of_night(client, night)
         files = {"gate": "gate.json", "evaluate": "evaluation.json", "challenge": ANSWER}
         read = {stage: read_output(client, runs[stage], file) for stage, file in files.items()}
-    except (MlflowException, KeyError, OSError, ValueError) as error:
+    except (AbsentError, KeyError, ValueError) as error:
         msg = f"MLflow has no whole night of {version.name} version {version.version} ({error}); run the recipe again"
         raise StillhouseError(msg) from error
     experiment, docs = runs["gate"].info.experiment_id, f"{ARTIFACT}/{VOLATILE}/index.html"
@@ -66,8 +68,9 @@ def evidence_of(client: MlflowClient, version: ModelVersion, tracking_uri: str) 
 
 def stages_of_night(client: MlflowClient, night: str) -> dict[str, Run]:
     """Stage -> its MLflow run, of a night's MLflow run."""
-    experiment = client.get_run(night).info.experiment_id
-    children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{night}'")
+    with answering():
+        experiment = client.get_run(night).info.experiment_id
+        children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{night}'")
     return {run.data.tags[f"{PREFIX}stage"]: run for run in children}
 
 
@@ -78,7 +81,6 @@ def _origin(run: Run) -> str:
 def read_output(client: MlflowClient, run: Run, name: str) -> dict[str, Any]:
     """Read a JSON file of a stage's output from MLflow."""
     with tempfile.TemporaryDirectory() as folder:
-        path = client.download_artifacts(_origin(run), f"{ARTIFACT}/{name}", folder)
-        with open(path, encoding="utf-8") as stream:  # noqa: PTH123 - MLflow gives a name
-            content: dict[str, Any] = json.load(stream)
+        path = download_output(client, _origin(run), f"{ARTIFACT}/{name}", Path(folder))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content

@@ -8,10 +8,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from tasks.production.versions import ABSENT
+from tasks.mlflow_answers import AbsentError, answering
 from tasks.tracking import PREFIX
 
 TAG = f"{PREFIX}intent"
@@ -44,10 +43,9 @@ def note(client: MlflowClient, intent: Intent) -> None:
 def noted(client: MlflowClient, model: str) -> Intent | None:
     """Read what was about to be done, if it was not finished."""
     try:
-        tags = client.get_registered_model(model).tags
-    except MlflowException as error:
-        if error.error_code not in ABSENT:
-            raise
+        with answering():
+            tags = client.get_registered_model(model).tags
+    except AbsentError:
         return None
     return Intent(**json.loads(tags[TAG])) if TAG in tags else None
 

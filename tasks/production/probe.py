@@ -9,7 +9,7 @@ from models.inputs.waves import LENGTH
 from models.runtime import open_session, predict
 from models.towers import open_towers
 from models.ways import IMAGE, SPEECH, TEXT, Inputs
-from tasks.errors import StillhouseError
+from tasks.errors import ServiceError, StillhouseError
 from tasks.production.versions import model_file
 from tasks.register_towers import TOWERS_FOLDER
 
@@ -23,15 +23,19 @@ def probe(folder: Path) -> None:
 
     Raises:
         StillhouseError: it cannot be opened, or answers with what is not finite, or with vectors that are no units.
+        ServiceError: this machine cannot read the files, which says nothing about the version.
     """
     try:
         if (folder / TOWERS_FOLDER).is_dir():
             _probe_towers(folder / TOWERS_FOLDER)
         else:
             _probe_file(model_file(folder))
-    except (ModelError, OSError, RuntimeError, ValueError) as error:
+    except (ModelError, FileNotFoundError, RuntimeError, ValueError) as error:
         msg = f"the version does not answer ({' '.join(str(error).split())[:200]}); choose another"
         raise StillhouseError(msg) from error
+    except OSError as error:
+        msg = f"the version cannot be read on this machine ({error}); free the disk or memory and do it again"
+        raise ServiceError(msg) from error
 
 
 def _probe_file(path: Path) -> None:

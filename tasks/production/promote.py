@@ -51,7 +51,9 @@ class Decision:
     """Addresses and digests."""
 
 
-def promote(model: str, decision: Decision, version: str | None = None, *, newest: bool = False) -> str:
+def promote(
+    model: str, decision: Decision, version: str | None = None, *, newest: bool = False, over: str | None = None
+) -> str:
     """Make a version the champion of production (default: the candidate); the former one becomes `previous`.
 
     Args:
@@ -59,6 +61,7 @@ def promote(model: str, decision: Decision, version: str | None = None, *, newes
         decision: who, why, what on.
         version: of that model.
         newest: refuse a version that is not the candidate any more.
+        over: refuse unless this version of production is the champion still, beside which it was measured.
 
     Returns:
         One sentence that says what changed.
@@ -73,6 +76,10 @@ def promote(model: str, decision: Decision, version: str | None = None, *, newes
         candidate = aliased(client, model, CANDIDATE)
         if newest and version != candidate and not is_champion(client, model, chosen):
             msg = f"{model} version {version} was superseded by version {candidate}; look at that one"
+            raise StillhouseError(msg)
+        champion = aliased(client, production_of(model), CHAMPION)
+        if over not in {None, champion} and not is_champion(client, model, chosen):
+            msg = f"version {champion} is in production now, and it was compared with version {over}; look at it again"
             raise StillhouseError(msg)
         return _move(client, model, chosen, "promote", decision)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from tasks.artifact import json_digest
-from tasks.errors import StillhouseError
+from tasks.errors import ServiceError, StillhouseError
+from tasks.mlflow_answers import AbsentError, answering, download_output
 from tasks.production import audit
 from tasks.production.probe import probe
 from tasks.production.signing import check_signature
@@ -29,6 +29,7 @@ def verify(model: str, version: str) -> Iterator[tuple[str, str | None]]:
 
     Raises:
         StillhouseError: there is no such version.
+        ServiceError: MLflow does not answer; the checks say nothing then.
     """
     settings = load_settings()
     client = connect(settings.tracking_uri)
@@ -47,13 +48,14 @@ def passport_of(client: MlflowClient, version: ModelVersion) -> dict[str, Any]:
 
     Raises:
         StillhouseError: MLflow does not have it.
+        ServiceError: MLflow does not answer.
     """
     try:
         with tempfile.TemporaryDirectory() as folder:
             night = version.tags[f"{PREFIX}nightly_run"]
-            path = client.download_artifacts(night, f"{FOLDER}/{PASSPORT}", folder)
-            document: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (KeyError, MlflowException, OSError, ValueError) as error:
+            path = download_output(client, night, f"{FOLDER}/{PASSPORT}", Path(folder))
+            document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (KeyError, AbsentError, ValueError) as error:
         msg = f"{version.name} version {version.version} has no passport in MLflow ({error}); run its recipe again"
         raise StillhouseError(msg) from error
     return document
@@ -87,12 +89,15 @@ def signed_passport(client: MlflowClient, settings: Settings, version: ModelVers
 
 def _check_audit(client: MlflowClient, model: str) -> None:
     suffix = production_of("")
-    audit.rows_of(client, model if model.endswith(suffix) else production_of(model))
+    with answering():
+        audit.rows_of(client, model if model.endswith(suffix) else production_of(model))
 
 
 def _fault(check: Callable[[], None]) -> str | None:
     try:
         check()
+    except ServiceError:
+        raise  # nothing is known of the version
     except StillhouseError as error:
         return str(error)
     return None

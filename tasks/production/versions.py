@@ -6,15 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from tasks.errors import StillhouseError
+from tasks.mlflow_answers import AbsentError, answering
 from tasks.register import MODEL_FILE, fetched
 from tasks.tracking import PREFIX
 
-ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-"""MLflow's words for a model, and for an alias, that is not there."""
 CHAMPION = "champion"
 PREVIOUS = "previous"
 DIGEST = f"{PREFIX}digest"
@@ -27,12 +25,15 @@ def production_of(model: str) -> str:
 
 
 def aliased(client: MlflowClient, model: str, alias: str) -> str | None:
-    """Give the version that an alias points at, or None; a server that does not answer is no None."""
+    """Give the version that an alias points at, or None.
+
+    Raises:
+        ServiceError: MLflow does not answer.
+    """
     try:
-        return str(client.get_model_version_by_alias(model, alias).version)
-    except MlflowException as error:
-        if error.error_code not in ABSENT:
-            raise
+        with answering():
+            return str(client.get_model_version_by_alias(model, alias).version)
+    except AbsentError:
         return None
 
 
@@ -41,10 +42,12 @@ def version_of(client: MlflowClient, model: str, version: str) -> ModelVersion:
 
     Raises:
         StillhouseError: there is none of that number.
+        ServiceError: MLflow does not answer.
     """
     try:
-        return client.get_model_version(model, version)
-    except MlflowException as error:
+        with answering():
+            return client.get_model_version(model, version)
+    except AbsentError as error:
         msg = f"{model} has no version {version}; choose one of MLflow's registry page"
         raise StillhouseError(msg) from error
 
@@ -80,6 +83,7 @@ def shippable(version: ModelVersion) -> Iterator[Path]:
 
     Raises:
         StillhouseError: it did not pass, is incomplete, or is not the judged file.
+        ServiceError: MLflow does not answer.
     """
     name = f"{version.name} version {version.version}"
     if version.tags.get(VERDICT) != "PASS" or DIGEST not in version.tags:

@@ -1,11 +1,14 @@
 """challenge.json: the student beside what is in production, typed."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from tasks.reporting.evaluation import Estimate, Pair, Part, Positive
 
 ANSWER = "challenge.json"
 Goal = Literal["quality", "bytes", "latency"]
+MIN_BYTES_SAVING = 0.01
+"""Share of the champion's bytes that a student must save to be better on bytes."""
 
 
 class Measured(Part):
@@ -16,6 +19,8 @@ class Measured(Part):
     """Champion / student."""
     latency: Estimate
     """Champion / student."""
+    slices: Mapping[str, Estimate] = {}
+    """Class or language -> quality of the student minus that of the champion on the gate role, two-sided."""
 
 
 class Challenge(Part):
@@ -28,13 +33,30 @@ class Challenge(Part):
     """Why nothing was measured."""
 
     def better(self) -> list[Goal]:
-        """List what the student is better on than the champion, beyond doubt."""
+        """List what the student is clearly better on than the champion: an interval clear of no change, or bytes."""
         if self.measured is None:
             return []
         found = self.measured
         lows: dict[Goal, bool] = {
             "quality": found.paired.difference.interval[0] > 0,
-            "bytes": found.bytes > 1,
+            "bytes": 1 - 1 / found.bytes >= MIN_BYTES_SAVING,
             "latency": found.latency.interval[0] > 1,
         }
         return [goal for goal, sure in lows.items() if sure]
+
+    def worse(self) -> list[Goal]:
+        """List what the student is worse on than the champion, beyond doubt."""
+        if self.measured is None:
+            return []
+        found = self.measured
+        highs: dict[Goal, bool] = {
+            "quality": found.paired.difference.interval[1] < 0,
+            "bytes": 1 - found.bytes >= MIN_BYTES_SAVING,
+            "latency": found.latency.interval[1] < 1,
+        }
+        return [goal for goal, sure in highs.items() if sure]
+
+    def worst_slice(self) -> tuple[str, Estimate] | None:
+        """Give the class or language in which the student may have lost most to the champion, if any was compared."""
+        slices = self.measured.slices if self.measured else {}
+        return min(slices.items(), key=lambda item: item[1].interval[0], default=None)

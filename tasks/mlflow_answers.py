@@ -1,0 +1,129 @@
+"""What MLflow answers: a definite no is told apart from a call that failed, and what is downloaded comes whole.
+
+Only MLflow itself can say that a thing is not there. A connection that breaks, a timeout, a proxy's page, a refused
+login and a busy server say nothing about the thing: they are a `ServiceError`, and the same call may work later.
+MLflow's own download of a run's artifacts reports each of them as "does not exist", so the files are listed first.
+"""
+
+import posixpath
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.tracking import MlflowClient
+from mlflow.utils import request_utils, rest_utils
+from requests import RequestException
+
+from tasks.errors import ServiceError, StillhouseError
+
+NO = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
+"""Error codes with which MLflow says that there is no such thing; an alias or a name that is none has the last one."""
+HTTP_LAYER = (rest_utils.__name__, request_utils.__name__)
+LONGEST = 300
+
+
+class AbsentError(StillhouseError):
+    """MLflow says that a thing is not there."""
+
+
+def is_definite(error: Exception) -> bool:
+    """Tell whether an error is MLflow's answer that there is no such thing, and not a call that failed."""
+    if not isinstance(error, MlflowException) or error.error_code not in NO:
+        return False
+    return isinstance(error, RestException) or _raised_in(error) not in HTTP_LAYER
+
+
+def _raised_in(error: Exception) -> str:
+    """Name the module that raised an error."""
+    place, frame = "", error.__traceback__
+    while frame is not None:
+        place, frame = str(frame.tb_frame.f_globals.get("__name__")), frame.tb_next
+    return place
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Tell the errors of MLflow's client apart.
+
+    Raises:
+        AbsentError: MLflow says no.
+        ServiceError: MLflow did not answer, or not as it should.
+    """
+    try:
+        yield
+    except (MlflowException, RequestException) as error:
+        if is_definite(error):
+            raise AbsentError(_one_line(error)) from error
+        raise _no_answer(error) from error
+
+
+def download_output(client: MlflowClient, run_id: str, path: str, folder: Path) -> Path:
+    """Download a file or a folder of a run's artifacts, whole; gives where it lies.
+
+    Raises:
+        AbsentError: MLflow has no such run, or the run has no such artifact.
+        ServiceError: MLflow does not answer, or gives only a part.
+    """
+    with answering():
+        place = client.get_run(run_id).info.artifact_uri
+        repository = get_artifact_repository(place, tracking_uri=client.tracking_uri)
+        return _download(repository, path, folder)
+
+
+def download_model(uri: str, folder: Path) -> Path:
+    """Download a logged or registered model, whole; gives where it lies.
+
+    Raises:
+        AbsentError: MLflow has no such model, or there is nothing in it.
+        ServiceError: MLflow does not answer, or gives only a part.
+    """
+    with answering():
+        return _download(get_artifact_repository(uri), "", folder)
+
+
+def _download(repository: ArtifactRepository, path: str, folder: Path) -> Path:
+    sizes = _sizes(repository, path)
+    if not sizes:
+        msg = f"there is no {path or 'file'} in {repository.artifact_uri}"
+        raise AbsentError(msg)
+    try:
+        found = Path(repository.download_artifacts(path, str(folder)))
+    except (MlflowException, RequestException) as error:
+        raise _no_answer(error) from error  # whatever its code says: MLflow has just listed the files
+    _expect_whole(folder, sizes)
+    return found
+
+
+def _sizes(repository: ArtifactRepository, path: str) -> dict[str, int | None]:
+    """List the files of a folder, or the one file, with their bytes; none if there is no such path."""
+    parent = posixpath.dirname(path)
+    entries = repository.list_artifacts(parent or None)
+    sizes: dict[str, int | None] = {}
+    left = [entry for entry in entries if not path or entry.path == path]
+    while left:
+        entry = left.pop()
+        if entry.is_dir:
+            left += repository.list_artifacts(entry.path)
+        else:
+            sizes[entry.path] = entry.file_size
+    return sizes
+
+
+def _expect_whole(folder: Path, sizes: dict[str, int | None]) -> None:
+    for name, size in sizes.items():
+        file = folder / name
+        found = file.stat().st_size if file.is_file() else 0
+        if size is not None and found != size:
+            msg = f"MLflow gave {found:,} of the {size:,} bytes of {name}; do it again"
+            raise ServiceError(msg)
+
+
+def _no_answer(error: Exception) -> ServiceError:
+    return ServiceError(f"MLflow does not answer as it should ({_one_line(error)}); look at its log and do it again")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:LONGEST]
