@@ -23,7 +23,7 @@ from models.inputs.captions import load_captions
 from models.packing import deployable, unpacked, zstd_bytes
 from models.retrieval_details import Answers, details, languages
 from models.serving import Serving, serving_of
-from models.statistics import mcnemar_p, mean_interval, paired_intervals
+from models.statistics import Groups, group_sums, mcnemar_p, mean_interval, paired_intervals
 from models.towers import answer_once, files_of, open_towers
 from models.ways import Role, Way, load_role
 
@@ -35,7 +35,7 @@ SAME = 0.98
 
 @dataclass(frozen=True)
 class Asked:
-    """What the two models answered to all that both roles ask."""
+    """What the two models answered to all that some roles ask."""
 
     roles: Mapping[str, Role]
     answers: Mapping[str, Mapping[str, Answers]]
@@ -68,11 +68,11 @@ def evaluate(data: Path, models: Mapping[str, Path], schedule: Schedule) -> dict
         "ratios": {
             "bytes": measures["teacher"]["bytes"] / measures["student"]["bytes"],
             "latency": {"value": timing.ratio, "interval": timing.interval},
-            "quality": {role: _ratio(*asked.pair(role), schedule.confidence) for role in ROLES},
+            "quality": {role: ratio(asked, role) for role in ROLES},
         },
         "paired": {role: paired(asked, role) for role in ROLES},
         "classes": languages(roles["sealed"], {model: asked.answers[model]["sealed"] for model in MODELS}),
-        "retrieval": {"old_index": _old_index(asked), **details(data, models, roles, asked.answers)},
+        "retrieval": {"old_index": old_index(asked), **details(data, models, roles, asked.answers)},
         "latency_ratios": timing.ratios,
         "machine": machine() | load,
     }
@@ -96,7 +96,7 @@ def _measures(asked: Asked, model: str, folder: Path) -> dict[str, Any]:
     gate = asked.roles["gate"]
     return {
         **_bytes(folder),
-        "quality": {role: _quality(asked.found(model, role), asked.confidence) for role in ROLES},
+        "quality": {role: quality(asked, model, role) for role in ROLES},
         "parity": _parity(gate, asked.answers[model]["gate"], folder),
         "serving": _serving(folder, gate.one_of_each()),
     }
@@ -111,8 +111,13 @@ def _bytes(folder: Path) -> dict[str, int]:
     }
 
 
-def _quality(found_N: NDArray[np.float64], confidence: float) -> dict[str, Any]:
-    return {"value": float(found_N.mean()), "interval": mean_interval(found_N, confidence)}
+def quality(asked: Asked, model: str, role: str) -> dict[str, Any]:
+    """Give the mean quality of a role's examples with its two-sided interval; groups are resampled."""
+    found_N = asked.found(model, role)
+    return {
+        "value": float(found_N.mean()),
+        "interval": mean_interval(found_N, asked.confidence, asked.roles[role].groups_N),
+    }
 
 
 def _parity(role: Role, answers: Answers, folder: Path) -> float:
@@ -130,23 +135,36 @@ def _serving(folder: Path, raw: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     return {field.name: sum(part[field.name] for part in parts) for field in fields(Serving)}
 
 
-def _ratio(teacher_N: NDArray[np.float64], student_N: NDArray[np.float64], confidence: float) -> dict[str, Any]:
+def ratio(asked: Asked, role: str) -> dict[str, Any]:
+    """Give the student's quality / the teacher's with its two-sided interval; groups are resampled."""
+    return _ratio(*asked.pair(role), asked.roles[role].groups_N, asked.confidence)
+
+
+def _ratio(
+    teacher_N: NDArray[np.float64], student_N: NDArray[np.float64], groups_N: Groups, confidence: float
+) -> dict[str, Any]:
     value = float(student_N.mean() / max(teacher_N.mean(), 1e-9))
-    return {"value": value, "interval": paired_intervals(teacher_N, student_N, confidence)[0]}
+    return {"value": value, "interval": paired_intervals(teacher_N, student_N, confidence, groups_N)[0]}
 
 
 def paired(asked: Asked, role: str) -> dict[str, Any]:
-    """Compare the two example by example; the p-value is that of a sign test over examples."""
-    teacher_N, student_N = asked.pair(role)
-    interval = paired_intervals(teacher_N, student_N, asked.confidence)[1]
-    better = int((teacher_N > student_N).sum()), int((student_N > teacher_N).sum())
+    """Compare the two example by example; the p-value is that of a sign test over groups of examples."""
+    (teacher_N, student_N), groups_N = asked.pair(role), asked.roles[role].groups_N
+    interval = paired_intervals(teacher_N, student_N, asked.confidence, groups_N)[1]
+    better = _better(teacher_N, student_N)
+    sums_G2 = group_sums(np.stack([teacher_N, student_N], axis=1), groups_N).round(9)
     difference = float((student_N - teacher_N).mean())
     return {
         "difference": {"value": difference, "interval": interval, "lower_bound": interval[0]},
-        "mcnemar_p": mcnemar_p(*better),
+        "mcnemar_p": mcnemar_p(*_better(*sums_G2.T)),
         "discordant": better,
         "churn": _churn(asked.roles[role], *(asked.answers[model][role] for model in MODELS)),
     }
+
+
+def _better(teacher_N: NDArray[np.float64], student_N: NDArray[np.float64]) -> tuple[int, int]:
+    """Count where the teacher is better, and where the student is."""
+    return int((teacher_N > student_N).sum()), int((student_N > teacher_N).sum())
 
 
 def _churn(role: Role, teacher: Answers, student: Answers) -> float:
@@ -160,11 +178,11 @@ def _firsts(way: Way, answers: Answers) -> NDArray[np.int64]:
     return first_Q
 
 
-def _old_index(asked: Asked) -> dict[str, Any]:
+def old_index(asked: Asked) -> dict[str, Any]:
     """Keep the teacher's index and ask it with the student: what of the teacher's quality is left."""
     teacher, student = (asked.answers[model]["gate"] for model in MODELS)
     mixed_N = asked.roles["gate"].found(student, teacher)
-    return _ratio(asked.found("teacher", "gate"), mixed_N, asked.confidence)
+    return _ratio(asked.found("teacher", "gate"), mixed_N, asked.roles["gate"].groups_N, asked.confidence)
 
 
 def main() -> None:

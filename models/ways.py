@@ -88,6 +88,8 @@ class Role:
     """Quality is recall at this cut: 1 among drawings, 10 where a recording is to be understood that has no like."""
     labels_G: Labels
     """What the pictures show."""
+    groups_N: Labels
+    """Group of each example. Examples of one group are not independent: they ask for the same label or same words."""
 
     @property
     def languages(self) -> list[str]:
@@ -152,14 +154,14 @@ def _drawn(folder: Path, role: str) -> Role:
             Way(*way, towers, language, own_N, own_N, own_N, own_N)
             for way, towers in (((key, IMAGE), (TEXT, IMAGE)), ((IMAGE, key), (IMAGE, TEXT)))
         ]
-    return Role(inputs, ways, len(images), 1, images.labels_N)
+    return Role(inputs, ways, len(images), 1, images.labels_N, images.labels_N)
 
 
 def _spoken(folder: Path, role: str) -> Role:
     """Ask for the pairs that have a recording; what is called the same as the right picture or caption is right."""
     pictures, recordings, captions = load_gallery(folder), load_recordings(folder, role), load_captions(folder)
     inputs = {IMAGE: Inputs(IMAGE, pictures.images_NCHW), SPEECH: Inputs(SPEECH, waves_of(recordings.audio))}
-    ways, spoken = [], np.array(recordings.languages)
+    ways, spoken, groups_K = [], np.array(recordings.languages), np.arange(len(pictures))
     for language, names in _by_language(captions).items():
         rows_Q = np.flatnonzero(spoken == language)
         if not len(rows_Q):
@@ -167,13 +169,14 @@ def _spoken(folder: Path, role: str) -> Role:
         key, labels_G = f"{TEXT}:{language}", np.array(sorted(names))
         inputs[key] = Inputs(TEXT, codes_of([names[label] for label in labels_G.tolist()]))
         same = _same_words(names, len(pictures))
+        groups_K = merged_groups(groups_K, same)
         right_Q, written_Q = same[recordings.labels_N[rows_Q]], np.searchsorted(labels_G, recordings.labels_N[rows_Q])
         ways += [
             Way(SPEECH, IMAGE, (SPEECH, IMAGE), language, rows_Q, right_Q, same[pictures.labels_N], rows_Q),
             Way(key, IMAGE, (TEXT, IMAGE), language, written_Q, right_Q, same[pictures.labels_N], rows_Q),
             Way(SPEECH, key, (SPEECH, TEXT), language, rows_Q, right_Q, same[labels_G], rows_Q),
         ]
-    return Role(inputs, ways, len(recordings), 10, pictures.labels_N)
+    return Role(inputs, ways, len(recordings), 10, pictures.labels_N, groups_K[recordings.labels_N])
 
 
 def _same_words(names: Mapping[int, str], count: int) -> Labels:
@@ -183,6 +186,14 @@ def _same_words(names: Mapping[int, str], count: int) -> Labels:
     for label in sorted(names):
         same_K[label] = first.setdefault(clean(names[label]), label)
     return same_K
+
+
+def merged_groups(groups_K: Labels, same_K: Labels) -> Labels:
+    """Join the groups (K,) of labels that are called the same, `same_K` being the first label that is."""
+    for label, first in enumerate(same_K.tolist()):
+        if groups_K[label] != groups_K[first]:
+            groups_K = np.where(groups_K == groups_K[label], groups_K[first], groups_K)
+    return groups_K
 
 
 def _by_language(captions: Captions) -> dict[str, dict[int, str]]:

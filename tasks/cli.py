@@ -79,13 +79,15 @@ def seeds(
     recipe: str, seed: Annotated[list[int] | None, typer.Argument(help="Two or more; default: the recipe's.")] = None
 ) -> None:
     """Run a recipe up to its gate once per seed, and print what is luck (MLflow must be up)."""
-    from tasks.seeds import MEASURES, run_seeds
+    from tasks.seeds import ESTIMATES, MEASURES, run_seeds
 
     found = run_seeds(recipe_path(recipe), seed or (), say)
-    for name in MEASURES:
+    for name in (*ESTIMATES, *MEASURES):
         low, high = found[name]["interval"]
         values = ", ".join(f"{value:.4g}" for value in found[name]["values"])
         print(f"{name:18} {found[name]['mean']:.4g} ({low:.4g} to {high:.4g}) over {values}")
+        if both := found[name].get("interval_with_examples"):
+            print(f"{'':18} with the doubt of the gate's examples {both[0]:.4g} to {both[1]:.4g}")
     if "verdict" in found:
         print(f"{found['verdict']}: {found['reason']}")
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from models.statistics import over_seeds
+from models.statistics import over_seeds_and_examples
 from tasks.artifact import write_json
 from tasks.errors import ArtifactError
 from tasks.job import Job
@@ -74,15 +74,17 @@ def judge(evaluation: Mapping[str, Any], gate: Gate) -> Judgement:
     return Judgement(_overall(checks), checks)
 
 
-def judge_seeds(points: Sequence[float], limit: float, confidence: float) -> Check:
-    """Judge non-inferiority whatever the luck of training: Student's one-sided bound of the mean is within the limit.
+def judge_seeds(differences: Sequence[Estimate], limit: float, confidence: float) -> Check:
+    """Judge non-inferiority whatever the luck of training and of the gate's examples, which all seeds share.
 
     Args:
-        points: student minus teacher on the gate role in percentage points, one for each seed.
+        differences: student minus teacher on the gate role, one for each seed, as shares; each with its interval over
+            the examples, two-sided at `2 * confidence - 1`.
         limit: most points that the student may lose.
         confidence: one-sided.
     """
-    mean, (low, high) = over_seeds([each / 100 for each in points], 2 * confidence - 1)
+    values, intervals = [each.value for each in differences], [each.interval for each in differences]
+    mean, (low, high) = over_seeds_and_examples(values, intervals, 2 * confidence - 1)
     return _points(Difference(value=mean, interval=(low, high), lower_bound=low), limit)
 
 

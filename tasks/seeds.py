@@ -9,30 +9,35 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.statistics import over_seeds
+from models.statistics import over_seeds, over_seeds_and_examples
 from tasks.artifact import write_json
 from tasks.errors import RecipeError
 from tasks.gate import judge_seeds
 from tasks.pipeline import stages_of
 from tasks.recipe import Recipe, load_recipe
+from tasks.reporting.evaluation import Estimate, Evaluation, parse_evaluation
 from tasks.settings import load_settings
 from tasks.stage import desk_of, output_of, run_stage
 
-MEASURES: dict[str, Callable[[dict[str, Any]], float]] = {
-    "teacher_sealed": lambda found: found["teacher"]["quality"]["sealed"]["value"],
-    "student_sealed": lambda found: found["student"]["quality"]["sealed"]["value"],
-    "points_sealed": lambda found: 100 * found["paired"]["sealed"]["difference"]["value"],
-    "points_gate": lambda found: 100 * found["paired"]["gate"]["difference"]["value"],
-    "times_fewer_bytes": lambda found: found["ratios"]["bytes"],
-    "times_as_fast": lambda found: found["ratios"]["latency"]["value"],
+MEASURES: dict[str, Callable[[Evaluation], float]] = {
+    "times_fewer_bytes": lambda found: found.ratios.bytes,
+    "times_as_fast": lambda found: found.ratios.latency.value,
 }
 """What is kept of every seed's evaluation.json."""
+ESTIMATES: dict[str, Callable[[Evaluation], Estimate]] = {
+    "teacher_gate": lambda found: found.teacher.quality.gate,
+    "student_gate": lambda found: found.student.quality.gate,
+    "points_gate": lambda found: _in_points(found.paired.gate.difference),
+}
+"""What is estimated on the gate's examples. The sealed split stays closed."""
 
 
 def run_seeds(recipe_path: Path, seeds: Sequence[int], show: Callable[[str], None]) -> dict[str, Any]:
     """Run a recipe up to its gate once per seed; writes and returns every measure with its mean and 95 % interval.
 
-    Where the recipe limits the points that may be lost, `verdict` and `reason` say whether they hold over the seeds.
+    `interval` is that over the seeds. What is estimated on the gate's examples, which all seeds share, also has
+    `interval_with_examples`, two-sided at `2 * confidence - 1` of the recipe's gate. Where the recipe limits the points
+    that may be lost, `verdict` and `reason` say whether they hold, with both doubts.
 
     Args:
         recipe_path: the recipe's file.
@@ -51,8 +56,11 @@ def run_seeds(recipe_path: Path, seeds: Sequence[int], show: Callable[[str], Non
     evaluations = {seed: _evaluation(recipe_path, recipe, seed, show) for seed in seeds}
     table = {name: [measure(found) for found in evaluations.values()] for name, measure in MEASURES.items()}
     result = {"recipe": recipe.name, "seeds": list(seeds)} | {name: _summary(found) for name, found in table.items()}
+    estimated = {name: [estimate(found) for found in evaluations.values()] for name, estimate in ESTIMATES.items()}
+    result |= {name: _with_examples(found, recipe.gate.confidence) for name, found in estimated.items()}
     if recipe.gate.points is not None:
-        check = judge_seeds(table["points_gate"], recipe.gate.points, recipe.gate.confidence)
+        differences = [found.paired.gate.difference for found in evaluations.values()]
+        check = judge_seeds(differences, recipe.gate.points, recipe.gate.confidence)
         result |= {"verdict": check.verdict, "reason": check.reason}
     folder = load_settings().runs / "seeds"
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,17 +68,31 @@ def run_seeds(recipe_path: Path, seeds: Sequence[int], show: Callable[[str], Non
     return result
 
 
-def _evaluation(recipe_path: Path, recipe: Recipe, seed: int, show: Callable[[str], None]) -> dict[str, Any]:
+def _evaluation(recipe_path: Path, recipe: Recipe, seed: int, show: Callable[[str], None]) -> Evaluation:
     key = f"seeds/{recipe.name}_{seed}"
-    for stage in stages_of(recipe):
-        if stage.reusable:
-            show(f"seed {seed}: {stage.name}")
-            run_stage(recipe_path, stage.name, key, seed=seed)
+    for name in _up_to_gate(recipe):
+        show(f"seed {seed}: {name}")
+        run_stage(recipe_path, name, key, seed=seed)
     output = output_of(desk_of(recipe_path, key, seed=seed), "evaluate")
-    found: dict[str, Any] = json.loads((output.path / "evaluation.json").read_text(encoding="utf-8"))
-    return found
+    return parse_evaluation(json.loads((output.path / "evaluation.json").read_text(encoding="utf-8")))
+
+
+def _up_to_gate(recipe: Recipe) -> list[str]:
+    names = [stage.name for stage in stages_of(recipe)]
+    return names[: names.index("gate") + 1]
+
+
+def _in_points(share: Estimate) -> Estimate:
+    return Estimate(value=100 * share.value, interval=(100 * share.interval[0], 100 * share.interval[1]))
 
 
 def _summary(values: Sequence[float]) -> dict[str, Any]:
     mean, interval = over_seeds(values)
     return {"values": list(values), "mean": mean, "interval": interval}
+
+
+def _with_examples(estimates: Sequence[Estimate], confidence: float) -> dict[str, Any]:
+    """Add the interval that has both doubts: the spread over the seeds, and the examples that all seeds share."""
+    values, intervals = [each.value for each in estimates], [each.interval for each in estimates]
+    both = over_seeds_and_examples(values, intervals, 2 * confidence - 1)[1]
+    return _summary(values) | {"interval_with_examples": both}

@@ -10,6 +10,7 @@ from report_samples import GATE, estimate, evaluation
 from tasks.errors import ArtifactError
 from tasks.gate import Check, gate_stage, judge, judge_seeds
 from tasks.job import Job
+from tasks.reporting.evaluation import Estimate
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -163,26 +164,45 @@ def test_a_metric_that_cannot_be_used_is_named(path: str, value: Any, named: str
     assert "\n" not in str(caught.value)
 
 
+def over_seeds(points: tuple[float, ...], examples: float) -> list[Estimate]:
+    """Give one difference a seed, each with as many points of doubt about the gate's examples to either side."""
+    return [
+        Estimate(value=each / 100, interval=((each - examples) / 100, (each + examples) / 100)) for each in points
+    ]
+
+
 @pytest.mark.parametrize(
-    ("points", "limit", "verdict"),
+    ("points", "examples", "limit", "verdict"),
     [
-        ((-0.4, -0.5, -0.6), 0.7, "PASS"),
-        ((-0.4, -0.5, -0.6), 0.66, "UNDECIDED"),
-        ((-0.4, -0.5, -0.6), 0.3, "FAIL"),
-        ((0.1, 0.3), 0.0, "UNDECIDED"),
+        ((-0.4, -0.5, -0.6), 0.0, 0.7, "PASS"),
+        ((-0.4, -0.5, -0.6), 0.0, 0.66, "UNDECIDED"),
+        ((-0.4, -0.5, -0.6), 0.0, 0.3, "FAIL"),
+        ((0.1, 0.3), 0.0, 0.0, "UNDECIDED"),
+        ((-0.4, -0.5, -0.6), 0.3, 0.7, "UNDECIDED"),
+        ((-0.4, -0.5, -0.6), 0.3, 0.85, "PASS"),
+        ((-0.4, -0.5, -0.6), 0.3, 0.84, "UNDECIDED"),
+        ((-0.4, -0.5, -0.6), 0.3, 0.16, "UNDECIDED"),
+        ((-0.4, -0.5, -0.6), 0.3, 0.15, "FAIL"),
+        ((-0.5, -0.5, -0.5), 0.3, 0.8, "PASS"),
+        ((-0.5, -0.5, -0.5), 0.3, 0.79, "UNDECIDED"),
     ],
 )
-def test_seeds_are_judged_together(points: tuple[float, ...], limit: float, verdict: str) -> None:
-    """For -0.4, -0.5 and -0.6 the one-sided 95 % bound is 0.5 + 2.919986 * 0.1 / sqrt 3 = 0.669 points lost."""
-    check = judge_seeds(points, limit, 0.95)
+def test_seeds_that_agree_do_not_pass_on_too_few_examples(
+    points: tuple[float, ...], examples: float, limit: float, verdict: str
+) -> None:
+    """For -0.4, -0.5 and -0.6 the seeds alone leave 2.919986 * 0.1 / sqrt 3 = 0.169 points of doubt.
+
+    With 0.3 of the examples, which all seeds share, it is sqrt(0.169**2 + 0.3**2) = 0.344, so 0.844 may be lost.
+    """
+    check = judge_seeds(over_seeds(points, examples), limit, 0.95)
     assert check.verdict == verdict
     assert check.value == pytest.approx(-sum(points) / len(points))
 
 
 def test_the_reason_of_seeds_says_their_bound() -> None:
-    """The reason gives the mean loss with both ends of its interval."""
-    reason = "student loses 0.50 points of quality (0.33 to 0.67), within the limit of 0.7"
-    assert judge_seeds((-0.4, -0.5, -0.6), 0.7, 0.95).reason == reason
+    """The reason gives the mean loss with both ends of its interval, both doubts in it."""
+    reason = "student loses 0.50 points of quality (0.16 to 0.84), within the limit of 0.85"
+    assert judge_seeds(over_seeds((-0.4, -0.5, -0.6), 0.3), 0.85, 0.95).reason == reason
 
 
 def stage_job(folder: Path, raw: dict[str, Any], lines: list[str]) -> Job:

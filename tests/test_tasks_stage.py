@@ -90,8 +90,11 @@ def test_seeds_show_what_is_luck(house: House, first: dict[str, Any]) -> None:
     assert f"{PREFIX}reused_from" in own.data.tags
     assert f"{PREFIX}reused_from" not in other.data.tags
     assert told[:2] == ["seed 7: pull", "seed 7: validate"]
-    low, high = sorted(found["student_sealed"]["values"])
-    assert low <= found["student_sealed"]["mean"] <= high
+    assert told[-1] == "seed 8: gate"
+    low, high = sorted(found["student_gate"]["values"])
+    assert low <= found["student_gate"]["mean"] <= high
+    assert "interval_with_examples" in found["points_gate"]
+    assert "sealed" not in str(found)
     for too_few in ([7, 7], []):  # none takes the recipe's, which lists none
         with pytest.raises(RecipeError, match="fewer than two different ones"):
             run_seeds(house.recipe, too_few, told.append)
