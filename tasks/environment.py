@@ -5,6 +5,7 @@ Variables that only speak to other programs are left alone. `for_servers` says w
 """
 
 import getpass
+import ipaddress
 import os
 import pwd
 import tempfile
@@ -31,6 +32,15 @@ ELSEWHERE_IN_MLFLOW = (
     *("MLFLOW_ACTIVE_MODEL_ID", "MLFLOW_ENABLE_ASYNC_LOGGING"),
 )
 """They choose another registry or run, or a write that is not there yet when the call returns."""
+DRAWING = ("MPLBACKEND", "MATPLOTLIBRC")
+"""A notebook sets them for its own windows; the report draws into files, at the end of a night."""
+NUMBERS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": 10,
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": 120,
+    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": 120,
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": 86400,
+}
+"""The most that MLflow's client, or reason, takes."""
 OF_OTHER_SERVERS = (
     *("AIRFLOW", "_AIRFLOW", "MLFLOW_", "PYTHON", "UVICORN_", "GUNICORN_", "FLASK_", "SQLALCHEMY_"),
     *("WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS"),
@@ -52,6 +62,7 @@ def adopt(environ: Environ) -> None:
         _mend_python,
         _mend_places,
         _expect_certificates,
+        _expect_numbers,
         _mend_tracking,
     )
     for step in steps:
@@ -67,7 +78,7 @@ def _drop(environ: Environ) -> None:
     """Drop what points our clients elsewhere, and our own variables that are set to nothing."""
     for name in list(environ):
         empty = name.startswith(("STILLHOUSE_", "MLFLOW_")) and not environ[name].strip()
-        if empty or name in REPOSITORY or name in ELSEWHERE_IN_MLFLOW:
+        if empty or name in (*REPOSITORY, *ELSEWHERE_IN_MLFLOW, *DRAWING):
             del environ[name]
 
 
@@ -82,8 +93,28 @@ def _mend_proxies(environ: Environ) -> None:
             msg = f"{name} is not the address of a proxy; set it to http://HOST:PORT or unset it"
             raise ServiceError(msg)
     given = [name.strip() for each in ("no_proxy", "NO_PROXY") for name in environ.get(each, "").split(",")]
-    mended = "*" if "*" in given else ",".join(dict.fromkeys([*LOOPBACK, *filter(None, given)]))
+    mended = "*" if "*" in given else ",".join(dict.fromkeys([*LOOPBACK, *filter(None, map(_reached_directly, given))]))
     environ.update({"NO_PROXY": mended, "no_proxy": mended})
+
+
+def _reached_directly(name: str) -> str:
+    """Write one exception as all our HTTP libraries take it; empty where one of them breaks on any way to write it.
+
+    Airflow's, httpx, raises for brackets, for networks of IPv6 and for ports that are none, whatever is asked of it.
+    """
+    name = name.removeprefix("[").partition("]")[0]
+    _, colon, port = name.partition(":")
+    if not name.isascii() or (colon and not port.isdecimal() and not _is_ipv6(name)):
+        return ""
+    return name
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _mend_home(environ: Environ) -> None:
@@ -133,6 +164,14 @@ def _expect_certificates(environ: Environ) -> None:
     for name in CERTIFICATES:
         if environ.get(name) and not Path(environ[name]).exists():
             msg = f"{name} names {environ[name]}, which is not there; name a file of certificates or unset it"
+            raise StillhouseError(msg)
+
+
+def _expect_numbers(environ: Environ) -> None:
+    for name, most in NUMBERS.items():
+        value = environ.get(name, "0")
+        if not (value.isascii() and value.isdecimal() and int(value) <= most):
+            msg = f"{name} is {value!r}, which is no whole number up to {most}; mend or unset it"
             raise StillhouseError(msg)
 
 

@@ -26,7 +26,7 @@ def expect_folders(folders: Mapping[str, Path], state: Path) -> None:
         if name != "STILLHOUSE_ROOT":
             _expect_writable(name, folder)
     for path in _own_files(state):
-        if path.stat(follow_symlinks=False).st_uid != os.getuid() and not os.access(path, os.W_OK):
+        if _is_closed(path):
             msg = f"{path} belongs to {_owner(path)}; give it back (chown), or set STILLHOUSE_STATE to another folder"
             raise StillhouseError(msg)
 
@@ -63,6 +63,14 @@ def _own_files(state: Path) -> Iterable[Path]:
     """Files that every command or server writes first."""
     for pattern in ("*", "logs/*", "keys/*", "mlflow/mlflow.db", "airflow/airflow.db", "airflow/airflow.cfg"):
         yield from state.glob(pattern)
+
+
+def _is_closed(path: Path) -> bool:
+    """Tell whether a file is another user's and cannot be written."""
+    try:
+        return path.stat(follow_symlinks=False).st_uid != os.getuid() and not os.access(path, os.W_OK)
+    except FileNotFoundError:  # renamed or deleted meanwhile
+        return False
 
 
 def _owner(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,17 +12,32 @@ import pytest
 import requests
 from mlflow.tracking import MlflowClient
 
+from tasks.embedded.listeners import is_held_by, is_lost
 from tasks.embedded.ports import choose_ports
+from tasks.embedded.processes import Server, end, spawn
 from tasks.tracking import connect
 
-SECONDS = 60.0
+SECONDS = 180.0
 """The server starts within this."""
 
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start an MLflow server of the test's own."""
-    root, port = tmp_path_factory.mktemp("server"), choose_ports({"mlflow": 5100})["mlflow"]
+    """Start an MLflow server of the test's own; another session's may take the port meanwhile."""
+    root = tmp_path_factory.mktemp("server")
+    deadline = time.monotonic() + SECONDS
+    while True:
+        port = choose_ports({"mlflow": 5100})["mlflow"]
+        server = start_server(root, port)
+        if comes_up(server, port, deadline):
+            break
+        end(server.mark)
+        assert time.monotonic() < deadline, (root / "log").read_text(encoding="utf-8", errors="replace")[-2000:]
+    yield f"http://127.0.0.1:{port}"
+    end(server.mark)
+
+
+def start_server(root: Path, port: int) -> Server:
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += [
         "--backend-store-uri",
@@ -31,25 +45,21 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "--artifacts-destination",
         str(root / "artifacts"),
     ]
-    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
-    wait_for(address)
-    yield address
-    process.terminate()
-    process.wait()
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return spawn(command, os.environ | quiet, root / "log")
 
 
-def wait_for(address: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
+def comes_up(server: Server, port: int, deadline: float) -> bool:
+    """Wait until the server answers; False if it ended or somebody else listens at its port."""
+    while server.is_running() and not is_lost(port, server.mark) and time.monotonic() < deadline:
         try:
-            requests.get(f"{address}/health", timeout=1).raise_for_status()
+            if is_held_by(port, server.mark):
+                requests.get(f"http://127.0.0.1:{port}/health", timeout=5).raise_for_status()
+                return True
         except requests.RequestException:
-            time.sleep(0.2)
-        else:
-            return
-    pytest.fail("the MLflow server does not answer")
+            pass
+        time.sleep(0.2)
+    return False
 
 
 @pytest.fixture

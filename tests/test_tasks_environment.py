@@ -6,12 +6,17 @@ import re
 import subprocess
 import sys
 import threading
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import botocore.utils
+import httpx
 import pytest
+import requests
 import sqlalchemy
 from mlflow.tracking import MlflowClient
 
@@ -77,6 +82,7 @@ def mended(given: dict[str, str]) -> dict[str, str]:
         ({"PYTHONPATH": f"{ROOT}"}, {"PYTHONPATH": f"{ROOT}"}),
         ({"TMPDIR": "/nowhere", "TMP": "/dev/null", "TEMP": "/tmp"}, {"TEMP": "/tmp"}),  # noqa: S108 - of a table
         ({"REQUESTS_CA_BUNDLE": "/etc"}, {"REQUESTS_CA_BUNDLE": "/etc"}),
+        ({"MPLBACKEND": "module://matplotlib_inline.backend_inline", "MATPLOTLIBRC": "/nowhere"}, {}),
         ({"LANG": "C", "LC_ALL": "C"}, {"LANG": "C", "LC_ALL": "C"}),
         ({"STILLHOUSE_STATE": "", "STILLHOUSE_RUNS": ""}, {}),
         ({"STILLHOUSE_STATE": "state"}, {"STILLHOUSE_STATE": str(Path.cwd() / "state")}),
@@ -122,6 +128,10 @@ def test_a_variable_of_the_shell_is_mended(given: dict[str, str], then: dict[str
             (name, "/nowhere/ca.pem", rf"{name} names /nowhere/ca\.pem, which is not there; name a file of cert")
             for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE", "GIT_SSL_CAINFO")
         ),
+        *(
+            (f"MLFLOW_HTTP_REQUEST_{name}", value, rf"MLFLOW_HTTP_REQUEST_{name} is '{value}', which is no whole n")
+            for name, value in (("TIMEOUT", "soon"), ("TIMEOUT", "9.5"), ("MAX_RETRIES", "-1"), ("MAX_RETRIES", "99"))
+        ),
         ("STILLHOUSE_STATE", "~no-such-user/state", r"STILLHOUSE_STATE is '~no-such-user/state', which leads nowhere"),
     ],
 )
@@ -149,6 +159,35 @@ def test_our_servers_take_no_settings_meant_for_others(
     assert for_servers({name: "x", "AWS_PROFILE": "p", "HTTP_PROXY": "y"}) == {"AWS_PROFILE": "p", "HTTP_PROXY": "y"}
     monkeypatch.setenv(name, "x")
     assert MLFLOW.environment(Settings(ROOT, tmp_path, tmp_path, ""), {}, "").get(name) is None
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:5000", "http://localhost:5000", "http://[::1]:5000"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        {},
+        {"NO_PROXY": "corp, .internal,*.corp,corp:8080,10.*"},
+        {"no_proxy": "10.0.0.0/8,fe80::/10,fd00::/8,fe80::1"},
+        {"NO_PROXY": "[::1],[::1]:80,[fe80::1]:80", "no_proxy": "<local>;x"},
+        {"NO_PROXY": "corp:port,http://x,https://x:y,a::b::c,:,[,],é,,"},
+        {"NO_PROXY": "*"},
+    ],
+)
+def test_no_http_library_asks_a_proxy_for_this_host(
+    monkeypatch: pytest.MonkeyPatch, before: dict[str, str], address: str
+) -> None:
+    """MLflow's, Airflow's, S3's and Python's own clients all read the mended list of exceptions as we mean it."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ({"HTTP_PROXY": "http://proxy:3128", "ALL_PROXY": "socks5://proxy:1080"} | before).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("STILLHOUSE_STATE", "/tmp/state")  # noqa: S108 - nothing is written
+    load_settings()
+    assert requests.utils.get_environ_proxies(address) == {}
+    assert urllib.request.proxy_bypass(urllib.parse.urlsplit(address).netloc.rsplit(":", 1)[0].strip("[]"))
+    assert "[" in address or botocore.utils.get_environ_proxies(address) == {}  # it does not know ::1 without brackets
+    with httpx.Client() as found:
+        assert found._transport_for_url(httpx.URL(address)) is found._transport  # noqa: SLF001 - no public question
 
 
 @pytest.mark.parametrize(

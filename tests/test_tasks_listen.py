@@ -2,9 +2,14 @@
 
 import re
 import socket
+import threading
 
 import pytest
 import requests
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from tasks.errors import ServiceError
 from tasks.serving.server import listen, shown
@@ -73,3 +78,18 @@ def test_a_taken_port_is_a_sentence() -> None:
         port = first.getsockname()[1]
         with pytest.raises(ServiceError, match=re.escape(f"127.0.0.1:{port} cannot be listened at (")):
             listen("127.0.0.1", port)
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6")
+def test_a_server_answers_at_an_ipv6_address() -> None:
+    """The server takes an open IPv6 port as it takes one of IPv4."""
+    app = Starlette(routes=[Route("/", lambda _: PlainTextResponse("here"))])
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    listener = listen("::1", 0)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        assert requests.get(f"http://{shown('::1')}:{listener.getsockname()[1]}/", timeout=30).text == "here"
+    finally:
+        server.should_exit = True
+        thread.join()
