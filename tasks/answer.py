@@ -32,7 +32,7 @@ from tasks.settings import Settings, load_settings
 from tasks.tracking import connect
 
 SHOWN = 10
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 RECORDINGS = (".ogg", ".wav", ".flac", ".mp3")
 
 
@@ -130,7 +130,7 @@ def _embedded(towers: Deployed, query: str) -> NDArray[np.float32]:
 def note_on(query: str) -> str:
     """Say what of a query did not count, if anything."""
     if kind_of(query) == SPEECH:
-        return f"what counts is {SECONDS:g} seconds from the first sound"
+        return f"what counts is {SECONDS:g} seconds from where speech begins"
     if kind_of(query) == IMAGE or len(clean(query)) <= CONTEXT:
         return ""
     return f"only its first {CONTEXT - 2} characters count"

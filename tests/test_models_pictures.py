@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from models.errors import ModelError
+from models.inputs.audio import waveform_of
 from models.inputs.picture_files import LONGEST, read_picture
 from models.inputs.pictures import SIDE, picture_of, pixels_of
 
@@ -272,3 +273,11 @@ def test_a_strip_is_centred_on_paper() -> None:
     dark = (found[0] < 128).any(1)
     assert (dark[0], dark[SIDE // 2], dark[-1]) == (False, True, False)
     assert (found[0, SIDE // 2] < 128).all()
+
+
+@pytest.mark.parametrize("content", ["a path.png", None, 5, [1, 2]])
+def test_what_is_no_file_at_all_is_refused(content: object) -> None:
+    """A value of a table that is no bytes is refused in a sentence, as a picture and as a recording."""
+    for read in (picture_of, waveform_of):
+        with pytest.raises(ModelError, match="cannot be read .*; give a whole"):
+            read(content)  # type: ignore[operator]
