@@ -279,5 +279,5 @@ def test_a_strip_is_centred_on_paper() -> None:
 def test_what_is_no_file_at_all_is_refused(content: object) -> None:
     """A value of a table that is no bytes is refused in a sentence, as a picture and as a recording."""
     for read in (picture_of, waveform_of):
-        with pytest.raises(ModelError, match="cannot be read .*; give a whole"):
+        with pytest.raises(ModelError, match=r"cannot be read .*; give a whole"):
             read(content)  # type: ignore[operator]
