@@ -3,31 +3,25 @@
 Nothing of its inside is used, so any framework's export will do: Keras, PyTorch, JAX, scikit-learn.
 """
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 from torch import Tensor, nn
 
-from models.aside import written_aside
+from models.answer_kind import check_kind
 from models.errors import ModelError
 from models.export import INPUT
 from models.foreign_graph import Answers, Layout, one_line, spelt, wrapped
 from models.runtime import open_session, predict
 
-BATCHES = (1, 3)
-"""Sizes of the batches of random bytes that a file is tried on."""
-_RUNTIME_FAULTS = (
-    runtime_errors.Fail,
-    runtime_errors.InvalidArgument,
-    runtime_errors.InvalidGraph,
-    runtime_errors.InvalidProtobuf,
-    runtime_errors.NotImplemented,
-    runtime_errors.RuntimeException,
-)
+EXAMPLES = 500
+"""Real examples that a file is tried on, as many as it is asked about at once."""
+BATCHES = (1, 3, EXAMPLES)
+SAME = 0.01
+"""A class's probability may differ by this from one time or batch to another."""
 
 
 def adopt(  # noqa: PLR0913 - what has to be known of a foreign file
@@ -39,8 +33,12 @@ def adopt(  # noqa: PLR0913 - what has to be known of a foreign file
     layout: Layout,
     scale: float,
     answers: Answers,
+    examples_NCHW: NDArray[np.uint8],
 ) -> None:
-    """Write a file that takes uint8 `images_NCHW` and returns `logits_NK`, and try it on random bytes.
+    """Write a file that takes uint8 `images_NCHW` and returns `logits_NK`, and try it as it will be asked.
+
+    A copy that stands alone in a folder is opened as a teacher is, and asked about real examples, in batches of one, of
+    a few and of many.
 
     Args:
         source: any ONNX file with one input and one output, and a batch of any size.
@@ -50,14 +48,17 @@ def adopt(  # noqa: PLR0913 - what has to be known of a foreign file
         layout: order of the source's input.
         scale: what raw pixels are divided by before they go in.
         answers: what the source returns.
+        examples_NCHW: real raw images of the data, of which the first `EXAMPLES` count.
 
     Raises:
         ModelError: the file is no ONNX, does not fit these, lacks an operator, or answers with something else.
     """
     model = wrapped(source, image_shape=image_shape, classes=classes, layout=layout, scale=scale, answers=answers)
-    with written_aside(out_path) as aside:
+    with tempfile.TemporaryDirectory(dir=out_path.parent) as alone:
+        aside = Path(alone) / out_path.name
         aside.write_bytes(model.SerializeToString())
-        _try_out(aside, source, image_shape, classes, answers)
+        check_kind(_tried(aside, source, examples_NCHW[:EXAMPLES], classes), answers, source.name)
+        aside.replace(out_path)
 
 
 class FileModel(nn.Module):
@@ -74,37 +75,37 @@ class FileModel(nn.Module):
         return torch.from_numpy(predict(self._session, pixels_NCHW))
 
 
-def _try_out(path: Path, source: Path, image_shape: tuple[int, ...], classes: int, answers: Answers) -> None:
+def _tried(path: Path, source: Path, examples_NCHW: NDArray[np.uint8], classes: int) -> NDArray[np.float32]:
+    """Ask a file about examples; returns logits_NK, which are the same whatever the batch."""
     try:
         session = open_session(path)
-        tried = [_answers(session, count, image_shape) for count in BATCHES]
-    except _RUNTIME_FAULTS as error:
+        tried = [session.run(None, {INPUT: examples_NCHW[:count]})[0] for count in (*BATCHES, EXAMPLES)]
+    except Exception as error:  # the runtime's errors have no common class
         msg = f"{source.name} does not run in ONNX Runtime ({one_line(error)}); export it with operators that do"
         raise ModelError(msg) from error
-    for logits_NK, count in zip(tried, BATCHES, strict=True):
-        if logits_NK.shape != (count, classes):
-            found, expected = spelt(logits_NK.shape), spelt((count, classes))
-            msg = f"{source.name} answers {count} images with {found}, not {expected}; mend its last layer"
-            raise ModelError(msg)
-        if not np.isfinite(logits_NK).all():
-            msg = f"{source.name} answers random pixels with NaN or infinity; mend scale or export it in float32"
-            raise ModelError(msg)
-        _check_answers(logits_NK, answers, source)
-
-
-def _answers(session: onnxruntime.InferenceSession, count: int, image_shape: tuple[int, ...]) -> NDArray[np.float32]:
-    images_NCHW = np.random.default_rng(count).integers(0, 256, (count, *image_shape), dtype=np.uint8)
-    logits_NK: NDArray[np.float32] = session.run(None, {INPUT: images_NCHW})[0]
+    logits_NK: NDArray[np.float32] = tried[-1]
+    for answers_BK, batch in zip(tried, (*BATCHES, EXAMPLES), strict=True):
+        _check_batch(answers_BK, (min(batch, len(examples_NCHW)), classes), source.name)
+    if any(not _same(answers_BK, logits_NK[: len(answers_BK)]) for answers_BK in tried):
+        msg = (
+            f"{source.name} answers the same image differently another time or in another batch; "
+            "export it for inference, without dropout and without statistics of the batch"
+        )
+        raise ModelError(msg)
     return logits_NK
 
 
-def _check_answers(logits_NK: NDArray[np.float32], answers: Answers, source: Path) -> None:
-    """Probabilities sum to 1; logits that do are probabilities by another name."""
-    values_NK = np.exp(logits_NK) if answers == "probabilities" else logits_NK
-    probable = bool((values_NK >= 0).all() and np.allclose(values_NK.sum(1), 1, atol=0.01))
-    if answers == "probabilities" and not probable:
-        msg = f"{source.name} does not answer with probabilities, which sum to 1; set answers to logits"
+def _check_batch(logits_NK: NDArray[np.float32], expected: tuple[int, int], name: str) -> None:
+    if logits_NK.shape != expected:
+        found = spelt(logits_NK.shape)
+        msg = f"{name} answers {expected[0]} images with {found}, not {spelt(expected)}; mend its last layer"
         raise ModelError(msg)
-    if answers == "logits" and probable:
-        msg = f"{source.name} answers with numbers that sum to 1, as probabilities do; set answers to probabilities"
+    if not np.isfinite(logits_NK).all():
+        msg = f"{name} answers real images with NaN or infinity; mend scale or export it in float32"
         raise ModelError(msg)
+
+
+def _same(one_NK: NDArray[np.float32], other_NK: NDArray[np.float32]) -> bool:
+    one_NK, other_NK = (np.exp(each_NK - each_NK.max(1, keepdims=True)) for each_NK in (one_NK, other_NK))
+    gaps_NK = one_NK / one_NK.sum(1, keepdims=True) - other_NK / other_NK.sum(1, keepdims=True)
+    return bool(np.abs(gaps_NK).max() <= SAME)

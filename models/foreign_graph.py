@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import TensorProto, compose, helper, numpy_helper
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
+from onnx import NodeProto, TensorProto, compose, helper, numpy_helper
 
 from models.errors import ModelError
 from models.export import INPUT, OUTPUT
@@ -16,6 +16,8 @@ Answers = Literal["logits", "probabilities"]
 LEAST_PROBABILITY = 1e-7
 """Below this a probability is taken for this, as its logarithm would be minus infinity."""
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
+NARROW = (TensorProto.INT8, TensorProto.BOOL, TensorProto.STRING)
+"""Types of an input that cannot hold pixels from 0 to 255."""
 
 
 def wrapped(  # noqa: PLR0913 - what has to be known of a foreign file
@@ -37,14 +39,25 @@ def wrapped(  # noqa: PLR0913 - what has to be known of a foreign file
 def _read(source: Path) -> onnx.ModelProto:
     try:
         model = onnx.load(source, load_external_data=False)
-    except DecodeError as error:
+    except (DecodeError, OSError, ValueError) as error:
         msg = f"{source.name} is not an ONNX file ({one_line(error)}); export the teacher again"
         raise ModelError(msg) from error
-    if any(tensor.data_location == TensorProto.EXTERNAL for tensor in model.graph.initializer):
+    if _elsewhere(model):
         msg = f"{source.name} keeps its weights in other files; save the teacher as one file"
         raise ModelError(msg)
     renamed: onnx.ModelProto = compose.add_prefix(model, "teacher/", rename_functions=False)
     return renamed
+
+
+def _elsewhere(message: Any) -> bool:  # noqa: ANN401 - any part of a model
+    """Tell whether a tensor anywhere in a model, as in a branch or a constant, or a context is in another file."""
+    if isinstance(message, TensorProto):
+        return bool(message.data_location == TensorProto.EXTERNAL)
+    if isinstance(message, NodeProto) and message.op_type == "EPContext":
+        return True
+    inner = [value for field, value in message.ListFields() if field.type == field.TYPE_MESSAGE]
+    parts = (part for value in inner for part in ([value] if isinstance(value, Message) else value))
+    return any(_elsewhere(part) for part in parts)
 
 
 def _ends(model: onnx.ModelProto) -> dict[str, list[Any]]:
@@ -89,6 +102,10 @@ def _prepend(  # noqa: PLR0913, PLR0917 - what stands between raw pixels and the
     source: Path,
 ) -> None:
     kind = graph_in.type.tensor_type.elem_type
+    if kind in NARROW:
+        name = TensorProto.DataType.Name(kind).lower()
+        msg = f"{source.name} takes {name}, which cannot hold pixels from 0 to 255; export it for uint8 or float32"
+        raise ModelError(msg)
     if kind not in FLOATS and scale != 1:
         msg = f"{source.name} takes whole numbers, which cannot be divided by {scale:g}; set scale to 1"
         raise ModelError(msg)

@@ -34,7 +34,7 @@ from tasks.tracking import connect
 
 SHOWN = 10
 SHA256 = re.compile(r"[0-9a-f]{64}")
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 RECORDINGS = (".ogg", ".wav", ".flac", ".mp3")
 
 
@@ -145,7 +145,7 @@ def _embedded(towers: Deployed, query: str) -> NDArray[np.float32]:
 def note_on(query: str) -> str:
     """Say what of a query did not count, if anything."""
     if kind_of(query) == SPEECH:
-        return f"what counts is {SECONDS:g} seconds from the first sound"
+        return f"what counts is {SECONDS:g} seconds from where speech begins"
     if kind_of(query) == IMAGE or len(clean(query)) <= CONTEXT:
         return ""
     return f"only its first {CONTEXT - 2} characters count"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from models.black_box import adopt
-from models.inputs.images import describe
+from models.inputs.images import describe, load_images
 from tasks.artifact import file_digest, json_digest
 from tasks.errors import StillhouseError
 from tasks.recipe_steps import BlackBox
@@ -11,6 +11,8 @@ from tasks.settings import load_settings
 
 TEACHER_FILE = "teacher.onnx"
 """Where a teacher stage leaves an adopted file; a trained teacher has a checkpoint instead."""
+TRIED_ON = "train"
+"""Role whose examples a file is tried on."""
 
 
 def adopted(box: BlackBox, data: Path, out_path: Path) -> Path:
@@ -31,6 +33,7 @@ def adopted(box: BlackBox, data: Path, out_path: Path) -> Path:
         layout=box.layout,
         scale=box.scale,
         answers=box.answers,
+        examples_NCHW=load_images(data, TRIED_ON).images_NCHW,
     )
     return out_path
 

@@ -91,16 +91,38 @@ def as_keras(keras: AsKeras, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def ended(last: list[tuple[Any, ...]]) -> list[onnx.NodeProto]:
+    """Nodes that change `out0` in place of a network's last layer: an operator and its further inputs."""
+    nodes = []
+    for number, (operator, *further) in enumerate(last):
+        names = [f"further{number}_{place}" for place in range(len(further))]
+        for name, value in zip(names, further, strict=True):
+            if value == "noise":
+                nodes.append(helper.make_node("RandomNormalLike", ["product"], [name]))
+            elif value == "mean":  # over the batch
+                nodes.append(helper.make_node("ReduceMean", ["product"], [name], axes=[0], keepdims=1))
+            else:
+                tensor = numpy_helper.from_array(np.float32(value))
+                nodes.append(helper.make_node("Constant", [], [name], value=tensor))
+        nodes.append(helper.make_node(operator, [f"last{number}", *names], [f"last{number + 1}"]))
+    renamed = {"last0": "first", f"last{len(last)}": "out0"}
+    for node in nodes:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+    return nodes
+
+
 def file(folder: Path, **changes: Any) -> Path:
     """Write `Softmax(Flatten(images) @ weight)` by hand, with changes."""
     made = {"shape": ["n", 1, 8, 8], "inputs": 1, "outputs": 1, "classes": 10, "operator": "Softmax", "weight": 0.001}
-    made |= {"kind": TensorProto.FLOAT, "domain": ""} | changes
+    made |= {"kind": TensorProto.FLOAT, "domain": "", "last": []} | changes
     numbers = np.random.default_rng(1).normal(size=(64, made["classes"])) * made["weight"]
     weight = numpy_helper.from_array(numbers.astype(helper.tensor_dtype_to_np_dtype(made["kind"])), "weight")
     nodes = [
         helper.make_node("Flatten", ["in0"], ["flat"]),
         helper.make_node("MatMul", ["flat", "weight"], ["product"]),
-        helper.make_node(made["operator"], ["product"], ["out0"], domain=made["domain"]),
+        helper.make_node(made["operator"], ["product"], ["first" if made["last"] else "out0"], domain=made["domain"]),
+        *ended(made["last"]),
     ]
     ins = [helper.make_tensor_value_info(f"in{i}", made["kind"], made["shape"]) for i in range(made["inputs"])]
     outs = [helper.make_tensor_value_info(f"out{i}", made["kind"], None) for i in range(made["outputs"])]
@@ -112,6 +134,7 @@ def file(folder: Path, **changes: Any) -> Path:
 
 def adopted(source: Path, **changes: Any) -> Path:
     known = {"image_shape": SHAPE, "classes": 10, "layout": "NCHW", "scale": 1.0, "answers": "probabilities"}
+    known["examples_NCHW"] = np.random.default_rng(0).integers(0, 17, (40, *SHAPE), dtype=np.uint8)
     target = source.with_name("adopted.onnx")
     adopt(source, target, **known | changes)
     return target
@@ -180,11 +203,20 @@ def test_logits_pass_unchanged(tmp_path: Path) -> None:
         ({"shape": ["n", 64]}, {}, r"takes images \(64\) and the data gives \(1, 8, 8\); mend layout"),
         ({"shape": [1, 1, 8, 8]}, {}, r"takes batches of 1 only; export the teacher with a batch of any size"),
         ({"classes": 7}, {}, r"answers 1 images with \(1, 7\), not \(1, 10\); mend its last layer"),
-        ({"weight": float("nan")}, {}, r"answers random pixels with NaN or infinity; mend scale"),
+        ({"weight": float("nan")}, {}, r"answers real images with NaN or infinity; mend scale"),
         ({"operator": "Distill", "domain": "house"}, {}, r"does not run in ONNX Runtime \(.*Distill.*; export it"),
         ({"operator": "Identity"}, {}, r"does not answer with probabilities, which sum to 1; set answers to logits"),
         ({}, {"answers": "logits"}, r"numbers that sum to 1, as probabilities do; set answers to probabilities"),
         ({"kind": TensorProto.INT32}, {"scale": 2.0}, r"takes whole numbers, .* divided by 2; set scale to 1"),
+        ({"kind": TensorProto.INT8}, {}, r"takes int8, which cannot hold pixels from 0 to 255; export it for uint8"),
+        ({"weight": 0.0}, {}, r"answers every image alike; mend scale and layout"),
+        ({"operator": "Sigmoid"}, {"answers": "logits"}, r"numbers from 0 to 1 only, as a sigmoid does; export it"),
+        ({"operator": "HardSigmoid"}, {"answers": "logits"}, r"numbers from 0 to 1 only, as a sigmoid does"),
+        ({"operator": "Sigmoid"}, {}, r"which sum to 1; export it without its sigmoid and set answers to logits"),
+        ({"last": [("Mul", 100.0)]}, {"answers": "logits"}, r"shares that sum to 100; export it without its last"),
+        ({"last": [("Mul", 255.0)], "weight": 0.1}, {"answers": "logits"}, r"shares that sum to 255; export it"),
+        ({"last": [("Add", "noise")]}, {"answers": "logits"}, r"differently another time or in another batch"),
+        ({"operator": "Identity", "weight": 1.0, "last": [("Sub", "mean")]}, {"answers": "logits"}, r"another batch"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused(
@@ -205,8 +237,68 @@ def test_a_file_that_is_no_onnx_is_refused(tmp_path: Path) -> None:
             adopted(tmp_path / "made.onnx")
 
 
-def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
-    """A file whose weights lie outside it, where its digest does not reach, is refused."""
-    onnx.save(onnx.load(file(tmp_path)), tmp_path / "made.onnx", save_as_external_data=True, size_threshold=0)
+def outside(tensor: onnx.TensorProto, folder: Path) -> onnx.TensorProto:
+    """Put a tensor's numbers into a file beside."""
+    (folder / "beside.bin").write_bytes(numpy_helper.to_array(tensor).tobytes())
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="beside.bin")
+    return tensor
+
+
+def beside_a_constant(model: onnx.ModelProto, folder: Path) -> None:
+    """Make the weight a constant's."""
+    tensor = outside(model.graph.initializer.pop(), folder)
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["weight"], value=tensor))
+
+
+def beside_a_branch(model: onnx.ModelProto, folder: Path) -> None:
+    """Put it into a branch."""
+    tensor = outside(model.graph.initializer.pop(), folder)
+    result = [helper.make_tensor_value_info("inner", TensorProto.FLOAT, None)]
+    branch = helper.make_graph([helper.make_node("Identity", ["kept"], ["inner"])], "branch", [], result, [tensor])
+    tensor.name = "kept"
+    branch.initializer[0].name = "kept"
+    always = helper.make_node("Constant", [], ["always"], value=numpy_helper.from_array(np.bool_(1)))
+    chosen = helper.make_node("If", ["always"], ["weight"], then_branch=branch, else_branch=branch)
+    for node in (chosen, always):
+        model.graph.node.insert(0, node)
+
+
+@pytest.mark.parametrize(
+    "move", [lambda model, folder: outside(model.graph.initializer[0], folder), beside_a_constant, beside_a_branch]
+)
+def test_weights_in_other_files_are_refused(tmp_path: Path, move: Any) -> None:
+    """A file whose weights lie outside it, where its digest does not reach, is refused wherever it names them."""
+    model = onnx.load(file(tmp_path))
+    move(model, tmp_path)
+    (tmp_path / "made.onnx").write_bytes(model.SerializeToString())
+    assert open_session(tmp_path / "made.onnx")  # the runtime takes it where it lies
     with pytest.raises(ModelError, match=r"keeps its weights in other files; save the teacher as one file"):
         adopted(tmp_path / "made.onnx")
+
+
+def test_an_adopted_file_needs_nothing_beside_it(tmp_path: Path) -> None:
+    """It is tried in a folder of its own, and answers as well in another one."""
+    path = adopted(file(tmp_path))
+    expected = predict(open_session(path), IMAGES)
+    (tmp_path / "moved").mkdir()
+    moved = path.rename(tmp_path / "moved" / "teacher.onnx")
+    (tmp_path / "made.onnx").unlink()
+    assert np.array_equal(predict(open_session(moved), IMAGES), expected)
+
+
+@pytest.mark.parametrize(
+    ("made", "answers"),
+    [
+        ({"operator": "Identity"}, "logits"),
+        ({"operator": "Tanh"}, "logits"),
+        ({"operator": "LogSoftmax", "weight": 0.1}, "logits"),
+        ({"operator": "Relu", "weight": 0.1}, "logits"),
+        ({"operator": "Hardmax", "weight": 0.1}, "probabilities"),
+        ({"kind": TensorProto.FLOAT16, "weight": 0.1}, "probabilities"),
+    ],
+)
+def test_what_fits_is_taken(tmp_path: Path, made: dict[str, Any], answers: str) -> None:
+    """Logits of any range, and probabilities however sure, are what the recipe says they are."""
+    assert adopted(file(tmp_path, **made), answers=answers).is_file()

@@ -30,6 +30,7 @@ from landing_samples import (
 )
 from PIL import Image
 
+from tasks.data.batch import Contents, examples_of
 from tasks.data.dataset import Example, read_description, write_dataset
 from tasks.data.landing import open_landing
 from tasks.errors import DataError
@@ -80,18 +81,25 @@ def without_label(_files: Files, entries: Entries) -> Entries:
     return entries
 
 
-def bomb() -> bytes:
-    """A PNG of a few bytes that claims 60,000 x 60,000 pixels."""
+def bomb(side: int = 60_000) -> bytes:
+    """A PNG of a few bytes that claims so many pixels."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
 
 
 def jpeg(size: tuple[int, int], mode: str = "L") -> bytes:
     return encoded(Image.effect_noise(size, 50).convert(mode), "JPEG")
+
+
+def keyed() -> bytes:
+    """A grey PNG of which one value is transparent."""
+    stream = io.BytesIO()
+    Image.effect_noise((8, 8), 50).save(stream, "PNG", transparency=3)
+    return stream.getvalue()
 
 
 def gif() -> bytes:
@@ -132,6 +140,8 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     "a decompression bomb": (with_file(bomb()), r"000\.png cannot be decoded \(Image size \(3600000000 pixels\)"),
     "another size": (with_file(jpeg((16, 8))), r"000\.png is 16 x 8 pixels in mode L where 8 x 8 pixels in mode L is"),
     "another mode": (with_file(jpeg((8, 8), "RGB")), r"000\.png is 8 x 8 pixels in mode RGB where"),
+    "transparent pixels": (with_file(keyed()), r"000\.png has transparent pixels, .*; save it without transparency"),
+    "too many pixels": (with_file(bomb(9_000)), r"000\.png cannot be decoded: the picture has 9000 x 9000 pixels"),
     "other values": (with_file(jpeg((8, 8))), r"000\.png has values from \d+ to \d+ where 0 to 16 are allowed"),
     "one value": (with_file(grey(7)), r"000\.png shows nothing: all of it is 7"),
     "an unknown label": (with_entry(label="ten"), r"000\.png has the label 'ten', which digits does not have; mend"),
@@ -160,6 +170,19 @@ def test_each_fault_is_named_and_the_batch_is_set_aside(house: Settings, fault: 
     assert kept == {*files, "batch.json", "reason.txt"}
     folder = house.state / "landing" / "quarantine" / "digits" / "monday"
     assert (folder / "reason.txt").read_text() == f"{outcome.sentence}\n"
+
+
+@pytest.mark.parametrize(("orientation", "turned"), [(1, 0), (3, 2), (6, 1), (8, -1)])
+def test_a_picture_taken_sideways_lands_upright(tmp_path: Path, orientation: int, turned: int) -> None:
+    """What a camera stored on its side, and says so, becomes data upright, in a size that is not square, too."""
+    upright_HW = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(np.rot90(upright_HW, turned))).save(tmp_path / "a.png", exif=exif)
+    contents = Contents.model_validate({"files": [listed("a.png", b"", 0)]})
+    described = {"name": "x", "labels": ["a"], "image_shape": [1, 4, 6], "value_range": [0, 255]}
+    (example,) = examples_of(tmp_path, contents, described, "x")
+    assert np.array_equal(np.frombuffer(example.image, np.uint8).reshape(4, 6), upright_HW)
 
 
 def test_a_label_that_contradicts_the_dataset_is_named(house: Settings) -> None:

@@ -106,7 +106,7 @@ REFUSED: list[tuple[bytes, str, int, str]] = [
     (b'{"pixels": [[[[1, 2, 3]]]]}', "application/json", 400, "do not fit; send whole numbers"),
     (b'{"pixels": [[[[1, 2], [3, 256]]]]}', "application/json", 400, "do not fit"),
     (b'{"pixels": [[[[1, 2], [3, 0.5]]]]}', "application/json", 400, "do not fit"),
-    (b'{"pixels": [[[[1, 2], [3]]]]}', "application/json", 400, "are no array"),
+    (b'{"pixels": [[[[1, 2], [3]]]]}', "application/json", 400, "do not fit"),
     (b'{"pixels": []}', "application/json", 400, "send 1 to 256"),
     (b'{"texts": ["a"]}', "application/json", 400, "tiny-production takes pixels, image, not text"),
     (b'{"pixels"', "application/json", 400, "the body is no JSON"),

@@ -3,6 +3,7 @@
 Which characters matter is learned: any code point goes in, and the tower hashes what stands side by side.
 """
 
+import reprlib
 import unicodedata
 from collections.abc import Sequence
 
@@ -15,6 +16,10 @@ CONTEXT = 96
 """Code points that count, the space before and the space behind included; what comes after them is cut off."""
 SHORTEST = 3
 """Code points of the shortest sentence: one character between two spaces."""
+SPARE = 16
+"""Characters that are looked at for each that counts: a sentence may hold much that is invisible, but not megabytes."""
+SHOWN = 40
+"""Characters of a sentence in a message."""
 
 
 def codes_of(sentences: Sequence[str], context: int = CONTEXT) -> NDArray[np.int64]:
@@ -25,9 +30,9 @@ def codes_of(sentences: Sequence[str], context: int = CONTEXT) -> NDArray[np.int
         context: the most code points that count.
 
     Raises:
-        ModelError: a sentence is empty, blank, or nothing but invisible characters.
+        ModelError: a sentence is no text, empty, blank, or nothing but invisible characters.
     """
-    cleaned = [clean(sentence)[:context] for sentence in sentences]
+    cleaned = [clean(_beginning(sentence, context))[:context] for sentence in sentences]
     codes_NL = np.zeros((len(cleaned), max(map(len, cleaned), default=0)), np.int64)
     for row_L, text in zip(codes_NL, cleaned, strict=True):
         row_L[: len(text)] = [ord(character) for character in text]
@@ -49,9 +54,17 @@ def clean(sentence: str) -> str:
     visible = "".join(" " if character.isspace() else character for character in folded if _shows(character))
     words = visible.split()
     if not words:
-        msg = f"the sentence {sentence!r} is empty; give at least one visible character"
+        msg = f"the sentence {sentence[:SHOWN]!r} is empty; give at least one visible character"
         raise ModelError(msg)
     return f" {' '.join(words)} "
+
+
+def _beginning(sentence: object, context: int) -> str:
+    """Leave out what is too far behind to count."""
+    if not isinstance(sentence, str):
+        msg = f"the sentence {reprlib.repr(sentence)} is no text; give a string"
+        raise ModelError(msg)
+    return sentence.lstrip()[: SPARE * context]
 
 
 def _shows(character: str) -> bool:

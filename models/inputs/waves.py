@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.inputs.audio import SAMPLE_RATE, waveform_of
+from models.inputs.first_sound import QUIET, muted
 
 SECONDS = 2.0
 """What of a recording counts, from its first sound; five spoken captions in six are shorter."""
 LENGTH = int(SECONDS * SAMPLE_RATE)
 LOUDEST = 32_000
-QUIET = 0.02
-"""Share of the peak below which a recording has not begun yet, or has ended."""
 
 
 def waves_of(files: Sequence[bytes]) -> NDArray[np.int16]:
@@ -32,7 +31,8 @@ def waves_of(files: Sequence[bytes]) -> NDArray[np.int16]:
 
 
 def trimmed(samples_T: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Cut off what is quiet at both ends, and what comes after SECONDS."""
+    """Cut off what is quiet at both ends, clicks in the way of speech, and what comes after SECONDS."""
+    samples_T = muted(samples_T, SAMPLE_RATE, SECONDS)
     peak = np.abs(samples_T).max()
     loud = np.flatnonzero(np.abs(samples_T) > QUIET * peak)
     said_T = samples_T[loud[0] : loud[-1] + 1][:LENGTH]

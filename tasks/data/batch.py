@@ -3,7 +3,6 @@
 Whether its pictures are new and its labels believable is for `tasks.data.accept`. A batch is refused whole.
 """
 
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, StrictInt, StrictStr, ValidationError
 
+from models.errors import ModelError
 from tasks.artifact import file_digest, json_digest
 from tasks.data.dataset import Example
 from tasks.data.landing import CONTENTS
@@ -22,6 +22,8 @@ from tasks.recipe_steps import Section
 
 MODES = {1: "L", 3: "RGB"}
 """Channels of a dataset's images -> the only mode in which Pillow may find a picture of it."""
+MOST_BYTES = 64 * 1024 * 1024
+"""Of the file of a picture."""
 SHOWN = 3
 """Faults named in a refusal."""
 
@@ -129,17 +131,28 @@ def _pixels(path: Path, described: Mapping[str, Any]) -> NDArray[np.uint8]:
 
 
 def _decoded(path: Path, size: tuple[int, int], mode: str) -> NDArray[np.uint8]:
-    from PIL import Image
+    """Decode a picture of a size and a mode, upright as its EXIF orientation says."""
+    from models.inputs.picture_files import open_picture, upright
 
-    with _decoding(path.name), warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        opened = Image.open(path, formats=("PNG", "JPEG"))
-    with opened:
-        if (found := (opened.size, opened.mode)) != (size, mode):  # before a pixel is unpacked
-            msg = f"{path.name} is {_spelled(*found)} where {_spelled(size, mode)} is taken; mend it at its source"
-            raise BatchError(msg)
-        with _decoding(path.name):
-            return np.asarray(opened)
+    if path.stat().st_size > MOST_BYTES:
+        msg = f"{path.name} has more than {MOST_BYTES:,} bytes; send a smaller picture"
+        raise BatchError(msg)
+    with _decoding(path.name):
+        opened = open_picture(path.read_bytes(), ("PNG", "JPEG"))
+    if opened.mode != mode or opened.size not in {size, size[::-1]}:  # before a pixel is unpacked
+        raise BatchError(_misfit(path.name, (opened.size, opened.mode), (size, mode)))
+    if opened.has_transparency_data:
+        msg = f"{path.name} has transparent pixels, which show no value; save it without transparency"
+        raise BatchError(msg)
+    with _decoding(path.name):
+        turned = upright(opened)
+    if turned.size != size:
+        raise BatchError(_misfit(path.name, (turned.size, mode), (size, mode)))
+    return np.asarray(turned.convert(mode))
+
+
+def _misfit(name: str, found: tuple[tuple[int, int], str], taken: tuple[tuple[int, int], str]) -> str:
+    return f"{name} is {_spelled(*found)} where {_spelled(*taken)} is taken; mend it at its source"
 
 
 @contextmanager
@@ -147,6 +160,9 @@ def _decoding(name: str) -> Iterator[None]:
     """Turn the many ways in which a hostile file fails into one sentence: it must not stop the other batches."""
     try:
         yield
+    except ModelError as error:
+        msg = f"{name} cannot be decoded: {error}"
+        raise BatchError(msg) from error
     except Exception as error:
         msg = f"{name} cannot be decoded ({' '.join(str(error).split())}); send a whole PNG or JPEG file"
         raise BatchError(msg) from error

@@ -38,7 +38,7 @@ def of_spoken_captions() -> list["Expectation"]:
 def _of_recordings(described: Mapping[str, Any]) -> list["Expectation"]:
     from great_expectations import expectations as expect
 
-    from models.inputs.audio import SILENCE
+    from models.inputs.first_sound import SILENCE
 
     return [
         *(

@@ -1,23 +1,31 @@
-"""The HTTP side: requests in, answers out; what cannot be answered gets one sentence and the right status."""
+"""The HTTP side: requests in, answers out; what cannot be answered gets one sentence and the right status.
 
-import json
-from collections.abc import Sequence
+Whatever a body holds, it is read within limits of bytes, pixels and seconds. What takes long is done beside the event
+loop, a few at a time, so that `/health` goes on answering. 4xx is the request's fault, 5xx the server's.
+"""
+
+import asyncio
+import logging
+from functools import partial
 from typing import Any, Protocol
 
+from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from models.errors import ModelError
-from tasks.serving.served import Served
+from tasks.serving.bodies import Refusal, is_light, kind_of, read
+from tasks.serving.served import Answer, ModelFault, Served
 
 LARGEST = 8 * 1024 * 1024
 """Bytes of a request's body."""
-FIELDS = {"pixels": "pixels", "texts": "text"}
-"""Field of a JSON body -> kind of what it holds."""
-FILES = {"image": "image", "audio": "speech", "text": "text"}
-"""First part of a body's media type -> kind of what the body is."""
+BODY_SECONDS = 30.0
+"""A body arrives within this."""
+HEAVY_AT_ONCE, MOST_WAITING = 2, 32
+"""Requests that take long: how many are answered at once, and how many may wait for that."""
 
 
 class Answering(Protocol):
@@ -29,22 +37,17 @@ class Answering(Protocol):
     def problem(self) -> str | None: ...  # noqa: D102 - see above
 
 
-class Refusal(Exception):  # noqa: N818 - an answer
-    """A request that is not answered: an HTTP status and a sentence."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        """Keep both."""
-        super().__init__(sentence)
-        self.status = status
-
-
 def build(follower: Answering) -> Starlette:
     """Build the application around what answers."""
+    turns = CapacityLimiter(HEAVY_AT_ONCE)
 
     async def answer(request: Request) -> JSONResponse:
         served = follower.current
-        kind, inputs = _read(request.headers.get("content-type", ""), await _body(request))
-        return JSONResponse({**_who(served), "answers": served.answer(kind, inputs)})
+        kind = kind_of(request.headers.get("content-type", ""), request.headers.get("content-encoding", ""))
+        content = await _body(request)
+        work = partial(_answers, served, kind, content)
+        answers = work() if is_light(kind, content) else await _beside(work, turns)
+        return JSONResponse({**_who(served), "answers": answers})
 
     async def health(_request: Request) -> JSONResponse:
         return JSONResponse({"status": "alive"})
@@ -64,7 +67,13 @@ def build(follower: Answering) -> Starlette:
             Route("/ready", ready),
             Route("/version", version),
         ],
-        exception_handlers={Refusal: _refused, ModelError: _unreadable},
+        exception_handlers={
+            Refusal: _refused,
+            ModelError: _unreadable,
+            ModelFault: _faulty,
+            HTTPException: _elsewhere,
+            Exception: _unforeseen,
+        },
     )
 
 
@@ -72,42 +81,34 @@ def _who(served: Served) -> dict[str, Any]:
     return {"model": served.model, "version": served.version, "digest": served.digest}
 
 
+def _answers(served: Served, kind: str, content: bytes) -> list[Answer]:
+    return served.answer(*read(kind, content))
+
+
+async def _beside(work: "partial[list[Answer]]", turns: CapacityLimiter) -> list[Answer]:
+    """Work in a thread, when it is this request's turn."""
+    if turns.statistics().tasks_waiting >= MOST_WAITING:
+        raise Refusal(503, f"{MOST_WAITING} large requests are waiting already; ask again later")
+    return await to_thread.run_sync(work, limiter=turns)
+
+
 async def _body(request: Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _received(request)
+    except TimeoutError as error:
+        raise Refusal(408, f"the body did not arrive within {BODY_SECONDS:.0f} s; send it again") from error
+    except ClientDisconnect as error:
+        raise Refusal(400, "the body ended early; send it again") from error
+
+
+async def _received(request: Request) -> bytes:
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
         if len(content) > LARGEST:
             raise Refusal(413, f"the body is larger than {LARGEST:,} bytes; send less at once")
     return bytes(content)
-
-
-def _read(media_type: str, content: bytes) -> tuple[str, Sequence[Any]]:
-    """Tell what kind of input a body holds, and list the inputs."""
-    if media_type.startswith("application/json"):
-        return _json(content)
-    kind = FILES.get(media_type.split("/", maxsplit=1)[0])
-    if kind is None:
-        known = "application/json, image/..., audio/... or text/plain"
-        raise Refusal(415, f"a body of type {media_type or 'unknown'} is not read; send {known}")
-    return kind, [_decoded(content) if kind == "text" else content]
-
-
-def _json(content: bytes) -> tuple[str, Sequence[Any]]:
-    try:
-        given = json.loads(content)
-    except ValueError as error:
-        raise Refusal(400, f"the body is no JSON ({error}); send an object") from error
-    fields = [field for field in FIELDS if isinstance(given, dict) and isinstance(given.get(field), list)]
-    if len(fields) != 1 or len(given) != 1:
-        raise Refusal(400, f"the body is no object of one list; send one of {', '.join(FIELDS)}")
-    return FIELDS[fields[0]], given[fields[0]]
-
-
-def _decoded(content: bytes) -> str:
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise Refusal(400, f"the sentence is no UTF-8 ({error.reason}); send text in UTF-8") from error
 
 
 async def _refused(_request: Request, refusal: Exception) -> JSONResponse:
@@ -117,3 +118,19 @@ async def _refused(_request: Request, refusal: Exception) -> JSONResponse:
 
 async def _unreadable(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": str(error)}, 400)
+
+
+async def _faulty(_request: Request, fault: Exception) -> JSONResponse:
+    logging.getLogger(__name__).error("%s", fault)
+    return JSONResponse({"error": str(fault)}, 500)
+
+
+async def _elsewhere(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
+    sentence = f"{error.detail}: POST to /answer, or GET /health, /ready or /version"
+    return JSONResponse({"error": sentence}, error.status_code, error.headers)
+
+
+async def _unforeseen(_request: Request, _error: Exception) -> JSONResponse:
+    """Answer; Starlette raises the error again, so that the server's log has it."""
+    return JSONResponse({"error": "the server cannot answer this request; its log says why"}, 500)

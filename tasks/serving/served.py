@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from models.errors import ModelError
 from models.inputs.pictures import picture_of, pixels_of
+from models.inputs.text import codes_of
+from models.inputs.waves import waves_of
 from models.packing import deployable, unpacked
 from models.runtime import open_session, predict
 from models.towers import Deployed, open_towers
@@ -28,6 +31,10 @@ OPSETS = range(17, 26)
 MOST_AT_ONCE = 256
 """Inputs of one request."""
 Answer = dict[str, Any]
+
+
+class ModelFault(Exception):  # noqa: N818 - an answer
+    """The model does not answer an input that it should: not the fault of who asks."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,7 @@ class Served:
 
         Raises:
             ModelError: there is nothing in it, too much, a kind that this model does not take, or what it cannot read.
+            ModelFault: it does not answer what was read.
         """
         if kind not in self.answers:
             msg = f"{self.model} takes {', '.join(self.answers)}, not {kind}; send one of these"
@@ -121,20 +129,24 @@ def _of_file(path: Path, labels: Sequence[str]) -> dict[str, Callable[[Sequence[
 
 
 def _raw(images: Sequence[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    try:
-        values = np.asarray(images)
-    except ValueError as error:
-        msg = f"the pixels are no array ({error}); send images of {shape} numbers each"
-        raise ModelError(msg) from error
-    if values.shape[1:] != shape or values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:  # noqa: PLR2004
-        wanted = f"(N, {', '.join(map(str, shape))})"
-        msg = f"pixels {values.shape} of {values.dtype} do not fit; send whole numbers from 0 to 255 of shape {wanted}"
-        raise ModelError(msg)
-    return values.astype(np.uint8)
+    """Pixels (N, *shape) of nested lists, which are checked one level after the other before anything is copied."""
+    numbers = list(images)
+    for size in shape:
+        if not all(isinstance(each, list) and len(each) == size for each in numbers):
+            raise ModelError(_misfit(shape))
+        numbers = list(chain.from_iterable(numbers))
+    if set(map(type, numbers)) != {int} or min(numbers) < 0 or max(numbers) > 255:  # noqa: PLR2004
+        raise ModelError(_misfit(shape))
+    return np.array(numbers, np.uint8).reshape(-1, *shape)
+
+
+def _misfit(shape: tuple[int, ...]) -> str:
+    wanted = f"(N, {', '.join(map(str, shape))})"
+    return f"the pixels do not fit; send whole numbers from 0 to 255 in lists of shape {wanted}"
 
 
 def _classes(session: onnxruntime.InferenceSession, raw_NCHW: NDArray[np.uint8], labels: Sequence[str]) -> list[Answer]:
-    logits_NK = predict(session, raw_NCHW).astype(np.float64)
+    logits_NK = _asked(lambda: predict(session, raw_NCHW)).astype(np.float64)
     powers_NK = np.exp(logits_NK - logits_NK.max(1, keepdims=True))
     chances_NK = powers_NK / powers_NK.sum(1, keepdims=True)
     return [
@@ -144,12 +156,25 @@ def _classes(session: onnxruntime.InferenceSession, raw_NCHW: NDArray[np.uint8],
 
 
 def _of_towers(towers: Deployed) -> dict[str, Callable[[Sequence[Any]], list[Answer]]]:
+    def of(kind: str, raw: NDArray[Any]) -> list[Answer]:
+        return _vectors(_asked(lambda: towers.of(Inputs(kind, raw))))
+
     known: dict[str, Callable[[Sequence[Any]], list[Answer]]] = {
-        TEXT: lambda sentences: _vectors(towers.of_texts([str(each) for each in sentences])),
-        IMAGE: lambda files: _vectors(towers.of(Inputs(IMAGE, np.stack([picture_of(file) for file in files])))),
-        SPEECH: lambda files: _vectors(towers.of_recordings(files)),
+        TEXT: lambda sentences: of(TEXT, codes_of(sentences)),
+        IMAGE: lambda files: of(IMAGE, np.stack([picture_of(file) for file in files])),
+        SPEECH: lambda files: of(SPEECH, waves_of(files)),
     }
     return {name: known[name] for name in towers.sessions}
+
+
+def _asked(ask: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Ask a model about what was read without a fault: that it fails now is its own."""
+    try:
+        return ask()
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        msg = f"the model does not answer this input ({reason}); give it another, or roll the model back"
+        raise ModelFault(msg) from error
 
 
 def _vectors(vectors_ND: NDArray[np.float32]) -> list[Answer]:

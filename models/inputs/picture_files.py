@@ -1,0 +1,144 @@
+"""A picture file -> its pixels as a viewer shows them: upright, with transparency. The one reader of pictures.
+
+Serving, landed batches and built data read pictures here. A file is held against its limits before it is unpacked, so
+that a few kilobytes cannot cost gigabytes or minutes. Colour profiles are not applied, and of several frames the first
+one counts.
+"""
+
+import io
+import struct
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH
+
+from models.errors import ModelError
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
+MOST_PIXELS = 50_000_000
+"""Of a picture, whatever its sides."""
+MOST_SCANNED = 20 * MOST_PIXELS
+"""Pixels of a progressive JPEG times its scans: each scan goes over all of them."""
+LONGEST = 3072
+"""Pixels of a side; what is longer is first reduced by a whole factor."""
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns the stored pixels upright."""
+PNG_START = b"\x89PNG\r\n\x1a\n"
+NOTES = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+"""Chunks of a PNG file that may be large and say nothing of its pixels, except for `ORIENTED`."""
+ORIENTED = (b"XML:com.adobe.xmp", b"Raw profile type exif", b"Raw profile type APP1")
+SCAN = b"\xff\xda"
+WITHOUT_RANGE = ("I", "F")
+
+
+def read_picture(content: bytes) -> Image.Image:
+    """Decode a file as RGBA, upright, reduced where a side is longer than `LONGEST`.
+
+    Raises:
+        ModelError: it is not a picture of `FORMATS` that can be read, or one too large.
+    """
+    try:
+        return upright(open_picture(content))
+    except ModelError:
+        raise
+    except Exception as error:  # a hostile file fails in many ways
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "it is of no known kind" if unknown else " ".join(str(error).split())[:200] or type(error).__name__
+        msg = f"the picture cannot be read ({reason}); give a whole PNG, JPEG, WebP, GIF, BMP or TIFF file"
+        raise ModelError(msg) from error
+
+
+def open_picture(content: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    """Read a file's header and hold it against the limits; nothing is decoded yet.
+
+    Raises:
+        ModelError: it is too large, or its pixels have no known range.
+        Exception: Pillow cannot read it.
+    """
+    opened = Image.open(io.BytesIO(_without_notes(content)), formats=formats)
+    pixels, scans = opened.width * opened.height, content.count(SCAN) if opened.format in {"JPEG", "MPO"} else 1
+    if pixels > MOST_PIXELS or _tile(opened) > MOST_PIXELS:
+        msg = f"the picture has {opened.width} x {opened.height} pixels; give one of at most {MOST_PIXELS:,}"
+        raise ModelError(msg)
+    if pixels * scans > MOST_SCANNED:
+        msg = f"the picture has {scans} scans of {pixels:,} pixels; save it as an ordinary JPEG file"
+        raise ModelError(msg)
+    if opened.mode in WITHOUT_RANGE:
+        msg = f"the picture has pixels of 32 bits ({opened.mode}), whose range is not known; save it with 8 or 16 bits"
+        raise ModelError(msg)
+    return opened
+
+
+def upright(opened: Image.Image) -> Image.Image:
+    """Decode an opened picture as RGBA and turn it as its file says.
+
+    Raises:
+        Exception: Pillow cannot read it.
+    """
+    factor = -(-max(opened.size) // LONGEST)
+    if factor > 1 and opened.format in {"JPEG", "MPO"}:
+        opened.draft(None, (LONGEST, LONGEST))
+        factor = -(-max(opened.size) // LONGEST)
+    opened.load()
+    turn = UPRIGHT.get(orientation(opened))
+    image = opened if factor == 1 or not _reducible(opened) else opened.reduce(factor)
+    image = _as_rgba(image)
+    if max(image.size) > LONGEST:
+        image = image.reduce(factor)
+    return image if turn is None else image.transpose(turn)
+
+
+def orientation(opened: Image.Image) -> int:
+    """Give the EXIF orientation of a decoded picture, 1 where it says none that can be read."""
+    try:
+        return int(opened.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # noqa: BLE001 - viewers show a picture whose notes are broken
+        return 1
+
+
+def _reducible(opened: Image.Image) -> bool:
+    """Tell whether pixels can be averaged as they are: neither numbers of a palette nor keyed as transparent."""
+    return opened.mode in {"L", "LA", "RGB", "RGBA", "CMYK"} and "transparency" not in opened.info
+
+
+def _as_rgba(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return _from_16_bits(image)
+    return image if image.mode == "RGBA" else image.convert("RGBA")
+
+
+def _from_16_bits(image: Image.Image) -> Image.Image:
+    """Keep the upper eight bits, where Pillow would clip."""
+    values_HW = np.asarray(image)
+    rgba = Image.fromarray((values_HW >> 8).astype(np.uint8)).convert("RGBA")
+    if "transparency" in image.info:
+        rgba.putalpha(Image.fromarray(np.where(values_HW == image.info["transparency"], 0, 255).astype(np.uint8)))
+    return rgba
+
+
+def _tile(opened: Image.Image) -> int:
+    """Count the pixels of a tile of a TIFF file, which may be larger than the picture."""
+    tags = getattr(opened, "tag_v2", {})
+    return int(tags.get(TILEWIDTH, 0)) * int(tags.get(TILELENGTH, 0))
+
+
+def _without_notes(content: bytes) -> bytes:
+    """Leave text and colour profiles out of a PNG file: they would be unpacked, and may be bombs."""
+    if not content.startswith(PNG_START):
+        return content
+    kept, place = [PNG_START], len(PNG_START)
+    while place + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, place)
+        end = place + 12 + length
+        if kind not in NOTES or content.startswith(ORIENTED, place + 8):
+            kept.append(content[place:end])
+        place = end
+    return b"".join(kept)

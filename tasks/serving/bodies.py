@@ -1,0 +1,103 @@
+"""A request's body -> the kind of its inputs, and these: what it may hold, and whether reading it takes long."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+FIELDS = {"pixels": "pixels", "texts": "text"}
+"""Field of a JSON body -> kind of what it holds."""
+FILES = {"image": "image", "audio": "speech", "text": "text"}
+"""First part of a body's media type -> kind of what the body is."""
+JSON = "application/json"
+UTF_8 = {"", "utf-8", "utf8", "us-ascii"}
+LIGHT_BYTES, LIGHT_PIXELS = 16 * 1024, 1 << 18
+"""Of a body that is read and answered within milliseconds."""
+MOST_PARTS = 200_000
+"""Lists, objects and keys of a JSON body: its parser lets nothing else run, and takes long for these."""
+PNG_START = b"\x89PNG\r\n\x1a\n"
+
+
+class Refusal(Exception):  # noqa: N818 - an answer
+    """A request that is not answered: an HTTP status and a sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        """Keep both."""
+        super().__init__(sentence)
+        self.status = status
+
+
+def kind_of(media_type: str, encoding: str = "") -> str:
+    """Tell what a body is by its headers: `JSON` or a value of `FILES`.
+
+    Args:
+        media_type: the header content-type, in any case and with any parameters.
+        encoding: the header content-encoding.
+
+    Raises:
+        Refusal: such a body is not read.
+    """
+    if encoding.strip().lower() not in {"", "identity"}:
+        raise Refusal(415, f"a body in the encoding {encoding} is not read; send it as it is")
+    name, *parameters = (part.strip().lower() for part in media_type.split(";"))
+    kind = JSON if name == JSON else FILES.get(name.partition("/")[0])
+    if kind is None:
+        known = "application/json, image/..., audio/... or text/plain"
+        raise Refusal(415, f"a body of type {media_type or 'unknown'} is not read; send {known}")
+    charset = next((each.partition("=")[2] for each in parameters if each.startswith("charset=")), "")
+    if kind in {JSON, "text"} and charset.strip('"') not in UTF_8:
+        raise Refusal(415, f"a text in {charset} is not read; send it in UTF-8")
+    return kind
+
+
+def is_light(kind: str, content: bytes) -> bool:
+    """Tell whether a body is read and answered so fast that other requests may wait for it."""
+    if len(content) > LIGHT_BYTES or kind == "speech":
+        return False
+    if kind != "image":
+        return True
+    size = int.from_bytes(content[16:20]) * int.from_bytes(content[20:24])
+    return content.startswith(PNG_START) and content.count(b"IHDR") == 1 and size <= LIGHT_PIXELS
+
+
+def read(kind: str, content: bytes) -> tuple[str, Sequence[Any]]:
+    """Tell what kind of input a body holds, and list the inputs.
+
+    Raises:
+        Refusal: it is not what its headers say.
+    """
+    if kind == JSON:
+        return _json(content)
+    return kind, [_decoded(content) if kind == "text" else content]
+
+
+def _json(content: bytes) -> tuple[str, Sequence[Any]]:
+    if sum(map(content.count, (b"[", b"{", b":"))) > MOST_PARTS:
+        raise Refusal(413, f"the body has more than {MOST_PARTS:,} lists, objects and keys; send less at once")
+    try:
+        given = json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_without_twins)
+    except (ValueError, RecursionError) as error:
+        raise Refusal(400, f"the body is no JSON ({error}); send an object") from error
+    fields = [field for field in FIELDS if isinstance(given, dict) and isinstance(given.get(field), list)]
+    if len(fields) != 1 or len(given) != 1:
+        raise Refusal(400, f"the body is no object of one list; send one of {', '.join(FIELDS)}")
+    return FIELDS[fields[0]], given[fields[0]]
+
+
+def _refuse_constant(name: str) -> None:
+    msg = f"{name} is no number"
+    raise ValueError(msg)
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    given = dict(pairs)
+    if len(given) != len(pairs):
+        msg = "a key stands twice in an object"
+        raise ValueError(msg)
+    return given
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Refusal(400, f"the sentence is no UTF-8 ({error.reason}); send text in UTF-8") from error
