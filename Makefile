@@ -61,8 +61,4 @@ bench: $(PEERS_STAMP)
 	@PYTHONPATH=. $(PEERS)/bin/python -m benchmarks.peers.run $(BENCH)
 
 lock: install
-	@$(TORCH_LINES) > $(VENV)/torch.txt  # pip-compile would keep the hash of the one wheel it found
-	$(BIN)/pip-compile --quiet --no-header --strip-extras --allow-unsafe --generate-hashes --extra dev --no-emit-index-url \
-		--no-emit-trusted-host --no-emit-find-links --output-file requirements.lock pyproject.toml
-	@awk 'FNR == NR {torch = torch $$0 "\n"; next} /^[^ ]/ {skip = /^torch==/; if (skip) printf "%s", torch} !skip' \
-		$(VENV)/torch.txt requirements.lock > $(VENV)/merged.lock && mv $(VENV)/merged.lock requirements.lock
+	@$(BIN)/python .ci/lock.py
