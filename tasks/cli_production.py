@@ -1,4 +1,4 @@
-"""`stillhouse promote | rollback | audit | verify | replay | serve`: the life of a version; a part of tasks/cli.py."""
+"""`stillhouse promote | rollback | resign | audit | verify | replay | serve`: a part of tasks/cli.py."""
 
 import getpass
 import sys
@@ -41,6 +41,24 @@ def rollback(
 
     _confirm(f"Roll {model} back?", yes=yes)
     print(move_back(model, Decision(getpass.getuser(), why), row))
+
+
+@app.command()
+def resign(
+    model: str,
+    version: str,
+    why: Annotated[str, typer.Option(help="Goes into the audit, such as how the key was lost.")],
+    yes: Yes = False,
+) -> None:
+    """Sign a version anew whose signing key this house lost, if its file and its night in MLflow bear it out."""
+    from tasks.production.promote import Decision
+    from tasks.production.resign import resign as sign_anew
+
+    if not why.strip():
+        msg = "the audit needs a reason; say --why 'how the key was lost'"
+        raise StillhouseError(msg)
+    _confirm(f"Sign {model} version {version} anew, though its signature cannot be verified?", yes=yes)
+    print(sign_anew(model, version, Decision(getpass.getuser(), why)))
 
 
 @app.command()

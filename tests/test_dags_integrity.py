@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from report_samples import STARTED
 
+from tasks.errors import ServiceError
 from tasks.pipeline import stages_of
 from tasks.recipe import load_recipe
 
@@ -85,6 +86,25 @@ def test_a_promotion_without_an_answer_is_a_no(promotion: ModuleType) -> None:
     assert task.retries == 3
     event = {"chosen_options": ["Reject"], "params_input": {}, "responded_at": STARTED, "responded_by_user": None}
     assert task.execute_complete({}, event)["chosen_options"] == ["Reject"]
+
+
+def test_an_answer_outlives_a_registry_that_is_away(promotion: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A yes is tried for two hours, quietly; the last attempt tells once how to carry it out later."""
+    from tasks.production import approval
+
+    task = promotion.promotion(RECIPES[0], load_recipe(RECIPES[0])).get_task("decide")
+    delays = [min(5 * 2.0**number, task.max_retry_delay.total_seconds()) for number in range(task.retries)]
+    assert sum(delays) > 2 * 3600
+    told: list[tuple[str, ...]] = []
+    monkeypatch.setattr(promotion, "tell", lambda *message: told.append(message))
+    monkeypatch.setattr(approval, "decide", lambda *_: (_ for _ in ()).throw(ServiceError("MLflow is away")))
+    for attempt in (1, 20, 21):
+        ti = SimpleNamespace(try_number=attempt, max_tries=20, xcom_pull=lambda **_: {"model": "tiny"})
+        with pytest.raises(ServiceError):
+            task.execute({"ti": ti, "dag_run": SimpleNamespace(dag_id="promotion_tiny", run_id="r")})
+        assert len(told) == (attempt == 21)
+    assert told[0][:2] == ("pipeline broken", "tiny")
+    assert told[0][2].startswith("MLflow is away; the answer is kept: clear the task decide")
 
 
 @pytest.mark.parametrize("revision", ["--upload-pack=x", "a b", "", 7])

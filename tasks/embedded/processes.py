@@ -18,6 +18,8 @@ MARK = "STILLHOUSE_SERVER"
 GRACE_SECONDS = 10.0
 """How long a server may take to end by itself before it is killed."""
 POLL_SECONDS = 0.1
+_started: list[subprocess.Popen[bytes]] = []
+"""What this process has started: kept, because nobody waits for a server that outlives it."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def spawn(command: Sequence[str], environment: Mapping[str, str], log: Path) -> 
             cwd=log.parent,
             start_new_session=True,
         )
+    _started.append(process)
     return Server(process.pid, mark)
 
 

@@ -39,7 +39,7 @@ class Row:
     """Names the deed, not the row: doing it again finds the row."""
     model: str
     action: str
-    """promote, rollback, external or refuse."""
+    """promote, rollback, external, refuse or resign."""
     before: str | None
     """Version that was the champion, None if there was none."""
     after: str | None

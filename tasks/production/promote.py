@@ -70,7 +70,7 @@ def promote(
         StillhouseError: no such version, or one that did not pass its gate, is not whole, has no passport of this
             house, was superseded or does not answer.
     """
-    with _settled(model) as client:
+    with settled(model) as client:
         remedy = "run a nightly that passes, or name a version"
         chosen = version_of(client, model, version) if version else with_alias(client, model, CANDIDATE, remedy)
         candidate = aliased(client, model, CANDIDATE)
@@ -94,7 +94,7 @@ def rollback(model: str, decision: Decision, row: int | None = None) -> str:
         StillhouseError: there is nothing to go back to, or it is not whole or does not answer.
     """
     production = production_of(model)
-    with _settled(model) as client:
+    with settled(model) as client:
         if row is None:
             chosen = with_alias(client, production, PREVIOUS, "nothing was in production before what is there now")
         else:
@@ -105,16 +105,16 @@ def rollback(model: str, decision: Decision, row: int | None = None) -> str:
 def refuse(model: str, version: str, decision: Decision, deed: str) -> str:
     """Keep in the audit that a version was not promoted; a deed of one name is kept once."""
     production = production_of(model)
-    with _settled(model) as client:
+    with settled(model) as client:
         champion = aliased(client, production, CHAMPION)
         evidence = {**decision.evidence, "candidate": f"{model}/{version}"}
-        said = (decision.who, decision.why, _now(), evidence)
+        said = (decision.who, decision.why, now(), evidence)
         audit.append(client, Row(deed, production, "refuse", champion, champion, *said))
     return f"{model} version {version} was not promoted: {decision.why}"
 
 
 @contextmanager
-def _settled(model: str) -> Iterator[MlflowClient]:
+def settled(model: str) -> Iterator[MlflowClient]:
     """Hold the model's lock, with nothing left half done and every move of the alias in the audit."""
     settings, production = load_settings(), production_of(model)
     client = connect(settings.tracking_uri)
@@ -150,7 +150,7 @@ def _move(client: MlflowClient, model: str, chosen: ModelVersion, action: str, d
         before=before,
         who=decision.who,
         why=decision.why,
-        at=_now(),
+        at=now(),
         evidence={**decision.evidence, "digest": chosen.tags[DIGEST]},
     )
     intent.note(client, decided)
@@ -190,7 +190,7 @@ def _notice(client: MlflowClient, production: str) -> None:
     if champion != known:
         deed = json_digest([production, len(rows), champion])
         why = "the alias champion was moved in MLflow, by hand or by another tool"
-        audit.append(client, Row(deed, production, "external", known, champion, OUTSIDE, why, _now(), {}))
+        audit.append(client, Row(deed, production, "external", known, champion, OUTSIDE, why, now(), {}))
 
 
 def _before(client: MlflowClient, production: str, number: int) -> str:
@@ -212,5 +212,6 @@ def _ensure_model(client: MlflowClient, production: str) -> None:
         client.create_registered_model(production, description=about)
 
 
-def _now() -> str:
+def now() -> str:
+    """Give the time as the audit writes it."""
     return datetime.now(UTC).isoformat(timespec="seconds")

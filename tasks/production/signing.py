@@ -1,7 +1,7 @@
 """Sign a document with the house's own key, and check a signature: Ed25519 over canonical JSON.
 
-The key is made when it is first needed and stays in the state folder, readable by its owner alone. Whoever has only
-its public half, which is beside it and in every signature, can check but not sign.
+The key is made when something is first signed and stays in the state folder, readable by its owner alone. Whoever has
+only its public half, which is beside it and in every signature, can check but not sign. Checking makes no key.
 """
 
 import base64
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -19,6 +19,7 @@ from tasks.errors import StillhouseError
 from tasks.settings import Settings
 
 KEY, PUBLIC = "signing.pem", "signing.pub"
+SIGNATURE = "signature"
 RAW = serialization.Encoding.Raw, serialization.PublicFormat.Raw
 
 
@@ -27,7 +28,7 @@ def signed(settings: Settings, document: Mapping[str, Any]) -> dict[str, Any]:
     key = _key(settings)
     public = key.public_key().public_bytes(*RAW).hex()
     signature = base64.b64encode(key.sign(_canonical(document))).decode()
-    return {**document, "signature": {"algorithm": "Ed25519", "public_key": public, "value": signature}}
+    return {**document, SIGNATURE: {"algorithm": "Ed25519", "public_key": public, "value": signature}}
 
 
 def check_signature(settings: Settings, document: Mapping[str, Any]) -> None:
@@ -36,19 +37,46 @@ def check_signature(settings: Settings, document: Mapping[str, Any]) -> None:
     Raises:
         StillhouseError: it has no signature, was signed by another house, or was altered since.
     """
-    given = document.get("signature") or {}
-    ours = _key(settings).public_key().public_bytes(*RAW).hex()
-    if given.get("public_key") != ours:
-        msg = f"the passport was not signed by this house (its key is {ours[:16]}...); fetch it from where it was made"
-        raise StillhouseError(msg)
-    content = {name: value for name, value in document.items() if name != "signature"}
-    try:
-        Ed25519PublicKey.from_public_bytes(bytes.fromhex(ours)).verify(
-            base64.b64decode(given["value"]), _canonical(content)
+    ours = public_key(settings)
+    if ours is None or _given(document).get("public_key") != ours:
+        whose = f"its key is {ours[:16]}..." if ours else "it has no key yet"
+        msg = (
+            f"the passport was not signed by this house ({whose}); fetch it from where it was made, or, if this house "
+            "lost its key, restore the key or sign the version anew with `stillhouse resign`"
         )
-    except (InvalidSignature, KeyError, ValueError) as error:
+        raise StillhouseError(msg)
+    check_unaltered(document)
+
+
+def check_unaltered(document: Mapping[str, Any]) -> None:
+    """Check that a document is as it was signed, by whoever has the key that its signature names.
+
+    Raises:
+        StillhouseError: it has no signature, or was altered since.
+    """
+    given = _given(document)
+    try:
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(given["public_key"]))
+        key.verify(base64.b64decode(given["value"]), _canonical(without_signature(document)))
+    except (InvalidSignature, KeyError, TypeError, ValueError) as error:
         msg = "the passport was altered after it was signed; register the model again"
         raise StillhouseError(msg) from error
+
+
+def without_signature(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what is signed."""
+    return {name: value for name, value in document.items() if name != SIGNATURE}
+
+
+def public_key(settings: Settings) -> str | None:
+    """Give the public half of this house's key in hexadecimal, None if it has no key."""
+    path = settings.state / "keys" / KEY
+    return _key(settings).public_key().public_bytes(*RAW).hex() if path.exists() else None
+
+
+def _given(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = document.get(SIGNATURE)
+    return given if isinstance(given, Mapping) else {}
 
 
 def _canonical(document: Mapping[str, Any]) -> bytes:
@@ -59,11 +87,17 @@ def _key(settings: Settings) -> Ed25519PrivateKey:
     path = settings.state / "keys" / KEY
     if not path.exists():
         _make_key(path)
-    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, TypeError, ValueError, UnsupportedAlgorithm) as error:
+        raise StillhouseError(_unusable(path, "cannot be read")) from error
     if not isinstance(key, Ed25519PrivateKey):
-        msg = f"{path} is no Ed25519 key; move it away and a new one is made"
-        raise StillhouseError(msg)
+        raise StillhouseError(_unusable(path, "is no Ed25519 key"))
     return key
+
+
+def _unusable(path: Path, what: str) -> str:
+    return f"the signing key {path} {what}; restore it from its copy, or move it away and a new one is made"
 
 
 def _make_key(path: Path) -> None:

@@ -13,6 +13,9 @@ from tasks.recipe import Recipe, load_recipe, recipe_files
 from tasks.register import CANDIDATE
 from tasks.settings import Settings
 
+UNMOVED = ("refuse", "resign")
+"""Actions of the audit that leave the champion where it is."""
+
 
 def recipes_of(folder: Path) -> Iterator[Recipe]:
     """Load the recipes that can be used, by name."""
@@ -49,7 +52,8 @@ def _live(client: MlflowClient, recipe: Recipe) -> Iterator[str]:
     if champion is None:
         return
     rows = audit.rows_of(client, production)
-    last = next((row for row in reversed(rows) if row.after == str(champion.version) and row.action != "refuse"), None)
+    moves = [row for row in rows if row.after == str(champion.version) and row.action not in UNMOVED]
+    last = moves[-1] if moves else None
     since = f"since {last.at}, {last.action} by {last.who}: {last.why}" if last else "moved outside Stillhouse"
     yield f"live: {production} version {champion.version}, {since}"
 

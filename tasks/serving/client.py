@@ -9,6 +9,7 @@ import itertools
 import re
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -92,11 +93,13 @@ async def _run(address: str, bodies: Sequence[Body], moments: Iterator[float], c
                 line = line or await _Line.opened(place.hostname or "", place.port or 80)
                 status, answer = await asyncio.wait_for(line.ask(request), ANSWER_SECONDS)
             except (OSError, EOFError, TimeoutError):
+                await _closed(line)
                 status, answer, line = 0, b"", None
             if status == OK:
                 milliseconds.append(1e3 * (time.monotonic() - began))
                 answers.append(answer)
             lost += status != OK
+        await _closed(line)
 
     await asyncio.gather(*(connection() for _ in range(connections)))
     return Load(milliseconds, lost, time.monotonic() - start, answers)
@@ -125,3 +128,11 @@ class _Line:
         head = await self.reader.readuntil(b"\r\n\r\n")
         length = LENGTH.search(head)
         return int(head.split(b" ", 2)[1]), await self.reader.readexactly(int(length[1]) if length else 0)
+
+
+async def _closed(line: _Line | None) -> None:
+    """Close a connection, if there is one; how the other end takes it does not matter."""
+    if line is not None:
+        line.writer.close()
+        with suppress(OSError):
+            await line.writer.wait_closed()
