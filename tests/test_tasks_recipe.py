@@ -48,7 +48,7 @@ def test_the_stages_follow_the_recipe() -> None:
     names = [stage.name for stage in stages]
     assert names == [
         *("pull", "validate", "teacher", "step_1_distil", "step_2_prune_structured", "step_3_quantize"),
-        *("export", "evaluate", "gate", "challenge", "load", "register", "report"),
+        *("export", "evaluate", "gate", "challenge", "load", "final_test", "register", "report"),
     ]
     for position, stage in enumerate(stages):
         assert set(stage.inputs.values()) <= set(names[:position])
