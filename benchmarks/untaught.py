@@ -2,7 +2,7 @@
 
 Run as `python benchmarks/untaught.py RECIPE [EPOCHS]`; the recipe's data must have been pulled once, by `make run`.
 Each student's network stands in the teacher's place, with the teacher's own training but for the epochs, which are as
-many as asked for: a student's epoch is several times cheaper. Prints quality on the gate and the sealed role.
+many as asked for: a student's epoch is several times cheaper. Prints quality on the search and the gate role.
 """
 
 import sys
@@ -31,7 +31,7 @@ def main() -> None:
         job = Job({"seed": recipe.seed}, {}, folder, folder, folder, _tell, _keep_nothing)
         train_towers(job, untaught(recipe, epochs), data)
         towers = {tower: load_model(folder / tower)[0] for tower in towers_in(folder)}
-    told = ", ".join(f"{role} {scorer(data, role)(towers):.2%}" for role in ("search", "gate", "sealed"))
+    told = ", ".join(f"{role} {scorer(data, role)(towers):.2%}" for role in ("search", "gate"))
     print(f"{recipe.name}, students without a teacher, {time.monotonic() - start:.0f} s: {told}")
 
 

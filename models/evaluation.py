@@ -28,7 +28,8 @@ from models.statistics import (
     wilson_interval,
 )
 
-ROLES = ("gate", "sealed")
+ROLES = ("gate",)
+"""What is judged. `models.final_test` alone opens the role `sealed`."""
 
 
 def evaluate(data: Path, models: dict[str, Path], schedule: Schedule) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def evaluate(data: Path, models: dict[str, Path], schedule: Schedule) -> dict[st
             "zstd_bytes": zstd_bytes(path),
             "unpacked_bytes": len(unpacked(path)),
             "latency_ms": asdict(times[model]),
-            "quality": {role: _accuracy(answers[model][role], examples[role], schedule.confidence) for role in ROLES},
+            "quality": {role: accuracy(answers[model][role], examples[role], schedule.confidence) for role in ROLES},
             "parity": _parity(answers[model]["gate"], path.with_name(f"{model}.answers.json")),
             "serving": asdict(serving_of(path, examples["gate"].images_NCHW[:1])),
         }
@@ -56,26 +57,28 @@ def evaluate(data: Path, models: dict[str, Path], schedule: Schedule) -> dict[st
     result["ratios"] = {
         "bytes": result["teacher"]["bytes"] / result["student"]["bytes"],
         "latency": {"value": timing.ratio, "interval": timing.interval},
-        "quality": {role: _ratio(answers, examples[role], role, schedule.confidence) for role in ROLES},
+        "quality": {role: ratio(answers, examples[role], role, schedule.confidence) for role in ROLES},
     }
     result["paired"] = {role: paired(answers, examples[role], role, schedule.confidence) for role in ROLES}
     labels = describe(data)["labels"]
-    sealed = examples["sealed"].labels_N
+    judged = examples["gate"].labels_N
     result["classes"] = {
         "labels": labels,
-        "count": np.bincount(sealed, minlength=len(labels)).tolist(),
-        **{model: recall_per_class(answers[model]["sealed"], sealed, len(labels)) for model in models},
+        "count": np.bincount(judged, minlength=len(labels)).tolist(),
+        **{model: recall_per_class(answers[model]["gate"], judged, len(labels)) for model in models},
     }
     load = {"load_before": load_before, "load_after": os.getloadavg()[0], "unsteady_repeats": timing.unsteady}
     return result | {"latency_ratios": timing.ratios, "machine": machine() | load}
 
 
-def _accuracy(answers_N: NDArray[np.int64], examples: Images, confidence: float) -> dict[str, Any]:
+def accuracy(answers_N: NDArray[np.int64], examples: Images, confidence: float) -> dict[str, Any]:
+    """Give the share of right answers with its two-sided interval."""
     found = right(answers_N, examples.labels_N)
     return {"value": float(found.mean()), "interval": wilson_interval(int(found.sum()), len(found), confidence)}
 
 
-def _ratio(answers: dict[str, dict[str, Any]], examples: Images, role: str, confidence: float) -> dict[str, Any]:
+def ratio(answers: Mapping[str, Mapping[str, Any]], examples: Images, role: str, confidence: float) -> dict[str, Any]:
+    """Give accuracy of `student` / accuracy of `teacher` with its two-sided interval."""
     teacher, student = (right(answers[model][role], examples.labels_N) for model in ("teacher", "student"))
     value = float(student.mean() / max(teacher.mean(), 1e-9))
     return {"value": value, "interval": accuracy_ratio_interval(teacher, student, confidence)}

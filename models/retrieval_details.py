@@ -34,9 +34,9 @@ def details(
     return {
         "cut": gate.cut,
         "recalls": {
-            model: {role: _recalls(roles[role], each) for role, each in of.items()} for model, of in answers.items()
+            model: {role: recalls(roles[role], each) for role, each in of.items()} for model, of in answers.items()
         },
-        "chance": {name: _chance(role) for name, role in roles.items()},
+        "chance": {name: chance(role) for name, role in roles.items()},
         "towers": _each_tower(models, gate.one_of_each()),
         "index": {kind: _index(gate, student, kind, typical_QD) for kind in KINDS},
         "examples": _examples(data, gate, teacher, student),
@@ -70,7 +70,7 @@ def _each_tower(models: Mapping[str, Path], raw: Mapping[str, NDArray[Any]]) -> 
     return costs
 
 
-def _recalls(role: Role, answers: Answers) -> dict[str, Any]:
+def recalls(role: Role, answers: Answers) -> dict[str, Any]:
     """Recall@k of each direction and of all together, over all languages and of each."""
     places: dict[str, dict[str, NDArray[np.int64]]] = {way.direction: {} for way in role.ways}
     for way in role.ways:
@@ -87,7 +87,7 @@ def _at_cuts(places: list[NDArray[np.int64]]) -> dict[str, Any]:
     }
 
 
-def _chance(role: Role) -> dict[str, float]:
+def chance(role: Role) -> dict[str, float]:
     """Recall at the role's cut, in each direction, of answers drawn at random."""
     found: dict[str, list[NDArray[np.float64]]] = {}
     for way in role.ways:

@@ -14,6 +14,7 @@ from models.inputs.images import describe
 from tasks.artifact import VOLATILE
 from tasks.code_version import code_version
 from tasks.errors import StillhouseError
+from tasks.held_out import SPLITS, count_looks
 from tasks.load import ANSWER as LOAD
 from tasks.pipeline import Stage, stages_of
 from tasks.production.debt import note_debt
@@ -22,6 +23,7 @@ from tasks.pull_data import materialise
 from tasks.register import CANDIDATE
 from tasks.reporting import run_page
 from tasks.reporting.challenge import ANSWER
+from tasks.reporting.final_test import ANSWER as FINAL_TEST
 from tasks.reporting.report import REPORT, SUMMARY, report_stage
 from tasks.reporting.retrieval import gallery, sounds
 from tasks.reporting.run_record import RunRecord, StageRecord, Status, error_of
@@ -80,11 +82,20 @@ def _record(desk: "Desk") -> RunRecord:
         registered=_registered(desk, runs.get("register")),
         challenge=_read(desk, "challenge", ANSWER),
         load=_read(desk, "load", LOAD),
+        final_test=_read(desk, "final_test", FINAL_TEST),
+        looks=_looks(desk, data),
         debt=note_debt(desk.nightly.client, desk.settings, desk.recipe),
         environment=_environment(),
         data_docs_url=_data_docs_url(desk, runs.get("validate")),
         **_shown(desk),
     )
+
+
+def _looks(desk: "Desk", data: Mapping[str, Any] | None) -> dict[str, int]:
+    """Count the looks at each split of this run's data, where this host has the data."""
+    roles = (data or {}).get("roles", {})
+    digests = {split: roles[split]["digest"] for split in SPLITS if split in roles}
+    return count_looks(desk.nightly.client, digests)
 
 
 def _shown(desk: "Desk") -> dict[str, dict[int, str]]:

@@ -59,15 +59,22 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
         heavy=True,
     )
     load = Stage("load", "load", {}, {"data": "pull", "models": "export"}, heavy=True)
+    final_test = Stage(
+        "final_test",
+        "final_test",
+        common | {"name": recipe.name, "confidence": recipe.gate.confidence},
+        {"data": "pull", "models": "export", "gate": "gate"},
+        heavy=True,
+    )
     register = Stage(
         "register",
         "register",
         {"recipe": recipe},
-        {"data": "pull", "models": "export", "evaluation": "evaluate", "gate": "gate"},
+        {"data": "pull", "models": "export", "evaluation": "evaluate", "gate": "gate", "final_test": "final_test"},
         reusable=False,
     )
     report = Stage("report", "report", {"recipe": recipe}, reusable=False)
-    return (pull, validate, teacher, *steps, export, evaluate, gate, challenge, load, register, report)
+    return (pull, validate, teacher, *steps, export, evaluate, gate, challenge, load, final_test, register, report)
 
 
 def _steps(recipe: Recipe, common: Mapping[str, Any]) -> list[Stage]:

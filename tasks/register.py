@@ -31,6 +31,8 @@ from tasks.pipeline import Stage
 from tasks.pull_data import materialise, read_pointer
 from tasks.register_passport import issue
 from tasks.register_towers import TOWERS_FOLDER, log_towers, pinned, towers_digest
+from tasks.reporting.final_test import ANSWER as FINAL_TEST
+from tasks.reporting.final_test import FinalTest, parse_final_test
 from tasks.tracking import PREFIX, Child
 
 if TYPE_CHECKING:
@@ -81,11 +83,12 @@ def _registered(desk: "Desk", inputs: dict[str, Path], child: Child) -> str:
     uri = log(child, student, inputs["data"])
     expect_digest(uri, digest)
     evaluation = json.loads((inputs["evaluation"] / "evaluation.json").read_text(encoding="utf-8"))
-    passport, card = issue(desk, inputs, digest, evaluation)
+    final = parse_final_test(json.loads((inputs["final_test"] / FINAL_TEST).read_text(encoding="utf-8")))
+    passport, card = issue(desk, inputs, digest, evaluation, final)
     own = {f"{PREFIX}digest": digest, f"{PREFIX}passport": passport, f"{PREFIX}labels": _labels(inputs["data"])}
     tags = _tags(desk, inputs["data"], evaluation) | own
     version = str(mlflow.register_model(uri, desk.recipe.name, tags=tags).version)
-    desk.nightly.client.update_model_version(desk.recipe.name, version, f"{_describe(evaluation)}\n\n{card}")
+    desk.nightly.client.update_model_version(desk.recipe.name, version, f"{_describe(evaluation, final)}\n\n{card}")
     return version
 
 
@@ -111,11 +114,12 @@ def judged(models: Path) -> tuple[Path, str]:
     return student, file_digest(student)
 
 
-def _describe(evaluation: dict[str, Any]) -> str:
+def _describe(evaluation: dict[str, Any], final: FinalTest) -> str:
     student, ratios = evaluation["student"], evaluation["ratios"]
+    sealed = f"{final.opened.student.value:.2%} on the sealed test, " if final.opened else ""
     return (
-        f"{student['quality']['sealed']['value']:.2%} on the sealed test "
-        f"({ratios['quality']['sealed']['value']:.2%} of its teacher), "
+        f"{student['quality']['gate']['value']:.2%} on the gate role "
+        f"({ratios['quality']['gate']['value']:.2%} of its teacher), {sealed}"
         f"{student['bytes']:,} bytes ({ratios['bytes']:.0f}x fewer), "
         f"{student['latency_ms']['p10']:.3f} ms ({ratios['latency']['value']:.1f}x faster)"
     )
@@ -209,6 +213,6 @@ def _tags(desk: "Desk", data: Path, evaluation: dict[str, Any]) -> dict[str, str
         "code_version": code_version(desk.settings.root),
         "ratio_bytes": f"{ratios['bytes']:.1f}",
         "ratio_latency": f"{ratios['latency']['value']:.1f}",
-        "ratio_quality": f"{ratios['quality']['sealed']['value']:.4f}",
+        "ratio_quality": f"{ratios['quality']['gate']['value']:.4f}",
     }
     return {PREFIX + name: value for name, value in facts.items()}

@@ -14,6 +14,7 @@ from tasks.production.passport import model_card, passport
 from tasks.production.signing import signed
 from tasks.pull_data import read_pointer
 from tasks.reporting.evaluation import parse_evaluation
+from tasks.reporting.final_test import FinalTest
 from tasks.tracking import PREFIX
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 FOLDER, PASSPORT, CARD = "passport", "passport.json", "model_card.md"
 
 
-def issue(desk: "Desk", inputs: Mapping[str, Path], digest: str, evaluation: Mapping[str, Any]) -> tuple[str, str]:
+def issue(
+    desk: "Desk", inputs: Mapping[str, Path], digest: str, evaluation: Mapping[str, Any], final: FinalTest
+) -> tuple[str, str]:
     """Build, sign and keep the passport of what the night made; returns its digest and the model card."""
     client, night = desk.nightly.client, desk.nightly.run_id
     runs = {run.data.tags.get(f"{PREFIX}stage"): run for run in desk.nightly.children()}
@@ -37,11 +40,12 @@ def issue(desk: "Desk", inputs: Mapping[str, Path], digest: str, evaluation: Map
             code_version=code_version(desk.settings.root),
             recipe=desk.recipe.model_dump(mode="json"),
             evaluation=parsed,
+            final_test=final,
             gate=json.loads((inputs["gate"] / "gate.json").read_text(encoding="utf-8")),
             lineage=[_stage(stage.name, runs[stage.name]) for stage in stages_of(desk.recipe) if stage.reusable],
         ),
     )
-    card = model_card(document, parsed)
+    card = model_card(document, parsed, final)
     client.log_dict(night, document, f"{FOLDER}/{PASSPORT}")
     client.log_text(night, card, f"{FOLDER}/{CARD}")
     return json_digest(document), card

@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from tasks.artifact import Artifact, seal, verify
 from tasks.artifact_folders import find, install
 from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
+from tasks.held_out import note_stage
 from tasks.job import Job
 from tasks.locks import waiting
 from tasks.mlflow_answers import AbsentError, download_output
@@ -222,6 +223,7 @@ def _fill(desk: Desk, stage: Stage, inputs: Mapping[str, Artifact], folder: Path
     scratch = desk.settings.state / "scratch" / folder.name
     scratch.mkdir(parents=True, exist_ok=True)
     paths = {role: artifact.path for role, artifact in inputs.items()}
+    note_stage(desk, stage.name, stage.kind, paths)
     job = Job(stage.settings, paths, out, scratch, desk.settings.state / "shared", child.progress, child.record)
     try:
         metrics = STAGES[stage.kind](job)

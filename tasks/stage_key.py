@@ -19,12 +19,14 @@ SOURCES = {
     "gate": "tasks.gate",
     "challenge": "tasks.challenge",
     "load": "tasks.load",
+    "final_test": "tasks.final_test",
 }
 """Kind of stage -> the module whose source, with all it imports of ours, is part of the key."""
 EXTRA = {
     "evaluate": ("models.evaluation", "models.retrieval_evaluation", "models.serving"),
     "challenge": ("models.challenge",),
     "load": ("tasks.serving.load",),
+    "final_test": ("models.final_test",),
     "compress": ("models.step_cost", "models.timing"),
 }
 """Modules that a stage runs in a process of their own."""

@@ -4,6 +4,7 @@ from tasks.challenge import challenge
 from tasks.compress import compress
 from tasks.evaluate import evaluate
 from tasks.export import export
+from tasks.final_test import final_test
 from tasks.gate import gate_stage
 from tasks.job import StageFunction
 from tasks.load import load
@@ -21,4 +22,5 @@ STAGES: dict[str, StageFunction] = {
     "gate": gate_stage,
     "challenge": challenge,
     "load": load,
+    "final_test": final_test,
 }

@@ -15,7 +15,7 @@ from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 from onnx import TensorProto, helper, numpy_helper
-from report_samples import estimate, evaluation, gate_result
+from report_samples import estimate, evaluation, final_test, gate_result
 
 from models.export import INPUT, OUTPUT
 from tasks.artifact import file_digest, json_digest
@@ -31,10 +31,14 @@ MODEL = "tiny"
 
 def onnx_file(path: Path, seed: int, opset: int = 20) -> Path:
     """Write a linear model of 2 x 2 pixels; another seed has other weights."""
-    weights_DK = np.random.default_rng(seed).normal(size=(4, 3)).astype(np.float32)
+    return linear_model(path, np.random.default_rng(seed).normal(size=(4, 3)).astype(np.float32), (1, 2, 2), opset)
+
+
+def linear_model(path: Path, weights_DK: np.ndarray, shape: tuple[int, int, int], opset: int = 20) -> Path:
+    """Write a model that multiplies the pixels of a picture (C, H, W) by weights."""
     ends = [
-        helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["batch", 1, 2, 2]),
-        helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", 3]),
+        helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["batch", *shape]),
+        helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", weights_DK.shape[1]]),
     ]
     nodes = [
         helper.make_node("Cast", [INPUT], ["floats_NCHW"], to=TensorProto.FLOAT),
@@ -65,7 +69,9 @@ def registered(client: MlflowClient, seed: int, verdict: str = "PASS", *, opset:
     return version
 
 
-def with_night(client: MlflowClient, version: str, challenge: dict[str, Any] | None = None) -> str:
+def with_night(
+    client: MlflowClient, version: str, challenge: dict[str, Any] | None = None, *, final: str | None = "final_test"
+) -> str:
     """Give the night that a registered version names the stages whose outputs a decision is made on."""
     night = client.get_model_version(MODEL, version).tags[f"{PREFIX}nightly_run"]
     files = {
@@ -73,7 +79,7 @@ def with_night(client: MlflowClient, version: str, challenge: dict[str, Any] | N
         "evaluate": ("evaluation.json", evaluation()),
         "challenge": ("challenge.json", challenge or {"champion": None}),
         "validate": None,
-    }
+    } | ({final: ("final_test.json", final_test())} if final else {})
     for stage, file in files.items():
         tags = {"mlflow.parentRunId": night, f"{PREFIX}stage": stage}
         run = client.create_run(experiment_of(client, MODEL), tags=tags, run_name=stage)

@@ -66,7 +66,7 @@ def evaluation() -> dict[str, Any]:
             "unpacked_bytes": 4_651_208,
             "serving": serving(0.0, 9.28, 26_312_704, 1.26),
             "latency_ms": {"p10": 1.231, "median": 1.262, "p99": 1.604, "interval": [1.221, 1.249]},
-            "quality": {"gate": estimate(0.9334, 0.927, 0.9396), "sealed": estimate(0.9312, 0.9262, 0.936)},
+            "quality": {"gate": estimate(0.9334, 0.927, 0.9396)},
             "parity": 0.0002,
         },
         "student": {
@@ -75,17 +75,16 @@ def evaluation() -> dict[str, Any]:
             "unpacked_bytes": 71_630,
             "serving": serving(4.41, 12.4, 11_505_664, 0.119),
             "latency_ms": {"p10": 0.1164, "median": 0.1179, "p99": 0.171, "interval": [0.1151, 0.1189]},
-            "quality": {"gate": estimate(0.929, 0.9222, 0.9352), "sealed": estimate(0.9251, 0.9198, 0.93)},
+            "quality": {"gate": estimate(0.929, 0.9222, 0.9352)},
             "parity": 0.0018,
         },
         "ratios": {
             "bytes": 71.29,
             "latency": estimate(10.58, 10.31, 10.79),
-            "quality": {"gate": estimate(0.9953, 0.9917, 0.9989), "sealed": estimate(0.9934, 0.9909, 0.9961)},
+            "quality": {"gate": estimate(0.9953, 0.9917, 0.9989)},
         },
         "paired": {
             "gate": pair(-0.0044, -0.00776, -0.00109, [61, 39], 0.0352, 0.0412),
-            "sealed": pair(-0.0061, -0.00883, -0.00339, [166, 105], 0.000253, 0.0455),
         },
         "classes": {
             "labels": list(LABELS),
@@ -96,6 +95,19 @@ def evaluation() -> dict[str, Any]:
         "latency_ratios": [10.61, 10.42, 10.58, 10.79, 10.31, 10.55, 10.66, 10.49, 10.7],
         "machine": {"cpu": "Xeon", "instructions": ["avx512f", "avx512_vnni"], "load_before": 0.4, "core": 1},
     }
+
+
+def final_test() -> dict[str, Any]:
+    """Give the final_test.json of the same student: the second time that the sealed split was opened."""
+    opened = {
+        "teacher": estimate(0.9312, 0.9262, 0.936),
+        "student": estimate(0.9251, 0.9198, 0.93),
+        "ratio": estimate(0.9934, 0.9909, 0.9961),
+        "paired": pair(-0.0061, -0.00883, -0.00339, [166, 105], 0.000253, 0.0455),
+        "opening": 2,
+        "split_digests": {"search": "5e" * 32, "gate": "6a" * 32, "sealed": "5d" * 32},
+    }
+    return {"opened": opened, "skipped": None}
 
 
 def gate_result() -> dict[str, Any]:
@@ -124,6 +136,8 @@ def passing_run() -> RunRecord:
         stages=_stages(),
         gate=gate_result(),
         evaluation=evaluation(),
+        final_test=final_test(),
+        looks={"search": 31, "gate": 12, "sealed": 2},
         data=_data(),
         registered={"model": "image_classification", "version": "3", "alias": "candidate"},
         environment={"python": "3.11.9", "torch": "2.13.0", "onnxruntime": "1.32.0", "mlflow": "3.17.2"},
@@ -139,7 +153,13 @@ def broken_run() -> RunRecord:
     )
     after = tuple(replace(s, status="MISSING", seconds=None, metrics={}, history={}, step=None) for s in run.stages[5:])
     return replace(
-        run, stages=(*run.stages[:4], failed, *after), gate=None, evaluation=None, registered=None, data_docs_url=None
+        run,
+        stages=(*run.stages[:4], failed, *after),
+        gate=None,
+        evaluation=None,
+        final_test=None,
+        registered=None,
+        data_docs_url=None,
     )
 
 
@@ -164,6 +184,7 @@ def _stages() -> tuple[StageRecord, ...]:
         StageRecord("export", "export", "FINISHED", 14.8),
         StageRecord("evaluate", "evaluate", "FINISHED", 58.4),
         StageRecord("gate", "gate", "FINISHED", 0.4, None, {"passed": 1.0}),
+        StageRecord("final_test", "final_test", "FINISHED", 2.7, None, {"opening": 2.0}),
         StageRecord("register", "register", "FINISHED", 4.4),
         StageRecord("report", "report", "RUNNING"),
     )

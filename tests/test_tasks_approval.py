@@ -8,9 +8,10 @@ import requests
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from registry_samples import MODEL, against, registered, with_night
-from report_samples import LABELS, passing_run
+from report_samples import LABELS, final_test, passing_run
 
 from tasks.errors import ServiceError, StillhouseError
+from tasks.held_out import note_look
 from tasks.production import audit
 from tasks.production.approval import Settled, audit_lines, decide, offer
 from tasks.production.promote import Decision, promote
@@ -40,6 +41,24 @@ def test_the_card_says_what_a_person_needs(client: MlflowClient) -> None:
     assert sum(f"| {label} |" in text for label in LABELS) == 3
     for address in ("[Report](http://127.0.0.1", "[MLflow run](http://", "[Data Docs](http://"):
         assert address in text
+
+
+def test_the_card_says_how_often_the_sealed_split_was_opened(client: MlflowClient) -> None:
+    """What decided is of the gate role; the sealed test stands apart, with the looks at each split over all nights."""
+    digests = final_test()["opened"]["split_digests"]
+    for split in ("sealed", "gate", "gate", "sealed", "gate"):
+        note_look(client, split, digests[split], {"recipe": "another"})
+    text = offer(RECIPE, "dag/run", with_night(client, registered(client, 1)))["card"]
+    gate, sealed = text.index("| on the gate role |"), text.index("| on the sealed test, which decides nothing |")
+    assert "| quality | 93.34 % (92.70 % to 93.96 %) | 92.90 % (92.22 % to 93.52 %) |" in text[gate:sealed]
+    assert "| quality | 93.12 % (92.62 % to 93.60 %) | 92.51 % (91.98 % to 93.00 %) |" in text[sealed:]
+    assert "sealed split was opened twice, the gate role was looked at 3 times and the search role 0 times." in text
+
+
+def test_a_version_from_before_the_final_test_is_offered(client: MlflowClient) -> None:
+    """A candidate whose night had no such stage can be approved, and its card says so."""
+    with_night(client, registered(client, 1), final=None)
+    assert "No final test was made of this version." in offer(RECIPE, "dag/run")["card"]
 
 
 def test_a_candidate_is_offered_once(client: MlflowClient) -> None:

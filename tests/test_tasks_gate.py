@@ -10,7 +10,7 @@ from report_samples import GATE, estimate, evaluation
 from tasks.errors import ArtifactError
 from tasks.gate import Check, gate_stage, judge, judge_seeds
 from tasks.job import Job
-from tasks.reporting.evaluation import Estimate
+from tasks.reporting.evaluation import Estimate, parse_evaluation
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -102,8 +102,10 @@ def test_a_failed_check_outweighs_an_undecided_one() -> None:
 
 
 def test_the_sealed_role_does_not_decide() -> None:
-    """The gate judges the gate role and leaves the sealed test alone."""
-    assert judge(changed("ratios.quality.sealed", estimate(0.5, 0.4, 0.6)), GATE).verdict == "PASS"
+    """The gate judges the gate role; of an older evaluation that had looked at the sealed role too it reads nothing."""
+    old = changed("ratios.quality.sealed", estimate(0.5, 0.4, 0.6))
+    assert judge(old, GATE).verdict == "PASS"
+    assert "sealed" not in parse_evaluation(old).model_dump_json()
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ from tasks.errors import StillhouseError
 from tasks.production.passport import RUNTIME, model_card, passport, sbom
 from tasks.production.signing import check_signature, signed
 from tasks.reporting.evaluation import parse_evaluation
+from tasks.reporting.final_test import parse_final_test
 from tasks.settings import Settings
 
 RUN = passing_run()
 EVALUATION = parse_evaluation(RUN.evaluation or {})
+FINAL = parse_final_test(RUN.final_test or {})
 
 
 def house(folder: Path) -> Settings:
@@ -29,6 +31,7 @@ def document() -> dict[str, object]:
         code_version="0123abc",
         recipe=RUN.recipe.model_dump(mode="json"),
         evaluation=EVALUATION,
+        final_test=FINAL,
         gate=dict(RUN.gate or {}),
         lineage=[{"stage": "teacher", "stage_key": "k", "digest": "d"}],
     )
@@ -63,10 +66,13 @@ def test_a_passport_has_all_that_a_version_comes_from() -> None:
     made = document()
     assert set(made) == {
         "schema", "model", "file", "data", "code", "recipe", "seeds", "hardware", "environment", "metrics", "gate",
-        "lineage", "sbom",
+        "final_test", "lineage", "sbom",
     }  # fmt: skip
     assert made["seeds"] == {"night": 7, "judged_over": None}
-    assert json.loads(json.dumps(made))["metrics"]["student"]["quality"]["sealed"]["interval"] == [0.9198, 0.93]
+    read = json.loads(json.dumps(made))
+    assert read["metrics"]["student"]["quality"] == {"gate": {"value": 0.929, "interval": [0.9222, 0.9352]}}
+    assert read["final_test"]["opened"]["student"]["interval"] == [0.9198, 0.93]
+    assert read["final_test"]["opened"]["opening"] == 2
 
 
 def test_the_bill_of_materials_names_versions_and_licences() -> None:
@@ -81,9 +87,10 @@ def test_the_bill_of_materials_names_versions_and_licences() -> None:
 
 def test_the_card_is_for_people() -> None:
     """A card has the description, the chain, the numbers, the worst slices and the origin."""
-    text = model_card(document(), EVALUATION)
+    text = model_card(document(), EVALUATION, FINAL)
     assert text.startswith("# tiny\n\n")
     assert "Compressed from its teacher by distil -> prune_structured -> quantize." in text
     assert "| bytes | 4,651,208 | 65,244 |" in text
+    assert "| quality, sealed test | 93.12 % (92.62 % to 93.60 %) | 92.51 % (91.98 % to 93.00 %) | 99.34 % |" in text
     assert "It does worst on Shirt" in text
     assert "Data `v3`, code `0123abc`, seed 7" in text

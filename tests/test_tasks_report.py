@@ -266,11 +266,11 @@ def test_odd_but_legal_runs_are_drawn() -> None:
 
 
 def test_the_summary_of_a_whole_run() -> None:
-    """The summary holds the documented fields: sealed quality, p10 latency, exact bytes."""
+    """The summary holds the documented fields: quality on the gate role, p10 latency, exact bytes."""
     summary = summarise(passing_run())
     student = {
-        "quality": 0.9251,
-        "quality_interval": [0.9198, 0.93],
+        "quality": 0.929,
+        "quality_interval": [0.9222, 0.9352],
         "bytes": 65244,
         "bytes_interval": [65244, 65244],
         "latency_ms": 0.1164,
@@ -284,22 +284,22 @@ def test_the_summary_of_a_whole_run() -> None:
     }
     assert summary["student"] == student
     assert summary["difference"] == {
-        "value": -0.0061,
-        "interval": [-0.00883, -0.00339],
-        "lower_bound": -0.00883,
-        "mcnemar_p": 0.000253,
-        "discordant": [166, 105],
-        "churn": 0.0455,
+        "value": -0.0044,
+        "interval": [-0.00776, -0.00109],
+        "lower_bound": -0.00776,
+        "mcnemar_p": 0.0352,
+        "discordant": [61, 39],
+        "churn": 0.0412,
     }
     assert summary["ratios"] == {
-        "quality": 0.9934,
-        "quality_interval": [0.9909, 0.9961],
+        "quality": 0.9953,
+        "quality_interval": [0.9917, 0.9989],
         "bytes": 71.29,
         "bytes_interval": [71.29, 71.29],
         "latency": 10.58,
         "latency_interval": [10.31, 10.79],
     }
-    assert (summary["schema"], summary["verdict"], summary["error"]) == (1, "PASS", None)
+    assert (summary["schema"], summary["verdict"], summary["error"]) == (2, "PASS", None)
     assert [check["name"] for check in summary["checks"]] == ["quality", "bytes", "latency", "parity"]
     assert summary["reused"] == ["pull", "validate"]
     assert summary["stage_seconds"]["teacher"] == pytest.approx(331.0)
@@ -334,6 +334,54 @@ def test_report_and_summary_say_how_it_stands_to_production() -> None:
     assert "Nothing is in production yet." in Page(render(replace(run, challenge={"champion": None}))).text
 
 
+def test_the_final_test_stands_apart_from_what_decided() -> None:
+    """The sealed numbers are in `final_test` only, with which opening it was; `looks` counts over all nights."""
+    summary = summarise(passing_run())
+    assert summary["final_test"] == {
+        "teacher": 0.9312,
+        "teacher_interval": [0.9262, 0.936],
+        "student": 0.9251,
+        "student_interval": [0.9198, 0.93],
+        "ratio": 0.9934,
+        "ratio_interval": [0.9909, 0.9961],
+        "difference": summary["difference"]
+        | {
+            "value": -0.0061,
+            "interval": [-0.00883, -0.00339],
+            "lower_bound": -0.00883,
+            "mcnemar_p": 0.000253,
+            "discordant": [166, 105],
+            "churn": 0.0455,
+        },
+        "opening": 2,
+    }
+    assert summary["looks"] == {"search": 31, "gate": 12, "sealed": 2}
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ({"skipped": "the verdict is FAIL, so the sealed split stays closed"}, "No final test: the verdict is FAIL,"),
+        ({"opened": {"teacher": 1}}, "No final test: what it wrote cannot be trusted."),
+        (None, "No final test: the run did not come that far."),
+    ],
+)
+def test_a_report_without_a_final_test_says_why(written: dict[str, Any] | None, said: str) -> None:
+    """A verdict that is not PASS, a damaged file and a run that stopped each leave a sentence, and no sealed number."""
+    run = replace(passing_run(), final_test=written)
+    text = Page(render(run)).text
+    assert said in text
+    assert "sealed test" not in text
+    assert summarise(run)["final_test"] is None
+
+
+def test_the_report_says_how_often_the_splits_were_looked_at(html: str) -> None:
+    """A person sees that the sealed split was opened for this student, and how worn each split is."""
+    text = Page(html).text
+    assert "It was opening number 2 of that split." in text
+    assert "sealed split was opened twice, the gate role was looked at 12 times and the search role 31 times." in text
+
+
 def test_the_summary_of_a_broken_run() -> None:
     """A run that broke before its gate is UNDECIDED, with the sentence and without a version."""
     summary = summarise(broken_run())
@@ -357,6 +405,8 @@ def test_the_documentation_names_every_field() -> None:
         *summary["mlflow"],
         *summary["checks"][0],
         *summary["difference"],
+        *summary["final_test"],
+        *summary["looks"],
         *Against.model_fields,
         *LOAD,
         "latency",

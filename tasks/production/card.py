@@ -1,10 +1,11 @@
 """The approval card: what a person reads before they say yes. Pure: evidence in, Markdown out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tasks.production.evidence import Evidence
 from tasks.reporting.challenge import Challenge
 from tasks.reporting.evaluation import Estimate, Evaluation
+from tasks.reporting.final_test import FinalTest, looked
 from tasks.reporting.markdown import table
 from tasks.reporting.quantities import percent, times
 
@@ -18,7 +19,8 @@ def card(evidence: Evidence) -> str:
     parts = [
         f"## {evidence.model} version {evidence.version}: {evidence.gate['verdict']}",
         table(("check", "verdict", "why"), ((c["name"], c["verdict"], c["reason"]) for c in evidence.gate["checks"])),
-        table(("on the sealed test", "teacher", "student", "ratio"), _numbers(evaluation)),
+        table(("on the gate role", "teacher", "student", "ratio"), _numbers(evaluation)),
+        _final(evidence.final_test, evidence.looks),
         _against(evidence.challenge),
         _worst(evaluation),
         " · ".join(f"[{what}]({address})" for what, address in evidence.links.items()),
@@ -28,12 +30,22 @@ def card(evidence: Evidence) -> str:
 
 def _numbers(evaluation: Evaluation) -> Iterable[tuple[str, ...]]:
     teacher, student, ratios = evaluation.teacher, evaluation.student, evaluation.ratios
-    quality = (_share(teacher.quality.sealed), _share(student.quality.sealed), _share(ratios.quality.sealed))
+    quality = (_share(teacher.quality.gate), _share(student.quality.gate), _share(ratios.quality.gate))
     yield "quality", *quality
     yield "bytes", f"{teacher.bytes:,}", f"{student.bytes:,}", f"{times(ratios.bytes)} fewer"
     low, high = map(times, ratios.latency.interval)
     milliseconds = (f"{teacher.latency_ms.p10:.4f} ms", f"{student.latency_ms.p10:.4f} ms")
     yield "time, batch 1, one thread", *milliseconds, f"{times(ratios.latency.value)} ({low} to {high})"
+
+
+def _final(final: FinalTest, looks: Mapping[str, int]) -> str:
+    """Show the final test, which decided nothing, and how worn the splits are."""
+    found = final.opened
+    if found is None:
+        return final.skipped or "No final test was made of this version."
+    quality = ("quality", _share(found.teacher), _share(found.student), _share(found.ratio))
+    shown = table(("on the sealed test, which decides nothing", "teacher", "student", "ratio"), [quality])
+    return f"{shown}\n\n{looked(looks)}"
 
 
 def _against(challenge: Challenge) -> str:

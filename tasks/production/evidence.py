@@ -13,9 +13,12 @@ from mlflow.tracking import MlflowClient
 
 from tasks.artifact import VOLATILE, json_digest
 from tasks.errors import StillhouseError
+from tasks.held_out import count_looks
 from tasks.mlflow_answers import AbsentError, answering, download_output
 from tasks.reporting.challenge import ANSWER, Challenge
 from tasks.reporting.evaluation import Evaluation, parse_evaluation
+from tasks.reporting.final_test import ANSWER as FINAL_TEST
+from tasks.reporting.final_test import FinalTest, parse_final_test
 from tasks.tracking import ARTIFACT, PREFIX, page_of
 
 
@@ -29,6 +32,9 @@ class Evidence:
     """gate.json: the verdict and its checks."""
     evaluation: Evaluation
     challenge: Challenge
+    final_test: FinalTest
+    looks: Mapping[str, int]
+    """Split -> how often it was looked at so far, over all nights; empty where that is not known."""
     links: Mapping[str, str]
     """What it is -> its address."""
     digests: Mapping[str, str]
@@ -46,10 +52,13 @@ def evidence_of(client: MlflowClient, version: ModelVersion, tracking_uri: str) 
     try:
         runs = stages_of_night(client, night)
         files = {"gate": "gate.json", "evaluate": "evaluation.json", "challenge": ANSWER}
+        if "final_test" in runs:  # a night before there was this stage has none
+            files["final_test"] = FINAL_TEST
         read = {stage: read_output(client, runs[stage], file) for stage, file in files.items()}
     except (AbsentError, KeyError, ValueError) as error:
         msg = f"MLflow has no whole night of {version.name} version {version.version} ({error}); run the recipe again"
         raise StillhouseError(msg) from error
+    final_test = parse_final_test(read.get("final_test", {}))
     experiment, docs = runs["gate"].info.experiment_id, f"{ARTIFACT}/{VOLATILE}/index.html"
     return Evidence(
         model=version.name,
@@ -57,6 +66,8 @@ def evidence_of(client: MlflowClient, version: ModelVersion, tracking_uri: str) 
         gate=read["gate"],
         evaluation=parse_evaluation(read["evaluate"]),
         challenge=Challenge.model_validate(read["challenge"]),
+        final_test=final_test,
+        looks=count_looks(client, final_test.opened.split_digests if final_test.opened else {}),
         links={
             "Report": page_of(tracking_uri, experiment, night, "report/report.html"),
             "MLflow run": page_of(tracking_uri, experiment, night),

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.reporting.evaluation import Estimate, Evaluation
+from tasks.reporting.final_test import FinalTest
 from tasks.reporting.quantities import percent, times
 
 SCHEMA = 1
@@ -28,6 +29,7 @@ def passport(  # noqa: PLR0913 - the parts of a passport, each named by its call
     code_version: str,
     recipe: Mapping[str, Any],
     evaluation: Evaluation,
+    final_test: FinalTest,
     gate: Mapping[str, Any],
     lineage: Sequence[Mapping[str, str]],
 ) -> Json:
@@ -40,6 +42,7 @@ def passport(  # noqa: PLR0913 - the parts of a passport, each named by its call
         code_version: commit of the code.
         recipe: all of it.
         evaluation: what was measured.
+        final_test: what was measured on the sealed split, after the verdict.
         gate: gate.json.
         lineage: stage, key and digest of every stage, the teacher's among them, in order.
     """
@@ -54,6 +57,7 @@ def passport(  # noqa: PLR0913 - the parts of a passport, each named by its call
         "hardware": evaluation.machine,
         "environment": {"python": platform.python_version(), "system": platform.system()},
         "metrics": _metrics(evaluation),
+        "final_test": final_test.model_dump(mode="json"),
         "gate": dict(gate),
         "lineage": [dict(stage) for stage in lineage],
         "sbom": sbom(TOWERS_RUNTIME if evaluation.retrieval else RUNTIME),
@@ -64,7 +68,7 @@ def _metrics(evaluation: Evaluation) -> Json:
     def side(name: str) -> Json:
         model = getattr(evaluation, name)
         return {
-            "quality": {role: getattr(model.quality, role).model_dump() for role in ("gate", "sealed")},
+            "quality": model.quality.model_dump(),
             "bytes": model.bytes,
             "latency_ms": model.latency_ms.model_dump(),
         }
@@ -94,7 +98,7 @@ def sbom(packages: Sequence[str]) -> Json:
     return {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": components}
 
 
-def model_card(passport_: Mapping[str, Any], evaluation: Evaluation) -> str:
+def model_card(passport_: Mapping[str, Any], evaluation: Evaluation, final: FinalTest) -> str:
     """Write the passport for people: what it is, what it reached, where it fails most, where it comes from."""
     recipe = passport_["recipe"]
     slices = zip(evaluation.classes.labels, evaluation.classes.student, strict=True)
@@ -105,21 +109,22 @@ def model_card(passport_: Mapping[str, Any], evaluation: Evaluation) -> str:
         f"# {passport_['model']}",
         recipe["description"],
         f"Compressed from its teacher by {' -> '.join(_step(step) for step in recipe['steps'])}.",
-        _numbers(evaluation),
-        f"It does worst on {named}; {percent(evaluation.paired.sealed.churn)} of its answers are not its teacher's.",
+        _numbers(evaluation, final),
+        f"It does worst on {named}; {percent(evaluation.paired.gate.churn)} of its answers are not its teacher's.",
         f"{origin}, file `{passport_['file']['digest']}`.",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _numbers(evaluation: Evaluation) -> str:
+def _numbers(evaluation: Evaluation, final: FinalTest) -> str:
     teacher, student, ratios = evaluation.teacher, evaluation.student, evaluation.ratios
+    tested = final.opened
     fewer, faster = f"{times(ratios.bytes)} fewer", f"{times(ratios.latency.value)} as fast"
     lines = [
         "| | teacher | student | ratio |",
         "|---|---|---|---|",
-        _row("quality, sealed", evaluation, "sealed", ratios.quality.sealed),
-        _row("quality, gate", evaluation, "gate", ratios.quality.gate),
+        _row("quality, gate", teacher.quality.gate, student.quality.gate, ratios.quality.gate),
+        *([_row("quality, sealed test", tested.teacher, tested.student, tested.ratio)] if tested else []),
         f"| bytes | {teacher.bytes:,} | {student.bytes:,} | {fewer} |",
         f"| ms, batch 1, one thread | {teacher.latency_ms.p10:.4f} | {student.latency_ms.p10:.4f} | {faster} |",
     ]
@@ -130,7 +135,7 @@ def _step(step: Mapping[str, Any]) -> str:
     return " ".join(filter(None, (step["method"], step.get("tower"))))
 
 
-def _row(what: str, evaluation: Evaluation, role: str, ratio: Estimate) -> str:
-    cells = [getattr(model.quality, role) for model in (evaluation.teacher, evaluation.student)]
+def _row(what: str, teacher: Estimate, student: Estimate, ratio: Estimate) -> str:
+    cells = (teacher, student)
     shown = " | ".join(f"{percent(c.value)} ({percent(c.interval[0])} to {percent(c.interval[1])})" for c in cells)
     return f"| {what} | {shown} | {percent(ratio.value)} |"

@@ -18,6 +18,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
+Recalls = dict[str, dict[str, dict[str, dict[str, float | tuple[float, ...]]]]]
+"""Model -> role -> direction, such as `text_to_image`, or `mean` -> `recall@k` and `recall@k_by_language`."""
 
 
 class Part(BaseModel):
@@ -41,10 +43,9 @@ class Estimate(Part):
 
 
 class Roles(Part):
-    """One estimate for each held-out role."""
+    """One estimate for the role that is judged; `sealed` is in final_test.json."""
 
     gate: Estimate
-    sealed: Estimate
 
 
 class Times(Part):
@@ -111,14 +112,13 @@ class Pair(Part):
 
 
 class Pairs(Part):
-    """One comparison for each held-out role."""
+    """One comparison for the role that is judged."""
 
     gate: Pair
-    sealed: Pair
 
 
 class Classes(Part):
-    """Recall of every class on the sealed role; a class without examples may have no recall."""
+    """Recall of every class on the gate role; a class without examples may have no recall."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=True)
     labels: tuple[str, ...]
@@ -170,8 +170,7 @@ class Retrieval(Part):
 
     cut: Annotated[int, Field(ge=1)]
     """Quality is recall at this cut."""
-    recalls: dict[str, dict[str, dict[str, dict[str, float | tuple[float, ...]]]]]
-    """Model -> role -> direction, such as `text_to_image`, or `mean` -> `recall@k` and `recall@k_by_language`."""
+    recalls: Recalls
     chance: dict[str, dict[str, Share]]
     """Role -> direction -> recall at the cut of answers drawn at random."""
     old_index: Estimate

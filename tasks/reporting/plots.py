@@ -10,6 +10,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from tasks.recipe import Gate
 from tasks.reporting.drawing import BAD, DASHES, GOOD, INK, QUIET, STUDENT, TEACHER, THREAD, note, picture, ticks_in
 from tasks.reporting.evaluation import Classes, Estimate, Evaluation, Model
+from tasks.reporting.final_test import Opened
 from tasks.reporting.quantities import milliseconds, percent_limit, points, size, times_limit
 from tasks.reporting.run_record import StageRecord
 
@@ -20,13 +21,14 @@ WIDE = 30
 """From this ratio between its ends on, a log axis has room for fewer labels."""
 
 
-def evidence(evaluation: Evaluation, gate: Gate) -> str:
+def evidence(evaluation: Evaluation, gate: Gate, tested: Opened | None) -> str:
     """Draw both ratios the gate has to estimate, their intervals, and the limit each must clear."""
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
-        roles = evaluation.ratios.quality
-        _intervals(left, {"gate (judged)": roles.gate, "sealed test": roles.sealed}, gate.quality, percent_limit)
+        sealed = {"sealed test": tested.ratio} if tested else {}
+        estimates = {"gate (judged)": evaluation.ratios.quality.gate} | sealed
+        _intervals(left, estimates, gate.quality, percent_limit)
         left.set_title("Quality kept: student / teacher")
         _intervals(right, {"interval": evaluation.ratios.latency}, gate.latency, times_limit)
         repeats = evaluation.latency_ratios
@@ -67,7 +69,7 @@ def class_changes(classes: Classes) -> str:
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.xaxis.set_major_formatter(ticks_in(points))
-        axes.set_xlabel("change of recall on the sealed test, percentage points")
+        axes.set_xlabel("change of recall on the gate role, percentage points")
         beyond = axes.get_yaxis_transform()
         for place, (change, _, recalls) in enumerate(rows):
             axes.text(1.06, place, points(change), va="center", ha="right", transform=beyond)

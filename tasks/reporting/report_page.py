@@ -14,6 +14,7 @@ from markupsafe import Markup
 from tasks.reporting import quantities
 from tasks.reporting.challenge import Challenge
 from tasks.reporting.evaluation import Evaluation
+from tasks.reporting.final_test import Opened, looked, opened_in
 from tasks.reporting.plots import class_changes, evidence, trade
 from tasks.reporting.plots_of_stages import stage_times, training_curve
 from tasks.reporting.plots_of_steps import waterfall
@@ -42,7 +43,7 @@ HEADLINES = {
 
 def render(run: RunRecord) -> str:
     """Give the whole page; a broken run is shown as far as it came."""
-    evaluation = evaluation_of(run)
+    evaluation, tested = evaluation_of(run), opened_in(run.final_test)
     error = error_of(run)
     verdict = "BROKEN" if error or run.gate is None else run.gate["verdict"]
     template = _templates().get_template("report.html")
@@ -54,8 +55,10 @@ def render(run: RunRecord) -> str:
         reasons=[error] if error else _reasons(run.gate or {}, verdict),
         verdicts=_verdicts(run.gate or {}),
         steps=list(_steps(run.stages)),
-        figures=_figures(run, evaluation),
-        recalls=recall_lines(evaluation.retrieval) if evaluation and evaluation.retrieval else [],
+        figures=_figures(run, evaluation, tested),
+        tested=tested,
+        looked=looked(run.looks),
+        recalls=recall_lines(evaluation.retrieval, tested) if evaluation and evaluation.retrieval else [],
         challenge=Challenge.model_validate(run.challenge) if run.challenge else None,
         gallery=run.gallery,
         sounds=run.sounds,
@@ -105,12 +108,12 @@ def _steps(stages: tuple[StageRecord, ...]) -> Iterator[tuple[StageRecord, float
         before = score
 
 
-def _figures(run: RunRecord, evaluation: Evaluation | None) -> dict[str, Markup]:
+def _figures(run: RunRecord, evaluation: Evaluation | None, tested: Opened | None) -> dict[str, Markup]:
     drawn = {"times": stage_times(run.stages)}
     if any(stage.step and stage.step["cost"] for stage in run.stages):
         drawn["waterfall"] = waterfall(run.stages)
     if evaluation:
-        drawn["evidence"] = evidence(evaluation, run.recipe.gate)
+        drawn["evidence"] = evidence(evaluation, run.recipe.gate, tested)
         drawn["trade"] = trade(evaluation, run.recipe.gate, run.stages)
         drawn["classes"] = class_changes(evaluation.classes)
     return {name: Markup(svg) for name, svg in drawn.items()}  # noqa: S704 - our own SVG, its texts escaped

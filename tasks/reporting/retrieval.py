@@ -15,7 +15,8 @@ from models.inputs.audio import load_recordings
 from models.inputs.gallery import load_gallery
 from models.inputs.images import Images, describe, load_images
 from models.ways import SPEECH
-from tasks.reporting.evaluation import Example, Retrieval, parse_evaluation
+from tasks.reporting.evaluation import Example, Recalls, Retrieval, parse_evaluation
+from tasks.reporting.final_test import Opened
 
 CUTS = (1, 5, 10)
 WAYS = {
@@ -25,7 +26,6 @@ WAYS = {
     "speech_to_text": "recording to sentence",
     "mean": "mean",
 }
-ROLES = ("gate", "sealed")
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,24 @@ class RecallLine:
     """Recall at the cut of answers drawn at random."""
 
 
-def recall_lines(retrieval: Retrieval) -> list[RecallLine]:
-    """Lay out recall@k of both models, for each role and way."""
+def recall_lines(retrieval: Retrieval, tested: Opened | None) -> list[RecallLine]:
+    """Lay out recall@k of both models, for each role and way: of the gate, and of the sealed test once it is open."""
+    lines = _lines("gate", retrieval.recalls, retrieval.chance)
+    if tested and tested.recalls and tested.chance:
+        lines += _lines("sealed", tested.recalls, tested.chance)
+    return lines
+
+
+def _lines(role: str, recalls: Recalls, chance: Mapping[str, Mapping[str, float]]) -> list[RecallLine]:
     return [
-        RecallLine(role, words, tuple(_pair(retrieval, role, way, k) for k in CUTS), retrieval.chance[role].get(way))
-        for role in ROLES
+        RecallLine(role, words, tuple(_pair(recalls, role, way, k) for k in CUTS), chance[role].get(way))
         for way, words in WAYS.items()
-        if way in retrieval.recalls["teacher"][role]
+        if way in recalls["teacher"][role]
     ]
 
 
-def _pair(retrieval: Retrieval, role: str, way: str, k: int) -> tuple[float, float]:
-    teacher, student = (retrieval.recalls[model][role][way][f"recall@{k}"] for model in ("teacher", "student"))
+def _pair(recalls: Recalls, role: str, way: str, k: int) -> tuple[float, float]:
+    teacher, student = (recalls[model][role][way][f"recall@{k}"] for model in ("teacher", "student"))
     assert isinstance(teacher, float)  # noqa: S101 - only the keys by language hold several
     assert isinstance(student, float)  # noqa: S101 - likewise
     return teacher, student

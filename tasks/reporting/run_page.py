@@ -33,6 +33,7 @@ def metrics(run: RunRecord, summary: Summary) -> dict[str, float]:
     for stage in run.stages:
         if stage.kind in {"challenge", "load"}:
             found |= stage.metrics
+    found |= {f"looks_{split}": float(count) for split, count in summary["looks"].items()}
     return found | {"passed": float(summary["verdict"] == "PASS"), "dag_seconds": summary["dag_seconds"]}
 
 

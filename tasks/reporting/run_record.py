@@ -57,6 +57,10 @@ class RunRecord:
     """challenge.json, when the student was put beside what is in production."""
     load: Mapping[str, Any] | None = None
     """load.json, when load was put on the student's server."""
+    final_test: Mapping[str, Any] | None = None
+    """final_test.json, when that stage finished."""
+    looks: Mapping[str, int] = field(default_factory=dict)
+    """Split -> how often it was looked at so far, over all nights and recipes."""
     debt: Sequence[str] = ()
     """Why what is in production is stale."""
     environment: Mapping[str, str] = field(default_factory=dict)

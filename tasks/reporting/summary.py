@@ -1,6 +1,6 @@
 """summary.json: the run in numbers, for tools. docs/summary.md is its description; keep both in step.
 
-Within one schema number, fields are only ever added.
+Within one schema number, fields are only ever added. Schema 2: qualities and the difference are those of the gate role.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.gate import Verdict
 from tasks.reporting.challenge import Challenge
 from tasks.reporting.evaluation import Evaluation, Interval, Model, Pair
+from tasks.reporting.final_test import Opened, opened_in
 from tasks.reporting.run_record import RunRecord, error_of, evaluation_of
 
 Seconds = Annotated[float, Field(ge=0)]
@@ -33,7 +34,7 @@ class CheckLine(Part):
 
 
 class Measured(Part):
-    """One exported model: sealed-test quality (fraction), bytes, 10th-percentile latency (ms)."""
+    """One exported model: quality on the gate role (fraction), bytes, 10th-percentile latency (ms)."""
 
     quality: float
     quality_interval: Interval
@@ -50,7 +51,7 @@ class Measured(Part):
 
 
 class Difference(Part):
-    """Sealed-test quality of the student less that of the teacher, paired: a fraction."""
+    """Quality on the gate role of the student less that of the teacher, paired: a fraction."""
 
     value: float
     interval: Interval
@@ -84,6 +85,19 @@ class Against(Part):
     better: tuple[str, ...]
 
 
+class FinalTest(Part):
+    """Both models on the sealed split, which decides nothing: qualities, student / teacher, student less teacher."""
+
+    teacher: float
+    teacher_interval: Interval
+    student: float
+    student_interval: Interval
+    ratio: float
+    ratio_interval: Interval
+    difference: Difference
+    opening: int
+
+
 class Load(Part):
     """The student behind its server: times at a steady rate, lost requests, and answers per second at most."""
 
@@ -107,7 +121,7 @@ class Tracked(Part):
 class Summary(Part):
     """All of summary.json."""
 
-    schema_: Literal[1] = Field(default=1, serialization_alias="schema")
+    schema_: Literal[2] = Field(default=2, serialization_alias="schema")
     recipe: str
     verdict: Verdict
     checks: tuple[CheckLine, ...]
@@ -115,6 +129,8 @@ class Summary(Part):
     student: Measured | None
     ratios: Ratios | None
     difference: Difference | None
+    final_test: FinalTest | None
+    looks: dict[str, int]
     champion: Against | None
     stale: tuple[str, ...]
     load: Load | None
@@ -141,7 +157,9 @@ def summarise(run: RunRecord) -> dict[str, Any]:
         teacher=_measured(evaluation.teacher) if evaluation else None,
         student=_measured(evaluation.student) if evaluation else None,
         ratios=_ratios(evaluation) if evaluation else None,
-        difference=_difference(evaluation.paired.sealed) if evaluation else None,
+        difference=_difference(evaluation.paired.gate) if evaluation else None,
+        final_test=_final_test(opened_in(run.final_test)),
+        looks=dict(run.looks),
         champion=_against(run.challenge),
         stale=tuple(run.debt),
         load=Load.model_validate(run.load) if run.load else None,
@@ -158,8 +176,8 @@ def summarise(run: RunRecord) -> dict[str, Any]:
 
 def _measured(model: Model) -> Measured:
     return Measured(
-        quality=model.quality.sealed.value,
-        quality_interval=model.quality.sealed.interval,
+        quality=model.quality.gate.value,
+        quality_interval=model.quality.gate.interval,
         bytes=model.bytes,
         bytes_interval=(model.bytes, model.bytes),
         latency_ms=model.latency_ms.p10,
@@ -180,8 +198,8 @@ def _ratios(evaluation: Evaluation) -> Ratios:
         bytes_interval=(ratios.bytes, ratios.bytes),
         latency=ratios.latency.value,
         latency_interval=ratios.latency.interval,
-        quality=ratios.quality.sealed.value,
-        quality_interval=ratios.quality.sealed.interval,
+        quality=ratios.quality.gate.value,
+        quality_interval=ratios.quality.gate.interval,
     )
 
 
@@ -193,6 +211,21 @@ def _difference(pair: Pair) -> Difference:
         mcnemar_p=pair.mcnemar_p,
         discordant=pair.discordant,
         churn=pair.churn,
+    )
+
+
+def _final_test(opened: Opened | None) -> FinalTest | None:
+    if opened is None:
+        return None
+    return FinalTest(
+        teacher=opened.teacher.value,
+        teacher_interval=opened.teacher.interval,
+        student=opened.student.value,
+        student_interval=opened.student.interval,
+        ratio=opened.ratio.value,
+        ratio_interval=opened.ratio.interval,
+        difference=_difference(opened.paired),
+        opening=opened.opening,
     )
 
 

@@ -1,0 +1,74 @@
+"""final_test.json, typed: both models on the sealed split, opened once for each candidate after its verdict."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from tasks.errors import ArtifactError
+from tasks.reporting.evaluation import Count, Estimate, Pair, Part, Recalls, Share
+
+ANSWER = "final_test.json"
+
+
+class Opened(Part):
+    """What was measured on the sealed split. It decides nothing."""
+
+    teacher: Estimate
+    """Quality."""
+    student: Estimate
+    ratio: Estimate
+    """Student / teacher."""
+    paired: Pair
+    recalls: Recalls | None = None
+    """Of models that retrieve."""
+    chance: dict[str, dict[str, Share]] | None = None
+    opening: Count
+    """1 if this was the first time that the split was opened, 2 for the second, and so on."""
+    split_digests: dict[str, str]
+    """Split -> digest of its content."""
+
+
+class FinalTest(Part):
+    """All of final_test.json."""
+
+    opened: Opened | None = None
+    skipped: str | None = None
+    """Why the split stayed closed."""
+
+
+def parse_final_test(raw: Mapping[str, Any]) -> FinalTest:
+    """Check what the stage wrote.
+
+    Raises:
+        ArtifactError: a metric is missing or not finite; names it.
+    """
+    try:
+        return FinalTest.model_validate(raw)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        msg = f"{ANSWER} is not whole at {place}; run the stage final_test again with force"
+        raise ArtifactError(msg) from error
+
+
+def opened_in(raw: Mapping[str, Any] | None) -> Opened | None:
+    """Give what was measured on the sealed split, or None where it stayed closed or nothing can be trusted."""
+    try:
+        return parse_final_test(raw).opened if raw else None
+    except ArtifactError:
+        return None
+
+
+def looked(looks: Mapping[str, int]) -> str:
+    """Say how often the splits were looked at so far, over all nights and recipes; nothing where nobody counted."""
+    if not looks:
+        return ""
+    opened, gate, search = (_count(looks.get(split, 0)) for split in ("sealed", "gate", "search"))
+    return (
+        f"Over all nights and recipes of this data, the sealed split was opened {opened}, the gate role was looked at "
+        f"{gate} and the search role {search}."
+    )
+
+
+def _count(number: int) -> str:
+    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")

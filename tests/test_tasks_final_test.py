@@ -1,0 +1,301 @@
+"""The sealed split: opened once for each candidate that passed, by one stage, and counted."""
+
+import ast
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from data_samples import built_digits, built_emoji_small, make_house_of, make_job, pulled
+from mlflow.tracking import MlflowClient
+from registry_samples import linear_model
+from tiny_house import House, tiny_house
+
+from models.challenge import challenge
+from models.evaluation import evaluate
+from models.footprint import Schedule
+from models.retrieval_evaluation import ROLES
+from models.ways import load_role
+from tasks.artifact import write_json
+from tasks.evaluate import deployables_of
+from tasks.final_test import final_test
+from tasks.held_out import EXPERIMENT, count_looks, looks_at, note_look, split_digests
+from tasks.load import requests_of
+from tasks.pipeline import stages_of
+from tasks.recipe import Data, load_recipe
+from tasks.register_passport import CARD
+from tasks.settings import load_settings
+from tasks.stage import run_stage
+from tasks.tracking import PREFIX, connect
+
+DATA = Data(dataset="digits")
+ROOT = Path(__file__).resolve().parent.parent
+NAMES_SEALED = {
+    "models/final_test.py": "opens it",
+    "tasks/final_test.py": "asks for it, after the verdict",
+    "tasks/held_out.py": "counts the looks at it",
+    "tasks/methods/quantize.py": "compares digests, so that nothing sealed calibrates",
+    "tasks/data/build_data.py": "deals examples to it",
+    "tasks/data/build_spoken.py": "deals recordings to it",
+    "tasks/data/dataset.py": "lists the roles",
+    "tasks/data/expectations.py": "checks its labels",
+    "tasks/reporting/final_test.py": "words for how often",
+    "tasks/reporting/retrieval.py": "shows final_test.json",
+    "benchmarks/peers/measuring.py": "measures finished files of several tools",
+}
+FACTS = {"recipe": "tiny"}
+
+
+@dataclass(frozen=True)
+class Nights:
+    """A state folder, an MLflow and pulled data, on which only the last stages of nights run."""
+
+    root: Path
+    client: MlflowClient
+    pull: Path
+
+    def final_test(self, name: str, seed: int, verdict: str = "PASS") -> dict[str, Any]:
+        """Test the student of a seed as a night of its own; gives final_test.json."""
+        models, gate = self.root / name / "export", self.root / name / "gate"
+        exported(models, seed)
+        gate.mkdir()
+        write_json(gate / "gate.json", {"verdict": verdict, "checks": [], "of": name})
+        job = make_job(self.root / name / "job", DATA, {"data": self.pull, "models": models, "gate": gate}, print)
+        metrics = final_test(replace(job, settings={"name": name, "confidence": 0.95}))
+        found: dict[str, Any] = json.loads((job.out / "final_test.json").read_text("utf-8"))
+        assert metrics == ({"opening": found["opened"]["opening"]} if found["opened"] else {})
+        return found
+
+    def opened(self) -> int:
+        """Count how often the sealed split was opened."""
+        return len(looks_at(self.client, "sealed", split_digests(built_digits())["sealed"]))
+
+
+@pytest.fixture
+def nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Nights:
+    """Give a house with pulled digits and an MLflow in which nothing was looked at."""
+    dataset = make_house_of(built_digits(), tmp_path / "house", monkeypatch)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    return Nights(tmp_path, connect(load_settings().tracking_uri), pulled(dataset, tmp_path / "pull"))
+
+
+def exported(folder: Path, seed: int) -> None:
+    """Write a teacher and a student that answer digits by one layer of random weights."""
+    folder.mkdir(parents=True)
+    for name, own in (("teacher", 0), ("student", seed)):
+        weights_DK = np.random.default_rng(own).normal(size=(64, 10)).astype(np.float32)
+        linear_model(folder / f"{name}.onnx", weights_DK, (1, 8, 8))
+        right = folder / f"{name}.answers.json"  # of evaluate, for parity
+        right.write_text(json.dumps([0] * 300), encoding="utf-8")
+
+
+def test_a_candidate_that_passed_is_tested_on_the_sealed_split(nights: Nights) -> None:
+    """The first candidate is the first opening, another is the second; both have quality, ratio and difference."""
+    first, second = (nights.final_test(f"night{seed}", seed)["opened"] for seed in (1, 2))
+    assert (first["opening"], second["opening"], nights.opened()) == (1, 2, 2)
+    assert first["student"] != second["student"]
+    assert first["teacher"] == second["teacher"]
+    low, high = first["paired"]["difference"]["interval"]
+    assert low < first["student"]["value"] - first["teacher"]["value"] < high
+    assert first["split_digests"] == split_digests(built_digits())
+
+
+@pytest.mark.parametrize("nights_after", [1, 2, 5])
+def test_a_file_that_was_tested_is_not_tested_again(nights: Nights, nights_after: int) -> None:
+    """In later nights, of whatever recipe and gate, the same file takes its result from MLflow; nothing is opened."""
+    first = nights.final_test("first", 1)
+    assert [nights.final_test(f"later{n}", 1) for n in range(nights_after)] == [first] * nights_after
+    assert nights.opened() == 1
+
+
+@pytest.mark.parametrize("verdict", ["FAIL", "UNDECIDED"])
+def test_a_night_that_does_not_pass_leaves_the_sealed_split_closed(nights: Nights, verdict: str) -> None:
+    """Only a PASS opens it: any other verdict leaves a sentence; a later PASS of the same file opens it once."""
+    said = f"the verdict is {verdict}, so the sealed split stays closed"
+    assert nights.final_test("refused", 1, verdict) == {"opened": None, "skipped": said}
+    assert nights.opened() == 0
+    assert nights.final_test("passed", 1)["opened"]["opening"] == 1
+
+
+def test_a_result_that_is_lost_is_made_again_and_counted(nights: Nights) -> None:
+    """Without the file in MLflow the split is opened a second time, and the count says so."""
+    first = nights.final_test("first", 1)["opened"]
+    (run,) = looks_at(nights.client, "sealed", first["split_digests"]["sealed"])
+    (Path(run.info.artifact_uri.removeprefix("file://")) / "final_test.json").unlink()
+    assert nights.final_test("lost", 1)["opened"] == first | {"opening": 2}
+    assert nights.opened() == 2
+
+
+def test_a_test_that_broke_counts_and_is_done_again(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill between opening and result leaves a look without a result, so the next try opens and counts again."""
+
+    def killed(*_: object) -> None:
+        msg = "killed"
+        raise KeyboardInterrupt(msg)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.final_test.measure", killed)
+        with pytest.raises(KeyboardInterrupt):
+            nights.final_test("killed", 1)
+    assert nights.opened() == 1
+    assert nights.final_test("again", 1)["opened"]["opening"] == 2
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """Set a house up whose small recipe has run once and passed."""
+    with tiny_house(tmp_path_factory.mktemp("house")) as made:
+        made.run("test/first")
+        yield made
+
+
+def looks(house: House) -> dict[str, int]:
+    """Count the looks at the house's splits."""
+    return count_looks(connect(house.settings.tracking_uri), split_digests(built_digits()))
+
+
+def test_report_summary_version_and_passport_have_the_final_test(house: House) -> None:
+    """All four read final_test.json, and the report and the summary say how often the splits were looked at."""
+    opened = json.loads((house.output("test/first", "final_test") / "final_test.json").read_text("utf-8"))["opened"]
+    folder = house.settings.runs / "test__first"
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    assert summary["final_test"]["student"] == opened["student"]["value"]
+    trained = [stage for stage in stages_of(load_recipe(house.recipe)) if stage.kind in {"teacher", "compress"}]
+    assert summary["looks"] == looks(house) == {"search": len(trained), "gate": 2, "sealed": 1}
+    page = (folder / "report.html").read_text("utf-8")
+    assert "the sealed split was opened once, the gate role was looked at twice" in page
+    client = connect(house.settings.tracking_uri)
+    assert f"{opened['student']['value']:.2%} on the sealed test, " in client.get_model_version("tiny", "1").description
+    where = client.download_artifacts(house.parent("test/first").info.run_id, "passport", str(house.settings.state))
+    passport = json.loads((Path(where) / "passport.json").read_text("utf-8"))
+    assert passport["final_test"]["opened"] == opened
+    assert "| quality, sealed test |" in (Path(where) / CARD).read_text("utf-8")
+
+
+def test_a_night_that_reuses_all_looks_at_nothing(house: House) -> None:
+    """Stages that are reused leave every count as it was; one that is forced counts, and opens nothing."""
+    before = looks(house)
+    house.run("test/again")
+    assert looks(house) == before
+    run_stage(house.recipe, "evaluate", "test/again", force=True)
+    run_stage(house.recipe, "final_test", "test/again", force=True)
+    assert looks(house) == before | {"gate": before["gate"] + 1}
+
+
+def test_the_report_of_a_night_that_fails_says_that_nothing_was_opened(house: House) -> None:
+    """A verdict that is not PASS has no sealed figure anywhere."""
+    before = looks(house)["sealed"]
+    house.change(bytes=1_000_000)
+    house.run("test/fails")
+    house.change(bytes=2)
+    page = (house.settings.runs / "test__fails" / "report.html").read_text("utf-8")
+    assert "No final test: the verdict is FAIL, so the sealed split stays closed." in page
+    assert looks(house)["sealed"] == before
+
+
+def without_sealed(dataset: Path, folder: Path) -> Path:
+    """Copy a dataset whose sealed split cannot be read."""
+    copy = Path(shutil.copytree(dataset, folder / "data"))
+    described = json.loads((copy / "dataset.json").read_text("utf-8"))
+    for shard in described["roles"].pop("sealed")["shards"]:
+        (copy / shard["path"]).unlink()
+    (copy / "dataset.json").write_text(json.dumps(described), encoding="utf-8")
+    return copy
+
+
+def test_what_decides_can_do_without_the_sealed_split(tmp_path: Path) -> None:
+    """Evaluation, challenge and load run on data that has no sealed split at all."""
+    exported(tmp_path / "export", 1)
+    data, files = without_sealed(built_digits(), tmp_path), deployables_of(tmp_path / "export")
+    schedule = Schedule(repeats=2, most=2, rounds=2, pause_seconds=0.0, confidence=0.9, limit=1.0)
+    found = evaluate(data, files, schedule)
+    assert set(found["paired"]) == set(found["ratios"]["quality"]) == {"gate"}
+    assert sum(found["classes"]["count"]) == 300
+    assert "sealed" not in json.dumps([found, challenge(data, files, schedule)])
+    assert len(requests_of(data, towers=False)[1]) == 64
+
+
+def test_what_decides_over_towers_can_do_without_the_sealed_split(tmp_path: Path) -> None:
+    """The role that is judged is all that the evaluation of towers reads of a dataset with captions."""
+    data = without_sealed(built_emoji_small(), tmp_path)
+    assert ROLES == ("gate",)
+    assert [load_role(data, role).count for role in (*ROLES, "search")] == [64, 64]
+
+
+def test_only_the_final_test_names_the_sealed_split() -> None:
+    """Each file of ours that names it is listed above with its reason."""
+    files = [path for part in ("models", "tasks", "dags", "benchmarks") for path in (ROOT / part).rglob("*.py")]
+    named = {path.relative_to(ROOT).as_posix() for path in files if "sealed" in words_of(path)}
+    assert named == set(NAMES_SEALED)
+
+
+def words_of(path: Path) -> set[str]:
+    """Collect the texts of a module that are one word."""
+    nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def test_looks_of_nights_at_once_are_all_counted(client: MlflowClient) -> None:
+    """Eight nights that look at once leave eight looks, and those at another split or other content do not count."""
+    nights = [threading.Thread(target=note_look, args=(client, "gate", "at once", FACTS)) for _ in range(8)]
+    for night in nights:
+        night.start()
+    for night in nights:
+        night.join()
+    note_look(client, "sealed", "at once", FACTS)
+    note_look(client, "gate", "other content", FACTS)
+    assert count_looks(client, {"gate": "at once", "sealed": "at once", "search": "at once"}) == {
+        "gate": 8, "sealed": 1, "search": 0,
+    }  # fmt: skip
+
+
+def test_a_look_that_a_person_deletes_still_counts(client: MlflowClient) -> None:
+    """Deleting a run in MLflow does not make the split fresh again."""
+    client.delete_run(note_look(client, "sealed", "deleted", FACTS))
+    note_look(client, "sealed", "deleted", FACTS)
+    assert count_looks(client, {"sealed": "deleted"}) == {"sealed": 2}
+
+
+def test_every_page_of_looks_is_counted() -> None:
+    """MLflow gives long lists in pages; all of them count."""
+    pages = {None: Page(["a"] * 1000, "more"), "more": Page(["b"] * 1000, "last"), "last": Page(["c"], None)}
+    client = SimpleNamespace(
+        get_experiment_by_name=lambda name: SimpleNamespace(experiment_id="1", lifecycle_stage="active", name=name),
+        search_runs=lambda *_, page_token, **__: pages[page_token],
+    )
+    assert count_looks(client, {"gate": "many"}) == {"gate": 2001}  # type: ignore[arg-type]
+
+
+class Page(list[str]):
+    """One page of a list, and the token of the next."""
+
+    def __init__(self, items: list[str], token: str | None) -> None:
+        """Remember the token."""
+        super().__init__(items)
+        self.token = token
+
+
+def test_a_look_says_who_looked(house: House) -> None:
+    """Each run of the experiment names recipe, stage, split, and version of the data."""
+    client = connect(house.settings.tracking_uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    for run in client.search_runs([experiment.experiment_id]):
+        assert {f"{PREFIX}{name}" for name in ("recipe", "looked", "split", "split_digest", "data_version")} <= set(
+            run.data.tags
+        )
+        assert run.info.status == "FINISHED"
+
+
+def test_data_that_trains_leaves_the_sealed_split_as_worn_as_it_was() -> None:
+    """A split is known by its content, so a version with more to train on counts on, and each split by itself."""
+    digests = split_digests(built_digits())
+    assert list(digests) == ["search", "gate", "sealed"]
+    assert len(set(digests.values())) == 3
