@@ -66,7 +66,11 @@ def _evaluation(recipe_path: Path, recipe: Recipe, seed: int, show: Callable[[st
         if stage.reusable:
             show(f"seed {seed}: {stage.name}")
             run_stage(recipe_path, stage.name, key, seed=seed)
-    output = output_of(desk_of(recipe_path, key, seed=seed), "evaluate")
+    desk = desk_of(recipe_path, key, seed=seed)
+    if desk.recipe != recipe.model_copy(update={"seed": seed}):
+        msg = f"recipe {recipe.name} was edited while its seeds ran; run them again, what has not changed is reused"
+        raise RecipeError(msg)
+    output = output_of(desk, "evaluate")
     found: dict[str, Any] = json.loads((output.path / "evaluation.json").read_text(encoding="utf-8"))
     return found
 
