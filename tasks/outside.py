@@ -20,7 +20,7 @@ TAG = "outside."
 
 
 def outside_of(desk: "Desk", stage: Stage) -> dict[str, str]:
-    """Read the facts of a stage: `data` of pull, `champion` of challenge.
+    """Read the facts of a stage: `data` of pull, `champion` of challenge; `tasks.measured` adds the `machine`.
 
     Raises:
         DataError: the recipe's data revision is unknown or does not pin the dataset.

@@ -15,6 +15,8 @@ from tasks.frozen import Asked, Frozen, join
 from tasks.job import Job
 from tasks.lineage import CODE, inputs_of, runs_of
 from tasks.locks import waiting
+from tasks.machine import machine
+from tasks.measured import DONE_ON, WORK_KEY, holds_here_only, why_anew
 from tasks.outside import as_tags, outside_of
 from tasks.pipeline import Stage, stages_of
 from tasks.pull_data import POINTER, read_pointer
@@ -118,7 +120,7 @@ def _tracked(desk: Desk, stage: Stage, *, force: bool) -> Result:
     try:
         runs = runs_of(desk.recipe, desk.nightly.children())
         inputs = {role: _output(desk, runs, name) for role, name in stage.inputs.items()}
-        stage, tags = _with_facts(desk, stage)
+        stage, tags = _with_facts(desk, stage, inputs_of(stage, runs))
         key = stage_key(stage, inputs_of(stage, runs), tags[CODE])
     except Exception:
         with desk.nightly.child(stage.name, stage.kind):  # whose page says why the stage has no key
@@ -127,6 +129,8 @@ def _tracked(desk: Desk, stage: Stage, *, force: bool) -> Result:
         for name, value in tags.items():
             child.tag(name, value)
         found = None if force else _reusable(desk, key, child)
+        if found is None:
+            _say_why(desk, stage, child, tags[WORK_KEY])
         artifact = found or _work(desk, stage, inputs, key, child, force=force)
         child.record(0, artifact.metrics)
         if (artifact.path / POINTER).exists():
@@ -135,10 +139,23 @@ def _tracked(desk: Desk, stage: Stage, *, force: bool) -> Result:
         return {"reused": float(found is not None), **artifact.metrics}
 
 
-def _with_facts(desk: Desk, stage: Stage) -> tuple[Stage, dict[str, str]]:
+def _with_facts(desk: Desk, stage: Stage, inputs: Mapping[str, str]) -> tuple[Stage, dict[str, str]]:
     """Give a stage the facts from outside that its key counts, and the tags that let others follow the key."""
+    code = code_of(stage.kind)
     stage = replace(stage, outside=outside_of(desk, stage))
-    return stage, {CODE: code_of(stage.kind), **as_tags(stage.outside)}
+    work_key = stage_key(stage, inputs, code)
+    if holds_here_only(desk.nightly.client, stage, work_key):
+        stage = replace(stage, outside={**stage.outside, "machine": machine()})
+    return stage, {CODE: code, WORK_KEY: work_key, **as_tags(stage.outside)}
+
+
+def _say_why(desk: Desk, stage: Stage, child: Child, work_key: str) -> None:
+    """Note where the work is done, and why it is done although another machine had done it."""
+    child.tag(DONE_ON, machine())
+    why = why_anew(desk.nightly.client, desk.nightly.experiment_id, work_key) if "machine" in stage.outside else ""
+    if why:
+        child.tag("measured_anew", why)
+        child.progress(why)
 
 
 def output_of(desk: Desk, stage_name: str) -> Artifact:
@@ -173,6 +190,8 @@ def _reusable(desk: Desk, key: str, child: Child) -> Artifact | None:
             continue
         if origin != child.run_id:
             child.tag("reused_from", origin)
+        if f"{PREFIX}{DONE_ON}" in run.data.tags:
+            child.tag(DONE_ON, run.data.tags[f"{PREFIX}{DONE_ON}"])
         child.progress("reused: nothing it depends on has changed")
         return artifact
     return None

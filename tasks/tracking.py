@@ -36,7 +36,7 @@ FINISHED, RUNNING = (RunStatus.to_string(status) for status in (RunStatus.FINISH
 STAGE, STAGE_KEY, OPENED = (PREFIX + name for name in ("stage", "stage_key", "opened"))
 STAGE_RUNS = f"{PREFIX}stage_runs"
 """Tag of a version: stage -> the run that made what it made, and the digest of that."""
-OF_ONE_TRY = ("error", "reused_from")
+OF_ONE_TRY = ("error", "reused_from", "done_on", "measured_anew")
 """Tags of a stage's run that belong to one try, and go when it is tried again."""
 
 
