@@ -12,18 +12,21 @@ from tasks.clean_process import measure
 from tasks.errors import ServiceError, StillhouseError
 from tasks.evaluate import schedule_of
 from tasks.job import Job, Metrics
-from tasks.production.versions import CHAMPION, DIGEST, production_of, shippable, version_with_alias
+from tasks.production.versions import CHAMPION, DIGEST, production_of, shippable, version_of, version_with_alias
 from tasks.pull_data import materialise
 from tasks.register import judged, judged_path
 from tasks.reporting.challenge import ANSWER, Challenge, Measured
 from tasks.settings import load_settings
 from tasks.tracking import connect
 
+NOBODY = "none"
+"""What `champion_of` gives while nothing is in production."""
 
-def champion_digest(client: MlflowClient, model: str) -> str:
-    """Digest of the file in production, on which the stage depends as on an input."""
+
+def champion_of(client: MlflowClient, model: str) -> str:
+    """Name what is in production as `VERSION:DIGEST`, on which the stage depends as on an input; or `none`."""
     champion = version_with_alias(client, production_of(model), CHAMPION)
-    return champion.tags.get(DIGEST, "unknown") if champion else "none"
+    return f"{champion.version}:{champion.tags.get(DIGEST, '')}" if champion else NOBODY
 
 
 def challenge(job: Job) -> Metrics:
@@ -45,15 +48,16 @@ def challenge(job: Job) -> Metrics:
 
 
 def _challenge(job: Job) -> Challenge:
-    client = connect(load_settings().tracking_uri)
-    champion = version_with_alias(client, production_of(job.settings["name"]), CHAMPION)
-    if champion is None:
+    """Compare with the champion that the stage's key counts, whichever is in production by now."""
+    if job.outside["champion"] == NOBODY:
         return Challenge(champion=None)
-    version = str(champion.version)
+    version, _, champion_digest = job.outside["champion"].partition(":")
     student, digest = judged(job.inputs["models"])
-    if champion.tags.get(DIGEST) == digest:
+    if champion_digest == digest:
         return Challenge(champion=version, reason=f"the student is version {version} of production itself")
+    client = connect(load_settings().tracking_uri)
     try:
+        champion = version_of(client, production_of(job.settings["name"]), version)
         with shippable(champion) as folder, tempfile.TemporaryDirectory() as scratch:
             measured = _measured(job, judged_path(folder), student, Path(scratch))
     except ServiceError:

@@ -12,7 +12,6 @@ from mlflow.entities import Metric, Param, Run, RunTag
 
 from models.inputs.images import describe
 from tasks.artifact import VOLATILE
-from tasks.code_version import code_version
 from tasks.errors import StillhouseError
 from tasks.held_out import SPLITS, count_looks
 from tasks.load import ANSWER as LOAD
@@ -29,7 +28,7 @@ from tasks.reporting.retrieval import gallery, sounds
 from tasks.reporting.run_record import RunRecord, StageRecord, Status, error_of
 from tasks.stage import output_of
 from tasks.stage_key import LIBRARIES
-from tasks.tracking import ARTIFACT, NOTE, PREFIX, page_of
+from tasks.tracking import ARTIFACT, NOTE, PREFIX, newest_of_each, page_of
 from tasks.worth import STEP
 
 if TYPE_CHECKING:
@@ -63,16 +62,16 @@ def _record(desk: "Desk") -> RunRecord:
     data = _data(desk)
     if data:  # what is stale is told by it, and so it goes before
         desk.nightly.client.set_tag(desk.nightly.run_id, f"{PREFIX}data_version", data["data_version"])
-    runs = {run.data.tags.get(f"{PREFIX}stage"): run for run in desk.nightly.children()}
+    runs = newest_of_each(desk.nightly.children())
     stages = tuple(_stage_record(desk, stage, runs.get(stage.name)) for stage in stages_of(desk.recipe)[:-1])
     parent = desk.nightly.client.get_run(desk.nightly.run_id)
     return RunRecord(
         recipe=desk.recipe,
-        recipe_yaml=desk.recipe_path.read_text(encoding="utf-8"),
+        recipe_yaml=desk.frozen.recipe_yaml,
         run_key=desk.run_key,
         mlflow_run_id=desk.nightly.run_id,
         mlflow_url=page_of(desk.settings.tracking_uri, desk.nightly.experiment_id, desk.nightly.run_id),
-        code_version=code_version(desk.settings.root),
+        code_version=desk.frozen.code_version,
         started=datetime.fromtimestamp(parent.info.start_time / 1000, UTC),
         ended=datetime.now(UTC),
         stages=stages,

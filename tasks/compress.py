@@ -28,10 +28,11 @@ from tasks.methods import METHODS
 from tasks.methods.bench import Bench, Compressed
 from tasks.methods.quantize import quantize_jointly
 from tasks.pull_data import materialise
-from tasks.worth import STEP, Judged, judge_step, least_gain
+from tasks.worth import BY_TIME, STEP, Judged, judge_step, least_gain
 
 DEPLOYABLE = "model.onnx"
 QUALITY = "search_accuracy"
+AS_FAST = {"value": 1.0, "interval": (1.0, 1.0)}
 SETTLING = ("distil", "quantize", "pack")
 """Methods that decide about integers themselves, or leave the weights alone."""
 
@@ -61,13 +62,15 @@ def _compress(job: Job, benches: list[Bench]) -> Metrics:
         cost = _cost(benches)
         gained = metrics[QUALITY] - verify_around(job.inputs["previous"]).metrics[QUALITY]
         judged = judge_step(-gained, cost, job.settings["worth"])
+        untimed = judge_step(-gained, cost | {"speedup": cost["speedup"] | AS_FAST}, job.settings["worth"])
     except DivergedError as error:
-        judged, cost, gained = Judged(kept=False, reason=f"dropped: {error}"), {}, 0.0
+        judged = untimed = Judged(kept=False, reason=f"dropped: {error}")
+        cost, gained = {}, 0.0
     if not judged.kept:
         metrics = _saved(benches, [_before(bench.job, judged) for bench in benches])
     job.progress(judged.reason)
     write_json(job.out / STEP, asdict(judged) | {"gained": gained, "cost": cost})
-    return metrics | {"kept": float(judged.kept)}
+    return metrics | {"kept": float(judged.kept), BY_TIME: float(judged.kept != untimed.kept)}
 
 
 def _before(job: Job, judged: Judged) -> Compressed:

@@ -1,7 +1,7 @@
 """What a stage function is given: its slice of the recipe, the folders it reads, the folder it fills."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ class Job:
     """Shows one line to whoever is waiting."""
     record: Callable[[int, Mapping[str, float]], None]
     """Keeps the numbers of one epoch."""
+    outside: Mapping[str, str] = field(default_factory=dict)
+    """Facts from outside the run that the stage's key counts, see `tasks.outside`; the stage reads them here only."""
 
 
 StageFunction = Callable[[Job], Metrics]

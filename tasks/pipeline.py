@@ -25,6 +25,8 @@ class Stage:
     heavy: bool = False
     """Trains or measures, so it takes the only slot of the training pool."""
     reusable: bool = True
+    outside: Mapping[str, str] = field(default_factory=dict)
+    """Facts from outside the run, read when the stage begins; its key counts them, see `tasks.outside`."""
 
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:

@@ -35,7 +35,7 @@ def pull_data(job: "Job") -> dict[str, float]:
         ServiceError: the remote does not answer.
     """
     settings, data = load_settings(), job.settings["data"]
-    md5 = data_digest(data)
+    md5 = job.outside.get("data") or data_digest(data)
     job.progress(f"pulling {data.dataset}, version {md5}")
     folder = _pulled(settings, data.dataset, md5)
     digest, roles = folder.name, read_description(folder)["roles"]

@@ -8,12 +8,14 @@ it was judged, whose digest the version carries.
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
 import onnx
+from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
@@ -23,17 +25,16 @@ from models.errors import ModelError
 from models.export import INPUT, OUTPUT
 from models.inputs.images import describe, load_images
 from models.packing import SUFFIX, deployable, is_packed, unpacked
-from tasks.artifact import file_digest
-from tasks.code_version import code_version
+from tasks.artifact import file_digest, json_digest
 from tasks.errors import ArtifactError
 from tasks.mlflow_answers import AbsentError, download_model
 from tasks.pipeline import Stage
 from tasks.pull_data import materialise, read_pointer
-from tasks.register_passport import issue
+from tasks.register_passport import Judgement, issue, lineage_of
 from tasks.register_towers import TOWERS_FOLDER, log_towers, pinned, towers_digest
 from tasks.reporting.final_test import ANSWER as FINAL_TEST
 from tasks.reporting.final_test import FinalTest, parse_final_test
-from tasks.tracking import PREFIX, Child
+from tasks.tracking import PREFIX, STAGE_RUNS, Child
 
 if TYPE_CHECKING:
     from tasks.stage import Desk
@@ -61,7 +62,8 @@ def register(desk: "Desk", stage: Stage) -> dict[str, float | str]:
     inputs = {role: output_of(desk, name).path for role, name in stage.inputs.items()}
     gate = json.loads((inputs["gate"] / "gate.json").read_text(encoding="utf-8"))
     verdict = gate["verdict"]
-    with desk.nightly.child(stage.name, stage.kind) as child:
+    key = json_digest({role: path.name for role, path in inputs.items()})
+    with desk.nightly.child(stage.name, stage.kind, key) as child:
         if verdict != "PASS":
             child.progress(f"not registered: the verdict is {verdict}")
             reasons = "; ".join(check["reason"] for check in gate["checks"] if check["verdict"] != "PASS")
@@ -80,13 +82,14 @@ def _registered(desk: "Desk", inputs: dict[str, Path], child: Child) -> str:
     if known:
         return str(known.version)
     log = log_towers if student.is_dir() else _log_model
+    runs = lineage_of(desk)
     uri = log(child, student, inputs["data"])
     expect_digest(uri, digest)
     evaluation = json.loads((inputs["evaluation"] / "evaluation.json").read_text(encoding="utf-8"))
     final = parse_final_test(json.loads((inputs["final_test"] / FINAL_TEST).read_text(encoding="utf-8")))
-    passport, card = issue(desk, inputs, digest, evaluation, final)
+    passport, card = issue(desk, inputs, Judgement(digest, evaluation, final), runs)
     own = {f"{PREFIX}digest": digest, f"{PREFIX}passport": passport, f"{PREFIX}labels": _labels(inputs["data"])}
-    tags = _tags(desk, inputs["data"], evaluation) | own
+    tags = _tags(desk, inputs["data"], evaluation) | _made_by(runs) | own
     version = str(mlflow.register_model(uri, desk.recipe.name, tags=tags).version)
     desk.nightly.client.update_model_version(desk.recipe.name, version, f"{_describe(evaluation, final)}\n\n{card}")
     return version
@@ -202,17 +205,21 @@ def _log_model(child: Child, student: Path, data: Path) -> str:
 
 def _tags(desk: "Desk", data: Path, evaluation: dict[str, Any]) -> dict[str, str]:
     ratios = evaluation["ratios"]
-    runs = {run.data.tags.get(f"{PREFIX}stage"): run.info.run_id for run in desk.nightly.children()}
     facts = {
         "verdict": "PASS",
         "recipe": desk.recipe.name,
         "run_key": desk.run_key,
         "nightly_run": desk.nightly.run_id,
-        "teacher_run": runs["teacher"],
         "data_version": read_pointer(data)["data_version"],
-        "code_version": code_version(desk.settings.root),
+        "code_version": desk.frozen.code_version,
         "ratio_bytes": f"{ratios['bytes']:.1f}",
         "ratio_latency": f"{ratios['latency']['value']:.1f}",
         "ratio_quality": f"{ratios['quality']['gate']['value']:.4f}",
     }
     return {PREFIX + name: value for name, value in facts.items()}
+
+
+def _made_by(runs: Mapping[str, Run]) -> dict[str, str]:
+    """Name the exact runs that made and judged a version: what is shown of it is read from these only."""
+    exact = {stage: [run.info.run_id, run.data.tags[f"{PREFIX}digest"]] for stage, run in runs.items()}
+    return {f"{PREFIX}teacher_run": runs["teacher"].info.run_id, STAGE_RUNS: json.dumps(exact)}

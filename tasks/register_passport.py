@@ -2,19 +2,23 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow.entities import Run
 
 from tasks.artifact import json_digest
-from tasks.code_version import code_version
+from tasks.errors import ArtifactError, StillhouseError
+from tasks.frozen import code_digest
+from tasks.lineage import CODE, missing, runs_of
 from tasks.pipeline import stages_of
 from tasks.production.passport import model_card, passport
 from tasks.production.signing import signed
 from tasks.pull_data import read_pointer
 from tasks.reporting.evaluation import parse_evaluation
 from tasks.reporting.final_test import FinalTest
+from tasks.stage_key import code_of
 from tasks.tracking import PREFIX
 
 if TYPE_CHECKING:
@@ -23,29 +27,61 @@ if TYPE_CHECKING:
 FOLDER, PASSPORT, CARD = "passport", "passport.json", "model_card.md"
 
 
-def issue(
-    desk: "Desk", inputs: Mapping[str, Path], digest: str, evaluation: Mapping[str, Any], final: FinalTest
-) -> tuple[str, str]:
-    """Build, sign and keep the passport of what the night made; returns its digest and the model card."""
+def lineage_of(desk: "Desk") -> dict[str, Run]:
+    """Stage -> the run that made what the night's recipe says, of every stage that a version comes from.
+
+    Raises:
+        ArtifactError: a stage has no such run.
+        StillhouseError: a stage ran with other code than the night began with.
+    """
+    runs, frozen = runs_of(desk.recipe, desk.nightly.children()), desk.frozen
+    if absent := missing(desk.recipe, runs):
+        msg = (
+            f"no run of stage {absent[0]} has finished with the recipe that run {desk.run_key} began with, so its "
+            "passport would not be true; run that stage and those after it again"
+        )
+        raise ArtifactError(msg)
+    stages = [stage for stage in stages_of(desk.recipe) if stage.reusable]
+    other = [stage.name for stage in stages if runs[stage.name].data.tags[PREFIX + CODE] != code_of(stage.kind)]
+    if other or code_digest() != frozen.code_digest:
+        where = f" ({', '.join(other)} ran with other code than there is now)" if other else ""
+        msg = (
+            f"the code changed after run {desk.run_key} began with {frozen.code_version}{where}, so its passport would "
+            "not be true and nothing is registered; begin the run again, what has not changed is reused"
+        )
+        raise StillhouseError(msg)
+    return runs
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What was judged, and what was found."""
+
+    digest: str
+    evaluation: Mapping[str, Any]
+    final_test: FinalTest
+
+
+def issue(desk: "Desk", inputs: Mapping[str, Path], judgement: Judgement, runs: Mapping[str, Run]) -> tuple[str, str]:
+    """Build, sign and keep the passport of what these runs of stages made; returns its digest and the model card."""
     client, night = desk.nightly.client, desk.nightly.run_id
-    runs = {run.data.tags.get(f"{PREFIX}stage"): run for run in desk.nightly.children()}
     pointer = read_pointer(inputs["data"])
-    parsed = parse_evaluation(evaluation)
+    parsed = parse_evaluation(judgement.evaluation)
     document = signed(
         desk.settings,
         passport(
             model=desk.recipe.name,
-            file={"digest": digest, "bytes": parsed.student.bytes},
+            file={"digest": judgement.digest, "bytes": parsed.student.bytes},
             data={name: pointer[name] for name in ("dataset", "data_version", "digest")},
-            code_version=code_version(desk.settings.root),
+            code_version=desk.frozen.code_version,
             recipe=desk.recipe.model_dump(mode="json"),
             evaluation=parsed,
-            final_test=final,
+            final_test=judgement.final_test,
             gate=json.loads((inputs["gate"] / "gate.json").read_text(encoding="utf-8")),
             lineage=[_stage(stage.name, runs[stage.name]) for stage in stages_of(desk.recipe) if stage.reusable],
         ),
     )
-    card = model_card(document, parsed, final)
+    card = model_card(document, parsed, judgement.final_test)
     client.log_dict(night, document, f"{FOLDER}/{PASSPORT}")
     client.log_text(night, card, f"{FOLDER}/{CARD}")
     return json_digest(document), card

@@ -73,7 +73,11 @@ def _evaluation(recipe_path: Path, recipe: Recipe, seed: int, show: Callable[[st
     for name in _up_to_gate(recipe):
         show(f"seed {seed}: {name}")
         run_stage(recipe_path, name, key, seed=seed)
-    output = output_of(desk_of(recipe_path, key, seed=seed), "evaluate")
+    desk = desk_of(recipe_path, key, seed=seed)
+    if desk.recipe != recipe.model_copy(update={"seed": seed}):
+        msg = f"recipe {recipe.name} was edited while its seeds ran; run them again, what has not changed is reused"
+        raise RecipeError(msg)
+    output = output_of(desk, "evaluate")
     return parse_evaluation(json.loads((output.path / "evaluation.json").read_text(encoding="utf-8")))
 
 

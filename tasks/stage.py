@@ -2,25 +2,31 @@
 
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from tasks.artifact import Artifact, seal, verify
 from tasks.artifact_folders import find, install
 from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
+from tasks.frozen import Asked, Frozen, join
 from tasks.held_out import note_stage
 from tasks.job import Job
+from tasks.lineage import CODE, inputs_of, runs_of
 from tasks.locks import waiting
+from tasks.machine import machine
+from tasks.measured import DONE_ON, WORK_KEY, holds_here_only, why_anew
 from tasks.mlflow_answers import AbsentError, download_output
+from tasks.outside import as_tags, outside_of
 from tasks.pipeline import Stage, stages_of
-from tasks.pull_data import POINTER, data_digest, read_pointer
-from tasks.recipe import Recipe, load_recipe
+from tasks.pull_data import POINTER, read_pointer
+from tasks.recipe import Recipe
 from tasks.settings import Settings, load_settings
-from tasks.stage_key import stage_key
-from tasks.tracking import ARTIFACT, PREFIX, Child, Nightly, connect, finished_with_key, open_nightly
+from tasks.stage_key import code_of, stage_key
+from tasks.tracking import ARTIFACT, PREFIX, Child, Nightly, connect, finished_with_key
 
 SPECIAL = ("register", "report")
 """Kinds of stages that act on the registry or on the whole run, and are never reused."""
@@ -33,9 +39,11 @@ class Desk:
 
     settings: Settings
     recipe: Recipe
+    """What the run began with; the file may say something else by now."""
     recipe_path: Path
     run_key: str
     nightly: Nightly
+    frozen: Frozen
 
 
 def run_stage(  # noqa: PLR0913 - which stage of which run, and what may differ from the recipe
@@ -60,10 +68,13 @@ def run_stage(  # noqa: PLR0913 - which stage of which run, and what may differ 
     Raises:
         StillhouseError: one sentence that says what to mend.
     """
-    settings = load_settings()
-    stage = _stage(_recipe(recipe_path, revision, seed), stage_name)
+    settings, asked = load_settings(), Asked(recipe_path, revision, seed)
     try:
-        desk = desk_of(recipe_path, run_key, revision=revision, seed=seed)
+        desk = _desk(settings, asked, run_key, stage_name)
+        lines = list(desk.frozen.lines(asked, run_key))
+        for line in lines:
+            print(line, flush=True)  # noqa: T201 - becomes a line of the Airflow log
+        stage = _stage(desk.recipe, stage_name, lines)
         return _act(desk, stage) if stage.kind in SPECIAL else _tracked(desk, stage, force=force)
     except MlflowException as error:
         msg = f"MLflow at {settings.tracking_uri} refused ({_one_line(error)}); look at its log and run the stage again"
@@ -82,25 +93,18 @@ def desk_of(recipe_path: Path, run_key: str, *, revision: str | None = None, see
     Raises:
         ServiceError: MLflow does not answer.
     """
-    recipe, settings = _recipe(recipe_path, revision, seed), load_settings()
-    nightly = open_nightly(connect(settings.tracking_uri), recipe.name, run_key)
-    return Desk(settings, recipe, recipe_path, run_key, nightly)
+    return _desk(load_settings(), Asked(recipe_path, revision, seed), run_key, "")
 
 
-def _recipe(path: Path, revision: str | None, seed: int | None) -> Recipe:
-    recipe = load_recipe(path)
-    content = recipe.model_dump()
-    if revision is not None:
-        content["data"]["revision"] = revision
-    if seed is not None:
-        content["seed"] = seed
-    return Recipe.model_validate(content)
+def _desk(settings: Settings, asked: Asked, run_key: str, stage_name: str) -> Desk:
+    nightly, frozen = join(connect(settings.tracking_uri), settings, asked, run_key, stage_name)
+    return Desk(settings, frozen.recipe, asked.path, run_key, nightly, frozen)
 
 
-def _stage(recipe: Recipe, name: str) -> Stage:
+def _stage(recipe: Recipe, name: str, lines: Sequence[str]) -> Stage:
     stages = {stage.name: stage for stage in stages_of(recipe)}
     if name not in stages:
-        msg = f"recipe {recipe.name} has no stage {name!r}; use one of {', '.join(stages)}"
+        msg = "; ".join([f"recipe {recipe.name} has no stage {name!r}; use one of {', '.join(stages)}", *lines])
         raise RecipeError(msg)
     return stages[name]
 
@@ -116,45 +120,64 @@ def _act(desk: Desk, stage: Stage) -> Result:
 
 
 def _tracked(desk: Desk, stage: Stage, *, force: bool) -> Result:
-    with desk.nightly.child(stage.name, stage.kind) as child:
-        inputs = {role: output_of(desk, name) for role, name in stage.inputs.items()}
-        key = stage_key(stage, _digests(desk, stage, inputs))
-        child.tag("stage_key", key)
+    try:
+        runs = runs_of(desk.recipe, desk.nightly.children())
+        inputs = {role: _output(desk, runs, name) for role, name in stage.inputs.items()}
+        stage, tags = _with_facts(desk, stage, inputs_of(stage, runs))
+        key = stage_key(stage, inputs_of(stage, runs), tags[CODE])
+    except Exception:
+        with desk.nightly.child(stage.name, stage.kind):  # whose page says why the stage has no key
+            raise
+    with desk.nightly.child(stage.name, stage.kind, key) as child:
+        for name, value in tags.items():
+            child.tag(name, value)
         found = None if force else _reusable(desk, key, child)
+        if found is None:
+            _say_why(desk, stage, child, tags[WORK_KEY])
         artifact = found or _work(desk, stage, inputs, key, child, force=force)
         child.record(0, artifact.metrics)
+        if (artifact.path / POINTER).exists():
+            child.tag("content", read_pointer(artifact.path)["digest"])
         child.tag("digest", artifact.digest)
         return {"reused": float(found is not None), **artifact.metrics}
 
 
-def _digests(desk: Desk, stage: Stage, inputs: Mapping[str, Artifact]) -> dict[str, str]:
-    """Digest each input; data counts by what it contains, not by the revision that named it."""
-    if stage.kind == "pull":
-        return {"data": data_digest(stage.settings["data"])}
-    digests = {
-        role: read_pointer(artifact.path)["digest"] if (artifact.path / POINTER).exists() else artifact.digest
-        for role, artifact in inputs.items()
-    }
-    if stage.kind == "challenge":
-        from tasks.challenge import champion_digest  # imports onnx, which most stages do not need
+def _with_facts(desk: Desk, stage: Stage, inputs: Mapping[str, str]) -> tuple[Stage, dict[str, str]]:
+    """Give a stage the facts from outside that its key counts, and the tags that let others follow the key."""
+    code = code_of(stage.kind)
+    stage = replace(stage, outside=outside_of(desk, stage))
+    work_key = stage_key(stage, inputs, code)
+    if holds_here_only(desk.nightly.client, stage, work_key):
+        stage = replace(stage, outside={**stage.outside, "machine": machine()})
+    return stage, {CODE: code, WORK_KEY: work_key, **as_tags(stage.outside)}
 
-        digests["champion"] = champion_digest(desk.nightly.client, desk.recipe.name)
-    return digests
+
+def _say_why(desk: Desk, stage: Stage, child: Child, work_key: str) -> None:
+    """Note where the work is done, and why it is done although another machine had done it."""
+    child.tag(DONE_ON, machine())
+    why = why_anew(desk.nightly.client, desk.nightly.experiment_id, work_key) if "machine" in stage.outside else ""
+    if why:
+        child.tag("measured_anew", why)
+        child.progress(why)
 
 
 def output_of(desk: Desk, stage_name: str) -> Artifact:
     """Give the verified output of an earlier stage of this run, downloaded if this host does not have it.
 
     Raises:
-        ArtifactError: that stage has not finished.
+        ArtifactError: that stage has not finished with what the run began with.
     """
-    for run in desk.nightly.children():
-        tags = run.data.tags
-        if tags.get(f"{PREFIX}stage") == stage_name and f"{PREFIX}digest" in tags:
-            origin = tags.get(f"{PREFIX}reused_from", run.info.run_id)
-            return _local(desk, tags[f"{PREFIX}stage_key"], origin, tags[f"{PREFIX}digest"])
-    msg = f"stage {stage_name} of run {desk.run_key} has not finished; run it first"
-    raise ArtifactError(msg)
+    return _output(desk, runs_of(desk.recipe, desk.nightly.children()), stage_name)
+
+
+def _output(desk: Desk, runs: Mapping[str, Run], stage_name: str) -> Artifact:
+    if stage_name not in runs:
+        msg = f"stage {stage_name} of run {desk.run_key} has not finished; run it first"
+        raise ArtifactError(msg)
+    run = runs[stage_name]
+    tags = run.data.tags
+    origin = tags.get(f"{PREFIX}reused_from", run.info.run_id)
+    return _local(desk, tags[f"{PREFIX}stage_key"], origin, tags[f"{PREFIX}digest"])
 
 
 def _reusable(desk: Desk, key: str, child: Child) -> Artifact | None:
@@ -170,6 +193,8 @@ def _reusable(desk: Desk, key: str, child: Child) -> Artifact | None:
             continue
         if origin != child.run_id:
             child.tag("reused_from", origin)
+        if f"{PREFIX}{DONE_ON}" in run.data.tags:
+            child.tag(DONE_ON, run.data.tags[f"{PREFIX}{DONE_ON}"])
         child.progress("reused: nothing it depends on has changed")
         return artifact
     return None
@@ -224,7 +249,8 @@ def _fill(desk: Desk, stage: Stage, inputs: Mapping[str, Artifact], folder: Path
     scratch.mkdir(parents=True, exist_ok=True)
     paths = {role: artifact.path for role, artifact in inputs.items()}
     note_stage(desk, stage.name, stage.kind, paths)
-    job = Job(stage.settings, paths, out, scratch, desk.settings.state / "shared", child.progress, child.record)
+    shared = desk.settings.state / "shared"
+    job = Job(stage.settings, paths, out, scratch, shared, child.progress, child.record, stage.outside)
     try:
         metrics = STAGES[stage.kind](job)
     except ModelError as error:

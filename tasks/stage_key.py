@@ -46,20 +46,28 @@ LIBRARIES = (
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def stage_key(stage: Stage, inputs: Mapping[str, str]) -> str:
+def stage_key(stage: Stage, inputs: Mapping[str, str], code: str | None = None) -> str:
     """Digest all that the stage's output depends on.
 
     Args:
-        stage: the stage with its slice of the recipe.
+        stage: the stage with its slice of the recipe, and with the facts from outside that it depends on.
         inputs: role -> digest of the artifact it reads.
+        code: what `code_of` gave when the stage ran; None: what it gives now.
     """
     settings = {name: _plain(value) for name, value in stage.settings.items()}
-    modules = (SOURCES[stage.kind], *EXTRA.get(stage.kind, ()))
+    code = code_of(stage.kind) if code is None else code
+    return json_digest(
+        {"kind": stage.kind, "settings": settings, "inputs": {**inputs, **stage.outside}, "code": code}
+    )
+
+
+@cache  # once per process, as a process goes on with the code that it has loaded
+def code_of(kind: str) -> str:
+    """Digest the source and the libraries that a kind of stage runs with."""
+    modules = (SOURCES[kind], *EXTRA.get(kind, ()))
     sources = {path.relative_to(ROOT).as_posix(): file_digest(path) for path in _sources(modules)}
     versions = {library: importlib.metadata.version(library) for library in LIBRARIES}
-    return json_digest(
-        {"kind": stage.kind, "settings": settings, "inputs": dict(inputs), "sources": sources, "versions": versions}
-    )
+    return json_digest({"sources": sources, "versions": versions})
 
 
 def code_digest(*modules: str) -> str:

@@ -1,6 +1,7 @@
-"""The MLflow side of a nightly run: one parent run, one child run per stage, found again after a kill.
+"""The MLflow side of a nightly run: one parent run, one child run per stage and key, found again after a kill.
 
-Stages are told apart by tags; a stage that is tried again goes on in the child run it had. MLflow is also where
+Stages are told apart by tags; a stage that broke goes on in the child run it had, unless its key differs: what
+another recipe, other data or other code made keeps its own run, and so does what has finished. MLflow is also where
 finished stages are looked up for reuse, so what people review and what is reused are one thing.
 """
 
@@ -8,9 +9,10 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import requests
@@ -33,7 +35,12 @@ BATCH = 500
 """Most metrics that MLflow takes in one call."""
 NOTE = "mlflow.note.content"
 """The tag that MLflow shows as the description of a run or an experiment, as Markdown."""
-FINISHED = RunStatus.to_string(RunStatus.FINISHED)
+FINISHED, RUNNING = (RunStatus.to_string(status) for status in (RunStatus.FINISHED, RunStatus.RUNNING))
+STAGE, STAGE_KEY, OPENED = (PREFIX + name for name in ("stage", "stage_key", "opened"))
+STAGE_RUNS = f"{PREFIX}stage_runs"
+"""Tag of a version: stage -> the run that made what it made, and the digest of that."""
+OF_ONE_TRY = ("error", "reused_from", "done_on", "measured_anew")
+"""Tags of a stage's run that belong to one try, and go when it is tried again."""
 
 
 def connect(tracking_uri: str) -> MlflowClient:
@@ -138,9 +145,17 @@ class Nightly:
     run_id: str
 
     @contextmanager
-    def child(self, stage: str, kind: str) -> Iterator[Child]:
-        """Open a stage's run; it ends FINISHED, or FAILED with the sentence, or stays open after a kill."""
-        child = Child(self.client, self._find_or_start(stage, kind))
+    def child(self, stage: str, kind: str, key: str = "") -> Iterator[Child]:
+        """Open a stage's run; it ends FINISHED, or FAILED with the sentence, or stays open after a kill.
+
+        A run that has finished is never opened again: what was decided on it stays as it was.
+
+        Args:
+            stage: name of the stage.
+            kind: its kind.
+            key: what the run belongs to; a stage with another key gets another run. Empty: not known yet.
+        """
+        child = Child(self.client, self._find_or_start(stage, kind, key))
         started = time.monotonic()
         try:
             yield child
@@ -159,16 +174,42 @@ class Nightly:
         """List the runs of all stages so far."""
         return list(self.client.search_runs([self.experiment_id], f"tags.`mlflow.parentRunId` = '{self.run_id}'"))
 
-    def _find_or_start(self, stage: str, kind: str) -> str:
-        for run in self.children():
-            if run.data.tags.get(f"{PREFIX}stage") == stage:
-                self.client.update_run(run.info.run_id, status="RUNNING")
-                for stale in ("error", "reused_from"):
-                    if PREFIX + stale in run.data.tags:
-                        self.client.delete_tag(run.info.run_id, PREFIX + stale)
-                return str(run.info.run_id)
-        tags = {"mlflow.parentRunId": self.run_id, f"{PREFIX}stage": stage, f"{PREFIX}kind": kind}
+    def _find_or_start(self, stage: str, kind: str, key: str) -> str:
+        own = [run for run in newest_first(self.children()) if run.data.tags.get(STAGE) == stage]
+        open_ones = [run for run in own if run.info.status != FINISHED]
+        tags = {OPENED: datetime.now(UTC).isoformat(timespec="microseconds")} | ({STAGE_KEY: key} if key else {})
+        if found := _of_key(open_ones, key):
+            return self._reopen(found, tags)
+        for left in open_ones:
+            if left.info.status == RUNNING:
+                self.client.set_terminated(left.info.run_id, "KILLED")
+        tags |= {"mlflow.parentRunId": self.run_id, STAGE: stage, f"{PREFIX}kind": kind}
         return str(self.client.create_run(self.experiment_id, tags=tags, run_name=stage).info.run_id)
+
+    def _reopen(self, run: Run, tags: Mapping[str, str]) -> str:
+        self.client.update_run(run.info.run_id, status=RUNNING)
+        for stale in OF_ONE_TRY:
+            if PREFIX + stale in run.data.tags:
+                self.client.delete_tag(run.info.run_id, PREFIX + stale)
+        for name, value in tags.items():
+            self.client.set_tag(run.info.run_id, name, value)
+        return str(run.info.run_id)
+
+
+def _of_key(runs: Iterable[Run], key: str) -> Run | None:
+    """Find the run with a key, or else one that ended before its key was known."""
+    keys = {run.data.tags.get(STAGE_KEY, ""): run for run in reversed(list(runs))}
+    return keys.get(key, keys.get(""))
+
+
+def newest_first(runs: Iterable[Run]) -> list[Run]:
+    """Sort runs of stages by when they were last tried."""
+    return sorted(runs, key=lambda run: (run.data.tags.get(OPENED, ""), run.info.start_time), reverse=True)
+
+
+def newest_of_each(runs: Iterable[Run]) -> dict[str, Run]:
+    """Stage -> the run in which it was last tried, whatever became of it."""
+    return {run.data.tags[STAGE]: run for run in reversed(newest_first(runs)) if STAGE in run.data.tags}
 
 
 def open_nightly(client: MlflowClient, experiment: str, run_key: str) -> Nightly:
@@ -177,13 +218,33 @@ def open_nightly(client: MlflowClient, experiment: str, run_key: str) -> Nightly
     Raises:
         StillhouseError: the run key has characters that MLflow cannot search for.
     """
+    found = find_nightly(client, experiment, run_key)
+    return found or start_nightly(Nightly(client, experiment_of(client, experiment), ""), run_key)
+
+
+def find_nightly(client: MlflowClient, experiment: str, run_key: str) -> Nightly | None:
+    """Find the newest parent run of a nightly run.
+
+    Raises:
+        StillhouseError: the run key has characters that MLflow cannot search for.
+    """
     if not re.fullmatch(RUN_KEY, run_key):
         msg = f"the run id {run_key!r} cannot be tracked; use letters, digits and . : + / ~ - _ only"
         raise StillhouseError(msg)
-    experiment_id = experiment_of(client, experiment)
-    found = client.search_runs([experiment_id], f"tags.`{PREFIX}run_key` = '{run_key}'", max_results=1)
-    if found:
-        return Nightly(client, experiment_id, found[0].info.run_id)
+    known = client.get_experiment_by_name(experiment)
+    if known is None:
+        return None
+    query = f"tags.`{PREFIX}run_key` = '{run_key}'"
+    order = ["attributes.start_time DESC"]
+    found = client.search_runs([known.experiment_id], query, max_results=1, order_by=order)
+    return Nightly(client, str(known.experiment_id), found[0].info.run_id) if found else None
+
+
+def start_nightly(before: Nightly, run_key: str) -> Nightly:
+    """Start a parent run beside an earlier one; the earlier one goes on no more."""
+    client, experiment_id = before.client, before.experiment_id
+    if before.run_id and client.get_run(before.run_id).info.status == RUNNING:
+        client.set_terminated(before.run_id, "KILLED")
     run = client.create_run(experiment_id, tags={f"{PREFIX}run_key": run_key}, run_name=run_key.rsplit("/", 1)[-1])
     return Nightly(client, experiment_id, run.info.run_id)
 

@@ -9,6 +9,8 @@ from tasks.reporting.quantities import points, times
 
 STEP = "step.json"
 """Where a step leaves its judgement, beside the model."""
+BY_TIME = "decided_by_time"
+"""Metric of a step: 1 where bytes and quality alone would have decided otherwise."""
 
 
 @dataclass(frozen=True)

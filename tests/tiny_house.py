@@ -14,7 +14,7 @@ from tasks.pipeline import stages_of
 from tasks.recipe import load_recipe
 from tasks.settings import Settings, load_settings
 from tasks.stage import run_stage
-from tasks.tracking import PREFIX, connect
+from tasks.tracking import PREFIX, connect, newest_of_each
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,11 +43,11 @@ class House:
         return client.search_runs([experiment.experiment_id], f"tags.`{PREFIX}run_key` = '{key}'")[0]
 
     def stages(self, key: str) -> dict[str, Any]:
-        """MLflow runs of a nightly run's stages, by stage."""
+        """MLflow runs of a nightly run's stages, by stage, each that was tried last."""
         parent = self.parent(key).info
         query = f"tags.`mlflow.parentRunId` = '{parent.run_id}'"
         found = connect(self.settings.tracking_uri).search_runs([parent.experiment_id], query)
-        return {run.data.tags[f"{PREFIX}stage"]: run for run in found}
+        return newest_of_each(found)
 
     def output(self, key: str, stage: str) -> Path:
         """Where a stage's output lies on this host."""

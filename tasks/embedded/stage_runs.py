@@ -37,8 +37,8 @@ def _tags_of_children(mlflow: str, recipe: str, run_key: str) -> list[dict[str, 
         top = [run["info"]["run_id"] for run in parents if "mlflow.parentRunId" not in _tags(run)]
         if not top:
             return []
-        children = _search(session, api, experiment, f"tags.`mlflow.parentRunId` = '{top[0]}'")
-    return [_tags(run) for run in children]
+        children = _search(session, api, experiment, f"tags.`mlflow.parentRunId` = '{top[-1]}'")
+    return sorted(map(_tags, children), key=lambda tags: tags.get("stillhouse.opened", ""))
 
 
 def _search(session: requests.Session, api: str, experiment: str, condition: str) -> list[dict[str, Any]]:

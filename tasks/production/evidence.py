@@ -19,7 +19,7 @@ from tasks.reporting.challenge import ANSWER, Challenge
 from tasks.reporting.evaluation import Evaluation, parse_evaluation
 from tasks.reporting.final_test import ANSWER as FINAL_TEST
 from tasks.reporting.final_test import FinalTest, parse_final_test
-from tasks.tracking import ARTIFACT, PREFIX, page_of
+from tasks.tracking import ARTIFACT, PREFIX, STAGE_RUNS, newest_of_each, page_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def evidence_of(client: MlflowClient, version: ModelVersion, tracking_uri: str) 
     """
     night = version.tags.get(f"{PREFIX}nightly_run", "")
     try:
-        runs = stages_of_night(client, night)
+        runs = stages_of_version(client, version)
         files = {"gate": "gate.json", "evaluate": "evaluation.json", "challenge": ANSWER}
         if "final_test" in runs:  # a night before there was this stage has none
             files["final_test"] = FINAL_TEST
@@ -77,12 +77,29 @@ def evidence_of(client: MlflowClient, version: ModelVersion, tracking_uri: str) 
     )
 
 
-def stages_of_night(client: MlflowClient, night: str) -> dict[str, Run]:
-    """Stage -> its MLflow run, of a night's MLflow run."""
+def stages_of_version(client: MlflowClient, version: ModelVersion) -> dict[str, Run]:
+    """Stage -> the very MLflow run that made or judged a version, whatever its night did before or after.
+
+    Raises:
+        KeyError: MLflow does not have a run any more.
+        StillhouseError: a stage was done again in its run since the version was registered.
+    """
+    night = version.tags.get(f"{PREFIX}nightly_run", "")
     with answering():
         experiment = client.get_run(night).info.experiment_id
         children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{night}'")
-    return {run.data.tags[f"{PREFIX}stage"]: run for run in children}
+    if STAGE_RUNS not in version.tags:  # registered before versions named their runs
+        return newest_of_each(children)
+    known = {run.info.run_id: run for run in children}
+    named: dict[str, tuple[str, str]] = json.loads(version.tags[STAGE_RUNS])
+    for stage, (run_id, digest) in named.items():
+        if known[run_id].data.tags.get(f"{PREFIX}digest") != digest:
+            msg = (
+                f"stage {stage} of {version.name} version {version.version} was done again in MLflow run {run_id} and "
+                "came out otherwise, so what was judged is not there any more; run the recipe again"
+            )
+            raise StillhouseError(msg)
+    return {stage: known[run_id] for stage, (run_id, _) in named.items()}
 
 
 def _origin(run: Run) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from tasks.artifact import MANIFEST, VOLATILE, verify
@@ -24,14 +25,14 @@ from tasks.data.remote import open_remote
 from tasks.data.revision import revision_of
 from tasks.errors import StillhouseError
 from tasks.locks import exclusive
-from tasks.production.evidence import read_output, stages_of_night
+from tasks.production.evidence import read_output, stages_of_version
 from tasks.production.verify import signed_passport
 from tasks.production.versions import version_of
 from tasks.register import judged
 from tasks.reporting.evaluation import parse_evaluation
 from tasks.settings import Settings, load_settings
 from tasks.stage_key import ROOT
-from tasks.tracking import PREFIX, connect
+from tasks.tracking import connect
 from tasks.worth import STEP
 
 BUILD = """
@@ -76,7 +77,7 @@ def replay(model: str, version: str, show: Callable[[str], None]) -> Replayed:
     folder = settings.state / "replay" / f"{model}-{version}"
     with exclusive(folder.with_suffix(".lock"), f"the replay of {model} version {version}"):
         _build(settings, passport, folder, show)
-        found = _compared(client, chosen.tags[f"{PREFIX}nightly_run"], passport, folder)
+        found = _compared(client, chosen, passport, folder)
         if found.equal:
             shutil.rmtree(folder)
     return found
@@ -135,8 +136,8 @@ def run_aside(
             raise StillhouseError(msg)
 
 
-def _compared(client: MlflowClient, night: str, passport: Json, folder: Path) -> Replayed:
-    before, now = stages_of_night(client, night), _stages(folder)
+def _compared(client: MlflowClient, version: ModelVersion, passport: Json, folder: Path) -> Replayed:
+    before, now = stages_of_version(client, version), _stages(folder)
     told = {
         name: _told(read_output(client, before[name], MANIFEST)["files"], _manifest(output)["files"])
         for name, output in now.items()
