@@ -5,6 +5,7 @@ import json
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from tasks.production.debt import note_debt
 from tasks.production.versions import aliased
 from tasks.pull_data import materialise
 from tasks.register import CANDIDATE
+from tasks.report_inputs import ReportInputs
 from tasks.reporting import run_page
 from tasks.reporting.challenge import ANSWER
 from tasks.reporting.final_test import ANSWER as FINAL_TEST
@@ -59,11 +61,13 @@ def write_report(desk: "Desk") -> dict[str, float | str]:
 
 
 def _record(desk: "Desk") -> RunRecord:
-    data = _data(desk)
+    runs = newest_of_each(desk.nightly.children())
+    inputs = ReportInputs(desk, runs)
+    data = _data(desk, inputs)
     if data:  # what is stale is told by it, and so it goes before
         desk.nightly.client.set_tag(desk.nightly.run_id, f"{PREFIX}data_version", data["data_version"])
-    runs = newest_of_each(desk.nightly.children())
-    stages = tuple(_stage_record(desk, stage, runs.get(stage.name)) for stage in stages_of(desk.recipe)[:-1])
+    stages = tuple(_stage_record(desk, stage, runs.get(stage.name), inputs) for stage in stages_of(desk.recipe)[:-1])
+    no_pictures = dict[str, dict[int, str]]()
     parent = desk.nightly.client.get_run(desk.nightly.run_id)
     return RunRecord(
         recipe=desk.recipe,
@@ -75,18 +79,19 @@ def _record(desk: "Desk") -> RunRecord:
         started=datetime.fromtimestamp(parent.info.start_time / 1000, UTC),
         ended=datetime.now(UTC),
         stages=stages,
-        gate=_read(desk, "gate", "gate.json"),
-        evaluation=_read(desk, "evaluate", "evaluation.json"),
+        gate=inputs.json("gate", "gate.json"),
+        evaluation=inputs.json("evaluate", "evaluation.json"),
         data=data,
         registered=_registered(desk, runs.get("register")),
-        challenge=_read(desk, "challenge", ANSWER),
-        load=_read(desk, "load", LOAD),
-        final_test=_read(desk, "final_test", FINAL_TEST),
+        challenge=inputs.json("challenge", ANSWER),
+        load=inputs.json("load", LOAD),
+        final_test=inputs.json("final_test", FINAL_TEST),
         looks=_looks(desk, data),
         debt=note_debt(desk.nightly.client, desk.settings, desk.recipe),
         environment=_environment(),
         data_docs_url=_data_docs_url(desk, runs.get("validate")),
-        **_shown(desk),
+        **inputs.attempt("what the examples show", no_pictures, lambda: _shown(desk, inputs)),
+        unread=inputs.unread,
     )
 
 
@@ -97,16 +102,16 @@ def _looks(desk: "Desk", data: Mapping[str, Any] | None) -> dict[str, int]:
     return count_looks(desk.nightly.client, digests)
 
 
-def _shown(desk: "Desk") -> dict[str, dict[int, str]]:
+def _shown(desk: "Desk", inputs: ReportInputs) -> dict[str, dict[int, str]]:
     """Draw what the evaluation's examples asked and found, where it has some and this host has the data."""
-    evaluation, pointer = _read(desk, "evaluate", "evaluation.json"), _read(desk, "pull", "data.json")
+    evaluation, pointer = inputs.json("evaluate", "evaluation.json"), inputs.json("pull", "data.json")
     if evaluation is None or pointer is None or "retrieval" not in evaluation:
         return {}
     data = materialise(output_of(desk, "pull").path)
     return {"gallery": gallery(data, evaluation), "sounds": sounds(data, evaluation)}
 
 
-def _stage_record(desk: "Desk", stage: Stage, run: Run | None) -> StageRecord:
+def _stage_record(desk: "Desk", stage: Stage, run: Run | None, inputs: ReportInputs) -> StageRecord:
     if run is None:
         return StageRecord(stage.name, stage.kind, "MISSING")
     tags, client = run.data.tags, desk.nightly.client
@@ -114,9 +119,12 @@ def _stage_record(desk: "Desk", stage: Stage, run: Run | None) -> StageRecord:
     if run.info.status == "FAILED":
         status = "FAILED"
     origin = tags.get(f"{PREFIX}reused_from", run.info.run_id)
-    history = {
-        name: [(m.step, m.value) for m in client.get_metric_history(origin, name) if m.step > 0] for name in HISTORY
-    }
+
+    def history_of(name: str) -> list[tuple[int, float]]:
+        return [(m.step, m.value) for m in client.get_metric_history(origin, name) if m.step > 0]
+
+    what, none = f"the epochs of stage {stage.name}", list[tuple[int, float]]()
+    history = {name: inputs.attempt(what, none, partial(history_of, name)) for name in HISTORY}
     return StageRecord(
         stage.name,
         stage.kind,
@@ -126,24 +134,19 @@ def _stage_record(desk: "Desk", stage: Stage, run: Run | None) -> StageRecord:
         metrics=run.data.metrics,
         history={name: points for name, points in history.items() if points},
         error=tags.get(f"{PREFIX}error"),
-        step=_read(desk, stage.name, STEP) if stage.kind == "compress" else None,
+        step=inputs.json(stage.name, STEP) if stage.kind == "compress" else None,
     )
 
 
-def _read(desk: "Desk", stage: str, file: str) -> dict[str, Any] | None:
-    try:
-        content: dict[str, Any] = json.loads((output_of(desk, stage).path / file).read_text(encoding="utf-8"))
-    except (StillhouseError, OSError):
-        return None  # the stage did not get that far; the report says so
-    return content
-
-
-def _data(desk: "Desk") -> dict[str, Any] | None:
-    pointer = _read(desk, "pull", "data.json")
+def _data(desk: "Desk", inputs: ReportInputs) -> dict[str, Any] | None:
+    pointer = inputs.json("pull", "data.json")
     if pointer is None:
         return None
     folder = desk.settings.data_cache / pointer["digest"]
-    return pointer | ({"roles": describe(folder)["roles"]} if folder.is_dir() else {})
+    if not folder.is_dir():
+        return pointer
+    none = dict[str, Any]()
+    return pointer | inputs.attempt("the data's description", none, lambda: {"roles": describe(folder)["roles"]})
 
 
 def _registered(desk: "Desk", run: Run | None) -> dict[str, str] | None:

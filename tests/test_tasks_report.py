@@ -234,6 +234,26 @@ def test_a_stage_that_never_finished_breaks_a_run(
     assert error_of(replace(run, stages=stages, gate=gate)) == error
 
 
+def test_a_file_that_the_report_could_not_get_breaks_no_night() -> None:
+    """Page and summary say what is missing; the night is what its stages and its gate say."""
+    line = "load.json of stage load could not be read: MLflow does not answer"
+    run = replace(passing_run(), load=None, unread=[line])
+    assert error_of(run) is None
+    assert (summarise(run)["verdict"], summarise(run)["unread"]) == ("PASS", [line])
+    assert "Load.json of stage load could not be read" in Page(render(run)).text
+
+
+def test_a_verdict_that_the_report_could_not_get_is_undecided() -> None:
+    """Without gate.json of a gate that finished the night did not break, and the page says why it has no verdict."""
+    line = "gate.json of stage gate could not be read: MLflow does not answer"
+    run = replace(passing_run(), gate=None, unread=[line])
+    assert error_of(run) is None
+    assert (summarise(run)["verdict"], summarise(run)["error"]) == ("UNDECIDED", None)
+    text = Page(render(run)).text
+    assert "The measurements do not decide" in text
+    assert "Gate.json of stage gate could not be read" in text
+
+
 def test_a_run_that_broke_at_once_has_a_page() -> None:
     """A run without any stage, data or measurement still renders."""
     run = replace(broken_run(), stages=(), data=None, environment={}, mlflow_url="")

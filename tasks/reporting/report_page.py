@@ -45,14 +45,14 @@ def render(run: RunRecord) -> str:
     """Give the whole page; a broken run is shown as far as it came."""
     evaluation, tested = evaluation_of(run), opened_in(run.final_test)
     error = error_of(run)
-    verdict = "BROKEN" if error or run.gate is None else run.gate["verdict"]
+    verdict = "BROKEN" if error else (run.gate or {"verdict": "UNDECIDED"})["verdict"]
     template = _templates().get_template("report.html")
     return template.render(
         run=run,
         evaluation=evaluation,
         verdict=verdict,
         headline=HEADLINES[verdict],
-        reasons=[error] if error else _reasons(run.gate or {}, verdict),
+        reasons=[*([error] if error else _reasons(run.gate or {}, verdict)), *run.unread],
         verdicts=_verdicts(run.gate or {}),
         steps=list(_steps(run.stages)),
         figures=_figures(run, evaluation, tested),
@@ -88,7 +88,7 @@ def _sentence(text: str) -> str:
 
 def _reasons(gate: Mapping[str, Any], verdict: str) -> list[str]:
     """Give the checks that made the verdict what it is: for a PASS, all of them."""
-    return [check["reason"] for check in gate["checks"] if check["verdict"] == verdict]
+    return [check["reason"] for check in gate.get("checks", ()) if check["verdict"] == verdict]
 
 
 def _verdicts(gate: Mapping[str, Any]) -> dict[str, str]:

@@ -65,6 +65,8 @@ class RunRecord:
     """Why what is in production is stale."""
     environment: Mapping[str, str] = field(default_factory=dict)
     data_docs_url: str | None = None
+    unread: Sequence[str] = ()
+    """What of the stages' outputs could not be read for the report, and why."""
     gallery: Mapping[int, str] = field(default_factory=dict)
     """Pictures that the evaluation's examples name, as data addresses, where the model retrieves."""
     sounds: Mapping[int, str] = field(default_factory=dict)
@@ -84,14 +86,14 @@ def error_of(run: RunRecord) -> str | None:
     stopped = next((stage for stage in run.stages if _unfinished(stage, run)), None)
     if stopped:
         return f"the run stopped at stage {stopped.name}, which is {stopped.status.lower()}; read its log in Airflow"
-    if run.gate is None:
+    if run.gate is None and not run.unread:
         return "the gate gave no verdict because the run stopped before it; start the run again"
     return None
 
 
 def _unfinished(stage: StageRecord, run: RunRecord) -> bool:
     """Tell a stage that should be done by now: not the report itself, nor register after a gate that said no."""
-    refused = run.gate is not None and run.gate["verdict"] != "PASS"
+    refused = run.gate is None or run.gate["verdict"] != "PASS"  # a gate that was not reached is found first
     if stage.kind == "report" or (stage.kind == "register" and refused):
         return False
     return stage.status not in {"FINISHED", "SKIPPED"}

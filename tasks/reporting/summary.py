@@ -141,6 +141,7 @@ class Summary(Part):
     data_version: str | None
     code_version: str
     error: str | None
+    unread: tuple[str, ...]
 
 
 def summarise(run: RunRecord) -> dict[str, Any]:
@@ -170,6 +171,7 @@ def summarise(run: RunRecord) -> dict[str, Any]:
         data_version=run.data["data_version"] if run.data else None,
         code_version=run.code_version,
         error=error_of(run),
+        unread=tuple(run.unread),
     )
     return summary.model_dump(mode="json", by_alias=True)
 
