@@ -72,7 +72,7 @@ def server(client: MlflowClient) -> Iterator[Server]:
     assert line.startswith("tiny-production version 1 answers at http://127.0.0.1:"), line
     yield Server(line.rsplit(" ", 1)[-1].strip().removesuffix("/answer"), process)
     process.terminate()
-    process.wait()
+    process.communicate()  # which closes its pipes
 
 
 def expected(tmp_path: Path, seed: int, pixels: Any) -> int:
@@ -184,15 +184,16 @@ def test_what_does_not_check_is_not_served(client: MlflowClient, options: dict[s
     """A version of an unknown opset, or with a signature that is not its own, ends the command with a sentence."""
     registered(client, 1, **options)
     promote(MODEL, ANN)
-    process = started(wait=False)
-    assert process.stderr is not None
-    assert process.returncode == 1
-    assert sentence in process.stderr.read()
+    with started(wait=False) as process:
+        assert process.stderr is not None
+        assert process.returncode == 1
+        assert sentence in process.stderr.read()
 
 
 def test_without_a_champion_there_is_nothing_to_serve(client: MlflowClient) -> None:
     """A model that nobody promoted is named."""
     del client
-    process = started(wait=False)
-    assert process.stderr is not None
-    assert process.stderr.read().strip().endswith("has no version with the alias champion; promote one")
+    with started(wait=False) as process:
+        assert process.stderr is not None
+        told = process.stderr.read()
+    assert told.strip().endswith("has no version with the alias champion; promote one")
