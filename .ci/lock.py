@@ -87,7 +87,7 @@ def merge(old: str, compiled: str, torch: str, hashes: set[str]) -> str:
     """
     block = torch_block(compiled)
     lines = [f"    --hash=sha256:{digest}" for digest in sorted(hashes | set(HASH.findall(block)))]
-    needed = block[block.index("    # via") :]
+    needed = re.sub(r"^    #   -c .*\n", "", block[block.index("    # via") :], flags=re.MULTILINE)
     pin = " \\\n".join([f"torch=={torch}", *lines]) + "\n"
     comments = re.match(r"(?:#.*\n)*", old)
     return f"{comments[0] if comments else ''}{compiled.replace(block, pin + needed)}"

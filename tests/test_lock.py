@@ -117,12 +117,21 @@ def block(name: str, *digits: str, needed: str) -> str:
 BEFORE, AFTER = block("sympy==1.14.0", "5", needed="torch"), block("tqdm==4.70.1", "6", needed="dvc")
 
 
+def test_the_lock_names_no_folder_of_this_machine() -> None:
+    """Whoever makes the lock leaves no path of theirs in it."""
+    assert re.findall(r"^.*(?: /|\.venv|file:/).*$", LOCK, re.MULTILINE) == []
+
+
 def test_torch_keeps_its_hashes_and_the_lock_its_comments(script: ModuleType) -> None:
     """In the new lock torch has its plain version and every hash, and the first comments stay."""
     old = "# one\n# two\n" + BEFORE + block("torch==2.13.0", "1", "3", needed="old") + AFTER
-    compiled = BEFORE + block("torch==2.13.0+cpu", "2", needed="new") + block("torch-pruning==1.6.1", "7", needed="us")
+    compiled = (
+        BEFORE
+        + block("torch==2.13.0+cpu", "2", needed="\n    #   -c /home/me/cpu.txt\n    #   new")
+        + block("torch-pruning==1.6.1", "7", needed="us")
+    )
     new = script.merge(old, compiled, "2.13.0", {"1" * 64, "3" * 64})
-    assert new == ("# one\n# two\n" + BEFORE + block("torch==2.13.0", "1", "2", "3", needed="new")) + block(
+    assert new == ("# one\n# two\n" + BEFORE + block("torch==2.13.0", "1", "2", "3", needed="\n    #   new")) + block(
         "torch-pruning==1.6.1", "7", needed="us"
     )
     assert script.merge(new, compiled, "2.13.0", set(script.HASH.findall(script.torch_block(new)))) == new
