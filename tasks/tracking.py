@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from tasks.artifact import VOLATILE
+from tasks.bin import find_experiment, refuse_deleted
 from tasks.errors import ServiceError, StillhouseError
 from tasks.progress import ProgressLog
 
@@ -158,7 +159,7 @@ def open_nightly(client: MlflowClient, experiment: str, run_key: str) -> Nightly
     """Find the parent run of a nightly run, or start it.
 
     Raises:
-        StillhouseError: the run key has characters that MLflow cannot search for.
+        StillhouseError: the run key has characters that MLflow cannot search for, or its run or experiment was deleted.
     """
     if not re.fullmatch(RUN_KEY, run_key):
         msg = f"the run id {run_key!r} cannot be tracked; use letters, digits and . : + / ~ - _ only"
@@ -167,6 +168,7 @@ def open_nightly(client: MlflowClient, experiment: str, run_key: str) -> Nightly
     found = client.search_runs([experiment_id], f"tags.`{PREFIX}run_key` = '{run_key}'", max_results=1)
     if found:
         return Nightly(client, experiment_id, found[0].info.run_id)
+    refuse_deleted(client, experiment_id, f"tags.`{PREFIX}run_key` = '{run_key}'", f"the run {run_key}")
     run = client.create_run(experiment_id, tags={f"{PREFIX}run_key": run_key}, run_name=run_key.rsplit("/", 1)[-1])
     return Nightly(client, experiment_id, run.info.run_id)
 
@@ -192,10 +194,14 @@ def page_of(tracking_uri: str, experiment_id: str, run_id: str, artifact: str | 
 
 
 def experiment_of(client: MlflowClient, name: str, about: str = "") -> str:
-    """Find an experiment by its name, or start it with a description."""
-    found = client.get_experiment_by_name(name)
-    if found:
-        return str(found.experiment_id)
+    """Find an experiment by its name, or start it with a description.
+
+    Raises:
+        StillhouseError: it was deleted in MLflow; gives the command that brings it back.
+    """
+    found = find_experiment(client, name)
+    if found is not None:
+        return found
     try:
         return str(client.create_experiment(name, tags={NOTE: about} if about else None))
     except MlflowException:  # another stage made it in between
