@@ -106,7 +106,7 @@ def _part_of(role: Role, language: str) -> Role:
     ways = [way for way in role.ways if way.language == language]
     own_M = np.unique(np.concatenate([way.examples_Q for way in ways]))
     renumbered = [replace(way, examples_Q=np.searchsorted(own_M, way.examples_Q)) for way in ways]
-    return replace(role, ways=renumbered, count=len(own_M))
+    return replace(role, ways=renumbered, count=len(own_M), groups_N=role.groups_N[own_M])
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.credentials import get_default_host_creds
 
 from tasks.artifact import VOLATILE
+from tasks.bin import find_experiment, refuse_deleted
 from tasks.errors import ServiceError, StillhouseError
 from tasks.progress import ProgressLog
 
@@ -216,7 +217,7 @@ def open_nightly(client: MlflowClient, experiment: str, run_key: str) -> Nightly
     """Find the parent run of a nightly run, or start it.
 
     Raises:
-        StillhouseError: the run key has characters that MLflow cannot search for.
+        StillhouseError: the run key has characters that MLflow cannot search for, or its run or experiment was deleted.
     """
     found = find_nightly(client, experiment, run_key)
     return found or start_nightly(Nightly(client, experiment_of(client, experiment), ""), run_key)
@@ -231,13 +232,16 @@ def find_nightly(client: MlflowClient, experiment: str, run_key: str) -> Nightly
     if not re.fullmatch(RUN_KEY, run_key):
         msg = f"the run id {run_key!r} cannot be tracked; use letters, digits and . : + / ~ - _ only"
         raise StillhouseError(msg)
-    known = client.get_experiment_by_name(experiment)
+    known = find_experiment(client, experiment)
     if known is None:
         return None
     query = f"tags.`{PREFIX}run_key` = '{run_key}'"
     order = ["attributes.start_time DESC"]
-    found = client.search_runs([known.experiment_id], query, max_results=1, order_by=order)
-    return Nightly(client, str(known.experiment_id), found[0].info.run_id) if found else None
+    found = client.search_runs([known], query, max_results=1, order_by=order)
+    if not found:
+        refuse_deleted(client, known, query, f"the run {run_key}")
+        return None
+    return Nightly(client, known, found[0].info.run_id)
 
 
 def start_nightly(before: Nightly, run_key: str) -> Nightly:
@@ -270,10 +274,14 @@ def page_of(tracking_uri: str, experiment_id: str, run_id: str, artifact: str | 
 
 
 def experiment_of(client: MlflowClient, name: str, about: str = "") -> str:
-    """Find an experiment by its name, or start it with a description."""
-    found = client.get_experiment_by_name(name)
-    if found:
-        return str(found.experiment_id)
+    """Find an experiment by its name, or start it with a description.
+
+    Raises:
+        StillhouseError: it was deleted in MLflow; gives the command that brings it back.
+    """
+    found = find_experiment(client, name)
+    if found is not None:
+        return found
     try:
         return str(client.create_experiment(name, tags={NOTE: about} if about else None))
     except MlflowException:  # another stage made it in between

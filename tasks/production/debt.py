@@ -64,8 +64,9 @@ def _teacher_on(client: MlflowClient, recipe: str, md5: str) -> Run | None:
     query = f"tags.`{PREFIX}stage` = 'teacher' and attributes.status = '{FINISHED}'"
     order = ["attributes.start_time DESC"]
     for run in client.search_runs([experiment.experiment_id], query, max_results=NIGHTS, order_by=order):
-        night = client.get_run(run.data.tags["mlflow.parentRunId"])
-        if night.data.tags.get(f"{PREFIX}data_version", "").endswith(md5):
+        parent = run.data.tags["mlflow.parentRunId"]  # whose run may be deleted
+        nights = client.search_runs([experiment.experiment_id], f"attributes.run_id = '{parent}'")
+        if any(night.data.tags.get(f"{PREFIX}data_version", "").endswith(md5) for night in nights):
             return run
     return None
 

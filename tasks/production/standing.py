@@ -1,12 +1,14 @@
 """How every recipe stands in production: what is live since when and by whom, what waits, what is stale."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from tasks.errors import RecipeError
+from tasks.bin import find_experiment
+from tasks.errors import RecipeError, StillhouseError
 from tasks.production import audit
+from tasks.production.audit import Row
 from tasks.production.debt import debt_of, note_debt
 from tasks.production.versions import CHAMPION, is_champion, production_of, version_with_alias
 from tasks.recipe import Recipe, load_recipe, recipe_files
@@ -38,24 +40,45 @@ def note_debts(client: MlflowClient, settings: Settings, folder: Path, dataset: 
 
 
 def standing(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[str]:
-    """Tell how one recipe stands, a line for each thing there is to say; none if nothing was ever registered.
+    """Tell how one recipe stands, a line for each thing there is to say; none if nothing was ever registered."""
+    stale = _stale(client, settings, recipe)
+    return [*_nights(client, recipe), *_live(client, recipe), *_waiting(client, recipe), *stale]
 
-    Raises:
-        StillhouseError: the audit was altered.
-    """
-    return [*_live(client, recipe), *_waiting(client, recipe), *_stale(client, settings, recipe)]
+
+def _nights(client: MlflowClient, recipe: Recipe) -> Iterator[str]:
+    """Say why no night of the recipe can run, where its experiment was deleted."""
+    try:
+        find_experiment(client, recipe.name)
+    except StillhouseError as error:
+        yield f"no night can run: {error}"
 
 
 def _live(client: MlflowClient, recipe: Recipe) -> Iterator[str]:
     production = production_of(recipe.name)
     champion = version_with_alias(client, production, CHAMPION)
-    if champion is None:
+    try:
+        rows = audit.rows_of(client, production)
+    except StillhouseError as error:
+        yield f"live: {f'version {champion.version}' if champion else 'nothing'}, and the audit is not whole: {error}"
         return
-    rows = audit.rows_of(client, production)
+    if champion is None:
+        yield from _gone(production, rows)
+        return
     moves = [row for row in rows if row.after == str(champion.version) and row.action not in UNMOVED]
     last = moves[-1] if moves else None
     since = f"since {last.at}, {last.action} by {last.who}: {last.why}" if last else "moved outside Stillhouse"
     yield f"live: {production} version {champion.version}, {since}"
+
+
+def _gone(production: str, rows: Sequence[Row]) -> Iterator[str]:
+    """Say that nothing is live any more, which Stillhouse itself never does."""
+    if rows:
+        last = rows[-1]
+        yield (
+            f"live: nothing; the audit ends with {production} version {last.after or last.before}, {last.action} by "
+            f"{last.who} at {last.at}: its alias champion, the version or the model was taken away in MLflow; "
+            "promote a version again"
+        )
 
 
 def _waiting(client: MlflowClient, recipe: Recipe) -> Iterator[str]:

@@ -1,0 +1,81 @@
+"""What a person deleted in MLflow lies in its bin: which thing it is, and the command that brings it back.
+
+Nothing is restored here: whoever deleted it may have meant it. Nothing is begun anew beside it either.
+"""
+
+from urllib.parse import urlsplit
+
+from mlflow.entities import LifecycleStage, Run, ViewType
+from mlflow.tracking import MlflowClient
+
+from tasks.errors import StillhouseError
+
+
+def find_experiment(client: MlflowClient, name: str) -> str | None:
+    """Find an experiment by its name; None if there is none.
+
+    Raises:
+        StillhouseError: it was deleted; gives the command that brings it back.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        return None
+    if found.lifecycle_stage == LifecycleStage.DELETED:
+        msg = f"the experiment {name} was deleted in MLflow; {restore_experiment(client, found.experiment_id)}"
+        raise StillhouseError(msg)
+    return str(found.experiment_id)
+
+
+def refuse_deleted(client: MlflowClient, experiment_id: str, query: str, what: str) -> None:
+    """Refuse to begin anew what a deleted run was.
+
+    Args:
+        client: MLflow.
+        experiment_id: where it was.
+        query: that finds the run.
+        what: names it in the sentence.
+
+    Raises:
+        StillhouseError: there is such a run in the bin; gives the command that brings it back.
+    """
+    found = client.search_runs([experiment_id], query, ViewType.DELETED_ONLY, max_results=1)
+    if found:
+        msg = f"{what} was deleted in MLflow; {restore_run(client, found[0])}, or start a new one"
+        raise StillhouseError(msg)
+
+
+def search_everywhere(client: MlflowClient, query: str) -> list[Run]:
+    """Find runs in all experiments, deleted ones and deleted experiments too."""
+    everywhere = [each.experiment_id for each in client.search_experiments(view_type=ViewType.ALL)]
+    return list(client.search_runs(everywhere, query, ViewType.ALL))
+
+
+def way_back(client: MlflowClient, run: Run, home: str) -> str | None:
+    """Say how a run comes back to its experiment of a name; None where it is there."""
+    experiment = client.get_experiment(run.info.experiment_id)
+    if experiment.lifecycle_stage == LifecycleStage.DELETED:
+        return f"its experiment was deleted in MLflow; {restore_experiment(client, experiment.experiment_id)}"
+    if experiment.name != home:
+        return f"its experiment was renamed to {experiment.name} in MLflow; rename that one back to {home}"
+    return f"it was deleted in MLflow; {restore_run(client, run)}" if _is_deleted(run) else None
+
+
+def restore_experiment(client: MlflowClient, experiment_id: str) -> str:
+    """Say how an experiment comes back."""
+    return f"bring it back with `{_command(client)} experiments restore --experiment-id {experiment_id}`"
+
+
+def restore_run(client: MlflowClient, run: Run) -> str:
+    """Say how a run comes back."""
+    return f"bring it back with `{_command(client)} runs restore --run-id {run.info.run_id}`"
+
+
+def _is_deleted(run: Run) -> bool:
+    return bool(run.info.lifecycle_stage == LifecycleStage.DELETED)
+
+
+def _command(client: MlflowClient) -> str:
+    """Begin a command for this MLflow, without the password that its address may carry."""
+    parts = urlsplit(client.tracking_uri)
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.netloc else client.tracking_uri
+    return f"MLFLOW_TRACKING_URI={address} mlflow"
