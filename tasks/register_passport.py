@@ -14,7 +14,7 @@ from tasks.production.passport import model_card, passport
 from tasks.production.signing import signed
 from tasks.pull_data import read_pointer
 from tasks.reporting.evaluation import parse_evaluation
-from tasks.reporting.final_test import FinalTest
+from tasks.reporting.final_test import read_final_test
 from tasks.tracking import PREFIX
 
 if TYPE_CHECKING:
@@ -23,14 +23,12 @@ if TYPE_CHECKING:
 FOLDER, PASSPORT, CARD = "passport", "passport.json", "model_card.md"
 
 
-def issue(
-    desk: "Desk", inputs: Mapping[str, Path], digest: str, evaluation: Mapping[str, Any], final: FinalTest
-) -> tuple[str, str]:
+def issue(desk: "Desk", inputs: Mapping[str, Path], digest: str, evaluation: Mapping[str, Any]) -> tuple[str, str]:
     """Build, sign and keep the passport of what the night made; returns its digest and the model card."""
     client, night = desk.nightly.client, desk.nightly.run_id
     runs = {run.data.tags.get(f"{PREFIX}stage"): run for run in desk.nightly.children()}
     pointer = read_pointer(inputs["data"])
-    parsed = parse_evaluation(evaluation)
+    parsed, final = parse_evaluation(evaluation), read_final_test(inputs["final_test"])
     document = signed(
         desk.settings,
         passport(
