@@ -30,10 +30,9 @@ from tasks.errors import ArtifactError
 from tasks.mlflow_answers import AbsentError, download_model
 from tasks.pipeline import Stage
 from tasks.pull_data import materialise, read_pointer
-from tasks.register_passport import Judgement, issue, lineage_of
+from tasks.register_passport import issue, lineage_of
 from tasks.register_towers import TOWERS_FOLDER, log_towers, pinned, towers_digest
-from tasks.reporting.final_test import ANSWER as FINAL_TEST
-from tasks.reporting.final_test import FinalTest, parse_final_test
+from tasks.reporting.final_test import FinalTest, read_final_test
 from tasks.tracking import PREFIX, STAGE_RUNS, Child
 
 if TYPE_CHECKING:
@@ -86,12 +85,12 @@ def _registered(desk: "Desk", inputs: dict[str, Path], child: Child) -> str:
     uri = log(child, student, inputs["data"])
     expect_digest(uri, digest)
     evaluation = json.loads((inputs["evaluation"] / "evaluation.json").read_text(encoding="utf-8"))
-    final = parse_final_test(json.loads((inputs["final_test"] / FINAL_TEST).read_text(encoding="utf-8")))
-    passport, card = issue(desk, inputs, Judgement(digest, evaluation, final), runs)
+    passport, card = issue(desk, inputs, digest, evaluation, runs)
     own = {f"{PREFIX}digest": digest, f"{PREFIX}passport": passport, f"{PREFIX}labels": _labels(inputs["data"])}
     tags = _tags(desk, inputs["data"], evaluation) | _made_by(runs) | own
     version = str(mlflow.register_model(uri, desk.recipe.name, tags=tags).version)
-    desk.nightly.client.update_model_version(desk.recipe.name, version, f"{_describe(evaluation, final)}\n\n{card}")
+    about = _describe(evaluation, read_final_test(inputs["final_test"]))
+    desk.nightly.client.update_model_version(desk.recipe.name, version, f"{about}\n\n{card}")
     return version
 
 

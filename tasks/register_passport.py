@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from tasks.production.passport import model_card, passport
 from tasks.production.signing import signed
 from tasks.pull_data import read_pointer
 from tasks.reporting.evaluation import parse_evaluation
-from tasks.reporting.final_test import FinalTest
+from tasks.reporting.final_test import read_final_test
 from tasks.stage_key import code_of
 from tasks.tracking import PREFIX
 
@@ -53,35 +52,28 @@ def lineage_of(desk: "Desk") -> dict[str, Run]:
     return runs
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """What was judged, and what was found."""
-
-    digest: str
-    evaluation: Mapping[str, Any]
-    final_test: FinalTest
-
-
-def issue(desk: "Desk", inputs: Mapping[str, Path], judgement: Judgement, runs: Mapping[str, Run]) -> tuple[str, str]:
+def issue(
+    desk: "Desk", inputs: Mapping[str, Path], digest: str, evaluation: Mapping[str, Any], runs: Mapping[str, Run]
+) -> tuple[str, str]:
     """Build, sign and keep the passport of what these runs of stages made; returns its digest and the model card."""
     client, night = desk.nightly.client, desk.nightly.run_id
     pointer = read_pointer(inputs["data"])
-    parsed = parse_evaluation(judgement.evaluation)
+    parsed, final = parse_evaluation(evaluation), read_final_test(inputs["final_test"])
     document = signed(
         desk.settings,
         passport(
             model=desk.recipe.name,
-            file={"digest": judgement.digest, "bytes": parsed.student.bytes},
+            file={"digest": digest, "bytes": parsed.student.bytes},
             data={name: pointer[name] for name in ("dataset", "data_version", "digest")},
             code_version=desk.frozen.code_version,
             recipe=desk.recipe.model_dump(mode="json"),
             evaluation=parsed,
-            final_test=judgement.final_test,
+            final_test=final,
             gate=json.loads((inputs["gate"] / "gate.json").read_text(encoding="utf-8")),
             lineage=[_stage(stage.name, runs[stage.name]) for stage in stages_of(desk.recipe) if stage.reusable],
         ),
     )
-    card = model_card(document, parsed, judgement.final_test)
+    card = model_card(document, parsed, final)
     client.log_dict(night, document, f"{FOLDER}/{PASSPORT}")
     client.log_text(night, card, f"{FOLDER}/{CARD}")
     return json_digest(document), card

@@ -4,7 +4,7 @@ import ast
 import json
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,16 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data_samples import built_digits, built_emoji_small, make_house_of, make_job, pulled
+from data_samples import built_digits, built_emoji_small, built_stamps_small, make_house_of, make_job, pulled
 from mlflow.tracking import MlflowClient
 from registry_samples import linear_model
 from tiny_house import House, tiny_house
 
 from models.challenge import challenge
 from models.evaluation import evaluate
+from models.final_test import final_test as measured
 from models.footprint import Schedule
 from models.retrieval_evaluation import ROLES
-from models.ways import load_role
+from models.ways import Inputs, Role, load_role
 from tasks.artifact import write_json
 from tasks.evaluate import deployables_of
 from tasks.final_test import final_test
@@ -30,6 +31,9 @@ from tasks.load import requests_of
 from tasks.pipeline import stages_of
 from tasks.recipe import Data, load_recipe
 from tasks.register_passport import CARD
+from tasks.reporting.evaluation import Retrieval
+from tasks.reporting.final_test import Opened
+from tasks.reporting.retrieval import recall_lines
 from tasks.settings import load_settings
 from tasks.stage import run_stage
 from tasks.tracking import PREFIX, connect
@@ -299,3 +303,33 @@ def test_data_that_trains_leaves_the_sealed_split_as_worn_as_it_was() -> None:
     digests = split_digests(built_digits())
     assert list(digests) == ["search", "gate", "sealed"]
     assert len(set(digests.values())) == 3
+
+
+def random_answers(folder: Path, roles: dict[str, Role]) -> dict[str, dict[str, np.ndarray]]:
+    """Give unit vectors for all that the roles ask, of a model whose folder's name is the seed."""
+    random = np.random.default_rng(len(folder.name))
+
+    def embed(inputs: Inputs) -> np.ndarray:
+        vectors = random.standard_normal((len(inputs.raw), 8)).astype(np.float32)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    return {name: role.vectors(embed) for name, role in roles.items()}
+
+
+@pytest.mark.parametrize("built", [built_emoji_small, built_stamps_small])
+def test_towers_are_tested_on_the_sealed_split_too(
+    built: Callable[[], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two folders of towers have quality, ratio, difference and recalls, which the report's table shows as sealed."""
+    monkeypatch.setattr("models.final_test.answers_of", random_answers)
+    models = {"teacher": tmp_path / "teacher", "student": tmp_path / "the_student"}
+    for path in models.values():
+        path.mkdir()
+    found = measured(built(), models, 0.9)
+    opened = Opened.model_validate(found | {"opening": 1, "split_digests": split_digests(built())})
+    assert opened.recalls is not None
+    assert set(opened.recalls["student"]) == {"sealed"}
+    retrieval = Retrieval.model_construct(recalls={"teacher": {"gate": {}}}, chance={"gate": {}})
+    lines = recall_lines(retrieval, opened)
+    assert {line.role for line in lines} == {"sealed"}
+    assert len(lines) == len(opened.recalls["student"]["sealed"])

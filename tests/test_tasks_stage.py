@@ -127,7 +127,7 @@ def test_a_no_registers_nothing(house: House) -> None:
     """A gate that says no skips the registry with its reason, and the report is written all the same."""
     house.change(bytes=1000)
     try:
-        house.run("test/refused", until="load")
+        house.run("test/refused", until="final_test")
         assert "FAIL" in run_stage(house.recipe, "register", "test/refused")["skipped"]
         assert run_stage(house.recipe, "report", "test/refused")["verdict"] == "FAIL"
         assert house.parent("test/refused").data.tags[NOTE].startswith("**FAIL**: student file is ")

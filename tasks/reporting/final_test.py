@@ -1,6 +1,8 @@
 """final_test.json, typed: both models on the sealed split, opened once for each candidate after its verdict."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -49,6 +51,15 @@ def parse_final_test(raw: Mapping[str, Any]) -> FinalTest:
         place = ".".join(map(str, error.errors()[0]["loc"]))
         msg = f"{ANSWER} is not whole at {place}; run the stage final_test again with force"
         raise ArtifactError(msg) from error
+
+
+def read_final_test(output: Path) -> FinalTest:
+    """Read final_test.json in the output of the stage.
+
+    Raises:
+        ArtifactError: a metric is missing or not finite; names it.
+    """
+    return parse_final_test(json.loads((output / ANSWER).read_text(encoding="utf-8")))
 
 
 def opened_in(raw: Mapping[str, Any] | None) -> Opened | None:
