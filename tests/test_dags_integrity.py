@@ -131,8 +131,11 @@ def test_a_stage_refuses_unknown_conf_keys(nightly: ModuleType) -> None:
         stage.execute(context({"recipe_path": "/etc/passwd", "evil": 1, "force": True}))
 
 
-def test_a_mendable_failure_is_not_retried(nightly: ModuleType) -> None:
+def test_a_mendable_failure_is_not_retried(
+    nightly: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A recipe that is gone ends the task at once, with the sentence."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     from airflow.sdk.exceptions import AirflowFailException
 
     stage = nightly.StageOperator(task_id="pull", recipe_path="gone.yaml")

@@ -47,7 +47,7 @@ def role(languages: dict[str, list[int]]) -> Role:
         own_Q, key = np.array(examples), f"{TEXT}:{language}"
         inputs[key] = Inputs(TEXT, np.zeros((count, 1)))
         ways.append(Way(key, IMAGE, (TEXT, IMAGE), language, own_Q, own_Q, all_N, own_Q))
-    return Role(inputs, ways, count, 1, all_N)
+    return Role(inputs, ways, count, 1, all_N, all_N)
 
 
 def answers(asked: Role, lost: dict[str, list[int]]) -> dict[str, Any]:
