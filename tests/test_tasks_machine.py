@@ -10,6 +10,7 @@ from tiny_house import House
 
 from tasks import measured, work
 from tasks import stage as stage_module
+from tasks.artifact import write_json
 from tasks.compress import AS_FAST
 from tasks.job import Job, Metrics
 from tasks.machine import describe, machine
@@ -19,7 +20,7 @@ from tasks.recipe import Worth
 from tasks.recipe_steps import Fold, Lesson, PruneStructured, Training
 from tasks.stage import run_stage
 from tasks.tracking import PREFIX
-from tasks.worth import BY_TIME, judge_step
+from tasks.worth import BY_TIME, judge_step, least_gain
 
 XEON = """\
 processor\t: 0
@@ -109,20 +110,29 @@ def test_only_what_a_time_decided_is_of_one_machine(
 
 def cost(times_fewer: float, times_as_fast: float) -> Mapping[str, Any]:
     sizes = {"before": int(1000 * times_fewer), "after": 1000}
-    speedup = {"value": times_as_fast, "interval": (times_as_fast, times_as_fast)}
+    needed = least_gain(Worth()) / times_fewer
+    speedup = {"value": times_as_fast, "interval": (times_as_fast, times_as_fast), "needed": needed}
     return {"bytes": sizes, "zstd_bytes": sizes, "speedup": speedup}
 
 
 @pytest.mark.parametrize(
     ("lost", "fewer", "fast", "by_time"),
-    [(0.0, 4, 1.0, False), (0.0, 4, 2.0, False), (0.0, 1, 2.0, True), (0.0, 1, 1.0, False), (0.5, 4, 2.0, False)],
+    [
+        (0.0, 4, 1.0, False),
+        (0.0, 4, 2.0, False),
+        (0.0, 4, 0.2, True),
+        (0.0, 1, 2.0, True),
+        (0.0, 1, 1.0, False),
+        (0.5, 4, 2.0, False),
+    ],
 )
 def test_a_time_decides_where_bytes_and_quality_alone_would_not(
     lost: float, fewer: float, fast: float, *, by_time: bool
 ) -> None:
-    """A step that is only faster is kept by its time; one that is smaller, or loses too much, is not judged by it."""
+    """The time decides where a step is only faster, or too slow for what it saves; not where it loses too much."""
     found = cost(fewer, fast)
-    timed, untimed = (judge_step(lost, each, Worth()).kept for each in (found, {**found, "speedup": AS_FAST}))
+    as_fast = {**found, "speedup": found["speedup"] | AS_FAST}
+    timed, untimed = (judge_step(lost, each, Worth()).kept for each in (found, as_fast))
     assert (timed != untimed) is by_time
 
 
@@ -166,12 +176,15 @@ def test_a_step_that_a_time_decided_about_is_done_again_elsewhere(
     light = work.STAGES["compress"]
 
     def kept_by_time(job: Job) -> Metrics:
-        return light(job) | {BY_TIME: float(job.settings["step"].method == "quantize")}
+        metrics = light(job) | {BY_TIME: float(job.settings["step"].method == "quantize")}
+        write_json(job.out / "step.json", metrics)
+        return metrics
 
     monkeypatch.setitem(work.STAGES, "compress", kept_by_time)
     quantize = next(name for name in house.stages("test/here") if "quantize" in name)
     house.run("test/timed", until="export")
     run_stage(house.recipe, quantize, "test/timed", force=True)
+    house.run("test/timed", until="export")
     done.clear()
     with monkeypatch.context() as patch:
         moved(patch, "a slower machine")

@@ -8,6 +8,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from tasks import progress
+from tasks.errors import StillhouseError
 from tasks.progress import FILE, TAG
 from tasks.tracking import Nightly, open_nightly
 
@@ -25,6 +26,14 @@ def night(database: MlflowClient, tmp_path: Path) -> Nightly:
     """Open a night in an experiment of the test's own."""
     database.create_experiment(tmp_path.name, artifact_location=str(tmp_path / "artifacts"))
     return open_nightly(database, tmp_path.name, "test/night")
+
+
+def fail_after(night: Nightly, lines: list[str]) -> None:
+    """Try a stage that says these lines and breaks."""
+    with night.child("teacher", "teacher") as child:
+        for line in lines:
+            child.progress(line)
+        raise StillhouseError
 
 
 def kept(night: Nightly, tmp_path: Path) -> list[str]:
@@ -61,9 +70,8 @@ def broken(night: Nightly) -> None:
 def test_the_lines_of_an_earlier_try_come_first(night: Nightly, tmp_path: Path) -> None:
     """A second try goes on in the same text."""
     for lines in (LINES[:2], LINES[2:5], LINES[5:6]):
-        with night.child("teacher", "teacher") as child:
-            for line in lines:
-                child.progress(line)
+        with pytest.raises(StillhouseError):
+            fail_after(night, lines)
     assert kept(night, tmp_path) == LINES[:6]
 
 

@@ -18,7 +18,7 @@ from tasks.artifact import file_digest, json_digest
 from tasks.data.dataset import Example
 from tasks.data.landing import CONTENTS
 from tasks.errors import BatchError
-from tasks.recipe_steps import Section
+from tasks.recipe_steps import AsList, Section
 
 MODES = {1: "L", 3: "RGB"}
 """Channels of a dataset's images -> the only mode in which Pillow may find a picture of it."""
@@ -42,7 +42,7 @@ class Picture(Section):
 class Contents(Section):
     """What batch.json says."""
 
-    files: Annotated[tuple[Picture, ...], Field(min_length=1)]
+    files: Annotated[tuple[Picture, ...], AsList, Field(min_length=1)]
 
     @property
     def digest(self) -> str:

@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+from tasks.artifact import write_json
 from tasks.settings import Settings
 
 VARIES = re.compile(r"0x[0-9a-f]+|\d+")
@@ -31,9 +32,7 @@ def note_told(settings: Settings, dataset: str, reason: str) -> None:
     """Remember that people were told a reason."""
     note = _note(settings, dataset)
     note.parent.mkdir(parents=True, exist_ok=True)
-    aside = note.with_suffix(".partial")
-    aside.write_text(json.dumps([*told_of(settings, dataset), reason]), encoding="utf-8")
-    aside.replace(note)
+    write_json(note, [*told_of(settings, dataset), reason])
 
 
 def note_going(settings: Settings, dataset: str) -> None:
