@@ -27,7 +27,7 @@ POINTS = 10
 def house(tmp_path_factory: pytest.TempPathFactory, registry: str) -> Iterator[House]:
     """A night whose gate has passed, and that has registered nothing yet."""
     with tiny_house(tmp_path_factory.mktemp("house"), registry) as house:
-        house.run(KEY, until="load")
+        house.run(KEY, until="final_test")
         yield house
 
 
