@@ -13,6 +13,7 @@ from pathlib import Path
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.artifact.models_artifact_repo import REGISTERED_MODEL_META_FILE_NAME
 from mlflow.tracking import MlflowClient
 from mlflow.utils import request_utils, rest_utils
 from requests import RequestException
@@ -107,7 +108,7 @@ def _sizes(repository: ArtifactRepository, path: str) -> dict[str, int | None]:
         entry = left.pop()
         if entry.is_dir:
             left += repository.list_artifacts(entry.path)
-        else:
+        elif posixpath.basename(entry.path) != REGISTERED_MODEL_META_FILE_NAME:  # the client writes it at each download
             sizes[entry.path] = entry.file_size
     return sizes
 
