@@ -147,14 +147,13 @@ class Answers:
 def serving(house: House) -> Iterator[Answers]:
     """Serve the champion for as long as needed."""
     call = [sys.executable, "-u", "-m", "tasks.cli", "serve", RECIPE, "--port", "0"]
-    process = subprocess.Popen(call, stdout=subprocess.PIPE, text=True, env=_environment(house), cwd=ROOT)
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    try:
-        yield Answers(line.rsplit(" ", 1)[-1].strip().removesuffix("/answer"))
-    finally:
-        process.terminate()
-        process.wait()
+    with subprocess.Popen(call, stdout=subprocess.PIPE, text=True, env=_environment(house), cwd=ROOT) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        try:
+            yield Answers(line.rsplit(" ", 1)[-1].strip().removesuffix("/answer"))
+        finally:
+            process.terminate()
 
 
 def _environment(house: House) -> dict[str, str]:

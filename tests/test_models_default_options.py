@@ -127,7 +127,7 @@ def speedup(teacher: onnxruntime.InferenceSession, student: onnxruntime.Inferenc
 def test_no_component_is_slower_than_its_teacher(tmp_path: Path, recipe: Recipe, component: str | None) -> None:
     """Under the runtime's default options, a student's component answers at least as fast as its teacher's.
 
-    A recipe without a schedule is a tiny one: there, what both have in common is nearly all the time, and 5 % is noise.
+    A recipe without a schedule is a tiny one: there, what both have in common is nearly all the time, and 10 % is noise.
     """
     network = recipe.teacher.network if component is None else recipe.teacher.towers[component]
     teacher = architecture_of(recipe, network)
@@ -135,7 +135,7 @@ def test_no_component_is_slower_than_its_teacher(tmp_path: Path, recipe: Recipe,
     export_model(teacher.build_seeded(1).eval(), teacher, raw, tmp_path / "teacher.onnx")
     export_model(*student_of(recipe, component, teacher), raw, tmp_path / "student.onnx")
     files = [open_as_others_do(deployable(tmp_path, name)) for name in ("teacher", "student")]
-    assert speedup(*files, raw) > (1 if recipe.schedule else 0.95)
+    assert speedup(*files, raw) > (1 if recipe.schedule else 0.9)
 
 
 def test_the_judge_and_the_server_set_one_thread_and_no_other_option(tmp_path: Path) -> None:
