@@ -127,7 +127,7 @@ def speedup(teacher: onnxruntime.InferenceSession, student: onnxruntime.Inferenc
 def test_no_component_is_slower_than_its_teacher(tmp_path: Path, recipe: Recipe, component: str | None) -> None:
     """Under the runtime's default options, a student's component answers at least as fast as its teacher's.
 
-    A recipe without a schedule is a tiny one: there, what both have in common is nearly all the time, and 10 % is noise.
+    A recipe without a schedule is a tiny one: what both have in common is nearly all of its time, and 10 % is noise.
     """
     network = recipe.teacher.network if component is None else recipe.teacher.towers[component]
     teacher = architecture_of(recipe, network)
