@@ -1,0 +1,119 @@
+"""The networks of a shipped recipe with fresh numbers, teacher against student, under the runtime's default options.
+
+Times do not depend on what was learned, so no night is needed: `.venv/bin/python benchmarks/default_options.py RECIPE`.
+"""
+
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.checkpoint import Architecture
+from models.compression.low_rank import low_rank, ranks_for
+from models.compression.quantize import bits_by_layer, integer_edit, integer_weights, with_whole_edges
+from models.compression.rounding import BITS
+from models.export import export_model
+from models.footprint import Call, Schedule, compare_calls, open_call
+from models.inputs.redraw import PAPER
+from models.inputs.text import codes_of
+from models.inputs.waves import LENGTH
+from models.networks import taken_by
+from models.networks.ngrams import tables_of
+from models.packing import deployable
+from tasks.methods.quantize import fold_for_quantizing
+from tasks.recipe import Recipe, TowersTeacher, load_recipe
+from tasks.recipe_steps import Distil, LowRank, Network, Quantize
+
+RECIPES = sorted((Path(__file__).resolve().parent.parent / "dags" / "recipes").glob("[!.]*.yaml"))
+IMAGE_SHAPES = {"digits": (1, 8, 8), "fashion_mnist": (1, 28, 28)}
+LETTERS = 200
+SCHEDULE = Schedule(repeats=9, most=9, rounds=40, pause_seconds=1.0, confidence=0.9, limit=1000.0)
+
+
+def architecture_of(recipe: Recipe, network: Network) -> Architecture:
+    """Describe a network as the recipe's data would have it."""
+    takes = taken_by(network.name)
+    if takes == "text":
+        return Architecture(network.name, network.arguments, 1.0, ())
+    if takes == "speech":
+        return Architecture(network.name, {**network.arguments, "letters": LETTERS}, 1.0, (LENGTH,))
+    shape = IMAGE_SHAPES.get(recipe.data.dataset, (3, 64, 64))
+    return Architecture(network.name, network.arguments, 80.0, shape, background=PAPER if shape[0] > 1 else 0)
+
+
+def raw_of(architecture: Architecture) -> NDArray[np.generic]:
+    """A batch (64, ...) of raw inputs."""
+    random = np.random.default_rng(0)
+    if architecture.takes == "text":
+        return codes_of(["a red heart with an arrow"] * 64)
+    if architecture.takes == "speech":
+        return random.normal(0, 4000, (64, LENGTH)).astype(np.int16)
+    return random.integers(0, 256, (64, *architecture.image_shape), dtype=np.uint8)
+
+
+def student_of(recipe: Recipe, component: str | None, teacher: Architecture) -> tuple[torch.nn.Module, Architecture]:
+    """Build what the steps of a component make of its teacher, without training."""
+    architecture, module = teacher, teacher.build_seeded(1).eval()
+    for step in (step for step in recipe.steps if step.tower in {component, None}):
+        if isinstance(step, Distil):
+            architecture = architecture_of(recipe, step.network)
+            module = architecture.build_seeded(1).eval()
+        elif isinstance(step, LowRank):
+            ranks = ranks_for(module, architecture.example(), step.energy, step.layers)
+            module, architecture = low_rank(module, ranks), architecture.edited({"edit": "factorise", "ranks": ranks})
+        elif isinstance(step, Quantize):
+            module, architecture = _quantized(step, module, architecture)
+    return module, architecture
+
+
+def _quantized(
+    step: Quantize, module: torch.nn.Module, architecture: Architecture
+) -> tuple[torch.nn.Module, Architecture]:
+    """Round the weights as the step does, without training."""
+    module, architecture = fold_for_quantizing(module, architecture)
+    bits = with_whole_edges(bits_by_layer(module, BITS.get(step.weights, 8), step.keep_float), tables_of(module))
+    activations = "dynamic" if architecture.takes == "text" else step.activations
+    how = {"activations": activations, "calibration": step.calibration, "keep_float": list(step.keep_float)}
+    edited = architecture.edited(integer_edit(module, bits))
+    return integer_weights(module, bits), replace(edited, quantization=how)
+
+
+def networks_of(recipe: Recipe) -> dict[str | None, Network]:
+    """Component -> the teacher's network; a model of one component has no name for it."""
+    teacher = recipe.teacher
+    return dict(teacher.towers) if isinstance(teacher, TowersTeacher) else {None: teacher.network}
+
+
+def export_both(recipe: Recipe, component: str | None, folder: Path) -> NDArray[np.generic]:
+    """Write the teacher's and the student's file of a component; gives a batch of raw inputs."""
+    teacher = architecture_of(recipe, networks_of(recipe)[component])
+    raw = raw_of(teacher)
+    export_model(teacher.build_seeded(1).eval(), teacher, raw, folder / "teacher.onnx")
+    export_model(*student_of(recipe, component, teacher), raw, folder / "student.onnx")
+    return raw
+
+
+def main() -> None:
+    """Time all components in turns and print the ratio."""
+    recipe = load_recipe(Path("dags/recipes") / f"{sys.argv[1]}.yaml")
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = {name: Path(scratch, str(name)) for name in networks_of(recipe)}
+        for folder in folders.values():
+            folder.mkdir()
+        raw = {name: export_both(recipe, name, folder)[:1] for name, folder in folders.items()}
+
+        def opened(model: str) -> Call:
+            calls = [open_call(deployable(folder, model), raw[name]) for name, folder in folders.items()]
+            return lambda: [call() for call in calls]
+
+        found = compare_calls((lambda: opened("teacher"), lambda: opened("student")), SCHEDULE)
+    times = f"teacher {found.baseline.p10:.4f} ms, student {found.candidate.p10:.4f} ms"
+    print(f"{times}: {found.ratio:.2f} ({found.interval[0]:.2f} to {found.interval[1]:.2f}) times as fast")
+
+
+if __name__ == "__main__":
+    main()
