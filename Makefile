@@ -39,8 +39,11 @@ stop: install
 data: install
 	@$(BIN)/stillhouse data
 
+SHORT := $(if $(LONG),,and not long)
+# Two workers share the tests, a file at a time; those that need the machine to themselves come after, one by one.
 test: lint
-	$(BIN)/pytest $(if $(LONG),-m "long or not long")
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not serial $(SHORT)"
+	$(BIN)/pytest -m "serial $(SHORT)"
 
 lint: install
 	$(BIN)/ruff check .

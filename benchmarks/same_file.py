@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from models.footprint import Schedule, compare
-from models.runtime import open_session, pin_to_one_core
+from models.runtime import open_session, pinned_to_one_core
 from models.statistics import geometric_interval
 
 COMPARISONS, ENOUGH = 20, 19
@@ -30,12 +30,13 @@ def main() -> None:
     files = [Path(name) for name in sys.argv[1:]]
     if not files:
         sys.exit("name at least one exported file, such as student.onnx")
-    neighbours = _keep_the_others_busy(pin_to_one_core())
-    try:
-        held = [_compared_with_itself(path) for path in files]
-    finally:
-        for neighbour in neighbours:
-            neighbour.kill()
+    with pinned_to_one_core() as core:
+        neighbours = _keep_the_others_busy(core)
+        try:
+            held = [_compared_with_itself(path) for path in files]
+        finally:
+            for neighbour in neighbours:
+                neighbour.kill()
     sys.exit(0 if min(held) >= ENOUGH else 1)
 
 

@@ -54,9 +54,7 @@ def _files(path: Path) -> list[Path]:
 
 def _of_files(data: Path, models: Mapping[str, Path], schedule: Schedule) -> tuple[Compared, Comparison]:
     examples, labels = load_images(data, ROLE), describe(data)["labels"]
-    answers = {
-        name: predict(open_session(path), examples.images_NCHW).argmax(1) for name, path in models.items()
-    }
+    answers = {name: predict(open_session(path), examples.images_NCHW).argmax(1) for name, path in models.items()}
     timing = compare(models["teacher"], models["student"], examples.images_NCHW[:1], schedule)
     whole = _pair(answers, examples, np.ones(len(examples), bool), schedule.confidence)
     return {"paired": whole, "slices": by_class(answers, examples, labels, schedule.confidence)}, timing

@@ -22,7 +22,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.runtime import open_session, pin_to_one_core
+from models.runtime import last_core, open_session, pinned_to_one_core
 from models.statistics import Interval, geometric_interval
 
 CALLS_PER_TURN = 5
@@ -91,7 +91,11 @@ def compare(baseline: Path, candidate: Path, raw: NDArray[np.generic], schedule:
 
 def compare_calls(openers: tuple[Opener, Opener], schedule: Schedule) -> Comparison:
     """Time a baseline and a candidate in turns on one pinned thread, whatever an answer is made of."""
-    pin_to_one_core()
+    with pinned_to_one_core():
+        return _compared(openers, schedule)
+
+
+def _compared(openers: tuple[Opener, Opener], schedule: Schedule) -> Comparison:
     times: tuple[list[list[float]], list[list[float]]] = ([], [])
     unsteady = 0
     while True:
@@ -124,7 +128,7 @@ def machine() -> dict[str, object]:
             flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8") if flag in flags
         ],
         "threads": 1,
-        "core": pin_to_one_core(),
+        "core": last_core(),
         "onnxruntime": onnxruntime.__version__,
     }
 

@@ -2,6 +2,8 @@
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -44,11 +46,25 @@ def predict(
     return answers_NK
 
 
-def pin_to_one_core() -> int:
-    """Bind this process to the last core it may use; returns the core's number."""
-    if not hasattr(os, "sched_setaffinity"):
-        warnings.warn("this system cannot pin a process to a core; timings will be noisier", stacklevel=2)
-        return -1
-    core = max(os.sched_getaffinity(0))
+def last_core() -> int:
+    """Give the number of the last core that this process may use; -1 where a system does not tell."""
+    return max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else -1
+
+
+@contextmanager
+def pinned_to_one_core() -> Iterator[int]:
+    """Bind this process to its last core, and give it all its cores back afterwards; yields the core's number.
+
+    A process that stayed bound would hand one core down to its children, and training there rounds otherwise.
+    """
+    core = last_core()
+    if core < 0:
+        warnings.warn("this system cannot pin a process to a core; timings will be noisier", stacklevel=3)
+        yield core
+        return
+    before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
-    return core
+    try:
+        yield core
+    finally:
+        os.sched_setaffinity(0, before)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime import open_session, pin_to_one_core
+from models.runtime import open_session, pinned_to_one_core
 
 WARM_UP_SECONDS = 0.3
 SECONDS = 1.0
@@ -24,7 +24,11 @@ def time_file(path: Path, raw: NDArray[np.generic]) -> float:
         path: the exported file.
         raw: one raw image (1, C, H, W) or sentence (1, L).
     """
-    pin_to_one_core()
+    with pinned_to_one_core():
+        return _timed(path, raw)
+
+
+def _timed(path: Path, raw: NDArray[np.generic]) -> float:
     session = open_session(path)
     name = session.get_inputs()[0].name
     times: list[float] = []

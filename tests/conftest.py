@@ -21,6 +21,16 @@ SECONDS = 180.0
 """The server starts within this."""
 
 
+@pytest.fixture(autouse=True)
+def _all_cores() -> Iterator[None]:
+    """Hold every test to leave the process the cores that it had: later tests train on them, and their children too."""
+    cores = os.sched_getaffinity(0)
+    yield
+    left = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    assert left == cores, f"the test left the process the cores {left} of {cores}; use pinned_to_one_core"
+
+
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start an MLflow server of the test's own; another session's may take the port meanwhile."""

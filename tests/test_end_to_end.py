@@ -44,6 +44,8 @@ from tasks.recipe import load_recipe
 from tasks.settings import Settings
 from tasks.stage import run_stage
 
+pytestmark = pytest.mark.serial
+
 ROLLBACK_SECONDS = 60.0
 """From the click to the former version's answers."""
 

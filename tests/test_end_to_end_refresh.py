@@ -15,6 +15,8 @@ from tasks.embedded import stack
 from tasks.embedded.airflow_rest import Airflow
 from tasks.settings import Settings, load_settings
 
+pytestmark = pytest.mark.serial
+
 ROOT = Path(__file__).resolve().parent.parent
 REFRESH, NIGHT = "refresh_digits", "nightly_seed_digits"
 PATIENCE_SECONDS = 300.0

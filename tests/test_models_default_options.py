@@ -23,6 +23,8 @@ from models.packing import deployable, unpacked
 from models.runtime import open_session
 from tasks.recipe import Recipe, load_recipe
 
+pytestmark = pytest.mark.serial
+
 ROUNDS, CALLS = 150, 5
 
 

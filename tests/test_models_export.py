@@ -1,6 +1,5 @@
 """What ships: the ONNX file says what the module says, and holds the integers that were stored."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -245,11 +244,7 @@ def test_an_answer_that_is_no_number_is_refused(tmp_path: Path) -> None:
 
 def test_timing_goes_on_while_it_is_undecided(integer_file: Path) -> None:
     """A file against itself straddles the limit 1, so timing uses all its repeats; a far limit needs the least."""
-    affinity = os.sched_getaffinity(0)
-    try:
-        near = compare(integer_file, integer_file, IMAGES[:1], Schedule(3, 5, 10, 0.0, 0.999999, 1.0))
-        far = compare(integer_file, integer_file, IMAGES[:1], Schedule(3, 5, 10, 0.0, 0.9, 1000.0))
-    finally:
-        os.sched_setaffinity(0, affinity)
+    near = compare(integer_file, integer_file, IMAGES[:1], Schedule(3, 5, 10, 0.0, 0.999999, 1.0))
+    far = compare(integer_file, integer_file, IMAGES[:1], Schedule(3, 5, 10, 0.0, 0.9, 1000.0))
     assert (len(near.ratios), len(far.ratios)) == (5, 3)
     assert near.interval[0] <= near.ratio <= near.interval[1]

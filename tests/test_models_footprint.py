@@ -1,7 +1,8 @@
 """Time, memory and loading: fair between two places, honest about noise."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 import models.footprint
 import models.step_cost
 from models.errors import ModelError
-from models.footprint import Schedule, compare, confidence_per_look, machine
+from models.footprint import Schedule, compare, compare_calls, confidence_per_look, machine, open_call
 from models.packing import pack
 from models.serving import serving_of
 from models.step_cost import Change, step_cost
@@ -22,12 +23,9 @@ IMAGE = np.zeros((1, 1, 8, 8), np.uint8)
 
 
 @pytest.fixture(autouse=True)
-def short_and_unpinned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Do not wait long for a steady pace, and give the process its cores back after a comparison pinned it."""
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait long for a steady pace."""
     monkeypatch.setattr(models.footprint, "LONGEST_WARM_UP_SECONDS", 0.1)
-    affinity = os.sched_getaffinity(0)
-    yield
-    os.sched_setaffinity(0, affinity)
 
 
 def write_model(path: Path, width: int, repeats: int = 1) -> Path:
@@ -133,10 +131,23 @@ def test_a_step_is_timed_until_the_speed_that_decides_is_clear(
 
 
 def test_the_machine_is_described() -> None:
-    """The description names processor, threads, core and runtime, and the core is one of this process's."""
+    """The description names processor, threads, core and runtime, and the core is the last one of this process."""
     found = machine()
     assert {"cpu", "instructions", "threads", "core", "onnxruntime"} <= found.keys()
-    assert os.sched_getaffinity(0) == {found["core"]}
+    assert max(os.sched_getaffinity(0)) == found["core"]
+
+
+def test_a_comparison_holds_one_core_and_gives_the_others_back(small: Path) -> None:
+    """Calls are timed on the last core alone; afterwards the process has all its cores, even after an error."""
+    cores, held = os.sched_getaffinity(0), list[set[int]]()
+
+    def breaks() -> Callable[[], object]:
+        held.append(os.sched_getaffinity(0))
+        raise ModelError
+
+    with pytest.raises(ModelError):
+        compare_calls((partial(open_call, small, IMAGE), breaks), Schedule(3, 3, 10, 0.0, 0.99, 1.0))
+    assert (held, os.sched_getaffinity(0)) == ([{max(cores)}], cores)
 
 
 def test_serving_counts_memory_time_and_work(small: Path, large: Path) -> None:

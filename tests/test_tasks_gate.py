@@ -168,9 +168,7 @@ def test_a_metric_that_cannot_be_used_is_named(path: str, value: Any, named: str
 
 def over_seeds(points: tuple[float, ...], examples: float) -> list[Estimate]:
     """Give one difference a seed, each with as many points of doubt about the gate's examples to either side."""
-    return [
-        Estimate(value=each / 100, interval=((each - examples) / 100, (each + examples) / 100)) for each in points
-    ]
+    return [Estimate(value=each / 100, interval=((each - examples) / 100, (each + examples) / 100)) for each in points]
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ from tasks.embedded.stack_record import Started, recall, remember
 from tasks.errors import ServiceError
 from tasks.settings import Settings
 
+pytestmark = pytest.mark.serial
+
 ROOT = Path(__file__).resolve().parent.parent
 SERVER = """
 import json, os, secrets, socket, subprocess, sys, time
@@ -258,9 +260,7 @@ def test_the_holder_of_a_port_is_known(
     """Of all who listen at a port it is known whose process gets what is sent to 127.0.0.1."""
     port = free_port()
     call = [sys.executable, "-c", LISTEN]
-    own, other = (
-        spawn([*call, at, str(port)], os.environ, tmp_path / "log") if at else None for at in (ours, theirs)
-    )
+    own, other = (spawn([*call, at, str(port)], os.environ, tmp_path / "log") if at else None for at in (ours, theirs))
     mark = own.mark if own else "none"
     deadline, found = time.monotonic() + 10, "unknown"
     while time.monotonic() < deadline and found != answers:

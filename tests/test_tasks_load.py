@@ -14,6 +14,8 @@ from tasks.errors import ServiceError
 from tasks.serving.client import Body, at_most, at_rate
 from tasks.serving.load import under_load
 
+pytestmark = pytest.mark.serial
+
 BODIES = [Body("text/plain", b"a"), Body("text/plain", b"bad")]
 
 

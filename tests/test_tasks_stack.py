@@ -19,6 +19,8 @@ from tasks.errors import ServiceError
 from tasks.locks import exclusive
 from tasks.settings import Settings
 
+pytestmark = pytest.mark.serial
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.peers.runners import RUNNERS, Runner
 from models.inputs.images import load_images
-from models.runtime import pin_to_one_core
+from models.runtime import pinned_to_one_core
 
 WARM_UP_ROUNDS = 20
 CALLS_PER_TURN = 5
@@ -58,9 +58,9 @@ def _turn(run: Runner, image_NCHW: NDArray[np.uint8]) -> list[float]:
 def main() -> None:
     """Read the request, measure, write the answer."""
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    pin_to_one_core()
     image_NCHW = load_images(Path(request["data"]), "calibration").images_NCHW[:1]
-    found = repeat(request["deployables"], image_NCHW, request["rounds"], request["seed"])
+    with pinned_to_one_core():
+        found = repeat(request["deployables"], image_NCHW, request["rounds"], request["seed"])
     Path(sys.argv[2]).write_text(json.dumps(found), encoding="utf-8")
 
 
