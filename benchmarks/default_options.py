@@ -25,8 +25,9 @@ from models.networks import taken_by
 from models.networks.ngrams import tables_of
 from models.packing import deployable
 from tasks.methods.quantize import fold_for_quantizing
-from tasks.recipe import Recipe, TowersTeacher, load_recipe
-from tasks.recipe_steps import Distil, LowRank, Network, Quantize
+from tasks.recipe import Recipe, load_recipe
+from tasks.recipe_steps import Distil, LowRank, Quantize
+from tasks.recipe_teacher import Network, TowersTeacher
 
 RECIPES = sorted((Path(__file__).resolve().parent.parent / "dags" / "recipes").glob("[!.]*.yaml"))
 IMAGE_SHAPES = {"digits": (1, 8, 8), "fashion_mnist": (1, 28, 28)}

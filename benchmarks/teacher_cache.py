@@ -20,8 +20,9 @@ from models.compression.distil import teacher_logits
 from models.compression.objectives import taught_objective
 from models.training import Batch
 from models.workloads.taught import TaughtFeed
-from tasks.recipe import Teacher, load_recipe
-from tasks.recipe_steps import Distil, Network
+from tasks.recipe import load_recipe
+from tasks.recipe_steps import Distil
+from tasks.recipe_teacher import Network, Teacher
 
 RECIPE = Path(__file__).resolve().parent.parent / "dags" / "recipes" / "image_classification_hour.yaml"
 SHAPE = (1, 28, 28)

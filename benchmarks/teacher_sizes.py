@@ -14,7 +14,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from models.checkpoint import load_model, save_model
-from models.compression.prune_channels import macs_and_parameters
+from models.compression.cost import macs_and_parameters
 from models.statistics import wilson_interval
 from models.training import fit
 from models.workloads import WORKLOADS

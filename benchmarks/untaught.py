@@ -15,8 +15,9 @@ from models.ways import towers_in
 from models.workloads.retrieval import scorer
 from tasks.job import Job
 from tasks.pull_data import pulled
-from tasks.recipe import Recipe, TowersTeacher, load_recipe
+from tasks.recipe import Recipe, load_recipe
 from tasks.recipe_steps import Distil
+from tasks.recipe_teacher import TowersTeacher
 from tasks.settings import load_settings
 from tasks.train_teacher import train_towers
 

@@ -27,7 +27,8 @@ from dags.notify import tell
 from tasks.embedded.servers import TRAINING_POOL
 from tasks.errors import ArtifactError, ServiceError, StillhouseError
 from tasks.pipeline import Stage, stages_of
-from tasks.recipe import DATA_REVISION, Recipe, load_recipe
+from tasks.recipe import Recipe, load_recipe
+from tasks.recipe_data import DATA_REVISION
 
 LATE = timedelta(minutes=10)
 """A new DAG's first night may start this late; unpaused later than that, it waits for the next one."""

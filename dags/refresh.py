@@ -22,7 +22,8 @@ from dags.every_recipe import dags_of_recipes
 from dags.notify import tell
 from tasks.embedded.servers import TRAINING_POOL
 from tasks.errors import ServiceError, StillhouseError
-from tasks.recipe import Recipe, TowersTeacher, load_recipe
+from tasks.recipe import Recipe, load_recipe
+from tasks.recipe_teacher import TowersTeacher
 
 EVERY = "*/10 * * * *"
 

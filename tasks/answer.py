@@ -23,13 +23,12 @@ from models.inputs.waves import SECONDS
 from models.towers import Deployed, open_towers
 from models.ways import IMAGE, SPEECH, TEXT
 from tasks.errors import StillhouseError
-from tasks.production.versions import CHAMPION, DIGEST, production_of, version_with_alias
+from tasks.production.versions import CANDIDATE, CHAMPION, DIGEST, production_of, version_with_alias
 from tasks.pull_data import pulled
 from tasks.recipe import load_recipe
-from tasks.register import CANDIDATE, fetched
-from tasks.register_towers import TOWERS_FOLDER
 from tasks.reporting.retrieval import pictures_of, png_address
 from tasks.settings import Settings, load_settings
+from tasks.student_file import TOWERS_FOLDER, download_verified
 from tasks.tracking import connect
 
 SHOWN = 10
@@ -94,7 +93,7 @@ def registered_towers(settings: Settings, model: str) -> Path:
 def _download(uri: str, digest: str, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        towers = fetched(uri, digest, Path(scratch)) / TOWERS_FOLDER
+        towers = download_verified(uri, digest, Path(scratch)) / TOWERS_FOLDER
         if not towers.is_dir():
             msg = f"{uri} is one file, and `try` asks models of towers; ask it through `stillhouse serve`"
             raise StillhouseError(msg)

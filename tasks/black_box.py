@@ -6,7 +6,7 @@ from models.black_box import adopt
 from models.inputs.images import describe, load_images
 from tasks.artifact import file_digest, json_digest
 from tasks.errors import StillhouseError
-from tasks.recipe_steps import BlackBox
+from tasks.recipe_teacher import BlackBox
 from tasks.settings import load_settings
 
 TEACHER_FILE = "teacher.onnx"

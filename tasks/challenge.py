@@ -5,28 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlflow.tracking import MlflowClient
-
 from tasks.artifact import write_json
 from tasks.clean_process import measure
 from tasks.errors import ServiceError, StillhouseError
-from tasks.evaluate import schedule_of
 from tasks.job import Job, Metrics
-from tasks.production.versions import CHAMPION, DIGEST, production_of, shippable, version_of, version_with_alias
+from tasks.production.versions import NOBODY, production_of, shippable, version_of
 from tasks.pull_data import materialise
-from tasks.register import judged, judged_path
 from tasks.reporting.challenge import ANSWER, Challenge, Measured
 from tasks.settings import load_settings
+from tasks.student_file import locate_judged, locate_student
+from tasks.timing_schedule import schedule_of
 from tasks.tracking import connect
-
-NOBODY = "none"
-"""What `champion_of` gives while nothing is in production."""
-
-
-def champion_of(client: MlflowClient, model: str) -> str:
-    """Name what is in production as `VERSION:DIGEST`, on which the stage depends as on an input; or `none`."""
-    champion = version_with_alias(client, production_of(model), CHAMPION)
-    return f"{champion.version}:{champion.tags.get(DIGEST, '')}" if champion else NOBODY
 
 
 def challenge(job: Job) -> Metrics:
@@ -52,14 +41,14 @@ def _challenge(job: Job) -> Challenge:
     if job.outside["champion"] == NOBODY:
         return Challenge(champion=None)
     version, _, champion_digest = job.outside["champion"].partition(":")
-    student, digest = judged(job.inputs["models"])
+    student, digest = locate_student(job.inputs["models"])
     if champion_digest == digest:
         return Challenge(champion=version, reason=f"the student is version {version} of production itself")
     client = connect(load_settings().tracking_uri)
     try:
         champion = version_of(client, production_of(job.settings["name"]), version)
         with shippable(champion) as folder, tempfile.TemporaryDirectory() as scratch:
-            measured = _measured(job, judged_path(folder), student, Path(scratch))
+            measured = _measured(job, locate_judged(folder), student, Path(scratch))
     except ServiceError:
         raise  # nothing is known of the champion: the stage is tried again
     except StillhouseError as error:

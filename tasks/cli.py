@@ -14,7 +14,8 @@ from tasks.cli_stack import say
 from tasks.embedded.stack_record import recall
 from tasks.errors import StillhouseError
 from tasks.pipeline import stages_of
-from tasks.recipe import Data, load_recipe
+from tasks.recipe import load_recipe
+from tasks.recipe_data import Data
 from tasks.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)

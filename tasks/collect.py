@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlflow.entities import Metric, Param, Run, RunTag
 
@@ -16,11 +16,11 @@ from tasks.artifact import VOLATILE
 from tasks.errors import StillhouseError
 from tasks.held_out import SPLITS, count_looks
 from tasks.load import ANSWER as LOAD
+from tasks.outputs import output_of
 from tasks.pipeline import Stage, stages_of
 from tasks.production.debt import note_debt
-from tasks.production.versions import aliased
+from tasks.production.versions import CANDIDATE, aliased
 from tasks.pull_data import materialise
-from tasks.register import CANDIDATE
 from tasks.report_inputs import ReportInputs
 from tasks.reporting import run_page
 from tasks.reporting.challenge import ANSWER
@@ -28,93 +28,91 @@ from tasks.reporting.final_test import ANSWER as FINAL_TEST
 from tasks.reporting.report import REPORT, SUMMARY, report_stage
 from tasks.reporting.retrieval import gallery, sounds
 from tasks.reporting.run_record import RunRecord, StageRecord, Status, error_of
-from tasks.stage import output_of
-from tasks.stage_key import LIBRARIES
+from tasks.run_context import RunContext
+from tasks.source_digest import LIBRARIES
 from tasks.tracking import ARTIFACT, NOTE, PREFIX, newest_of_each, page_of
 from tasks.worth import STEP
-
-if TYPE_CHECKING:
-    from tasks.stage import Desk
 
 HISTORY = ("train_loss", "search_accuracy")
 FOLDER = "report"
 """Where the report lies among the parent run's artifacts."""
 
 
-def write_report(desk: "Desk") -> dict[str, float | str]:
+def write_report(context: RunContext, _stage: Stage) -> dict[str, float | str]:
     """Write report.html and summary.json of this run, also of a broken one, and log them to the parent run.
 
     Raises:
         StillhouseError: after writing, when a stage of the run broke; repeats its sentence.
     """
-    record = _record(desk)
-    folder = desk.settings.runs / desk.run_key.replace("/", "__").replace(":", "")
+    record = _record(context)
+    folder = context.settings.runs / context.run_key.replace("/", "__").replace(":", "")
     page = report_stage(record, folder)
     summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    _log(desk, record, folder, summary)
+    _log(context, record, folder, summary)
     error = error_of(record)
-    desk.nightly.client.set_terminated(desk.nightly.run_id, "FAILED" if error else "FINISHED")
+    context.nightly.client.set_terminated(context.nightly.run_id, "FAILED" if error else "FINISHED")
     if error:
         msg = f"{error} (report: {page})"
         raise StillhouseError(msg)
     return {"verdict": str(summary["verdict"]), "report": str(page)}
 
 
-def _record(desk: "Desk") -> RunRecord:
-    runs = newest_of_each(desk.nightly.children())
-    inputs = ReportInputs(desk, runs)
-    data = _data(desk, inputs)
+def _record(context: RunContext) -> RunRecord:
+    runs = newest_of_each(context.nightly.children())
+    inputs = ReportInputs(context, runs)
+    data = _data(context, inputs)
     if data:  # what is stale is told by it, and so it goes before
-        desk.nightly.client.set_tag(desk.nightly.run_id, f"{PREFIX}data_version", data["data_version"])
-    stages = tuple(_stage_record(desk, stage, runs.get(stage.name), inputs) for stage in stages_of(desk.recipe)[:-1])
+        context.nightly.client.set_tag(context.nightly.run_id, f"{PREFIX}data_version", data["data_version"])
+    night = stages_of(context.recipe)[:-1]
+    stages = tuple(_stage_record(context, stage, runs.get(stage.name), inputs) for stage in night)
     no_pictures = dict[str, dict[int, str]]()
-    parent = desk.nightly.client.get_run(desk.nightly.run_id)
+    parent = context.nightly.client.get_run(context.nightly.run_id)
     return RunRecord(
-        recipe=desk.recipe,
-        recipe_yaml=desk.frozen.recipe_yaml,
-        run_key=desk.run_key,
-        mlflow_run_id=desk.nightly.run_id,
-        mlflow_url=page_of(desk.settings.tracking_uri, desk.nightly.experiment_id, desk.nightly.run_id),
-        code_version=desk.frozen.code_version,
+        recipe=context.recipe,
+        recipe_yaml=context.frozen.recipe_yaml,
+        run_key=context.run_key,
+        mlflow_run_id=context.nightly.run_id,
+        mlflow_url=page_of(context.settings.tracking_uri, context.nightly.experiment_id, context.nightly.run_id),
+        code_version=context.frozen.code_version,
         started=datetime.fromtimestamp(parent.info.start_time / 1000, UTC),
         ended=datetime.now(UTC),
         stages=stages,
         gate=inputs.json("gate", "gate.json"),
         evaluation=inputs.json("evaluate", "evaluation.json"),
         data=data,
-        registered=_registered(desk, runs.get("register")),
+        registered=_registered(context, runs.get("register")),
         challenge=inputs.json("challenge", ANSWER),
         load=inputs.json("load", LOAD),
         final_test=inputs.json("final_test", FINAL_TEST),
-        looks=_looks(desk, data),
-        debt=note_debt(desk.nightly.client, desk.settings, desk.recipe),
+        looks=_looks(context, data),
+        debt=note_debt(context.nightly.client, context.settings, context.recipe),
         environment=_environment(),
-        data_docs_url=_data_docs_url(desk, runs.get("validate")),
-        **inputs.attempt("what the examples show", no_pictures, lambda: _shown(desk, inputs)),
+        data_docs_url=_data_docs_url(context, runs.get("validate")),
+        **inputs.attempt("what the examples show", no_pictures, lambda: _shown(context, inputs)),
         unread=inputs.unread,
     )
 
 
-def _looks(desk: "Desk", data: Mapping[str, Any] | None) -> dict[str, int]:
+def _looks(context: RunContext, data: Mapping[str, Any] | None) -> dict[str, int]:
     """Count the looks at each split of this run's data, where this host has the data."""
     roles = (data or {}).get("roles", {})
     digests = {split: roles[split]["digest"] for split in SPLITS if split in roles}
-    return count_looks(desk.nightly.client, digests)
+    return count_looks(context.nightly.client, digests)
 
 
-def _shown(desk: "Desk", inputs: ReportInputs) -> dict[str, dict[int, str]]:
+def _shown(context: RunContext, inputs: ReportInputs) -> dict[str, dict[int, str]]:
     """Draw what the evaluation's examples asked and found, where it has some and this host has the data."""
     evaluation, pointer = inputs.json("evaluate", "evaluation.json"), inputs.json("pull", "data.json")
     if evaluation is None or pointer is None or "retrieval" not in evaluation:
         return {}
-    data = materialise(output_of(desk, "pull").path)
+    data = materialise(output_of(context, "pull").path)
     return {"gallery": gallery(data, evaluation), "sounds": sounds(data, evaluation)}
 
 
-def _stage_record(desk: "Desk", stage: Stage, run: Run | None, inputs: ReportInputs) -> StageRecord:
+def _stage_record(context: RunContext, stage: Stage, run: Run | None, inputs: ReportInputs) -> StageRecord:
     if run is None:
         return StageRecord(stage.name, stage.kind, "MISSING")
-    tags, client = run.data.tags, desk.nightly.client
+    tags, client = run.data.tags, context.nightly.client
     status: Status = "SKIPPED" if stage.kind == "register" and f"{PREFIX}version" not in tags else run.info.status
     if run.info.status == "FAILED":
         status = "FAILED"
@@ -138,23 +136,23 @@ def _stage_record(desk: "Desk", stage: Stage, run: Run | None, inputs: ReportInp
     )
 
 
-def _data(desk: "Desk", inputs: ReportInputs) -> dict[str, Any] | None:
+def _data(context: RunContext, inputs: ReportInputs) -> dict[str, Any] | None:
     pointer = inputs.json("pull", "data.json")
     if pointer is None:
         return None
-    folder = desk.settings.data_cache / pointer["digest"]
+    folder = context.settings.data_cache / pointer["digest"]
     if not folder.is_dir():
         return pointer
     none = dict[str, Any]()
     return pointer | inputs.attempt("the data's description", none, lambda: {"roles": describe(folder)["roles"]})
 
 
-def _registered(desk: "Desk", run: Run | None) -> dict[str, str] | None:
+def _registered(context: RunContext, run: Run | None) -> dict[str, str] | None:
     if run is None or f"{PREFIX}version" not in run.data.tags:
         return None
     version = run.data.tags[f"{PREFIX}version"]
-    alias = CANDIDATE if aliased(desk.nightly.client, desk.recipe.name, CANDIDATE) == version else None
-    return {"model": desk.recipe.name, "version": version, "alias": alias or ""}
+    alias = CANDIDATE if aliased(context.nightly.client, context.recipe.name, CANDIDATE) == version else None
+    return {"model": context.recipe.name, "version": version, "alias": alias or ""}
 
 
 def _environment() -> dict[str, str]:
@@ -164,33 +162,34 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _data_docs_url(desk: "Desk", run: Run | None) -> str | None:
+def _data_docs_url(context: RunContext, run: Run | None) -> str | None:
     if run is None:
         return None
     origin = run.data.tags.get(f"{PREFIX}reused_from", run.info.run_id)
     where = f"{ARTIFACT}/{VOLATILE}/index.html"
-    return page_of(desk.settings.tracking_uri, desk.nightly.experiment_id, origin, where)
+    return page_of(context.settings.tracking_uri, context.nightly.experiment_id, origin, where)
 
 
-def _log(desk: "Desk", record: RunRecord, folder: Path, summary: Mapping[str, Any]) -> None:
+def _log(context: RunContext, record: RunRecord, folder: Path, summary: Mapping[str, Any]) -> None:
     """Make the parent run's page say how the night went, and hang the report on it; doing it again is fine."""
-    client, run_id = desk.nightly.client, desk.nightly.run_id
+    client, run_id = context.nightly.client, context.nightly.run_id
     now = int(datetime.now(UTC).timestamp() * 1000)
-    known, wanted = client.get_run(run_id).data.params, run_page.parameters(desk.recipe, summary)
+    known, wanted = client.get_run(run_id).data.params, run_page.parameters(context.recipe, summary)
     client.log_batch(
         run_id,
         [Metric(name, value, now, 0) for name, value in run_page.metrics(record, summary).items()],
         [Param(name, value) for name, value in wanted.items() if name not in known],
         [RunTag(PREFIX + name, value) for name, value in run_page.tags(summary).items()],
     )
-    text = run_page.description(desk.recipe, summary, _links(desk, record))
+    text = run_page.description(context.recipe, summary, _links(context, record))
     if differing := run_page.changed(known, wanted):
         text += f"\n\nThe parameters are those of this run's first report; changed since: {', '.join(differing)}"
     client.set_tag(run_id, NOTE, text)
-    client.set_experiment_tag(desk.nightly.experiment_id, NOTE, run_page.about(desk.recipe))
+    client.set_experiment_tag(context.nightly.experiment_id, NOTE, run_page.about(context.recipe))
     client.log_artifacts(run_id, str(folder), FOLDER)
 
 
-def _links(desk: "Desk", record: RunRecord) -> dict[str, str]:
-    report = page_of(desk.settings.tracking_uri, desk.nightly.experiment_id, desk.nightly.run_id, f"{FOLDER}/{REPORT}")
+def _links(context: RunContext, record: RunRecord) -> dict[str, str]:
+    night = context.nightly
+    report = page_of(context.settings.tracking_uri, night.experiment_id, night.run_id, f"{FOLDER}/{REPORT}")
     return {"Report": report} | ({"Data Docs": record.data_docs_url} if record.data_docs_url else {})

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from models.checkpoint import load_model, save_model
-from models.compression.quantize import requantized
+from models.compression.requantize import requantize
 from models.errors import DivergedError
 from models.export import export_model
 from models.packing import deployable
@@ -92,7 +92,7 @@ def _changed(bench: Bench) -> Compressed:
     made = METHODS[step.method](bench, step)
     if step.method in SETTLING or bench.stored[1].quantization is None:
         return made
-    return requantized(*made, bench.stored[1])
+    return requantize(*made, bench.stored[1])
 
 
 def _saved(benches: list[Bench], made: list[Compressed]) -> Metrics:

@@ -1,15 +1,14 @@
 """Stage `evaluate`: hand the exported files to a clean process that knows only the runtime."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from models.packing import deployable
 from tasks.artifact import write_json
 from tasks.clean_process import measure
 from tasks.job import Job, Metrics
 from tasks.pull_data import materialise
-from tasks.recipe import Latency
+from tasks.student_file import deployables_of
+from tasks.timing_schedule import schedule_of
 
 
 def evaluate(job: Job) -> Metrics:
@@ -25,25 +24,6 @@ def evaluate(job: Job) -> Metrics:
     evaluation = measure("models.retrieval_evaluation" if towers else "models.evaluation", request, job.scratch)
     write_json(job.out / "evaluation.json", evaluation)
     return _headline(evaluation)
-
-
-def deployables_of(models: Path) -> dict[str, Path]:
-    """Find what ships of `teacher` and `student` in the output of export: a file each, or a folder of towers each."""
-    towers = (models / "student").is_dir()
-    return {name: models / name if towers else deployable(models, name) for name in ("teacher", "student")}
-
-
-def schedule_of(settings: Mapping[str, Any], limit: float) -> dict[str, float]:
-    """Say how long two files are timed against each other, to decide on which side of a limit their ratio is."""
-    latency: Latency = settings["latency"]
-    return {
-        "repeats": latency.repeats,
-        "most": latency.max_repeats,
-        "rounds": latency.rounds,
-        "pause_seconds": latency.pause_seconds,
-        "confidence": 2 * settings["confidence"] - 1,
-        "limit": limit,
-    }
 
 
 def _headline(evaluation: Mapping[str, Any]) -> Metrics:

@@ -14,14 +14,13 @@ from mlflow.tracking import MlflowClient
 
 from tasks.artifact import write_json
 from tasks.clean_process import measure
-from tasks.evaluate import deployables_of
 from tasks.held_out import looks_at, note_look, split_digests
 from tasks.job import Job, Metrics
 from tasks.locks import waiting
 from tasks.pull_data import materialise, read_pointer
-from tasks.register import judged
 from tasks.reporting.final_test import ANSWER, FinalTest, Opened, parse_final_test
 from tasks.settings import load_settings
+from tasks.student_file import deployables_of, locate_student
 from tasks.tracking import FINISHED, PREFIX, connect
 
 SPLIT = "sealed"
@@ -40,7 +39,7 @@ def _final_test(job: Job) -> FinalTest:
         reason = f"the verdict is {gate['verdict']}, so the sealed split stays closed"
         job.progress(reason)
         return FinalTest(skipped=reason)
-    settings, (_, digest) = load_settings(), judged(job.inputs["models"])
+    settings, (_, digest) = load_settings(), locate_student(job.inputs["models"])
     with waiting(settings.state / "locks" / f"final_test-{digest}.lock"):
         return FinalTest(opened=_opened(job, connect(settings.tracking_uri), digest))
 

@@ -21,7 +21,7 @@ from tasks.errors import DataError, RecipeError, ServiceError, StillhouseError
 from tasks.pull_data import data_digest
 from tasks.recipe import Recipe, load_recipe
 from tasks.settings import Settings
-from tasks.stage_key import ROOT
+from tasks.source_digest import ROOT
 from tasks.tracking import FINISHED, PREFIX, Nightly, find_nightly, open_nightly, start_nightly
 
 FIRST = "pull"

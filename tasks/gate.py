@@ -13,7 +13,7 @@ from models.statistics import over_seeds_and_examples
 from tasks.artifact import write_json
 from tasks.errors import ArtifactError
 from tasks.job import Job
-from tasks.recipe import Gate
+from tasks.recipe_judging import Gate
 from tasks.reporting.evaluation import Difference, Estimate, Evaluation, parse_evaluation
 from tasks.reporting.quantities import percent, percent_limit, times, times_limit
 

@@ -7,7 +7,7 @@ A look is noted before the split is read, so a stage that is killed and done aga
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlflow.entities import Run, ViewType
 from mlflow.tracking import MlflowClient
@@ -16,16 +16,11 @@ from models.inputs.images import describe
 from tasks.pull_data import materialise, read_pointer
 from tasks.tracking import PREFIX, experiment_of
 
-if TYPE_CHECKING:
-    from tasks.stage import Desk
-
 EXPERIMENT = "held-out splits"
 ABOUT = (
     "One run for each time that a stage measured a model on a held-out split: `search` guides training and "
     "compression, `gate` decides the verdict, `sealed` is opened once for each candidate, after its verdict."
 )
-SPLIT_OF = {"teacher": "search", "compress": "search", "evaluate": "gate", "challenge": "gate"}
-"""Kind of stage -> the split it measures on. The stage `final_test` notes its looks at `sealed` itself."""
 SPLITS = ("search", "gate", "sealed")
 
 
@@ -47,20 +42,18 @@ def note_look(client: MlflowClient, split: str, split_digest: str, facts: Mappin
     return str(run.info.run_id)
 
 
-def note_stage(desk: "Desk", stage_name: str, kind: str, inputs: Mapping[str, Path]) -> None:
-    """Note the look of a stage that is about to measure a model on a split; other stages leave nothing."""
-    split = SPLIT_OF.get(kind)
-    if split is None:
-        return
-    data = inputs["data"]
-    facts = {
-        "recipe": desk.recipe.name,
-        "run_key": desk.run_key,
-        "looked": stage_name,
-        "data_version": str(read_pointer(data)["data_version"]),
-    }
-    client = desk.nightly.client
-    client.set_terminated(note_look(client, split, split_digests(materialise(data))[split], facts))
+def note_stage(client: MlflowClient, split: str, data: Path, facts: Mapping[str, str]) -> None:
+    """Note the look of a stage that is about to measure a model on a split.
+
+    Args:
+        client: of MLflow.
+        split: one of `SPLITS`.
+        data: the output of the stage `pull`.
+        facts: tags that say who looked.
+    """
+    version = str(read_pointer(data)["data_version"])
+    look = note_look(client, split, split_digests(materialise(data))[split], {**facts, "data_version": version})
+    client.set_terminated(look)
 
 
 def split_digests(data: Path) -> dict[str, str]:

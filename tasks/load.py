@@ -13,7 +13,7 @@ from tasks.artifact import write_json
 from tasks.clean_process import measure
 from tasks.job import Job, Metrics
 from tasks.pull_data import materialise
-from tasks.register import judged
+from tasks.student_file import locate_student
 
 ANSWER = "load.json"
 BODIES = 64
@@ -23,7 +23,7 @@ BODIES = 64
 def load(job: Job) -> Metrics:
     """Measure the server's answers at a steady rate and at most, on one core and on all; writes load.json."""
     data = materialise(job.inputs["data"])
-    student, _ = judged(job.inputs["models"])
+    student, _ = locate_student(job.inputs["models"])
     media_type, bodies = requests_of(data, towers=student.is_dir())
     job.progress("putting load on the student's server")
     request = {

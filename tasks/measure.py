@@ -6,12 +6,12 @@ from pathlib import Path
 from torch import nn
 
 from models.checkpoint import WEIGHTS, Architecture
+from models.compression.cost import macs_and_parameters
 from models.compression.prune import zeros
-from models.compression.prune_channels import macs_and_parameters
 from models.compression.quantize import dequantized
 from models.training import Plan
 from tasks.job import Metrics
-from tasks.recipe_steps import Training
+from tasks.recipe_teacher import Training
 
 
 def plan_of(training: Training, seed: int) -> Plan:

@@ -10,11 +10,10 @@ from mlflow.tracking import MlflowClient
 
 from tasks.machine import machine
 from tasks.pipeline import Stage
+from tasks.stages import KINDS
 from tasks.tracking import FINISHED, PREFIX, finished_with_key
 from tasks.worth import BY_TIME
 
-MEASURES = ("evaluate", "challenge", "load")
-"""Kinds of stages whose results are times."""
 WORK_KEY = "work_key"
 """Tag: the key without the machine."""
 DONE_ON = "done_on"
@@ -30,7 +29,7 @@ def holds_here_only(client: MlflowClient, stage: Stage, work_key: str) -> bool:
         work_key: its key without a machine.
     """
     if stage.kind != "compress":
-        return stage.kind in MEASURES
+        return KINDS[stage.kind].timed
     return getattr(stage.settings["step"], "milliseconds", None) is not None or _timed_elsewhere(client, work_key)
 
 

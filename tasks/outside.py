@@ -5,32 +5,28 @@ works with the same value: a fact that changes in the meantime cannot put a resu
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+
+from mlflow.entities import Run
 
 from tasks.pipeline import Stage
+from tasks.production.versions import champion_of
 from tasks.pull_data import data_digest
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run
-
-    from tasks.stage import Desk
+from tasks.run_context import RunContext
 
 TAG = "outside."
 """Before the name of a fact, among our own tags."""
 
 
-def outside_of(desk: "Desk", stage: Stage) -> dict[str, str]:
+def outside_of(context: RunContext, stage: Stage) -> dict[str, str]:
     """Read the facts of a stage: `data` of pull, `champion` of challenge; `tasks.measured` adds the `machine`.
 
     Raises:
         DataError: the recipe's data revision is unknown or does not pin the dataset.
     """
     if stage.kind == "pull":
-        return {"data": desk.frozen.data or data_digest(stage.settings["data"])}
+        return {"data": context.frozen.data or data_digest(stage.settings["data"])}
     if stage.kind == "challenge":
-        from tasks.challenge import champion_of  # imports onnx, which most stages do not need
-
-        return {"champion": champion_of(desk.nightly.client, desk.recipe.name)}
+        return {"champion": champion_of(context.nightly.client, context.recipe.name)}
     return {}
 
 
@@ -39,7 +35,7 @@ def as_tags(facts: Mapping[str, str]) -> dict[str, str]:
     return {TAG + name: value for name, value in facts.items()}
 
 
-def facts_of(run: "Run", prefix: str) -> dict[str, str]:
+def facts_of(run: Run, prefix: str) -> dict[str, str]:
     """Read from the tags of a stage's run the facts that it worked with."""
     start = prefix + TAG
     return {name.removeprefix(start): value for name, value in run.data.tags.items() if name.startswith(start)}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.recipe import Recipe
+from tasks.stages import KINDS
 
 
 @dataclass(frozen=True)
@@ -17,69 +18,47 @@ class Stage:
     name: str
     """Unique in the recipe; the Airflow task id and the MLflow child run's name."""
     kind: str
-    """Which function of `tasks.work.STAGES` does it."""
+    """Its row in `tasks.stages.KINDS`."""
     settings: Mapping[str, Any]
     """The slice of the recipe the stage may read, and so all that its key depends on."""
     inputs: Mapping[str, str] = field(default_factory=dict)
     """Role of the input -> name of the earlier stage that makes it."""
-    heavy: bool = False
-    """Trains or measures, so it takes the only slot of the training pool."""
-    reusable: bool = True
     outside: Mapping[str, str] = field(default_factory=dict)
     """Facts from outside the run, read when the stage begins; its key counts them, see `tasks.outside`."""
+
+    @property
+    def heavy(self) -> bool:
+        """It takes the only slot of the training pool."""
+        return KINDS[self.kind].heavy
+
+    @property
+    def reusable(self) -> bool:
+        """It does work that a key describes."""
+        return KINDS[self.kind].reusable
 
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     """All stages of a recipe, in the order in which they run."""
-    common = {"seed": recipe.seed, "workload": recipe.workload}
-    pull = Stage("pull", "pull", {"data": recipe.data})
-    validate = Stage("validate", "validate", {"data": recipe.data}, {"data": "pull"})
-    teacher = Stage(
-        "teacher",
-        "teacher",
-        common | {"teacher": recipe.teacher},
-        {"data": "pull", "validation": "validate"},
-        heavy=True,
-    )
-    steps = _steps(recipe, common)
-    student = steps[-1].name
-    export = Stage("export", "export", common, {"data": "pull", "teacher": "teacher", "student": student})
-    evaluate = Stage(
-        "evaluate",
-        "evaluate",
-        common
-        | {"latency": recipe.latency, "latency_limit": recipe.gate.latency, "confidence": recipe.gate.confidence},
-        {"data": "pull", "models": "export"},
-        heavy=True,
-    )
-    gate = Stage("gate", "gate", {"gate": recipe.gate}, {"evaluation": "evaluate"})
-    challenge = Stage(
-        "challenge",
-        "challenge",
-        common | {"name": recipe.name, "latency": recipe.latency, "confidence": recipe.gate.confidence},
-        {"data": "pull", "models": "export"},
-        heavy=True,
-    )
-    load = Stage("load", "load", {}, {"data": "pull", "models": "export"}, heavy=True)
-    final_test = Stage(
-        "final_test",
-        "final_test",
-        common | {"name": recipe.name, "confidence": recipe.gate.confidence},
-        {"data": "pull", "models": "export", "gate": "gate"},
-        heavy=True,
-    )
-    register = Stage(
-        "register",
-        "register",
-        {"recipe": recipe},
-        {"data": "pull", "models": "export", "evaluation": "evaluate", "gate": "gate", "final_test": "final_test"},
-        reusable=False,
-    )
-    report = Stage("report", "report", {"recipe": recipe}, reusable=False)
-    return (pull, validate, teacher, *steps, export, evaluate, gate, challenge, load, final_test, register, report)
+    steps = _steps(recipe)
+    return (*_before(recipe), *steps, *_judging(recipe, steps[-1].name), *_after(recipe))
 
 
-def _steps(recipe: Recipe, common: Mapping[str, Any]) -> list[Stage]:
+def _common(recipe: Recipe) -> dict[str, Any]:
+    return {"seed": recipe.seed, "workload": recipe.workload}
+
+
+def _before(recipe: Recipe) -> tuple[Stage, ...]:
+    """Give the stages up to the teacher."""
+    teacher = {**_common(recipe), "teacher": recipe.teacher}
+    return (
+        Stage("pull", "pull", {"data": recipe.data}),
+        Stage("validate", "validate", {"data": recipe.data}, {"data": "pull"}),
+        Stage("teacher", "teacher", teacher, {"data": "pull", "validation": "validate"}),
+    )
+
+
+def _steps(recipe: Recipe) -> list[Stage]:
+    """Give one stage for each step of compression, each upon what the one before it left."""
     stages: list[Stage] = []
     for number, step in enumerate(recipe.steps, start=1):
         previous = stages[-1].name if stages else "teacher"
@@ -87,9 +66,33 @@ def _steps(recipe: Recipe, common: Mapping[str, Any]) -> list[Stage]:
             Stage(
                 "_".join(filter(None, ("step", str(number), step.method, step.tower))),
                 "compress",
-                {**common, "step": step, "worth": recipe.worth},
+                {**_common(recipe), "step": step, "worth": recipe.worth},
                 {"data": "pull", "teacher": "teacher", "previous": previous},
-                heavy=True,
             )
         )
     return stages
+
+
+def _judging(recipe: Recipe, student: str) -> tuple[Stage, ...]:
+    """Give the stages that export what the last step left, and measure and judge it."""
+    common, confidence = _common(recipe), {"confidence": recipe.gate.confidence}
+    measured = {**common, **confidence, "latency": recipe.latency, "latency_limit": recipe.gate.latency}
+    compared = {**common, **confidence, "latency": recipe.latency, "name": recipe.name}
+    judged = {"data": "pull", "models": "export"}
+    return (
+        Stage("export", "export", common, {"data": "pull", "teacher": "teacher", "student": student}),
+        Stage("evaluate", "evaluate", measured, judged),
+        Stage("gate", "gate", {"gate": recipe.gate}, {"evaluation": "evaluate"}),
+        Stage("challenge", "challenge", compared, judged),
+        Stage("load", "load", {}, judged),
+        Stage("final_test", "final_test", {**common, **confidence, "name": recipe.name}, {**judged, "gate": "gate"}),
+    )
+
+
+def _after(recipe: Recipe) -> tuple[Stage, ...]:
+    """Give the stages that act on the registry and on the whole run."""
+    shown = {"data": "pull", "models": "export"} | {name: name for name in ("gate", "final_test")}
+    return (
+        Stage("register", "register", {"recipe": recipe}, {**shown, "evaluation": "evaluate"}),
+        Stage("report", "report", {"recipe": recipe}),
+    )

@@ -15,7 +15,7 @@ from tasks.data.remote import Remote, open_remote
 from tasks.data.revision import pinned_md5
 from tasks.errors import DataError
 from tasks.locks import waiting
-from tasks.recipe import Data
+from tasks.recipe_data import Data
 from tasks.settings import Settings, load_settings
 
 if TYPE_CHECKING:

@@ -7,121 +7,23 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from tasks.errors import RecipeError
+from tasks.recipe_data import Data
 from tasks.recipe_faults import explain
-from tasks.recipe_steps import (
-    AsList,
-    BlackBox,
-    Fraction,
-    Line,
-    Network,
-    Positive,
-    Quantize,
-    Section,
-    Step,
-    Tower,
-    Training,
-)
+from tasks.recipe_judging import Gate, Latency, Promotion
+from tasks.recipe_section import AsList, Line, Name, Section
+from tasks.recipe_steps import Quantize, Step, Worth
+from tasks.recipe_teacher import AnyTeacher, BlackBox, TowersTeacher
 from tasks.schedule import check_schedule
 from tasks.strict_yaml import YamlError, read_yaml
 
 MOST_BYTES = 64 * 1024
 
-DATA_REVISION = r"^[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,99}$"
-"""A git revision: it cannot start with a dash, so it is never read as an option."""
 
-
-NAME = r"^[a-z][a-z0-9_]{0,49}$"
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 """As wide as numpy and torch both take."""
-
-
-Name = Annotated[str, Field(pattern=NAME)]
-
-
-class Data(Section):
-    """Which versioned data the run uses."""
-
-    dataset: Name
-    revision: Annotated[str, Field(pattern=DATA_REVISION)] | None = None
-    """Any git revision whose `data.dvc` is used; the deployed one when absent."""
-
-
-class Teacher(Section):
-    """The model to be compressed."""
-
-    network: Network
-    training: Training
-
-
-class TowersTeacher(Section):
-    """The model to be compressed, as towers of one space that are trained together."""
-
-    towers: dict[Tower, Network]
-    training: Training
-
-
-def _kind_of_teacher(value: object) -> str:
-    found = value.keys() if isinstance(value, dict) else vars(value) if isinstance(value, Section) else ()
-    return "onnx" if "onnx" in found else "of_towers" if "towers" in found else "trained"
-
-
-AnyTeacher = Annotated[
-    Annotated[Teacher, Tag("trained")] | Annotated[BlackBox, Tag("onnx")] | Annotated[TowersTeacher, Tag("of_towers")],
-    Discriminator(_kind_of_teacher),
-]
-
-
-class Worth(Section):
-    """What every step must be worth to stay in the chain; a step that is not is dropped, with the reason."""
-
-    most_lost: Fraction = 0.03
-    """Quality on the search role that one step may cost."""
-    least_gained: Fraction = 0.01
-    """Share of the zstd bytes or of the time that one step must save, beyond what it costs in the other."""
-
-
-class Latency(Section):
-    """How long the two exported files are timed against each other."""
-
-    repeats: Annotated[int, Field(ge=3, le=1000)] = 9
-    max_repeats: Annotated[int, Field(ge=1, le=1000)] = 27
-    rounds: Annotated[int, Field(ge=10, le=10_000)] = 40
-    pause_seconds: Annotated[float, Field(ge=0, le=600)] = 1.0
-
-
-class Gate(Section):
-    """The least a student must reach, each as student against teacher."""
-
-    quality: Fraction
-    """Student quality / teacher quality."""
-    bytes: Positive
-    """Teacher bytes / student bytes."""
-    latency: Positive
-    """Teacher time / student time, batch 1, one pinned thread."""
-    points: Annotated[float, Field(ge=0, lt=100)] | None = None
-    """Most percentage points that quality may fall on the gate role; None leaves it to `quality`."""
-    old_index: Fraction | None = None
-    """Of towers: student's queries over the teacher's index / teacher's quality; None does not ask."""
-    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
-
-
-class Promotion(Section):
-    """Who decides whether a candidate goes to production."""
-
-    policy: Literal["manual", "auto"] = "manual"
-    """manual: a person is always asked; auto: only where the candidate is not surely as good as the champion."""
-    most_churn: Fraction = 0.05
-    """Share of the gate role's answers that may not be the champion's for `auto` to say yes by itself."""
-    max_quality_drop: Fraction = 0.01
-    """Non-inferiority margin of `auto` on the gate role, as a share: the lower end of the interval of the difference
-    to the champion must lie above minus this margin."""
-    max_slice_drop: Fraction = 0.05
-    """The same margin for the worst class or language."""
-    answer_hours: Annotated[float, Field(gt=0, le=24 * 365)] = 48
-    """How long a person may take; after that the answer is no."""
 
 
 class Recipe(Section):

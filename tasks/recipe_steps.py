@@ -4,89 +4,15 @@ Light on purpose, like `tasks.recipe`, which puts them together. What a method d
 `tasks.methods`.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
-    Strict,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 
-from tasks.network_arguments import ARGUMENTS, check_network
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, le=1e6)]
-Weight = Annotated[float, Field(ge=0, le=1000)]
-Count = Annotated[int, Field(ge=1, le=10_000)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-Line = Annotated[str, Field(min_length=1, max_length=1000)]
-AsList = Strict(strict=False)
-"""YAML has lists where a frozen section has tuples; what is in them stays strict."""
-
-
-class Section(BaseModel):
-    """A part of a recipe: unknown keys are refused, types are exact, and nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Network(Section):
-    """An architecture: a name of `models.networks.NETWORKS` and its arguments."""
-
-    name: Annotated[str, AfterValidator(check_network)]
-    arguments: Annotated[dict[str, Any], Field(validate_default=True)] = {}
-
-    @field_validator("arguments")
-    @classmethod
-    def _the_network_takes_them(cls, arguments: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if "name" in info.data:
-            ARGUMENTS[info.data["name"]].model_validate(arguments)
-        return arguments
-
-
-class Training(Section):
-    """One pass through the only training loop."""
-
-    epochs: Count
-    batch_size: Annotated[int, Field(ge=1, le=65_536)]
-    learning_rate: Annotated[float, Field(gt=0, le=1e30)]
-    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
-    optimizer: Literal["sgd", "adamw", "muon", "muon_adamw"] = "sgd"
-    """`muon` takes convolutions along orthogonal directions and leaves the rest to sgd, `muon_adamw` to adamw."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    augment: bool = False
-    """Mirror every image in every other epoch; where drawings are retrieved, draw each anew."""
-    erase: bool = False
-    """Black out a random square in half of the images."""
-    resolutions: Annotated[tuple[Annotated[int, Field(ge=4, le=1024)], ...], AsList] | None = None
-    """Side of the training images in each epoch, so that early epochs cost less; None keeps their own."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    warmup: Fraction = 0.2
-    """Share of all steps spent raising the learning rate before it falls to zero."""
-
-    @model_validator(mode="after")
-    def _one_resolution_per_epoch(self) -> Self:
-        if self.resolutions is not None and len(self.resolutions) != self.epochs:
-            msg = f"resolutions lists {len(self.resolutions)} epochs, epochs says {self.epochs}; make them agree"
-            raise ValueError(msg)
-        return self
-
-
-class BlackBox(Section):
-    """A teacher of which only an ONNX file is known, exported from any framework."""
-
-    onnx: Line
-    """Path of the file, from the repository's root."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    layout: Literal["NCHW", "NHWC"] = "NCHW"
-    scale: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
-    """What raw pixels are divided by before they go in."""
-    answers: Literal["logits", "probabilities"] = "logits"
+from tasks.recipe_section import AsList, Count, Fraction, Line, Positive, Section, Share, Weight
+from tasks.recipe_teacher import BlackBox, Network, Tower, Training
 
 
 class Features(Section):
@@ -136,9 +62,6 @@ class Lesson(Section):
             msg = "a blend of two images has no label: set hard_weight to 0, or leave out blends"
             raise ValueError(msg)
         return self
-
-
-Tower = Literal["image", "text", "speech"]
 
 
 class Distil(Lesson):
@@ -267,3 +190,12 @@ Step = Annotated[
     Distil | PruneUnstructured | PruneStructured | DropLayers | LowRank | Fold | Quantize | Pack,
     Field(discriminator="method"),
 ]
+
+
+class Worth(Section):
+    """What every step must be worth to stay in the chain; a step that is not is dropped, with the reason."""
+
+    most_lost: Fraction = 0.03
+    """Quality on the search role that one step may cost."""
+    least_gained: Fraction = 0.01
+    """Share of the zstd bytes or of the time that one step must save, beyond what it costs in the other."""

@@ -7,47 +7,38 @@ it was judged, whose digest the version carries.
 """
 
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlflow
 import numpy as np
 import onnx
 from mlflow.entities import Run
-from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
-from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 
-from models.errors import ModelError
 from models.export import INPUT, OUTPUT
 from models.inputs.images import describe, load_images
-from models.packing import SUFFIX, deployable, is_packed, unpacked
-from tasks.artifact import file_digest, json_digest
-from tasks.errors import ArtifactError
-from tasks.mlflow_answers import AbsentError, download_model
+from models.packing import is_packed, unpacked
+from tasks.artifact import json_digest
+from tasks.outputs import output_of
 from tasks.pipeline import Stage
+from tasks.production.versions import CANDIDATE, version_with_digest
 from tasks.pull_data import materialise, read_pointer
 from tasks.register_passport import issue, lineage_of
-from tasks.register_towers import TOWERS_FOLDER, log_towers, pinned, towers_digest
+from tasks.register_towers import log_towers, pinned
 from tasks.reporting.final_test import FinalTest, read_final_test
+from tasks.run_context import RunContext
+from tasks.student_file import expect_digest, locate_student
 from tasks.tracking import PREFIX, STAGE_RUNS, Child
 
-if TYPE_CHECKING:
-    from tasks.stage import Desk
-
-CANDIDATE = "candidate"
 REQUIREMENTS = ("onnx", "onnxruntime", "numpy")
 MOST_LABELS = 100
 """Classes whose names fit a tag of MLflow."""
-MODEL_FILE = "model.onnx"
-PACKED_FOLDER = "extra_files"
-"""Where MLflow puts a packed student beside the ONNX file that it can load."""
 
 
-def register(desk: "Desk", stage: Stage) -> dict[str, float | str]:
+def register(context: RunContext, stage: Stage) -> dict[str, float | str]:
     """Register the judged student if its verdict is PASS, and point the alias `candidate` at it.
 
     Returns:
@@ -56,48 +47,46 @@ def register(desk: "Desk", stage: Stage) -> dict[str, float | str]:
     Raises:
         ArtifactError: MLflow does not give back the file that was judged.
     """
-    from tasks.stage import output_of
-
-    inputs = {role: output_of(desk, name).path for role, name in stage.inputs.items()}
+    inputs = {role: output_of(context, name).path for role, name in stage.inputs.items()}
     gate = json.loads((inputs["gate"] / "gate.json").read_text(encoding="utf-8"))
     verdict = gate["verdict"]
     key = json_digest({role: path.name for role, path in inputs.items()})
-    with desk.nightly.child(stage.name, stage.kind, key) as child:
+    with context.nightly.child(stage.name, stage.kind, key) as child:
         if verdict != "PASS":
             child.progress(f"not registered: the verdict is {verdict}")
             reasons = "; ".join(check["reason"] for check in gate["checks"] if check["verdict"] != "PASS")
             return {"skipped": f"the verdict is {verdict}, so nothing is registered: {reasons}"}
-        version = _registered(desk, inputs, child)
-        desk.nightly.client.update_registered_model(desk.recipe.name, _about(desk))
-        desk.nightly.client.set_registered_model_alias(desk.recipe.name, CANDIDATE, version)
+        version = _registered(context, inputs, child)
+        context.nightly.client.update_registered_model(context.recipe.name, _about(context))
+        context.nightly.client.set_registered_model_alias(context.recipe.name, CANDIDATE, version)
         child.tag("version", version)
-        child.progress(f"{desk.recipe.name} version {version} is the {CANDIDATE}")
-        return {"model": desk.recipe.name, "version": version}
+        child.progress(f"{context.recipe.name} version {version} is the {CANDIDATE}")
+        return {"model": context.recipe.name, "version": version}
 
 
-def _registered(desk: "Desk", inputs: dict[str, Path], child: Child) -> str:
-    student, digest = judged(inputs["models"])
-    known = version_with_digest(desk.nightly.client, desk.recipe.name, digest)
+def _registered(context: RunContext, inputs: dict[str, Path], child: Child) -> str:
+    student, digest = locate_student(inputs["models"])
+    known = version_with_digest(context.nightly.client, context.recipe.name, digest)
     if known:
         return str(known.version)
     log = log_towers if student.is_dir() else _log_model
-    runs = lineage_of(desk)
+    runs = lineage_of(context)
     uri = log(child, student, inputs["data"])
     expect_digest(uri, digest)
     evaluation = json.loads((inputs["evaluation"] / "evaluation.json").read_text(encoding="utf-8"))
-    passport, card = issue(desk, inputs, digest, evaluation, runs)
+    passport, card = issue(context, inputs, digest, evaluation, runs)
     own = {f"{PREFIX}digest": digest, f"{PREFIX}passport": passport, f"{PREFIX}labels": _labels(inputs["data"])}
-    tags = _tags(desk, inputs["data"], evaluation) | _made_by(runs) | own
-    version = str(mlflow.register_model(uri, desk.recipe.name, tags=tags).version)
+    tags = _tags(context, inputs["data"], evaluation) | _made_by(runs) | own
+    version = str(mlflow.register_model(uri, context.recipe.name, tags=tags).version)
     about = _describe(evaluation, read_final_test(inputs["final_test"]))
-    desk.nightly.client.update_model_version(desk.recipe.name, version, f"{about}\n\n{card}")
+    context.nightly.client.update_model_version(context.recipe.name, version, f"{about}\n\n{card}")
     return version
 
 
-def _about(desk: "Desk") -> str:
+def _about(context: RunContext) -> str:
     return (
-        f"{desk.recipe.description}\n\nEvery version passed the gate of a night; the alias `{CANDIDATE}` is the newest "
-        f"that did. What is live is in `{desk.recipe.name}-production`."
+        f"{context.recipe.description}\n\nEvery version passed the gate of a night; the alias `{CANDIDATE}` is the "
+        f"newest that did. What is live is in `{context.recipe.name}-production`."
     )
 
 
@@ -105,15 +94,6 @@ def _labels(data: Path) -> str:
     """One class a line, of a model that has classes, as the server names them."""
     labels: list[str] = describe(materialise(data)).get("labels", [])
     return "\n".join(labels) if len(labels) <= MOST_LABELS else ""
-
-
-def judged(models: Path) -> tuple[Path, str]:
-    """Find what the stage export left of the student, a file or a folder of towers, and its digest."""
-    towers = models / "student"
-    if towers.is_dir():
-        return towers, towers_digest(towers)
-    student = deployable(models, "student")
-    return student, file_digest(student)
 
 
 def _describe(evaluation: dict[str, Any], final: FinalTest) -> str:
@@ -125,59 +105,6 @@ def _describe(evaluation: dict[str, Any], final: FinalTest) -> str:
         f"{student['bytes']:,} bytes ({ratios['bytes']:.0f}x fewer), "
         f"{student['latency_ms']['p10']:.3f} ms ({ratios['latency']['value']:.1f}x faster)"
     )
-
-
-def version_with_digest(client: MlflowClient, model: str, digest: str) -> ModelVersion | None:
-    """Find the version of a model whose file has this digest."""
-    versions = client.search_model_versions(f"name = '{model}'")
-    return next((version for version in versions if version.tags.get(f"{PREFIX}digest") == digest), None)
-
-
-def expect_digest(model_uri: str, digest: str) -> None:
-    """Download a logged model and compare the file that was judged with a digest.
-
-    Raises:
-        ArtifactError: the file is missing or differs.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        fetched(model_uri, digest, Path(folder))
-
-
-def fetched(model_uri: str, digest: str, folder: Path) -> Path:
-    """Download a logged model whose judged file has a digest; returns where it lies.
-
-    Beside a packed file lies the ONNX file that MLflow loads; the first must unpack to the second.
-
-    Raises:
-        ArtifactError: the file is missing or differs.
-        ServiceError: MLflow does not answer, or gives only a part.
-    """
-    try:
-        where = download_model(model_uri, folder)
-        found = _judged_digest(where)
-    except (AbsentError, ModelError, OSError) as error:
-        where, found = folder, f"nothing ({' '.join(str(error).split())[:200]})"
-    if found != digest:
-        msg = f"MLflow gives back {found} for {model_uri}, not the judged file {digest}; run the stage register again"
-        raise ArtifactError(msg)
-    return where
-
-
-def judged_path(folder: Path) -> Path:
-    """Find in a downloaded model what was judged: the folder of its towers, its packed file, or else its ONNX file."""
-    if (folder / TOWERS_FOLDER).is_dir():
-        return folder / TOWERS_FOLDER
-    packed = sorted((folder / PACKED_FOLDER).glob(f"*{SUFFIX}"))
-    return packed[0] if packed else folder / MODEL_FILE
-
-
-def _judged_digest(folder: Path) -> str:
-    path = judged_path(folder)
-    if path.is_dir():
-        return towers_digest(path)
-    if is_packed(path) and unpacked(path) != (folder / MODEL_FILE).read_bytes():
-        return f"a {path.name} that does not unpack to its {MODEL_FILE}"
-    return file_digest(path)
 
 
 def _log_model(child: Child, student: Path, data: Path) -> str:
@@ -202,15 +129,15 @@ def _log_model(child: Child, student: Path, data: Path) -> str:
     return str(logged.model_uri)
 
 
-def _tags(desk: "Desk", data: Path, evaluation: dict[str, Any]) -> dict[str, str]:
+def _tags(context: RunContext, data: Path, evaluation: dict[str, Any]) -> dict[str, str]:
     ratios = evaluation["ratios"]
     facts = {
         "verdict": "PASS",
-        "recipe": desk.recipe.name,
-        "run_key": desk.run_key,
-        "nightly_run": desk.nightly.run_id,
+        "recipe": context.recipe.name,
+        "run_key": context.run_key,
+        "nightly_run": context.nightly.run_id,
         "data_version": read_pointer(data)["data_version"],
-        "code_version": desk.frozen.code_version,
+        "code_version": context.frozen.code_version,
         "ratio_bytes": f"{ratios['bytes']:.1f}",
         "ratio_latency": f"{ratios['latency']['value']:.1f}",
         "ratio_quality": f"{ratios['quality']['gate']['value']:.4f}",

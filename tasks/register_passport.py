@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlflow.entities import Run
 
@@ -17,60 +17,58 @@ from tasks.production.signing import signed
 from tasks.pull_data import read_pointer
 from tasks.reporting.evaluation import parse_evaluation
 from tasks.reporting.final_test import read_final_test
+from tasks.run_context import RunContext
 from tasks.stage_key import code_of
 from tasks.tracking import PREFIX
-
-if TYPE_CHECKING:
-    from tasks.stage import Desk
 
 FOLDER, PASSPORT, CARD = "passport", "passport.json", "model_card.md"
 
 
-def lineage_of(desk: "Desk") -> dict[str, Run]:
+def lineage_of(context: RunContext) -> dict[str, Run]:
     """Stage -> the run that made what the night's recipe says, of every stage that a version comes from.
 
     Raises:
         ArtifactError: a stage has no such run.
         StillhouseError: a stage ran with other code than the night began with.
     """
-    runs, frozen = runs_of(desk.recipe, desk.nightly.children()), desk.frozen
-    if absent := missing(desk.recipe, runs):
+    runs, frozen = runs_of(context.recipe, context.nightly.children()), context.frozen
+    if absent := missing(context.recipe, runs):
         msg = (
-            f"no run of stage {absent[0]} has finished with the recipe that run {desk.run_key} began with, so its "
+            f"no run of stage {absent[0]} has finished with the recipe that run {context.run_key} began with, so its "
             "passport would not be true; run that stage and those after it again"
         )
         raise ArtifactError(msg)
-    stages = [stage for stage in stages_of(desk.recipe) if stage.reusable]
+    stages = [stage for stage in stages_of(context.recipe) if stage.reusable]
     other = [stage.name for stage in stages if runs[stage.name].data.tags[PREFIX + CODE] != code_of(stage.kind)]
     if other or code_digest() != frozen.code_digest:
         where = f" ({', '.join(other)} ran with other code than there is now)" if other else ""
         msg = (
-            f"the code changed after run {desk.run_key} began with {frozen.code_version}{where}, so its passport would "
-            "not be true and nothing is registered; begin the run again, what has not changed is reused"
+            f"the code changed after run {context.run_key} began with {frozen.code_version}{where}, so its passport "
+            "would not be true and nothing is registered; begin the run again, what has not changed is reused"
         )
         raise StillhouseError(msg)
     return runs
 
 
 def issue(
-    desk: "Desk", inputs: Mapping[str, Path], digest: str, evaluation: Mapping[str, Any], runs: Mapping[str, Run]
+    context: RunContext, inputs: Mapping[str, Path], digest: str, evaluation: Mapping[str, Any], runs: Mapping[str, Run]
 ) -> tuple[str, str]:
     """Build, sign and keep the passport of what these runs of stages made; returns its digest and the model card."""
-    client, night = desk.nightly.client, desk.nightly.run_id
+    client, night = context.nightly.client, context.nightly.run_id
     pointer = read_pointer(inputs["data"])
     parsed, final = parse_evaluation(evaluation), read_final_test(inputs["final_test"])
     document = signed(
-        desk.settings,
+        context.settings,
         passport(
-            model=desk.recipe.name,
+            model=context.recipe.name,
             file={"digest": digest, "bytes": parsed.student.bytes},
             data={name: pointer[name] for name in ("dataset", "data_version", "digest")},
-            code_version=desk.frozen.code_version,
-            recipe=desk.recipe.model_dump(mode="json"),
+            code_version=context.frozen.code_version,
+            recipe=context.recipe.model_dump(mode="json"),
             evaluation=parsed,
             final_test=final,
             gate=json.loads((inputs["gate"] / "gate.json").read_text(encoding="utf-8")),
-            lineage=[_stage(stage.name, runs[stage.name]) for stage in stages_of(desk.recipe) if stage.reusable],
+            lineage=[_stage(stage.name, runs[stage.name]) for stage in stages_of(context.recipe) if stage.reusable],
         ),
     )
     card = model_card(document, parsed, final)

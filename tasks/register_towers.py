@@ -18,22 +18,14 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 import models
 from models.towers import files_of, open_towers
 from models.ways import TEXT
-from tasks.artifact import file_digest, json_digest
 from tasks.tracking import Child
 
 REQUIREMENTS = ("onnxruntime", "numpy", "pandas", "pillow", "pyarrow", "safetensors", "scipy", "soundfile")
-TOWERS_FOLDER = "artifacts/towers"
-"""Where MLflow puts the towers in a logged model."""
 
 
 def pinned(packages: Sequence[str]) -> list[str]:
     """Pin what a logged model needs to what is installed; left to guess, MLflow loads the model to see."""
     return [f"{package}=={importlib.metadata.version(package)}" for package in packages]
-
-
-def towers_digest(folder: Path) -> str:
-    """Digest every file that a deployment of towers needs."""
-    return json_digest({path.name: file_digest(path) for path in files_of(folder)})
 
 
 def log_towers(child: Child, student: Path, _data: Path) -> str:

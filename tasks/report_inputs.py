@@ -6,17 +6,15 @@ get now: the night is what its stages say, and the report is poorer by that file
 
 import json
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from tasks.errors import StillhouseError
-from tasks.stage import output_of
+from tasks.outputs import output_of
+from tasks.run_context import RunContext
 from tasks.tracking import PREFIX
-
-if TYPE_CHECKING:
-    from tasks.stage import Desk
 
 T = TypeVar("T")
 
@@ -24,9 +22,9 @@ T = TypeVar("T")
 class ReportInputs:
     """Reads the outputs of a night's stages, and keeps what it could not read."""
 
-    def __init__(self, desk: "Desk", runs: Mapping[str, Run]) -> None:
+    def __init__(self, context: RunContext, runs: Mapping[str, Run]) -> None:
         """Read outputs of these runs of stages, by stage."""
-        self._desk, self._runs = desk, runs
+        self._context, self._runs = context, runs
         self.unread: list[str] = []
         """A line for each thing that could not be read, with the reason."""
 
@@ -48,5 +46,5 @@ class ReportInputs:
             return otherwise
 
     def _load(self, stage: str, file: str) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads((output_of(self._desk, stage).path / file).read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads((output_of(self._context, stage).path / file).read_text(encoding="utf-8"))
         return content

@@ -13,11 +13,13 @@ from models.statistics import over_seeds, over_seeds_and_examples
 from tasks.artifact import write_json
 from tasks.errors import RecipeError
 from tasks.gate import judge_seeds
+from tasks.outputs import output_of
 from tasks.pipeline import stages_of
 from tasks.recipe import Recipe, load_recipe
 from tasks.reporting.evaluation import Estimate, Evaluation, parse_evaluation
+from tasks.run_context import open_run
 from tasks.settings import load_settings
-from tasks.stage import desk_of, output_of, run_stage
+from tasks.stage import run_stage
 
 MEASURES: dict[str, Callable[[Evaluation], float]] = {
     "times_fewer_bytes": lambda found: found.ratios.bytes,
@@ -73,11 +75,11 @@ def _evaluation(recipe_path: Path, recipe: Recipe, seed: int, show: Callable[[st
     for name in _up_to_gate(recipe):
         show(f"seed {seed}: {name}")
         run_stage(recipe_path, name, key, seed=seed)
-    desk = desk_of(recipe_path, key, seed=seed)
-    if desk.recipe != recipe.model_copy(update={"seed": seed}):
+    context = open_run(recipe_path, key, seed=seed)
+    if context.recipe != recipe.model_copy(update={"seed": seed}):
         msg = f"recipe {recipe.name} was edited while its seeds ran; run them again, what has not changed is reused"
         raise RecipeError(msg)
-    output = output_of(desk, "evaluate")
+    output = output_of(context, "evaluate")
     return parse_evaluation(json.loads((output.path / "evaluation.json").read_text(encoding="utf-8")))
 
 

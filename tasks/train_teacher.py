@@ -19,8 +19,7 @@ from tasks.black_box import TEACHER_FILE, adopted
 from tasks.job import Job, Metrics
 from tasks.measure import added_up, describe_model, plan_of, report_model
 from tasks.pull_data import materialise
-from tasks.recipe import Teacher, TowersTeacher
-from tasks.recipe_steps import BlackBox, Network
+from tasks.recipe_teacher import BlackBox, Network, Teacher, TowersTeacher
 
 
 def train_teacher(job: Job) -> Metrics:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.recipe import Worth
+from tasks.recipe_steps import Worth
 from tasks.reporting.quantities import points, times
 
 STEP = "step.json"

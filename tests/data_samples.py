@@ -21,7 +21,7 @@ from tasks.data.remote import list_folder, listing_md5, open_remote
 from tasks.data.revision import write_pointer
 from tasks.errors import DataError
 from tasks.job import Job
-from tasks.recipe import Data
+from tasks.recipe_data import Data
 from tasks.settings import Settings, load_settings
 from tasks.validate_data import validate_data
 

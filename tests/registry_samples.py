@@ -20,10 +20,12 @@ from report_samples import estimate, evaluation, final_test, gate_result
 from models.export import INPUT, OUTPUT
 from tasks.artifact import file_digest, json_digest
 from tasks.production.signing import signed
-from tasks.register import CANDIDATE, MODEL_FILE, REQUIREMENTS
+from tasks.production.versions import CANDIDATE
+from tasks.register import REQUIREMENTS
 from tasks.register_passport import FOLDER, PASSPORT
 from tasks.register_towers import pinned
 from tasks.settings import load_settings
+from tasks.student_file import MODEL_FILE
 from tasks.tracking import ARTIFACT, PREFIX, experiment_of
 
 MODEL = "tiny"

@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from tasks.recipe import Gate, Recipe
+from tasks.recipe import Recipe
+from tasks.recipe_judging import Gate
 from tasks.reporting.run_record import RunRecord, StageRecord
 
 RECIPE_YAML = """\

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.checkpoint import WEIGHTS, Architecture, load_model, save_model
+from models.compression.cost import macs_and_parameters
 from models.compression.depth import drop_layers, droppable
 from models.compression.distil import distillation_loss
 from models.compression.edits import layer_sizes
@@ -17,7 +18,7 @@ from models.compression.fold import fold_batch_norm, fold_pixel_scale
 from models.compression.learned_step import learn_steps, settle_steps
 from models.compression.low_rank import low_rank, ranks_for
 from models.compression.prune import magnitude, make_permanent, prunable, prune_pattern, prune_weights, zeros
-from models.compression.prune_channels import Selection, Target, macs_and_parameters, prune_channels
+from models.compression.prune_channels import Selection, Target, prune_channels
 from models.compression.quantize import bits_by_layer, dequantized, integer_edit, integer_weights, trained_integers
 from models.errors import ModelError
 

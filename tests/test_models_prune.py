@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from models.checkpoint import Architecture
+from models.compression.cost import macs_and_parameters
 from models.compression.edits import layer_sizes
 from models.compression.prune import (
     LowestScores,
@@ -23,7 +24,7 @@ from models.compression.prune import (
     prune_pattern,
     prune_weights,
 )
-from models.compression.prune_channels import Selection, Target, macs_and_parameters, prune_channels, prune_in_rounds
+from models.compression.prune_channels import Selection, Target, prune_channels, prune_in_rounds
 from models.errors import DivergedError, ModelError
 from models.training import Batch, Plan, fit
 

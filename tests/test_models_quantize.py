@@ -19,12 +19,11 @@ from models.compression.quantize import (
     integer_edit,
     integer_weights,
     quantizable,
-    reopened,
-    requantized,
     stored_integers,
     trained_integers,
     with_whole_edges,
 )
+from models.compression.requantize import dequantize_for_edit, requantize
 from models.compression.rounding import proportional, rounded
 from models.errors import ModelError
 from models.inputs.overlap import refuse_overlap
@@ -243,10 +242,10 @@ def test_a_reopened_model_is_quantized_as_before() -> None:
     module, before = integer()
     before = Architecture(**{**vars(before), "quantization": STATIC})
     expected, stored = module(images()), stored_integers(module)
-    opened, architecture = reopened(module, before)
+    opened, architecture = dequantize_for_edit(module, before)
     assert torch.equal(opened(images()), expected)
     assert (architecture.edits, architecture.quantization) == (FOLDS, None)
-    again, after = requantized(opened, architecture, before)
+    again, after = requantize(opened, architecture, before)
     assert after.edits == before.edits
     assert after.quantization == {**STATIC, "keep_float": ["1.head"]}
     assert all(torch.equal(stored_integers(again)[name].integers, stored[name].integers) for name in stored)

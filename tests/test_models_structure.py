@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.checkpoint import Architecture, load_model, save_model
+from models.compression.cost import macs_and_parameters
 from models.compression.depth import drop_layers, droppable, least_harmful
 from models.compression.edits import EDITS, layer_sizes, resize
 from models.compression.fold import fold_batch_norm, fold_pixel_scale
 from models.compression.low_rank import factorise, low_rank, ranks_for
 from models.compression.prune import prunable
-from models.compression.prune_channels import Selection, Target, macs_and_parameters, prune_channels
+from models.compression.prune_channels import Selection, Target, prune_channels
 from models.compression.quantize import integer_weights
 from models.errors import ModelError
 from models.inputs.text import codes_of

@@ -15,9 +15,9 @@ from tasks.held_out import note_look
 from tasks.production import audit
 from tasks.production.approval import Settled, audit_lines, decide, offer
 from tasks.production.promote import Decision, promote
-from tasks.production.versions import CHAMPION, aliased, production_of
-from tasks.recipe import Promotion, Recipe
-from tasks.register import CANDIDATE
+from tasks.production.versions import CANDIDATE, CHAMPION, aliased, production_of
+from tasks.recipe import Recipe
+from tasks.recipe_judging import Promotion
 
 RECIPE: Recipe = passing_run().recipe.model_copy(update={"name": MODEL})
 PRODUCTION = production_of(MODEL)

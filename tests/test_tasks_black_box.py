@@ -16,7 +16,7 @@ from torch import nn
 from models.black_box import FileModel
 from models.checkpoint import save_model
 from models.workloads import WORKLOADS
-from tasks import stage_key
+from tasks import source_digest
 from tasks.artifact import file_digest, seal
 from tasks.black_box import identity
 from tasks.errors import StillhouseError
@@ -24,8 +24,9 @@ from tasks.export import export
 from tasks.job import Job
 from tasks.methods.bench import Bench
 from tasks.methods.teachers import asked
-from tasks.recipe import Data
-from tasks.recipe_steps import BlackBox, Distil
+from tasks.recipe_data import Data
+from tasks.recipe_steps import Distil
+from tasks.recipe_teacher import BlackBox
 from tasks.train_teacher import train_teacher
 
 WORKLOAD = WORKLOADS["image_classification"]
@@ -132,12 +133,12 @@ def test_a_teacher_is_asked_again_by_other_code(root: Path, monkeypatch: pytest.
     """An answer that other code asked for is not taken, whichever module on the way to it was changed."""
     taught(root, made(root, 1))
     images, job = torch.zeros(6, 1, 8, 8, dtype=torch.uint8), bench(root).job
-    path = stage_key.ROOT.joinpath(*changed.split(".")).with_suffix(".py")
+    path = source_digest.ROOT.joinpath(*changed.split(".")).with_suffix(".py")
     for _ in range(2):
         asked(job, built_digits(), lesson())(images)
     assert len(list((job.shared / "teacher_answers").rglob("*.safetensors"))) == 1
-    digest = stage_key.file_digest
-    monkeypatch.setattr(stage_key, "file_digest", lambda file: "other" if file == path else digest(file))
+    digest = source_digest.file_digest
+    monkeypatch.setattr(source_digest, "file_digest", lambda file: "other" if file == path else digest(file))
     asked(job, built_digits(), lesson())(images)
     assert len(list((job.shared / "teacher_answers").rglob("*.safetensors"))) == 2
 

@@ -30,7 +30,7 @@ from tasks.data.remote import list_folder, listing_md5, open_remote
 from tasks.data.revision import pinned_datasets, pinned_md5
 from tasks.data.sources import Split
 from tasks.errors import DataError
-from tasks.recipe import Data
+from tasks.recipe_data import Data
 from tasks.settings import Settings, load_settings
 
 SHARD = "train-000.parquet"

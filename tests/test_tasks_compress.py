@@ -12,7 +12,7 @@ from data_samples import make_house, make_job
 from pydantic import TypeAdapter
 
 from models.checkpoint import load_model
-from models.compression.prune_channels import macs_and_parameters
+from models.compression.cost import macs_and_parameters
 from models.compression.quantize import dequantized
 from models.inputs.images import load_images
 from models.packing import deployable
@@ -22,8 +22,9 @@ from tasks.artifact import seal, verify
 from tasks.compress import compress
 from tasks.job import Job
 from tasks.pull_data import materialise, pull_data
-from tasks.recipe import Data, Teacher, Worth
-from tasks.recipe_steps import Step
+from tasks.recipe_data import Data
+from tasks.recipe_steps import Step, Worth
+from tasks.recipe_teacher import Teacher
 from tasks.train_teacher import train_teacher
 from tasks.worth import STEP
 

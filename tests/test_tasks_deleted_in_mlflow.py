@@ -17,9 +17,8 @@ from tasks.production.approval import audit_lines
 from tasks.production.promote import Decision, promote, refuse, rollback
 from tasks.production.standing import standing
 from tasks.production.verify import verify
-from tasks.production.versions import CHAMPION, PREVIOUS, aliased, production_of
+from tasks.production.versions import CANDIDATE, CHAMPION, PREVIOUS, aliased, production_of
 from tasks.recipe import load_recipe
-from tasks.register import CANDIDATE
 from tasks.serving.follow import Follower
 from tasks.settings import load_settings
 from tasks.tracking import PREFIX, connect, experiment_of, open_nightly

@@ -10,8 +10,7 @@ from tiny_house import House, tiny_house
 from tasks.production import audit
 from tasks.production.promote import Decision, promote
 from tasks.production.verify import verify
-from tasks.production.versions import CHAMPION, aliased, production_of
-from tasks.register import CANDIDATE
+from tasks.production.versions import CANDIDATE, CHAMPION, aliased, production_of
 from tasks.stage import run_stage
 from tasks.tracking import connect, experiment_of
 

@@ -24,18 +24,19 @@ from models.footprint import Schedule
 from models.retrieval_evaluation import ROLES
 from models.ways import Inputs, Role, load_role
 from tasks.artifact import write_json
-from tasks.evaluate import deployables_of
 from tasks.final_test import final_test
 from tasks.held_out import EXPERIMENT, count_looks, looks_at, note_look, split_digests
 from tasks.load import requests_of
 from tasks.pipeline import stages_of
-from tasks.recipe import Data, load_recipe
+from tasks.recipe import load_recipe
+from tasks.recipe_data import Data
 from tasks.register_passport import CARD
 from tasks.reporting.evaluation import Retrieval
 from tasks.reporting.final_test import Opened
 from tasks.reporting.retrieval import recall_lines
 from tasks.settings import load_settings
 from tasks.stage import run_stage
+from tasks.student_file import deployables_of
 from tasks.tracking import PREFIX, connect
 
 DATA = Data(dataset="digits")

@@ -16,8 +16,8 @@ from tasks.job import Job, Metrics
 from tasks.machine import describe, machine
 from tasks.measured import holds_here_only
 from tasks.pipeline import Stage
-from tasks.recipe import Worth
-from tasks.recipe_steps import Fold, Lesson, PruneStructured, Training
+from tasks.recipe_steps import Fold, Lesson, PruneStructured, Worth
+from tasks.recipe_teacher import Training
 from tasks.stage import run_stage
 from tasks.tracking import PREFIX
 from tasks.worth import BY_TIME, judge_step, least_gain

@@ -15,7 +15,7 @@ from tasks.data.remote import list_folder, listing_bytes, listing_md5, open_remo
 from tasks.data.revision import pinned_md5
 from tasks.errors import DataError, ServiceError, StillhouseError
 from tasks.pull_data import data_digest, materialise, pull_data
-from tasks.recipe import Data
+from tasks.recipe_data import Data
 from tasks.settings import Settings
 
 DIGITS = Data(dataset="digits")

@@ -9,8 +9,8 @@ import yaml
 from models.networks import NETWORKS
 from tasks.errors import RecipeError
 from tasks.pipeline import stages_of
-from tasks.recipe import TowersTeacher, load_recipe
-from tasks.recipe_steps import BlackBox
+from tasks.recipe import load_recipe
+from tasks.recipe_teacher import BlackBox, TowersTeacher
 
 RECIPES = Path(__file__).resolve().parent.parent / "dags" / "recipes"
 LESSON = {"training": {"epochs": 1, "batch_size": 50, "learning_rate": 0.1}}

@@ -33,7 +33,7 @@ from tasks.data.remote import list_folder
 from tasks.data.revision import pinned_md5
 from tasks.errors import DataError, ServiceError
 from tasks.pull_data import materialise, pull_data
-from tasks.recipe import Data
+from tasks.recipe_data import Data
 from tasks.settings import Settings
 from tasks.validate_data import validate_data
 

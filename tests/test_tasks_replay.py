@@ -15,7 +15,7 @@ from tasks.pipeline import stages_of
 from tasks.production import replay as module
 from tasks.production.replay import replay, run_aside
 from tasks.recipe import load_recipe
-from tasks.stage_key import ROOT
+from tasks.source_digest import ROOT
 
 pytestmark = pytest.mark.long
 

@@ -20,7 +20,7 @@ BEGUN: Any = SimpleNamespace(data=SimpleNamespace(tags={}))
 def inputs(monkeypatch: pytest.MonkeyPatch, found: Path | Exception) -> ReportInputs:
     """Read from a folder, or fail as getting it does."""
 
-    def output_of(_desk: object, _stage: str) -> Any:
+    def output_of(_context: object, _stage: str) -> Any:
         if isinstance(found, Exception):
             raise found
         return SimpleNamespace(path=found)

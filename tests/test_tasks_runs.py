@@ -19,7 +19,8 @@ from tasks.pipeline import stages_of
 from tasks.production.evidence import evidence_of
 from tasks.production.promote import Decision, promote
 from tasks.production.verify import passport_of, verify
-from tasks.recipe import Data, load_recipe
+from tasks.recipe import load_recipe
+from tasks.recipe_data import Data
 from tasks.reporting.challenge import ANSWER, Challenge
 from tasks.seeds import run_seeds
 from tasks.stage import run_stage

@@ -26,7 +26,8 @@ from tasks.job import Job
 from tasks.production.promote import Decision, promote
 from tasks.production.versions import production_of
 from tasks.pull_data import materialise
-from tasks.recipe import TowersTeacher, load_recipe
+from tasks.recipe import load_recipe
+from tasks.recipe_teacher import TowersTeacher
 from tasks.serving.app import build
 from tasks.serving.follow import Follower
 from tasks.serving.load import serving

@@ -25,9 +25,8 @@ from tasks.production.promote import Decision, promote
 from tasks.production.standing import note_debts, stale_recipes, standing
 from tasks.production.verify import passport_of
 from tasks.production.verify import verify as verify_version
-from tasks.production.versions import aliased
+from tasks.production.versions import aliased, version_with_digest
 from tasks.recipe import load_recipe
-from tasks.register import version_with_digest
 from tasks.reporting.challenge import ANSWER, Challenge
 from tasks.seeds import run_seeds
 from tasks.stage import run_stage

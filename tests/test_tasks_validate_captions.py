@@ -11,7 +11,7 @@ from data_samples import Change, built_emoji_small, cell, make_house_of, make_jo
 
 from tasks.artifact import write_json
 from tasks.data.dataset import read_description
-from tasks.recipe import Data
+from tasks.recipe_data import Data
 from tasks.validate_data import validate_data
 
 CAPTIONS = "captions.parquet"

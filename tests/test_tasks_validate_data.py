@@ -11,7 +11,7 @@ import pytest
 from data_samples import Change, built_digits, cell, make_house_of, make_job, pulled, refused, repin
 
 from tasks.data.dataset import Example, read_description, write_dataset
-from tasks.recipe import Data
+from tasks.recipe_data import Data
 from tasks.validate_data import validate_data
 
 DIGITS = Data(dataset="digits")

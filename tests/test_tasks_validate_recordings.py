@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from data_samples import Change, built_stamps_small, cell, make_house_of, make_job, pulled, refused, repin
 
-from tasks.recipe import Data
+from tasks.recipe_data import Data
 from tasks.validate_data import validate_data
 
 SHARD = "gate-000.parquet"

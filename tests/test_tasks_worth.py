@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks.recipe import Worth
+from tasks.recipe_steps import Worth
 from tasks.worth import judge_step, least_gain
 
 WORTH = Worth(most_lost=0.02, least_gained=0.05)

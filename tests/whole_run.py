@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from data_samples import make_house
 
+from tasks.outputs import output_of
 from tasks.pipeline import stages_of
 from tasks.recipe import load_recipe
+from tasks.run_context import open_run
 from tasks.settings import Settings, load_settings
-from tasks.stage import desk_of, output_of, run_stage
+from tasks.stage import run_stage
 
 RECIPES = Path(__file__).resolve().parent.parent / "dags" / "recipes"
 KEY = "tests/whole"
@@ -30,7 +32,7 @@ class Run:
 
     def output(self, stage: str) -> Path:
         """Give a stage's verified output."""
-        return output_of(desk_of(self.recipe, KEY), stage).path
+        return output_of(open_run(self.recipe, KEY), stage).path
 
     def read(self, stage: str, file: str) -> Any:
         """Read a JSON file that a stage wrote."""

@@ -15,7 +15,7 @@ from benchmarks.peers.request import Request
 from models.checkpoint import load_model
 from models.export import export_model
 from models.inputs.images import describe, load_images
-from tasks.recipe_steps import Training
+from tasks.recipe_teacher import Training
 
 QUICK_TRAINING, QUICK_CALIBRATION = 250, 100
 

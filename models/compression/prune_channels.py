@@ -7,7 +7,6 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import torch
 import torch_pruning as tp
 from torch import Tensor, nn
 
@@ -135,11 +134,3 @@ def _pruner(module: nn.Module, example: Tensor, selection: Selection) -> tp.prun
         num_heads=heads_by_layer(module),
         prune_head_dims=False,
     )
-
-
-def macs_and_parameters(module: nn.Module, example: Tensor) -> tuple[int, int]:
-    """Count multiply-accumulates of one input, and weights and biases, integer ones too."""
-    with torch.no_grad():
-        macs, _ = tp.utils.count_ops_and_params(copy.deepcopy(module), example)
-    tensors = [getattr(layer, name, None) for layer in module.modules() for name in ("weight", "bias")]
-    return int(macs), sum(tensor.numel() for tensor in tensors if isinstance(tensor, Tensor))

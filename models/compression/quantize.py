@@ -4,8 +4,6 @@ How a weight is rounded stands in `rounding`, training for it in `learned_step`,
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -13,9 +11,6 @@ from torch.nn.utils import parametrize
 from models.compression.rounding import Stored, per_channel, proportional, rounded
 from models.errors import ModelError
 from models.networks.ngrams import NgramTable
-
-if TYPE_CHECKING:
-    from models.checkpoint import Architecture
 
 QUANTIZABLE = (nn.Conv2d, nn.Linear, NgramTable)
 Bits = int | Mapping[str, int]
@@ -126,37 +121,6 @@ def dequantized(module: nn.Module) -> nn.Module:
             del layer.weight
             layer.weight = nn.Parameter(weight)
     return module
-
-
-def reopened(module: nn.Module, architecture: "Architecture") -> tuple[nn.Module, "Architecture"]:
-    """Make floats of an integer model, in place, so that a further step can change it; it stays folded."""
-    edits = tuple(edit for edit in architecture.edits if edit["edit"] != "integer_weights")
-    return dequantized(module), replace(architecture, edits=edits, quantization=None)
-
-
-def requantized(
-    module: nn.Module, architecture: "Architecture", before: "Architecture"
-) -> tuple[nn.Module, "Architecture"]:
-    """Round a reopened model again, in place, after the step that changed it.
-
-    Args:
-        module: the changed model, in floats.
-        architecture: its architecture.
-        before: the architecture given to `reopened`. A layer that is new has the bits of the layer it lies in, as the
-            factors of a low-rank layer do; otherwise it stays float where bits were given layer by layer.
-    """
-    bits = next(edit["bits"] for edit in before.edits if edit["edit"] == "integer_weights")
-    if not isinstance(bits, int):
-        bits = {name: bits[owner] for name in quantizable(module) if (owner := _owner(name, bits)) is not None}
-    chosen = bits_by_layer(module, bits)
-    edited = architecture.edited(integer_edit(module, chosen))
-    kept = [name for name in quantizable(module) if name not in chosen]
-    quantization = {**(before.quantization or {}), "keep_float": kept}
-    return integer_weights(module, chosen), replace(edited, quantization=quantization)
-
-
-def _owner(name: str, owners: Collection[str]) -> str | None:
-    return next((owner for owner in owners if name == owner or name.startswith(f"{owner}.")), None)
 
 
 def _is_integer(layer: nn.Module) -> bool:

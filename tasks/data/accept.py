@@ -30,7 +30,7 @@ from tasks.data.revision import committed_pointer, repinned
 from tasks.data.sources import Progress
 from tasks.errors import BatchError, DataError
 from tasks.pull_data import pulled
-from tasks.recipe import Data
+from tasks.recipe_data import Data
 from tasks.settings import Settings
 from tasks.validate_data import DATA_DOCS, judge, named
 

@@ -18,7 +18,7 @@ from tasks.artifact import file_digest, json_digest
 from tasks.data.dataset import Example
 from tasks.data.landing import CONTENTS
 from tasks.errors import BatchError
-from tasks.recipe_steps import AsList, Section
+from tasks.recipe_section import AsList, Section
 
 MODES = {1: "L", 3: "RGB"}
 """Channels of a dataset's images -> the only mode in which Pillow may find a picture of it."""

@@ -22,7 +22,7 @@ from tasks.data.revision import pinned_md5, write_pointer
 from tasks.data.sources import Progress, Source, Split, read_digits, read_fashion_mnist
 from tasks.errors import DataError
 from tasks.locks import waiting
-from tasks.recipe import Data
+from tasks.recipe_data import Data
 from tasks.settings import Settings
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from models.checkpoint import Architecture, load_model
 from models.compression.features import projected_student
 from models.compression.objectives import hinted_objective, taught_objective
-from models.compression.quantize import reopened
+from models.compression.requantize import dequantize_for_edit
 from models.compression.spaces import taught_letters, taught_vectors
 from models.training import Objective, fit
 from models.workloads.image_classification import ImageClassification
@@ -43,7 +43,9 @@ class Bench:
     def previous(self) -> Compressed:
         """The model before this step, ready to be changed: in floats, also where it is stored as integers."""
         module, architecture = load_model(self.job.inputs["previous"])
-        return (module, architecture) if architecture.quantization is None else reopened(module, architecture)
+        return (
+            (module, architecture) if architecture.quantization is None else dequantize_for_edit(module, architecture)
+        )
 
     @property
     def seed(self) -> int:

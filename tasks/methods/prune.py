@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from models.compression.cost import macs_and_parameters
 from models.compression.edits import layer_sizes
 from models.compression.fold import fold_batch_norm, fold_pixel_scale
 from models.compression.prune import Scores, magnitude, make_permanent, movement, prune_pattern, prune_weights
-from models.compression.prune_channels import Selection, Target, macs_and_parameters, prune_in_rounds
+from models.compression.prune_channels import Selection, Target, prune_in_rounds
 from models.compression.quantize import integer_weights
 from models.export import export_model
 from tasks.clean_process import measure

@@ -19,8 +19,9 @@ from tasks.artifact import verify_around
 from tasks.black_box import TEACHER_FILE, adopted, identity
 from tasks.errors import StillhouseError
 from tasks.job import Job
-from tasks.recipe_steps import BlackBox, Lesson
-from tasks.stage_key import code_digest
+from tasks.recipe_steps import Lesson
+from tasks.recipe_teacher import BlackBox
+from tasks.source_digest import code_digest
 
 ASKING = (
     "models.black_box",

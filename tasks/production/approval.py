@@ -13,9 +13,8 @@ from tasks.production.card import card
 from tasks.production.evidence import Evidence, evidence_of
 from tasks.production.policy import doubts
 from tasks.production.promote import Decision, promote, refuse
-from tasks.production.versions import CHAMPION, aliased, is_champion, production_of, version_of, with_alias
+from tasks.production.versions import CANDIDATE, CHAMPION, aliased, is_champion, production_of, version_of, with_alias
 from tasks.recipe import Recipe
-from tasks.register import CANDIDATE
 from tasks.settings import Settings, load_settings
 from tasks.tracking import PREFIX, connect
 

@@ -11,7 +11,7 @@ from models.towers import open_towers
 from models.ways import IMAGE, SPEECH, TEXT, Inputs
 from tasks.errors import ServiceError, StillhouseError
 from tasks.production.versions import model_file
-from tasks.register_towers import TOWERS_FOLDER
+from tasks.student_file import TOWERS_FOLDER
 
 SEED = 3
 UNIT = 1e-3

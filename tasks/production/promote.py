@@ -24,6 +24,7 @@ from tasks.production.intent import Intent
 from tasks.production.probe import probe
 from tasks.production.verify import signed_passport
 from tasks.production.versions import (
+    CANDIDATE,
     CHAMPION,
     DIGEST,
     PREVIOUS,
@@ -32,9 +33,9 @@ from tasks.production.versions import (
     production_of,
     shippable,
     version_of,
+    version_with_digest,
     with_alias,
 )
-from tasks.register import CANDIDATE, version_with_digest
 from tasks.settings import load_settings
 from tasks.tracking import connect
 

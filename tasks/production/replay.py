@@ -28,10 +28,11 @@ from tasks.locks import exclusive
 from tasks.production.evidence import read_output, stages_of_version
 from tasks.production.verify import signed_passport
 from tasks.production.versions import version_of
-from tasks.register import judged
 from tasks.reporting.evaluation import parse_evaluation
 from tasks.settings import Settings, load_settings
-from tasks.stage_key import ROOT
+from tasks.source_digest import ROOT
+from tasks.stages import KINDS
+from tasks.student_file import locate_student
 from tasks.tracking import connect
 from tasks.worth import STEP
 
@@ -44,8 +45,6 @@ for number, stage in enumerate(stages, start=1):
     print(f"stage {number} of {len(stages)}: {stage}", flush=True)
     run_stage(Path(recipe), stage, "replay/stages")
 """
-JUDGED = ("gate", "challenge", "load", "final_test")
-"""Stages that are not done again: the sealed split stays closed."""
 TIMED = (STEP, VOLATILE)
 """Files and folders with times in them: never the same bytes twice."""
 SAME = "the same bytes"
@@ -88,7 +87,8 @@ def _build(settings: Settings, passport: Json, folder: Path, show: Callable[[str
     code = ROOT if commit == code_version(settings.root) else unpack_code(settings.root, commit, folder / "code")
     recipe = _recipe(settings.root, passport, folder)
     environment = _environment(settings, folder, code)
-    stages = [stage["stage"] for stage in passport["lineage"] if stage["stage"] not in JUDGED]
+    names = [stage["stage"] for stage in passport["lineage"]]
+    stages = [name for name in names if name not in KINDS or KINDS[name].builds]
     run_aside(recipe, stages, environment, folder, show)
 
 
@@ -144,7 +144,7 @@ def _compared(client: MlflowClient, version: ModelVersion, passport: Json, folde
         if name != "evaluate"
     }
     first = next((name for name, said in told.items() if said != SAME), None)
-    _, digest = judged(now["export"])
+    _, digest = locate_student(now["export"])
     lines = [f"{name:28} {said}" for name, said in told.items()]
     far = _far(passport["metrics"], now["evaluate"])
     return Replayed(digest == passport["file"]["digest"], (*lines, *far), first)

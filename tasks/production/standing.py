@@ -10,9 +10,8 @@ from tasks.errors import RecipeError, StillhouseError
 from tasks.production import audit
 from tasks.production.audit import Row
 from tasks.production.debt import debt_of, note_debt
-from tasks.production.versions import CHAMPION, is_champion, production_of, version_with_alias
+from tasks.production.versions import CANDIDATE, CHAMPION, is_champion, production_of, version_with_alias
 from tasks.recipe import Recipe, load_recipe, recipe_files
-from tasks.register import CANDIDATE
 from tasks.settings import Settings
 
 UNMOVED = ("refuse", "resign")

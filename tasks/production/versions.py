@@ -10,11 +10,14 @@ from mlflow.tracking import MlflowClient
 
 from tasks.errors import StillhouseError
 from tasks.mlflow_answers import AbsentError, answering
-from tasks.register import MODEL_FILE, fetched
+from tasks.student_file import MODEL_FILE, download_verified
 from tasks.tracking import PREFIX
 
+CANDIDATE = "candidate"
 CHAMPION = "champion"
 PREVIOUS = "previous"
+NOBODY = "none"
+"""What `champion_of` gives while nothing is in production."""
 DIGEST = f"{PREFIX}digest"
 VERDICT = f"{PREFIX}verdict"
 
@@ -93,9 +96,21 @@ def shippable(version: ModelVersion) -> Iterator[Path]:
         msg = f"{name} is {version.status}, not READY; register it again"
         raise StillhouseError(msg)
     with tempfile.TemporaryDirectory() as folder:
-        yield fetched(f"models:/{version.name}/{version.version}", version.tags[DIGEST], Path(folder))
+        yield download_verified(f"models:/{version.name}/{version.version}", version.tags[DIGEST], Path(folder))
 
 
 def model_file(folder: Path) -> Path:
     """Give the ONNX file that MLflow loads, in the folder of a downloaded model of one file."""
     return folder / MODEL_FILE
+
+
+def version_with_digest(client: MlflowClient, model: str, digest: str) -> ModelVersion | None:
+    """Find the version of a model whose file has this digest."""
+    versions = client.search_model_versions(f"name = '{model}'")
+    return next((version for version in versions if version.tags.get(f"{PREFIX}digest") == digest), None)
+
+
+def champion_of(client: MlflowClient, model: str) -> str:
+    """Name what is in production as `VERSION:DIGEST`, on which the stage depends as on an input; or `none`."""
+    champion = version_with_alias(client, production_of(model), CHAMPION)
+    return f"{champion.version}:{champion.tags.get(DIGEST, '')}" if champion else NOBODY

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from tasks.recipe import Gate
+from tasks.recipe_judging import Gate
 from tasks.reporting.drawing import BAD, DASHES, GOOD, INK, QUIET, STUDENT, TEACHER, THREAD, note, picture, ticks_in
 from tasks.reporting.evaluation import Classes, Estimate, Evaluation, Model
 from tasks.reporting.final_test import Opened

@@ -24,7 +24,7 @@ from models.ways import IMAGE, SPEECH, TEXT, Inputs
 from tasks.errors import StillhouseError
 from tasks.production.probe import probe
 from tasks.production.versions import DIGEST, model_file, shippable
-from tasks.register_towers import TOWERS_FOLDER
+from tasks.student_file import TOWERS_FOLDER
 
 OPSETS = range(17, 26)
 """Of the standard operators; ONNX Runtime as it is pinned has all of them."""

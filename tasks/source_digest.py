@@ -1,0 +1,58 @@
+"""One digest of modules: their source, all of ours that they import wherever in a file, and versions of libraries."""
+
+import ast
+import importlib.metadata
+from functools import cache
+from pathlib import Path
+
+from tasks.artifact import file_digest, json_digest
+
+LIBRARIES = (
+    "torch",
+    "torch-pruning",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "soundfile",
+    "scipy",
+    "numpy",
+    "pyarrow",
+    "great-expectations",
+    "zstandard",
+)
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def code_digest(*modules: str) -> str:
+    """Digest these modules, all that they import of ours, and the libraries: what their results depend on."""
+    sources = {path.relative_to(ROOT).as_posix(): file_digest(path) for path in files_with_imports(modules)}
+    return json_digest({"sources": sources, "versions": {name: importlib.metadata.version(name) for name in LIBRARIES}})
+
+
+@cache
+def files_with_imports(modules: tuple[str, ...]) -> tuple[Path, ...]:
+    """Find the files of these modules and of all modules of ours that they import, wherever in the file."""
+    found: set[Path] = set()
+    waiting = list(modules)
+    while waiting:
+        for path in _files_of(waiting.pop()):
+            if path not in found:
+                found.add(path)
+                waiting += _imports(path)
+    return tuple(sorted(found))
+
+
+def _files_of(module: str) -> list[Path]:
+    base = ROOT.joinpath(*module.split("."))
+    packages = [ROOT.joinpath(*module.split(".")[:depth], "__init__.py") for depth in range(1, module.count(".") + 2)]
+    return [path for path in (base.with_suffix(".py"), *packages) if path.is_file()]
+
+
+def _imports(path: Path) -> list[str]:
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [name for name in names if name.split(".")[0] in ("models", "tasks")]
