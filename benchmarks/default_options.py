@@ -21,7 +21,7 @@ from models.footprint import Call, Schedule, compare_calls, open_call
 from models.inputs.redraw import PAPER
 from models.inputs.text import codes_of
 from models.inputs.waves import LENGTH
-from models.networks import taken_by
+from models.networks import NETWORKS
 from models.networks.ngrams import tables_of
 from models.packing import deployable
 from tasks.methods.quantize import fold_for_quantizing
@@ -37,7 +37,7 @@ SCHEDULE = Schedule(repeats=9, most=9, rounds=40, pause_seconds=1.0, confidence=
 
 def architecture_of(recipe: Recipe, network: Network) -> Architecture:
     """Describe a network as the recipe's data would have it."""
-    takes = taken_by(network.name)
+    takes = NETWORKS[network.name].takes
     if takes == "text":
         return Architecture(network.name, network.arguments, 1.0, ())
     if takes == "speech":

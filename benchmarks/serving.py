@@ -16,9 +16,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from models.workloads.base import runtime_of
 from tasks.cli import recipe_path
 from tasks.embedded.stack_record import recall
-from tasks.load import requests_of
 from tasks.pull_data import pulled
 from tasks.recipe import load_recipe
 from tasks.serving.client import Body, Load, at_most, at_rate
@@ -38,7 +38,7 @@ def main() -> None:
     embedded = recall(settings, "mlflow")
     if embedded:
         os.environ.setdefault("MLFLOW_TRACKING_URI", embedded.address)
-    media_type, contents = requests_of(pulled(settings, recipe.data), towers=recipe.workload == "retrieval")
+    media_type, contents = runtime_of(recipe.workload).sample_requests(pulled(settings, recipe.data))
     bodies = [Body(media_type, content) for content in contents]
     os.sched_setaffinity(0, {cores[0]})
     one, address = served(model, {cores[-1]}, 1)

@@ -17,7 +17,13 @@ from models.checkpoint import load_model, save_model
 from models.compression.cost import macs_and_parameters
 from models.statistics import wilson_interval
 from models.training import fit
-from models.workloads import WORKLOADS
+from models.workloads.image_classification.training import (
+    Classifier,
+    LabelledFeed,
+    answers,
+    labelled_objective,
+    load_examples,
+)
 from tasks.measure import plan_of
 from tasks.recipe import Recipe, load_recipe
 
@@ -49,30 +55,30 @@ def narrowed(arguments: dict[str, Any], share: float) -> dict[str, Any]:
 
 def trained(recipe: Recipe, data: Path, share: float, folder: Path) -> dict[str, Any]:
     """Train one size, unless its model is there already; returns its measures."""
-    workload, training = WORKLOADS[recipe.workload], recipe.teacher.training
+    classifier, training = Classifier(data), recipe.teacher.training
     arguments = narrowed(recipe.teacher.network.arguments, share)
-    architecture = workload.architecture(data, recipe.teacher.network.name, arguments)
+    network = recipe.teacher.network.model_copy(update={"arguments": arguments})
+    architecture = classifier.architecture(network)
     if not (folder / "architecture.json").exists():
         module = architecture.build_seeded(recipe.seed)
-        feed = workload.labelled_feed(
-            data, recipe.seed, augment=training.augment, erase=training.erase, resolutions=training.resolutions
-        )
+        examples = load_examples(data, "train")
+        feed = LabelledFeed(examples, recipe.seed, training.augment, training.resolutions, training.erase)
         checkpoint = folder / "training.safetensors"
         folder.mkdir(parents=True, exist_ok=True)
         fit(
             module,
             feed,
-            workload.labelled_objective(training.label_smoothing),
+            labelled_objective(training.label_smoothing),
             plan_of(training, recipe.seed),
             checkpoint=checkpoint,
-            score=workload.scorer(data, "search"),
+            score=classifier.scorer("search"),
             watcher=Printer(),
         )
         save_model(folder, module, architecture)
     module, _ = load_model(folder)
     macs, parameters = macs_and_parameters(module, architecture.example())
-    answers_N = workload.answers(module, data, ROLE)
-    accuracy = workload.scorer(data, ROLE)(module)
+    answers_N = answers(module, load_examples(data, ROLE)).numpy()
+    accuracy = classifier.scorer(ROLE)(module)
     return {
         "widths": arguments["widths"],
         "parameters": parameters,

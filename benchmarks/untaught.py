@@ -11,15 +11,15 @@ import time
 from pathlib import Path
 
 from models.checkpoint import load_model
-from models.ways import towers_in
-from models.workloads.retrieval import scorer
+from models.workloads.training_base import training_of
+from tasks.components import components_in
 from tasks.job import Job
 from tasks.pull_data import pulled
 from tasks.recipe import Recipe, load_recipe
 from tasks.recipe_steps import Distil
 from tasks.recipe_teacher import TowersTeacher
 from tasks.settings import load_settings
-from tasks.train_teacher import train_towers
+from tasks.train_teacher import train
 
 
 def main() -> None:
@@ -29,10 +29,12 @@ def main() -> None:
     data, start = pulled(load_settings(), recipe.data), time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        job = Job({"seed": recipe.seed}, {}, folder, folder, folder, _tell, _keep_nothing)
-        train_towers(job, untaught(recipe, epochs), data)
-        towers = {tower: load_model(folder / tower)[0] for tower in towers_in(folder)}
-    told = ", ".join(f"{role} {scorer(data, role)(towers):.2%}" for role in ("search", "gate"))
+        settings = {"seed": recipe.seed, "workload": recipe.workload}
+        job = Job(settings, {}, folder, folder, folder, _tell, _keep_nothing)
+        train(job, untaught(recipe, epochs), data)
+        workload = training_of(recipe.workload)
+        modules = {name: load_model(folder / name)[0] for name in components_in(folder, workload)}
+    told = ", ".join(f"{role} {workload.scorer(data, role)(modules):.2%}" for role in ("search", "gate"))
     print(f"{recipe.name}, students without a teacher, {time.monotonic() - start:.0f} s: {told}")
 
 

@@ -23,7 +23,6 @@ from dags.notify import tell
 from tasks.embedded.servers import TRAINING_POOL
 from tasks.errors import ServiceError, StillhouseError
 from tasks.recipe import Recipe, load_recipe
-from tasks.recipe_teacher import TowersTeacher
 
 EVERY = "*/10 * * * *"
 
@@ -155,7 +154,7 @@ def refresh_dag(dataset: str) -> DAG:
 
 def of_pictures(recipe: Recipe) -> bool:
     """Whether a recipe's dataset holds pictures: one with a speech tower learns from recordings."""
-    return not (isinstance(recipe.teacher, TowersTeacher) and "speech" in recipe.teacher.towers)
+    return "speech" not in recipe.teacher.networks
 
 
 def refresh_of(path: Path) -> DAG | None:

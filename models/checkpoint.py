@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from models.aside import written_aside
 from models.compression.edits import EDITS
 from models.errors import ModelError
-from models.networks import build_network, taken_by
+from models.networks import NETWORKS, build_network
 
 WEIGHTS = "model.safetensors"
 ARCHITECTURE = "architecture.json"
@@ -50,7 +50,7 @@ class Architecture:
     @property
     def takes(self) -> str:
         """Say what goes in: `image` for raw pixels, `text` for code points, `speech` for samples."""
-        return taken_by(self.network)
+        return NETWORKS[self.network].takes
 
     def build(self) -> nn.Module:
         """Build the module with fresh numbers."""

@@ -23,7 +23,7 @@ from models.constant_shapes import reshape_by_constants
 from models.errors import ModelError
 from models.export_integer import export_integer
 from models.inputs.text import CONTEXT, SHORTEST
-from models.networks import TOWER
+from models.networks import NETWORKS
 from models.packing import ship
 from models.slim import slim
 
@@ -57,7 +57,7 @@ def export_float(module: nn.Module, architecture: Architecture, path: Path) -> N
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=[INPUTS[architecture.takes]],
-                output_names=[TOWER_OUTPUT if architecture.network.endswith(TOWER) else OUTPUT],
+                output_names=[TOWER_OUTPUT if NETWORKS[architecture.network].gives == "vectors" else OUTPUT],
                 dynamic_shapes=(sizes,),
                 verbose=False,
             )

@@ -5,35 +5,23 @@ makes of a sentence, a speech tower the samples that `models.inputs.waves` makes
 vectors of one space.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from models.bundle import Bundle
 from models.errors import ModelError
 from models.inputs.text import codes_of, trimmed
 from models.inputs.waves import waves_of
-from models.packing import deployable
 from models.retrieval import Vectors
 from models.runtime import open_session, predict
 from models.ways import IMAGE, SPEECH, TEXT, Inputs
 
-ABOUT = "towers.json"
 SENTENCES_AT_ONCE = 256
-
-
-@dataclass(frozen=True)
-class About:
-    """What a folder of towers says of itself."""
-
-    space: str
-    """Names the space: vectors of one space can be compared, whoever made them."""
-    towers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -83,43 +71,14 @@ class Deployed:
         return self.sessions[tower]
 
 
-def open_towers(folder: Path) -> Deployed:
-    """Open every tower of a deployable.
-
-    Raises:
-        ModelError: a file is missing or damaged.
-    """
-    about = read_about(folder)
-    return Deployed(about.space, {name: open_session(deployable(folder, name)) for name in about.towers})
+def open_towers(bundle: Bundle) -> Deployed:
+    """Open every tower of a bundle."""
+    return Deployed(bundle.about["space"], {name: open_session(bundle.file(name)) for name in bundle.components})
 
 
-def write_about(folder: Path, space: str, towers: Sequence[str]) -> None:
-    """Say what the folder holds, once every tower is there."""
-    (folder / ABOUT).write_text(json.dumps(asdict(About(space, tuple(towers)))), encoding="utf-8")
-
-
-def read_about(folder: Path) -> About:
-    """Read which towers a folder holds, and the space they share.
-
-    Raises:
-        ModelError: it holds none.
-    """
-    try:
-        content = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        return About(content["space"], tuple(content["towers"]))
-    except (OSError, ValueError, KeyError) as error:
-        msg = f"{folder} is no deployable of towers ({error}); run the stage export again"
-        raise ModelError(msg) from error
-
-
-def files_of(folder: Path) -> list[Path]:
-    """List every file that a deployment needs."""
-    return [folder / ABOUT, *(deployable(folder, name) for name in read_about(folder).towers)]
-
-
-def answer_once(folder: Path, one: Mapping[str, NDArray[Any]], sentence: str) -> Callable[[], object]:
+def answer_once(bundle: Bundle, one: Mapping[str, NDArray[Any]], sentence: str) -> Callable[[], object]:
     """Open the towers anew; the call embeds one raw input of each tower, the sentence's preparation included."""
-    sessions = open_towers(folder).sessions
+    sessions = open_towers(bundle).sessions
     names = {tower: session.get_inputs()[0].name for tower, session in sessions.items()}
 
     def call() -> None:

@@ -5,7 +5,7 @@ of drawings asks for every drawing in every language, both ways. A role of recor
 pairs: recording to picture, caption to picture, recording to caption.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,8 @@ class Role:
     """What the pictures show."""
     groups_N: Labels
     """Group of each example. Examples of one group are not independent: they ask for the same label or same words."""
+    name: str
+    """What the role is called."""
 
     @property
     def languages(self) -> list[str]:
@@ -125,17 +127,16 @@ class Role:
 
     def found(self, queries: Mapping[str, Vectors], galleries: Mapping[str, Vectors]) -> NDArray[np.float64]:
         """Quality (N,) of every example, from 0 to 1: the share of its queries that are answered within the cut."""
+        return self.shares(self.ways, [way.places(queries, galleries) < self.cut for way in self.ways])
+
+    def shares(self, ways: Sequence[Way], found: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
+        """Share (N,) of every example's queries that are answered, of some ways; NaN for one that they leave out."""
         asked_N, found_N = np.zeros(self.count), np.zeros(self.count)
-        for way in self.ways:
+        for way, found_Q in zip(ways, found, strict=True):
             np.add.at(asked_N, way.examples_Q, 1)
-            np.add.at(found_N, way.examples_Q, way.places(queries, galleries) < self.cut)
-        share_N: NDArray[np.float64] = found_N / asked_N
+            np.add.at(found_N, way.examples_Q, found_Q)
+        share_N: NDArray[np.float64] = np.divide(found_N, asked_N, out=np.full(self.count, np.nan), where=asked_N > 0)
         return share_N
-
-
-def towers_in(folder: Path) -> list[str]:
-    """Name the towers that a folder of models holds."""
-    return [name for name in TOWERS if (folder / name).is_dir()]
 
 
 def load_role(folder: Path, role: str) -> Role:
@@ -154,7 +155,7 @@ def _drawn(folder: Path, role: str) -> Role:
             Way(*way, towers, language, own_N, own_N, own_N, own_N)
             for way, towers in (((key, IMAGE), (TEXT, IMAGE)), ((IMAGE, key), (IMAGE, TEXT)))
         ]
-    return Role(inputs, ways, len(images), 1, images.labels_N, images.labels_N)
+    return Role(inputs, ways, len(images), 1, images.labels_N, images.labels_N, role)
 
 
 def _spoken(folder: Path, role: str) -> Role:
@@ -176,7 +177,7 @@ def _spoken(folder: Path, role: str) -> Role:
             Way(key, IMAGE, (TEXT, IMAGE), language, written_Q, right_Q, same[pictures.labels_N], rows_Q),
             Way(SPEECH, key, (SPEECH, TEXT), language, rows_Q, right_Q, same[labels_G], rows_Q),
         ]
-    return Role(inputs, ways, len(recordings), 10, pictures.labels_N, groups_K[recordings.labels_N])
+    return Role(inputs, ways, len(recordings), 10, pictures.labels_N, groups_K[recordings.labels_N], role)
 
 
 def _same_words(names: Mapping[int, str], count: int) -> Labels:

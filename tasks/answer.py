@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.bundle import open_bundle
 from models.errors import ModelError
 from models.index import Index, build_index, load_index
 from models.inputs.captions import load_captions
@@ -56,7 +57,7 @@ def try_model(recipe_path: Path, queries: list[str]) -> Path:
     data = pulled(settings, recipe.data)
     try:
         model = registered_towers(settings, recipe.name)
-        towers = open_towers(model)
+        towers = open_towers(open_bundle(model))
         index = _index(settings, towers, f"{model.name[:16]}-{data.name[:16]}", data)
         answers = {query: _answer(towers, index, data, query) for query in queries}
     except ModelError as error:

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from models.evaluation.schema import Measured
 from tasks.artifact import write_json
 from tasks.clean_process import measure
 from tasks.errors import ServiceError, StillhouseError
 from tasks.job import Job, Metrics
 from tasks.production.versions import NOBODY, production_of, shippable, version_of
 from tasks.pull_data import materialise
-from tasks.reporting.challenge import ANSWER, Challenge, Measured
+from tasks.reporting.challenge import ANSWER, Challenge
 from tasks.settings import load_settings
 from tasks.student_file import locate_judged, locate_student
 from tasks.timing_schedule import schedule_of
@@ -41,14 +42,13 @@ def _challenge(job: Job) -> Challenge:
     if job.outside["champion"] == NOBODY:
         return Challenge(champion=None)
     version, _, champion_digest = job.outside["champion"].partition(":")
-    student, digest = locate_student(job.inputs["models"])
-    if champion_digest == digest:
+    if champion_digest == locate_student(job.inputs["models"]).digest:
         return Challenge(champion=version, reason=f"the student is version {version} of production itself")
     client = connect(load_settings().tracking_uri)
     try:
         champion = version_of(client, production_of(job.settings["name"]), version)
         with shippable(champion) as folder, tempfile.TemporaryDirectory() as scratch:
-            measured = _measured(job, locate_judged(folder), student, Path(scratch))
+            measured = _measured(job, locate_judged(folder), Path(scratch))
     except ServiceError:
         raise  # nothing is known of the champion: the stage is tried again
     except StillhouseError as error:
@@ -56,11 +56,12 @@ def _challenge(job: Job) -> Challenge:
     return Challenge(champion=version, measured=Measured.model_validate(measured))
 
 
-def _measured(job: Job, champion: Path, student: Path, scratch: Path) -> Mapping[str, Any]:
+def _measured(job: Job, champion: Path, scratch: Path) -> Mapping[str, Any]:
     job.progress("measuring the student beside what is in production")
     request = {
+        "workload": job.settings["workload"],
         "data": str(materialise(job.inputs["data"])),
-        "models": {"teacher": str(champion), "student": str(student)},
+        "models": {"teacher": str(champion), "student": str(job.inputs["models"] / "student")},
         "schedule": schedule_of(job.settings, limit=1.0),
     }
-    return measure("models.challenge", request, scratch)
+    return measure("models.evaluation.champion", request, scratch)

@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
-from models.checkpoint import load_model, save_model
+from models.checkpoint import Architecture, load_model, save_model
 from models.compression.requantize import requantize
 from models.errors import DivergedError
 from models.export import export_model
 from models.packing import deployable
-from models.ways import towers_in
-from models.workloads import WORKLOADS
-from models.workloads.retrieval import Tower, scorer
+from models.workloads.training_base import Training, training_of
 from tasks.artifact import verify_around, write_json
 from tasks.black_box import TEACHER_FILE
 from tasks.clean_process import measure
+from tasks.components import components_in
 from tasks.errors import StillhouseError
 from tasks.job import Job, Metrics
-from tasks.measure import added_up, report_model
+from tasks.measure import QUALITY, added_up, describe_model
 from tasks.methods import METHODS
 from tasks.methods.bench import Bench, Compressed
 from tasks.methods.quantize import quantize_jointly
@@ -31,7 +31,6 @@ from tasks.pull_data import materialise
 from tasks.worth import BY_TIME, STEP, Judged, judge_step, least_gain
 
 DEPLOYABLE = "model.onnx"
-QUALITY = "search_accuracy"
 AS_FAST = {"value": 1.0, "interval": (1.0, 1.0)}
 SETTLING = ("distil", "quantize", "pack")
 """Methods that decide about integers themselves, or leave the weights alone."""
@@ -39,26 +38,26 @@ SETTLING = ("distil", "quantize", "pack")
 
 def compress(job: Job) -> Metrics:
     """Apply one step of the recipe to the model before it; returns the measures of the model that goes on."""
-    data, tower = materialise(job.inputs["data"]), job.settings["step"].tower
-    towers = towers_in(job.inputs["previous"])
-    if not towers:
-        return _compress(job, [Bench(job, data, WORKLOADS[job.settings["workload"]])])
-    for other in set(towers) - {tower or other for other in towers}:
+    workload, data = training_of(job.settings["workload"]), materialise(job.inputs["data"])
+    names = components_in(job.inputs["previous"], workload)
+    chosen = [name for name in names if job.settings["step"].tower in {name, None}]
+    for other in set(names) - set(chosen):
         shutil.copytree(job.inputs["previous"] / other, job.out / other)
-    return _compress(job, [_bench_of(job, data, name) for name in towers if tower in {name, None}])
+    return _compress(job, workload, [_bench_of(job, workload, data, name) for name in chosen])
 
 
-def _bench_of(job: Job, data: Path, name: str) -> Bench:
-    """Give a tower a bench as if it were a model of its own."""
+def _bench_of(job: Job, workload: Training, data: Path, name: str) -> Bench:
+    """Give a component a bench as if it were a model of its own."""
     teacher, previous = job.inputs["teacher"], job.inputs["previous"]
     inputs = {**job.inputs, "teacher": teacher / name, "previous": previous / name}
-    return Bench(replace(job, inputs=inputs, out=job.out / name), data, Tower(name, teacher, previous))
+    component = workload.component(name, data, teacher, previous)
+    return Bench(replace(job, inputs=inputs, out=job.out / name), data, component)
 
 
-def _compress(job: Job, benches: list[Bench]) -> Metrics:
-    """Change one model, or several towers together."""
+def _compress(job: Job, workload: Training, benches: list[Bench]) -> Metrics:
+    """Change one component, or several together."""
     try:
-        metrics = _saved(benches, _apply(benches))
+        metrics = _saved(workload, benches, _apply(workload, benches))
         cost = _cost(benches)
         gained = metrics[QUALITY] - verify_around(job.inputs["previous"]).metrics[QUALITY]
         judged = judge_step(-gained, cost, job.settings["worth"])
@@ -67,7 +66,7 @@ def _compress(job: Job, benches: list[Bench]) -> Metrics:
         judged = untimed = Judged(kept=False, reason=f"dropped: {error}")
         cost, gained = {}, 0.0
     if not judged.kept:
-        metrics = _saved(benches, [_before(bench.job, judged) for bench in benches])
+        metrics = _saved(workload, benches, [_before(bench.job, judged) for bench in benches])
     job.progress(judged.reason)
     write_json(job.out / STEP, asdict(judged) | {"gained": gained, "cost": cost})
     return metrics | {"kept": float(judged.kept), BY_TIME: float(judged.kept != untimed.kept)}
@@ -80,10 +79,8 @@ def _before(job: Job, judged: Judged) -> Compressed:
     return load_model(job.inputs["previous"])
 
 
-def _apply(benches: list[Bench]) -> list[Compressed]:
-    if len(benches) == 1:
-        return [_changed(benches[0])]
-    return quantize_jointly({bench.workload.name: bench for bench in benches if isinstance(bench.workload, Tower)})
+def _apply(workload: Training, benches: list[Bench]) -> list[Compressed]:
+    return [_changed(benches[0])] if len(benches) == 1 else quantize_jointly(workload, benches)
 
 
 def _changed(bench: Bench) -> Compressed:
@@ -95,21 +92,23 @@ def _changed(bench: Bench) -> Compressed:
     return requantize(*made, bench.stored[1])
 
 
-def _saved(benches: list[Bench], made: list[Compressed]) -> Metrics:
+def _saved(workload: Training, benches: list[Bench], made: list[Compressed]) -> Metrics:
     """Save each; returns the measures of all together."""
-    parts = [_save(bench, one) for bench, one in zip(benches, made, strict=True)]
-    if len(parts) == 1:
-        return parts[0]
-    towers = {bench.job.out.name: load_model(bench.job.out)[0] for bench in benches}
-    return added_up(parts) | {QUALITY: scorer(benches[0].data, "search")(towers)}
+    for bench, one in zip(benches, made, strict=True):
+        _save(bench, *one)
+    if len(benches) == 1:
+        quality = benches[0].component.scorer("search")(made[0][0])
+    else:
+        modules = {bench.component.name: load_model(bench.job.out)[0] for bench in benches}
+        quality = workload.scorer(benches[0].data, "search")(modules)
+    parts = [describe_model(bench.job.out, *one) for bench, one in zip(benches, made, strict=True)]
+    return {QUALITY: quality} | added_up(parts)
 
 
-def _save(bench: Bench, made: Compressed) -> Metrics:
-    """Leave the model as a checkpoint and as the file that would ship; returns its measures."""
-    module, architecture = made
+def _save(bench: Bench, module: nn.Module, architecture: Architecture) -> None:
+    """Leave the model as a checkpoint and as the file that would ship."""
     save_model(bench.job.out, module, architecture)
-    export_model(module, architecture, bench.workload.calibration(bench.data), bench.job.out / DEPLOYABLE)
-    return report_model(bench.job.out, module, architecture, bench.workload.scorer(bench.data, "search"))
+    export_model(module, architecture, bench.component.calibration(), bench.job.out / DEPLOYABLE)
 
 
 def _cost(benches: list[Bench]) -> dict[str, Any]:
@@ -129,7 +128,7 @@ def _cost(benches: list[Bench]) -> dict[str, Any]:
 
 def _one_input(bench: Bench) -> Path:
     path = bench.job.scratch / f"{bench.job.out.name}.npy"
-    np.save(path, bench.workload.calibration(bench.data)[:1])
+    np.save(path, bench.component.calibration()[:1])
     return path
 
 
@@ -138,5 +137,5 @@ def _file_before(bench: Bench) -> Path:
         return shipped  # plain, packed or adopted: there is one, or none where a trained teacher is before
     exported = bench.job.scratch / f"{bench.job.out.name}.onnx"
     module, architecture = load_model(bench.job.inputs["previous"])
-    export_model(module, architecture, bench.workload.calibration(bench.data), exported)
+    export_model(module, architecture, bench.component.calibration(), exported)
     return exported

@@ -7,21 +7,22 @@ from tasks.artifact import write_json
 from tasks.clean_process import measure
 from tasks.job import Job, Metrics
 from tasks.pull_data import materialise
-from tasks.student_file import deployables_of
+from tasks.student_file import MODELS, REFERENCES
 from tasks.timing_schedule import schedule_of
 
 
 def evaluate(job: Job) -> Metrics:
     """Measure quality, bytes, time and memory of the teacher's and the student's file; writes evaluation.json."""
-    files = deployables_of(job.inputs["models"])
+    export = job.inputs["models"]
     request = {
+        "workload": job.settings["workload"],
         "data": str(materialise(job.inputs["data"])),
-        "models": {name: str(path) for name, path in files.items()},
+        "models": {name: str(export / name) for name in MODELS},
+        "references": str(export / REFERENCES),
         "schedule": schedule_of(job.settings, job.settings["latency_limit"]),
     }
     job.progress("measuring the exported files on one pinned thread")
-    towers = files["student"].is_dir()
-    evaluation = measure("models.retrieval_evaluation" if towers else "models.evaluation", request, job.scratch)
+    evaluation = measure("models.evaluation.evaluate", request, job.scratch)
     write_json(job.out / "evaluation.json", evaluation)
     return _headline(evaluation)
 

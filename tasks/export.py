@@ -1,7 +1,7 @@
-"""Stage `export`: the teacher and the student as the ONNX files that are judged and that ship.
+"""Stage `export`: the teacher and the student as the bundles that are judged and that ship.
 
-Beside each file stand the classes that the training-time module gives for the gate role, so that the judge can
-say whether export and quantization changed any answer.
+Beside the bundles stand the answers that the training-time modules give for the gate split, so that the judge can say
+whether export and quantization changed any.
 """
 
 import shutil
@@ -12,60 +12,52 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.black_box import FileModel
+from models.bundle import open_bundle, write_bundle
 from models.checkpoint import load_model
 from models.export import export_model
+from models.inputs.images import describe
 from models.packing import deployable
-from models.towers import files_of, write_about
-from models.ways import towers_in
-from models.workloads import WORKLOADS
-from models.workloads.retrieval import Tower, vectors
-from tasks.artifact import verify, write_json
+from models.workloads.training_base import Training, training_of
+from tasks.artifact import verify
 from tasks.black_box import TEACHER_FILE
+from tasks.components import components_in
 from tasks.job import Job, Metrics
 from tasks.pull_data import materialise
+from tasks.student_file import MODELS, REFERENCES
 
 
 def export(job: Job) -> Metrics:
     """Write what ships of the teacher and of the student; returns their bytes."""
-    data = materialise(job.inputs["data"])
-    return _export_towers(job, data) if is_towers(job.inputs["student"]) else _export_network(job, data)
-
-
-def is_towers(folder: Path) -> bool:
-    """Tell a folder of towers from a single model."""
-    return bool(towers_in(folder))
-
-
-def _export_towers(job: Job, data: Path) -> Metrics:
-    """Write folders of towers; beside each tower's file stand the vectors that the training-time tower gives."""
-    space = verify(job.inputs["teacher"]).digest
+    data, workload = materialise(job.inputs["data"]), training_of(job.settings["workload"])
+    about = workload.about(data) | {"space": verify(job.inputs["teacher"]).digest, "licence": licence_of(data)}
     metrics: Metrics = {}
-    for model in ("teacher", "student"):
-        names = towers_in(job.inputs[model])
-        for name in names:
-            job.progress(f"exporting the {model}'s tower for {name}")
-            tower = Tower(name, job.inputs["teacher"], job.inputs[model])
-            folder = job.out / model
-            folder.mkdir(exist_ok=True)
-            np.save(folder / f"{name}.npy", vectors(load_model(job.inputs[model] / name)[0], tower.parity_inputs(data)))
-            _export(job.inputs[model] / name, tower.calibration(data), folder / f"{name}.onnx")
-        write_about(folder, space, names)
-        metrics[f"{model}_bytes"] = sum(path.stat().st_size for path in files_of(folder))
+    for model in MODELS:
+        folder = job.out / model
+        files = {name: [_export(job, workload, data, model, name)] for name in _names(job, workload, model)}
+        write_bundle(folder, job.settings["workload"], files, **about)
+        metrics[f"{model}_bytes"] = open_bundle(folder).size
     return metrics
 
 
-def _export_network(job: Job, data: Path) -> Metrics:
-    """Write teacher.onnx and student.onnx."""
-    workload = WORKLOADS[job.settings["workload"]]
-    calibration_NCHW = workload.calibration(data)
-    metrics: Metrics = {}
-    for name in ("teacher", "student"):
-        job.progress(f"exporting the {name}")
-        module = _module(job.inputs[name])
-        write_json(job.out / f"{name}.answers.json", workload.answers(module, data, "gate").tolist())
-        _export(job.inputs[name], calibration_NCHW, job.out / f"{name}.onnx")
-        metrics[f"{name}_bytes"] = deployable(job.out, name).stat().st_size
-    return metrics
+def licence_of(data: Path) -> dict[str, str]:
+    """Say under which licence the data is that trained the model."""
+    return {"data": str(describe(data).get("licence", "unknown"))}
+
+
+def _names(job: Job, workload: Training, model: str) -> list[str]:
+    return components_in(job.inputs[model], workload)
+
+
+def _export(job: Job, workload: Training, data: Path, model: str, name: str) -> Path:
+    """Write one component, and beside the bundle what its training-time module answers."""
+    job.progress(f"exporting the {model}: {name}")
+    made, references = job.inputs[model] / name, job.out / REFERENCES / model
+    component = workload.component(name, data, job.inputs["teacher"], job.inputs[model])
+    for folder in (job.out / model, references):
+        folder.mkdir(parents=True, exist_ok=True)
+    np.save(references / f"{name}.npy", component.reference(_module(made)))
+    _write(made, component.calibration(), job.out / model / f"{name}.onnx")
+    return deployable(job.out / model, name)
 
 
 def _module(folder: Path) -> nn.Module:
@@ -73,7 +65,7 @@ def _module(folder: Path) -> nn.Module:
     return FileModel(file) if file.exists() else load_model(folder)[0]
 
 
-def _export(folder: Path, calibration: NDArray[np.generic], path: Path) -> None:
+def _write(folder: Path, calibration: NDArray[np.generic], path: Path) -> None:
     """Write the file of a model, as it is where it came as a file."""
     if (folder / TEACHER_FILE).exists():
         shutil.copyfile(folder / TEACHER_FILE, path)

@@ -20,7 +20,7 @@ from tasks.locks import waiting
 from tasks.pull_data import materialise, read_pointer
 from tasks.reporting.final_test import ANSWER, FinalTest, Opened, parse_final_test
 from tasks.settings import load_settings
-from tasks.student_file import deployables_of, locate_student
+from tasks.student_file import MODELS, locate_student
 from tasks.tracking import FINISHED, PREFIX, connect
 
 SPLIT = "sealed"
@@ -39,7 +39,7 @@ def _final_test(job: Job) -> FinalTest:
         reason = f"the verdict is {gate['verdict']}, so the sealed split stays closed"
         job.progress(reason)
         return FinalTest(skipped=reason)
-    settings, (_, digest) = load_settings(), locate_student(job.inputs["models"])
+    settings, digest = load_settings(), locate_student(job.inputs["models"]).digest
     with waiting(settings.state / "locks" / f"final_test-{digest}.lock"):
         return FinalTest(opened=_opened(job, connect(settings.tracking_uri), digest))
 
@@ -68,11 +68,12 @@ def _opened(job: Job, client: MlflowClient, digest: str) -> Opened:
 
 def _measured(job: Job) -> dict[str, Any]:
     request = {
+        "workload": job.settings["workload"],
         "data": str(materialise(job.inputs["data"])),
-        "models": {name: str(path) for name, path in deployables_of(job.inputs["models"]).items()},
+        "models": {name: str(job.inputs["models"] / name) for name in MODELS},
         "confidence": 2 * job.settings["confidence"] - 1,
     }
-    return measure("models.final_test", request, job.scratch)
+    return measure("models.evaluation.final_test", request, job.scratch)
 
 
 def _earlier(client: MlflowClient, split_digest: str, digest: str) -> Opened | None:

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from models.evaluation.schema import Difference, Estimate, Evaluation
 from models.statistics import over_seeds_and_examples
 from tasks.artifact import write_json
 from tasks.errors import ArtifactError
 from tasks.job import Job
 from tasks.recipe_judging import Gate
-from tasks.reporting.evaluation import Difference, Estimate, Evaluation, parse_evaluation
+from tasks.reporting.evaluation import parse_evaluation
 from tasks.reporting.quantities import percent, percent_limit, times, times_limit
 
 Verdict = Literal["PASS", "FAIL", "UNDECIDED"]

@@ -1,6 +1,6 @@
 """What every stage that makes a model says of it, and how it reads its training plan."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
@@ -12,6 +12,9 @@ from models.compression.quantize import dequantized
 from models.training import Plan
 from tasks.job import Metrics
 from tasks.recipe_teacher import Training
+
+QUALITY = "search_accuracy"
+"""What the quality on the search split is called among a stage's metrics."""
 
 
 def plan_of(training: Training, seed: int) -> Plan:
@@ -28,13 +31,6 @@ def plan_of(training: Training, seed: int) -> Plan:
     )
 
 
-def report_model(
-    folder: Path, module: nn.Module, architecture: Architecture, score: Callable[[nn.Module], float]
-) -> Metrics:
-    """Measure a saved model: quality on the search role, and what `describe_model` says."""
-    return {"search_accuracy": score(module)} | describe_model(folder, module, architecture)
-
-
 def describe_model(folder: Path, module: nn.Module, architecture: Architecture) -> Metrics:
     """Count the parameters, zeros, MACs and bytes on disk of a saved model; its integers become floats, in place."""
     plain = dequantized(module)
@@ -48,5 +44,5 @@ def describe_model(folder: Path, module: nn.Module, architecture: Architecture) 
 
 
 def added_up(parts: Sequence[Metrics]) -> Metrics:
-    """Add up the counts of several towers."""
+    """Add up the counts of several components."""
     return {name: sum(part[name] for part in parts) for name in parts[0]}

@@ -27,6 +27,11 @@ class Stage:
     """Facts from outside the run, read when the stage begins; its key counts them, see `tasks.outside`."""
 
     @property
+    def workload(self) -> str:
+        """The recipe's workload, of a stage that depends on it; else nothing."""
+        return str(self.settings.get("workload", ""))
+
+    @property
     def heavy(self) -> bool:
         """It takes the only slot of the training pool."""
         return KINDS[self.kind].heavy
@@ -84,7 +89,7 @@ def _judging(recipe: Recipe, student: str) -> tuple[Stage, ...]:
         Stage("evaluate", "evaluate", measured, judged),
         Stage("gate", "gate", {"gate": recipe.gate}, {"evaluation": "evaluate"}),
         Stage("challenge", "challenge", compared, judged),
-        Stage("load", "load", {}, judged),
+        Stage("load", "load", {"workload": recipe.workload}, judged),
         Stage("final_test", "final_test", {**common, **confidence, "name": recipe.name}, {**judged, "gate": "gate"}),
     )
 

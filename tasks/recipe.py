@@ -5,16 +5,17 @@ Light on purpose: DAG files read recipes while they are parsed, so nothing heavy
 
 from pathlib import Path
 from stat import S_ISREG
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from models.workloads.registry import check_workload
 from tasks.errors import RecipeError
 from tasks.recipe_data import Data
 from tasks.recipe_faults import explain
 from tasks.recipe_judging import Gate, Latency, Promotion
 from tasks.recipe_section import AsList, Line, Name, Section
-from tasks.recipe_steps import Quantize, Step, Worth
+from tasks.recipe_steps import Quantize, Step, Worth, lessons_in, misfit
 from tasks.recipe_teacher import AnyTeacher, BlackBox, TowersTeacher
 from tasks.schedule import check_schedule
 from tasks.strict_yaml import YamlError, read_yaml
@@ -38,7 +39,7 @@ class Recipe(Section):
     seeds: Annotated[tuple[Seed, ...], AsList, Field(min_length=2, max_length=100)] | None = None
     """Seeds over which `stillhouse seeds` judges the recipe; a night trains `seed` only."""
     data: Data
-    workload: Literal["image_classification", "retrieval"]
+    workload: Annotated[str, AfterValidator(check_workload)]
     teacher: AnyTeacher
     steps: Annotated[tuple[Step, ...], AsList, Field(min_length=1, max_length=50)]
     worth: Worth = Worth()
@@ -70,6 +71,15 @@ class Recipe(Section):
                 known = " or ".join(sorted(map(str, towers)))
                 msg = f"step {number}, {step.method}, names the tower {step.tower}; this teacher has {known}"
                 raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _lessons_fit_what_they_teach(self) -> Self:
+        for number, step in enumerate(self.steps, start=1):
+            for lesson in lessons_in(step):
+                if wrong := misfit(lesson, step.tower):
+                    msg = f"step {number}, {step.method}: {wrong}"
+                    raise ValueError(msg)
         return self
 
     @model_validator(mode="after")

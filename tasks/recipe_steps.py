@@ -199,3 +199,20 @@ class Worth(Section):
     """Quality on the search role that one step may cost."""
     least_gained: Fraction = 0.01
     """Share of the zstd bytes or of the time that one step must save, beyond what it costs in the other."""
+
+
+def lessons_in(step: Section) -> list[Lesson]:
+    """List the lessons of a step: itself, its recovery, or its training."""
+    parts = (step, getattr(step, "recovery", None), getattr(step, "training", None))
+    return [part for part in parts if isinstance(part, Lesson)]
+
+
+def misfit(lesson: Lesson, tower: Tower | None) -> str:
+    """Say what a lesson asks for that its network does not give; nothing if it fits."""
+    if tower is None and (lesson.regression or lesson.letters):
+        return "regression and letters are for a tower, and this model has logits; remove them, or set relations"
+    if tower and (lesson.relations or lesson.features):
+        return "a tower learns relations through its gallery; set regression, not relations or features"
+    if lesson.letters and tower != "speech":
+        return f"only a tower for speech spells, and this one is for {tower}; remove letters"
+    return ""

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
+from models.workloads.registry import ALONE
 from tasks.network_arguments import ARGUMENTS, check_network
 from tasks.recipe_section import AsList, Count, Fraction, Line, Section
 
@@ -63,6 +64,11 @@ class BlackBox(Section):
     """What raw pixels are divided by before they go in."""
     answers: Literal["logits", "probabilities"] = "logits"
 
+    @property
+    def networks(self) -> dict[str, Network]:
+        """Component -> its network: none is known."""
+        return {}
+
 
 class Teacher(Section):
     """The model to be compressed."""
@@ -70,12 +76,22 @@ class Teacher(Section):
     network: Network
     training: Training
 
+    @property
+    def networks(self) -> dict[str, Network]:
+        """Component -> its network."""
+        return {ALONE: self.network}
+
 
 class TowersTeacher(Section):
     """The model to be compressed, as towers of one space that are trained together."""
 
     towers: dict[Tower, Network]
     training: Training
+
+    @property
+    def networks(self) -> dict[str, Network]:
+        """Component -> its network."""
+        return {str(name): network for name, network in self.towers.items()}
 
 
 def _kind_of_teacher(value: object) -> str:

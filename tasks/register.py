@@ -18,16 +18,17 @@ from mlflow.entities import Run
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from models.bundle import BUNDLE, Bundle
 from models.export import INPUT, OUTPUT
 from models.inputs.images import describe, load_images
-from models.packing import is_packed, unpacked
+from models.packing import unpacked
 from tasks.artifact import json_digest
 from tasks.outputs import output_of
 from tasks.pipeline import Stage
 from tasks.production.versions import CANDIDATE, version_with_digest
 from tasks.pull_data import materialise, read_pointer
+from tasks.register_components import log_components, pinned
 from tasks.register_passport import issue, lineage_of
-from tasks.register_towers import log_towers, pinned
 from tasks.reporting.final_test import FinalTest, read_final_test
 from tasks.run_context import RunContext
 from tasks.student_file import expect_digest, locate_student
@@ -65,11 +66,12 @@ def register(context: RunContext, stage: Stage) -> dict[str, float | str]:
 
 
 def _registered(context: RunContext, inputs: dict[str, Path], child: Child) -> str:
-    student, digest = locate_student(inputs["models"])
+    student = locate_student(inputs["models"])
+    digest = student.digest
     known = version_with_digest(context.nightly.client, context.recipe.name, digest)
     if known:
         return str(known.version)
-    log = log_towers if student.is_dir() else _log_model
+    log = log_components if len(student.files) > 1 else _log_model
     runs = lineage_of(context)
     uri = log(child, student, inputs["data"])
     expect_digest(uri, digest)
@@ -107,7 +109,7 @@ def _describe(evaluation: dict[str, Any], final: FinalTest) -> str:
     )
 
 
-def _log_model(child: Child, student: Path, data: Path) -> str:
+def _log_model(child: Child, student: Bundle, data: Path) -> str:
     folder = materialise(data)
     example_NCHW = load_images(folder, "gate").images_NCHW[:1]
     classes = len(describe(folder)["labels"])
@@ -115,15 +117,16 @@ def _log_model(child: Child, student: Path, data: Path) -> str:
         Schema([TensorSpec(np.dtype(np.uint8), (-1, *example_NCHW.shape[1:]), INPUT)]),
         Schema([TensorSpec(np.dtype(np.float32), (-1, classes), OUTPUT)]),
     )
+    (file,) = student.files
     child.progress("logging the student as an ONNX model")
     with mlflow.start_run(run_id=child.run_id):
         logged = mlflow.onnx.log_model(
-            onnx.load_from_string(unpacked(student)),
+            onnx.load_from_string(unpacked(file)),
             name="student",
             signature=signature,
             input_example={INPUT: example_NCHW},
             save_as_external_data=False,
-            extra_files=[str(student)] if is_packed(student) else None,
+            extra_files=[str(file), str(file.with_name(BUNDLE))],
             pip_requirements=pinned(REQUIREMENTS),
         )
     return str(logged.model_uri)

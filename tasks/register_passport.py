@@ -39,7 +39,8 @@ def lineage_of(context: RunContext) -> dict[str, Run]:
         )
         raise ArtifactError(msg)
     stages = [stage for stage in stages_of(context.recipe) if stage.reusable]
-    other = [stage.name for stage in stages if runs[stage.name].data.tags[PREFIX + CODE] != code_of(stage.kind)]
+    now = {stage.name: code_of(stage.kind, stage.workload) for stage in stages}
+    other = [stage.name for stage in stages if runs[stage.name].data.tags[PREFIX + CODE] != now[stage.name]]
     if other or code_digest() != frozen.code_digest:
         where = f" ({', '.join(other)} ran with other code than there is now)" if other else ""
         msg = (

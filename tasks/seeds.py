@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from models.evaluation.schema import Estimate, Evaluation
 from models.statistics import over_seeds, over_seeds_and_examples
 from tasks.artifact import write_json
 from tasks.errors import RecipeError
@@ -16,7 +17,7 @@ from tasks.gate import judge_seeds
 from tasks.outputs import output_of
 from tasks.pipeline import stages_of
 from tasks.recipe import Recipe, load_recipe
-from tasks.reporting.evaluation import Estimate, Evaluation, parse_evaluation
+from tasks.reporting.evaluation import parse_evaluation
 from tasks.run_context import open_run
 from tasks.settings import load_settings
 from tasks.stage import run_stage

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.bundle import open_bundle
 from models.errors import ModelError
 from models.inputs.pictures import picture_of
 from models.towers import open_towers
@@ -18,7 +19,7 @@ class ServedTowers(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
     def load_context(self, context: Any) -> None:  # noqa: ANN401 - MLflow's type is private
         """Open the towers."""
-        self.towers = open_towers(Path(context.artifacts["towers"]))
+        self.towers = open_towers(open_bundle(Path(context.artifacts["towers"])))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> NDArray[np.float32]:  # noqa: ANN401, ARG002
         """Embed every row.

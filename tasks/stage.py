@@ -106,7 +106,7 @@ def _tracked(context: RunContext, stage: Stage, *, force: bool) -> Result:
 
 def _with_facts(context: RunContext, stage: Stage, inputs: Mapping[str, str]) -> tuple[Stage, dict[str, str]]:
     """Give a stage the facts from outside that its key counts, and the tags that let others follow the key."""
-    code = code_of(stage.kind)
+    code = code_of(stage.kind, stage.workload)
     stage = replace(stage, outside=outside_of(context, stage))
     work_key = stage_key(stage, inputs, code)
     if holds_here_only(context.nightly.client, stage, work_key):

@@ -18,14 +18,14 @@ def stage_key(stage: Stage, inputs: Mapping[str, str], code: str | None = None) 
         code: what `code_of` gave when the stage ran; None: what it gives now.
     """
     settings = {name: _plain(value) for name, value in stage.settings.items()}
-    code = code_of(stage.kind) if code is None else code
+    code = code_of(stage.kind, stage.workload) if code is None else code
     return json_digest({"kind": stage.kind, "settings": settings, "inputs": {**inputs, **stage.outside}, "code": code})
 
 
 @cache  # once per process, as a process goes on with the code that it has loaded
-def code_of(kind: str) -> str:
-    """Digest the source and the libraries that a kind of stage runs with."""
-    return code_digest(*modules_of(kind))
+def code_of(kind: str, workload: str) -> str:
+    """Digest the source and the libraries that a kind of stage runs with, of all workloads for this one."""
+    return code_digest(*modules_of(kind, workload))
 
 
 def _plain(value: object) -> object:

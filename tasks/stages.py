@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Split = Literal["search", "gate", "sealed"]
+from models.workloads.registry import module_of
+
+Split = Literal["search", "gate"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class StageKind:
     """Its result is a time of this machine, so its key counts the machine."""
     split: Split | None = None
     """The held-out split that it measures on; a look at it is noted. `final_test` notes its own."""
+    faces: tuple[Literal["training", "runtime"], ...] = ()
+    """Faces of the workload that it runs. Those of the recipe's workload are part of the key, no others are."""
     builds: bool = True
     """Makes a part of what ships, or judges it by itself: a replay does it again."""
 
@@ -35,22 +39,43 @@ class StageKind:
 KINDS = {
     "pull": StageKind("tasks.pull_data:pull_data"),
     "validate": StageKind("tasks.validate_data:validate_data"),
-    "teacher": StageKind("tasks.train_teacher:train_teacher", heavy=True, split="search"),
-    "compress": StageKind("tasks.compress:compress", ("models.step_cost", "models.timing"), heavy=True, split="search"),
-    "export": StageKind("tasks.export:export"),
+    "teacher": StageKind("tasks.train_teacher:train_teacher", heavy=True, split="search", faces=("training",)),
+    "compress": StageKind(
+        "tasks.compress:compress",
+        ("models.step_cost", "models.timing"),
+        heavy=True,
+        split="search",
+        faces=("training",),
+    ),
+    "export": StageKind("tasks.export:export", faces=("training",)),
     "evaluate": StageKind(
         "tasks.evaluate:evaluate",
-        ("models.evaluation", "models.retrieval_evaluation"),
+        ("models.evaluation.evaluate",),
         heavy=True,
         timed=True,
         split="gate",
+        faces=("runtime",),
     ),
     "gate": StageKind("tasks.gate:gate_stage", builds=False),
     "challenge": StageKind(
-        "tasks.challenge:challenge", ("models.challenge",), heavy=True, timed=True, split="gate", builds=False
+        "tasks.challenge:challenge",
+        ("models.evaluation.champion",),
+        heavy=True,
+        timed=True,
+        split="gate",
+        faces=("runtime",),
+        builds=False,
     ),
-    "load": StageKind("tasks.load:load", ("tasks.serving.load",), heavy=True, timed=True, builds=False),
-    "final_test": StageKind("tasks.final_test:final_test", ("models.final_test",), heavy=True, builds=False),
+    "load": StageKind(
+        "tasks.load:load", ("tasks.serving.load",), heavy=True, timed=True, faces=("runtime",), builds=False
+    ),
+    "final_test": StageKind(
+        "tasks.final_test:final_test",
+        ("models.evaluation.final_test",),
+        heavy=True,
+        faces=("runtime",),
+        builds=False,
+    ),
     "register": StageKind("tasks.register:register", reusable=False),
     "report": StageKind("tasks.collect:write_report", reusable=False),
 }
@@ -62,6 +87,8 @@ def function_of(kind: str) -> Callable[..., Any]:
     return function
 
 
-def modules_of(kind: str) -> tuple[str, ...]:
-    """Name the modules that a kind of stage runs, each with all that it imports of ours."""
-    return (KINDS[kind].function.partition(":")[0], *KINDS[kind].subprocesses)
+def modules_of(kind: str, workload: str) -> tuple[str, ...]:
+    """Name the modules that a kind of stage runs for a workload, each with all that it imports of ours."""
+    row = KINDS[kind]
+    faces = [module_of(workload, face) for face in row.faces]
+    return (row.function.partition(":")[0], *row.subprocesses, *faces)

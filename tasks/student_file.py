@@ -1,59 +1,50 @@
-"""The student that ships: found where the stage export left it or where MLflow keeps it, and checked by its digest."""
+"""The bundle that ships: found where the stage export left it or where MLflow keeps it, and checked by its digest."""
 
 import tempfile
 from pathlib import Path
 
+from models.bundle import BUNDLE, Bundle, open_bundle
 from models.errors import ModelError
-from models.packing import SUFFIX, deployable, is_packed, unpacked
-from models.towers import files_of
-from tasks.artifact import file_digest, json_digest
+from models.packing import SUFFIX, is_packed, unpacked
 from tasks.errors import ArtifactError
 from tasks.mlflow_answers import AbsentError, download_model
 
+MODELS = ("teacher", "student")
+REFERENCES = "references"
+"""Where export leaves the answers of the training-time modules."""
 MODEL_FILE = "model.onnx"
-PACKED_FOLDER = "extra_files"
-"""Where MLflow puts a packed student beside the ONNX file that it can load."""
+BESIDE_FOLDER = "extra_files"
+"""Where MLflow puts the bundle beside the ONNX file that it can load."""
 TOWERS_FOLDER = "artifacts/towers"
-"""Where MLflow puts the towers in a logged model."""
+"""Where MLflow puts the bundle of a model that is served by code of ours."""
 
 
-def locate_student(models: Path) -> tuple[Path, str]:
-    """Find what the stage export left of the student, a file or a folder of towers, and its digest."""
-    towers = models / "student"
-    if towers.is_dir():
-        return towers, towers_digest(towers)
-    student = deployable(models, "student")
-    return student, file_digest(student)
+def locate_student(export: Path) -> Bundle:
+    """Open what the stage export left of the student.
 
-
-def deployables_of(models: Path) -> dict[str, Path]:
-    """Find what ships of `teacher` and `student` in the output of export: a file each, or a folder of towers each."""
-    towers = (models / "student").is_dir()
-    return {name: models / name if towers else deployable(models, name) for name in ("teacher", "student")}
-
-
-def towers_digest(folder: Path) -> str:
-    """Digest every file that a deployment of towers needs."""
-    return json_digest({path.name: file_digest(path) for path in files_of(folder)})
+    Raises:
+        ModelError: it is damaged.
+    """
+    return open_bundle(export / "student")
 
 
 def expect_digest(model_uri: str, digest: str) -> None:
-    """Download a logged model and compare the file that was judged with a digest.
+    """Download a logged model and compare what was judged with a digest.
 
     Raises:
-        ArtifactError: the file is missing or differs.
+        ArtifactError: a file is missing or differs.
     """
     with tempfile.TemporaryDirectory() as folder:
         download_verified(model_uri, digest, Path(folder))
 
 
 def download_verified(model_uri: str, digest: str, folder: Path) -> Path:
-    """Download a logged model whose judged file has a digest; returns where it lies.
+    """Download a logged model whose bundle has a digest; returns where it lies.
 
     Beside a packed file lies the ONNX file that MLflow loads; the first must unpack to the second.
 
     Raises:
-        ArtifactError: the file is missing or differs.
+        ArtifactError: a file is missing or differs.
         ServiceError: MLflow does not answer, or gives only a part.
     """
     try:
@@ -68,17 +59,19 @@ def download_verified(model_uri: str, digest: str, folder: Path) -> Path:
 
 
 def locate_judged(folder: Path) -> Path:
-    """Find in a downloaded model what was judged: the folder of its towers, its packed file, or else its ONNX file."""
+    """Find in a downloaded model what was judged: its bundle, or the file of a version from before there were any."""
     if (folder / TOWERS_FOLDER).is_dir():
         return folder / TOWERS_FOLDER
-    packed = sorted((folder / PACKED_FOLDER).glob(f"*{SUFFIX}"))
+    if (folder / BESIDE_FOLDER / BUNDLE).is_file():
+        return folder / BESIDE_FOLDER
+    packed = sorted((folder / BESIDE_FOLDER).glob(f"*{SUFFIX}"))
     return packed[0] if packed else folder / MODEL_FILE
 
 
 def _judged_digest(folder: Path) -> str:
-    path = locate_judged(folder)
-    if path.is_dir():
-        return towers_digest(path)
-    if is_packed(path) and unpacked(path) != (folder / MODEL_FILE).read_bytes():
-        return f"a {path.name} that does not unpack to its {MODEL_FILE}"
-    return file_digest(path)
+    bundle = open_bundle(locate_judged(folder))
+    loaded = folder / MODEL_FILE
+    for path in bundle.files if loaded.is_file() else ():
+        if (unpacked(path) if is_packed(path) else path.read_bytes()) != loaded.read_bytes():
+            return f"a {path.name} that is not its {MODEL_FILE}"
+    return bundle.digest

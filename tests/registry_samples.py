@@ -22,8 +22,8 @@ from tasks.artifact import file_digest, json_digest
 from tasks.production.signing import signed
 from tasks.production.versions import CANDIDATE
 from tasks.register import REQUIREMENTS
+from tasks.register_components import pinned
 from tasks.register_passport import FOLDER, PASSPORT
-from tasks.register_towers import pinned
 from tasks.settings import load_settings
 from tasks.student_file import MODEL_FILE
 from tasks.tracking import ARTIFACT, PREFIX, experiment_of

@@ -19,7 +19,8 @@ from models.errors import ModelError
 from models.export import INPUT, OUTPUT
 from models.runtime import open_session, predict
 from models.training import Plan, fit
-from models.workloads.image_classification import Examples, ImageClassification, load_examples
+from models.workloads.image_classification.training import Classifier, Examples, load_examples
+from tasks.recipe_teacher import Network
 
 
 class Silent:
@@ -152,10 +153,11 @@ def test_a_keras_like_file_answers_as_the_network(keras: AsKeras, as_keras: Path
 
 def test_a_keras_like_file_teaches(as_keras: Path, tmp_path: Path) -> None:
     """A student that sees no label learns what the file knows."""
-    data, workload = built_digits(), ImageClassification()
-    asked, score = FileModel(adopted(as_keras, layout="NHWC", scale=255.0)), workload.scorer(data, "search")
-    feed = workload.taught_feed(data, lambda images_NCHW: (asked(images_NCHW),), 3, views=1, watcher=Silent())
-    student = workload.architecture(data, "multimodal_small_model", {"channels": 8}).build_seeded(1)
+    classifier = Classifier(built_digits())
+    asked, score = FileModel(adopted(as_keras, layout="NHWC", scale=255.0)), classifier.scorer("search")
+    feed = classifier.taught_feed(lambda images_NCHW: (asked(images_NCHW),), 3, views=1, blends=0, watcher=Silent())
+    network = Network(name="multimodal_small_model", arguments={"channels": 8})
+    student = classifier.architecture(network).build_seeded(1)
     plan = Plan(4, 50, 0.1, 0.0, "sgd", "fp32", 0.25, 3)
     objective = taught_objective("kl", 2.0, 0.0)
     fit(student, feed, objective, plan, checkpoint=tmp_path / "a.safetensors", score=score, watcher=Silent())

@@ -5,16 +5,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.challenge import ROLE, by_class, in_language
+from models.evaluation.compare import slice_differences
 from models.inputs.images import Images
-from models.retrieval_evaluation import Asked
 from models.ways import IMAGE, TEXT, Inputs, Role, Way
+from models.workloads.image_classification.runtime import ImageClassification
+from models.workloads.retrieval.runtime import Retrieval
 
 CONFIDENCE = 0.9
 
 
-def images(*labels: int) -> Images:
-    return Images(np.zeros((len(labels), 1, 2, 2), np.uint8), np.array(labels))
+def by_class(answers: dict[str, Any], labels: list[int], names: list[str]) -> dict[str, Any]:
+    """Difference of two models in each class."""
+    split = (Images(np.zeros((len(labels), 1, 2, 2), np.uint8), np.array(labels)), names)
+    teacher, student = (ImageClassification().outcomes(split, answers[model]) for model in ("teacher", "student"))
+    return slice_differences(teacher, student, CONFIDENCE)
 
 
 def test_a_class_that_got_worse_is_seen_behind_one_that_got_better() -> None:
@@ -25,7 +29,7 @@ def test_a_class_that_got_worse_is_seen_behind_one_that_got_better() -> None:
         "teacher": np.where(labels_N == 0, labels_N, wrong_N),
         "student": np.where(labels_N == 1, labels_N, wrong_N),
     }
-    found = by_class(answers, images(*labels_N.tolist()), ["cat", "dog", "bird"], CONFIDENCE)
+    found = by_class(answers, labels_N.tolist(), ["cat", "dog", "bird"])
     assert {name: each["value"] for name, each in found.items()} == {"cat": -0.5, "dog": 0.5}
     assert found["cat"]["interval"][1] < 0 < found["dog"]["interval"][0]
 
@@ -34,7 +38,7 @@ def test_a_class_that_got_worse_is_seen_behind_one_that_got_better() -> None:
 def test_a_small_class_is_not_known_to_be_as_good(count: int, most: float) -> None:
     """The fewer examples, the wider the interval, even where the two are right on all."""
     right = {"teacher": np.zeros(count, np.int64), "student": np.zeros(count, np.int64)}
-    low, high = by_class(right, images(*[0] * count), ["cat"], CONFIDENCE)["cat"]["interval"]
+    low, high = by_class(right, [0] * count, ["cat"])["cat"]["interval"]
     assert low < most
     assert high > 0
 
@@ -47,7 +51,7 @@ def role(languages: dict[str, list[int]]) -> Role:
         own_Q, key = np.array(examples), f"{TEXT}:{language}"
         inputs[key] = Inputs(TEXT, np.zeros((count, 1)))
         ways.append(Way(key, IMAGE, (TEXT, IMAGE), language, own_Q, own_Q, all_N, own_Q))
-    return Role(inputs, ways, count, 1, all_N, all_N)
+    return Role(inputs, ways, count, 1, all_N, all_N, "gate")
 
 
 def answers(asked: Role, lost: dict[str, list[int]]) -> dict[str, Any]:
@@ -60,8 +64,8 @@ def answers(asked: Role, lost: dict[str, list[int]]) -> dict[str, Any]:
 
 
 def compared(asked: Role, lost: dict[str, list[int]], language: str) -> dict[str, Any]:
-    both = {"teacher": {ROLE: answers(asked, {})}, "student": {ROLE: answers(asked, lost)}}
-    return in_language(Asked({ROLE: asked}, both, CONFIDENCE), language)
+    teacher, student = (Retrieval().outcomes(asked, answers(asked, what)) for what in ({}, lost))
+    return slice_differences(teacher, student, CONFIDENCE)[language]
 
 
 @pytest.mark.parametrize(

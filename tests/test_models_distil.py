@@ -15,10 +15,11 @@ from models.compression.relational import angle_loss, distance_loss, relational_
 from models.errors import ModelError
 from models.inputs.augment import blended, erased
 from models.training import Plan, fit
-from models.workloads.image_classification import ImageClassification, blend_of, view_of
+from models.workloads.image_classification.training import Classifier, LabelledFeed, blend_of, load_examples, view_of
 from models.workloads.taught import TaughtFeed
+from tasks.recipe_teacher import Network
 
-WORKLOAD = ImageClassification()
+CLASSIFIER = Classifier(built_digits())
 PLAN = Plan(
     epochs=2,
     batch_size=100,
@@ -47,7 +48,7 @@ class Witness:
 
 
 def network(name: str, **arguments: int) -> nn.Module:
-    return WORKLOAD.architecture(built_digits(), name, arguments).build_seeded(1).eval()
+    return CLASSIFIER.architecture(Network(name=name, arguments=arguments)).build_seeded(1).eval()
 
 
 def teacher() -> nn.Module:
@@ -64,14 +65,14 @@ def feed(views: int = 2) -> TaughtFeed:
     def ask(images_NCHW: Tensor) -> tuple[Tensor, ...]:
         return teacher_logits(asked, images_NCHW), layer_features(asked, LAYER, images_NCHW)
 
-    return WORKLOAD.taught_feed(built_digits(), ask, 17, views=views, watcher=Witness())
+    return CLASSIFIER.taught_feed(ask, 17, views=views, blends=0, watcher=Witness())
 
 
 def hinted(module: nn.Module, source: TaughtFeed, checkpoint: Path) -> list[float]:
     """Train with hints and relations; returns the loss of every epoch."""
     witness, objective = Witness(), hinted_objective(taught_objective("kl", 2.0, 0.5), 1.0, 1.0)
     with projected_student(module, LAYER, 6, torch.zeros(1, 1, 8, 8), 5) as learner:
-        score = WORKLOAD.scorer(built_digits(), "search")
+        score = CLASSIFIER.scorer("search")
         fit(learner, source, objective, PLAN, checkpoint=checkpoint, score=score, watcher=witness)
     return witness.losses
 
@@ -245,7 +246,7 @@ def test_half_of_the_images_lose_a_square() -> None:
 def test_erasing_changes_pixels_only() -> None:
     """With erase a labelled feed has the same order and labels, and repeats itself by (seed, epoch)."""
     feeds = [
-        WORKLOAD.labelled_feed(built_digits(), 3, augment=True, resolutions=None, erase=erase)
+        LabelledFeed(load_examples(built_digits(), "train"), 3, augment=True, resolutions=None, erase=erase)
         for erase in (False, True, True)
     ]
     for plain, one, other in zip(*(source.epoch(1, 64) for source in feeds), strict=True):
@@ -268,8 +269,8 @@ def test_a_blend_is_mostly_its_own_image() -> None:
 def test_the_teacher_is_asked_about_blends_too() -> None:
     """Blends follow the views as further views, each another one, with the teacher's answers to what it was shown."""
     asked = teacher()
-    found = WORKLOAD.taught_feed(
-        built_digits(), lambda images: (teacher_logits(asked, images),), 17, views=1, blends=2, watcher=Witness()
+    found = CLASSIFIER.taught_feed(
+        lambda images: (teacher_logits(asked, images),), 17, views=1, blends=2, watcher=Witness()
     )
     images = view_of(found.views[0], 17, 0)
     expected = [images, blend_of(images, 17, 0), blend_of(images, 17, 1)]

@@ -41,7 +41,7 @@ def role_of(texts: dict[str, np.ndarray], images_ND: np.ndarray, cut: int = 1) -
         ways.append(Way(language, IMAGE, (TEXT, IMAGE), language, own_N, own_N, own_N, own_N))
         ways.append(Way(IMAGE, language, (IMAGE, TEXT), language, own_N, own_N, own_N, own_N))
     inputs = {IMAGE: Inputs(IMAGE, own_N)} | {language: Inputs(TEXT, own_N) for language in texts}
-    return Role(inputs, ways, len(images_ND), cut, own_N, own_N), {IMAGE: images_ND, **texts}
+    return Role(inputs, ways, len(images_ND), cut, own_N, own_N, "gate"), {IMAGE: images_ND, **texts}
 
 
 def test_both_ways_are_asked() -> None:

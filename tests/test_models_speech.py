@@ -21,10 +21,10 @@ from models.inputs.text import codes_of
 from models.inputs.waves import LENGTH, LOUDEST, waves_of
 from models.networks.speech import FilterBank, FramedFilterBank, SpellingTower
 from models.ways import IMAGE, SPEECH, TEXT, load_role
-from models.workloads.pairs import load_spoken
-from models.workloads.retrieval import Towers
+from models.workloads.retrieval.pairs import load_spoken
+from models.workloads.retrieval.training import Towers
+from models.workloads.retrieval.written import written_feed
 from models.workloads.taught import TaughtFeed
-from models.workloads.written import written_feed
 
 TEXT_TOWER = Architecture("ngram_tower", {"buckets": 97, "width": 8, "hidden": 8, "dimension": 16}, 1.0, ())
 

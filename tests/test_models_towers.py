@@ -26,8 +26,8 @@ from models.networks.ngrams import NgramTower, tables_of
 from models.networks.unit import unit
 from models.packing import deployable, unpacked
 from models.runtime import open_session, predict
-from models.workloads.pairs import caption_of
-from models.workloads.retrieval import Towers
+from models.workloads.retrieval.pairs import caption_of
+from models.workloads.retrieval.training import Towers
 
 TEXT = Architecture("ngram_tower", {"buckets": 509, "width": 32, "hidden": 48, "dimension": 16}, 1.0, ())
 PLAIN = Architecture(

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from models.errors import ModelError
 from models.training import Batch, Plan, fit, learning_rate
-from models.workloads.image_classification import ImageClassification, LabelledFeed
+from models.workloads.image_classification.training import Classifier, LabelledFeed, labelled_objective, load_examples
+from tasks.recipe_teacher import Network
 
 PLAN = Plan(
     epochs=4,
@@ -22,7 +23,7 @@ PLAN = Plan(
     warmup=0.25,
     seed=3,
 )
-WORKLOAD = ImageClassification()
+CLASSIFIER = Classifier(built_digits())
 
 
 class Killed(BaseException):
@@ -54,13 +55,12 @@ class Interrupted(LabelledFeed):
 
 
 def network() -> nn.Module:
-    architecture = WORKLOAD.architecture(built_digits(), "multimodal_big_model", {"channels": 4, "hidden": 16})
-    return architecture.build_seeded(PLAN.seed)
+    big = Network(name="multimodal_big_model", arguments={"channels": 4, "hidden": 16})
+    return CLASSIFIER.architecture(big).build_seeded(PLAN.seed)
 
 
 def feed(kind: type[LabelledFeed] = LabelledFeed) -> LabelledFeed:
-    whole = WORKLOAD.labelled_feed(built_digits(), PLAN.seed, augment=True, resolutions=None)
-    return kind(whole.examples, whole.seed, whole.augment, whole.resolutions)
+    return kind(load_examples(built_digits(), "train"), PLAN.seed, augment=True, resolutions=None)
 
 
 def train(checkpoint: Path, plan: Plan = PLAN, source: LabelledFeed | None = None) -> tuple[nn.Module, Witness]:
@@ -68,10 +68,10 @@ def train(checkpoint: Path, plan: Plan = PLAN, source: LabelledFeed | None = Non
     fit(
         module,
         source or feed(),
-        WORKLOAD.labelled_objective(0.0),
+        labelled_objective(0.0),
         plan,
         checkpoint=checkpoint,
-        score=WORKLOAD.scorer(built_digits(), "search"),
+        score=CLASSIFIER.scorer("search"),
         watcher=witness,
     )
     return module, witness
@@ -97,10 +97,10 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, optimizer:
 def test_training_learns(tmp_path: Path) -> None:
     """Four epochs on digits take the loss down and the search quality far above chance."""
     plan = Plan(**{**PLAN.__dict__, "learning_rate": 0.2, "batch_size": 32})
-    source = WORKLOAD.labelled_feed(built_digits(), plan.seed, augment=False, resolutions=None)
+    source = LabelledFeed(load_examples(built_digits(), "train"), plan.seed, augment=False, resolutions=None)
     module, witness = train(tmp_path / "a.safetensors", plan, source)
     assert witness.losses[-1] < witness.losses[0] / 2
-    assert WORKLOAD.scorer(built_digits(), "search")(module) > 0.6
+    assert CLASSIFIER.scorer("search")(module) > 0.6
 
 
 def test_a_loss_that_is_no_number_stops_training(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_the_learning_rate_rises_and_falls(position: float, expected: float) -> 
 
 def test_early_epochs_may_use_smaller_images() -> None:
     """With resolutions, each epoch's images have that epoch's side."""
-    source = WORKLOAD.labelled_feed(built_digits(), 0, augment=False, resolutions=(4, 8))
+    source = LabelledFeed(load_examples(built_digits(), "train"), 0, augment=False, resolutions=(4, 8))
     sides = [next(source.epoch(epoch, 8))[0].shape for epoch in range(2)]
     assert sides == [(8, 1, 4, 4), (8, 1, 8, 8)]
 

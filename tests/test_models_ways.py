@@ -2,24 +2,44 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 from data_samples import built_emoji_small, built_stamps_small
 
+from models.evaluation.compare import difference, paired, quality, ratio
+from models.evaluation.outcomes import Outcomes
 from models.inputs.audio import load_recordings
 from models.inputs.captions import load_captions
-from models.retrieval_evaluation import Asked, old_index, paired, quality, ratio
 from models.ways import IMAGE, TEXT, Inputs, Role, Way, load_role, merged_groups
+from models.workloads.retrieval.details import Answers
+from models.workloads.retrieval.runtime import old_index, outcomes_of
 
-MEASURES: dict[str, Callable[[Asked], dict[str, Any]]] = {
-    "quality": lambda asked: quality(asked, "student", "gate"),
-    "ratio to the teacher": lambda asked: ratio(asked, "gate"),
-    "paired difference, to the teacher or the champion": lambda asked: paired(asked, "gate")["difference"],
-    "old index": old_index,
+MEASURES: dict[str, Callable[["Asked"], dict[str, Any]]] = {
+    "quality": lambda asked: quality(asked.outcomes("student"), CONFIDENCE),
+    "ratio to the teacher": lambda asked: ratio(*asked.both, CONFIDENCE),
+    "paired difference, to the teacher or the champion": lambda asked: difference(*asked.both, CONFIDENCE),
+    "old index": lambda asked: old_index(asked.role, asked.answers, CONFIDENCE),
 }
+CONFIDENCE = 0.9
 COUNT = 50
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What two models answered to a role."""
+
+    role: Role
+    answers: dict[str, Answers]
+
+    def outcomes(self, model: str) -> Outcomes:
+        return outcomes_of(self.role, self.answers[model], self.answers[model])
+
+    @property
+    def both(self) -> tuple[Outcomes, Outcomes]:
+        return self.outcomes("teacher"), self.outcomes("student")
 
 
 def asked_with(copies: int) -> Asked:
@@ -29,12 +49,12 @@ def asked_with(copies: int) -> Asked:
     images_GD = random.standard_normal((COUNT, 8)).astype(np.float32)
     rows_Q, labels_G = np.arange(len(labels_N)), np.arange(COUNT)
     way = Way(TEXT, IMAGE, (TEXT, IMAGE), "en", rows_Q, labels_N, labels_G, rows_Q)
-    role = Role({IMAGE: Inputs(IMAGE, labels_G)}, [way], len(labels_N), 3, labels_G, labels_N)
+    role = Role({IMAGE: Inputs(IMAGE, labels_G)}, [way], len(labels_N), 3, labels_G, labels_N, "gate")
     answers = {}
     for model, noise in (("teacher", 0.8), ("student", 1.0)):
         texts_GD = images_GD + noise * random.standard_normal((COUNT, 8)).astype(np.float32)
-        answers[model] = {"gate": {IMAGE: images_GD, TEXT: np.repeat(texts_GD, copies, axis=0)}}
-    return Asked({"gate": role}, answers, 0.9)
+        answers[model] = {IMAGE: images_GD, TEXT: np.repeat(texts_GD, copies, axis=0)}
+    return Asked(role, answers)
 
 
 @pytest.mark.parametrize("copies", [2, 3, 7])
@@ -49,7 +69,7 @@ def test_recordings_of_one_label_do_not_narrow_an_interval(name: str, copies: in
 
 def test_the_sign_test_counts_labels() -> None:
     """The p-value does not fall because labels are asked for more often; `discordant` still counts examples."""
-    once, often = (paired(asked_with(copies), "gate") for copies in (1, 5))
+    once, often = (paired(*asked_with(copies).both, CONFIDENCE) for copies in (1, 5))
     assert often["mcnemar_p"] == once["mcnemar_p"]
     assert often["discordant"] == tuple(5 * count for count in once["discordant"])
 

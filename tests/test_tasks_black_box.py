@@ -1,6 +1,5 @@
 """A recipe's teacher known only as a file: checked, adopted, asked, and shipped as it is."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from torch import nn
 
 from models.black_box import FileModel
 from models.checkpoint import save_model
-from models.workloads import WORKLOADS
+from models.workloads.image_classification.training import Classifier, architecture_of
 from tasks import source_digest
 from tasks.artifact import file_digest, seal
 from tasks.black_box import identity
@@ -26,10 +25,9 @@ from tasks.methods.bench import Bench
 from tasks.methods.teachers import asked
 from tasks.recipe_data import Data
 from tasks.recipe_steps import Distil
-from tasks.recipe_teacher import BlackBox
+from tasks.recipe_teacher import BlackBox, Network
 from tasks.train_teacher import train_teacher
 
-WORKLOAD = WORKLOADS["image_classification"]
 TRAINING = {"epochs": 1, "batch_size": 100, "learning_rate": 0.1}
 STUDENT = {"name": "multimodal_small_model", "arguments": {"channels": 4}}
 
@@ -77,7 +75,7 @@ def lesson(**changes: Any) -> Distil:
 
 
 def student() -> nn.Module:
-    return WORKLOAD.architecture(built_digits(), STUDENT["name"], STUDENT["arguments"]).build_seeded(1)
+    return architecture_of(built_digits(), Network.model_validate(STUDENT)).build_seeded(1)
 
 
 def numbers(module: nn.Module) -> torch.Tensor:
@@ -85,14 +83,15 @@ def numbers(module: nn.Module) -> torch.Tensor:
 
 
 def bench(root: Path, name: str = "step") -> Bench:
-    return Bench(job_for(root / name, {"teacher": root / "teacher" / "out"}), built_digits(), WORKLOAD)
+    inputs = {"teacher": root / "teacher" / "out" / "model"}
+    return Bench(job_for(root / name, inputs), built_digits(), Classifier(built_digits()))
 
 
 def test_a_file_becomes_the_teacher(root: Path) -> None:
     """The teacher stage leaves the adopted file and says how good and how big it is."""
     metrics = taught(root, made(root, 1))
-    file = root / "teacher" / "out" / "teacher.onnx"
-    score = WORKLOAD.scorer(built_digits(), "search")
+    file = root / "teacher" / "out" / "model" / "teacher.onnx"
+    score = Classifier(built_digits()).scorer("search")
     assert metrics == {"search_accuracy": score(FileModel(file)), "checkpoint_bytes": file.stat().st_size}
 
 
@@ -153,8 +152,9 @@ def test_a_file_has_no_layers_to_ask(root: Path) -> None:
 
 def test_a_trained_teacher_gives_hints(root: Path) -> None:
     """With features and relations a trained teacher's layer is asked once per view, beside its logits."""
-    architecture = WORKLOAD.architecture(built_digits(), "multimodal_big_model", {"channels": 4, "hidden": 8})
-    save_model(root / "teacher" / "out", architecture.build_seeded(2), architecture)
+    network = Network(name="multimodal_big_model", arguments={"channels": 4, "hidden": 8})
+    architecture = architecture_of(built_digits(), network)
+    save_model(root / "teacher" / "out" / "model", architecture.build_seeded(2), architecture)
     seal(root / "teacher" / "out", {})
     here = bench(root)
     hints = {"teacher": "1.conv", "student": "1.conv"}
@@ -166,12 +166,12 @@ def test_a_trained_teacher_gives_hints(root: Path) -> None:
 def test_a_file_ships_as_it_is(root: Path) -> None:
     """Export copies an adopted teacher to the byte, and asks it for the gate role's classes."""
     taught(root, made(root, 1))
-    architecture = WORKLOAD.architecture(built_digits(), STUDENT["name"], STUDENT["arguments"])
-    save_model(root / "student", architecture.build_seeded(1), architecture)
+    architecture = architecture_of(built_digits(), Network.model_validate(STUDENT))
+    save_model(root / "student" / "model", architecture.build_seeded(1), architecture)
     job = job_for(root / "export", {"data": root, "teacher": root / "teacher" / "out", "student": root / "student"})
     metrics = export(job)
-    adopted = root / "teacher" / "out" / "teacher.onnx"
-    assert (job.out / "teacher.onnx").read_bytes() == adopted.read_bytes()
+    adopted = root / "teacher" / "out" / "model" / "teacher.onnx"
+    assert (job.out / "teacher" / "model.onnx").read_bytes() == adopted.read_bytes()
     assert metrics["teacher_bytes"] == adopted.stat().st_size
-    expected = WORKLOAD.answers(FileModel(adopted), built_digits(), "gate").tolist()
-    assert json.loads((job.out / "teacher.answers.json").read_text()) == expected
+    expected_N = Classifier(built_digits()).reference(FileModel(adopted))
+    assert np.array_equal(np.load(job.out / "references" / "teacher" / "model.npy"), expected_N)

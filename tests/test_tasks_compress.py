@@ -17,7 +17,7 @@ from models.compression.quantize import dequantized
 from models.inputs.images import load_images
 from models.packing import deployable
 from models.runtime import open_session, predict
-from models.workloads import WORKLOADS
+from models.workloads.image_classification.training import answers, load_examples
 from tasks.artifact import seal, verify
 from tasks.compress import compress
 from tasks.job import Job
@@ -108,11 +108,11 @@ def test_a_step_of_a_recipe_is_applied_and_kept(bench: Bench, name: str) -> None
 
 def expect_answers(bench: Bench, out: Path) -> None:
     """The exported file and the checkpoint, both read back, agree on the search role as far as rounding allows."""
-    data, workload = materialise(bench.data), WORKLOADS["image_classification"]
-    module, _ = load_model(out)
+    data = materialise(bench.data)
+    module, _ = load_model(out / "model")
     images = load_images(data, "search")
-    shipped = predict(open_session(deployable(out, "model")), images.images_NCHW).argmax(1)
-    trained = workload.answers(module, data, "search")
+    shipped = predict(open_session(deployable(out / "model", "model")), images.images_NCHW).argmax(1)
+    trained = answers(module, load_examples(data, "search")).numpy()
     assert (shipped == trained).mean() >= 0.95
     assert (trained == images.labels_N).mean() == pytest.approx(verify(out).metrics["search_accuracy"])
 
@@ -135,7 +135,7 @@ def test_a_worthless_step_is_dropped(bench: Bench, name: str, step: dict[str, An
     judged = json.loads((out / STEP).read_text())
     assert not judged["kept"]
     assert re.search(reason, judged["reason"]), judged["reason"]
-    before, after = (load_model(folder)[0].state_dict() for folder in (bench.teacher, out))
+    before, after = (load_model(folder / "model")[0].state_dict() for folder in (bench.teacher, out))
     assert before.keys() == after.keys()
     assert all((before[key] == after[key]).all() for key in before)
 
@@ -145,11 +145,11 @@ def test_steps_may_come_in_any_order(bench: Bench) -> None:
     integers = bench.step(bench.teacher, "first_quantize", STEPS["quantize"], most_lost=0.4)
     pruned = bench.step(integers, "then_prune", STEPS["prune_macs"], most_lost=0.4, least_gained=0.001)
     assert json.loads((pruned / STEP).read_text())["kept"]
-    _, architecture = load_model(pruned)
+    _, architecture = load_model(pruned / "model")
     assert architecture.quantization is not None
     expect_answers(bench, pruned)
     macs = [
-        macs_and_parameters(dequantized(load_model(folder)[0]), architecture.example())[0]
+        macs_and_parameters(dequantized(load_model(folder / "model")[0]), architecture.example())[0]
         for folder in (integers, pruned)
     ]
     assert macs[1] <= 0.61 * macs[0]
@@ -177,5 +177,5 @@ def test_a_pruning_killed_in_its_second_round_ends_with_the_same_weights(bench: 
     trained.clear()
     compress(replace(job, record=lambda epoch, _metrics: trained.append(epoch)))
     assert trained == [2]
-    before, after = (load_model(folder)[0].state_dict() for folder in (undisturbed, job.out))
+    before, after = (load_model(folder / "model")[0].state_dict() for folder in (undisturbed, job.out))
     assert all(torch.equal(before[name], after[name]) for name in before)

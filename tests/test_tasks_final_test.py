@@ -17,32 +17,32 @@ from mlflow.tracking import MlflowClient
 from registry_samples import linear_model
 from tiny_house import House, tiny_house
 
-from models.challenge import challenge
-from models.evaluation import evaluate
-from models.final_test import final_test as measured
+from models.bundle import Bundle, open_bundle, write_bundle
+from models.evaluation.champion import compare_champion
+from models.evaluation.evaluate import SPLIT, evaluate
+from models.evaluation.final_test import final_test as measured
+from models.evaluation.schema import Retrieval
 from models.footprint import Schedule
-from models.retrieval_evaluation import ROLES
 from models.ways import Inputs, Role, load_role
+from models.workloads.base import runtime_of
+from models.workloads.retrieval.runtime import Retrieval as RetrievalRuntime
 from tasks.artifact import write_json
 from tasks.final_test import final_test
 from tasks.held_out import EXPERIMENT, count_looks, looks_at, note_look, split_digests
-from tasks.load import requests_of
 from tasks.pipeline import stages_of
 from tasks.recipe import load_recipe
 from tasks.recipe_data import Data
 from tasks.register_passport import CARD
-from tasks.reporting.evaluation import Retrieval
 from tasks.reporting.final_test import Opened
 from tasks.reporting.retrieval import recall_lines
 from tasks.settings import load_settings
 from tasks.stage import run_stage
-from tasks.student_file import deployables_of
 from tasks.tracking import PREFIX, connect
 
 DATA = Data(dataset="digits")
 ROOT = Path(__file__).resolve().parent.parent
 NAMES_SEALED = {
-    "models/final_test.py": "opens it",
+    "models/evaluation/final_test.py": "opens it",
     "tasks/final_test.py": "asks for it, after the verdict",
     "tasks/held_out.py": "counts the looks at it",
     "tasks/methods/quantize.py": "compares digests, so that nothing sealed calibrates",
@@ -72,7 +72,9 @@ class Nights:
         gate.mkdir()
         write_json(gate / "gate.json", {"verdict": verdict, "checks": [], "of": name})
         job = make_job(self.root / name / "job", DATA, {"data": self.pull, "models": models, "gate": gate}, print)
-        metrics = final_test(replace(job, settings={"name": name, "confidence": 0.95}))
+        metrics = final_test(
+            replace(job, settings={"name": name, "confidence": 0.95, "workload": "image_classification"})
+        )
         found: dict[str, Any] = json.loads((job.out / "final_test.json").read_text("utf-8"))
         assert metrics == ({"opening": found["opened"]["opening"]} if found["opened"] else {})
         return found
@@ -93,12 +95,13 @@ def nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Nights:
 
 def exported(folder: Path, seed: int) -> None:
     """Write a teacher and a student that answer digits by one layer of random weights."""
-    folder.mkdir(parents=True)
     for name, own in (("teacher", 0), ("student", seed)):
         weights_DK = np.random.default_rng(own).normal(size=(64, 10)).astype(np.float32)
-        linear_model(folder / f"{name}.onnx", weights_DK, (1, 8, 8))
-        right = folder / f"{name}.answers.json"  # of evaluate, for parity
-        right.write_text(json.dumps([0] * 300), encoding="utf-8")
+        for made in (folder / name, folder / "references" / name):
+            made.mkdir(parents=True)
+        linear_model(folder / name / "model.onnx", weights_DK, (1, 8, 8))
+        write_bundle(folder / name, "image_classification", {"model": [folder / name / "model.onnx"]})
+        np.save(folder / "references" / name / "model.npy", np.zeros(300, np.int64))
 
 
 def test_a_candidate_that_passed_is_tested_on_the_sealed_split(nights: Nights) -> None:
@@ -219,20 +222,22 @@ def without_sealed(dataset: Path, folder: Path) -> Path:
 def test_what_decides_can_do_without_the_sealed_split(tmp_path: Path) -> None:
     """Evaluation, challenge and load run on data that has no sealed split at all."""
     exported(tmp_path / "export", 1)
-    data, files = without_sealed(built_digits(), tmp_path), deployables_of(tmp_path / "export")
+    data, export = without_sealed(built_digits(), tmp_path), tmp_path / "export"
+    bundles = {name: open_bundle(export / name) for name in ("teacher", "student")}
     schedule = Schedule(repeats=2, most=2, rounds=2, pause_seconds=0.0, confidence=0.9, limit=1.0)
-    found = evaluate(data, files, schedule)
+    workload = runtime_of("image_classification")
+    found = evaluate(workload, data, bundles, export / "references", schedule)
     assert set(found["paired"]) == set(found["ratios"]["quality"]) == {"gate"}
     assert sum(found["classes"]["count"]) == 300
-    assert "sealed" not in json.dumps([found, challenge(data, files, schedule)])
-    assert len(requests_of(data, towers=False)[1]) == 64
+    assert "sealed" not in json.dumps([found, compare_champion(workload, data, bundles, schedule)])
+    assert len(workload.sample_requests(data)[1]) == 64
 
 
 def test_what_decides_over_towers_can_do_without_the_sealed_split(tmp_path: Path) -> None:
     """The role that is judged is all that the evaluation of towers reads of a dataset with captions."""
     data = without_sealed(built_emoji_small(), tmp_path)
-    assert ROLES == ("gate",)
-    assert [load_role(data, role).count for role in (*ROLES, "search")] == [64, 64]
+    assert SPLIT == "gate"
+    assert [load_role(data, role).count for role in (SPLIT, "search")] == [64, 64]
 
 
 def test_only_the_final_test_names_the_sealed_split() -> None:
@@ -307,27 +312,24 @@ def test_data_that_trains_leaves_the_sealed_split_as_worn_as_it_was() -> None:
     assert len(set(digests.values())) == 3
 
 
-def random_answers(folder: Path, roles: dict[str, Role]) -> dict[str, dict[str, np.ndarray]]:
-    """Give unit vectors for all that the roles ask, of a model whose folder's name is the seed."""
-    random = np.random.default_rng(len(folder.name))
+def random_answers(_: object, bundle: Bundle, role: Role) -> dict[str, np.ndarray]:
+    """Give unit vectors for all that a role asks, of a model whose name is the seed."""
+    random = np.random.default_rng(len(bundle.workload))
 
     def embed(inputs: Inputs) -> np.ndarray:
         vectors = random.standard_normal((len(inputs.raw), 8)).astype(np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
-    return {name: role.vectors(embed) for name, role in roles.items()}
+    return role.vectors(embed)
 
 
 @pytest.mark.parametrize("built", [built_emoji_small, built_stamps_small])
-def test_towers_are_tested_on_the_sealed_split_too(
-    built: Callable[[], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_towers_are_tested_on_the_sealed_split_too(built: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Two folders of towers have quality, ratio, difference and recalls, which the report's table shows as sealed."""
-    monkeypatch.setattr("models.final_test.answers_of", random_answers)
-    models = {"teacher": tmp_path / "teacher", "student": tmp_path / "the_student"}
-    for path in models.values():
-        path.mkdir()
-    found = measured(built(), models, 0.9)
+    monkeypatch.setattr(RetrievalRuntime, "ask", random_answers)
+    bundles = {name: Bundle(name, {}, {}) for name in ("teacher", "the_student")}
+    bundles["student"] = bundles.pop("the_student")
+    found = measured(runtime_of("retrieval"), built(), bundles, 0.9)
     opened = Opened.model_validate(found | {"opening": 1, "split_digests": split_digests(built())})
     assert opened.recalls is not None
     assert set(opened.recalls["student"]) == {"sealed"}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from registry_samples import onnx_file
 
+from models.bundle import open_bundle
 from tasks.errors import ServiceError
 from tasks.serving.client import Body, at_most, at_rate
 from tasks.serving.load import under_load
@@ -82,11 +83,11 @@ def test_nobody_there_is_a_loss() -> None:
 def test_a_student_is_measured_behind_its_server(tmp_path: Path) -> None:
     """A real file answers at the steady rate without a loss; one that cannot be opened ends in a sentence."""
     pixels = Body("application/json", b'{"pixels": [[[[9, 200], [30, 4]]]]}')
-    found = under_load(onnx_file(tmp_path / "student.onnx", 1), ["cat", "dog", "bird"], [pixels])
+    found = under_load(open_bundle(onnx_file(tmp_path / "student.onnx", 1)), [pixels])
     assert (found["lost"], found["rate"]) == (0, 200.0)
     assert found["most"]["one_core"] > 200
     with pytest.raises(ServiceError, match="the server of the student answered none of 800 requests"):
-        under_load(tmp_path / "student.onnx", [], [Body("application/json", b"no pixels")])
+        under_load(open_bundle(tmp_path / "student.onnx"), [Body("application/json", b"no pixels")])
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     with pytest.raises(ServiceError, match="the server of the student did not answer within 60 s, or ended"):
-        under_load(tmp_path / "broken.onnx", [], [pixels])
+        under_load(open_bundle(tmp_path / "broken.onnx"), [pixels])

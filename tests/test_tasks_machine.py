@@ -5,10 +5,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from light_night import done, light_house
+from light_night import doing, done, light_house
 from tiny_house import House
 
-from tasks import measured, work
+from tasks import measured
 from tasks import stage as stage_module
 from tasks.artifact import write_json
 from tasks.compress import AS_FAST
@@ -173,14 +173,14 @@ def test_a_step_that_a_time_decided_about_is_done_again_elsewhere(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another machine decides anew about a step that was kept by its time, once, and about no other."""
-    light = work.STAGES["compress"]
+    light = stage_module.function_of("compress")
 
     def kept_by_time(job: Job) -> Metrics:
         metrics = light(job) | {BY_TIME: float(job.settings["step"].method == "quantize")}
         write_json(job.out / "step.json", metrics)
         return metrics
 
-    monkeypatch.setitem(work.STAGES, "compress", kept_by_time)
+    doing(monkeypatch, "compress", kept_by_time)
     quantize = next(name for name in house.stages("test/here") if "quantize" in name)
     house.run("test/timed", until="export")
     run_stage(house.recipe, quantize, "test/timed", force=True)

@@ -72,6 +72,14 @@ def test_the_stages_follow_the_recipe() -> None:
         ("steps.2.weights", "int5", r"steps\.2\.quantize\.weights: Input should be 'int8', 'int4'"),
         ("data.revision", "--upload-pack=x", r"data\.revision: String should match pattern"),
         ("latency.max_repeats", 2, r"latency\.max_repeats is below latency\.repeats; raise max_repeats"),
+        (
+            "workload",
+            "image_clasification",
+            r"there is no workload '.*'; did you mean image_classification\? use one of",
+        ),
+        ("workload", "retreival", r"workload: there is no workload 'retreival'; did you mean retrieval\? use one of"),
+        ("workload", "video", r"workload: there is no workload 'video'; use one of image_classification, retrieval"),
+        ("steps.0.regression", 1, r"step 1, distil: regression and letters are for a tower, and this model has logits"),
         ("name", "other", r"calls itself 'other'; give the file and the recipe one name"),
     ],
 )
@@ -125,6 +133,8 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path) -> None:
         ({"teacher.towers": {"image": TOWER}}, "teacher.towers has no text; a space has image, text"),
         ({"steps.0.tower": "smell"}, r"steps\.0\.distil\.tower: Input should be 'image', 'text' or 'speech'"),
         ({"workload": "image_classification"}, "teacher.towers goes with workload retrieval"),
+        ({"steps.0.relations": 1}, "step 1, distil: a tower learns relations through its gallery; set regression"),
+        ({"steps.0.letters": 1}, "step 1, distil: only a tower for speech spells, and this one is for image; remove"),
         ({"teacher.towers.image.nme": "x"}, r"teacher\.towers\.image\.nme: Extra inputs are not permitted"),
     ],
 )

@@ -139,7 +139,7 @@ def test_a_recipe_knows_the_arguments_of_every_network() -> None:
     """The bounds of a network's arguments have its names and its defaults, so that none goes unchecked."""
     assert set(ARGUMENTS) == set(NETWORKS)
     for name, network in NETWORKS.items():
-        taken = inspect.signature(network.__init__).parameters
+        taken = inspect.signature(network.module.__init__).parameters
         fields = ARGUMENTS[name].model_fields
         assert set(fields) == set(taken) - {"self"}, name
         for argument, field in fields.items():

@@ -64,7 +64,7 @@ def test_a_replay_goes_on_where_it_was_and_says_how_far_off_it_is(
         broken.setattr(module, "run_aside", until_the_first_step)
         with pytest.raises(StillhouseError, match=r"^the replay broke \(.* has no stage 'polish'; use one of"):
             replay("tiny", "1", print)
-    teachers = sorted((folder / "state" / "artifacts").glob("*/model.safetensors"))
+    teachers = sorted((folder / "state" / "artifacts").glob("*/model/model.safetensors"))
     made = [path.stat().st_mtime_ns for path in teachers]
     found = replay("tiny", "1", print)
     assert (found.equal, found.first) == (False, "teacher")

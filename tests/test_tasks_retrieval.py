@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 from whole_run import Run, whole_run
 
+from models.bundle import open_bundle
 from models.inputs.images import load_images
 from models.packing import deployable
-from models.towers import files_of, open_towers
+from models.towers import open_towers
 from tasks.answer import try_model
 from tasks.artifact import verify
 from tasks.errors import StillhouseError
@@ -66,18 +67,22 @@ def test_bits_are_shared_out_over_both_towers(run: Run) -> None:
 
 def test_the_deployable_answers_sentences_and_pictures(run: Run) -> None:
     """What ships embeds both into unit vectors of the teacher's space, one batch or many."""
-    student = open_towers(run.output("export") / "student")
+    student = open_towers(open_bundle(run.output("export") / "student"))
     vectors_ND = student.of_texts(["red heart", "cat", "a much longer sentence about nothing in particular"])
     assert np.allclose(np.linalg.norm(vectors_ND, axis=1), 1, atol=1e-5)
     assert np.allclose(vectors_ND[1], student.of_texts(["cat"])[0], atol=1e-5)
-    assert student.space == verify(run.output("teacher")).digest == open_towers(run.output("export") / "teacher").space
+    assert (
+        student.space
+        == verify(run.output("teacher")).digest
+        == open_towers(open_bundle(run.output("export") / "teacher")).space
+    )
 
 
 def test_bytes_are_those_of_every_file(run: Run) -> None:
-    """The judged size is that of both packed towers and of the file that describes them."""
+    """The judged size is that of both packed towers; the bundle describes them and nothing else lies there."""
     evaluation = run.read("evaluate", "evaluation.json")
-    files = files_of(run.output("export") / "student")
-    assert {path.name for path in files} == {"towers.json", "image.onnx.lzma", "text.onnx.lzma"}
+    files = open_bundle(run.output("export") / "student").files
+    assert {path.name for path in files} == {"image.onnx.lzma", "text.onnx.lzma"}
     assert evaluation["student"]["bytes"] == sum(path.stat().st_size for path in files)
     assert deployable(run.output("export") / "teacher", "text").name == "text.onnx"
 
@@ -86,7 +91,7 @@ def test_the_registered_model_answers_without_a_pickle(run: Run) -> None:
     """What MLflow gives back embeds sentences and picture files as what was judged does."""
     version = run.results["register"]["version"]
     model = mlflow.pyfunc.load_model(f"models:/retrieval_small/{version}")
-    student = open_towers(run.output("export") / "student")
+    student = open_towers(open_bundle(run.output("export") / "student"))
     sentences = ["cat", "dog"]
     assert np.allclose(model.predict(pd.DataFrame({"text": sentences})), student.of_texts(sentences), atol=1e-5)
     image_CHW = load_images(materialise(run.output("pull")), "gate").images_NCHW[0]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import requests
-from light_night import WEIGHTS, bytes_of, edit, light_house
+from light_night import WEIGHTS, bytes_of, doing, edit, light_house
 from mlflow.tracking import MlflowClient
 from tiny_house import House
 
 from models.errors import ModelError
-from tasks import frozen, outside, pull_data, register_passport, work
+from tasks import frozen, outside, pull_data, register_passport
 from tasks import stage as stage_module
 from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
 from tasks.job import Job, Metrics
@@ -66,7 +66,7 @@ def test_a_rerun_that_broke_is_not_finished(house: House, monkeypatch: pytest.Mo
     house.run("test/broke", until="step_1_distil")
     before = house.stages("test/broke")["teacher"]
     with monkeypatch.context() as patch:
-        patch.setitem(work.STAGES, "teacher", broken)
+        doing(patch, "teacher", broken)
         with pytest.raises(StillhouseError, match="stage teacher: it broke"):
             run_stage(house.recipe, "teacher", "test/broke", force=True)
     with pytest.raises(ArtifactError, match="stage teacher of run test/broke has not finished; run it first"):
@@ -88,12 +88,12 @@ def test_another_key_is_another_run(house: House, monkeypatch: pytest.MonkeyPatc
     first = house.stages("test/keys")["teacher"]
     client = connect(house.settings.tracking_uri)
     with monkeypatch.context() as patch:
-        patch.setattr(stage_module, "code_of", lambda kind: f"other code of {kind}")
+        patch.setattr(stage_module, "code_of", lambda kind, _: f"other code of {kind}")
         run_stage(house.recipe, "teacher", "test/keys")
     other = house.stages("test/keys")["teacher"]
     client.update_run(other.info.run_id, status="RUNNING")  # as kill -9 leaves it
     with monkeypatch.context() as patch:
-        patch.setattr(stage_module, "code_of", lambda kind: f"newest code of {kind}")
+        patch.setattr(stage_module, "code_of", lambda kind, _: f"newest code of {kind}")
         run_stage(house.recipe, "teacher", "test/keys")
     newest = house.stages("test/keys")["teacher"]
     runs = [client.get_run(run.info.run_id) for run in (first, other, newest)]
@@ -191,7 +191,7 @@ def test_a_stage_that_ran_with_other_code_is_named(house: House, monkeypatch: py
     edit(house.recipe, "teacher.training.epochs", 32)
     house.run("test/back", until="validate")
     with monkeypatch.context() as patch:
-        patch.setattr(stage_module, "code_of", lambda kind: f"other code of {kind}")
+        patch.setattr(stage_module, "code_of", lambda kind, _: f"other code of {kind}")
         run_stage(house.recipe, "teacher", "test/back")
     for stage in stages_of(load_recipe(house.recipe))[3:-2]:
         run_stage(house.recipe, stage.name, "test/back")

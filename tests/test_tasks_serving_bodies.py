@@ -22,12 +22,14 @@ from PIL import Image
 from registry_samples import onnx_file
 from starlette.applications import Starlette
 
+from models.bundle import open_bundle, write_bundle
 from models.inputs.waves import LENGTH
-from models.towers import write_about
+from models.workloads.image_classification.runtime import ImageClassification
+from models.workloads.retrieval.runtime import Retrieval
 from tasks.serving.app import LARGEST, build
 from tasks.serving.bodies import is_light
 from tasks.serving.load import Exported
-from tasks.serving.served import Served, answers_of
+from tasks.serving.served import Served
 from tasks.serving.server import listen
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of broken notes
@@ -65,6 +67,12 @@ def application(answers: Any) -> Starlette:
     return build(Exported(Served("tiny", "1", "0" * 64, 20, answers)))
 
 
+def served(folder: Path) -> Any:
+    """Open a folder of towers for the server."""
+    write_bundle(folder, "retrieval", {name: [folder / f"{name}.onnx"] for name in TOWERS}, space="space")
+    return Retrieval().serve(open_bundle(folder), ())
+
+
 class Asker:
     """Asks an application in this process."""
 
@@ -85,15 +93,14 @@ def towers(tmp_path_factory: pytest.TempPathFactory) -> Asker:
     folder = tmp_path_factory.mktemp("towers")
     for name, (port, kind, shape) in TOWERS.items():
         tower(folder / f"{name}.onnx", port, kind, shape)
-    write_about(folder, "space", list(TOWERS))
-    return Asker(application(answers_of(folder, [])))
+    return Asker(application(served(folder)))
 
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Asker:
     """Answer pixels and pictures of two by two."""
     path = onnx_file(tmp_path_factory.mktemp("file") / "model.onnx", 1)
-    return Asker(application(answers_of(path, ["cat", "dog", "bird"])))
+    return Asker(application(ImageClassification().serve(open_bundle(path), ["cat", "dog", "bird"])))
 
 
 def picture(kind: str = "PNG", size: tuple[int, int] = (24, 16)) -> bytes:
@@ -223,13 +230,12 @@ def test_a_model_that_fails_is_its_own_fault(tmp_path: Path, kind: str) -> None:
     """If a model answers with NaN, the status says that the server is at fault, in a sentence."""
     for name, (port, number, shape) in TOWERS.items():
         tower(tmp_path / f"{name}.onnx", port, number, shape, factor=float("nan"))
-    write_about(tmp_path, "space", list(TOWERS))
     body, media_type = {
         "image": (picture(), "image/png"),
         "text": (b"a", "text/plain"),
         "speech": (recording(), "audio/wav"),
     }[kind]
-    reply = Asker(application(answers_of(tmp_path, []))).ask(body, media_type)
+    reply = Asker(application(served(tmp_path))).ask(body, media_type)
     assert (reply.status_code, "the model does not answer this input" in reply.json()["error"]) == (500, True), (
         reply.text
     )

@@ -15,10 +15,11 @@ from PIL import Image
 from starlette.applications import Starlette
 from whole_run import Run, whole_run
 
+from models.bundle import open_bundle
 from models.errors import ModelError
 from models.inputs.audio import SAMPLE_RATE, load_recordings
 from models.inputs.gallery import load_gallery
-from models.towers import files_of, open_towers
+from models.towers import open_towers
 from models.ways import IMAGE, Inputs
 from tasks.answer import try_model
 from tasks.errors import StillhouseError
@@ -76,9 +77,9 @@ def test_a_speech_teacher_must_spell(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_deployable_holds_three_towers(run: Run) -> None:
-    """Bytes are those of all three and of the file that describes them."""
-    files = files_of(run.output("export") / "student")
-    assert {path.name.partition(".")[0] for path in files} == {"towers", "image", "text", "speech"}
+    """Bytes are those of all three."""
+    files = open_bundle(run.output("export") / "student").files
+    assert {path.name.partition(".")[0] for path in files} == {"image", "text", "speech"}
     measured = run.read("evaluate", "evaluation.json")
     assert measured["student"]["bytes"] == sum(path.stat().st_size for path in files)
 
@@ -87,14 +88,14 @@ def test_the_registered_model_answers_recordings(run: Run) -> None:
     """What MLflow gives back embeds the bytes of audio files as what was judged does."""
     model = mlflow.pyfunc.load_model(f"models:/spoken_small/{run.results['register']['version']}")
     files = load_recordings(materialise(run.output("pull")), "gate").audio[:2]
-    expected = open_towers(run.output("export") / "student").of_recordings(files)
+    expected = open_towers(open_bundle(run.output("export") / "student")).of_recordings(files)
     assert np.allclose(model.predict(pd.DataFrame({"speech": files})), expected, atol=1e-5)
 
 
 def test_the_server_answers_text_pictures_and_recordings(run: Run) -> None:
     """In production all three towers answer over HTTP as what was judged does; what cannot be heard is refused."""
     promote("spoken_small", Decision("ann", "it passed"))
-    data, towers = materialise(run.output("pull")), open_towers(run.output("export") / "student")
+    data, towers = materialise(run.output("pull")), open_towers(open_bundle(run.output("export") / "student"))
     recording, picture_CHW = load_recordings(data, "gate").audio[0], load_gallery(data).images_NCHW[0]
     stream = io.BytesIO()
     Image.fromarray(picture_CHW.transpose(1, 2, 0)).save(stream, "PNG")

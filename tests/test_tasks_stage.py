@@ -103,7 +103,7 @@ def test_seeds_show_what_is_luck(house: House, first: dict[str, Any]) -> None:
 def test_an_altered_output_is_not_reused(house: House) -> None:
     """A stage output altered on disk is noticed and fetched again from MLflow, byte for byte."""
     key = house.stages("test/first")["teacher"].data.tags[f"{PREFIX}stage_key"]
-    weights = house.settings.artifacts / key / "model.safetensors"
+    weights = house.settings.artifacts / key / "model" / "model.safetensors"
     original = weights.read_bytes()
     weights.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
     run_stage(house.recipe, "pull", "test/altered")

@@ -47,13 +47,17 @@ def measured_in(path: Path) -> list[str]:
         ("tasks/production/promote.py", []),
         ("tasks/gate.py", ["gate"]),
         ("tasks/validate_data.py", ["validate"]),
-        ("models/challenge.py", ["challenge"]),
+        ("models/evaluation/champion.py", ["challenge"]),
+        ("models/workloads/image_classification/runtime.py", JUDGED),
+        ("models/workloads/retrieval/runtime.py", []),
         ("tasks/serving/load.py", ["load"]),
         ("models/compression/prune_channels.py", ["compress"]),
         ("models/compression/mixed.py", ["compress"]),
         ("models/training.py", FROM_TEACHER),
         ("models/networks/residual.py", FROM_TEACHER),
-        ("models/workloads/image_classification.py", FROM_TEACHER),
+        ("models/workloads/image_classification/training.py", FROM_TEACHER),
+        ("models/workloads/retrieval/training.py", []),
+        ("models/workloads/base.py", JUDGED),
         ("models/runtime.py", [*FROM_TEACHER, *JUDGED]),
     ],
 )
@@ -69,10 +73,10 @@ def test_a_file_does_again_the_stages_that_run_it(
     assert [kind for kind in before if before[kind] != after[kind]] == again
 
 
-def codes() -> dict[str, str]:
-    """Kind of stage -> digest of its code, now."""
+def codes(workload: str = "image_classification") -> dict[str, str]:
+    """Kind of stage -> digest of its code for a workload, now."""
     code_of.cache_clear()
-    found = {kind: code_of(kind) for kind in KINDS if KINDS[kind].reusable}
+    found = {kind: code_of(kind, workload) for kind in KINDS if KINDS[kind].reusable}
     code_of.cache_clear()
     return found
 

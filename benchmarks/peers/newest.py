@@ -5,6 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from models.workloads.registry import ALONE
+
 REMEDY = "run `make run` first, or name them with --teacher, --data and --ours"
 
 
@@ -20,20 +24,21 @@ def newest_teacher(state: Path, network: dict[str, Any]) -> Path:
     folders = [
         folder
         for folder in _stages(state, "teacher")
-        if (folder / "architecture.json").exists() and wanted.items() <= _read(folder / "architecture.json").items()
+        if (about := folder / ALONE / "architecture.json").exists() and wanted.items() <= _read(about).items()
     ]
-    return _first(folders, f"trained {network['name']} teacher")
+    return _first(folders, f"trained {network['name']} teacher") / ALONE
 
 
 def newest_student(state: Path, teacher: Path, data: Path) -> Path:
     """Find the newest exported student whose teacher answers the gate role as this teacher does."""
+    from models.bundle import open_bundle
     from models.checkpoint import load_model
-    from models.packing import deployable
-    from models.workloads import WORKLOADS
+    from models.workloads.image_classification.training import Classifier
 
-    answers = WORKLOADS["image_classification"].answers(load_model(teacher)[0], data, "gate").tolist()
-    folders = [folder for folder in _stages(state, "export") if _read(folder / "teacher.answers.json") == answers]
-    return deployable(_first(folders, "exported student of this teacher"), "student")
+    expected_N = Classifier(data).reference(load_model(teacher)[0])
+    kept = Path("references") / "teacher" / f"{ALONE}.npy"
+    folders = [folder for folder in _stages(state, "export") if np.array_equal(np.load(folder / kept), expected_N)]
+    return open_bundle(_first(folders, "exported student of this teacher") / "student").file(ALONE)
 
 
 def _stages(state: Path, stage: str) -> list[Path]:

@@ -20,7 +20,12 @@ from models.checkpoint import Architecture, load_model
 from models.compression.distil import distillation_loss, teacher_logits
 from models.export import export_model
 from models.training import Batch, Feed, Objective, Plan, fit
-from models.workloads.image_classification import ImageClassification
+from models.workloads.image_classification.training import (
+    Classifier,
+    LabelledFeed,
+    labelled_objective,
+    load_examples,
+)
 
 STEPS, GRADIENT_BATCHES = 20, 4
 
@@ -47,13 +52,12 @@ class Recovered:
 
     @cached_property
     def _lesson(self) -> tuple[Feed, Objective]:
-        workload, training, data = ImageClassification(), self.request.training, Path(self.request.data)
+        training, data = self.request.training, Path(self.request.data)
         if not self.taught:
-            feed = workload.labelled_feed(data, self.request.seed, augment=True, resolutions=None)
-            return feed, workload.labelled_objective(0.0)
+            feed = LabelledFeed(load_examples(data, "train"), self.request.seed, augment=True, resolutions=None)
+            return feed, labelled_objective(0.0)
         teacher, _ = load_model(Path(self.request.checkpoint))
-        feed = workload.taught_feed(
-            data,
+        feed = Classifier(data).taught_feed(
             lambda images_NCHW: (teacher_logits(teacher, images_NCHW),),
             self.request.seed,
             views=training["views"],
@@ -88,7 +92,7 @@ class Recovered:
         feed, objective = self._lesson
         keys = ("epochs", "batch_size", "learning_rate", "weight_decay", "optimizer", "precision", "warmup")
         plan = Plan(**{key: self.request.training[key] for key in keys}, seed=self.request.seed)
-        score = ImageClassification().scorer(Path(self.request.data), "search")
+        score = Classifier(Path(self.request.data)).scorer("search")
         scratch = Path(self.request.calibration).parent / f"pruned-{self.share:.4f}-{self.taught}.safetensors"
         scratch.unlink(missing_ok=True)
         fit(module, feed, objective, plan, checkpoint=scratch, score=score, watcher=Screen())

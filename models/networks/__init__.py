@@ -1,7 +1,8 @@
 """Plain networks, one family a file, and the one dict that names them."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from torch import nn
 
@@ -15,26 +16,35 @@ from models.networks.seed import MultimodalBigModel, MultimodalSmallModel
 from models.networks.speech import PlainSpeechTower, ResidualSpeechTower
 from models.networks.towers import RGB, PlainTower, ResidualTower
 
-NETWORKS: dict[str, type[nn.Module]] = {
-    "attention": AttentionNetwork,
-    "multimodal_big_model": MultimodalBigModel,
-    "multimodal_small_model": MultimodalSmallModel,
-    "ngram_tower": NgramTower,
-    "plain": PlainNetwork,
-    "plain_tower": PlainTower,
-    "residual": ResidualNetwork,
-    "residual_tower": ResidualTower,
-    "speech_plain_tower": PlainSpeechTower,
-    "speech_residual_tower": ResidualSpeechTower,
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a network before it is built."""
+
+    module: type[nn.Module]
+    takes: Literal["image", "text", "speech"] = "image"
+    """Raw pixels (N, C, H, W), code points (N, L), int64, or samples (N, T)."""
+    gives: Literal["logits", "vectors"] = "logits"
+    """Logits (N, K), or unit vectors (N, D) of a space that it shares with others."""
+    channels: int = 1
+    """Of the images it is made for; grey ones are repeated."""
+    spells: bool = False
+    """It has `letters`."""
+
+
+NETWORKS = {
+    "attention": Known(AttentionNetwork),
+    "multimodal_big_model": Known(MultimodalBigModel, channels=RGB),
+    "multimodal_small_model": Known(MultimodalSmallModel, channels=RGB),
+    "ngram_tower": Known(NgramTower, "text", "vectors"),
+    "plain": Known(PlainNetwork),
+    "plain_tower": Known(PlainTower, gives="vectors"),
+    "residual": Known(ResidualNetwork),
+    "residual_tower": Known(ResidualTower, gives="vectors"),
+    "speech_plain_tower": Known(PlainSpeechTower, "speech", "vectors", spells=True),
+    "speech_residual_tower": Known(ResidualSpeechTower, "speech", "vectors", spells=True),
 }
-GREY_TO_RGB = ("multimodal_big_model", "multimodal_small_model")
-"""Networks for colours that are given grey images."""
-TOWER = "_tower"
-"""What a network is called that gives unit vectors of a space it shares with others, in place of logits."""
-OF_TEXT = ("ngram_tower",)
-"""Networks that take code points (N, L), int64, where the others take raw pixels."""
-OF_SPEECH = ("speech_residual_tower", "speech_plain_tower")
-"""Networks that take samples (N, T) where the others take raw pixels; they spell, so they have `letters`."""
+SPELLERS = [name for name, known in NETWORKS.items() if known.spells]
 
 
 def build_network(name: str, arguments: Mapping[str, Any], scale: float, background: int = 0) -> nn.Module:
@@ -55,15 +65,10 @@ def build_network(name: str, arguments: Mapping[str, Any], scale: float, backgro
         msg = f"there is no network {name!r}; use one of {', '.join(NETWORKS)}"
         raise ModelError(msg)
     try:
-        network = NETWORKS[name](**arguments)
+        network = NETWORKS[name].module(**arguments)
     except TypeError as error:
         msg = f"network {name!r} cannot be built from {dict(arguments)} ({error}); mend its arguments"
         raise ModelError(msg) from error
-    if name in {*OF_TEXT, *OF_SPEECH}:
+    if NETWORKS[name].takes != "image":
         return network
-    return nn.Sequential(Pixels(scale, RGB if name in GREY_TO_RGB else 1, background), network)
-
-
-def taken_by(name: str) -> str:
-    """Say what a network takes: `image`, `text` or `speech`."""
-    return "text" if name in OF_TEXT else "speech" if name in OF_SPEECH else "image"
+    return nn.Sequential(Pixels(scale, NETWORKS[name].channels, background), network)

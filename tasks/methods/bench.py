@@ -9,15 +9,11 @@ from torch import nn
 
 from models.checkpoint import Architecture, load_model
 from models.compression.features import projected_student
-from models.compression.objectives import hinted_objective, taught_objective
+from models.compression.objectives import hinted_objective
 from models.compression.requantize import dequantize_for_edit
-from models.compression.spaces import taught_letters, taught_vectors
-from models.training import Objective, fit
-from models.workloads.image_classification import ImageClassification
-from models.workloads.retrieval import Tower
+from models.training import Feed, Objective, fit
 from models.workloads.taught import TaughtFeed
-from models.workloads.written import WrittenFeed, written_feed
-from tasks.errors import StillhouseError
+from models.workloads.training_base import Component
 from tasks.job import Job
 from tasks.measure import plan_of
 from tasks.methods.teachers import asked, reading
@@ -32,7 +28,7 @@ class Bench:
 
     job: Job
     data: Path
-    workload: ImageClassification | Tower
+    component: Component
 
     @cached_property
     def stored(self) -> Compressed:
@@ -52,26 +48,14 @@ class Bench:
         """The recipe's seed."""
         return int(self.job.settings["seed"])
 
-    def taught(self, lesson: Lesson) -> tuple[TaughtFeed | WrittenFeed, Objective]:
-        """Prepare the teacher's cached answers, and the loss that uses its logits on any module."""
+    def taught(self, lesson: Lesson) -> tuple[Feed, Objective]:
+        """Prepare the teacher's cached answers, and the loss that uses them on any module."""
+        feed = self._answered(lesson)
+        return self.component.distillation(feed, lesson, lambda: reading(self.job))
+
+    def _answered(self, lesson: Lesson) -> TaughtFeed:
         ask = asked(self.job, self.data, lesson)
-        feed = self.workload.taught_feed(
-            self.data, ask, self.seed, views=lesson.views, blends=lesson.blends, watcher=self.job
-        )
-        relations = 0.0 if lesson.features else lesson.relations or 0.0
-        if isinstance(self.workload, Tower):
-            if lesson.relations or lesson.features:
-                msg = "a tower learns relations through its gallery; set regression, not relations or features"
-                raise StillhouseError(msg)
-            gallery_KD = self.workload.gallery(self.data)
-            vectors = taught_vectors(gallery_KD, lesson.loss, lesson.temperature, lesson.hard_weight, lesson.regression)
-            if not lesson.letters:
-                return feed, vectors
-            return written_feed(self.data, feed, reading(self.job)), taught_letters(vectors, lesson.letters)
-        if lesson.regression or lesson.letters:
-            msg = "regression and letters are for a tower; this model has logits: remove them, or use relations"
-            raise StillhouseError(msg)
-        return feed, taught_objective(lesson.loss, lesson.temperature, lesson.hard_weight, relations)
+        return self.component.taught_feed(ask, self.seed, views=lesson.views, blends=lesson.blends, watcher=self.job)
 
     def learn(self, module: nn.Module, lesson: Lesson, part: str = "training") -> nn.Module:
         """Train a module from the teacher's answers, in place.
@@ -84,7 +68,7 @@ class Bench:
         feed, objective = self.taught(lesson)
         student: AbstractContextManager[nn.Module] = nullcontext(module)
         if lesson.features is not None:
-            assert isinstance(feed, TaughtFeed)  # noqa: S101 - a tower, which alone has other feeds, has no hints
+            assert isinstance(feed, TaughtFeed)  # noqa: S101 - who has other feeds refuses features
             objective = hinted_objective(objective, lesson.features.weight, lesson.relations or 0.0)
             width, image_NCHW = feed.answers[1].shape[-1], feed.views[0, :1].float()
             student = projected_student(module, lesson.features.student, width, image_NCHW, self.seed)
@@ -95,7 +79,7 @@ class Bench:
                 objective,
                 plan_of(lesson.training, self.seed),
                 checkpoint=self.job.scratch / f"{part}.safetensors",
-                score=self.workload.scorer(self.data, "search"),
+                score=self.component.scorer("search"),
                 watcher=self.job,
             )
         return module

@@ -6,5 +6,5 @@ from tasks.recipe_steps import Distil
 
 def distil(bench: Bench, step: Distil) -> Compressed:
     """Train a new, smaller network from the teacher's answers."""
-    architecture = bench.workload.architecture(bench.data, step.network.name, step.network.arguments)
+    architecture = bench.component.architecture(step.network)
     return bench.learn(architecture.build_seeded(bench.seed), step), architecture

@@ -95,7 +95,7 @@ def _exported(bench: Bench, module: nn.Module) -> Path:
     export_model(
         integer_weights(fold_batch_norm(ready), 8),
         replace(architecture, quantization=static, packing=None),
-        bench.workload.calibration(bench.data),
+        bench.component.calibration(),
         path,
     )
     return path
@@ -103,7 +103,7 @@ def _exported(bench: Bench, module: nn.Module) -> Path:
 
 def _milliseconds(bench: Bench, module: nn.Module) -> float:
     raw = bench.job.scratch / "input.npy"
-    np.save(raw, bench.workload.calibration(bench.data)[:1])
+    np.save(raw, bench.component.calibration()[:1])
     request = {"file": str(_exported(bench, module)), "input": str(raw)}
     milliseconds = float(measure("models.timing", request, bench.job.scratch)["milliseconds"])
     bench.job.progress(f"one image takes {milliseconds:.4f} ms")

@@ -1,7 +1,7 @@
 """Method `quantize`."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from models.compression.rounding import BITS
 from models.errors import ModelError
 from models.inputs.overlap import refuse_overlap
 from models.networks.ngrams import tables_of
-from models.workloads.retrieval import scorer
+from models.workloads.training_base import Training
 from tasks.methods.bench import Bench, Compressed
 from tasks.recipe_steps import Lesson, Quantize
 
@@ -51,36 +51,32 @@ def _noted(step: Quantize, whole: nn.Module, architecture: Architecture, bits: M
     return whole, replace(architecture.edited(integer_edit(whole, bits)), quantization=how)
 
 
-def quantize_jointly(benches: Mapping[str, Bench]) -> list[Compressed]:
-    """Round all towers together: one budget of damage, spent where it saves most bytes, whichever tower that is in."""
-    first = next(iter(benches.values()))
-    step: Quantize = first.job.settings["step"]
-    for bench in benches.values():
+def quantize_jointly(workload: Training, benches: Sequence[Bench]) -> list[Compressed]:
+    """Round several components together: one budget of damage, spent where it saves most bytes, wherever that is."""
+    step: Quantize = benches[0].job.settings["step"]
+    for bench in benches:
         _refuse_judged_examples(bench)
-    made = {name: fold_for_quantizing(*bench.previous) for name, bench in benches.items()}
-    towers = nn.ModuleDict({name: module for name, (module, _) in made.items()})
-    score_of = scorer(first.data, "search")
-    first.job.progress("measuring what fewer bits cost in every layer of every tower")
-
-    def score(_: nn.Module) -> float:
-        return score_of({name: module for name, (module, _) in made.items()})
-
-    found = fewest_bits(towers, quantizable(towers), score, step.most_damage, first.job.progress)
-    bits = {name: _of_tower(found, name) for name in made}
+    made = {bench.component.name: fold_for_quantizing(*bench.previous) for bench in benches}
+    modules = {name: module for name, (module, _) in made.items()}
+    score_of, progress = workload.scorer(benches[0].data, "search"), benches[0].job.progress
+    progress("measuring what fewer bits cost in every layer of every component")
+    whole = nn.ModuleDict(modules)
+    found = fewest_bits(whole, quantizable(whole), lambda _: score_of(modules), step.most_damage, progress)
+    bits = {name: _of_component(found, name) for name in made}
     return [
         _noted(step, integer_weights(module, bits[name]), architecture, bits[name])
         for name, (module, architecture) in made.items()
     ]
 
 
-def _of_tower(bits: Mapping[str, int], tower: str) -> dict[str, int]:
-    prefix = f"{tower}."
+def _of_component(bits: Mapping[str, int], component: str) -> dict[str, int]:
+    prefix = f"{component}."
     return {name.removeprefix(prefix): width for name, width in bits.items() if name.startswith(prefix)}
 
 
 def _refuse_judged_examples(bench: Bench) -> None:
-    judged = {role: bench.workload.judged(bench.data, role) for role in JUDGED}
-    refuse_overlap(bench.workload.calibration(bench.data), judged)
+    judged = {role: bench.component.judged(role) for role in JUDGED}
+    refuse_overlap(bench.component.calibration(), judged)
 
 
 def _bits(bench: Bench, step: Quantize, module: nn.Module, architecture: Architecture) -> dict[str, int]:
@@ -89,7 +85,7 @@ def _bits(bench: Bench, step: Quantize, module: nn.Module, architecture: Archite
     if step.weights != "mixed":
         return whole
     bench.job.progress("measuring what fewer bits cost in every layer")
-    score = bench.workload.scorer(bench.data, "search")
+    score = bench.component.scorer("search")
     return bits_by_layer(folded, fewest_bits(folded, whole, score, step.most_damage, bench.job.progress))
 
 

@@ -12,7 +12,7 @@ from tasks.recipe_steps import DropLayers, Fold, LowRank
 def drop_layers(bench: Bench, step: DropLayers) -> Compressed:
     """Take out the whole layers that matter least, then recover."""
     module, architecture = bench.previous
-    names = depth.least_harmful(module, torch.from_numpy(bench.workload.calibration(bench.data)), step.layers)
+    names = depth.least_harmful(module, torch.from_numpy(bench.component.calibration()), step.layers)
     bench.job.progress(f"taking out {', '.join(names)}")
     shallower = depth.drop_layers(module, names)
     return bench.learn(shallower, step.recovery), architecture.edited({"edit": "drop_layers", "names": names})

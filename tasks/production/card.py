@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
+from models.evaluation.schema import Estimate, Evaluation
 from tasks.production.evidence import Evidence
 from tasks.reporting.challenge import Challenge
-from tasks.reporting.evaluation import Estimate, Evaluation
 from tasks.reporting.final_test import FinalTest, looked
 from tasks.reporting.markdown import table
 from tasks.reporting.quantities import percent, times

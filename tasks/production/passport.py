@@ -8,7 +8,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tasks.reporting.evaluation import Estimate, Evaluation
+from models.evaluation.schema import Estimate, Evaluation
 from tasks.reporting.final_test import FinalTest
 from tasks.reporting.quantities import percent, times
 

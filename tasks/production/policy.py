@@ -6,9 +6,10 @@ margin of the recipe, for the gate role as a whole and for its worst class or la
 
 from collections.abc import Iterator
 
+from models.evaluation.schema import Measured
 from tasks.production.evidence import Evidence
 from tasks.recipe_judging import Promotion
-from tasks.reporting.challenge import Challenge, Measured
+from tasks.reporting.challenge import Challenge
 from tasks.reporting.quantities import percent, percent_limit, points
 
 

@@ -144,7 +144,7 @@ def _compared(client: MlflowClient, version: ModelVersion, passport: Json, folde
         if name != "evaluate"
     }
     first = next((name for name, said in told.items() if said != SAME), None)
-    _, digest = locate_student(now["export"])
+    digest = locate_student(now["export"]).digest
     lines = [f"{name:28} {said}" for name, said in told.items()]
     far = _far(passport["metrics"], now["evaluate"])
     return Replayed(digest == passport["file"]["digest"], (*lines, *far), first)

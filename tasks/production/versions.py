@@ -10,7 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from tasks.errors import StillhouseError
 from tasks.mlflow_answers import AbsentError, answering
-from tasks.student_file import MODEL_FILE, download_verified
+from tasks.student_file import download_verified
 from tasks.tracking import PREFIX
 
 CANDIDATE = "candidate"
@@ -97,11 +97,6 @@ def shippable(version: ModelVersion) -> Iterator[Path]:
         raise StillhouseError(msg)
     with tempfile.TemporaryDirectory() as folder:
         yield download_verified(f"models:/{version.name}/{version.version}", version.tags[DIGEST], Path(folder))
-
-
-def model_file(folder: Path) -> Path:
-    """Give the ONNX file that MLflow loads, in the folder of a downloaded model of one file."""
-    return folder / MODEL_FILE
 
 
 def version_with_digest(client: MlflowClient, model: str, digest: str) -> ModelVersion | None:

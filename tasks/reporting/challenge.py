@@ -1,26 +1,13 @@
 """challenge.json: the student beside what is in production, typed."""
 
-from collections.abc import Mapping
 from typing import Literal
 
-from tasks.reporting.evaluation import Estimate, Pair, Part, Positive
+from models.evaluation.schema import Estimate, Measured, Part
 
 ANSWER = "challenge.json"
 Goal = Literal["quality", "bytes", "latency"]
 MIN_BYTES_SAVING = 0.01
 """Share of the champion's bytes that a student must save to be better on bytes."""
-
-
-class Measured(Part):
-    """What was measured of both."""
-
-    paired: Pair
-    bytes: Positive
-    """Champion / student."""
-    latency: Estimate
-    """Champion / student."""
-    slices: Mapping[str, Estimate] = {}
-    """Class or language -> quality of the student minus that of the champion on the gate role, two-sided."""
 
 
 class Challenge(Part):

@@ -7,24 +7,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from models.evaluation.schema import Count, Part, Tested
 from tasks.errors import ArtifactError
-from tasks.reporting.evaluation import Count, Estimate, Pair, Part, Recalls, Share
 
 ANSWER = "final_test.json"
 
 
-class Opened(Part):
-    """What was measured on the sealed split. It decides nothing."""
+class Opened(Tested):
+    """What was measured on the sealed split, and how often that was opened. It decides nothing."""
 
-    teacher: Estimate
-    """Quality."""
-    student: Estimate
-    ratio: Estimate
-    """Student / teacher."""
-    paired: Pair
-    recalls: Recalls | None = None
-    """Of models that retrieve."""
-    chance: dict[str, dict[str, Share]] | None = None
     opening: Count
     """1 if this was the first time that the split was opened, 2 for the second, and so on."""
     split_digests: dict[str, str]

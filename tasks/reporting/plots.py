@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from models.evaluation.schema import Classes, Estimate, Evaluation, Model
 from tasks.recipe_judging import Gate
 from tasks.reporting.drawing import BAD, DASHES, GOOD, INK, QUIET, STUDENT, TEACHER, THREAD, note, picture, ticks_in
-from tasks.reporting.evaluation import Classes, Estimate, Evaluation, Model
 from tasks.reporting.final_test import Opened
 from tasks.reporting.quantities import milliseconds, percent_limit, points, size, times_limit
 from tasks.reporting.run_record import StageRecord

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from models.evaluation.schema import Evaluation
 from tasks.reporting import quantities
 from tasks.reporting.challenge import Challenge
-from tasks.reporting.evaluation import Evaluation
 from tasks.reporting.final_test import Opened, looked, opened_in
 from tasks.reporting.plots import class_changes, evidence, trade
 from tasks.reporting.plots_of_stages import stage_times, training_curve

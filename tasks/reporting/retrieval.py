@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.evaluation.schema import Example, Recalls, Retrieval
 from models.inputs.audio import load_recordings
 from models.inputs.gallery import load_gallery
 from models.inputs.images import Images, describe, load_images
 from models.ways import SPEECH
-from tasks.reporting.evaluation import Example, Recalls, Retrieval, parse_evaluation
+from tasks.reporting.evaluation import parse_evaluation
 from tasks.reporting.final_test import Opened
 
 CUTS = (1, 5, 10)

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from models.evaluation.schema import Evaluation
 from tasks.errors import ArtifactError
 from tasks.recipe import Recipe
-from tasks.reporting.evaluation import Evaluation, parse_evaluation
+from tasks.reporting.evaluation import parse_evaluation
 
 Status = Literal["FINISHED", "FAILED", "SKIPPED", "RUNNING", "MISSING"]
 

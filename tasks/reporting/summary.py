@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.evaluation.schema import Evaluation, Interval, Model, Pair
 from tasks.gate import Verdict
 from tasks.reporting.challenge import Challenge
-from tasks.reporting.evaluation import Evaluation, Interval, Model, Pair
 from tasks.reporting.final_test import Opened, opened_in
 from tasks.reporting.run_record import RunRecord, error_of, evaluation_of
 

@@ -20,10 +20,12 @@ from typing import Any
 import requests
 from starlette.applications import Starlette
 
+from models.bundle import Bundle, open_bundle
+from models.workloads.base import runtime_of
 from tasks.errors import ServiceError
 from tasks.serving.app import build
 from tasks.serving.client import Body, Load, at_most, at_rate
-from tasks.serving.served import Served, answers_of
+from tasks.serving.served import Served
 from tasks.serving.server import answer_at, listen
 
 RATE = 200.0
@@ -42,7 +44,7 @@ class Exported:
     problem: str | None = None
 
 
-def under_load(student: Path, labels: Sequence[str], bodies: Sequence[Body]) -> dict[str, Any]:
+def under_load(student: Bundle, bodies: Sequence[Body]) -> dict[str, Any]:
     """Measure a student behind its server.
 
     Returns:
@@ -50,7 +52,8 @@ def under_load(student: Path, labels: Sequence[str], bodies: Sequence[Body]) -> 
     """
 
     def application() -> Starlette:
-        return build(Exported(Served(student.name, "0", "", 0, answers_of(student, labels))))
+        answers = runtime_of(student.workload).serve(student, ())
+        return build(Exported(Served("student", "0", "", 0, answers)))
 
     cores = sorted(os.sched_getaffinity(0))
     with serving(application, [{cores[-1]}]) as address, _pinned({cores[0]}):
@@ -127,7 +130,7 @@ def main() -> None:
     request_path, answer_path = map(Path, sys.argv[1:])
     request: Mapping[str, Any] = json.loads(request_path.read_text(encoding="utf-8"))
     bodies = [Body(request["media_type"], Path(path).read_bytes()) for path in request["bodies"]]
-    found = under_load(Path(request["student"]), request["labels"], bodies)
+    found = under_load(open_bundle(Path(request["student"])), bodies)
     answer_path.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 

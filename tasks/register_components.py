@@ -16,7 +16,8 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 
 import models
-from models.towers import files_of, open_towers
+from models.bundle import Bundle
+from models.towers import open_towers
 from models.ways import TEXT
 from tasks.tracking import Child
 
@@ -28,7 +29,7 @@ def pinned(packages: Sequence[str]) -> list[str]:
     return [f"{package}=={importlib.metadata.version(package)}" for package in packages]
 
 
-def log_towers(child: Child, student: Path, _data: Path) -> str:
+def log_components(child: Child, student: Bundle, _data: Path) -> str:
     """Log the student; returns the model's address."""
     package = Path(models.__path__[0])
     towers = open_towers(student)
@@ -40,9 +41,7 @@ def log_towers(child: Child, student: Path, _data: Path) -> str:
     child.progress("logging the student's towers")
     with tempfile.TemporaryDirectory() as scratch, mlflow.start_run(run_id=child.run_id):
         folder = Path(scratch) / "towers"
-        folder.mkdir()
-        for path in files_of(student):
-            shutil.copyfile(path, folder / path.name)
+        shutil.copytree(student.files[0].parent, folder)
         logged = mlflow.pyfunc.log_model(
             name="student",
             python_model=str(Path(__file__).with_name("served_towers.py")),

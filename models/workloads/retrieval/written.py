@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models.inputs.misheard import as_heard
 from models.training import Batch
-from models.workloads.pairs import WRITTEN, load_spoken
+from models.workloads.retrieval.pairs import WRITTEN, load_spoken
 from models.workloads.taught import TaughtFeed, seeded
 
 READINGS = 3

@@ -7,6 +7,7 @@ and then compressed by itself against the teacher's space, so that a student's t
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,18 +17,22 @@ from torch.nn import functional
 
 from models.checkpoint import Architecture, load_model
 from models.compression.distil import teacher_logits
+from models.compression.spaces import anchored, anchored_and_spelled, taught_letters, taught_vectors
 from models.errors import ModelError
 from models.inputs.augment import blended
+from models.inputs.images import describe
 from models.inputs.redraw import PAPER, redrawn
 from models.inputs.resay import said_anew
 from models.inputs.text import CONTEXT, codes_of
 from models.inputs.waves import LENGTH
-from models.networks import OF_SPEECH
+from models.networks import SPELLERS
 from models.retrieval import Vectors
-from models.training import Watcher
+from models.training import Objective, Watcher
 from models.ways import IMAGE, SPEECH, TEXT, TOWERS, Inputs, load_role
-from models.workloads.pairs import caption_of, load_pairs, load_spoken
+from models.workloads.retrieval.pairs import PairFeed, caption_of, load_pairs, load_spoken
+from models.workloads.retrieval.written import WrittenFeed, written_feed
 from models.workloads.taught import TaughtFeed, seeded
+from models.workloads.training_base import Ask, Built, DistillationOptions, Lessons, Network, TeacherOptions, Training
 
 CALIBRATION_TEXTS = 256
 ANCHORS = 1_000_003
@@ -45,7 +50,7 @@ class Towers(nn.Module):
         self.anchors = nn.Parameter(0.1 * torch.randn(concepts, dimension, generator=seeded(seed, ANCHORS)))
 
 
-def architecture_of(folder: Path, network: str, arguments: Mapping[str, object]) -> Architecture:
+def architecture_of(folder: Path, network: str, arguments: Mapping[str, Any]) -> Architecture:
     """Describe a tower for this data."""
     architecture = Architecture(network, dict(arguments), 1.0, ())
     if architecture.takes == TEXT:
@@ -57,58 +62,96 @@ def architecture_of(folder: Path, network: str, arguments: Mapping[str, object])
     return Architecture(network, dict(arguments), ink, pixels.shape[1:], background=PAPER)
 
 
-def scorer(folder: Path, role: str) -> Callable[[Mapping[str, nn.Module]], float]:
-    """Prepare to measure the quality of towers on a role."""
-    asked = load_role(folder, role)
-
-    def score(towers: Mapping[str, nn.Module]) -> float:
-        for missing in {inputs.tower for inputs in asked.inputs.values()} - {*towers}:
-            msg = f"this data asks a tower for {missing}; add it to the recipe's teacher.towers, or name other data"
-            raise ModelError(msg)
-        found = asked.vectors(lambda inputs: vectors(towers[inputs.tower], inputs))
-        return float(asked.found(found, found).mean())
-
-    return score
-
-
 @torch.no_grad()
 def vectors(tower: nn.Module, inputs: Inputs) -> Vectors:
     """Unit vectors (N, D) that a tower gives."""
     return teacher_logits(tower.eval(), torch.from_numpy(inputs.raw)).numpy()
 
 
+class Retrieval:
+    """Towers of one space, trained together and compressed one by one."""
+
+    components = TOWERS
+
+    def architectures(self, data: Path, networks: Mapping[str, Network]) -> dict[str, Architecture]:
+        """Describe the towers; one that spells is told how many letters the data has.
+
+        Raises:
+            ModelError: a tower for speech cannot spell.
+        """
+        arguments = {name: dict(network.arguments) for name, network in networks.items()}
+        if SPEECH in networks:
+            _expect_speller(networks[SPEECH].name)
+            arguments[SPEECH]["letters"] = load_spoken(data, "train").letters
+        return {name: architecture_of(data, network.name, arguments[name]) for name, network in networks.items()}
+
+    def lessons(self, data: Path, built: Built, options: TeacherOptions, seed: int) -> Lessons:
+        """Put what belongs together in one place, and teach a tower for speech to spell."""
+        modules = {name: module for name, (module, _) in built.items()}
+        spoken = load_spoken(data, "train") if SPEECH in modules else None
+        frames: int = modules[SPEECH].frames if SPEECH in modules else 0  # type: ignore[assignment]
+        pairs = load_pairs(data, "train")
+        feed = PairFeed(pairs, spoken, seed, options.augment, options.resolutions, frames)
+        dimension = int(built[TEXT][1].arguments["dimension"])
+        learner = Towers(modules, len(describe(data)["labels"]), dimension, seed)
+        return Lessons(learner, feed, anchored_and_spelled if spoken else anchored)
+
+    def scorer(self, data: Path, split: str) -> Callable[[Mapping[str, nn.Module]], float]:
+        """Prepare to measure the quality of towers on a split."""
+        asked = load_role(data, split)
+
+        def score(towers: Mapping[str, nn.Module]) -> float:
+            for missing in {inputs.tower for inputs in asked.inputs.values()} - {*towers}:
+                msg = f"this data asks a tower for {missing}; add it to the recipe's teacher.towers, or name other data"
+                raise ModelError(msg)
+            found = asked.vectors(lambda inputs: vectors(towers[inputs.tower], inputs))
+            return float(asked.found(found, found).mean())
+
+        return score
+
+    def component(self, name: str, data: Path, teacher: Path, previous: Path) -> "Tower":
+        """Give a tower."""
+        return Tower(name, data, teacher, previous)
+
+    def about(self, _data: Path) -> dict[str, Any]:
+        """Nothing of the data belongs to towers."""
+        return {}
+
+
+TRAINING: Training = Retrieval()
+
+
+def _expect_speller(network: str) -> None:
+    if network not in SPELLERS:
+        msg = f"a {network} cannot learn to spell; name {SPELLERS[-1]} in the recipe's teacher.towers.speech"
+        raise ModelError(msg)
+
+
 @dataclass(frozen=True)
 class Tower:
-    """One tower as a workload of its own: what it learns from, how it is judged and calibrated."""
+    """One tower: what it learns from, how it is judged and calibrated."""
 
     name: str
+    data: Path
     teacher: Path
     """Folder of the teacher's towers."""
     previous: Path
     """Folder of the towers before this step; the others of them stay as they are."""
 
-    def architecture(self, folder: Path, network: str, arguments: dict[str, object]) -> Architecture:
+    def architecture(self, network: Network) -> Architecture:
         """Describe a network for this tower; one for speech spells with the teacher's letters."""
-        if network in OF_SPEECH:
+        arguments = dict(network.arguments)
+        if network.name in SPELLERS:
             arguments = {"letters": load_model(self.teacher / SPEECH)[1].arguments["letters"], **arguments}
-        return architecture_of(folder, network, arguments)
+        return architecture_of(self.data, network.name, arguments)
 
-    def taught_feed(  # noqa: PLR0913 - what the teacher is asked about, each part by name
-        self,
-        folder: Path,
-        ask: Callable[[Tensor], tuple[Tensor, ...]],
-        seed: int,
-        *,
-        views: int,
-        blends: int = 0,
-        watcher: Watcher,
-    ) -> TaughtFeed:
+    def taught_feed(self, ask: Ask, seed: int, *, views: int, blends: int, watcher: Watcher) -> TaughtFeed:
         """Feed the training role with the teacher's vectors of every view.
 
         A view of a drawing is another hand's, of a recording another voice's, of a caption another choice of name and
         tags. A blend mixes two drawings, or lets a recording or caption go on as another.
         """
-        view_of, labels_N = VIEWS[self.name](folder)
+        view_of, labels_N = VIEWS[self.name](self.data)
         made, answers = [], []
         for number in range(views + blends):
             watcher.progress(f"asking the teacher, view {number + 1}/{views + blends}")
@@ -117,9 +160,27 @@ class Tower:
         stacked = tuple(torch.stack(tensors) for tensors in zip(*answers, strict=True))
         return TaughtFeed(torch.stack(made), stacked, labels_N, seed)
 
-    def gallery(self, folder: Path) -> Tensor:
+    def distillation(
+        self, feed: TaughtFeed, options: DistillationOptions, read: Callable[[], Callable[[Tensor], Tensor]]
+    ) -> tuple[TaughtFeed | WrittenFeed, Objective]:
+        """Learn the teacher's vectors, among those of the other towers; and its letters, where letters are asked for.
+
+        Raises:
+            ModelError: the recipe asks for what only logits have.
+        """
+        if options.relations or options.features:
+            msg = "a tower learns relations through its gallery; set regression, not relations or features"
+            raise ModelError(msg)
+        taught = taught_vectors(
+            self.gallery(), options.loss, options.temperature, options.hard_weight, options.regression
+        )
+        if not options.letters:
+            return feed, taught
+        return written_feed(self.data, feed, read()), taught_letters(taught, options.letters)
+
+    def gallery(self) -> Tensor:
         """Vectors (K, D) of all concepts from another of the teacher's towers: mean training drawing, or caption."""
-        pairs = load_pairs(folder, "train")
+        pairs = load_pairs(self.data, "train")
         if self.name == IMAGE:
             labels_N = torch.from_numpy(pairs.captions.labels_N)
             inputs = torch.from_numpy(codes_of(pairs.captions.names))
@@ -130,9 +191,9 @@ class Tower:
         sums_KD = torch.zeros(int(labels_N.max()) + 1, vectors_ND.shape[1]).index_add(0, labels_N, vectors_ND)
         return functional.normalize(sums_KD, dim=1)
 
-    def scorer(self, folder: Path, role: str) -> Callable[[nn.Module], float]:
+    def scorer(self, split: str) -> Callable[[nn.Module], float]:
         """Prepare to measure a new tower beside the others of before."""
-        asked = load_role(folder, role)
+        asked = load_role(self.data, split)
         others = {
             key: vectors(load_model(self.previous / inputs.tower)[0], inputs)
             for key, inputs in asked.inputs.items()
@@ -145,25 +206,25 @@ class Tower:
 
         return score
 
-    def calibration(self, folder: Path) -> NDArray[np.generic]:
-        """Raw inputs of the calibration role."""
+    def calibration(self) -> NDArray[np.generic]:
+        """Raw inputs of the calibration split."""
         if self.name == SPEECH:
-            return load_spoken(folder, "calibration").waves_NT.numpy()
-        pairs = load_pairs(folder, "calibration")
+            return load_spoken(self.data, "calibration").waves_NT.numpy()
+        pairs = load_pairs(self.data, "calibration")
         if self.name == IMAGE:
             return pairs.images_NCHW.numpy()
         spread = np.linspace(0, len(pairs.captions) - 1, CALIBRATION_TEXTS).astype(int)
         return codes_of([pairs.captions.names[row] for row in spread])
 
-    def judged(self, folder: Path, role: str) -> NDArray[np.generic]:
-        """Raw inputs that a judged role keeps from training; none where all roles have the same."""
-        asked = load_role(folder, role)
+    def judged(self, split: str) -> NDArray[np.generic]:
+        """Raw inputs that a judged split keeps from training; none where all splits have the same."""
+        asked = load_role(self.data, split)
         held_out = SPEECH if SPEECH in asked.inputs else IMAGE
         return asked.inputs[self.name].raw if self.name == held_out else np.empty((0, 1))
 
-    def parity_inputs(self, folder: Path) -> Inputs:
-        """Raw inputs of the gate for holding the exported tower against this one."""
-        return load_role(folder, "gate").first(self.name)
+    def reference(self, module: nn.Module) -> Vectors:
+        """Vectors (N, D) that the training-time tower gives for its first inputs of the gate split."""
+        return vectors(module, load_role(self.data, "gate").first(self.name))
 
 
 View = Callable[[int, int, bool], Tensor]

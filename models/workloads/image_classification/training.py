@@ -1,9 +1,10 @@
 """Image classification: which class a picture belongs to; quality is accuracy."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.checkpoint import Architecture
+from models.compression.objectives import taught_objective
+from models.errors import ModelError
 from models.inputs.augment import blended, erased, flipped, resized, shifted
 from models.inputs.images import describe, load_images
 from models.inputs.ready import ready
 from models.training import Batch, Objective, Watcher
+from models.workloads.registry import ALONE
 from models.workloads.taught import TaughtFeed, seeded, shuffled
+from models.workloads.training_base import Ask, Built, DistillationOptions, Lessons, Network, TeacherOptions, Training
 
 COINS = 1_000_001
 """A position in the random sequence that no epoch has."""
@@ -83,35 +88,23 @@ def blend_of(images_NCHW: Tensor, seed: int, blend: int) -> Tensor:
     return blended(view_of(images_NCHW, seed, blend + 1), seeded(seed + 3, blend))
 
 
-class ImageClassification:
-    """The workload: how to load, feed, judge and calibrate."""
+@dataclass(frozen=True)
+class Classifier:
+    """The only component of a classifier."""
 
-    def architecture(self, folder: Path, network: str, arguments: dict[str, object]) -> Architecture:
+    data: Path
+    name: str = ALONE
+
+    def architecture(self, network: Network) -> Architecture:
         """Describe a network for this data, with the scale of its training pixels."""
-        pixels = load_images(folder, "train").images_NCHW
-        return Architecture(network, dict(arguments), float(pixels.std()), tuple(describe(folder)["image_shape"]))
+        return architecture_of(self.data, network)
 
-    def labelled_feed(
-        self, folder: Path, seed: int, *, augment: bool, resolutions: tuple[int, ...] | None, erase: bool = False
-    ) -> LabelledFeed:
-        """Feed the training role with its labels."""
-        return LabelledFeed(load_examples(folder, "train"), seed, augment, resolutions, erase)
-
-    def taught_feed(  # noqa: PLR0913 - what the teacher is asked about, each part by name
-        self,
-        folder: Path,
-        ask: Callable[[Tensor], tuple[Tensor, ...]],
-        seed: int,
-        *,
-        views: int,
-        blends: int = 0,
-        watcher: Watcher,
-    ) -> TaughtFeed:
-        """Feed the training role with what `ask` says of every view: logits (N, K) first, then features (N, D).
+    def taught_feed(self, ask: Ask, seed: int, *, views: int, blends: int, watcher: Watcher) -> TaughtFeed:
+        """Feed the training split with what `ask` says of every view: logits (N, K) first, then features (N, D).
 
         Blends are further views; the label of a blended image is that of its larger part.
         """
-        examples = load_examples(folder, "train")
+        examples = load_examples(self.data, "train")
         made = [partial(view_of, view=view) for view in range(views)]
         made += [partial(blend_of, blend=blend) for blend in range(blends)]
         images, answers = [], []
@@ -122,35 +115,89 @@ class ImageClassification:
         stacked = tuple(torch.stack(tensors) for tensors in zip(*answers, strict=True))
         return TaughtFeed(torch.stack(images), stacked, examples.labels_N, seed)
 
-    def labelled_objective(self, label_smoothing: float) -> Objective:
-        """Cross-entropy with the labels."""
+    def distillation(
+        self, feed: TaughtFeed, options: DistillationOptions, _read: object
+    ) -> tuple[TaughtFeed, Objective]:
+        """Learn the teacher's logits, and relations between them.
 
-        def objective(model: nn.Module, batch: Batch) -> Tensor:
-            images_BCHW, labels_B = batch
-            return functional.cross_entropy(model(images_BCHW).float(), labels_B, label_smoothing=label_smoothing)
+        Raises:
+            ModelError: the recipe asks for what only vectors or letters have.
+        """
+        if options.regression or options.letters:
+            msg = "regression and letters are for a tower; this model has logits: remove them, or use relations"
+            raise ModelError(msg)
+        relations = 0.0 if options.features else options.relations or 0.0
+        return feed, taught_objective(options.loss, options.temperature, options.hard_weight, relations)
 
-        return objective
-
-    def scorer(self, folder: Path, role: str) -> Callable[[nn.Module], float]:
-        """Prepare to measure accuracy on a role."""
-        images = load_examples(folder, role)
+    def scorer(self, split: str) -> Callable[[nn.Module], float]:
+        """Prepare to measure accuracy on a split."""
+        images = load_examples(self.data, split)
 
         def score(model: nn.Module) -> float:
             return float((answers(model, images) == images.labels_N).float().mean())
 
         return score
 
-    def judged(self, folder: Path, role: str) -> NDArray[np.uint8]:
-        """Raw images (N, C, H, W) of a judged role, which training keeps away from."""
-        return load_images(folder, role).images_NCHW
+    def calibration(self) -> NDArray[np.uint8]:
+        """Raw images (N, C, H, W) of the calibration split."""
+        return load_images(self.data, "calibration").images_NCHW
 
-    def calibration(self, folder: Path) -> NDArray[np.uint8]:
-        """Raw images (N, C, H, W) of the calibration role."""
-        return load_images(folder, "calibration").images_NCHW
+    def judged(self, split: str) -> NDArray[np.uint8]:
+        """Raw images (N, C, H, W) of a judged split, which training keeps away from."""
+        return load_images(self.data, split).images_NCHW
 
-    def answers(self, model: nn.Module, folder: Path, role: str) -> NDArray[np.int64]:
-        """Classes (N,) that the training-time module gives for a role."""
-        return answers(model, load_examples(folder, role)).numpy()
+    def reference(self, module: nn.Module) -> NDArray[np.int64]:
+        """Classes (N,) that the training-time module gives for the gate split."""
+        return answers(module, load_examples(self.data, "gate")).numpy()
+
+
+class ImageClassification:
+    """One network, trained with labels."""
+
+    components = (ALONE,)
+
+    def architectures(self, data: Path, networks: Mapping[str, Network]) -> dict[str, Architecture]:
+        """Describe the network for this data."""
+        return {name: architecture_of(data, network) for name, network in networks.items()}
+
+    def lessons(self, data: Path, built: Built, options: TeacherOptions, seed: int) -> Lessons:
+        """Learn the labels of the training split."""
+        examples = load_examples(data, "train")
+        feed = LabelledFeed(examples, seed, options.augment, options.resolutions, options.erase)
+        return Lessons(built[ALONE][0], feed, labelled_objective(options.label_smoothing))
+
+    def scorer(self, data: Path, split: str) -> Callable[[Mapping[str, nn.Module]], float]:
+        """Prepare to measure accuracy on a split."""
+        score = Classifier(data).scorer(split)
+        return lambda modules: score(modules[ALONE])
+
+    def component(self, _name: str, data: Path, _teacher: Path, _previous: Path) -> Classifier:
+        """Give the only one."""
+        return Classifier(data)
+
+    def about(self, data: Path) -> dict[str, Any]:
+        """Name the classes."""
+        return {"labels": describe(data)["labels"]}
+
+
+TRAINING: Training = ImageClassification()
+
+
+def architecture_of(data: Path, network: Network) -> Architecture:
+    """Describe a network for this data, with the scale of its training pixels."""
+    pixels = load_images(data, "train").images_NCHW
+    shape = tuple(describe(data)["image_shape"])
+    return Architecture(network.name, dict(network.arguments), float(pixels.std()), shape)
+
+
+def labelled_objective(label_smoothing: float) -> Objective:
+    """Cross-entropy with the labels."""
+
+    def objective(model: nn.Module, batch: Batch) -> Tensor:
+        images_BCHW, labels_B = batch
+        return functional.cross_entropy(model(images_BCHW).float(), labels_B, label_smoothing=label_smoothing)
+
+    return objective
 
 
 @torch.no_grad()

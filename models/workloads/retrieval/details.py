@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.bundle import Bundle
 from models.footprint import compare
 from models.index import KINDS, Index, build_index
 from models.inputs.captions import load_captions
-from models.packing import deployable
 from models.retrieval import CUTS, Vectors, recall
 from models.step_cost import SCHEDULE as SCREENING
 from models.towers import open_towers
@@ -21,46 +21,27 @@ EXAMPLES = 12
 SHOWN = 5
 Answers = dict[str, Vectors]
 """Vectors that one model gives for all inputs of a role."""
-AnswersOfModels = Mapping[str, Mapping[str, Answers]]
-"""By model, then by role."""
 
 
-def details(
-    data: Path, models: Mapping[str, Path], roles: Mapping[str, Role], answers: AnswersOfModels
-) -> dict[str, Any]:
+def details(data: Path, bundles: Mapping[str, Bundle], role: Role, answers: Mapping[str, Answers]) -> dict[str, Any]:
     """Tell of `teacher` and `student` folders of towers what only retrieval has."""
-    gate, teacher, student = roles["gate"], answers["teacher"]["gate"], answers["student"]["gate"]
-    typical_QD = _typical_queries(data, models["student"])
+    teacher, student = answers["teacher"], answers["student"]
+    typical_QD = _typical_queries(data, bundles["student"])
     return {
-        "cut": gate.cut,
-        "recalls": {
-            model: {role: recalls(roles[role], each) for role, each in of.items()} for model, of in answers.items()
-        },
-        "chance": {name: chance(role) for name, role in roles.items()},
-        "towers": _each_tower(models, gate.one_of_each()),
-        "index": {kind: _index(gate, student, kind, typical_QD) for kind in KINDS},
-        "examples": _examples(data, gate, teacher, student),
+        "cut": role.cut,
+        "recalls": {model: {role.name: recalls(role, own)} for model, own in answers.items()},
+        "chance": {role.name: chance(role)},
+        "towers": _each_tower(bundles, role.one_of_each()),
+        "index": {kind: _index(role, student, kind, typical_QD) for kind in KINDS},
+        "examples": _examples(data, role, teacher, student),
     }
 
 
-def languages(role: Role, answers: Mapping[str, Answers]) -> dict[str, Any]:
-    """Quality in each language, in the shape in which classes are reported."""
-    ways = {language: [way for way in role.ways if way.language == language] for language in role.languages}
-    return {
-        "labels": list(ways),
-        "count": [sum(len(way.rows_Q) for way in of) for of in ways.values()],
-        **{
-            model: [recall(np.concatenate([way.places(own, own) for way in of]), role.cut) for of in ways.values()]
-            for model, own in answers.items()
-        },
-    }
-
-
-def _each_tower(models: Mapping[str, Path], raw: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+def _each_tower(bundles: Mapping[str, Bundle], raw: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """Bytes and time of every tower by itself; the time is a screening, the verdict is on both together."""
     costs = {}
     for tower, one in raw.items():
-        teacher, student = (deployable(models[model], tower) for model in ("teacher", "student"))
+        teacher, student = (bundles[model].file(tower) for model in ("teacher", "student"))
         timing = compare(teacher, student, one, SCREENING)
         costs[tower] = {
             "bytes": [teacher.stat().st_size, student.stat().st_size],
@@ -95,7 +76,7 @@ def chance(role: Role) -> dict[str, float]:
     return {direction: float(np.concatenate(each).mean()) for direction, each in found.items()}
 
 
-def _typical_queries(data: Path, student: Path) -> Vectors:
+def _typical_queries(data: Path, student: Bundle) -> Vectors:
     """Embed the sentences of the search role, none of which is judged."""
     role, towers = load_role(data, "search"), open_towers(student)
     return np.concatenate([towers.of(inputs) for inputs in role.inputs.values() if inputs.tower == TEXT])

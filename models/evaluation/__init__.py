@@ -1,0 +1,1 @@
+"""Judging what ships, in a clean process: nothing of the training code is loaded."""

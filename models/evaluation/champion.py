@@ -1,0 +1,50 @@
+"""Measure what is in production beside what may follow it, on the same examples and in turns, in a clean process.
+
+Run as `python -m models.evaluation.champion REQUEST ANSWER`, two JSON files. Both are measured now: numbers that were
+remembered from another night would carry that night's machine. In the request and in what is shared with the
+evaluation against the teacher, the champion has the teacher's place.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from models.bundle import Bundle
+from models.evaluation.compare import paired, slice_differences
+from models.evaluation.evaluate import MODELS, SPLIT, bundles_of, time_in_turns
+from models.evaluation.schema import Measured
+from models.footprint import Schedule
+from models.json_process import answer_request
+from models.workloads.base import Runtime, runtime_of
+
+
+def compare_champion(
+    workload: Runtime, data: Path, bundles: Mapping[str, Bundle], schedule: Schedule
+) -> dict[str, Any]:
+    """Compare `student` with the champion, `teacher`.
+
+    Returns:
+        `paired`, the difference in quality and the churn on the gate split; `slices`, the difference in quality,
+        student minus champion, of every class or language that the split has, with its two-sided interval; `bytes` and
+        `latency`, the champion's over the student's.
+    """
+    split = workload.load_split(data, SPLIT)
+    teacher, student = (workload.outcomes(split, workload.ask(bundles[model], split)) for model in MODELS)
+    timing = time_in_turns(workload, bundles, workload.one_request(data, split), schedule)
+    return {
+        "paired": paired(teacher, student, schedule.confidence),
+        "slices": slice_differences(teacher, student, schedule.confidence),
+        "bytes": bundles["teacher"].size / bundles["student"].size,
+        "latency": {"value": timing.ratio, "interval": timing.interval},
+    }
+
+
+def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    workload, schedule = runtime_of(request["workload"]), Schedule(**request["schedule"])
+    found = compare_champion(workload, Path(request["data"]), bundles_of(request), schedule)
+    Measured.model_validate(found)
+    return found
+
+
+if __name__ == "__main__":
+    answer_request(_answer)

@@ -1,0 +1,111 @@
+"""Two models on the same examples: quality, ratio, difference, each with its interval. `confidence` is two-sided."""
+
+from typing import Any
+
+import numpy as np
+
+from models.errors import ModelError
+from models.evaluation.outcomes import Outcomes, Scores
+from models.statistics import (
+    Interval,
+    accuracy_difference_interval,
+    accuracy_ratio_interval,
+    group_sums,
+    mcnemar_p,
+    mean_interval,
+    paired_intervals,
+    wilson_interval,
+)
+
+UNKNOWN = (-1.0, 1.0)
+"""Interval of a difference of which nothing is known: a slice of one example has no spread."""
+Estimate = dict[str, Any]
+
+
+def quality(scores: Scores, confidence: float) -> Estimate:
+    """Give the mean quality with its interval.
+
+    Raises:
+        ModelError: all examples are of one group.
+    """
+    if scores.are_counts:
+        right_N = scores.quality_N == 1
+        interval = wilson_interval(int(right_N.sum()), len(right_N), confidence)
+    else:
+        interval = mean_interval(scores.quality_N, confidence, scores.groups_N)
+    return {"value": scores.mean, "interval": interval}
+
+
+def ratio(teacher: Scores, student: Scores, confidence: float) -> Estimate:
+    """Give the student's quality / the teacher's with its interval.
+
+    Raises:
+        ModelError: all examples are of one group.
+    """
+    value = student.mean / max(teacher.mean, 1e-9)
+    if teacher.are_counts and student.are_counts:
+        return {"value": value, "interval": accuracy_ratio_interval(*_right(teacher, student), confidence)}
+    interval, _ = paired_intervals(teacher.quality_N, student.quality_N, confidence, teacher.groups_N)
+    return {"value": value, "interval": interval}
+
+
+def difference(teacher: Scores, student: Scores, confidence: float) -> Estimate:
+    """Give the student's quality - the teacher's with its interval; `lower_bound` is one-sided at (1 + confidence) / 2.
+
+    Raises:
+        ModelError: all examples are of one group.
+    """
+    interval = _difference_interval(teacher, student, confidence)
+    value = float((student.quality_N - teacher.quality_N).mean())
+    return {"value": value, "interval": interval, "lower_bound": interval[0]}
+
+
+def _difference_interval(teacher: Scores, student: Scores, confidence: float) -> Interval:
+    if teacher.are_counts and student.are_counts:
+        return accuracy_difference_interval(*_right(teacher, student), confidence)
+    return paired_intervals(teacher.quality_N, student.quality_N, confidence, teacher.groups_N)[1]
+
+
+def slice_differences(teacher: Outcomes, student: Outcomes, confidence: float) -> dict[str, Estimate]:
+    """Give the difference on every slice that has examples."""
+    return {
+        name: _slice_difference(teacher.slices[name], scores, confidence)
+        for name, scores in student.slices.items()
+        if len(scores.quality_N)
+    }
+
+
+def _slice_difference(teacher: Scores, student: Scores, confidence: float) -> Estimate:
+    """Nothing is known of a single example, or of one group."""
+    try:
+        found = difference(teacher, student, confidence)
+    except ModelError:
+        return {"value": student.mean - teacher.mean, "interval": UNKNOWN}
+    alone = len(student.quality_N) == 1 and not (teacher.are_counts and student.are_counts)
+    return found | {"interval": UNKNOWN} if alone else found
+
+
+def paired(teacher: Outcomes, student: Outcomes, confidence: float) -> dict[str, Any]:
+    """Compare the two example by example; the p-value is that of a sign test over groups of examples.
+
+    Raises:
+        ModelError: all examples are of one group.
+    """
+    both_N2 = np.stack([teacher.quality_N, student.quality_N], axis=1)
+    groups_N = np.arange(len(both_N2)) if teacher.groups_N is None else teacher.groups_N
+    return {
+        "difference": difference(teacher, student, confidence),
+        "mcnemar_p": mcnemar_p(*_better(group_sums(both_N2, groups_N).round(9))),
+        "discordant": _better(both_N2),
+        "churn": float((teacher.answers_Q != student.answers_Q).mean()),
+    }
+
+
+def _better(both_N2: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[int, int]:
+    """Count where the teacher is better, and where the student is."""
+    teacher_N, student_N = both_N2.T
+    return int((teacher_N > student_N).sum()), int((student_N > teacher_N).sum())
+
+
+def _right(teacher: Scores, student: Scores) -> tuple[Any, Any]:
+    return teacher.quality_N == 1, student.quality_N == 1

@@ -1,0 +1,111 @@
+"""Judge two deployables in a clean process: quality, bytes, time and memory of what ships, and nothing else.
+
+Run as `python -m models.evaluation.evaluate REQUEST ANSWER`, two JSON files.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from models.bundle import Bundle, open_bundle
+from models.evaluation.compare import paired, quality, ratio
+from models.evaluation.outcomes import Outcomes
+from models.evaluation.schema import Evaluation
+from models.footprint import Comparison, Schedule, compare_calls, machine
+from models.json_process import answer_request
+from models.packing import unpacked, zstd_bytes
+from models.serving import Serving, serving_of
+from models.workloads.base import Request, Runtime, runtime_of
+
+MODELS = ("teacher", "student")
+SPLIT = "gate"
+"""What is judged. `models.evaluation.final_test` alone opens the split `sealed`."""
+
+
+def evaluate(
+    workload: Runtime, data: Path, bundles: Mapping[str, Bundle], references: Path, schedule: Schedule
+) -> dict[str, Any]:
+    """Measure quality, bytes and time of `teacher` and `student`.
+
+    Args:
+        workload: what the models are for.
+        data: a materialised dataset.
+        bundles: the two models.
+        references: folder with the answers of the training-time models, a folder each.
+        schedule: how much to time.
+    """
+    split = workload.load_split(data, SPLIT)
+    answers = {model: workload.ask(bundles[model], split) for model in MODELS}
+    outcomes = {model: workload.outcomes(split, answers[model]) for model in MODELS}
+    request = workload.one_request(data, split)
+    load_before = os.getloadavg()[0]
+    timing = time_in_turns(workload, bundles, request, schedule)
+    load = {"load_before": load_before, "load_after": os.getloadavg()[0], "unsteady_repeats": timing.unsteady}
+    measures = {
+        model: {
+            **measure_files(bundles[model], request),
+            "quality": {SPLIT: quality(outcomes[model], schedule.confidence)},
+            "parity": workload.parity(references / model, split, answers[model]),
+            "latency_ms": asdict(times),
+        }
+        for model, times in zip(MODELS, (timing.baseline, timing.candidate), strict=True)
+    }
+    return {
+        **measures,
+        "ratios": {
+            "bytes": measures["teacher"]["bytes"] / measures["student"]["bytes"],
+            "latency": {"value": timing.ratio, "interval": timing.interval},
+            "quality": {SPLIT: ratio(outcomes["teacher"], outcomes["student"], schedule.confidence)},
+        },
+        "paired": {SPLIT: paired(outcomes["teacher"], outcomes["student"], schedule.confidence)},
+        "classes": classes(outcomes),
+        **workload.details(data, bundles, split, answers, schedule.confidence),
+        "latency_ratios": timing.ratios,
+        "machine": machine() | load,
+    }
+
+
+def time_in_turns(workload: Runtime, bundles: Mapping[str, Bundle], request: Request, schedule: Schedule) -> Comparison:
+    """Time one request, teacher and student in turns."""
+    teacher, student = (partial(workload.call, bundles[model], request) for model in MODELS)
+    return compare_calls((teacher, student), schedule)
+
+
+def measure_files(bundle: Bundle, request: Request) -> dict[str, Any]:
+    """Add up the bytes of what a deployment loads, and what each component takes to serve."""
+    parts = [asdict(serving_of(bundle.file(name), raw)) for name, raw in request.raw.items()]
+    return {
+        "bytes": bundle.size,
+        "zstd_bytes": sum(map(zstd_bytes, bundle.files)),
+        "unpacked_bytes": sum(len(unpacked(path)) for path in bundle.files),
+        "serving": {field.name: sum(part[field.name] for part in parts) for field in fields(Serving)},
+    }
+
+
+def classes(outcomes: Mapping[str, Outcomes]) -> dict[str, Any]:
+    """Quality of both models on every slice; NaN for one without examples."""
+    slices = outcomes["teacher"].slices
+    return {
+        "labels": list(slices),
+        "count": [len(scores.quality_N) for scores in slices.values()],
+        **{model: [scores.mean for scores in of.slices.values()] for model, of in outcomes.items()},
+    }
+
+
+def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    workload, schedule = runtime_of(request["workload"]), Schedule(**request["schedule"])
+    found = evaluate(workload, Path(request["data"]), bundles_of(request), Path(request["references"]), schedule)
+    Evaluation.model_validate(found)
+    return found
+
+
+def bundles_of(request: Mapping[str, Any]) -> dict[str, Bundle]:
+    """Open the bundles that a request names."""
+    return {name: open_bundle(Path(path)) for name, path in request["models"].items()}
+
+
+if __name__ == "__main__":
+    answer_request(_answer)

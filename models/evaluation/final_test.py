@@ -1,0 +1,54 @@
+"""Measure the quality of two bundles on the split `sealed`, once, in a clean process; nothing is decided on it.
+
+Run as `python -m models.evaluation.final_test REQUEST ANSWER`, two JSON files. Bytes and time are those of the
+evaluation.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from models.bundle import Bundle
+from models.evaluation.compare import paired, quality, ratio
+from models.evaluation.evaluate import MODELS, bundles_of
+from models.evaluation.schema import Tested
+from models.json_process import answer_request
+from models.workloads.base import Runtime, runtime_of
+
+SPLIT = "sealed"
+
+
+def final_test(workload: Runtime, data: Path, bundles: Mapping[str, Bundle], confidence: float) -> dict[str, Any]:
+    """Compare `teacher` and `student` on the sealed examples.
+
+    Args:
+        workload: what the models are for.
+        data: a materialised dataset.
+        bundles: the two models.
+        confidence: of each interval, two-sided.
+
+    Returns:
+        `teacher` and `student`, the quality of each with its interval; `ratio`, student / teacher; `paired`, the
+        comparison example by example; and what the workload tells beside it.
+    """
+    split = workload.load_split(data, SPLIT)
+    answers = {model: workload.ask(bundles[model], split) for model in MODELS}
+    teacher, student = (workload.outcomes(split, answers[model]) for model in MODELS)
+    return {
+        "teacher": quality(teacher, confidence),
+        "student": quality(student, confidence),
+        "ratio": ratio(teacher, student, confidence),
+        "paired": paired(teacher, student, confidence),
+        **workload.final_details(split, answers),
+    }
+
+
+def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    workload = runtime_of(request["workload"])
+    found = final_test(workload, Path(request["data"]), bundles_of(request), request["confidence"])
+    Tested.model_validate(found)
+    return found
+
+
+if __name__ == "__main__":
+    answer_request(_answer)

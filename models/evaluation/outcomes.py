@@ -1,0 +1,40 @@
+"""What evaluation needs to know of a model's answers: how good each is, and which belong together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.statistics import Groups
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How good a model's answers to some examples are."""
+
+    quality_N: NDArray[np.float64]
+    """Of every example, at most 1; more is better."""
+    groups_N: Groups | None
+    """Group of every example. Those of one group are not independent, so intervals resample groups; None: they are."""
+
+    @property
+    def mean(self) -> float:
+        """Quality of all; NaN if there is no example."""
+        return float(self.quality_N.mean()) if len(self.quality_N) else float("nan")
+
+    @property
+    def are_counts(self) -> bool:
+        """Each example is independent, and right or wrong: a share of a count, whose interval has a closed form."""
+        return self.groups_N is None and bool(np.isin(self.quality_N, (0.0, 1.0)).all())
+
+
+@dataclass(frozen=True)
+class Outcomes(Scores):
+    """What a model made of a whole split."""
+
+    answers_Q: NDArray[Any]
+    """What was answered, one by one: two models differ where these do. There may be more of them than examples."""
+    slices: Mapping[str, Scores]
+    """Class or language -> the scores of what belongs to it."""

@@ -1,0 +1,1 @@
+"""Image classification: which class a picture belongs to; quality is accuracy."""

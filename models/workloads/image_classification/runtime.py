@@ -1,0 +1,133 @@
+"""Image classification at run time: pictures in, classes out; quality is accuracy."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.bundle import Bundle
+from models.errors import ModelError
+from models.evaluation.outcomes import Outcomes, Scores
+from models.footprint import open_call
+from models.inputs.images import Images, describe, load_images
+from models.inputs.pictures import pixels_of
+from models.metrics import right
+from models.runtime import open_session, predict
+from models.workloads.base import Answerer, Request, Runtime, asked
+from models.workloads.registry import ALONE
+
+Classes = NDArray[np.int64]
+Split = tuple[Images, list[str]]
+"""Raw pictures with their classes, and the names of all classes."""
+SEED = 3
+BODIES = 64
+"""Different requests, asked in turn."""
+
+
+class ImageClassification:
+    """Pictures with their classes are a split; the classes that a model gives are its answers."""
+
+    def load_split(self, data: Path, split: str) -> Split:
+        """Read raw pictures with their classes, and the names of all classes."""
+        return load_images(data, split), describe(data)["labels"]
+
+    def ask(self, bundle: Bundle, split: Split) -> Classes:
+        """Classes (N,) that a file gives."""
+        classes_N: Classes = predict(open_session(bundle.file(ALONE)), split[0].images_NCHW).argmax(1)
+        return classes_N
+
+    def outcomes(self, split: Split, answers: Classes) -> Outcomes:
+        """A picture is recognised or not; a slice is a class."""
+        images, names = split
+        right_N = right(answers, images.labels_N).astype(np.float64)
+        slices = {str(name): Scores(right_N[images.labels_N == label], None) for label, name in enumerate(names)}
+        return Outcomes(right_N, None, answers, slices)
+
+    def parity(self, references: Path, _split: Split, answers: Classes) -> float:
+        """Share of pictures whose class the training-time model gives otherwise."""
+        expected_N = np.load(references / f"{ALONE}.npy", allow_pickle=False)
+        return float((answers != expected_N).mean())
+
+    def one_request(self, _data: Path, split: Split) -> Request:
+        """One picture."""
+        return Request({ALONE: split[0].images_NCHW[:1]})
+
+    def call(self, bundle: Bundle, request: Request) -> Callable[[], object]:
+        """Open a file anew; the call classifies the picture."""
+        return open_call(bundle.file(ALONE), request.raw[ALONE])
+
+    def details(self, *_: object) -> dict[str, Any]:
+        """Nothing is told beside what all workloads tell."""
+        return {}
+
+    def final_details(self, _split: object, _answers: Mapping[str, Any]) -> dict[str, Any]:
+        """Nothing is told beside what all workloads tell."""
+        return {}
+
+    def serve(self, bundle: Bundle, labels: Sequence[str]) -> dict[str, Answerer]:
+        """Answer files of pictures, or raw pixels, with the likeliest class and its probability."""
+        session, names = open_session(bundle.file(ALONE)), bundle.about.get("labels") or labels
+        shape = tuple(session.get_inputs()[0].shape[1:])
+        return {
+            "pixels": lambda images: _classes(session, raw_of(images, shape), names),
+            "image": lambda files: _classes(session, np.stack([pixels_of(file, shape) for file in files]), names),
+        }
+
+    def probe(self, bundle: Bundle) -> None:
+        """Classify noise."""
+        session = open_session(bundle.file(ALONE))
+        sizes = [size if isinstance(size, int) else 1 for size in session.get_inputs()[0].shape]
+        predict(session, np.random.default_rng(SEED).integers(0, 256, sizes, dtype=np.uint8))
+
+    def sample_requests(self, data: Path) -> tuple[str, list[bytes]]:
+        """Pictures of the gate split, as PNG files."""
+        return "image/png", [_png(image_CHW) for image_CHW in load_images(data, "gate").images_NCHW[:BODIES]]
+
+
+def raw_of(images: Sequence[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Pixels (N, *shape) of nested lists, which are checked one level after the other before anything is copied.
+
+    Raises:
+        ModelError: they are no whole numbers from 0 to 255 in this shape.
+    """
+    numbers = list(images)
+    for size in shape:
+        if not all(isinstance(each, list) and len(each) == size for each in numbers):
+            raise ModelError(_misfit(shape))
+        numbers = list(chain.from_iterable(numbers))
+    if set(map(type, numbers)) != {int} or min(numbers) < 0 or max(numbers) > 255:  # noqa: PLR2004
+        raise ModelError(_misfit(shape))
+    return np.array(numbers, np.uint8).reshape(-1, *shape)
+
+
+def _misfit(shape: tuple[int, ...]) -> str:
+    wanted = f"(N, {', '.join(map(str, shape))})"
+    return f"the pixels do not fit; send whole numbers from 0 to 255 in lists of shape {wanted}"
+
+
+def _classes(
+    session: onnxruntime.InferenceSession, raw_NCHW: NDArray[np.uint8], labels: Sequence[str]
+) -> list[dict[str, Any]]:
+    logits_NK = asked(lambda: predict(session, raw_NCHW)).astype(np.float64)
+    powers_NK = np.exp(logits_NK - logits_NK.max(1, keepdims=True))
+    chances_NK = powers_NK / powers_NK.sum(1, keepdims=True)
+    return [
+        {"class": int(best), "label": labels[best] if labels else None, "probability": round(float(chances[best]), 6)}
+        for best, chances in zip(chances_NK.argmax(1), chances_NK, strict=True)
+    ]
+
+
+def _png(image_CHW: NDArray[np.uint8]) -> bytes:
+    stream = io.BytesIO()
+    image_HWC = image_CHW.transpose(1, 2, 0)
+    Image.fromarray(image_HWC[..., 0] if image_HWC.shape[2] == 1 else image_HWC).save(stream, "PNG")
+    return stream.getvalue()
+
+
+RUNTIME: Runtime = ImageClassification()

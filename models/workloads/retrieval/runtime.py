@@ -1,0 +1,146 @@
+"""Retrieval at run time: an example is a concept, its quality the share of its queries that are answered.
+
+A query is answered if a right answer is within the split's cut. All ways are asked, in every language.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle import Bundle
+from models.errors import ModelError
+from models.evaluation.compare import ratio
+from models.evaluation.outcomes import Outcomes, Scores
+from models.inputs.captions import load_captions
+from models.inputs.pictures import picture_of
+from models.inputs.text import codes_of
+from models.inputs.waves import LENGTH, waves_of
+from models.towers import answer_once, open_towers
+from models.ways import IMAGE, SPEECH, TEXT, Inputs, Role, load_role
+from models.workloads.base import Answerer, Request, Runtime, asked
+from models.workloads.retrieval.details import Answers, chance, details, recalls
+
+SAME = 0.98
+"""Least cosine of two vectors that count as the same answer of the exported and of the trained tower."""
+UNIT = 1e-3
+"""How far the length of a unit vector may be from 1."""
+SEED = 3
+BODIES = 64
+"""Different requests, asked in turn."""
+
+
+class Retrieval:
+    """What a role asks is a split; the vectors that a model gives for all its inputs are its answers."""
+
+    def load_split(self, data: Path, split: str) -> Role:
+        """Read what a split asks."""
+        return load_role(data, split)
+
+    def ask(self, bundle: Bundle, split: Role) -> Answers:
+        """Embed all that the split asks."""
+        return split.vectors(open_towers(bundle).of)
+
+    def outcomes(self, split: Role, answers: Answers) -> Outcomes:
+        """Ask a model's own index: quality of every concept, first answers, and quality in each language."""
+        return outcomes_of(split, answers, answers)
+
+    def parity(self, references: Path, split: Role, answers: Answers) -> float:
+        """Share of a tower's first inputs, over all towers, that the trained and the exported put apart."""
+        cosines = [
+            (answers[key] * np.load(references / f"{split.inputs[key].tower}.npy", allow_pickle=False)).sum(1)
+            for key in split.first_keys()
+        ]
+        return float((np.concatenate(cosines) < SAME).mean())
+
+    def one_request(self, data: Path, split: Role) -> Request:
+        """One raw input of each tower; a sentence is sent as text."""
+        return Request(split.one_of_each(), load_captions(data).names[0])
+
+    def call(self, bundle: Bundle, request: Request) -> Callable[[], object]:
+        """Open the towers anew; the call embeds one raw input of each, the sentence's preparation included."""
+        return answer_once(bundle, request.raw, request.body)
+
+    def details(
+        self,
+        data: Path,
+        bundles: Mapping[str, Bundle],
+        split: Role,
+        answers: Mapping[str, Answers],
+        confidence: float,
+    ) -> dict[str, Any]:
+        """Recalls, indexes, each tower, examples; and what is left where the student asks the teacher's index."""
+        told = details(data, bundles, split, answers)
+        return {"retrieval": {"old_index": old_index(split, answers, confidence), **told}}
+
+    def final_details(self, split: Role, answers: Mapping[str, Answers]) -> dict[str, Any]:
+        """Recalls of both, and those of chance."""
+        return {
+            "recalls": {model: {split.name: recalls(split, own)} for model, own in answers.items()},
+            "chance": {split.name: chance(split)},
+        }
+
+    def serve(self, bundle: Bundle, _labels: Sequence[str]) -> dict[str, Answerer]:
+        """Answer sentences, pictures and recordings with vectors, as far as there are towers for them."""
+        towers = open_towers(bundle)
+
+        def of(kind: str, raw: NDArray[Any]) -> list[dict[str, Any]]:
+            vectors_ND = asked(lambda: towers.of(Inputs(kind, raw)))
+            return [{"vector": [round(float(number), 6) for number in vector]} for vector in vectors_ND]
+
+        known: dict[str, Answerer] = {
+            TEXT: lambda sentences: of(TEXT, codes_of(sentences)),
+            IMAGE: lambda files: of(IMAGE, np.stack([picture_of(file) for file in files])),
+            SPEECH: lambda files: of(SPEECH, waves_of(files)),
+        }
+        return {name: known[name] for name in towers.sessions}
+
+    def probe(self, bundle: Bundle) -> None:
+        """Let each tower answer; a vector must be a unit."""
+        towers = open_towers(bundle)
+        for name, session in towers.sessions.items():
+            length = float(np.linalg.norm(towers.of(_noise(name, session.get_inputs()[0].shape))))
+            if abs(length - 1) > UNIT:
+                msg = f"tower {name} answers with a vector that is no unit"
+                raise ModelError(msg)
+
+    def sample_requests(self, data: Path) -> tuple[str, list[bytes]]:
+        """Captions of the gate split, as people would ask for pictures; where captions have no split, any."""
+        return "text/plain", [name.encode() for name in load_captions(data).of("gate").names[:BODIES]]
+
+
+def _noise(tower: str, shape: Sequence[Any]) -> Inputs:
+    if tower == TEXT:
+        return Inputs(TEXT, codes_of(["a probe"]))
+    random = np.random.default_rng(SEED)
+    if tower == SPEECH:
+        return Inputs(SPEECH, random.normal(0, 1000, (1, LENGTH)).astype(np.int16))
+    return Inputs(IMAGE, random.integers(0, 256, (1, *shape[1:]), dtype=np.uint8))
+
+
+def outcomes_of(role: Role, queries: Answers, galleries: Answers) -> Outcomes:
+    """Ask galleries with queries: quality of every concept, first answers, and quality in each language."""
+    found = [way.places(queries, galleries) < role.cut for way in role.ways]
+    firsts = [way.similarity(queries, galleries).argmax(1) for way in role.ways]
+    quality_N = role.shares(role.ways, found)
+    slices = {language: _in_language(role, found, language) for language in role.languages}
+    return Outcomes(quality_N, role.groups_N, np.concatenate(firsts), slices)
+
+
+def _in_language(role: Role, found: Sequence[NDArray[np.bool_]], language: str) -> Scores:
+    """Score the concepts that are asked for in a language, by what is asked in it."""
+    own = [(way, right_Q) for way, right_Q in zip(role.ways, found, strict=True) if way.language == language]
+    asked_M = np.unique(np.concatenate([way.examples_Q for way, _ in own]))
+    quality_N = role.shares(*zip(*own, strict=True))
+    return Scores(quality_N[asked_M], role.groups_N[asked_M])
+
+
+def old_index(role: Role, answers: Mapping[str, Answers], confidence: float) -> dict[str, Any]:
+    """Keep the teacher's index and ask it with the student: what of the teacher's quality is left."""
+    teacher, student = answers["teacher"], answers["student"]
+    return ratio(outcomes_of(role, teacher, teacher), outcomes_of(role, student, teacher), confidence)
+
+
+RUNTIME: Runtime = Retrieval()

@@ -1,0 +1,10 @@
+"""The components that a stage left of a model: a folder each."""
+
+from pathlib import Path
+
+from models.workloads.training_base import Training
+
+
+def components_in(folder: Path, workload: Training) -> list[str]:
+    """Name the components of a model, in the workload's order."""
+    return [name for name in workload.components if (folder / name).is_dir()]
