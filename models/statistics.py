@@ -12,6 +12,7 @@ from models.errors import ModelError
 
 Interval = tuple[float, float]
 Groups = NDArray[np.int64]
+Weights = NDArray[np.float64]
 RESAMPLES = 20_000
 
 
@@ -62,20 +63,23 @@ def accuracy_difference_interval(
 
 
 def mean_interval(
-    values_N: NDArray[np.float64], confidence: float, groups_N: Groups | None = None, seed: int = 0
+    values_N: NDArray[np.float64],
+    confidence: float,
+    groups_N: Groups | None = None,
+    weights_N: Weights | None = None,
 ) -> Interval:
-    """Two-sided bootstrap interval of a mean of shares, such as each concept's recall.
+    """Two-sided bootstrap interval of a mean of qualities, such as each concept's recall.
 
     Args:
-        values_N: a share from 0 to 1 for each example.
+        values_N: of each example, at most 1.
         confidence: of the interval.
         groups_N: group of each example; see `paired_intervals`.
-        seed: of the resampling.
+        weights_N: weight of each example; see `paired_intervals`.
 
     Raises:
         ModelError: all examples are of one group.
     """
-    return _quantiles(_resampled(values_N[:, None], groups_N, seed)[:, 0], confidence)
+    return _quantiles(_resampled(values_N[:, None], groups_N, weights_N)[:, 0], confidence)
 
 
 def paired_intervals(
@@ -83,7 +87,7 @@ def paired_intervals(
     student_N: NDArray[np.float64],
     confidence: float,
     groups_N: Groups | None = None,
-    seed: int = 0,
+    weights_N: Weights | None = None,
 ) -> tuple[Interval, Interval]:
     """Two-sided bootstrap intervals of student mean / teacher mean, and of the difference of the means.
 
@@ -93,12 +97,13 @@ def paired_intervals(
         confidence: of each interval.
         groups_N: group of each example. Examples of one group share what makes them hard, such as the label, so whole
             groups are resampled (cluster bootstrap, Davison and Hinkley 1997, 3.8). None: examples are independent.
-        seed: of the resampling.
+        weights_N: weight of each example in the mean, above 0. An error rate over a corpus is the mean of the examples'
+            error rates by the number of their words. None: all weigh the same.
 
     Raises:
         ModelError: all examples are of one group.
     """
-    teacher_R, student_R = _resampled(np.stack([teacher_N, student_N], axis=1), groups_N, seed).T
+    teacher_R, student_R = _resampled(np.stack([teacher_N, student_N], axis=1), groups_N, weights_N).T
     ratio = _quantiles(student_R / np.maximum(teacher_R, 1e-9), confidence)
     return ratio, _quantiles(student_R - teacher_R, confidence)
 
@@ -111,15 +116,17 @@ def group_sums(values_NV: NDArray[np.float64], groups_N: Groups) -> NDArray[np.f
     return sums_GV
 
 
-def _resampled(values_NV: NDArray[np.float64], groups_N: Groups | None, seed: int) -> NDArray[np.float64]:
+def _resampled(
+    values_NV: NDArray[np.float64], groups_N: Groups | None, weights_N: Weights | None
+) -> NDArray[np.float64]:
     """Means (RESAMPLES, V) of resamples of the groups; groups that are alike are drawn together, as counts."""
-    ones_N1 = np.ones((len(values_NV), 1))
-    rows_GV = np.concatenate([values_NV, ones_N1], axis=1)
+    weights_N1 = np.ones((len(values_NV), 1)) if weights_N is None else weights_N[:, None]
+    rows_GV = np.concatenate([values_NV * weights_N1, weights_N1], axis=1)
     if groups_N is not None:
         rows_GV = group_sums(rows_GV, groups_N)
         _refuse_one_group(len(rows_GV), len(values_NV))
     cells_CV, counts_C = np.unique(rows_GV, axis=0, return_counts=True)
-    draws_RC = np.random.default_rng(seed).multinomial(counts_C.sum(), counts_C / counts_C.sum(), RESAMPLES)
+    draws_RC = np.random.default_rng(0).multinomial(counts_C.sum(), counts_C / counts_C.sum(), RESAMPLES)
     sums_RV: NDArray[np.float64] = draws_RC @ cells_CV
     return sums_RV[:, :-1] / sums_RV[:, -1:]
 

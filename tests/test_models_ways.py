@@ -10,15 +10,15 @@ import pytest
 from data_samples import built_emoji_small, built_stamps_small
 
 from models.evaluation.compare import difference, paired, quality, ratio
-from models.evaluation.outcomes import Outcomes
+from models.evaluation.outcomes import Scores
 from models.inputs.audio import load_recordings
 from models.inputs.captions import load_captions
 from models.ways import IMAGE, TEXT, Inputs, Role, Way, load_role, merged_groups
 from models.workloads.retrieval.details import Answers
-from models.workloads.retrieval.runtime import old_index, outcomes_of
+from models.workloads.retrieval.runtime import Retrieval, old_index, scores_of
 
 MEASURES: dict[str, Callable[["Asked"], dict[str, Any]]] = {
-    "quality": lambda asked: quality(asked.outcomes("student"), CONFIDENCE),
+    "quality": lambda asked: quality(asked.scores("student"), CONFIDENCE),
     "ratio to the teacher": lambda asked: ratio(*asked.both, CONFIDENCE),
     "paired difference, to the teacher or the champion": lambda asked: difference(*asked.both, CONFIDENCE),
     "old index": lambda asked: old_index(asked.role, asked.answers, CONFIDENCE),
@@ -34,12 +34,16 @@ class Asked:
     role: Role
     answers: dict[str, Answers]
 
-    def outcomes(self, model: str) -> Outcomes:
-        return outcomes_of(self.role, self.answers[model], self.answers[model])
+    def scores(self, model: str) -> Scores:
+        return scores_of(self.role, self.answers[model], self.answers[model])
 
     @property
-    def both(self) -> tuple[Outcomes, Outcomes]:
-        return self.outcomes("teacher"), self.outcomes("student")
+    def both(self) -> tuple[Scores, Scores]:
+        return self.scores("teacher"), self.scores("student")
+
+    def paired(self) -> dict[str, Any]:
+        teacher, student = (Retrieval().outcomes(self.role, self.answers[model]) for model in ("teacher", "student"))
+        return paired(teacher, student, CONFIDENCE)
 
 
 def asked_with(copies: int) -> Asked:
@@ -69,7 +73,7 @@ def test_recordings_of_one_label_do_not_narrow_an_interval(name: str, copies: in
 
 def test_the_sign_test_counts_labels() -> None:
     """The p-value does not fall because labels are asked for more often; `discordant` still counts examples."""
-    once, often = (paired(*asked_with(copies).both, CONFIDENCE) for copies in (1, 5))
+    once, often = (asked_with(copies).paired() for copies in (1, 5))
     assert often["mcnemar_p"] == once["mcnemar_p"]
     assert often["discordant"] == tuple(5 * count for count in once["discordant"])
 

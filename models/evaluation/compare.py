@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.errors import ModelError
 from models.evaluation.outcomes import Outcomes, Scores
@@ -20,6 +21,7 @@ from models.statistics import (
 UNKNOWN = (-1.0, 1.0)
 """Interval of a difference of which nothing is known: a slice of one example has no spread."""
 Estimate = dict[str, Any]
+Qualities = NDArray[np.float64]
 
 
 def quality(scores: Scores, confidence: float) -> Estimate:
@@ -32,7 +34,7 @@ def quality(scores: Scores, confidence: float) -> Estimate:
         right_N = scores.quality_N == 1
         interval = wilson_interval(int(right_N.sum()), len(right_N), confidence)
     else:
-        interval = mean_interval(scores.quality_N, confidence, scores.groups_N)
+        interval = mean_interval(scores.quality_N, confidence, scores.groups_N, scores.weights_N)
     return {"value": scores.mean, "interval": interval}
 
 
@@ -45,8 +47,7 @@ def ratio(teacher: Scores, student: Scores, confidence: float) -> Estimate:
     value = student.mean / max(teacher.mean, 1e-9)
     if teacher.are_counts and student.are_counts:
         return {"value": value, "interval": accuracy_ratio_interval(*_right(teacher, student), confidence)}
-    interval, _ = paired_intervals(teacher.quality_N, student.quality_N, confidence, teacher.groups_N)
-    return {"value": value, "interval": interval}
+    return {"value": value, "interval": _paired_intervals(teacher, student, confidence)[0]}
 
 
 def difference(teacher: Scores, student: Scores, confidence: float) -> Estimate:
@@ -56,14 +57,19 @@ def difference(teacher: Scores, student: Scores, confidence: float) -> Estimate:
         ModelError: all examples are of one group.
     """
     interval = _difference_interval(teacher, student, confidence)
-    value = float((student.quality_N - teacher.quality_N).mean())
+    value = student.mean_of(student.quality_N - teacher.quality_N)
     return {"value": value, "interval": interval, "lower_bound": interval[0]}
 
 
 def _difference_interval(teacher: Scores, student: Scores, confidence: float) -> Interval:
     if teacher.are_counts and student.are_counts:
         return accuracy_difference_interval(*_right(teacher, student), confidence)
-    return paired_intervals(teacher.quality_N, student.quality_N, confidence, teacher.groups_N)[1]
+    return _paired_intervals(teacher, student, confidence)[1]
+
+
+def _paired_intervals(teacher: Scores, student: Scores, confidence: float) -> tuple[Interval, Interval]:
+    """Interval of the ratio and of the difference."""
+    return paired_intervals(teacher.quality_N, student.quality_N, confidence, teacher.groups_N, teacher.weights_N)
 
 
 def slice_differences(teacher: Outcomes, student: Outcomes, confidence: float) -> dict[str, Estimate]:
@@ -91,17 +97,23 @@ def paired(teacher: Outcomes, student: Outcomes, confidence: float) -> dict[str,
     Raises:
         ModelError: all examples are of one group.
     """
-    both_N2 = np.stack([teacher.quality_N, student.quality_N], axis=1)
-    groups_N = np.arange(len(both_N2)) if teacher.groups_N is None else teacher.groups_N
+    both_N2 = np.stack([teacher.scores.quality_N, student.scores.quality_N], axis=1)
     return {
-        "difference": difference(teacher, student, confidence),
-        "mcnemar_p": mcnemar_p(*_better(group_sums(both_N2, groups_N).round(9))),
+        "difference": difference(teacher.scores, student.scores, confidence),
+        "mcnemar_p": mcnemar_p(*_better(_by_group(teacher.scores, both_N2))),
         "discordant": _better(both_N2),
         "churn": float((teacher.answers_Q != student.answers_Q).mean()),
     }
 
 
-def _better(both_N2: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[int, int]:
+def _by_group(scores: Scores, both_N2: Qualities) -> Qualities:
+    """Sum both models' quality over each group (G, 2), by weight."""
+    groups_N = np.arange(len(both_N2)) if scores.groups_N is None else scores.groups_N
+    weights_N = np.ones(len(both_N2)) if scores.weights_N is None else scores.weights_N
+    return group_sums(both_N2 * weights_N[:, None], groups_N).round(9)
+
+
+def _better(both_N2: Qualities) -> tuple[int, int]:
     """Count where the teacher is better, and where the student is."""
     teacher_N, student_N = both_N2.T
     return int((teacher_N > student_N).sum()), int((student_N > teacher_N).sum())

@@ -47,7 +47,7 @@ def evaluate(
     measures = {
         model: {
             **measure_files(bundles[model], request),
-            "quality": {SPLIT: quality(outcomes[model], schedule.confidence)},
+            "quality": {SPLIT: quality(outcomes[model].scores, schedule.confidence)},
             "parity": workload.parity(references / model, split, answers[model]),
             "latency_ms": asdict(times),
         }
@@ -58,7 +58,7 @@ def evaluate(
         "ratios": {
             "bytes": measures["teacher"]["bytes"] / measures["student"]["bytes"],
             "latency": {"value": timing.ratio, "interval": timing.interval},
-            "quality": {SPLIT: ratio(outcomes["teacher"], outcomes["student"], schedule.confidence)},
+            "quality": {SPLIT: ratio(outcomes["teacher"].scores, outcomes["student"].scores, schedule.confidence)},
         },
         "paired": {SPLIT: paired(outcomes["teacher"], outcomes["student"], schedule.confidence)},
         "classes": classes(outcomes),

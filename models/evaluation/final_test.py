@@ -35,9 +35,9 @@ def final_test(workload: Runtime, data: Path, bundles: Mapping[str, Bundle], con
     answers = {model: workload.ask(bundles[model], split) for model in MODELS}
     teacher, student = (workload.outcomes(split, answers[model]) for model in MODELS)
     return {
-        "teacher": quality(teacher, confidence),
-        "student": quality(student, confidence),
-        "ratio": ratio(teacher, student, confidence),
+        "teacher": quality(teacher.scores, confidence),
+        "student": quality(student.scores, confidence),
+        "ratio": ratio(teacher.scores, student.scores, confidence),
         "paired": paired(teacher, student, confidence),
         **workload.final_details(split, answers),
     }

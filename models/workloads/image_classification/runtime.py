@@ -47,7 +47,7 @@ class ImageClassification:
         images, names = split
         right_N = right(answers, images.labels_N).astype(np.float64)
         slices = {str(name): Scores(right_N[images.labels_N == label], None) for label, name in enumerate(names)}
-        return Outcomes(right_N, None, answers, slices)
+        return Outcomes(Scores(right_N, None), answers, slices)
 
     def parity(self, references: Path, _split: Split, answers: Classes) -> float:
         """Share of pictures whose class the training-time model gives otherwise."""

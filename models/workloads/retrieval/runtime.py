@@ -45,7 +45,11 @@ class Retrieval:
 
     def outcomes(self, split: Role, answers: Answers) -> Outcomes:
         """Ask a model's own index: quality of every concept, first answers, and quality in each language."""
-        return outcomes_of(split, answers, answers)
+        found = [way.places(answers, answers) < split.cut for way in split.ways]
+        firsts = [way.similarity(answers, answers).argmax(1) for way in split.ways]
+        slices = {language: _in_language(split, found, language) for language in split.languages}
+        scores = Scores(split.shares(split.ways, found), split.groups_N)
+        return Outcomes(scores, np.concatenate(firsts), slices)
 
     def parity(self, references: Path, split: Role, answers: Answers) -> float:
         """Share of a tower's first inputs, over all towers, that the trained and the exported put apart."""
@@ -120,13 +124,9 @@ def _noise(tower: str, shape: Sequence[Any]) -> Inputs:
     return Inputs(IMAGE, random.integers(0, 256, (1, *shape[1:]), dtype=np.uint8))
 
 
-def outcomes_of(role: Role, queries: Answers, galleries: Answers) -> Outcomes:
-    """Ask galleries with queries: quality of every concept, first answers, and quality in each language."""
-    found = [way.places(queries, galleries) < role.cut for way in role.ways]
-    firsts = [way.similarity(queries, galleries).argmax(1) for way in role.ways]
-    quality_N = role.shares(role.ways, found)
-    slices = {language: _in_language(role, found, language) for language in role.languages}
-    return Outcomes(quality_N, role.groups_N, np.concatenate(firsts), slices)
+def scores_of(role: Role, queries: Answers, galleries: Answers) -> Scores:
+    """Score what one model's queries find in a model's galleries, that may be another's."""
+    return Scores(role.found(queries, galleries), role.groups_N)
 
 
 def _in_language(role: Role, found: Sequence[NDArray[np.bool_]], language: str) -> Scores:
@@ -140,7 +140,7 @@ def _in_language(role: Role, found: Sequence[NDArray[np.bool_]], language: str) 
 def old_index(role: Role, answers: Mapping[str, Answers], confidence: float) -> dict[str, Any]:
     """Keep the teacher's index and ask it with the student: what of the teacher's quality is left."""
     teacher, student = answers["teacher"], answers["student"]
-    return ratio(outcomes_of(role, teacher, teacher), outcomes_of(role, student, teacher), confidence)
+    return ratio(scores_of(role, teacher, teacher), scores_of(role, student, teacher), confidence)
 
 
 RUNTIME: Runtime = Retrieval()
