@@ -261,7 +261,7 @@ def test_no_mlflow_is_a_sentence() -> None:
         connect("")
 
 
-@pytest.mark.parametrize("name", [*UNFIT - {"\0"}, "a?b", "50% done", "%20", "$HOME", "x:y", "bad\udcff"])
+@pytest.mark.parametrize("name", [*sorted(UNFIT - {"\0"}), "a?b", "50% done", "%20", "$HOME", "x:y", "bad\udcff"])
 def test_a_path_that_the_servers_misread_is_refused(tmp_path: Path, name: str) -> None:
     """A character that Airflow or MLflow read as something else is named before any database is made elsewhere."""
     state = tmp_path / name / "state"
