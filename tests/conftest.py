@@ -19,6 +19,13 @@ from tasks.tracking import connect
 
 SECONDS = 180.0
 """The server starts within this."""
+LONGEST = ("test_tasks_retrieval.py", "test_tasks_spoken.py", "test_tasks_stage.py")
+"""Files that take minutes. They come first, so that no worker begins one when the others have nothing left to do."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, and leave the order as it is otherwise."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(autouse=True)
