@@ -101,11 +101,12 @@ def _await(started: Started, log: Path, progress: Progress) -> bool:
     """Wait until a server is up; False when somebody else listens at one of its ports."""
     begin = said = time.monotonic()
     while started.state() != "up":
-        now = time.monotonic()
+        now, running = time.monotonic(), started.server.is_running()
+        # asked after `running`: a server that ended because its port was taken finds the taker there by now
         if port := started.lost_port():
             progress(f"port {port} of {started.name} was taken by another process meanwhile; choosing another")
             return False
-        if not started.server.is_running() or now - begin > START_SECONDS:
+        if not running or now - begin > START_SECONDS:
             msg = (
                 f"{started.name} did not come up within {now - begin:.0f} s; "
                 f"mend what the end of {log} says and run `make up` again"
