@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from models import legacy_bundle
+from models.digest import sha256
 from models.errors import ModelError
 
 BUNDLE = "bundle.json"
 FORMAT = 1
-"""Raised when an older program would misread the file."""
+"""The next format has the next number: an older program then refuses it."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +97,15 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = content.pop("format")
-        parts = [file for files in content["components"].values() for file in files.items()]
+        whole = [len(files.items()) > 0 for files in content["components"].values()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         msg = f"{path} cannot be read ({' '.join(str(error).split())[:100]}); run the stage export again"
         raise ModelError(msg) from error
     if version != FORMAT:
         msg = f"{path} is of format {version}, and this version of Stillhouse reads {FORMAT}; update Stillhouse"
         raise ModelError(msg)
-    if not parts or not isinstance(content.get("workload"), str):
-        msg = f"{path} names no workload or no component; run the stage export again"
+    if not whole or not all(whole) or not isinstance(content.get("workload"), str):
+        msg = f"{path} names no workload, no component, or one without a file; run the stage export again"
         raise ModelError(msg)
     return content
 
@@ -119,9 +120,3 @@ def _check(folder: Path, listed: Mapping[str, str]) -> None:
         if sha256(folder / name) != digest:
             msg = f"{folder / name} was altered since it was exported; run the stage export again"
             raise ModelError(msg)
-
-
-def sha256(path: Path) -> str:
-    """Digest a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from models.digest import sha256
 from models.errors import ModelError
 from models.packing import deployable
 
@@ -27,7 +28,7 @@ def _file(path: Path) -> tuple[str, dict[str, list[Path]], dict[str, Any], str]:
     if not path.is_file():
         msg = f"there is no model at {path}; run the stage export again"
         raise ModelError(msg)
-    return "image_classification", {"model": [path]}, {}, _sha256(path)
+    return "image_classification", {"model": [path]}, {}, sha256(path)
 
 
 def _towers(folder: Path) -> tuple[str, dict[str, list[Path]], dict[str, Any], str]:
@@ -38,11 +39,6 @@ def _towers(folder: Path) -> tuple[str, dict[str, list[Path]], dict[str, Any], s
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"{folder} is no bundle ({error}); run the stage export again"
         raise ModelError(msg) from error
-    digests = {path.name: _sha256(path) for path in (folder / ABOUT, *files.values())}
+    digests = {path.name: sha256(path) for path in (folder / ABOUT, *files.values())}
     digest = hashlib.sha256(json.dumps(digests, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
     return "retrieval", {name: [path] for name, path in files.items()}, about, digest
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -72,9 +72,10 @@ def change(**content: object) -> Callable[[Path], object]:
             lambda folder: (folder / BUNDLE).write_text("[]"),
             r"bundle\.json cannot be read \(.*\); run the stage export",
         ),
-        (change(components={}), r"bundle\.json names no workload or no component; run the stage export again"),
+        (change(components={"image": {}}), r"names no workload, no component, or one without a file; run the"),
+        (change(components={}), r"bundle\.json names no workload, no component, or one without a file; run the"),
         (change(components=["image"]), r"bundle\.json cannot be read \(.*\); run the stage export again"),
-        (change(workload=None), r"bundle\.json names no workload or no component; run the stage export again"),
+        (change(workload=None), r"bundle\.json names no workload, no component, or one without a file; run the"),
         (lambda folder: (folder / BUNDLE).unlink(), r"is no bundle \(.*\); run the stage export again"),
     ],
 )

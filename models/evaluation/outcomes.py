@@ -18,7 +18,6 @@ class Scores:
     """Of every example, at most 1; more is better."""
     groups_N: Groups | None
     """Group of every example. Those of one group are not independent, so intervals resample groups; None: they are."""
-
     weights_N: Weights | None = None
     """Weight of every example in the mean, such as its number of words; None: all weigh the same."""
 
