@@ -21,13 +21,13 @@ from models.footprint import Call, Schedule, compare_calls, open_call
 from models.inputs.redraw import PAPER
 from models.inputs.text import codes_of
 from models.inputs.waves import LENGTH
-from models.networks import NETWORKS
 from models.networks.ngrams import tables_of
+from models.networks.registry import NETWORKS
 from models.packing import deployable
 from tasks.methods.quantize import fold_for_quantizing
 from tasks.recipe import Recipe, load_recipe
 from tasks.recipe_steps import Distil, LowRank, Quantize
-from tasks.recipe_teacher import Network, TowersTeacher
+from tasks.recipe_teacher import Network
 
 RECIPES = sorted((Path(__file__).resolve().parent.parent / "dags" / "recipes").glob("[!.]*.yaml"))
 IMAGE_SHAPES = {"digits": (1, 8, 8), "fashion_mnist": (1, 28, 28)}
@@ -56,10 +56,10 @@ def raw_of(architecture: Architecture) -> NDArray[np.generic]:
     return random.integers(0, 256, (64, *architecture.image_shape), dtype=np.uint8)
 
 
-def student_of(recipe: Recipe, component: str | None, teacher: Architecture) -> tuple[torch.nn.Module, Architecture]:
+def student_of(recipe: Recipe, component: str, teacher: Architecture) -> tuple[torch.nn.Module, Architecture]:
     """Build what the steps of a component make of its teacher, without training."""
     architecture, module = teacher, teacher.build_seeded(1).eval()
-    for step in (step for step in recipe.steps if step.tower in {component, None}):
+    for step in (step for step in recipe.steps if step.component in {component, None}):
         if isinstance(step, Distil):
             architecture = architecture_of(recipe, step.network)
             module = architecture.build_seeded(1).eval()
@@ -83,13 +83,12 @@ def _quantized(
     return integer_weights(module, bits), replace(edited, quantization=how)
 
 
-def networks_of(recipe: Recipe) -> dict[str | None, Network]:
-    """Component -> the teacher's network; a model of one component has no name for it."""
-    teacher = recipe.teacher
-    return dict(teacher.towers) if isinstance(teacher, TowersTeacher) else {None: teacher.network}
+def networks_of(recipe: Recipe) -> dict[str, Network]:
+    """Component -> the teacher's network."""
+    return dict(recipe.teacher.networks)
 
 
-def export_both(recipe: Recipe, component: str | None, folder: Path) -> NDArray[np.generic]:
+def export_both(recipe: Recipe, component: str, folder: Path) -> NDArray[np.generic]:
     """Write the teacher's and the student's file of a component; gives a batch of raw inputs."""
     teacher = architecture_of(recipe, networks_of(recipe)[component])
     raw = raw_of(teacher)

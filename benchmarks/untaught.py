@@ -17,7 +17,7 @@ from tasks.job import Job
 from tasks.pull_data import pulled
 from tasks.recipe import Recipe, load_recipe
 from tasks.recipe_steps import Distil
-from tasks.recipe_teacher import TowersTeacher
+from tasks.recipe_teacher import Teacher
 from tasks.settings import load_settings
 from tasks.train_teacher import train
 
@@ -38,15 +38,17 @@ def main() -> None:
     print(f"{recipe.name}, students without a teacher, {time.monotonic() - start:.0f} s: {told}")
 
 
-def untaught(recipe: Recipe, epochs: int | None) -> TowersTeacher:
+def untaught(recipe: Recipe, epochs: int | None) -> Teacher:
     """Put the network that each tower is distilled into in the teacher's place; a tower made thinner stays whole."""
-    assert isinstance(recipe.teacher, TowersTeacher)  # noqa: S101 - a benchmark of towers
-    networks = {step.tower: step.network for step in recipe.steps if isinstance(step, Distil)}
+    assert isinstance(recipe.teacher, Teacher)  # noqa: S101 - a benchmark of trained teachers
+    networks = {step.component: step.network for step in recipe.steps if isinstance(step, Distil)}
     training = recipe.teacher.training
     epochs = epochs or training.epochs
     sides = training.resolutions and (training.resolutions[-1],) * epochs  # a student takes one size of picture only
     training = training.model_copy(update={"epochs": epochs, "resolutions": sides})
-    return recipe.teacher.model_copy(update={"towers": recipe.teacher.towers | networks, "training": training})
+    return recipe.teacher.model_copy(
+        update={"components": {**recipe.teacher.networks, **networks}, "training": training}
+    )
 
 
 def _tell(line: str) -> None:

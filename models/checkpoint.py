@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from models.aside import written_aside
 from models.compression.edits import EDITS
 from models.errors import ModelError
-from models.networks import NETWORKS, build_network
+from models.networks.registry import build_network, find_network
 
 WEIGHTS = "model.safetensors"
 ARCHITECTURE = "architecture.json"
@@ -37,7 +37,7 @@ class Architecture:
     scale: float
     """What raw pixels are divided by; unused for text and speech."""
     image_shape: tuple[int, ...]
-    """(channels, height, width) of one raw image, (samples,) of one recording; empty for text."""
+    """(channels, height, width) of one raw image, (samples,) of one recording, or as it is; empty for text."""
     edits: tuple[dict[str, Any], ...] = ()
     """Structural edits since, each `{"edit": name of EDITS, ...its arguments}`."""
     quantization: dict[str, Any] | None = None
@@ -49,8 +49,13 @@ class Architecture:
 
     @property
     def takes(self) -> str:
-        """Say what goes in: `image` for raw pixels, `text` for code points, `speech` for samples."""
-        return NETWORKS[self.network].takes
+        """Say what goes in: `image` for raw pixels, `text` for code points, `speech` for samples, or another word."""
+        return find_network(self.network).takes
+
+    @property
+    def gives(self) -> str:
+        """Say what comes out: `logits`, `vectors`, or another word."""
+        return find_network(self.network).gives
 
     def build(self) -> nn.Module:
         """Build the module with fresh numbers."""

@@ -1,7 +1,7 @@
 """torch -> ONNX, and ONNX -> integer ONNX: the file that ships.
 
-The exported graph takes raw pixels (uint8), code points (int64) or samples (int16) and contains its own normalisation,
-hashing or filter bank, so the file is the whole deployable.
+The exported graph takes raw pixels (uint8), code points (int64), samples (int16) or the numbers of a user's own
+modality (float32). It contains its own normalisation, hashing or filter bank, so the file is the whole deployable.
 """
 
 import logging
@@ -23,7 +23,6 @@ from models.constant_shapes import reshape_by_constants
 from models.errors import ModelError
 from models.export_integer import export_integer
 from models.inputs.text import CONTEXT, SHORTEST
-from models.networks import NETWORKS
 from models.packing import ship
 from models.slim import slim
 
@@ -34,7 +33,9 @@ TEXT_INPUT = "codes_NL"
 SPEECH_INPUT = "samples_NT"
 INPUTS = {"image": INPUT, "text": TEXT_INPUT, "speech": SPEECH_INPUT}
 RAW = {"image": torch.uint8, "text": torch.int64, "speech": torch.int16}
-TOWER_OUTPUT = "vectors_ND"
+OUTPUTS = {"logits": OUTPUT, "vectors": "vectors_ND"}
+OWN_INPUT, OWN_OUTPUT = "inputs", "outputs"
+"""Of a network that takes or gives something else."""
 
 
 def export_float(module: nn.Module, architecture: Architecture, path: Path) -> None:
@@ -43,7 +44,7 @@ def export_float(module: nn.Module, architecture: Architecture, path: Path) -> N
     Raises:
         ModelError: an operator has no ONNX form; names it.
     """
-    example = architecture.example(2).to(RAW[architecture.takes])
+    example = architecture.example(2).to(RAW.get(architecture.takes, torch.float32))
     sizes = {0: torch.export.Dim("batch")}
     if architecture.takes == "text":
         sizes[1] = torch.export.Dim("length", min=SHORTEST, max=CONTEXT)
@@ -56,8 +57,8 @@ def export_float(module: nn.Module, architecture: Architecture, path: Path) -> N
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=[INPUTS[architecture.takes]],
-                output_names=[TOWER_OUTPUT if NETWORKS[architecture.network].gives == "vectors" else OUTPUT],
+                input_names=[INPUTS.get(architecture.takes, OWN_INPUT)],
+                output_names=[OUTPUTS.get(architecture.gives, OWN_OUTPUT)],
                 dynamic_shapes=(sizes,),
                 verbose=False,
             )

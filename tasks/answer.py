@@ -23,13 +23,13 @@ from models.inputs.text import CONTEXT, clean
 from models.inputs.waves import SECONDS
 from models.towers import Deployed, open_towers
 from models.ways import IMAGE, SPEECH, TEXT
+from models.workloads.retrieval.report import pictures_of, png_address
 from tasks.errors import StillhouseError
 from tasks.production.versions import CANDIDATE, CHAMPION, DIGEST, production_of, version_with_alias
 from tasks.pull_data import pulled
 from tasks.recipe import load_recipe
-from tasks.reporting.retrieval import pictures_of, png_address
 from tasks.settings import Settings, load_settings
-from tasks.student_file import TOWERS_FOLDER, download_verified
+from tasks.student_file import download_verified, locate_judged
 from tasks.tracking import connect
 
 SHOWN = 10
@@ -94,11 +94,11 @@ def registered_towers(settings: Settings, model: str) -> Path:
 def _download(uri: str, digest: str, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        towers = download_verified(uri, digest, Path(scratch)) / TOWERS_FOLDER
-        if not towers.is_dir():
-            msg = f"{uri} is one file, and `try` asks models of towers; ask it through `stillhouse serve`"
+        judged = locate_judged(download_verified(uri, digest, Path(scratch)))
+        if open_bundle(judged).workload != "retrieval":
+            msg = f"{uri} does not retrieve, and `try` asks models that do; ask it through `stillhouse serve`"
             raise StillhouseError(msg)
-        towers.rename(folder)
+        judged.rename(folder)
 
 
 def _index(settings: Settings, towers: Deployed, name: str, data: Path) -> Index:

@@ -32,7 +32,7 @@ def adopted(box: BlackBox, data: Path, out_path: Path) -> Path:
         classes=len(description["labels"]),
         layout=box.layout,
         scale=box.scale,
-        answers=box.answers,
+        answers=box.output,
         examples_NCHW=load_images(data, TRIED_ON).images_NCHW,
     )
     return out_path

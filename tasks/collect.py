@@ -12,9 +12,11 @@ from typing import Any
 from mlflow.entities import Metric, Param, Run, RunTag
 
 from models.inputs.images import describe
+from models.workloads.report_base import Section, report_of
 from tasks.artifact import VOLATILE
 from tasks.errors import StillhouseError
 from tasks.held_out import SPLITS, count_looks
+from tasks.keep_step import STEP
 from tasks.load import ANSWER as LOAD
 from tasks.outputs import output_of
 from tasks.pipeline import Stage, stages_of
@@ -26,12 +28,10 @@ from tasks.reporting import run_page
 from tasks.reporting.challenge import ANSWER
 from tasks.reporting.final_test import ANSWER as FINAL_TEST
 from tasks.reporting.report import REPORT, SUMMARY, report_stage
-from tasks.reporting.retrieval import gallery, sounds
 from tasks.reporting.run_record import RunRecord, StageRecord, Status, error_of
 from tasks.run_context import RunContext
 from tasks.source_digest import LIBRARIES
 from tasks.tracking import ARTIFACT, NOTE, PREFIX, newest_of_each, page_of
-from tasks.worth import STEP
 
 HISTORY = ("train_loss", "search_accuracy")
 FOLDER = "report"
@@ -65,7 +65,6 @@ def _record(context: RunContext) -> RunRecord:
         context.nightly.client.set_tag(context.nightly.run_id, f"{PREFIX}data_version", data["data_version"])
     night = stages_of(context.recipe)[:-1]
     stages = tuple(_stage_record(context, stage, runs.get(stage.name), inputs) for stage in night)
-    no_pictures = dict[str, dict[int, str]]()
     parent = context.nightly.client.get_run(context.nightly.run_id)
     return RunRecord(
         recipe=context.recipe,
@@ -88,7 +87,8 @@ def _record(context: RunContext) -> RunRecord:
         debt=note_debt(context.nightly.client, context.settings, context.recipe),
         environment=_environment(),
         data_docs_url=_data_docs_url(context, runs.get("validate")),
-        **inputs.attempt("what the examples show", no_pictures, lambda: _shown(context, inputs)),
+        section=_section(context, inputs),
+        slices=report_of(context.recipe.workload).slices,
         unread=inputs.unread,
     )
 
@@ -100,13 +100,18 @@ def _looks(context: RunContext, data: Mapping[str, Any] | None) -> dict[str, int
     return count_looks(context.nightly.client, digests)
 
 
-def _shown(context: RunContext, inputs: ReportInputs) -> dict[str, dict[int, str]]:
-    """Draw what the evaluation's examples asked and found, where it has some and this host has the data."""
-    evaluation, pointer = inputs.json("evaluate", "evaluation.json"), inputs.json("pull", "data.json")
-    if evaluation is None or pointer is None or "retrieval" not in evaluation:
-        return {}
-    data = materialise(output_of(context, "pull").path)
-    return {"gallery": gallery(data, evaluation), "sounds": sounds(data, evaluation)}
+def _section(context: RunContext, inputs: ReportInputs) -> Section | None:
+    """Let the workload lay out what only it tells, with examples where this host has the data."""
+    evaluation, tested = inputs.json("evaluate", "evaluation.json"), inputs.json("final_test", FINAL_TEST)
+    if evaluation is None:
+        return None
+    none: Path | None = None
+    data = inputs.attempt("the data of the examples", none, lambda: materialise(output_of(context, "pull").path))
+    opened = ((tested or {}).get("opened") or {}).get("details")
+    told = evaluation.get("details", {}), evaluation.get("comparisons", {}), opened, data
+    no_section: Section | None = None
+    face = report_of(context.recipe.workload)
+    return inputs.attempt(f"what {context.recipe.workload} tells", no_section, lambda: face.section(*told))
 
 
 def _stage_record(context: RunContext, stage: Stage, run: Run | None, inputs: ReportInputs) -> StageRecord:

@@ -1,6 +1,6 @@
 """Stage `compress`, one per step of the recipe: load, apply, recover, judge, save, the same for every method.
 
-A step that turns out worthless (see `tasks.worth`) or whose training diverged is dropped: the model before it goes on.
+A step that saves too little (see `tasks.keep_step`) or whose training diverged is dropped: the model before it goes on.
 """
 
 import shutil
@@ -23,12 +23,12 @@ from tasks.clean_process import measure
 from tasks.components import components_in
 from tasks.errors import StillhouseError
 from tasks.job import Job, Metrics
+from tasks.keep_step import BY_TIME, STEP, Judged, judge_step, least_gain
 from tasks.measure import QUALITY, added_up, describe_model
 from tasks.methods import METHODS
 from tasks.methods.bench import Bench, Compressed
 from tasks.methods.quantize import quantize_jointly
 from tasks.pull_data import materialise
-from tasks.worth import BY_TIME, STEP, Judged, judge_step, least_gain
 
 DEPLOYABLE = "model.onnx"
 AS_FAST = {"value": 1.0, "interval": (1.0, 1.0)}
@@ -60,8 +60,8 @@ def _compress(job: Job, workload: Training, benches: list[Bench]) -> Metrics:
         metrics = _saved(workload, benches, _apply(workload, benches))
         cost = _cost(benches)
         gained = metrics[QUALITY] - verify_around(job.inputs["previous"]).metrics[QUALITY]
-        judged = judge_step(-gained, cost, job.settings["worth"])
-        untimed = judge_step(-gained, cost | {"speedup": cost["speedup"] | AS_FAST}, job.settings["worth"])
+        judged = judge_step(-gained, cost, job.settings["keep_step_if"])
+        untimed = judge_step(-gained, cost | {"speedup": cost["speedup"] | AS_FAST}, job.settings["keep_step_if"])
     except DivergedError as error:
         judged = untimed = Judged(kept=False, reason=f"dropped: {error}")
         cost, gained = {}, 0.0
@@ -121,7 +121,7 @@ def _cost(benches: list[Bench]) -> dict[str, Any]:
     ]
     request = {
         "changes": [{name: str(path) for name, path in change.items()} for change in changes],
-        "least_gain": least_gain(job.settings["worth"]),
+        "least_gain": least_gain(job.settings["keep_step_if"]),
     }
     return measure("models.step_cost", request, job.scratch)
 

@@ -8,7 +8,7 @@ what the earlier one made stays as it was.
 import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from mlflow.tracking import MlflowClient
 from tasks.artifact import file_digest, json_digest
 from tasks.code_version import CODE, code_version
 from tasks.errors import DataError, RecipeError, ServiceError, StillhouseError
+from tasks.providers import expect_same, used_by
 from tasks.pull_data import data_digest
 from tasks.recipe import Recipe, load_recipe
 from tasks.settings import Settings
@@ -70,6 +71,8 @@ class Frozen:
     """Of every source file, committed or not."""
     data: str
     """DVC's MD5 of the data; empty where it was not known."""
+    providers: list[dict[str, str]] = field(default_factory=list)
+    """Installed packages that the recipe uses, as `tasks.providers.used_by` describes them."""
 
     def lines(self, asked: Asked, run_key: str) -> Iterator[str]:
         """Say what is no longer as it was when the run began."""
@@ -139,6 +142,7 @@ def read_frozen(nightly: Nightly) -> Frozen | None:
             content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
         if json_digest(content) != digest:
             return None  # ended in between: the first stage did not begin
+        expect_same(content.get("providers", ()), f"run {nightly.run_id}")
         return Frozen(**content | {"recipe": Recipe.model_validate(content["recipe"])})
     except OSError as error:
         msg = f"MLflow does not give back what run {nightly.run_id} began with ({_one_line(error)}); look at its log"
@@ -167,7 +171,8 @@ def _now(settings: Settings, asked: Asked) -> Frozen:
     except DataError:
         data = ""  # the stage pull says what is wrong with it
     text = asked.path.read_text(encoding="utf-8")
-    return Frozen(recipe, text, asked.revision, asked.seed, code_version(settings.root), code_digest(), data)
+    code = code_version(settings.root), code_digest()
+    return Frozen(recipe, text, asked.revision, asked.seed, *code, data, used_by(recipe))
 
 
 def _expect_same(frozen: Frozen, asked: Asked, run_key: str) -> None:

@@ -62,12 +62,12 @@ def judge(evaluation: Mapping[str, Any], gate: Gate) -> Judgement:
         ArtifactError: a metric is missing or not finite; names it.
     """
     measured = parse_evaluation(evaluation)
-    points = () if gate.points is None else (_points(measured.paired.gate.difference, gate.points),)
-    old = () if gate.old_index is None else (_old_index(measured, gate.old_index),)
+    points = () if gate.max_drop_points is None else (_points(measured.paired.gate.difference, gate.max_drop_points),)
+    compared = [_comparison(measured, name, limit) for name, limit in gate.comparisons.items()]
     checks = (
         _quality(measured.ratios.quality.gate, gate.quality),
         *points,
-        *old,
+        *compared,
         _bytes(measured.ratios.bytes, gate.bytes),
         _latency(measured.ratios.latency, gate.latency),
         _parity(measured.student.parity),
@@ -123,19 +123,20 @@ def _quality(ratio: Estimate, limit: float) -> Check:
     return Check("quality", ratio.value, limit, verdict, reason)
 
 
-def _old_index(measured: Evaluation, limit: float) -> Check:
-    """Judge the student's queries over the teacher's index, which a promotion would then leave as it is."""
-    if measured.retrieval is None:
-        msg = "the evaluation says nothing of an old index; leave old_index out of this recipe's gate"
+def _comparison(measured: Evaluation, name: str, limit: float) -> Check:
+    """Judge a comparison that only this workload has."""
+    if name not in measured.comparisons:
+        known = ", ".join(measured.comparisons) or "none"
+        msg = f"the evaluation has no comparison {name}, it has {known}; mend comparisons in this recipe's gate"
         raise ArtifactError(msg)
-    ratio = measured.retrieval.old_index
+    ratio = measured.comparisons[name]
     verdict = _reaches(ratio.interval, limit)
     low, high = map(percent, ratio.interval)
     reason = (
-        f"student's queries over the teacher's index keep {percent(ratio.value)} ({low} to {high}) of the teacher's "
-        f"quality, {AGAINST_LIMIT[verdict]} {percent_limit(limit)}"
+        f"{name.replace('_', ' ')} is {percent(ratio.value)} ({low} to {high}), "
+        f"{AGAINST_LIMIT[verdict]} {percent_limit(limit)}"
     )
-    return Check("old_index", ratio.value, limit, verdict, reason)
+    return Check(name, ratio.value, limit, verdict, reason)
 
 
 def _points(difference: Difference, limit: float) -> Check:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
+from models.providers import NETWORKS, find
+
 Width = Annotated[int, Field(ge=1, le=8192)]
 Kernel = Annotated[int, Field(ge=1, le=64)]
 Stride = Annotated[int, Field(ge=1, le=16)]
@@ -121,12 +123,10 @@ ARGUMENTS: dict[str, type[BaseModel]] = {
 
 
 def check_network(name: str) -> str:
-    """Give the name back if there is such a network.
+    """Give the name back if there is such a network, ours or an installed package's.
 
     Raises:
-        ValueError: there is none; names those there are.
+        ModelError: there is none (the nearest name is suggested), or several packages offer it.
     """
-    if name not in ARGUMENTS:
-        msg = f"there is no network {name[:50]!r}; use one of {', '.join(ARGUMENTS)}"
-        raise ValueError(msg)
+    find(NETWORKS, name, ARGUMENTS)
     return name

@@ -4,9 +4,11 @@ Light on purpose: it knows names and order, and imports none of the work.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from models.providers import Provider
+from tasks.providers import providers_of
 from tasks.recipe import Recipe
 from tasks.stages import KINDS
 
@@ -25,6 +27,8 @@ class Stage:
     """Role of the input -> name of the earlier stage that makes it."""
     outside: Mapping[str, str] = field(default_factory=dict)
     """Facts from outside the run, read when the stage begins; its key counts them, see `tasks.outside`."""
+    providers: tuple[Provider, ...] = ()
+    """Installed packages whose code it runs, beside ours."""
 
     @property
     def workload(self) -> str:
@@ -44,8 +48,9 @@ class Stage:
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     """All stages of a recipe, in the order in which they run."""
-    steps = _steps(recipe)
-    return (*_before(recipe), *steps, *_judging(recipe, steps[-1].name), *_after(recipe))
+    steps, providers = _steps(recipe), providers_of(recipe)
+    stages = (*_before(recipe), *steps, *_judging(recipe, steps[-1].name), *_after(recipe))
+    return tuple(replace(stage, providers=providers) if KINDS[stage.kind].faces else stage for stage in stages)
 
 
 def _common(recipe: Recipe) -> dict[str, Any]:
@@ -69,9 +74,9 @@ def _steps(recipe: Recipe) -> list[Stage]:
         previous = stages[-1].name if stages else "teacher"
         stages.append(
             Stage(
-                "_".join(filter(None, ("step", str(number), step.method, step.tower))),
+                "_".join(filter(None, ("step", str(number), step.method, step.component))),
                 "compress",
-                {**_common(recipe), "step": step, "worth": recipe.worth},
+                {**_common(recipe), "step": step, "keep_step_if": recipe.keep_step_if},
                 {"data": "pull", "teacher": "teacher", "previous": previous},
             )
         )

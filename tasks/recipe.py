@@ -9,14 +9,14 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from models.workloads.registry import check_workload
+from models.workloads.registry import ALONE, check_workload, misfit_of_components, misfit_of_kind
 from tasks.errors import RecipeError
 from tasks.recipe_data import Data
 from tasks.recipe_faults import explain
 from tasks.recipe_judging import Gate, Latency, Promotion
 from tasks.recipe_section import AsList, Line, Name, Section
-from tasks.recipe_steps import Quantize, Step, Worth, lessons_in, misfit
-from tasks.recipe_teacher import AnyTeacher, BlackBox, TowersTeacher
+from tasks.recipe_steps import KeepStepIf, Quantize, Step, distillation_of
+from tasks.recipe_teacher import AnyTeacher, BlackBox
 from tasks.schedule import check_schedule
 from tasks.strict_yaml import YamlError, read_yaml
 
@@ -42,7 +42,7 @@ class Recipe(Section):
     workload: Annotated[str, AfterValidator(check_workload)]
     teacher: AnyTeacher
     steps: Annotated[tuple[Step, ...], AsList, Field(min_length=1, max_length=50)]
-    worth: Worth = Worth()
+    keep_step_if: KeepStepIf = KeepStepIf()
     latency: Latency = Latency()
     gate: Gate
     promotion: Promotion = Promotion()
@@ -55,31 +55,26 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
-    def _towers_are_named(self) -> Self:
-        towers = set(self.teacher.towers) if isinstance(self.teacher, TowersTeacher) else {None}
-        if (self.workload == "retrieval") != (None not in towers):
-            msg = "teacher.towers goes with workload retrieval, teacher.network with the others; mend one"
-            raise ValueError(msg)
-        if missing := {"image", "text"} - towers if None not in towers else set():
-            msg = (
-                f"teacher.towers has no {' and no '.join(sorted(missing))}; a space has image, text and perhaps speech"
-            )
+    def _components_are_named(self) -> Self:
+        components = tuple(self.teacher.networks) or (ALONE,)
+        if wrong := misfit_of_components(self.workload, components):
+            msg = f"{wrong}; mend teacher.{'network' if components == (ALONE,) else 'components'}"
             raise ValueError(msg)
         for number, step in enumerate(self.steps, start=1):
-            jointly = isinstance(step, Quantize) and step.weights == "mixed" and not (step.training or step.keep_float)
-            if step.tower not in towers and not (step.tower is None and jointly):
-                known = " or ".join(sorted(map(str, towers)))
-                msg = f"step {number}, {step.method}, names the tower {step.tower}; this teacher has {known}"
+            if step.component not in {*components, *([None] if components == (ALONE,) or _is_joint(step) else [])}:
+                named = f"the component {step.component}" if step.component else "no component"
+                msg = f"step {number}, {step.method}, names {named}; this teacher has {' and '.join(components)}"
                 raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
-    def _lessons_fit_what_they_teach(self) -> Self:
+    def _distillation_fits_its_component(self) -> Self:
         for number, step in enumerate(self.steps, start=1):
-            for lesson in lessons_in(step):
-                if wrong := misfit(lesson, step.tower):
-                    msg = f"step {number}, {step.method}: {wrong}"
-                    raise ValueError(msg)
+            distillation = distillation_of(step)
+            kind = str(getattr(distillation, "kind", ""))
+            if distillation and (wrong := misfit_of_kind(self.workload, step.component or ALONE, kind)):
+                msg = f"step {number}, {step.method}: {wrong}"
+                raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
@@ -88,6 +83,11 @@ class Recipe(Section):
             msg = "latency.max_repeats is below latency.repeats; raise max_repeats"
             raise ValueError(msg)
         return self
+
+
+def _is_joint(step: Step) -> bool:
+    """Whether a step changes all components together."""
+    return isinstance(step, Quantize) and step.weights == "mixed" and not (step.distillation or step.keep_float)
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -7,7 +7,27 @@ from pydantic import ValidationError
 
 MOST_FAULTS = 8
 MOST_CHARACTERS = 60
-UNION_MEMBERS = {"trained", "onnx", "of_towers"}
+UNIONS = ("teacher", "distillation", "finetune")
+UNION_MEMBERS = {"trained", "onnx", "logits", "embedding", "ctc", "own"}
+RENAMED = {
+    "also": "extra_teachers",
+    "answers": "output",
+    "blends": "mixup_views",
+    "least_gained": "min_saving",
+    "letters": "ctc_kl_weight",
+    "most_damage": "max_quality_drop",
+    "most_lost": "max_quality_drop",
+    "old_index": "comparisons: {backward_compatibility: ...}",
+    "points": "max_drop_points",
+    "recovery": "finetune",
+    "regression": "cosine_weight",
+    "relations": "rkd_weight",
+    "tower": "component",
+    "towers": "components",
+    "views": "augmented_views",
+    "worth": "keep_step_if",
+}
+"""Key of a recipe until version 0.1 -> what it is called now."""
 MAPPING = "Input should be a mapping of keys"
 YAMLS_WORDS = {"model_type": MAPPING, "model_attributes_type": MAPPING, "tuple_type": "Input should be a list"}
 """Kind of fault -> what it is called in YAML, where pydantic speaks of Python."""
@@ -33,12 +53,16 @@ def _causes(faults: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _place(keys: tuple[int | str, ...]) -> str:
     """Spell a place as the recipe does, without the names of the union's members."""
-    if keys[:1] == ("teacher",) and keys[1:2] and keys[1] in UNION_MEMBERS:
-        keys = (keys[0], *keys[2:])
+    owners = ("", *keys)
+    pairs = zip(keys, owners, strict=False)
+    keys = tuple(key for key, owner in pairs if key not in UNION_MEMBERS or owner not in UNIONS)
     return ".".join(str(key)[:MOST_CHARACTERS] for key in keys) or "recipe"
 
 
 def _wrong(fault: Mapping[str, Any]) -> str:
+    key = str(fault["loc"][-1]) if fault["loc"] else ""
+    if fault["type"] == "extra_forbidden" and key in RENAMED:
+        return f"it is called {RENAMED[key]} now"
     return YAMLS_WORDS.get(fault["type"], str(fault["msg"]).removeprefix("Value error, "))
 
 

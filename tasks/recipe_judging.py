@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tasks.recipe_section import Fraction, Positive, Section
+from tasks.recipe_section import Fraction, Name, Positive, Section
 
 
 class Latency(Section):
@@ -25,10 +25,11 @@ class Gate(Section):
     """Teacher bytes / student bytes."""
     latency: Positive
     """Teacher time / student time, batch 1, one pinned thread."""
-    points: Annotated[float, Field(ge=0, lt=100)] | None = None
-    """Most percentage points that quality may fall on the gate role; None leaves it to `quality`."""
-    old_index: Fraction | None = None
-    """Of towers: student's queries over the teacher's index / teacher's quality; None does not ask."""
+    max_drop_points: Annotated[float, Field(ge=0, lt=100)] | None = None
+    """Most percentage points that quality may fall on the split `gate`; None leaves it to `quality`."""
+    comparisons: Annotated[dict[Name, Positive], Field(default_factory=dict)]
+    """Named comparison of the workload -> its least value, such as retrieval's `backward_compatibility`: the quality
+    of the student's queries over the teacher's index / the teacher's quality."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
 
 

@@ -1,18 +1,20 @@
 """The sections of a recipe that say what is trained, and how: networks, trainings, and the teacher."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from models.workloads.registry import ALONE
 from tasks.network_arguments import ARGUMENTS, check_network
-from tasks.recipe_section import AsList, Count, Fraction, Line, Section
-
-Tower = Literal["image", "text", "speech"]
+from tasks.recipe_section import AsList, Count, Fraction, Line, Name, Section
 
 
 class Network(Section):
-    """An architecture: a name of `models.networks.NETWORKS` and its arguments."""
+    """An architecture: a name of `models.networks.registry.NETWORKS`, or of an installed package's, and its arguments.
+
+    The arguments of a package's network are checked in the first stage: nothing of it is imported here.
+    """
 
     name: Annotated[str, AfterValidator(check_network)]
     arguments: Annotated[dict[str, Any], Field(default_factory=dict, validate_default=True)]
@@ -20,7 +22,7 @@ class Network(Section):
     @field_validator("arguments")
     @classmethod
     def _the_network_takes_them(cls, arguments: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if "name" in info.data:
+        if info.data.get("name") in ARGUMENTS:
             ARGUMENTS[info.data["name"]].model_validate(arguments)
         return arguments
 
@@ -62,44 +64,39 @@ class BlackBox(Section):
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     scale: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
     """What raw pixels are divided by before they go in."""
-    answers: Literal["logits", "probabilities"] = "logits"
+    output: Literal["logits", "probabilities"] = "logits"
 
     @property
-    def networks(self) -> dict[str, Network]:
+    def networks(self) -> Mapping[str, Network]:
         """Component -> its network: none is known."""
         return {}
 
 
 class Teacher(Section):
-    """The model to be compressed."""
+    """The model to be compressed: one network, or several components that are trained together."""
 
-    network: Network
+    network: Network | None = None
+    components: Annotated[dict[Name, Network], Field(min_length=1)] | None = None
     training: Training
 
-    @property
-    def networks(self) -> dict[str, Network]:
-        """Component -> its network."""
-        return {ALONE: self.network}
-
-
-class TowersTeacher(Section):
-    """The model to be compressed, as towers of one space that are trained together."""
-
-    towers: dict[Tower, Network]
-    training: Training
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.network is None) == (self.components is None):
+            msg = "give network, for a model of one component, or components, one of the two"
+            raise ValueError(msg)
+        return self
 
     @property
-    def networks(self) -> dict[str, Network]:
+    def networks(self) -> Mapping[str, Network]:
         """Component -> its network."""
-        return {str(name): network for name, network in self.towers.items()}
+        return self.components or ({ALONE: self.network} if self.network else {})
 
 
 def _kind_of_teacher(value: object) -> str:
     found = value.keys() if isinstance(value, dict) else vars(value) if isinstance(value, Section) else ()
-    return "onnx" if "onnx" in found else "of_towers" if "towers" in found else "trained"
+    return "onnx" if "onnx" in found else "trained"
 
 
 AnyTeacher = Annotated[
-    Annotated[Teacher, Tag("trained")] | Annotated[BlackBox, Tag("onnx")] | Annotated[TowersTeacher, Tag("of_towers")],
-    Discriminator(_kind_of_teacher),
+    Annotated[Teacher, Tag("trained")] | Annotated[BlackBox, Tag("onnx")], Discriminator(_kind_of_teacher)
 ]

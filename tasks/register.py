@@ -2,8 +2,6 @@
 
 A half-uploaded model can be registered in MLflow, so the model is downloaded again and compared with the judged
 file before any version exists. A version carries the digest of its file: registering twice finds the first one.
-A packed student is logged twice in one model: unpacked, so that MLflow loads it without any pickle, and packed, as
-it was judged, whose digest the version carries.
 """
 
 import json
@@ -12,29 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
-import onnx
 from mlflow.entities import Run
-from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
 
-from models.bundle import BUNDLE, Bundle
-from models.export import INPUT, OUTPUT
-from models.inputs.images import describe, load_images
-from models.packing import unpacked
+from models.bundle import Bundle
 from tasks.artifact import json_digest
+from tasks.log_student import log_student
 from tasks.outputs import output_of
 from tasks.pipeline import Stage
 from tasks.production.versions import CANDIDATE, version_with_digest
 from tasks.pull_data import materialise, read_pointer
-from tasks.register_components import log_components, pinned
 from tasks.register_passport import issue, lineage_of
 from tasks.reporting.final_test import FinalTest, read_final_test
 from tasks.run_context import RunContext
 from tasks.student_file import expect_digest, locate_student
 from tasks.tracking import PREFIX, STAGE_RUNS, Child
 
-REQUIREMENTS = ("onnx", "onnxruntime", "numpy")
 MOST_LABELS = 100
 """Classes whose names fit a tag of MLflow."""
 
@@ -71,13 +61,12 @@ def _registered(context: RunContext, inputs: dict[str, Path], child: Child) -> s
     known = version_with_digest(context.nightly.client, context.recipe.name, digest)
     if known:
         return str(known.version)
-    log = log_components if len(student.files) > 1 else _log_model
     runs = lineage_of(context)
-    uri = log(child, student, inputs["data"])
+    uri = log_student(child, student, materialise(inputs["data"]))
     expect_digest(uri, digest)
     evaluation = json.loads((inputs["evaluation"] / "evaluation.json").read_text(encoding="utf-8"))
     passport, card = issue(context, inputs, digest, evaluation, runs)
-    own = {f"{PREFIX}digest": digest, f"{PREFIX}passport": passport, f"{PREFIX}labels": _labels(inputs["data"])}
+    own = {f"{PREFIX}digest": digest, f"{PREFIX}passport": passport, f"{PREFIX}labels": _labels(student)}
     tags = _tags(context, inputs["data"], evaluation) | _made_by(runs) | own
     version = str(mlflow.register_model(uri, context.recipe.name, tags=tags).version)
     about = _describe(evaluation, read_final_test(inputs["final_test"]))
@@ -92,9 +81,9 @@ def _about(context: RunContext) -> str:
     )
 
 
-def _labels(data: Path) -> str:
+def _labels(student: Bundle) -> str:
     """One class a line, of a model that has classes, as the server names them."""
-    labels: list[str] = describe(materialise(data)).get("labels", [])
+    labels: list[str] = student.about.get("labels", [])
     return "\n".join(labels) if len(labels) <= MOST_LABELS else ""
 
 
@@ -107,29 +96,6 @@ def _describe(evaluation: dict[str, Any], final: FinalTest) -> str:
         f"{student['bytes']:,} bytes ({ratios['bytes']:.0f}x fewer), "
         f"{student['latency_ms']['p10']:.3f} ms ({ratios['latency']['value']:.1f}x faster)"
     )
-
-
-def _log_model(child: Child, student: Bundle, data: Path) -> str:
-    folder = materialise(data)
-    example_NCHW = load_images(folder, "gate").images_NCHW[:1]
-    classes = len(describe(folder)["labels"])
-    signature = ModelSignature(
-        Schema([TensorSpec(np.dtype(np.uint8), (-1, *example_NCHW.shape[1:]), INPUT)]),
-        Schema([TensorSpec(np.dtype(np.float32), (-1, classes), OUTPUT)]),
-    )
-    (file,) = student.files
-    child.progress("logging the student as an ONNX model")
-    with mlflow.start_run(run_id=child.run_id):
-        logged = mlflow.onnx.log_model(
-            onnx.load_from_string(unpacked(file)),
-            name="student",
-            signature=signature,
-            input_example={INPUT: example_NCHW},
-            save_as_external_data=False,
-            extra_files=[str(file), str(file.with_name(BUNDLE))],
-            pip_requirements=pinned(REQUIREMENTS),
-        )
-    return str(logged.model_uri)
 
 
 def _tags(context: RunContext, data: Path, evaluation: dict[str, Any]) -> dict[str, str]:

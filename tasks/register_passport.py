@@ -11,6 +11,7 @@ from tasks.artifact import json_digest
 from tasks.errors import ArtifactError, StillhouseError
 from tasks.frozen import code_digest
 from tasks.lineage import CODE, missing, runs_of
+from tasks.log_student import packages_of
 from tasks.pipeline import stages_of
 from tasks.production.passport import model_card, passport
 from tasks.production.signing import signed
@@ -39,7 +40,7 @@ def lineage_of(context: RunContext) -> dict[str, Run]:
         )
         raise ArtifactError(msg)
     stages = [stage for stage in stages_of(context.recipe) if stage.reusable]
-    now = {stage.name: code_of(stage.kind, stage.workload) for stage in stages}
+    now = {stage.name: code_of(stage.kind, stage.workload, stage.providers) for stage in stages}
     other = [stage.name for stage in stages if runs[stage.name].data.tags[PREFIX + CODE] != now[stage.name]]
     if other or code_digest() != frozen.code_digest:
         where = f" ({', '.join(other)} ran with other code than there is now)" if other else ""
@@ -65,10 +66,12 @@ def issue(
             file={"digest": digest, "bytes": parsed.student.bytes},
             data={name: pointer[name] for name in ("dataset", "data_version", "digest")},
             code_version=context.frozen.code_version,
+            providers=context.frozen.providers,
             recipe=context.recipe.model_dump(mode="json"),
             evaluation=parsed,
             final_test=final,
             gate=json.loads((inputs["gate"] / "gate.json").read_text(encoding="utf-8")),
+            packages=packages_of(context.recipe.workload),
             lineage=[_stage(stage.name, runs[stage.name]) for stage in stages_of(context.recipe) if stage.reusable],
         ),
     )

@@ -61,9 +61,9 @@ def run_seeds(recipe_path: Path, seeds: Sequence[int], show: Callable[[str], Non
     result = {"recipe": recipe.name, "seeds": list(seeds)} | {name: _summary(found) for name, found in table.items()}
     estimated = {name: [estimate(found) for found in evaluations.values()] for name, estimate in ESTIMATES.items()}
     result |= {name: _with_examples(found, recipe.gate.confidence) for name, found in estimated.items()}
-    if recipe.gate.points is not None:
+    if recipe.gate.max_drop_points is not None:
         differences = [found.paired.gate.difference for found in evaluations.values()]
-        check = judge_seeds(differences, recipe.gate.points, recipe.gate.confidence)
+        check = judge_seeds(differences, recipe.gate.max_drop_points, recipe.gate.confidence)
         result |= {"verdict": check.verdict, "reason": check.reason}
     folder = load_settings().runs / "seeds"
     folder.mkdir(parents=True, exist_ok=True)

@@ -2,9 +2,11 @@
 
 import ast
 import importlib.metadata
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
+from models.providers import Provider
 from tasks.artifact import file_digest, json_digest
 
 LIBRARIES = (
@@ -23,10 +25,22 @@ LIBRARIES = (
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def code_digest(*modules: str) -> str:
-    """Digest these modules, all that they import of ours, and the libraries: what their results depend on."""
-    sources = {path.relative_to(ROOT).as_posix(): file_digest(path) for path in files_with_imports(modules)}
-    return json_digest({"sources": sources, "versions": {name: importlib.metadata.version(name) for name in LIBRARIES}})
+def code_digest(*modules: str, providers: Collection[Provider] = ()) -> str:
+    """Digest these modules, all that they import of ours, and the libraries: what their results depend on.
+
+    Args:
+        modules: dotted names.
+        providers: installed packages that run too; all their files count, and what of ours they import.
+    """
+    ours = [name for provider in providers for path in provider.sources for name in _imports(path)]
+    files = files_with_imports((*modules, *sorted(set(ours))))
+    content = {
+        "sources": {path.relative_to(ROOT).as_posix(): file_digest(path) for path in files},
+        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
+    }
+    if providers:
+        content["providers"] = {f"{each.distribution} {each.version}": each.digest for each in providers}
+    return json_digest(content)
 
 
 @cache

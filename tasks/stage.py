@@ -8,10 +8,11 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
+from models.errors import ModelError
 from tasks.artifact import Artifact, seal, verify
 from tasks.artifact_folders import install
 from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
-from tasks.frozen import Asked
+from tasks.frozen import FIRST, Asked
 from tasks.held_out import note_stage
 from tasks.job import Job
 from tasks.lineage import CODE, inputs_of, runs_of
@@ -21,6 +22,7 @@ from tasks.measured import DONE_ON, WORK_KEY, holds_here_only, why_anew
 from tasks.outputs import locate_output, make_empty, output_among
 from tasks.outside import as_tags, outside_of
 from tasks.pipeline import Stage, stages_of
+from tasks.providers import check_foreign
 from tasks.pull_data import POINTER, read_pointer
 from tasks.recipe import Recipe
 from tasks.run_context import RunContext, join_run
@@ -61,7 +63,12 @@ def run_stage(  # noqa: PLR0913 - which stage of which run, and what may differ 
         for line in lines:
             print(line, flush=True)  # noqa: T201 - becomes a line of the Airflow log
         stage = _stage(context.recipe, stage_name, lines)
+        if stage_name == FIRST:
+            check_foreign(context.recipe)
         return _tracked(context, stage, force=force) if stage.reusable else function_of(stage.kind)(context, stage)
+    except ModelError as error:  # of an installed package that the recipe uses
+        msg = f"stage {stage_name}: {error}"
+        raise StillhouseError(msg) from error
     except MlflowException as error:
         msg = f"MLflow at {settings.tracking_uri} refused ({_one_line(error)}); look at its log and run the stage again"
         raise ServiceError(msg) from error
@@ -106,7 +113,7 @@ def _tracked(context: RunContext, stage: Stage, *, force: bool) -> Result:
 
 def _with_facts(context: RunContext, stage: Stage, inputs: Mapping[str, str]) -> tuple[Stage, dict[str, str]]:
     """Give a stage the facts from outside that its key counts, and the tags that let others follow the key."""
-    code = code_of(stage.kind, stage.workload)
+    code = code_of(stage.kind, stage.workload, stage.providers)
     stage = replace(stage, outside=outside_of(context, stage))
     work_key = stage_key(stage, inputs, code)
     if holds_here_only(context.nightly.client, stage, work_key):
@@ -160,8 +167,6 @@ def _work(  # noqa: PLR0913 - one call, every argument named
 
 def _fill(context: RunContext, stage: Stage, inputs: Mapping[str, Artifact], folder: Path, child: Child) -> Artifact:
     _prepare_torch()
-    from models.errors import ModelError
-
     work = function_of(stage.kind)  # imports torch, which a reused stage does not need
     job = _job(context, stage, inputs, folder, child)
     _note_look(context, stage, job)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 
+from models.providers import Provider
 from tasks.artifact import json_digest
 from tasks.pipeline import Stage
 from tasks.source_digest import code_digest
@@ -18,14 +19,20 @@ def stage_key(stage: Stage, inputs: Mapping[str, str], code: str | None = None) 
         code: what `code_of` gave when the stage ran; None: what it gives now.
     """
     settings = {name: _plain(value) for name, value in stage.settings.items()}
-    code = code_of(stage.kind, stage.workload) if code is None else code
+    code = code_of(stage.kind, stage.workload, stage.providers) if code is None else code
     return json_digest({"kind": stage.kind, "settings": settings, "inputs": {**inputs, **stage.outside}, "code": code})
 
 
 @cache  # once per process, as a process goes on with the code that it has loaded
-def code_of(kind: str, workload: str) -> str:
-    """Digest the source and the libraries that a kind of stage runs with, of all workloads for this one."""
-    return code_digest(*modules_of(kind, workload))
+def code_of(kind: str, workload: str, providers: tuple[Provider, ...] = ()) -> str:
+    """Digest the source and the libraries that a kind of stage runs with.
+
+    Args:
+        kind: of the stage.
+        workload: the recipe's; of the others nothing counts.
+        providers: the installed packages that the recipe uses.
+    """
+    return code_digest(*modules_of(kind, workload), providers=providers)
 
 
 def _plain(value: object) -> object:

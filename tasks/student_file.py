@@ -15,8 +15,8 @@ REFERENCES = "references"
 MODEL_FILE = "model.onnx"
 BESIDE_FOLDER = "extra_files"
 """Where MLflow puts the bundle beside the ONNX file that it can load."""
-TOWERS_FOLDER = "artifacts/towers"
-"""Where MLflow puts the bundle of a model that is served by code of ours."""
+COMPONENTS_FOLDERS = ("artifacts/bundle", "artifacts/towers")
+"""Where MLflow puts the bundle of a model that is served by code of ours; the second until version 0.1."""
 
 
 def locate_student(export: Path) -> Bundle:
@@ -60,8 +60,9 @@ def download_verified(model_uri: str, digest: str, folder: Path) -> Path:
 
 def locate_judged(folder: Path) -> Path:
     """Find in a downloaded model what was judged: its bundle, or the file of a version from before there were any."""
-    if (folder / TOWERS_FOLDER).is_dir():
-        return folder / TOWERS_FOLDER
+    for where in COMPONENTS_FOLDERS:
+        if (folder / where).is_dir():
+            return folder / where
     if (folder / BESIDE_FOLDER / BUNDLE).is_file():
         return folder / BESIDE_FOLDER
     packed = sorted((folder / BESIDE_FOLDER).glob(f"*{SUFFIX}"))

@@ -11,7 +11,7 @@ from tasks.black_box import TEACHER_FILE, adopted
 from tasks.job import Job, Metrics
 from tasks.measure import QUALITY, added_up, describe_model, plan_of
 from tasks.pull_data import materialise
-from tasks.recipe_teacher import BlackBox, Teacher, TowersTeacher
+from tasks.recipe_teacher import BlackBox, Teacher
 
 
 def train_teacher(job: Job) -> Metrics:
@@ -29,7 +29,7 @@ def _adopt(job: Job, teacher: BlackBox, data: Path) -> Metrics:
     return {QUALITY: score({ALONE: FileModel(file)}), "checkpoint_bytes": file.stat().st_size}
 
 
-def train(job: Job, teacher: Teacher | TowersTeacher, data: Path) -> Metrics:
+def train(job: Job, teacher: Teacher, data: Path) -> Metrics:
     """Train all components together; each is kept as a model of its own."""
     workload = training_of(job.settings["workload"])
     plan = plan_of(teacher.training, job.settings["seed"])

@@ -156,9 +156,9 @@ BAD: dict[str, tuple[bytes, str]] = {
         teacher("teacher: {onnx: 3}\n"),
         r"teacher\.onnx: Input should be a valid string, not 3",
     ),
-    "empty towers": (
-        teacher("teacher: {towers: }\n"),
-        r"teacher\.towers: Input should be a valid dictionary, not null",
+    "empty components": (
+        teacher("teacher: {components: [image]}\n"),
+        r"teacher\.components: Input should be a valid dictionary",
     ),
     "an empty step": (seed_with("- method: quantize", "-"), r"steps\.2: Input should be a mapping of keys, not null"),
     "a step's name": (seed_with("- method: quantize", "- quantize"), r"steps\.2: .*mapping of keys, not 'quantize'"),

@@ -19,10 +19,9 @@ from report_samples import estimate, evaluation, final_test, gate_result
 
 from models.export import INPUT, OUTPUT
 from tasks.artifact import file_digest, json_digest
+from tasks.log_student import RUNTIME, pinned
 from tasks.production.signing import signed
 from tasks.production.versions import CANDIDATE
-from tasks.register import REQUIREMENTS
-from tasks.register_components import pinned
 from tasks.register_passport import FOLDER, PASSPORT
 from tasks.settings import load_settings
 from tasks.student_file import MODEL_FILE
@@ -58,7 +57,7 @@ def registered(client: MlflowClient, seed: int, verdict: str = "PASS", *, opset:
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run.info.run_id):
         model = onnx.load(onnx_file(Path(folder) / MODEL_FILE, seed, opset))
         signature = ModelSignature(Schema([TensorSpec(np.dtype(np.uint8), (-1, 1, 2, 2), takes)]))
-        options = {"save_as_external_data": False, "pip_requirements": pinned(REQUIREMENTS)}
+        options = {"save_as_external_data": False, "pip_requirements": pinned(("onnx", *RUNTIME))}
         logged = mlflow.onnx.log_model(model, name="student", signature=signature, **options)
         stored = Path(mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=folder))
         digest = file_digest(stored / MODEL_FILE)

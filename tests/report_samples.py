@@ -23,10 +23,10 @@ teacher:
 steps:
   - method: distil
     network: {name: residual, arguments: {stem: 16, widths: [16, 40], strides: [2, 1]}}
-    training: {epochs: 14, batch_size: 128, learning_rate: 0.2}
+    distillation: {training: {epochs: 14, batch_size: 128, learning_rate: 0.2}}
   - method: prune_structured
     macs: 0.6
-    recovery: {training: {epochs: 6, batch_size: 128, learning_rate: 0.05}}
+    finetune: {training: {epochs: 6, batch_size: 128, learning_rate: 0.05}}
   - method: quantize
 gate: {quality: 0.99, bytes: 50, latency: 10}
 """

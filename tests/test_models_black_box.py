@@ -9,6 +9,7 @@ import onnx
 import pytest
 import torch
 from data_samples import built_digits
+from distillation_samples import logit_distillation
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
@@ -155,7 +156,7 @@ def test_a_keras_like_file_teaches(as_keras: Path, tmp_path: Path) -> None:
     """A student that sees no label learns what the file knows."""
     classifier = Classifier(built_digits())
     asked, score = FileModel(adopted(as_keras, layout="NHWC", scale=255.0)), classifier.scorer("search")
-    feed = classifier.taught_feed(lambda images_NCHW: (asked(images_NCHW),), 3, views=1, blends=0, watcher=Silent())
+    feed = classifier.taught_feed(lambda images_NCHW: (asked(images_NCHW),), 3, logit_distillation(), Silent())
     network = Network(name="multimodal_small_model", arguments={"channels": 8})
     student = classifier.architecture(network).build_seeded(1)
     plan = Plan(4, 50, 0.1, 0.0, "sgd", "fp32", 0.25, 3)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from data_samples import built_digits
+from distillation_samples import logit_distillation
 from torch import Tensor, nn
 
 from models.compression.answers import kept
@@ -65,7 +66,7 @@ def feed(views: int = 2) -> TaughtFeed:
     def ask(images_NCHW: Tensor) -> tuple[Tensor, ...]:
         return teacher_logits(asked, images_NCHW), layer_features(asked, LAYER, images_NCHW)
 
-    return CLASSIFIER.taught_feed(ask, 17, views=views, blends=0, watcher=Witness())
+    return CLASSIFIER.taught_feed(ask, 17, logit_distillation(augmented_views=views), Witness())
 
 
 def hinted(module: nn.Module, source: TaughtFeed, checkpoint: Path) -> list[float]:
@@ -269,9 +270,8 @@ def test_a_blend_is_mostly_its_own_image() -> None:
 def test_the_teacher_is_asked_about_blends_too() -> None:
     """Blends follow the views as further views, each another one, with the teacher's answers to what it was shown."""
     asked = teacher()
-    found = CLASSIFIER.taught_feed(
-        lambda images: (teacher_logits(asked, images),), 17, views=1, blends=2, watcher=Witness()
-    )
+    options = logit_distillation(mixup_views=2, hard_weight=0)
+    found = CLASSIFIER.taught_feed(lambda images: (teacher_logits(asked, images),), 17, options, Witness())
     images = view_of(found.views[0], 17, 0)
     expected = [images, blend_of(images, 17, 0), blend_of(images, 17, 1)]
     for view, shown in enumerate(expected):

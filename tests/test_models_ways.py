@@ -15,13 +15,13 @@ from models.inputs.audio import load_recordings
 from models.inputs.captions import load_captions
 from models.ways import IMAGE, TEXT, Inputs, Role, Way, load_role, merged_groups
 from models.workloads.retrieval.details import Answers
-from models.workloads.retrieval.runtime import Retrieval, old_index, scores_of
+from models.workloads.retrieval.runtime import Retrieval, backward_compatibility, scores_of
 
 MEASURES: dict[str, Callable[["Asked"], dict[str, Any]]] = {
     "quality": lambda asked: quality(asked.scores("student"), CONFIDENCE),
     "ratio to the teacher": lambda asked: ratio(*asked.both, CONFIDENCE),
     "paired difference, to the teacher or the champion": lambda asked: difference(*asked.both, CONFIDENCE),
-    "old index": lambda asked: old_index(asked.role, asked.answers, CONFIDENCE),
+    "backward compatibility": lambda asked: backward_compatibility(asked.role, asked.answers, CONFIDENCE),
 }
 CONFIDENCE = 0.9
 COUNT = 50

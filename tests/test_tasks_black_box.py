@@ -9,6 +9,7 @@ import onnx
 import pytest
 import torch
 from data_samples import built_digits, make_job
+from distillation_samples import logit_distillation
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
@@ -24,8 +25,8 @@ from tasks.job import Job
 from tasks.methods.bench import Bench
 from tasks.methods.teachers import asked
 from tasks.recipe_data import Data
-from tasks.recipe_steps import Distil
-from tasks.recipe_teacher import BlackBox, Network
+from tasks.recipe_distillation import Features, LogitDistillation
+from tasks.recipe_teacher import BlackBox, Network, Training
 from tasks.train_teacher import train_teacher
 
 TRAINING = {"epochs": 1, "batch_size": 100, "learning_rate": 0.1}
@@ -45,7 +46,7 @@ def made(root: Path, seed: int) -> BlackBox:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.save(model, root / f"{seed}.onnx")
     digest = file_digest(root / f"{seed}.onnx")
-    return BlackBox(onnx=f"{seed}.onnx", sha256=digest, scale=16.0, answers="probabilities")
+    return BlackBox(onnx=f"{seed}.onnx", sha256=digest, scale=16.0, output="probabilities")
 
 
 @pytest.fixture
@@ -70,8 +71,8 @@ def taught(root: Path, box: BlackBox, name: str = "teacher") -> dict[str, float]
     return metrics
 
 
-def lesson(**changes: Any) -> Distil:
-    return Distil.model_validate({"method": "distil", "network": STUDENT, "training": TRAINING} | changes)
+def distillation(**changes: Any) -> LogitDistillation:
+    return logit_distillation(Training.model_validate(TRAINING), **changes)
 
 
 def student() -> nn.Module:
@@ -108,7 +109,7 @@ def test_another_file_is_refused(root: Path) -> None:
 def test_a_file_teaches(root: Path) -> None:
     """A student learns from the file's cached answers, twice the same."""
     taught(root, made(root, 1))
-    one, other = (numbers(bench(root, name).learn(student(), lesson())) for name in ("one", "other"))
+    one, other = (numbers(bench(root, name).learn(student(), distillation())) for name in ("one", "other"))
     assert torch.equal(one, other)
     assert not torch.equal(one, numbers(student()))
 
@@ -118,7 +119,7 @@ def test_further_teachers_are_averaged_and_kept_apart(root: Path) -> None:
     taught(root, made(root, 1))
     box, images = made(root, 2), torch.randint(0, 17, (6, 1, 8, 8), dtype=torch.uint8)
     job = bench(root).job
-    alone, both = (asked(job, built_digits(), lesson(also=also))(images)[0] for also in ((), (box,)))
+    alone, both = (asked(job, built_digits(), distillation(extra_teachers=extra))(images)[0] for extra in ((), (box,)))
     second = FileModel(job.scratch / f"{identity(box)}.onnx")(images)
     assert torch.allclose(both.exp(), (alone.exp() + second.exp()) / 2, atol=1e-6)
     folders = list((job.shared / "teacher_answers").iterdir())
@@ -134,11 +135,11 @@ def test_a_teacher_is_asked_again_by_other_code(root: Path, monkeypatch: pytest.
     images, job = torch.zeros(6, 1, 8, 8, dtype=torch.uint8), bench(root).job
     path = source_digest.ROOT.joinpath(*changed.split(".")).with_suffix(".py")
     for _ in range(2):
-        asked(job, built_digits(), lesson())(images)
+        asked(job, built_digits(), distillation())(images)
     assert len(list((job.shared / "teacher_answers").rglob("*.safetensors"))) == 1
     digest = source_digest.file_digest
     monkeypatch.setattr(source_digest, "file_digest", lambda file: "other" if file == path else digest(file))
-    asked(job, built_digits(), lesson())(images)
+    asked(job, built_digits(), distillation())(images)
     assert len(list((job.shared / "teacher_answers").rglob("*.safetensors"))) == 2
 
 
@@ -146,8 +147,8 @@ def test_a_file_has_no_layers_to_ask(root: Path) -> None:
     """Features of a teacher known only as a file are refused with the remedy."""
     taught(root, made(root, 1))
     hints = {"teacher": "conv1", "student": "1.conv"}
-    with pytest.raises(StillhouseError, match=r"no layer 'conv1' to ask; remove features from the lesson"):
-        bench(root).taught(lesson(features=hints))
+    with pytest.raises(StillhouseError, match=r"no layer 'conv1' to ask; remove features from the recipe"):
+        bench(root).taught(distillation(features=Features(**hints)))
 
 
 def test_a_trained_teacher_gives_hints(root: Path) -> None:
@@ -157,8 +158,9 @@ def test_a_trained_teacher_gives_hints(root: Path) -> None:
     save_model(root / "teacher" / "out" / "model", architecture.build_seeded(2), architecture)
     seal(root / "teacher" / "out", {})
     here = bench(root)
-    hints = {"teacher": "1.conv", "student": "1.conv"}
-    module = here.learn(student(), lesson(views=2, features=hints, relations=0.5, loss="dist"))
+    hints = Features(teacher="1.conv", student="1.conv")
+    how = distillation(augmented_views=2, features=hints, rkd_weight=0.5, loss="dist")
+    module = here.learn(student(), how)
     assert not torch.equal(numbers(module), numbers(student()))
     assert len(list((here.job.shared / "teacher_answers").rglob("*.safetensors"))) == 4
 

@@ -21,12 +21,12 @@ from models.workloads.image_classification.training import answers, load_example
 from tasks.artifact import seal, verify
 from tasks.compress import compress
 from tasks.job import Job
+from tasks.keep_step import STEP
 from tasks.pull_data import materialise, pull_data
 from tasks.recipe_data import Data
-from tasks.recipe_steps import Step, Worth
+from tasks.recipe_steps import KeepStepIf, Step
 from tasks.recipe_teacher import Teacher
 from tasks.train_teacher import train_teacher
-from tasks.worth import STEP
 
 DIGITS = Data(dataset="digits")
 QUICK = {"epochs": 4, "batch_size": 50, "learning_rate": 0.02, "optimizer": "adamw"}
@@ -52,7 +52,7 @@ class Bench:
     def job(self, previous: Path, name: str, step: dict[str, Any], **worth: float) -> Job:
         """Describe one step after another model."""
         parsed: Any = TypeAdapter(Step).validate_python(step)
-        settings = {"seed": 3, "workload": "image_classification", "step": parsed, "worth": Worth(**worth)}
+        settings = {"seed": 3, "workload": "image_classification", "step": parsed, "keep_step_if": KeepStepIf(**worth)}
         inputs = {"data": self.data, "teacher": self.teacher, "previous": previous}
         return replace(make_job(self.root / name, DIGITS), settings=settings, inputs=inputs)
 
@@ -78,20 +78,20 @@ STEPS: dict[str, dict[str, Any]] = {
     "distil": {"method": "distil", "network": PLAIN | {"arguments": PLAIN["arguments"] | {"widths": [16, 16, 16]}}}
     | {"training": QUICK | {"epochs": 12}},
     "prune_global": {"method": "prune_unstructured", "sparsity": 0.4},
-    "prune_movement": {"method": "prune_unstructured", "sparsity": 0.4, "measure": "movement", "recovery": LESSON},
-    "prune_2_of_4": {"method": "prune_unstructured", "pattern": "2:4", "recovery": LESSON},
-    "prune_macs": {"method": "prune_structured", "macs": 0.6, "recovery": LESSON},
-    "prune_bytes": {"method": "prune_structured", "bytes": 16_000, "importance": "lamp", "recovery": LESSON},
-    "prune_in_rounds": {"method": "prune_structured", "macs": 0.6, "rounds": 2, "recovery": LESSON},
-    "drop_layers": {"method": "drop_layers", "layers": 1, "recovery": LESSON},
-    "low_rank": {"method": "low_rank", "energy": 0.7, "recovery": LESSON},
+    "prune_movement": {"method": "prune_unstructured", "sparsity": 0.4, "measure": "movement", "finetune": LESSON},
+    "prune_2_of_4": {"method": "prune_unstructured", "pattern": "2:4", "finetune": LESSON},
+    "prune_macs": {"method": "prune_structured", "macs": 0.6, "finetune": LESSON},
+    "prune_bytes": {"method": "prune_structured", "bytes": 16_000, "importance": "lamp", "finetune": LESSON},
+    "prune_in_rounds": {"method": "prune_structured", "macs": 0.6, "rounds": 2, "finetune": LESSON},
+    "drop_layers": {"method": "drop_layers", "layers": 1, "finetune": LESSON},
+    "low_rank": {"method": "low_rank", "energy": 0.7, "finetune": LESSON},
     "fold": {"method": "fold"},
     "quantize": {"method": "quantize"},
     "quantize_float": {"method": "quantize", "activations": "float"},
-    "quantize_int4": {"method": "quantize", "weights": "int4", "training": LESSON},
-    "quantize_int3": {"method": "quantize", "weights": "int3", "training": LESSON},
-    "quantize_ternary": {"method": "quantize", "weights": "ternary", "training": LESSON},
-    "quantize_mixed": {"method": "quantize", "weights": "mixed", "most_damage": 0.02},
+    "quantize_int4": {"method": "quantize", "weights": "int4", "distillation": LESSON},
+    "quantize_int3": {"method": "quantize", "weights": "int3", "distillation": LESSON},
+    "quantize_ternary": {"method": "quantize", "weights": "ternary", "distillation": LESSON},
+    "quantize_mixed": {"method": "quantize", "weights": "mixed", "max_quality_drop": 0.02},
     "pack": {"method": "pack"},
 }
 
@@ -99,7 +99,7 @@ STEPS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", STEPS)
 def test_a_step_of_a_recipe_is_applied_and_kept(bench: Bench, name: str) -> None:
     """Every method makes the teacher's file smaller or faster at a bearable price, and says by how much."""
-    out = bench.step(bench.teacher, name, STEPS[name], most_lost=0.4, least_gained=0.001)
+    out = bench.step(bench.teacher, name, STEPS[name], max_quality_drop=0.4, min_saving=0.001)
     step = json.loads((out / STEP).read_text())
     assert step["kept"], step["reason"]
     assert step["reason"].startswith("kept: ")
@@ -124,14 +124,14 @@ def expect_answers(bench: Bench, out: Path) -> None:
         ("idle", {"method": "prune_unstructured", "sparsity": 0.001}, r"dropped as neither smaller nor faster"),
         (
             "diverged",
-            {"method": "prune_structured", "macs": 0.6, "recovery": {"training": QUICK | {"learning_rate": 1e30}}},
+            {"method": "prune_structured", "macs": 0.6, "finetune": {"training": QUICK | {"learning_rate": 1e30}}},
             r"dropped: the loss became (nan|inf)",
         ),
     ],
 )
 def test_a_worthless_step_is_dropped(bench: Bench, name: str, step: dict[str, Any], reason: str) -> None:
     """A step that costs too much, gains nothing or diverges leaves the model before it as it was, and says why."""
-    out = bench.step(bench.teacher, name, step, most_lost=0.05, least_gained=0.05)
+    out = bench.step(bench.teacher, name, step, max_quality_drop=0.05, min_saving=0.05)
     judged = json.loads((out / STEP).read_text())
     assert not judged["kept"]
     assert re.search(reason, judged["reason"]), judged["reason"]
@@ -142,8 +142,8 @@ def test_a_worthless_step_is_dropped(bench: Bench, name: str, step: dict[str, An
 
 def test_steps_may_come_in_any_order(bench: Bench) -> None:
     """Integers are opened for a later step and closed again after it; the file stays an integer one."""
-    integers = bench.step(bench.teacher, "first_quantize", STEPS["quantize"], most_lost=0.4)
-    pruned = bench.step(integers, "then_prune", STEPS["prune_macs"], most_lost=0.4, least_gained=0.001)
+    integers = bench.step(bench.teacher, "first_quantize", STEPS["quantize"], max_quality_drop=0.4)
+    pruned = bench.step(integers, "then_prune", STEPS["prune_macs"], max_quality_drop=0.4, min_saving=0.001)
     assert json.loads((pruned / STEP).read_text())["kept"]
     _, architecture = load_model(pruned / "model")
     assert architecture.quantization is not None
@@ -162,8 +162,8 @@ class Killed(BaseException):
 def test_a_pruning_killed_in_its_second_round_ends_with_the_same_weights(bench: Bench) -> None:
     """Taken up again, the channels go as before, the first round's recovery is read, the second's goes on."""
     step = STEPS["prune_in_rounds"]
-    undisturbed = bench.step(bench.teacher, "undisturbed", step, most_lost=0.4, least_gained=0.001)
-    job = bench.job(bench.teacher, "killed", step, most_lost=0.4, least_gained=0.001)
+    undisturbed = bench.step(bench.teacher, "undisturbed", step, max_quality_drop=0.4, min_saving=0.001)
+    job = bench.job(bench.teacher, "killed", step, max_quality_drop=0.4, min_saving=0.001)
     trained: list[int] = []
 
     def kill_in_second_round(epoch: int, _metrics: object) -> None:

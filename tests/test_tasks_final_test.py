@@ -21,11 +21,12 @@ from models.bundle import Bundle, open_bundle, write_bundle
 from models.evaluation.champion import compare_champion
 from models.evaluation.evaluate import SPLIT, evaluate
 from models.evaluation.final_test import final_test as measured
-from models.evaluation.schema import Retrieval
 from models.footprint import Schedule
 from models.ways import Inputs, Role, load_role
 from models.workloads.base import runtime_of
+from models.workloads.retrieval.report import recall_lines
 from models.workloads.retrieval.runtime import Retrieval as RetrievalRuntime
+from models.workloads.retrieval.schema import Details, TestDetails
 from tasks.artifact import write_json
 from tasks.final_test import final_test
 from tasks.held_out import EXPERIMENT, count_looks, looks_at, note_look, split_digests
@@ -34,7 +35,6 @@ from tasks.recipe import load_recipe
 from tasks.recipe_data import Data
 from tasks.register_passport import CARD
 from tasks.reporting.final_test import Opened
-from tasks.reporting.retrieval import recall_lines
 from tasks.settings import load_settings
 from tasks.stage import run_stage
 from tasks.tracking import PREFIX, connect
@@ -51,7 +51,7 @@ NAMES_SEALED = {
     "tasks/data/dataset.py": "lists the roles",
     "tasks/data/expectations.py": "checks its labels",
     "tasks/reporting/final_test.py": "words for how often",
-    "tasks/reporting/retrieval.py": "shows final_test.json",
+    "models/workloads/retrieval/report.py": "shows final_test.json",
     "benchmarks/peers/measuring.py": "measures finished files of several tools",
 }
 FACTS = {"recipe": "tiny"}
@@ -331,9 +331,8 @@ def test_towers_are_tested_on_the_sealed_split_too(built: Callable[[], Path], mo
     bundles["student"] = bundles.pop("the_student")
     found = measured(runtime_of("retrieval"), built(), bundles, 0.9)
     opened = Opened.model_validate(found | {"opening": 1, "split_digests": split_digests(built())})
-    assert opened.recalls is not None
-    assert set(opened.recalls["student"]) == {"sealed"}
-    retrieval = Retrieval.model_construct(recalls={"teacher": {"gate": {}}}, chance={"gate": {}})
-    lines = recall_lines(retrieval, opened)
+    tested = TestDetails.model_validate(opened.details)
+    assert set(tested.recalls["student"]) == {"sealed"}
+    lines = recall_lines(Details.model_construct(recalls={"teacher": {"gate": {}}}, chance={"gate": {}}), tested)
     assert {line.role for line in lines} == {"sealed"}
-    assert len(lines) == len(opened.recalls["student"]["sealed"])
+    assert len(lines) == len(tested.recalls["student"]["sealed"])

@@ -76,14 +76,14 @@ def test_a_check_compares_its_interval_with_its_limit(name: str, path: str, valu
 def test_a_limit_in_points_is_judged_by_the_bound_of_the_loss(low: float, high: float, verdict: str) -> None:
     """With at most half a point to lose, PASS needs the lower bound of the difference at or above -0.005."""
     raw = changed("paired.gate.difference", estimate(-0.004, low, high) | {"lower_bound": low})
-    judgement = judge(raw, GATE.model_copy(update={"points": 0.5}))
+    judgement = judge(raw, GATE.model_copy(update={"max_drop_points": 0.5}))
     assert {c.name: c.verdict for c in judgement.checks}["points"] == verdict
     assert judgement.verdict == verdict
 
 
 def test_a_loss_is_told_in_points() -> None:
     """The reason of the check `points` holds loss, interval and limit, and its value is the loss."""
-    check = next(c for c in judge(evaluation(), GATE.model_copy(update={"points": 1.0})).checks if c.name == "points")
+    check = next(c for c in judge(evaluation(), GATE.model_copy(update={"max_drop_points": 1.0})).checks if c.name == "points")
     assert check.reason == "student loses 0.44 points of quality (0.11 to 0.78), within the limit of 1"
     assert (check.value, check.limit) == (pytest.approx(0.44), 1.0)
 
@@ -91,7 +91,7 @@ def test_a_loss_is_told_in_points() -> None:
 def test_no_loss_has_no_sign() -> None:
     """Equal quality is told as 0.00 points, not as minus 0.00."""
     raw = changed("paired.gate.difference", estimate(0.0, -0.018, 0.018) | {"lower_bound": -0.018})
-    check = next(c for c in judge(raw, GATE.model_copy(update={"points": 2.0})).checks if c.name == "points")
+    check = next(c for c in judge(raw, GATE.model_copy(update={"max_drop_points": 2.0})).checks if c.name == "points")
     assert check.reason.startswith("student loses 0.00 points of quality (-1.80 to 1.80)")
 
 
@@ -247,25 +247,20 @@ def test_the_stage_leaves_nothing_after_a_nan(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").iterdir())
 
 
+ASKED = {"backward_compatibility": 0.95}
+
+
 @pytest.mark.parametrize(
     ("low", "high", "verdict"), [(0.95, 0.99, "PASS"), (0.949, 0.99, "UNDECIDED"), (0.9, 0.949, "FAIL")]
 )
-def test_the_old_index_is_judged_by_its_interval(low: float, high: float, verdict: str) -> None:
-    """The student's queries over the teacher's index keep enough when the whole interval says so."""
-    found = {
-        "cut": 1,
-        "recalls": {},
-        "chance": {},
-        "old_index": estimate((low + high) / 2, low, high),
-        "towers": {},
-        "index": {},
-        "examples": [],
-    }
-    judgement = judge(evaluation() | {"retrieval": found}, GATE.model_copy(update={"old_index": 0.95}))
-    assert {check.name: check.verdict for check in judgement.checks}["old_index"] == verdict
+def test_a_comparison_of_the_workload_is_judged_by_its_interval(low: float, high: float, verdict: str) -> None:
+    """What only the workload compares is enough when the whole interval says so."""
+    found = {"backward_compatibility": estimate((low + high) / 2, low, high)}
+    judgement = judge(evaluation() | {"comparisons": found}, GATE.model_copy(update={"comparisons": ASKED}))
+    assert {check.name: check.verdict for check in judgement.checks}["backward_compatibility"] == verdict
 
 
-def test_an_old_index_that_was_not_measured_is_an_error() -> None:
-    """A gate that asks about it names the key to leave out."""
-    with pytest.raises(ArtifactError, match="leave old_index out"):
-        judge(evaluation(), GATE.model_copy(update={"old_index": 0.95}))
+def test_a_comparison_that_was_not_measured_is_an_error() -> None:
+    """A gate that asks for it names what there is and the key to mend."""
+    with pytest.raises(ArtifactError, match="no comparison backward_compatibility, it has none; mend comparisons"):
+        judge(evaluation(), GATE.model_copy(update={"comparisons": ASKED}))

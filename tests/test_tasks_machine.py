@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from distillation_samples import logit_distillation
 from light_night import doing, done, light_house
 from tiny_house import House
 
@@ -13,14 +14,13 @@ from tasks import stage as stage_module
 from tasks.artifact import write_json
 from tasks.compress import AS_FAST
 from tasks.job import Job, Metrics
+from tasks.keep_step import BY_TIME, judge_step, least_gain
 from tasks.machine import describe, machine
 from tasks.measured import holds_here_only
 from tasks.pipeline import Stage
-from tasks.recipe_steps import Fold, Lesson, PruneStructured, Worth
-from tasks.recipe_teacher import Training
+from tasks.recipe_steps import Fold, KeepStepIf, PruneStructured
 from tasks.stage import run_stage
 from tasks.tracking import PREFIX
-from tasks.worth import BY_TIME, judge_step, least_gain
 
 XEON = """\
 processor\t: 0
@@ -68,9 +68,9 @@ def test_a_machine_has_a_line_for_people() -> None:
     assert " cores, instructions " in machine()
 
 
-LESSON = Lesson(training=Training(epochs=1, batch_size=8, learning_rate=0.1))
-FOLD, TO_BYTES = Fold(method="fold"), PruneStructured(method="prune_structured", bytes=1000, recovery=LESSON)
-TO_TIME = PruneStructured(method="prune_structured", milliseconds=0.1, recovery=LESSON)
+LESSON = logit_distillation()
+FOLD, TO_BYTES = Fold(method="fold"), PruneStructured(method="prune_structured", bytes=1000, finetune=LESSON)
+TO_TIME = PruneStructured(method="prune_structured", milliseconds=0.1, finetune=LESSON)
 
 
 def step_run(by_time: float | None, done_on: str | None) -> Any:
@@ -110,7 +110,7 @@ def test_only_what_a_time_decided_is_of_one_machine(
 
 def cost(times_fewer: float, times_as_fast: float) -> Mapping[str, Any]:
     sizes = {"before": int(1000 * times_fewer), "after": 1000}
-    needed = least_gain(Worth()) / times_fewer
+    needed = least_gain(KeepStepIf()) / times_fewer
     speedup = {"value": times_as_fast, "interval": (times_as_fast, times_as_fast), "needed": needed}
     return {"bytes": sizes, "zstd_bytes": sizes, "speedup": speedup}
 
@@ -132,7 +132,7 @@ def test_a_time_decides_where_bytes_and_quality_alone_would_not(
     """The time decides where a step is only faster, or too slow for what it saves; not where it loses too much."""
     found = cost(fewer, fast)
     as_fast = {**found, "speedup": found["speedup"] | AS_FAST}
-    timed, untimed = (judge_step(lost, each, Worth()).kept for each in (found, as_fast))
+    timed, untimed = (judge_step(lost, each, KeepStepIf()).kept for each in (found, as_fast))
     assert (timed != untimed) is by_time
 
 

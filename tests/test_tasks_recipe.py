@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from models.networks import NETWORKS
+from models.networks.registry import NETWORKS
 from tasks.errors import RecipeError
 from tasks.pipeline import stages_of
 from tasks.recipe import load_recipe
-from tasks.recipe_teacher import BlackBox, TowersTeacher
+from tasks.recipe_teacher import BlackBox
 
 RECIPES = Path(__file__).resolve().parent.parent / "dags" / "recipes"
 LESSON = {"training": {"epochs": 1, "batch_size": 50, "learning_rate": 0.1}}
@@ -36,9 +36,7 @@ def write(folder: Path, *changes: tuple[str, Any]) -> Path:
 def test_a_shipped_recipe_loads(path: Path) -> None:
     """Every recipe in dags/recipes fits the schema, names known networks and starts with a comment."""
     recipe = load_recipe(path)
-    teacher = recipe.teacher
-    first = teacher.towers.values() if isinstance(teacher, TowersTeacher) else [teacher.network]
-    networks = [*first, *(step.network for step in recipe.steps if step.method == "distil")]
+    networks = [*recipe.teacher.networks.values(), *(step.network for step in recipe.steps if step.method == "distil")]
     assert {network.name for network in networks} <= set(NETWORKS)
     assert path.read_text(encoding="utf-8").startswith("# ")
 
@@ -66,9 +64,21 @@ def test_the_stages_follow_the_recipe() -> None:
         ("steps", [], r"steps: Tuple should have at least 1 item"),
         ("steps.0.method", "magic", r"steps\.0: Input tag 'magic' found using 'method' does not match"),
         ("steps.1.sparsity", 1.5, r"steps\.1\.prune_unstructured\.sparsity: Input should be less than 1"),
-        ("steps.0.training.augment", True, r"a student sees the views its teacher answered: set views"),
-        ("steps.0.training.erase", True, r"a student sees the views its teacher answered: set views"),
-        ("steps.0.blends", 2, r"a blend of two images has no label: set hard_weight to 0, or leave out blends"),
+        (
+            "steps.0.distillation.training.augment",
+            True,
+            r"a student sees the views its teacher answered: set augmented",
+        ),
+        ("steps.0.distillation.training.erase", True, r"a student sees the views its teacher answered: set aug"),
+        (
+            "steps.0.distillation.mixup_views",
+            2,
+            r"a blend of two examples has no label: set hard_weight to 0, or leave",
+        ),
+        ("steps.0.distillation.views", 2, r"steps\.0\.distil\.distillation\.views: it is called augmented_views now"),
+        ("steps.0.tower", "image", r"steps\.0\.distil\.tower: it is called component now"),
+        ("gate.old_index", 0.9, r"gate\.old_index: it is called comparisons: \{backward_compatibility: \.\.\.\} now"),
+        ("worth", {}, r"worth: it is called keep_step_if now"),
         ("steps.2.weights", "int5", r"steps\.2\.quantize\.weights: Input should be 'int8', 'int4'"),
         ("data.revision", "--upload-pack=x", r"data\.revision: String should match pattern"),
         ("latency.max_repeats", 2, r"latency\.max_repeats is below latency\.repeats; raise max_repeats"),
@@ -79,7 +89,17 @@ def test_the_stages_follow_the_recipe() -> None:
         ),
         ("workload", "retreival", r"workload: there is no workload 'retreival'; did you mean retrieval\? use one of"),
         ("workload", "video", r"workload: there is no workload 'video'; use one of image_classification, retrieval"),
-        ("steps.0.regression", 1, r"step 1, distil: regression and letters are for a tower, and this model has logits"),
+        ("steps.0.distillation.cosine_weight", 1, r"distillation\.cosine_weight: Extra inputs are not permitted"),
+        (
+            "steps.0.distillation.kind",
+            "embedding",
+            r"step 1, distil: the model of workload image_class",
+        ),
+        (
+            "steps.0.distillation.kind",
+            "own",
+            r"there is no kind 'own' that takes hard_weight, temperature; use logits, embedding, ctc",
+        ),
         ("name", "other", r"calls itself 'other'; give the file and the recipe one name"),
     ],
 )
@@ -102,10 +122,10 @@ def test_a_black_box_is_only_asked(tmp_path: Path) -> None:
     [
         ({"method": "prune_unstructured"}, "give sparsity or pattern"),
         ({"method": "prune_unstructured", "sparsity": 0.5, "pattern": "2:4"}, "give sparsity or pattern"),
-        ({"method": "prune_unstructured", "sparsity": 0.5, "measure": "movement"}, "movement .*: give recovery"),
-        ({"method": "prune_structured", "recovery": LESSON}, "give macs, bytes or milliseconds"),
-        ({"method": "prune_structured", "macs": 0.5, "bytes": 9, "recovery": LESSON}, "give macs, bytes or mill"),
-        ({"method": "low_rank", "energy": 1.5, "recovery": LESSON}, "energy: Input should be less than 1"),
+        ({"method": "prune_unstructured", "sparsity": 0.5, "measure": "movement"}, "movement .*: give finetune"),
+        ({"method": "prune_structured", "finetune": LESSON}, "give macs, bytes or milliseconds"),
+        ({"method": "prune_structured", "macs": 0.5, "bytes": 9, "finetune": LESSON}, "give macs, bytes or mill"),
+        ({"method": "low_rank", "energy": 1.5, "finetune": LESSON}, "energy: Input should be less than 1"),
     ],
 )
 def test_a_step_without_one_clear_target_is_refused(tmp_path: Path, step: dict[str, Any], sentence: str) -> None:
@@ -126,20 +146,32 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"steps.0.tower": None}, "step 1, distil, names the tower None; this teacher has image or text"),
-        ({"steps.0.tower": "speech"}, "step 1, distil, names the tower speech; this teacher has image or text"),
-        ({"steps.2.weights": "int8"}, "step 3, quantize, names the tower None; this teacher has image or text"),
-        ({"steps.2.keep_float": ["1.head"]}, "step 3, quantize, names the tower None"),
-        ({"teacher.towers": {"image": TOWER}}, "teacher.towers has no text; a space has image, text"),
-        ({"steps.0.tower": "smell"}, r"steps\.0\.distil\.tower: Input should be 'image', 'text' or 'speech'"),
-        ({"workload": "image_classification"}, "teacher.towers goes with workload retrieval"),
-        ({"steps.0.relations": 1}, "step 1, distil: a tower learns relations through its gallery; set regression"),
-        ({"steps.0.letters": 1}, "step 1, distil: only a tower for speech spells, and this one is for image; remove"),
-        ({"teacher.towers.image.nme": "x"}, r"teacher\.towers\.image\.nme: Extra inputs are not permitted"),
+        ({"steps.0.component": None}, "step 1, distil, names no component; this teacher has image and text"),
+        (
+            {"steps.0.component": "speech"},
+            "step 1, distil, names the component speech; this teacher has image",
+        ),
+        ({"steps.2.weights": "int8"}, "step 3, quantize, names no component; this teacher has image and text"),
+        ({"steps.2.keep_float": ["1.head"]}, "step 3, quantize, names no component"),
+        ({"teacher.components": {"image": TOWER}}, "the teacher has no text; a model for retrieval needs image, text"),
+        ({"teacher.components.smell": TOWER}, "a model for retrieval has no smell; it has image, text, speech; mend"),
+        ({"teacher.network": TOWER}, "give network, for a model of one component, or components, one of the two"),
+        (
+            {"workload": "image_classification"},
+            "a model for image_classification has no image and no text",
+        ),
+        ({"steps.0.distillation.kind": "logits"}, r"distillation\.cosine_weight: Extra inputs are not permitted"),
+        (
+            {"steps.0.distillation.kind": "ctc", "steps.0.distillation.ctc_kl_weight": 1},
+            "step 1, distil: the component image of workload retrieval cannot learn by ctc; set .* kind embedding",
+        ),
+        ({"teacher.components.image.nme": "x"}, r"teacher\.components\.image\.nme: Extra inputs are not permitted"),
     ],
 )
-def test_towers_are_named_where_there_are_several(tmp_path: Path, changes: dict[str, object], sentence: str) -> None:
-    """A step without its tower, a tower that is none, and towers for the wrong workload are refused by name."""
+def test_components_are_named_where_there_are_several(
+    tmp_path: Path, changes: dict[str, object], sentence: str
+) -> None:
+    """A step without its component, an unknown one, and one that cannot learn so are refused by name."""
     content = yaml.safe_load((RECIPES / "retrieval_small.yaml").read_text(encoding="utf-8"))
     for key, value in changes.items():
         *way, last = key.split(".")

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from bad_recipes import BAD, RECIPES, SEED
 
-from models.networks import NETWORKS
+from models.networks.registry import NETWORKS
 from tasks.errors import RecipeError
 from tasks.network_arguments import ARGUMENTS
 from tasks.recipe import load_recipe, parse_recipe, recipe_files

@@ -56,7 +56,7 @@ def test_the_tiny_recipe_with_recordings_passes_its_gate(run: Run) -> None:
 
 def test_every_direction_is_told_beside_chance(run: Run) -> None:
     """Recordings ask for pictures and captions, captions for pictures; of 40 pictures, ten are a quarter."""
-    found = run.read("evaluate", "evaluation.json")["retrieval"]
+    found = run.read("evaluate", "evaluation.json")["details"]
     assert found["cut"] == 10
     assert set(found["chance"]["gate"]) == DIRECTIONS
     assert set(found["recalls"]["student"]["gate"]) == DIRECTIONS | {"mean"}

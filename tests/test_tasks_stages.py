@@ -89,7 +89,7 @@ def codes(workload: str = "image_classification") -> dict[str, str]:
         ("gate", "latency", 1.5, ["evaluate", "gate"]),
         ("promotion", "policy", "auto", []),
         ("latency", "rounds", 77, ["evaluate", "challenge"]),
-        ("worth", "most_lost", 0.5, ["compress"]),
+        ("keep_step_if", "max_quality_drop", 0.5, ["compress"]),
         ("data", "revision", "v2", ["pull", "validate"]),
     ],
 )

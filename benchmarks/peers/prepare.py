@@ -69,7 +69,8 @@ def budget(recipe: dict[str, Any]) -> dict[str, Any]:
     training = Training(**last["training"]).model_dump(exclude={"augment", "resolutions", "label_smoothing"})
     teaching = {"temperature": last.get("temperature", 4.0), "hard_weight": last.get("hard_weight", 0.3)}
     epochs = sum(lesson["training"]["epochs"] for lesson in lessons)
-    teaching |= {"loss": last.get("loss", "kl"), "views": last.get("views", 1), "blends": last.get("blends", 0)}
+    views = {"augmented_views": last.get("augmented_views", 1), "mixup_views": last.get("mixup_views", 0)}
+    teaching |= {"loss": last.get("loss", "kl"), **views}
     return training | teaching | {"epochs": epochs}
 
 

@@ -60,9 +60,8 @@ class Recovered:
         feed = Classifier(data).taught_feed(
             lambda images_NCHW: (teacher_logits(teacher, images_NCHW),),
             self.request.seed,
-            views=training["views"],
-            blends=training["blends"],
-            watcher=Screen(),
+            Views(training["augmented_views"], training["mixup_views"]),
+            Screen(),
         )
         return feed, taught_objective(training)
 
@@ -97,6 +96,14 @@ class Recovered:
         scratch.unlink(missing_ok=True)
         fit(module, feed, objective, plan, checkpoint=scratch, score=score, watcher=Screen())
         return module, architecture
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the teacher is asked about, as a recipe's distillation says."""
+
+    augmented_views: int
+    mixup_views: int
 
 
 def taught_objective(training: dict[str, Any]) -> Objective:

@@ -62,7 +62,8 @@ def evaluate(
         },
         "paired": {SPLIT: paired(outcomes["teacher"], outcomes["student"], schedule.confidence)},
         "classes": classes(outcomes),
-        **workload.details(data, bundles, split, answers, schedule.confidence),
+        "comparisons": workload.comparisons(split, answers, schedule.confidence),
+        "details": workload.details(data, bundles, split, answers),
         "latency_ratios": timing.ratios,
         "machine": machine() | load,
     }

@@ -29,7 +29,7 @@ def final_test(workload: Runtime, data: Path, bundles: Mapping[str, Bundle], con
 
     Returns:
         `teacher` and `student`, the quality of each with its interval; `ratio`, student / teacher; `paired`, the
-        comparison example by example; and what the workload tells beside it.
+        comparison example by example; and `details`, what the workload tells beside it.
     """
     split = workload.load_split(data, SPLIT)
     answers = {model: workload.ask(bundles[model], split) for model in MODELS}
@@ -39,7 +39,7 @@ def final_test(workload: Runtime, data: Path, bundles: Mapping[str, Bundle], con
         "student": quality(student.scores, confidence),
         "ratio": ratio(teacher.scores, student.scores, confidence),
         "paired": paired(teacher, student, confidence),
-        **workload.final_details(split, answers),
+        "details": workload.test_details(split, answers),
     }
 
 

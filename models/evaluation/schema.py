@@ -5,7 +5,7 @@ Units: bytes, milliseconds, and quality as a fraction in which more is better. E
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,8 +14,6 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
-Recalls = dict[str, dict[str, dict[str, dict[str, float | tuple[float, ...]]]]]
-"""Model -> role -> direction, such as `text_to_image`, or `mean` -> `recall@k` and `recall@k_by_language`."""
 
 
 class Part(BaseModel):
@@ -130,52 +128,6 @@ class Classes(Part):
         return self
 
 
-class TowerCost(Part):
-    """One tower of the teacher and of the student."""
-
-    bytes: tuple[Count, Count]
-    milliseconds: tuple[Positive, Positive]
-    """10th percentiles, timed in turns."""
-    latency: Estimate
-    """Teacher time / student time."""
-
-
-class IndexCost(Part):
-    """One way to keep the student's gallery."""
-
-    bytes: Annotated[int, Field(ge=1)]
-    recall: Share
-    """Share of sentences whose picture is found within the cut."""
-
-
-class Example(Part):
-    """One query, and the places of the first pictures that each model finds."""
-
-    text: str
-    """What was written, or said."""
-    tower: Literal["text", "speech"]
-    row: Count
-    """Which of the role's recordings asked, if one did."""
-    right: Count
-    teacher: tuple[Count, ...]
-    student: tuple[Count, ...]
-
-
-class Retrieval(Part):
-    """What is told of models that retrieve."""
-
-    cut: Annotated[int, Field(ge=1)]
-    """Quality is recall at this cut."""
-    recalls: Recalls
-    chance: dict[str, dict[str, Share]]
-    """Role -> direction -> recall at the cut of answers drawn at random."""
-    old_index: Estimate
-    """Quality of the student's queries over the teacher's index / teacher's quality."""
-    towers: dict[str, TowerCost]
-    index: dict[str, IndexCost]
-    examples: tuple[Example, ...]
-
-
 class Evaluation(Part):
     """All of evaluation.json."""
 
@@ -186,7 +138,10 @@ class Evaluation(Part):
     classes: Classes
     latency_ratios: tuple[Positive, ...]
     machine: dict[str, Any]
-    retrieval: Retrieval | None = None
+    comparisons: dict[str, Estimate] = {}
+    """What only this workload compares, each by its name; a recipe's gate may ask for a least value."""
+    details: dict[str, Any] = {}
+    """What only this workload tells; its own report knows how to read it."""
 
 
 class Tested(Part):
@@ -198,9 +153,8 @@ class Tested(Part):
     ratio: Estimate
     """Student / teacher."""
     paired: Pair
-    recalls: Recalls | None = None
-    """Of models that retrieve."""
-    chance: dict[str, dict[str, Share]] | None = None
+    details: dict[str, Any] = {}
+    """What only this workload tells."""
 
 
 class Measured(Part):

@@ -37,6 +37,10 @@ class Request:
 class Runtime(Protocol):
     """A workload at run time."""
 
+    @property
+    def packages(self) -> Sequence[str]:
+        """Packages that answering needs beside ONNX Runtime and numpy."""
+
     def load_split(self, data: Path, split: str) -> Split:
         """Read a split of a materialised dataset."""
 
@@ -65,26 +69,24 @@ class Runtime(Protocol):
     def call(self, bundle: Bundle, request: Request) -> Callable[[], object]:
         """Open a bundle anew; the call answers the request once, with all that a server does for it."""
 
-    def details(
-        self,
-        data: Path,
-        bundles: Mapping[str, Bundle],
-        split: Split,
-        answers: Mapping[str, Answers],
-        confidence: float,
-    ) -> dict[str, Any]:
-        """Tell of `teacher` and `student` what only this workload tells; the keys come into evaluation.json.
+    def comparisons(
+        self, split: Split, answers: Mapping[str, Answers], confidence: float
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Compare `teacher` and `student` by what only this workload has; name -> value and interval.
 
         Args:
-            data: a materialised dataset.
-            bundles: the two.
             split: what was asked.
             answers: what each model answered.
             confidence: of each interval, two-sided.
         """
 
-    def final_details(self, split: Split, answers: Mapping[str, Answers]) -> dict[str, Any]:
-        """Tell of both on the split `sealed` what only this workload tells; the keys come into final_test.json."""
+    def details(
+        self, data: Path, bundles: Mapping[str, Bundle], split: Split, answers: Mapping[str, Answers]
+    ) -> dict[str, Any]:
+        """Tell of `teacher` and `student` what only this workload tells, for its report; as JSON."""
+
+    def test_details(self, split: Split, answers: Mapping[str, Answers]) -> dict[str, Any]:
+        """Tell of both on the split `sealed` what only this workload tells, for its report; as JSON."""
 
     def serve(self, bundle: Bundle, labels: Sequence[str]) -> Mapping[str, Answerer]:
         """Open a bundle for a server: kind of input (such as `image` or `pixels`) -> what answers a batch of it.

@@ -1,33 +1,70 @@
-"""The one place that turns a name into a workload.
+"""The one place that turns a name into a workload: a built-in one, or one that an installed package offers.
 
-A workload has two faces, `runtime` for what ships and `training` for what trains, each in a module of that name. They
-are named by their paths: what judges must not import what trains, and a stage's key counts the workload in use and no
-other.
+A workload is a package of three modules: `training` for what trains, `runtime` for what ships, and `report` for what
+people read of it. They are named by their paths: what judges must not import what trains, and the key of a stage counts
+the workload in use and no other.
 """
 
-import difflib
 import pkgutil
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from models.errors import ModelError
+from models.providers import WORKLOADS, Provider, find
 
-WORKLOADS = ("image_classification", "retrieval")
+Face = Literal["training", "runtime", "report"]
 ALONE = "model"
 """Component of a model that has only one."""
 
 
-def module_of(name: str, face: str) -> str:
-    """Name the module of a workload's face."""
-    return f"models.workloads.{name}.{face}"
+@dataclass(frozen=True)
+class BuiltIn:
+    """What is known of a workload before it is imported, so that a recipe is refused while it is read."""
+
+    package: str
+    components: Mapping[str, Collection[str]]
+    """All components that a model may have -> the kinds of distillation that it can learn by."""
+    needed: Collection[str]
+    """Those that it must have."""
 
 
-def resolve(name: str, face: str) -> Any:  # noqa: ANN401 - whoever knows the face gives its type
+BUILT_IN = {
+    "image_classification": BuiltIn("models.workloads.image_classification", {ALONE: ("logits",)}, (ALONE,)),
+    "retrieval": BuiltIn(
+        "models.workloads.retrieval",
+        {"image": ("embedding",), "text": ("embedding",), "speech": ("embedding", "ctc")},
+        ("image", "text"),
+    ),
+}
+
+
+def provider_of(name: str) -> Provider | None:
+    """Find the package that offers a workload; None for a built-in one.
+
+    Raises:
+        ModelError: there is no such workload, or several packages offer it.
+    """
+    return find(WORKLOADS, name, BUILT_IN)
+
+
+def module_of(name: str, face: Face) -> str:
+    """Name the module of a workload's face.
+
+    Raises:
+        ModelError: there is no such workload, or several packages offer it.
+    """
+    provider = provider_of(name)
+    return f"{provider.target if provider else BUILT_IN[name].package}.{face}"
+
+
+def resolve(name: str, face: Face) -> Any:  # noqa: ANN401 - whoever knows the face gives its type
     """Import a face of a workload.
 
     Raises:
-        ModelError: there is no such workload.
+        ModelError: there is no such workload, several packages offer it, or its package cannot be imported.
     """
-    return pkgutil.resolve_name(f"{module_of(check_workload(name), face)}:{face.upper()}")
+    provider, target = provider_of(name), f"{module_of(name, face)}:{face.upper()}"
+    return provider.load(target) if provider else pkgutil.resolve_name(target)
 
 
 def check_workload(name: str) -> str:
@@ -36,9 +73,27 @@ def check_workload(name: str) -> str:
     Raises:
         ModelError: it is not; suggests the nearest one.
     """
-    if name not in WORKLOADS:
-        near = difflib.get_close_matches(name, WORKLOADS, 1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        msg = f"there is no workload {name!r}; {meant}use one of {', '.join(WORKLOADS)}"
-        raise ModelError(msg)
+    provider_of(name)
     return name
+
+
+def misfit_of_components(workload: str, components: Collection[str]) -> str:
+    """Say why a model of a built-in workload cannot have these components; nothing if it can."""
+    known = BUILT_IN.get(workload)
+    if known is None:
+        return ""
+    if unknown := [name for name in components if name not in known.components]:
+        return f"a model for {workload} has no {' and no '.join(unknown)}; it has {', '.join(known.components)}"
+    if missing := [name for name in known.needed if name not in components]:
+        return f"the teacher has no {' and no '.join(missing)}; a model for {workload} needs {', '.join(known.needed)}"
+    return ""
+
+
+def misfit_of_kind(workload: str, component: str, kind: str) -> str:
+    """Say why a component of a built-in workload cannot learn by a kind of distillation; nothing if it can."""
+    known = BUILT_IN.get(workload)
+    kinds = known.components.get(component, ()) if known else (kind,)
+    if kind in kinds:
+        return ""
+    what = f"component {component}" if component != ALONE else "model"
+    return f"the {what} of workload {workload} cannot learn by {kind}; set distillation kind {' or '.join(kinds)}"

@@ -24,7 +24,7 @@ class Network(Protocol):
 
     @property
     def name(self) -> str:
-        """One of `models.networks.NETWORKS`."""
+        """A name of `models.networks.registry`."""
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -52,7 +52,19 @@ class TeacherOptions(Protocol):
 
 
 class DistillationOptions(Protocol):
-    """How a student learns from its teacher's answers."""
+    """How a student learns from its teacher's answers, whatever the kind."""
+
+    @property
+    def kind(self) -> str:
+        """`logits`, `embedding`, `ctc`, or a word of a workload's own."""
+
+    @property
+    def augmented_views(self) -> int:
+        """Views of every training example on which the teacher is asked."""
+
+
+class SoftOptions(DistillationOptions, Protocol):
+    """What the kinds share that soften what the teacher says."""
 
     @property
     def loss(self) -> str:
@@ -67,19 +79,35 @@ class DistillationOptions(Protocol):
         """Share of the labels' loss."""
 
     @property
-    def relations(self) -> float | None:
+    def mixup_views(self) -> int:
+        """Further views, each blended with another example."""
+
+
+class LogitOptions(SoftOptions, Protocol):
+    """Of the kind `logits`."""
+
+    @property
+    def rkd_weight(self) -> float | None:
         """Weight of the relational loss."""
 
     @property
     def features(self) -> object | None:
         """Layers whose features are learned too."""
 
-    @property
-    def regression(self) -> float:
-        """Weight of one minus the cosine to the teacher's vector."""
+
+class EmbeddingOptions(SoftOptions, Protocol):
+    """Of the kind `embedding`."""
 
     @property
-    def letters(self) -> float:
+    def cosine_weight(self) -> float:
+        """Weight of one minus the cosine to the teacher's vector."""
+
+
+class CtcOptions(EmbeddingOptions, Protocol):
+    """Of the kind `ctc`."""
+
+    @property
+    def ctc_kl_weight(self) -> float:
         """Weight of the divergence from the teacher's letters."""
 
 
@@ -103,21 +131,28 @@ class Component(Protocol):
     def architecture(self, network: Network) -> Architecture:
         """Describe a new network for it."""
 
-    def taught_feed(self, ask: Ask, seed: int, *, views: int, blends: int, watcher: Watcher) -> TaughtFeed:
-        """Feed the training split with what the teacher says of every view."""
+    def taught_feed(self, ask: Ask, seed: int, options: Any, watcher: Watcher) -> TaughtFeed:  # noqa: ANN401 - see below
+        """Feed the training split with what the teacher says of every view.
+
+        Args:
+            ask: asks the teacher.
+            seed: of the views.
+            options: the recipe's `DistillationOptions`, of a kind that the component knows.
+            watcher: is told how far it is.
+        """
 
     def distillation(
-        self, feed: TaughtFeed, options: DistillationOptions, read: Callable[[], Callable[[Tensor], Tensor]]
+        self,
+        feed: TaughtFeed,
+        options: Any,  # noqa: ANN401 - of the kind that the component's workload says
+        read: Callable[[], Callable[[Tensor], Tensor]],
     ) -> tuple[Feed, Objective]:
         """Give what a student is trained with.
 
         Args:
             feed: the teacher's answers.
-            options: of the recipe.
+            options: the recipe's `DistillationOptions`, of a kind that the component knows.
             read: opens what asks the teacher to read text as if heard; only a component that spells needs it.
-
-        Raises:
-            ModelError: an option is not for such a component.
         """
 
     def scorer(self, split: str) -> Callable[[nn.Module], float]:
@@ -139,6 +174,17 @@ class Training(Protocol):
     @property
     def components(self) -> Sequence[str]:
         """All components that a model may have, in their order."""
+
+    def check(self, components: Sequence[str], distillations: Mapping[str, Sequence[DistillationOptions]]) -> None:
+        """Refuse a recipe that does not fit, before anything is trained.
+
+        Args:
+            components: of the teacher.
+            distillations: component -> how its students learn, step by step.
+
+        Raises:
+            ModelError: a component is missing or unknown, or cannot learn so; names the remedy.
+        """
 
     def architectures(self, data: Path, networks: Mapping[str, Network]) -> dict[str, Architecture]:
         """Describe the teacher's networks for this data.

@@ -17,7 +17,7 @@ from models.workloads.training_base import Component
 from tasks.job import Job
 from tasks.measure import plan_of
 from tasks.methods.teachers import asked, reading
-from tasks.recipe_steps import Lesson
+from tasks.recipe_distillation import Distillation, LogitDistillation
 
 Compressed = tuple[nn.Module, Architecture]
 
@@ -48,36 +48,36 @@ class Bench:
         """The recipe's seed."""
         return int(self.job.settings["seed"])
 
-    def taught(self, lesson: Lesson) -> tuple[Feed, Objective]:
+    def taught(self, distillation: Distillation) -> tuple[Feed, Objective]:
         """Prepare the teacher's cached answers, and the loss that uses them on any module."""
-        feed = self._answered(lesson)
-        return self.component.distillation(feed, lesson, lambda: reading(self.job))
+        feed = self._answered(distillation)
+        return self.component.distillation(feed, distillation, lambda: reading(self.job))
 
-    def _answered(self, lesson: Lesson) -> TaughtFeed:
-        ask = asked(self.job, self.data, lesson)
-        return self.component.taught_feed(ask, self.seed, views=lesson.views, blends=lesson.blends, watcher=self.job)
+    def _answered(self, distillation: Distillation) -> TaughtFeed:
+        ask = asked(self.job, self.data, distillation)
+        return self.component.taught_feed(ask, self.seed, distillation, self.job)
 
-    def learn(self, module: nn.Module, lesson: Lesson, part: str = "training") -> nn.Module:
+    def learn(self, module: nn.Module, distillation: Distillation, part: str = "training") -> nn.Module:
         """Train a module from the teacher's answers, in place.
 
         Args:
             module: the student.
-            lesson: how.
+            distillation: how.
             part: names the checkpoint, where a step trains more than once.
         """
-        feed, objective = self.taught(lesson)
+        feed, objective = self.taught(distillation)
         student: AbstractContextManager[nn.Module] = nullcontext(module)
-        if lesson.features is not None:
-            assert isinstance(feed, TaughtFeed)  # noqa: S101 - who has other feeds refuses features
-            objective = hinted_objective(objective, lesson.features.weight, lesson.relations or 0.0)
+        if isinstance(distillation, LogitDistillation) and distillation.features is not None:
+            assert isinstance(feed, TaughtFeed)  # noqa: S101 - logits are learned from no other
+            objective = hinted_objective(objective, distillation.features.weight, distillation.rkd_weight or 0.0)
             width, image_NCHW = feed.answers[1].shape[-1], feed.views[0, :1].float()
-            student = projected_student(module, lesson.features.student, width, image_NCHW, self.seed)
+            student = projected_student(module, distillation.features.student, width, image_NCHW, self.seed)
         with student as learner:
             fit(
                 learner,
                 feed,
                 objective,
-                plan_of(lesson.training, self.seed),
+                plan_of(distillation.training, self.seed),
                 checkpoint=self.job.scratch / f"{part}.safetensors",
                 score=self.component.scorer("search"),
                 watcher=self.job,

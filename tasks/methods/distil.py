@@ -7,4 +7,4 @@ from tasks.recipe_steps import Distil
 def distil(bench: Bench, step: Distil) -> Compressed:
     """Train a new, smaller network from the teacher's answers."""
     architecture = bench.component.architecture(step.network)
-    return bench.learn(architecture.build_seeded(bench.seed), step), architecture
+    return bench.learn(architecture.build_seeded(bench.seed), step.distillation), architecture

@@ -19,50 +19,51 @@ from models.compression.quantize import integer_weights
 from models.export import export_model
 from tasks.clean_process import measure
 from tasks.methods.bench import Bench, Compressed
-from tasks.recipe_steps import Lesson, PruneStructured, PruneUnstructured
+from tasks.recipe_distillation import Distillation
+from tasks.recipe_steps import PruneStructured, PruneUnstructured
 
 
 def prune_unstructured(bench: Bench, step: PruneUnstructured) -> Compressed:
     """Zero the least important weights, and recover with the masks on if asked."""
     module, architecture = bench.previous
-    scores = magnitude(module) if step.measure == "magnitude" else _movement(bench, step.recovery, module)
+    scores = magnitude(module) if step.measure == "magnitude" else _movement(bench, step.finetune, module)
     if step.pattern is not None:
         prune_pattern(module, scores, step.pattern)
     elif step.sparsity is not None:
         prune_weights(module, scores, step.sparsity, step.scope)
-    if step.recovery is not None:
-        bench.learn(module, step.recovery)
+    if step.finetune is not None:
+        bench.learn(module, step.finetune)
     make_permanent(module)
     return module, architecture
 
 
-def _movement(bench: Bench, lesson: Lesson | None, module: nn.Module) -> Scores:
-    assert lesson is not None  # noqa: S101 - the recipe refuses movement without recovery
-    feed, objective = bench.taught(lesson)
+def _movement(bench: Bench, distillation: Distillation | None, module: nn.Module) -> Scores:
+    assert distillation is not None  # noqa: S101 - the recipe refuses movement without finetune
+    feed, objective = bench.taught(distillation)
     bench.job.progress("watching where the weights move")
-    training = lesson.training
+    training = distillation.training
     return movement(module, feed.epoch(0, training.batch_size), objective, training.learning_rate)
 
 
 def prune_structured(bench: Bench, step: PruneStructured) -> Compressed:
     """Remove channels in rounds, and recover after each."""
     module, architecture = bench.previous
-    lesson = _share_of(step.recovery, step.rounds)
+    distillation = _share_of(step.finetune, step.rounds)
     pruned = prune_in_rounds(
         module,
         architecture.example(),
         _target(bench, step),
         Selection(step.importance, step.round_to, _gradients(bench, step)),
         step.rounds,
-        lambda pruned, part: bench.learn(pruned, lesson, _part(pruned, part)),
+        lambda pruned, part: bench.learn(pruned, distillation, _part(pruned, part)),
     )
     return pruned, architecture.edited({"edit": "resize", "sizes": layer_sizes(pruned)})
 
 
-def _share_of(lesson: Lesson, rounds: int) -> Lesson:
+def _share_of(distillation: Distillation, rounds: int) -> Distillation:
     """Give every round its share of the epochs."""
-    training = lesson.training.model_copy(update={"epochs": max(lesson.training.epochs // rounds, 1)})
-    return lesson.model_copy(update={"training": training})
+    training = distillation.training.model_copy(update={"epochs": max(distillation.training.epochs // rounds, 1)})
+    return distillation.model_copy(update={"training": training})
 
 
 def _part(pruned: nn.Module, part: int) -> str:
@@ -113,7 +114,7 @@ def _milliseconds(bench: Bench, module: nn.Module) -> float:
 def _gradients(bench: Bench, step: PruneStructured) -> Callable[[nn.Module], None]:
     if step.importance != "taylor":
         return nn.Module.zero_grad
-    feed, objective = bench.taught(step.recovery)
+    feed, objective = bench.taught(step.finetune)
 
     def fill(module: nn.Module) -> None:
         for batch, _ in zip(feed.epoch(0, 256), range(4), strict=False):

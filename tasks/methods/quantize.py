@@ -25,7 +25,8 @@ from models.inputs.overlap import refuse_overlap
 from models.networks.ngrams import tables_of
 from models.workloads.training_base import Training
 from tasks.methods.bench import Bench, Compressed
-from tasks.recipe_steps import Lesson, Quantize
+from tasks.recipe_distillation import Distillation
+from tasks.recipe_steps import Quantize
 
 FOLDS: tuple[dict[str, Any], ...] = ({"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"})
 JUDGED = ("gate", "sealed")
@@ -36,8 +37,8 @@ def quantize(bench: Bench, step: Quantize) -> Compressed:
     _refuse_judged_examples(bench)
     module, architecture = bench.previous
     bits = _bits(bench, step, module, architecture)
-    if step.training is not None:
-        return _noted(step, *_trained(bench, step.training, module, architecture, bits), bits)
+    if step.distillation is not None:
+        return _noted(step, *_trained(bench, step.distillation, module, architecture, bits), bits)
     folded, architecture = fold_for_quantizing(module, architecture)
     return _noted(step, integer_weights(folded, bits), architecture, bits)
 
@@ -61,7 +62,7 @@ def quantize_jointly(workload: Training, benches: Sequence[Bench]) -> list[Compr
     score_of, progress = workload.scorer(benches[0].data, "search"), benches[0].job.progress
     progress("measuring what fewer bits cost in every layer of every component")
     whole = nn.ModuleDict(modules)
-    found = fewest_bits(whole, quantizable(whole), lambda _: score_of(modules), step.most_damage, progress)
+    found = fewest_bits(whole, quantizable(whole), lambda _: score_of(modules), step.max_quality_drop, progress)
     bits = {name: _of_component(found, name) for name in made}
     return [
         _noted(step, integer_weights(module, bits[name]), architecture, bits[name])
@@ -86,7 +87,7 @@ def _bits(bench: Bench, step: Quantize, module: nn.Module, architecture: Archite
         return whole
     bench.job.progress("measuring what fewer bits cost in every layer")
     score = bench.component.scorer("search")
-    return bits_by_layer(folded, fewest_bits(folded, whole, score, step.most_damage, bench.job.progress))
+    return bits_by_layer(folded, fewest_bits(folded, whole, score, step.max_quality_drop, bench.job.progress))
 
 
 def fold_for_quantizing(module: nn.Module, architecture: Architecture) -> Compressed:
@@ -99,13 +100,13 @@ def fold_for_quantizing(module: nn.Module, architecture: Architecture) -> Compre
 
 
 def _trained(
-    bench: Bench, lesson: Lesson, module: nn.Module, architecture: Architecture, bits: Mapping[str, int]
+    bench: Bench, distillation: Distillation, module: nn.Module, architecture: Architecture, bits: Mapping[str, int]
 ) -> Compressed:
     """Train with fake-quantized weights, fold, and keep the integers that training settled on."""
     if any(edit in architecture.edits for edit in FOLDS):
         msg = "a folded network has no batch norms to train with; remove the step fold, quantize folds by itself"
         raise ModelError(msg)
-    bench.learn(learn_steps(module, bits), lesson)
+    bench.learn(learn_steps(module, bits), distillation)
     integers = settle_steps(module)
     folded, architecture = fold_for_quantizing(module, architecture)
     return trained_integers(folded, bits, integers), architecture

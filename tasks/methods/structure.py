@@ -15,7 +15,7 @@ def drop_layers(bench: Bench, step: DropLayers) -> Compressed:
     names = depth.least_harmful(module, torch.from_numpy(bench.component.calibration()), step.layers)
     bench.job.progress(f"taking out {', '.join(names)}")
     shallower = depth.drop_layers(module, names)
-    return bench.learn(shallower, step.recovery), architecture.edited({"edit": "drop_layers", "names": names})
+    return bench.learn(shallower, step.finetune), architecture.edited({"edit": "drop_layers", "names": names})
 
 
 def low_rank(bench: Bench, step: LowRank) -> Compressed:
@@ -24,7 +24,7 @@ def low_rank(bench: Bench, step: LowRank) -> Compressed:
     ranks = factors.ranks_for(module, architecture.example(), step.energy, step.layers)
     bench.job.progress(f"factorising {', '.join(f'{name} to {rank}' for name, rank in ranks.items())}")
     thin = factors.low_rank(module, ranks)
-    return bench.learn(thin, step.recovery), architecture.edited({"edit": "factorise", "ranks": ranks})
+    return bench.learn(thin, step.finetune), architecture.edited({"edit": "factorise", "ranks": ranks})
 
 
 def fold(bench: Bench, _step: Fold) -> Compressed:

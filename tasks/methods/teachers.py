@@ -1,4 +1,4 @@
-"""Who answers a lesson's questions: the teacher, through torch or through its file, and further files beside it.
+"""Who answers the questions of a distillation: the teacher, through torch or its file, and further files beside it.
 
 Every answer is kept for all steps and all nights, under the digest of who gave it and of the code that asked.
 """
@@ -19,7 +19,7 @@ from tasks.artifact import verify_around
 from tasks.black_box import TEACHER_FILE, adopted, identity
 from tasks.errors import StillhouseError
 from tasks.job import Job
-from tasks.recipe_steps import Lesson
+from tasks.recipe_distillation import CtcDistillation, Distillation, LogitDistillation
 from tasks.recipe_teacher import BlackBox
 from tasks.source_digest import code_digest
 
@@ -33,18 +33,19 @@ ASKING = (
 """Modules that decide, with all they import of ours, what a teacher answers."""
 
 
-def asked(job: Job, data: Path, lesson: Lesson) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    """Return what a lesson asks about raw inputs (N, ...): logits or vectors (N, K), then more.
+def asked(job: Job, data: Path, distillation: Distillation) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """Return what a distillation asks about raw inputs (N, ...): logits or vectors (N, K), then more.
 
     Raises:
         StillhouseError: a file's inside is asked for, or a further teacher's file is not as the recipe says.
         ModelError: a further teacher cannot be asked about this data.
     """
     teacher, folder = job.inputs["teacher"], _answers(job)
-    questions = [_logits(teacher, folder, [_further(job, data, box) for box in lesson.also])]
-    if lesson.features is not None:
-        questions.append(_features(teacher, folder, lesson.features.teacher))
-    if lesson.letters:
+    further = distillation.extra_teachers if isinstance(distillation, LogitDistillation) else ()
+    questions = [_logits(teacher, folder, [_further(job, data, box) for box in further])]
+    if isinstance(distillation, LogitDistillation) and distillation.features is not None:
+        questions.append(_features(teacher, folder, distillation.features.teacher))
+    if isinstance(distillation, CtcDistillation):
         questions.append(_letters(teacher, folder))
     return lambda images_NCHW: tuple(ask(images_NCHW) for ask in questions)
 
@@ -59,7 +60,7 @@ def _logits(teacher: Path, folder: Path, further: list[Ask]) -> Ask:
 
 def _features(teacher: Path, folder: Path, layer: str) -> Ask:
     if (teacher / TEACHER_FILE).exists():
-        msg = f"a teacher known only as an ONNX file has no layer {layer!r} to ask; remove features from the lesson"
+        msg = f"a teacher known only as an ONNX file has no layer {layer!r} to ask; remove features from the recipe"
         raise StillhouseError(msg)
     return kept(
         lambda images_NCHW: layer_features(load_model(teacher)[0], layer, images_NCHW),
@@ -93,7 +94,7 @@ def _answers_of(job: Job, teacher: str) -> Path:
 def _speller(teacher: Path) -> SpellingTower:
     module = load_model(teacher)[0]
     if not isinstance(module, SpellingTower):
-        msg = "this teacher does not spell, so it cannot be asked for letters; leave letters out of the lesson"
+        msg = "this teacher does not spell, so it cannot be asked for letters; set distillation kind embedding"
         raise StillhouseError(msg)
     return module
 

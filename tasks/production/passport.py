@@ -13,9 +13,6 @@ from tasks.reporting.final_test import FinalTest
 from tasks.reporting.quantities import percent, times
 
 SCHEMA = 1
-RUNTIME = ("onnxruntime", "numpy")
-TOWERS_RUNTIME = (*RUNTIME, "pillow", "pyarrow", "scipy", "soundfile")
-"""Packages that answering needs."""
 WORST = 3
 """Slices that a card names."""
 Json = dict[str, Any]
@@ -27,11 +24,13 @@ def passport(  # noqa: PLR0913 - the parts of a passport, each named by its call
     file: Mapping[str, Any],
     data: Mapping[str, Any],
     code_version: str,
+    providers: Sequence[Mapping[str, str]],
     recipe: Mapping[str, Any],
     evaluation: Evaluation,
     final_test: FinalTest,
     gate: Mapping[str, Any],
     lineage: Sequence[Mapping[str, str]],
+    packages: Sequence[str],
 ) -> Json:
     """Put a passport together.
 
@@ -40,11 +39,13 @@ def passport(  # noqa: PLR0913 - the parts of a passport, each named by its call
         file: digest and bytes of what was judged.
         data: version and digest of the data.
         code_version: commit of the code.
+        providers: installed packages whose workload or networks the recipe uses.
         recipe: all of it.
         evaluation: what was measured.
         final_test: what was measured on the sealed split, after the verdict.
         gate: gate.json.
         lineage: stage, key and digest of every stage, the teacher's among them, in order.
+        packages: what answering needs.
     """
     return {
         "schema": SCHEMA,
@@ -52,6 +53,7 @@ def passport(  # noqa: PLR0913 - the parts of a passport, each named by its call
         "file": dict(file),
         "data": dict(data),
         "code": {"commit": code_version},
+        "providers": [dict(each) for each in providers],
         "recipe": dict(recipe),
         "seeds": {"night": recipe["seed"], "judged_over": recipe.get("seeds")},
         "hardware": evaluation.machine,
@@ -60,7 +62,7 @@ def passport(  # noqa: PLR0913 - the parts of a passport, each named by its call
         "final_test": final_test.model_dump(mode="json"),
         "gate": dict(gate),
         "lineage": [dict(stage) for stage in lineage],
-        "sbom": sbom(TOWERS_RUNTIME if evaluation.retrieval else RUNTIME),
+        "sbom": sbom(packages),
     }
 
 
@@ -132,7 +134,7 @@ def _numbers(evaluation: Evaluation, final: FinalTest) -> str:
 
 
 def _step(step: Mapping[str, Any]) -> str:
-    return " ".join(filter(None, (step["method"], step.get("tower"))))
+    return " ".join(filter(None, (step["method"], step.get("component") or step.get("tower"))))
 
 
 def _row(what: str, teacher: Estimate, student: Estimate, ratio: Estimate) -> str:

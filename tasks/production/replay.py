@@ -24,17 +24,18 @@ from tasks.code_version import code_version, unpack_code
 from tasks.data.remote import open_remote
 from tasks.data.revision import revision_of
 from tasks.errors import StillhouseError
+from tasks.keep_step import STEP
 from tasks.locks import exclusive
 from tasks.production.evidence import read_output, stages_of_version
 from tasks.production.verify import signed_passport
 from tasks.production.versions import version_of
+from tasks.providers import expect_same
 from tasks.reporting.evaluation import parse_evaluation
 from tasks.settings import Settings, load_settings
 from tasks.source_digest import ROOT
 from tasks.stages import KINDS
 from tasks.student_file import locate_student
 from tasks.tracking import connect
-from tasks.worth import STEP
 
 BUILD = """
 import sys
@@ -83,6 +84,7 @@ def replay(model: str, version: str, show: Callable[[str], None]) -> Replayed:
 
 
 def _build(settings: Settings, passport: Json, folder: Path, show: Callable[[str], None]) -> None:
+    expect_same(passport.get("providers", ()), f"{passport['model']}")
     commit = passport["code"]["commit"]
     code = ROOT if commit == code_version(settings.root) else unpack_code(settings.root, commit, folder / "code")
     recipe = _recipe(settings.root, passport, folder)

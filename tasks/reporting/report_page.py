@@ -12,13 +12,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from models.evaluation.schema import Evaluation
+from models.workloads.report_base import Section
 from tasks.reporting import quantities
 from tasks.reporting.challenge import Challenge
 from tasks.reporting.final_test import Opened, looked, opened_in
 from tasks.reporting.plots import class_changes, evidence, trade
 from tasks.reporting.plots_of_stages import stage_times, training_curve
 from tasks.reporting.plots_of_steps import waterfall
-from tasks.reporting.retrieval import recall_lines
 from tasks.reporting.run_record import RunRecord, StageRecord, error_of, evaluation_of
 
 FILTERS = (
@@ -58,10 +58,9 @@ def render(run: RunRecord) -> str:
         figures=_figures(run, evaluation, tested),
         tested=tested,
         looked=looked(run.looks),
-        recalls=recall_lines(evaluation.retrieval, tested) if evaluation and evaluation.retrieval else [],
         challenge=Challenge.model_validate(run.challenge) if run.challenge else None,
-        gallery=run.gallery,
-        sounds=run.sounds,
+        section=_laid_out(run.section) if run.section else None,
+        slices=run.slices,
         curves=[Markup(training_curve(s)) for s in run.stages if s.history.get("train_loss")],  # noqa: S704 - our own SVG
         mlflow_url=_without_credentials(run.mlflow_url),
         data_docs_url=_without_credentials(run.data_docs_url or ""),
@@ -79,6 +78,13 @@ def _templates() -> Environment:
     templates.filters |= {name: getattr(quantities, name) for name in FILTERS}
     templates.filters["sentence"] = _sentence
     return templates
+
+
+def _laid_out(section: Section) -> dict[str, str]:
+    """Render what only the workload tells, by its own template."""
+    template = _templates().from_string(section.template.read_text(encoding="utf-8"))
+    body = template.render(section.values)
+    return {"title": section.title, "body": Markup(body)}  # noqa: S704 - its values were escaped
 
 
 def _sentence(text: str) -> str:

@@ -39,7 +39,7 @@ def metrics(run: RunRecord, summary: Summary) -> dict[str, float]:
 
 def parameters(recipe: Recipe, summary: Summary) -> dict[str, str]:
     """Give the recipe, an option a line, with its steps in one word each and the version of its data."""
-    steps = " -> ".join("_".join(filter(None, (step.method, step.tower))) for step in recipe.steps)
+    steps = " -> ".join("_".join(filter(None, (step.method, step.component))) for step in recipe.steps)
     flat = {name: value for name, value in _flat(recipe.model_dump(mode="json")).items() if value is not None}
     data = {"data.version": summary["data_version"]} if summary["data_version"] else {}
     return {name: str(value)[:LONGEST] for name, value in {**flat, "steps": steps, **data}.items()}

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from models.evaluation.schema import Evaluation
+from models.workloads.report_base import Section
 from tasks.errors import ArtifactError
 from tasks.recipe import Recipe
 from tasks.reporting.evaluation import parse_evaluation
@@ -68,10 +69,10 @@ class RunRecord:
     data_docs_url: str | None = None
     unread: Sequence[str] = ()
     """What of the stages' outputs could not be read for the report, and why."""
-    gallery: Mapping[int, str] = field(default_factory=dict)
-    """Pictures that the evaluation's examples name, as data addresses, where the model retrieves."""
-    sounds: Mapping[int, str] = field(default_factory=dict)
-    """Recordings that ask in the evaluation's examples, likewise."""
+    section: Section | None = None
+    """What only the workload tells."""
+    slices: str = "classes"
+    """What the workload's slices are."""
 
     @property
     def seconds(self) -> float:

@@ -9,6 +9,7 @@ import mlflow
 import onnx
 from mlflow.entities.model_registry import ModelVersion
 
+from models.bundle import Bundle
 from models.errors import ModelError
 from models.packing import unpacked
 from models.workloads.base import Answerer, runtime_of
@@ -60,7 +61,7 @@ def open_served(version: ModelVersion) -> Served:
         bundle = probe(folder)
         opset = max(map(_opset, bundle.files))
         answers = runtime_of(bundle.workload).serve(bundle, _labels(version))
-        _expect_signature(folder, answers, f"{version.name} version {version.version}")
+        _expect_signature(folder, bundle, answers, f"{version.name} version {version.version}")
         return Served(version.name, str(version.version), version.tags[DIGEST], opset, answers)
 
 
@@ -74,15 +75,19 @@ def _opset(path: Path) -> int:
     return opset
 
 
-def _expect_signature(folder: Path, answers: Mapping[str, Any], name: str) -> None:
+def _expect_signature(folder: Path, bundle: Bundle, answers: Mapping[str, Any], name: str) -> None:
     """Compare what MLflow says that the model takes with what it does take."""
     signature = mlflow.models.Model.load(str(folder)).signature
     said = set(signature.inputs.input_names()) if signature else set()
-    taken = {"images_NCHW"} if "pixels" in answers else set(answers)
+    taken = set(answers) if len(bundle.files) > 1 else _inputs(bundle.files[0])
     if said != taken:
         told, found = (", ".join(sorted(names)) or "nothing" for names in (said, taken))
         msg = f"{name} says that it takes {told}, and takes {found}; register it again"
         raise StillhouseError(msg)
+
+
+def _inputs(path: Path) -> set[str]:
+    return {port.name for port in onnx.load_from_string(unpacked(path)).graph.input}
 
 
 def _labels(version: ModelVersion) -> list[str]:

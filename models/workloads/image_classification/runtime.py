@@ -1,7 +1,7 @@
 """Image classification at run time: pictures in, classes out; quality is accuracy."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ BODIES = 64
 class ImageClassification:
     """Pictures with their classes are a split; the classes that a model gives are its answers."""
 
+    packages: Sequence[str] = ()
+
     def load_split(self, data: Path, split: str) -> Split:
         """Read raw pictures with their classes, and the names of all classes."""
         return load_images(data, split), describe(data)["labels"]
@@ -62,11 +64,15 @@ class ImageClassification:
         """Open a file anew; the call classifies the picture."""
         return open_call(bundle.file(ALONE), request.raw[ALONE])
 
+    def comparisons(self, *_: object) -> dict[str, Any]:
+        """Nothing is compared beside what all workloads compare."""
+        return {}
+
     def details(self, *_: object) -> dict[str, Any]:
         """Nothing is told beside what all workloads tell."""
         return {}
 
-    def final_details(self, _split: object, _answers: Mapping[str, Any]) -> dict[str, Any]:
+    def test_details(self, *_: object) -> dict[str, Any]:
         """Nothing is told beside what all workloads tell."""
         return {}
 

@@ -1,6 +1,6 @@
 """Image classification: which class a picture belongs to; quality is accuracy."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,14 +14,23 @@ from torch.nn import functional
 
 from models.checkpoint import Architecture
 from models.compression.objectives import taught_objective
-from models.errors import ModelError
 from models.inputs.augment import blended, erased, flipped, resized, shifted
 from models.inputs.images import describe, load_images
 from models.inputs.ready import ready
 from models.training import Batch, Objective, Watcher
 from models.workloads.registry import ALONE
 from models.workloads.taught import TaughtFeed, seeded, shuffled
-from models.workloads.training_base import Ask, Built, DistillationOptions, Lessons, Network, TeacherOptions, Training
+from models.workloads.training_base import (
+    Ask,
+    Built,
+    DistillationOptions,
+    Lessons,
+    LogitOptions,
+    Network,
+    SoftOptions,
+    TeacherOptions,
+    Training,
+)
 
 COINS = 1_000_001
 """A position in the random sequence that no epoch has."""
@@ -99,14 +108,14 @@ class Classifier:
         """Describe a network for this data, with the scale of its training pixels."""
         return architecture_of(self.data, network)
 
-    def taught_feed(self, ask: Ask, seed: int, *, views: int, blends: int, watcher: Watcher) -> TaughtFeed:
+    def taught_feed(self, ask: Ask, seed: int, options: SoftOptions, watcher: Watcher) -> TaughtFeed:
         """Feed the training split with what `ask` says of every view: logits (N, K) first, then features (N, D).
 
         Blends are further views; the label of a blended image is that of its larger part.
         """
         examples = load_examples(self.data, "train")
-        made = [partial(view_of, view=view) for view in range(views)]
-        made += [partial(blend_of, blend=blend) for blend in range(blends)]
+        made = [partial(view_of, view=view) for view in range(options.augmented_views)]
+        made += [partial(blend_of, blend=blend) for blend in range(options.mixup_views)]
         images, answers = [], []
         for number, make in enumerate(made, start=1):
             watcher.progress(f"asking the teacher, view {number}/{len(made)}")
@@ -115,18 +124,9 @@ class Classifier:
         stacked = tuple(torch.stack(tensors) for tensors in zip(*answers, strict=True))
         return TaughtFeed(torch.stack(images), stacked, examples.labels_N, seed)
 
-    def distillation(
-        self, feed: TaughtFeed, options: DistillationOptions, _read: object
-    ) -> tuple[TaughtFeed, Objective]:
-        """Learn the teacher's logits, and relations between them.
-
-        Raises:
-            ModelError: the recipe asks for what only vectors or letters have.
-        """
-        if options.regression or options.letters:
-            msg = "regression and letters are for a tower; this model has logits: remove them, or use relations"
-            raise ModelError(msg)
-        relations = 0.0 if options.features else options.relations or 0.0
+    def distillation(self, feed: TaughtFeed, options: LogitOptions, _read: object) -> tuple[TaughtFeed, Objective]:
+        """Learn the teacher's logits, and relations between them."""
+        relations = 0.0 if options.features else options.rkd_weight or 0.0
         return feed, taught_objective(options.loss, options.temperature, options.hard_weight, relations)
 
     def scorer(self, split: str) -> Callable[[nn.Module], float]:
@@ -155,6 +155,9 @@ class ImageClassification:
     """One network, trained with labels."""
 
     components = (ALONE,)
+
+    def check(self, components: Sequence[str], distillations: Mapping[str, Sequence[DistillationOptions]]) -> None:
+        """Nothing is left to refuse: the recipe was checked against the registry while it was read."""
 
     def architectures(self, data: Path, networks: Mapping[str, Network]) -> dict[str, Architecture]:
         """Describe the network for this data."""

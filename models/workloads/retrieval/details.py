@@ -31,13 +31,13 @@ def details(data: Path, bundles: Mapping[str, Bundle], role: Role, answers: Mapp
         "cut": role.cut,
         "recalls": {model: {role.name: recalls(role, own)} for model, own in answers.items()},
         "chance": {role.name: chance(role)},
-        "towers": _each_tower(bundles, role.one_of_each()),
+        "encoders": _each_encoder(bundles, role.one_of_each()),
         "index": {kind: _index(role, student, kind, typical_QD) for kind in KINDS},
         "examples": _examples(data, role, teacher, student),
     }
 
 
-def _each_tower(bundles: Mapping[str, Bundle], raw: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+def _each_encoder(bundles: Mapping[str, Bundle], raw: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """Bytes and time of every tower by itself; the time is a screening, the verdict is on both together."""
     costs = {}
     for tower, one in raw.items():
@@ -110,5 +110,5 @@ def _examples(data: Path, role: Role, teacher: Answers, student: Answers) -> lis
             for name, each in (("teacher", teacher), ("student", student))
         }
         text = names[int(role.labels_G[right]), way.language]
-        shown.append({"text": text, "tower": way.towers[0], "row": int(way.rows_Q[query]), "right": right, **best})
+        shown.append({"text": text, "encoder": way.towers[0], "row": int(way.rows_Q[query]), "right": right, **best})
     return shown

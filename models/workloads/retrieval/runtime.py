@@ -22,7 +22,9 @@ from models.towers import answer_once, open_towers
 from models.ways import IMAGE, SPEECH, TEXT, Inputs, Role, load_role
 from models.workloads.base import Answerer, Request, Runtime, asked
 from models.workloads.retrieval.details import Answers, chance, details, recalls
+from models.workloads.retrieval.schema import Details, TestDetails
 
+COMPATIBILITY = "backward_compatibility"
 SAME = 0.98
 """Least cosine of two vectors that count as the same answer of the exported and of the trained tower."""
 UNIT = 1e-3
@@ -34,6 +36,8 @@ BODIES = 64
 
 class Retrieval:
     """What a role asks is a split; the vectors that a model gives for all its inputs are its answers."""
+
+    packages: Sequence[str] = ("pandas", "pillow", "pyarrow", "safetensors", "scipy", "soundfile")
 
     def load_split(self, data: Path, split: str) -> Role:
         """Read what a split asks."""
@@ -67,24 +71,26 @@ class Retrieval:
         """Open the towers anew; the call embeds one raw input of each, the sentence's preparation included."""
         return answer_once(bundle, request.raw, request.body)
 
-    def details(
-        self,
-        data: Path,
-        bundles: Mapping[str, Bundle],
-        split: Role,
-        answers: Mapping[str, Answers],
-        confidence: float,
-    ) -> dict[str, Any]:
-        """Recalls, indexes, each tower, examples; and what is left where the student asks the teacher's index."""
-        told = details(data, bundles, split, answers)
-        return {"retrieval": {"old_index": old_index(split, answers, confidence), **told}}
+    def comparisons(self, split: Role, answers: Mapping[str, Answers], confidence: float) -> dict[str, Any]:
+        """Ask the teacher's index with the student's queries, as a server does until the index is built again."""
+        return {COMPATIBILITY: backward_compatibility(split, answers, confidence)}
 
-    def final_details(self, split: Role, answers: Mapping[str, Answers]) -> dict[str, Any]:
+    def details(
+        self, data: Path, bundles: Mapping[str, Bundle], split: Role, answers: Mapping[str, Answers]
+    ) -> dict[str, Any]:
+        """Recalls, indexes, each encoder, examples."""
+        found = details(data, bundles, split, answers)
+        Details.model_validate(found)
+        return found
+
+    def test_details(self, split: Role, answers: Mapping[str, Answers]) -> dict[str, Any]:
         """Recalls of both, and those of chance."""
-        return {
+        found = {
             "recalls": {model: {split.name: recalls(split, own)} for model, own in answers.items()},
             "chance": {split.name: chance(split)},
         }
+        TestDetails.model_validate(found)
+        return found
 
     def serve(self, bundle: Bundle, _labels: Sequence[str]) -> dict[str, Answerer]:
         """Answer sentences, pictures and recordings with vectors, as far as there are towers for them."""
@@ -137,7 +143,7 @@ def _in_language(role: Role, found: Sequence[NDArray[np.bool_]], language: str) 
     return Scores(quality_N[asked_M], role.groups_N[asked_M])
 
 
-def old_index(role: Role, answers: Mapping[str, Answers], confidence: float) -> dict[str, Any]:
+def backward_compatibility(role: Role, answers: Mapping[str, Answers], confidence: float) -> dict[str, Any]:
     """Keep the teacher's index and ask it with the student: what of the teacher's quality is left."""
     teacher, student = answers["teacher"], answers["student"]
     return ratio(scores_of(role, teacher, teacher), scores_of(role, student, teacher), confidence)

@@ -4,10 +4,10 @@ A model is a set of towers, each a plain network of its own that is trained toge
 and then compressed by itself against the teacher's space, so that a student's tower works with any other's index.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,14 +25,25 @@ from models.inputs.redraw import PAPER, redrawn
 from models.inputs.resay import said_anew
 from models.inputs.text import CONTEXT, codes_of
 from models.inputs.waves import LENGTH
-from models.networks import SPELLERS
+from models.networks.registry import SPELLERS
 from models.retrieval import Vectors
 from models.training import Objective, Watcher
 from models.ways import IMAGE, SPEECH, TEXT, TOWERS, Inputs, load_role
 from models.workloads.retrieval.pairs import PairFeed, caption_of, load_pairs, load_spoken
 from models.workloads.retrieval.written import WrittenFeed, written_feed
 from models.workloads.taught import TaughtFeed, seeded
-from models.workloads.training_base import Ask, Built, DistillationOptions, Lessons, Network, TeacherOptions, Training
+from models.workloads.training_base import (
+    Ask,
+    Built,
+    CtcOptions,
+    DistillationOptions,
+    EmbeddingOptions,
+    Lessons,
+    Network,
+    SoftOptions,
+    TeacherOptions,
+    Training,
+)
 
 CALIBRATION_TEXTS = 256
 ANCHORS = 1_000_003
@@ -73,6 +84,9 @@ class Retrieval:
 
     components = TOWERS
 
+    def check(self, components: Sequence[str], distillations: Mapping[str, Sequence[DistillationOptions]]) -> None:
+        """Nothing is left to refuse: the recipe was checked against the registry while it was read."""
+
     def architectures(self, data: Path, networks: Mapping[str, Network]) -> dict[str, Architecture]:
         """Describe the towers; one that spells is told how many letters the data has.
 
@@ -102,7 +116,7 @@ class Retrieval:
 
         def score(towers: Mapping[str, nn.Module]) -> float:
             for missing in {inputs.tower for inputs in asked.inputs.values()} - {*towers}:
-                msg = f"this data asks a tower for {missing}; add it to the recipe's teacher.towers, or name other data"
+                msg = f"this data asks for {missing}; add it to the recipe's teacher.components, or name other data"
                 raise ModelError(msg)
             found = asked.vectors(lambda inputs: vectors(towers[inputs.tower], inputs))
             return float(asked.found(found, found).mean())
@@ -123,7 +137,7 @@ TRAINING: Training = Retrieval()
 
 def _expect_speller(network: str) -> None:
     if network not in SPELLERS:
-        msg = f"a {network} cannot learn to spell; name {SPELLERS[-1]} in the recipe's teacher.towers.speech"
+        msg = f"a {network} cannot learn to spell; name {SPELLERS[-1]} in the recipe's teacher.components.speech"
         raise ModelError(msg)
 
 
@@ -145,7 +159,7 @@ class Tower:
             arguments = {"letters": load_model(self.teacher / SPEECH)[1].arguments["letters"], **arguments}
         return architecture_of(self.data, network.name, arguments)
 
-    def taught_feed(self, ask: Ask, seed: int, *, views: int, blends: int, watcher: Watcher) -> TaughtFeed:
+    def taught_feed(self, ask: Ask, seed: int, options: SoftOptions, watcher: Watcher) -> TaughtFeed:
         """Feed the training role with the teacher's vectors of every view.
 
         A view of a drawing is another hand's, of a recording another voice's, of a caption another choice of name and
@@ -153,30 +167,25 @@ class Tower:
         """
         view_of, labels_N = VIEWS[self.name](self.data)
         made, answers = [], []
-        for number in range(views + blends):
-            watcher.progress(f"asking the teacher, view {number + 1}/{views + blends}")
-            made.append(view_of(seed, number, number >= views))
+        count = options.augmented_views + options.mixup_views
+        for number in range(count):
+            watcher.progress(f"asking the teacher, view {number + 1}/{count}")
+            made.append(view_of(seed, number, number >= options.augmented_views))
             answers.append(ask(made[-1]))
         stacked = tuple(torch.stack(tensors) for tensors in zip(*answers, strict=True))
         return TaughtFeed(torch.stack(made), stacked, labels_N, seed)
 
     def distillation(
-        self, feed: TaughtFeed, options: DistillationOptions, read: Callable[[], Callable[[Tensor], Tensor]]
+        self, feed: TaughtFeed, options: EmbeddingOptions | CtcOptions, read: Callable[[], Callable[[Tensor], Tensor]]
     ) -> tuple[TaughtFeed | WrittenFeed, Objective]:
-        """Learn the teacher's vectors, among those of the other towers; and its letters, where letters are asked for.
-
-        Raises:
-            ModelError: the recipe asks for what only logits have.
-        """
-        if options.relations or options.features:
-            msg = "a tower learns relations through its gallery; set regression, not relations or features"
-            raise ModelError(msg)
+        """Learn the teacher's vectors, among those of the other towers; and by `ctc` its letters too."""
         taught = taught_vectors(
-            self.gallery(), options.loss, options.temperature, options.hard_weight, options.regression
+            self.gallery(), options.loss, options.temperature, options.hard_weight, options.cosine_weight
         )
-        if not options.letters:
+        if options.kind != "ctc":
             return feed, taught
-        return written_feed(self.data, feed, read()), taught_letters(taught, options.letters)
+        weight = cast("CtcOptions", options).ctc_kl_weight
+        return written_feed(self.data, feed, read()), taught_letters(taught, weight)
 
     def gallery(self) -> Tensor:
         """Vectors (K, D) of all concepts from another of the teacher's towers: mean training drawing, or caption."""

@@ -1,10 +1,10 @@
-"""Whether one step was worth its price: a pure function, so that a table can test it."""
+"""Whether one step stays in the chain: a pure function, so that a table can test it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.recipe_steps import Worth
+from tasks.recipe_steps import KeepStepIf
 from tasks.reporting.quantities import points, times
 
 STEP = "step.json"
@@ -21,23 +21,23 @@ class Judged:
     reason: str
 
 
-def least_gain(worth: Worth) -> float:
+def least_gain(keep_if: KeepStepIf) -> float:
     """Give the least product of fewer bytes and more speed: one per cent of the one pays for one of the other."""
-    return 1 / (1 - worth.least_gained)
+    return 1 / (1 - keep_if.min_saving)
 
 
-def judge_step(lost: float, cost: Mapping[str, Any], worth: Worth) -> Judged:
+def judge_step(lost: float, cost: Mapping[str, Any], keep_if: KeepStepIf) -> Judged:
     """Keep a step that costs little quality, and gains more in bytes or in time than it loses in the other.
 
     If the interval of the speed does not decide, the step stays where its bytes alone pay for it.
 
     Args:
-        lost: quality on the search role before less that after, a fraction.
+        lost: quality on the split `search` before less that after, a fraction.
         cost: what `models.step_cost` measured.
-        worth: the recipe's limits.
+        keep_if: the recipe's limits.
     """
-    if lost > worth.most_lost:
-        reason = f"dropped: {points(-lost)} points of quality, and one step may cost {100 * worth.most_lost:g}"
+    if lost > keep_if.max_quality_drop:
+        reason = f"dropped: {points(-lost)} points of quality, and one step may cost {100 * keep_if.max_quality_drop:g}"
         return Judged(kept=False, reason=reason)
     smaller = {name: _gain(cost[name]) for name in ("bytes", "zstd_bytes")}
     speedup = cost["speedup"]
@@ -48,7 +48,7 @@ def judge_step(lost: float, cost: Mapping[str, Any], worth: Worth) -> Judged:
     slowest, fastest = speedup["interval"]
     if slowest >= speedup["needed"] or fastest >= speedup["needed"] <= 1:
         return Judged(kept=True, reason=f"kept: {changes}")
-    if max(smaller.values()) >= least_gain(worth):
+    if max(smaller.values()) >= least_gain(keep_if):
         return Judged(kept=False, reason=f"dropped as the time it costs is more than the bytes it saves: {changes}")
     return Judged(kept=False, reason=f"dropped as neither smaller nor faster: {changes}")
 

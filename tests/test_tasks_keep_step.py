@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tasks.recipe_steps import Worth
-from tasks.worth import judge_step, least_gain
+from tasks.keep_step import judge_step, least_gain
+from tasks.recipe_steps import KeepStepIf
 
-WORTH = Worth(most_lost=0.02, least_gained=0.05)
+WORTH = KeepStepIf(max_quality_drop=0.02, min_saving=0.05)
 
 
 def cost(

@@ -1,0 +1,87 @@
+"""The one dict that names the networks, and the way to those that an installed package offers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from torch import nn
+
+from models import providers
+from models.errors import ModelError
+from models.networks.attention import AttentionNetwork
+from models.networks.known import Known
+from models.networks.ngrams import NgramTower
+from models.networks.pixels import Pixels
+from models.networks.plain import PlainNetwork
+from models.networks.residual import ResidualNetwork
+from models.networks.seed import MultimodalBigModel, MultimodalSmallModel
+from models.networks.speech import PlainSpeechTower, ResidualSpeechTower
+from models.networks.towers import RGB, PlainTower, ResidualTower
+
+NETWORKS = {
+    "attention": Known(AttentionNetwork),
+    "multimodal_big_model": Known(MultimodalBigModel, channels=RGB),
+    "multimodal_small_model": Known(MultimodalSmallModel, channels=RGB),
+    "ngram_tower": Known(NgramTower, "text", "vectors"),
+    "plain": Known(PlainNetwork),
+    "plain_tower": Known(PlainTower, gives="vectors"),
+    "residual": Known(ResidualNetwork),
+    "residual_tower": Known(ResidualTower, gives="vectors"),
+    "speech_plain_tower": Known(PlainSpeechTower, "speech", "vectors", spells=True),
+    "speech_residual_tower": Known(ResidualSpeechTower, "speech", "vectors", spells=True),
+}
+SPELLERS = [name for name, known in NETWORKS.items() if known.spells]
+
+
+def find_network(name: str) -> Known:
+    """Find a network by its name.
+
+    Raises:
+        ModelError: there is no such network (the nearest one is suggested), several packages offer it, or its package
+            cannot be imported.
+    """
+    provider = providers.find(providers.NETWORKS, name, NETWORKS)
+    known = provider.load() if provider else NETWORKS[name]
+    if not isinstance(known, Known):
+        msg = f"{provider and provider.what} is no Known of models.networks.known; mend its entry point"
+        raise ModelError(msg)
+    return known
+
+
+def check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
+    """Check what a recipe gives a network that a package offers; those of ours were checked with the recipe.
+
+    Raises:
+        ModelError: the network does not take them; names the first that is wrong.
+    """
+    known = find_network(name)
+    try:
+        if known.arguments is not None:
+            known.arguments.model_validate(dict(arguments))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        msg = f"network {name}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}; mend its arguments in the recipe"
+        raise ModelError(msg) from error
+
+
+def build_network(name: str, arguments: Mapping[str, Any], scale: float, background: int = 0) -> nn.Module:
+    """Build a network, which takes and gives what its `Known` says.
+
+    Args:
+        name: of NETWORKS, or of an installed package's.
+        arguments: its own.
+        scale: what pixels are divided by.
+        background: value of an empty pixel.
+
+    Raises:
+        ModelError: no such network, or arguments it does not take.
+    """
+    known = find_network(name)
+    try:
+        network = known.module(**arguments)
+    except TypeError as error:
+        msg = f"network {name!r} cannot be built from {dict(arguments)} ({error}); mend its arguments"
+        raise ModelError(msg) from error
+    if known.takes != "image":
+        return network
+    return nn.Sequential(Pixels(scale, known.channels, background), network)

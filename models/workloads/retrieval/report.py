@@ -1,0 +1,131 @@
+"""Retrieval in the report: recalls, encoders, ways to keep the index, and queries with what they found."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.inputs.audio import load_recordings
+from models.inputs.gallery import load_gallery
+from models.inputs.images import Images, describe, load_images
+from models.ways import SPEECH
+from models.workloads.report_base import Report, Section
+from models.workloads.retrieval.schema import Details, Example, Recalls, TestDetails
+
+COMPATIBILITY = "backward_compatibility"
+CUTS = (1, 5, 10)
+WAYS = {
+    "text_to_image": "sentence to picture",
+    "image_to_text": "picture to sentence",
+    "speech_to_image": "recording to picture",
+    "speech_to_text": "recording to sentence",
+    "mean": "mean",
+}
+
+
+@dataclass(frozen=True)
+class RecallLine:
+    """One line of the table of recalls: quality as a fraction, teacher and student at each cut."""
+
+    role: str
+    way: str
+    cells: tuple[tuple[float, float], ...]
+    chance: float | None
+    """Recall at the cut of answers drawn at random."""
+
+
+class Retrieval:
+    """Tells what is found, by both models and by chance."""
+
+    slices = "languages"
+
+    def section(
+        self,
+        details: Mapping[str, Any],
+        comparisons: Mapping[str, Any],
+        tested: Mapping[str, Any] | None,
+        data: Path | None,
+    ) -> Section:
+        """Lay out recalls, encoders, ways to keep the index, and queries with what they found."""
+        found = Details.model_validate(details)
+        opened = TestDetails.model_validate(tested) if tested else None
+        values = {
+            "found": found,
+            "recalls": recall_lines(found, opened),
+            "languages": _languages(found.recalls),
+            "compatibility": comparisons[COMPATIBILITY],
+            "gallery": gallery(data, found.examples) if data else {},
+            "sounds": sounds(data, found.examples) if data else {},
+        }
+        return Section("What is found", Path(__file__).with_name("section.html"), values)
+
+
+REPORT: Report = Retrieval()
+
+
+def recall_lines(found: Details, tested: TestDetails | None) -> list[RecallLine]:
+    """Lay out recall@k of both models, for each split and direction: of `gate`, and of `sealed` once it is open."""
+    lines = _lines("gate", found.recalls, found.chance)
+    return lines + (_lines("sealed", tested.recalls, tested.chance) if tested else [])
+
+
+def _languages(recalls: Recalls) -> int:
+    """Count the languages that queries are in."""
+    return max(
+        len(values)
+        for way in recalls["student"]["gate"].values()
+        for values in way.values()
+        if isinstance(values, tuple)
+    )
+
+
+def _lines(role: str, recalls: Recalls, chance: Mapping[str, Mapping[str, float]]) -> list[RecallLine]:
+    return [
+        RecallLine(role, words, tuple(_pair(recalls, role, way, k) for k in CUTS), chance[role].get(way))
+        for way, words in WAYS.items()
+        if way in recalls["teacher"][role]
+    ]
+
+
+def _pair(recalls: Recalls, role: str, way: str, k: int) -> tuple[float, float]:
+    teacher, student = (recalls[model][role][way][f"recall@{k}"] for model in ("teacher", "student"))
+    assert isinstance(teacher, float)  # noqa: S101 - only the keys by language hold several
+    assert isinstance(student, float)  # noqa: S101 - likewise
+    return teacher, student
+
+
+def gallery(data: Path, examples: Sequence[Example]) -> dict[int, str]:
+    """Picture of every example's answers, as data addresses of PNG files, by place in the split `gate`."""
+    images_NCHW = pictures_of(data, "gate").images_NCHW
+    return {place: png_address(images_NCHW[place]) for place in sorted(_places(examples))}
+
+
+def pictures_of(data: Path, split: str) -> Images:
+    """Read the pictures that a split's queries search."""
+    return load_gallery(data) if "gallery" in describe(data) else load_images(data, split)
+
+
+def sounds(data: Path, examples: Sequence[Example]) -> dict[int, str]:
+    """Recording of every example that is one, as data addresses of audio files, by row in the split `gate`."""
+    rows = {example.row for example in examples if example.encoder == SPEECH}
+    if not rows:
+        return {}
+    audio = load_recordings(data, "gate").audio
+    return {row: f"data:audio/ogg;base64,{base64.b64encode(audio[row]).decode()}" for row in sorted(rows)}
+
+
+def _places(examples: Sequence[Example]) -> set[int]:
+    return {place for example in examples for place in (example.right, *example.teacher, *example.student)}
+
+
+def png_address(image_CHW: NDArray[np.uint8]) -> str:
+    """Write raw pixels (3, H, W) as a PNG file, and that as a data address."""
+    stream = io.BytesIO()
+    Image.fromarray(image_CHW.transpose(1, 2, 0)).save(stream, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
