@@ -14,7 +14,7 @@ from airflow.sdk import DAG, BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from tasks.errors import RecipeError
-from tasks.recipe import recipe_files
+from tasks.recipe_folders import faults, recipe_files
 
 MOST_CHARACTERS = 2000
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def dags_of_recipes(kind: str, folder: Path, build: Callable[[Path], DAG | None]
 
     Args:
         kind: what the DAGs' ids begin with.
-        folder: of the recipe files.
+        folder: of the recipe files that the project ships; those of STILLHOUSE_RECIPES come beside them.
         build: reads one recipe file and makes its DAG, or None where it needs none.
 
     Returns:
@@ -47,7 +47,7 @@ def dags_of_recipes(kind: str, folder: Path, build: Callable[[Path], DAG | None]
         has one in each kind that it befalls.
     """
     found: dict[str, DAG] = {}
-    broken: list[tuple[Path, str]] = []
+    broken = faults(folder) if kind == "nightly" else []
     for path in recipe_files(folder):
         try:
             dag = build(path)

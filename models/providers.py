@@ -46,7 +46,7 @@ class Provider:
         Raises:
             ModelError: the package is not there, although its metadata is.
         """
-        return _digest(tuple(_files(self)))
+        return digest_of(tuple(_files(self)))
 
     @property
     def sources(self) -> list[Path]:
@@ -77,7 +77,7 @@ def find(group: str, name: str, built_in: Collection[str]) -> Provider | None:
     Raises:
         ModelError: there is no such name (the nearest one is suggested), or several packages offer it.
     """
-    found = [provider for provider in _installed(group) if provider.name == name]
+    found = [provider for provider in installed(group) if provider.name == name]
     who = [*(["Stillhouse itself"] if name in built_in else []), *(each.distribution for each in found)]
     if len(who) > 1:
         msg = f"{' and '.join(who)} offer a {_kind(group)} {name!r} each; rename or remove one"
@@ -89,7 +89,7 @@ def find(group: str, name: str, built_in: Collection[str]) -> Provider | None:
 
 def names(group: str) -> list[str]:
     """Name what installed packages offer."""
-    return sorted({provider.name for provider in _installed(group)})
+    return sorted({provider.name for provider in installed(group)})
 
 
 def _kind(group: str) -> str:
@@ -104,15 +104,18 @@ def _unknown(group: str, name: str, known: Iterable[str]) -> str:
 
 
 @cache  # once per process, as a process goes on with the packages that it has loaded
-def _installed(group: str) -> tuple[Provider, ...]:
+def installed(group: str) -> tuple[Provider, ...]:
+    """List what all installed packages offer in a group."""
     points = importlib.metadata.entry_points(group=group)
-    return tuple(
+    found = [
         Provider(group, point.name, point.dist.name, point.dist.version, point.value) for point in points if point.dist
-    )
+    ]
+    return tuple(sorted(found, key=lambda each: (each.name, each.distribution)))
 
 
 @cache
-def _digest(files: tuple[tuple[str, Path], ...]) -> str:
+def digest_of(files: tuple[tuple[str, Path], ...]) -> str:
+    """Digest files with their names."""
     total = hashlib.sha256()
     for name, path in files:
         total.update(f"{name}\n{sha256(path)}\n".encode())

@@ -16,6 +16,7 @@ from tasks.errors import StillhouseError
 from tasks.pipeline import stages_of
 from tasks.recipe import load_recipe
 from tasks.recipe_data import Data
+from tasks.recipe_folders import find_recipe
 from tasks.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -132,7 +133,7 @@ for part in (cli_data, cli_production, cli_stack):
 
 def recipe_path(name: str) -> Path:
     """Find a recipe by its name, or take a path as it is."""
-    return Path(name) if name.endswith(".yaml") else load_settings().root / "dags" / "recipes" / f"{name}.yaml"
+    return Path(name) if name.endswith(".yaml") else find_recipe(load_settings().root / "dags" / "recipes", name)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import typer
 
 from tasks.embedded import stack
 from tasks.errors import ServiceError
-from tasks.recipe import recipe_files
+from tasks.recipe_folders import recipe_files
 from tasks.settings import Settings, load_settings
 
 app = typer.Typer()

@@ -40,7 +40,7 @@ def compress(job: Job) -> Metrics:
     """Apply one step of the recipe to the model before it; returns the measures of the model that goes on."""
     workload, data = training_of(job.settings["workload"]), materialise(job.inputs["data"])
     names = components_in(job.inputs["previous"], workload)
-    chosen = [name for name in names if job.settings["step"].tower in {name, None}]
+    chosen = [name for name in names if job.settings["step"].component in {name, None}]
     for other in set(names) - set(chosen):
         shutil.copytree(job.inputs["previous"] / other, job.out / other)
     return _compress(job, workload, [_bench_of(job, workload, data, name) for name in chosen])

@@ -143,8 +143,3 @@ def parse_recipe(text: str, name_of_file: str) -> Recipe:
         msg = f"recipe {name_of_file} calls itself {recipe.name!r}; give the file and the recipe one name"
         raise RecipeError(msg)
     return recipe
-
-
-def recipe_files(folder: Path) -> list[Path]:
-    """List the recipe files of a folder, by name, without dot files: macOS leaves a `._x.yaml` beside `x.yaml`."""
-    return sorted(path for path in folder.glob("*.yaml") if not path.name.startswith("."))

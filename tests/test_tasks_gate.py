@@ -83,7 +83,8 @@ def test_a_limit_in_points_is_judged_by_the_bound_of_the_loss(low: float, high: 
 
 def test_a_loss_is_told_in_points() -> None:
     """The reason of the check `points` holds loss, interval and limit, and its value is the loss."""
-    check = next(c for c in judge(evaluation(), GATE.model_copy(update={"max_drop_points": 1.0})).checks if c.name == "points")
+    judgement = judge(evaluation(), GATE.model_copy(update={"max_drop_points": 1.0}))
+    check = next(check for check in judgement.checks if check.name == "points")
     assert check.reason == "student loses 0.44 points of quality (0.11 to 0.78), within the limit of 1"
     assert (check.value, check.limit) == (pytest.approx(0.44), 1.0)
 

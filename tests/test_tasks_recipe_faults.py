@@ -15,7 +15,8 @@ from bad_recipes import BAD, RECIPES, SEED
 from models.networks.registry import NETWORKS
 from tasks.errors import RecipeError
 from tasks.network_arguments import ARGUMENTS
-from tasks.recipe import load_recipe, parse_recipe, recipe_files
+from tasks.recipe import load_recipe, parse_recipe
+from tasks.recipe_folders import recipe_files
 from tasks.schedule import check_schedule
 from tasks.strict_yaml import YamlError, read_yaml
 

@@ -4,6 +4,7 @@ It reads whatever is there and never judges: a shard that cannot be read is a ro
 """
 
 import re
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import pandas as pd
 import pyarrow as pa
 
 from tasks.data.dataset import role_digest
-from tasks.data.decoding import Described, heard_in, pixels_in, read_table, schema_text
-from tasks.data.layout import is_spoken, layout_of
+from tasks.data.decoding import Described, arrays_in, heard_in, pixels_in, read_table, schema_text
+from tasks.data.layout import is_array, is_spoken, layout_of
 from tasks.data.spoken_tables import spoken_tables
 
+Decoder = Callable[[pa.Table, str, Described], pd.DataFrame]
 CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 """A control character, which no caption has."""
 
@@ -25,7 +27,7 @@ def tables_of(folder: Path, described: Described) -> dict[str, pd.DataFrame]:
     Returns:
         `shards`: path, schema, rows, expected_rows.
         `manifest`: the manifest as it is.
-        `content`, or with recordings `recordings`: a row for each that is stored, with id, label, sha256 and what
+        `content`, or with recordings `recordings`: a row for each that is stored: id, label or target, sha256, and what
         `tasks.data.decoding` finds in it, and beside them what the manifest says (manifest_id,
         manifest_label, manifest_sha256), missing where either has no such row.
         `roles`: role, rows, expected_rows, digest, expected_digest, missing_labels.
@@ -48,7 +50,7 @@ def tables_of(folder: Path, described: Described) -> dict[str, pd.DataFrame]:
 
 def _shards(folder: Path, described: Described) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What each shard is, and what the rows of all are."""
-    columns, decoded = layout_of(described).shard.names, heard_in if is_spoken(described) else pixels_in
+    columns, decoded = layout_of(described).shard.names, _decoder(described)
     shards, contents = [], []
     for shard in (shard for role in described["roles"].values() for shard in role["shards"]):
         table, schema = read_table(folder / shard["path"])
@@ -56,6 +58,12 @@ def _shards(folder: Path, described: Described) -> tuple[pd.DataFrame, pd.DataFr
         if set(columns) <= set(table.column_names) and pa.types.is_binary(table.schema.field(columns[1]).type):
             contents.append(decoded(table, shard["path"], described))
     return pd.DataFrame(shards), pd.concat(contents) if contents else pd.DataFrame(columns=["shard", "row"])
+
+
+def _decoder(described: Described) -> Decoder:
+    if is_spoken(described):
+        return heard_in
+    return arrays_in if is_array(described) else pixels_in
 
 
 def _beside_manifest(content: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
@@ -66,8 +74,9 @@ def _beside_manifest(content: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFr
 
 
 def _roles(manifest: pd.DataFrame, described: Described) -> pd.DataFrame:
-    if not {"role", "sha256", "label"} <= set(manifest.columns):
+    if not {"role", "sha256"} <= set(manifest.columns):
         return pd.DataFrame(columns=["role"])
+    labels = set(range(len(described.get("labels", ()))))
     rows = []
     for role, expected in described["roles"].items():
         chosen = manifest[manifest["role"] == role]
@@ -78,7 +87,7 @@ def _roles(manifest: pd.DataFrame, described: Described) -> pd.DataFrame:
                 "expected_rows": expected["count"],
                 "digest": role_digest([str(digest) for digest in chosen["sha256"]]),
                 "expected_digest": expected["digest"],
-                "missing_labels": len(set(range(len(described["labels"]))) - set(chosen["label"])),
+                "missing_labels": len(labels - set(chosen.get("label", ()))),
             }
         )
     return pd.DataFrame(rows)

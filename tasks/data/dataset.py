@@ -42,6 +42,21 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """One array, and what is to be found from it."""
+
+    id: str
+    array: bytes
+    """The numbers, row-major, of the dataset's type."""
+    target: float
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the numbers alone, so that equal arrays are found under any id or target."""
+        return hashlib.sha256(self.array).hexdigest()
+
+
+@dataclass(frozen=True)
 class Recording:
     """One caption, spoken."""
 
@@ -75,7 +90,7 @@ def write_dataset(
     folder: Path,
     about: Mapping[str, Any],
     licence_text: bytes,
-    roles: Mapping[str, Sequence[Example | Recording]],
+    roles: Mapping[str, Sequence[Example | Measured | Recording]],
     beside: Mapping[str, Sequence[Caption | Example]],
 ) -> None:
     """Fill an empty folder with one dataset, dataset.json last.
@@ -83,7 +98,8 @@ def write_dataset(
     Args:
         folder: where; it exists.
         about: what dataset.json says besides the files: name, licence, sources, image_shape, dtype, value_range,
-            labels, with captions their languages, and with recordings their sample_rates.
+            labels, with captions their languages, and with recordings their sample_rates. Arrays have array_shape and
+            target_range in place of image_shape and labels.
         licence_text: the publisher's licence, byte for byte.
         roles: the examples or the recordings of each role in the order in which they are stored.
         beside: what has no role: captions (the labels in words) and a gallery (a picture of each label, with
@@ -178,7 +194,7 @@ def _sha256(path: Path) -> str:
 def _write_role(  # noqa: PLR0913 - one call, every argument named
     folder: Path,
     role: str,
-    examples: Sequence[Example | Recording],
+    examples: Sequence[Example | Measured | Recording],
     manifest: list[dict[str, Any]],
     layout: Layout,
     *,

@@ -1,7 +1,7 @@
 """What a dataset's tables store, decoded row by row: pixels and recordings. What cannot be read is a missing value."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -37,14 +37,24 @@ def schema_text(schema: pa.Schema) -> str:
 def pixels_in(table: pa.Table, path: str, described: Described) -> pd.DataFrame:
     """Decode images: image_bytes, minimum, maximum and nan_values, missing where an image has another size."""
     images = table["image"].combine_chunks()
-    lengths = pc.binary_length(images).to_numpy(zero_copy_only=False).astype(float)
+    return _stored(table, path, images).assign(**_numbers_in("image", images, described["image_shape"], described))
+
+
+def arrays_in(table: pa.Table, path: str, described: Described) -> pd.DataFrame:
+    """Decode arrays: array_bytes, minimum, maximum and nan_values, missing where an array has another size."""
+    arrays = table["array"].combine_chunks()
+    return _stored(table, path, arrays).assign(**_numbers_in("array", arrays, described["array_shape"], described))
+
+
+def _numbers_in(name: str, stored: pa.Array, shape: Sequence[int], described: Described) -> dict[str, NDArray[Any]]:
+    lengths = pc.binary_length(stored).to_numpy(zero_copy_only=False).astype(float)
     kind = np.dtype(described["dtype"])
-    fitting = lengths == prod(described["image_shape"]) * kind.itemsize
-    statistics = _pixel_statistics(images.filter(pa.array(fitting)).to_pylist(), kind, prod(described["image_shape"]))
-    decoded = {name: np.full(len(table), np.nan) for name in statistics}
-    for name, values in statistics.items():
-        decoded[name][fitting] = values
-    return _stored(table, path, images).assign(image_bytes=lengths, **decoded)
+    fitting = lengths == prod(shape) * kind.itemsize
+    statistics = _pixel_statistics(stored.filter(pa.array(fitting)).to_pylist(), kind, prod(shape))
+    decoded = {found: np.full(len(stored), np.nan) for found in statistics}
+    for found, values in statistics.items():
+        decoded[found][fitting] = values
+    return {f"{name}_bytes": lengths, **decoded}
 
 
 def heard_in(table: pa.Table, path: str, _described: Described) -> pd.DataFrame:
@@ -57,12 +67,12 @@ def heard_in(table: pa.Table, path: str, _described: Described) -> pd.DataFrame:
 
 
 def _stored(table: pa.Table, path: str, content: pa.Array) -> pd.DataFrame:
+    said = [name for name in ("id", "label", "target") if name in table.column_names]
     return pd.DataFrame(
         {
             "shard": path,
             "row": np.arange(len(table)),
-            "id": table["id"].to_pandas(),
-            "label": table["label"].to_pandas(),
+            **{name: table[name].to_pandas() for name in said},
             "sha256": [hashlib.sha256(each or b"").hexdigest() for each in content.to_pylist()],
         }
     )

@@ -1,15 +1,12 @@
 """What is expected of every dataset, as Great Expectations suites over the tables of `tasks.data.data_tables`."""
 
 from collections.abc import Mapping
-from math import prod
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from tasks.data.data_tables import CONTROL
 from tasks.data.dataset import ROLES
 from tasks.data.decoding import schema_text
-from tasks.data.layout import is_spoken, layout_of
+from tasks.data.layout import content_bytes, is_array, is_spoken, layout_of
 from tasks.data.spoken_expectations import of_spoken_captions, spoken_suites
 
 if TYPE_CHECKING:
@@ -45,20 +42,21 @@ def _of_manifest(described: Mapping[str, Any]) -> list["Expectation"]:
     from great_expectations import expectations as expect
 
     columns = layout_of(described).manifest.names
-    labels = list(range(len(described["labels"])))
+    labels = list(range(len(described.get("labels", ()))))
+    labelled = [column for column in columns if column == "label"]
     count = sum(role["count"] for role in described["roles"].values())
     return [
         expect.ExpectTableColumnsToMatchOrderedList(column_list=columns),
         expect.ExpectTableRowCountToEqual(value=count),
         *(expect.ExpectColumnValuesToNotBeNull(column=column) for column in columns),
-        *(expect.ExpectColumnValuesToBeOfType(column=column, type_="int64") for column in ("row", "label")),
+        *(expect.ExpectColumnValuesToBeOfType(column=column, type_="int64") for column in ("row", *labelled)),
         expect.ExpectColumnValuesToBeUnique(column="id"),
         # One image in two roles, or twice in one, is one digest twice.
         expect.ExpectColumnValuesToBeUnique(column="sha256"),
         expect.ExpectColumnValuesToMatchRegex(column="sha256", regex="^[0-9a-f]{64}$"),
         expect.ExpectCompoundColumnsToBeUnique(column_list=["shard", "row"]),
         expect.ExpectColumnValuesToBeInSet(column="role", value_set=list(ROLES)),
-        expect.ExpectColumnValuesToBeInSet(column="label", value_set=labels),
+        *(expect.ExpectColumnValuesToBeInSet(column=column, value_set=labels) for column in labelled),
     ]
 
 
@@ -66,19 +64,31 @@ def _of_content(described: Mapping[str, Any]) -> list["Expectation"]:
     from great_expectations import expectations as expect
 
     low, high = described["value_range"]
-    size = prod(described["image_shape"]) * np.dtype(described["dtype"]).itemsize
+    array = is_array(described)
+    size = "array_bytes" if array else "image_bytes"
     return [
         *(
             expect.ExpectColumnPairValuesToBeEqual(column_A=column, column_B=f"manifest_{column}")
-            for column in ("id", "label", "sha256")
+            for column in ("id", *([] if array else ["label"]), "sha256")
         ),
-        expect.ExpectColumnValuesToNotBeNull(column="image_bytes"),
-        expect.ExpectColumnValuesToBeInSet(column="image_bytes", value_set=[size]),
+        *(_of_target(described) if array else []),
+        expect.ExpectColumnValuesToNotBeNull(column=size),
+        expect.ExpectColumnValuesToBeInSet(column=size, value_set=[content_bytes(described)]),
         expect.ExpectColumnValuesToBeInSet(column="nan_values", value_set=[0]),
         expect.ExpectColumnValuesToBeBetween(column="minimum", min_value=low, max_value=high),
         expect.ExpectColumnValuesToBeBetween(column="maximum", min_value=low, max_value=high),
         # An image of one value shows nothing: it is a decoding fault, not an example.
         expect.ExpectColumnPairValuesAToBeGreaterThanB(column_A="maximum", column_B="minimum"),
+    ]
+
+
+def _of_target(described: Mapping[str, Any]) -> list["Expectation"]:
+    from great_expectations import expectations as expect
+
+    low, high = described["target_range"]
+    return [
+        expect.ExpectColumnValuesToNotBeNull(column="target"),
+        expect.ExpectColumnValuesToBeBetween(column="target", min_value=low, max_value=high),
     ]
 
 

@@ -1,4 +1,7 @@
-"""Which columns a dataset's files have: images by role, or recordings by role and a gallery of pictures beside them."""
+"""Which columns a dataset's files have: images, arrays with a target, or recordings and a gallery of pictures.
+
+Arrays are for a user's own modality: numbers of one shape and type, and a number that is to be found from them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ SHARD_SCHEMA = pa.schema([("id", pa.string()), ("image", pa.binary()), ("label",
 RECORDING_SCHEMA = pa.schema(
     [("id", pa.string()), ("audio", pa.binary()), ("label", pa.int64()), ("language", pa.string())]
 )
+ARRAY_SCHEMA = pa.schema([("id", pa.string()), ("array", pa.binary()), ("target", pa.float64())])
 MANIFEST_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -55,11 +59,24 @@ def is_spoken(described: Mapping[str, Any]) -> bool:
     return "sample_rates" in described
 
 
+def is_array(described: Mapping[str, Any]) -> bool:
+    """Whether the roles hold arrays with a target, and not labelled images."""
+    return "array_shape" in described
+
+
 def layout_of(described: Mapping[str, Any]) -> Layout:
     """Choose the columns for what dataset.json says."""
     if is_spoken(described):
         manifest = MANIFEST_SCHEMA.insert(5, pa.field("language", pa.string()))
         captions = CAPTION_SCHEMA.append(pa.field("role", pa.string()))
         return Layout(RECORDING_SCHEMA, RECORDING_ROWS, manifest, {"captions": captions, "gallery": SHARD_SCHEMA})
-    size = prod(described["image_shape"]) * np.dtype(described["dtype"]).itemsize
-    return Layout(SHARD_SCHEMA, min(SHARD_ROWS, SHARD_BYTES // size), MANIFEST_SCHEMA, {"captions": CAPTION_SCHEMA})
+    rows = max(1, min(SHARD_ROWS, SHARD_BYTES // content_bytes(described)))
+    if is_array(described):
+        return Layout(ARRAY_SCHEMA, rows, MANIFEST_SCHEMA.remove(MANIFEST_SCHEMA.get_field_index("label")), {})
+    return Layout(SHARD_SCHEMA, rows, MANIFEST_SCHEMA, {"captions": CAPTION_SCHEMA})
+
+
+def content_bytes(described: Mapping[str, Any]) -> int:
+    """Bytes of one image or of one array."""
+    shape = described["array_shape" if is_array(described) else "image_shape"]
+    return int(prod(shape) * np.dtype(described["dtype"]).itemsize)

@@ -19,6 +19,7 @@ from tasks.embedded.verdict_table import verdict_table
 from tasks.errors import ServiceError, StillhouseError
 from tasks.locks import exclusive
 from tasks.recipe import load_recipe
+from tasks.recipe_folders import find_recipe
 from tasks.settings import Settings, load_settings
 
 POLL_SECONDS = 1.5
@@ -55,7 +56,7 @@ def _run_and_stop(settings: Settings, recipe_name: str, screen: Screen) -> int:
 
 
 def _run(settings: Settings, recipe_name: str, screen: Screen) -> int:
-    path = settings.root / "dags" / "recipes" / f"{recipe_name}.yaml"
+    path = find_recipe(settings.root / "dags" / "recipes", recipe_name)
     recipe = load_recipe(path)
     dag_id = f"nightly_{recipe.name}"
     screen.line(f"data: looking whether the remote holds this version of {recipe.data.dataset}")

@@ -91,10 +91,10 @@ def _bits(bench: Bench, step: Quantize, module: nn.Module, architecture: Archite
 
 
 def fold_for_quantizing(module: nn.Module, architecture: Architecture) -> Compressed:
-    """Fold what a step before has not folded: text has neither pixels nor batch norms, speech has no pixels."""
+    """Fold what a step before has not folded: text has no batch norms, and only images have pixels."""
     if architecture.takes == "text" or any(edit in architecture.edits for edit in FOLDS):
         return module, architecture
-    if architecture.takes == "speech":
+    if architecture.takes != "image":
         return fold_batch_norm(module), architecture.edited(FOLDS[1])
     return fold_batch_norm(fold_pixel_scale(module)), architecture.edited(*FOLDS)
 

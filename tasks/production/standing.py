@@ -11,7 +11,8 @@ from tasks.production import audit
 from tasks.production.audit import Row
 from tasks.production.debt import debt_of, note_debt
 from tasks.production.versions import CANDIDATE, CHAMPION, is_champion, production_of, version_with_alias
-from tasks.recipe import Recipe, load_recipe, recipe_files
+from tasks.recipe import Recipe, load_recipe
+from tasks.recipe_folders import recipe_files
 from tasks.settings import Settings
 
 UNMOVED = ("refuse", "resign")

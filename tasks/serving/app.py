@@ -82,7 +82,7 @@ def _who(served: Served) -> dict[str, Any]:
 
 
 def _answers(served: Served, kind: str, content: bytes) -> list[Answer]:
-    return served.answer(*read(kind, content))
+    return served.answer(*read(kind, content, served.answers))
 
 
 async def _beside(work: "partial[list[Answer]]", turns: CapacityLimiter) -> list[Answer]:

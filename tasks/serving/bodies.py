@@ -1,11 +1,11 @@
 """A request's body -> the kind of its inputs, and these: what it may hold, and whether reading it takes long."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-FIELDS = {"pixels": "pixels", "texts": "text"}
-"""Field of a JSON body -> kind of what it holds."""
+FIELDS = {"texts": "text"}
+"""Field of a JSON body -> kind of what it holds; any other field has the name of its kind."""
 FILES = {"image": "image", "audio": "speech", "text": "text"}
 """First part of a body's media type -> kind of what the body is."""
 JSON = "application/json"
@@ -59,28 +59,34 @@ def is_light(kind: str, content: bytes) -> bool:
     return content.startswith(PNG_START) and content.count(b"IHDR") == 1 and size <= LIGHT_PIXELS
 
 
-def read(kind: str, content: bytes) -> tuple[str, Sequence[Any]]:
+def read(kind: str, content: bytes, taken: Collection[str]) -> tuple[str, Sequence[Any]]:
     """Tell what kind of input a body holds, and list the inputs.
+
+    Args:
+        kind: what its headers say.
+        content: of the body.
+        taken: kinds of input that the model takes.
 
     Raises:
         Refusal: it is not what its headers say.
     """
     if kind == JSON:
-        return _json(content)
+        return _json(content, taken)
     return kind, [_decoded(content) if kind == "text" else content]
 
 
-def _json(content: bytes) -> tuple[str, Sequence[Any]]:
+def _json(content: bytes, taken: Collection[str]) -> tuple[str, Sequence[Any]]:
     if sum(map(content.count, (b"[", b"{", b":"))) > MOST_PARTS:
         raise Refusal(413, f"the body has more than {MOST_PARTS:,} lists, objects and keys; send less at once")
     try:
         given = json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_without_twins)
     except (ValueError, RecursionError) as error:
         raise Refusal(400, f"the body is no JSON ({error}); send an object") from error
-    fields = [field for field in FIELDS if isinstance(given, dict) and isinstance(given.get(field), list)]
+    known = {"pixels", *FIELDS, *taken} - {*FIELDS.values(), *FILES.values()}
+    fields = [field for field in known if isinstance(given, dict) and isinstance(given.get(field), list)]
     if len(fields) != 1 or len(given) != 1:
-        raise Refusal(400, f"the body is no object of one list; send one of {', '.join(FIELDS)}")
-    return FIELDS[fields[0]], given[fields[0]]
+        raise Refusal(400, f"the body is no object of one list; send one of {', '.join(sorted(known))}")
+    return FIELDS.get(fields[0], fields[0]), given[fields[0]]
 
 
 def _refuse_constant(name: str) -> None:

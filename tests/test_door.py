@@ -1,0 +1,172 @@
+"""The door: a workload and a network of an installed package go through a whole night, and no file of ours changes."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+REPOSITORY = TESTS.parent
+TOY = TESTS / "toy"
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter with what this one has, and with the toy, installed by pip."""
+    folder = tmp_path_factory.mktemp("door")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)
+    python = folder / "venv" / "bin" / "python"
+    packages = subprocess.run(
+        [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    ours = sysconfig.get_path("purelib")
+    Path(packages, "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n", encoding="utf-8")
+    shutil.copytree(TOY, folder / "toy", ignore=shutil.ignore_patterns("__pycache__", "recipes"))
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    command = [sys.executable, "-m", "pip", "--python", str(python), "install", *options, str(folder / "toy")]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": ours})
+    return python
+
+
+@pytest.fixture(scope="module")
+def night(python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A whole night of the toy's recipe."""
+    root = tmp_path_factory.mktemp("toy_night")
+    done = subprocess.run(
+        [str(python), str(TESTS / "toy_night.py"), str(root)], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_a_packages_workload_is_trained_compressed_judged_and_registered(night: dict[str, Any]) -> None:
+    """A model of a modality that the core has never seen becomes a version."""
+    assert night["told"]["gate"]["passed"] == 1.0, night["told"]["gate"]
+    assert night["told"]["register"]["version"] == "1"
+    assert night["told"]["gate"]["correlation"] > 0.8
+
+
+def test_the_report_has_the_packages_section(night: dict[str, Any]) -> None:
+    """The section has the title, the numbers and the slices that the package says."""
+    page = Path(night["told"]["report"]["report"]).read_text(encoding="utf-8")
+    for text in ("How far off the progression is", "Mean error, teacher", "groups of patients paid"):
+        assert text in page
+
+
+def test_the_packages_model_is_served(night: dict[str, Any]) -> None:
+    """The server takes the package's kind of input, and refuses others in a sentence."""
+    (ok, answers), (wrong, sentence), (other, other_sentence) = night["served"]
+    assert ok == 200
+    assert [set(answer) for answer in answers["answers"]] == [{"progression"}] * 2
+    assert (wrong, sentence["error"]) == (400, "each patient has 10 numbers; send lists of so many")
+    assert other == 400
+    assert "takes measurements, not pixels" in other_sentence["error"]
+
+
+def test_the_packages_version_is_rebuilt_to_the_same_bytes(night: dict[str, Any]) -> None:
+    """Its passport names the package, and building it again gives the same file."""
+    assert night["rebuilt"], night["lines"]
+
+
+def test_the_core_knows_nothing_of_the_package() -> None:
+    """No file of ours has a word of the package, so none was changed for it."""
+    for folder in ("dags", "tasks", "models"):
+        for path in (REPOSITORY / folder).rglob("*.py"):
+            assert not re.search("stillhouse_toy|diabetes|progression", path.read_text(encoding="utf-8"), re.IGNORECASE)
+
+
+METHOD = """from models.compression.prune import magnitude
+from tasks.methods.bench import Bench, Compressed
+
+
+def clip(bench: Bench, step: object) -> Compressed:
+    module, architecture = bench.previous
+    for name, score in magnitude(module).items():
+        weight = module.get_parameter(name if name.endswith("weight") else f"{name}.weight")
+        limit = float(score.flatten().quantile(step.share))
+        weight.data.clamp_(-limit, limit)
+    return module, architecture
+"""
+SECTION = """class Clip(Section):
+    component: Name | None = None
+    method: Literal["clip"]
+    share: Share
+
+
+Step = Annotated[
+    Clip | """
+RECIPE = """name: clipped
+description: The digits, with a method that somebody has just added.
+schedule: null
+seed: 7
+data: {dataset: digits}
+workload: image_classification
+teacher:
+  network: {name: multimodal_small_model, arguments: {channels: 8}}
+  training: {epochs: 4, batch_size: 64, learning_rate: 0.01, optimizer: adamw}
+steps:
+  - {method: clip, share: 0.99}
+keep_step_if: {max_quality_drop: 1, min_saving: 0}
+gate: {quality: 0.5, bytes: 0.5, latency: 0.1}
+"""
+RUN = """import sys
+from pathlib import Path
+
+import pytest
+from data_samples import make_house
+from tasks.stage import run_stage
+
+recipe, root = map(Path, sys.argv[1:])
+with pytest.MonkeyPatch.context() as patch:
+    make_house(root, patch)
+    patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+    for stage in ("pull", "validate", "teacher", "step_1_clip"):
+        told = run_stage(recipe, stage, "tests/clip")
+print(told)
+"""
+
+
+def test_a_method_is_one_file_one_line_and_one_section(tmp_path: Path) -> None:
+    """A toy method in a copy of the tree: a file of its own, its line in METHODS, its section of the recipe."""
+    tree = tmp_path / "tree"
+    for folder in ("dags", "tasks", "models"):
+        shutil.copytree(REPOSITORY / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (tree / "tasks" / "methods" / "clip.py").write_text(METHOD, encoding="utf-8")
+    replaced(
+        tree / "tasks" / "methods" / "__init__.py", '    "fold": fold,\n', '    "fold": fold,\n    "clip": clip,\n'
+    )
+    replaced(tree / "tasks" / "methods" / "__init__.py", "from tasks.methods.bench", IMPORT)
+    replaced(tree / "tasks" / "recipe_steps.py", "Step = Annotated[\n    ", SECTION)
+    (tmp_path / "clipped.yaml").write_text(RECIPE, encoding="utf-8")
+    (tmp_path / "root").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(tmp_path / "clipped.yaml"), str(tmp_path / "root")],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{tree}{os.pathsep}{TESTS}", "PYTHONWARNINGS": "ignore"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "'kept': 1.0" in done.stdout.splitlines()[-1]
+
+
+IMPORT = "from tasks.methods.clip import clip\nfrom tasks.methods.bench"
+
+
+def replaced(path: Path, old: str, new: str) -> None:
+    """Change one place of a file."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), encoding="utf-8")

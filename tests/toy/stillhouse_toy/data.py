@@ -1,0 +1,35 @@
+"""scikit-learn's diabetes study as a dataset: 442 patients, ten measurements each, and their disease a year later."""
+
+from pathlib import Path
+
+import numpy as np
+import sklearn
+from sklearn.datasets import load_diabetes
+
+from tasks.data.dataset import Measured, write_dataset
+
+NAME, MEASUREMENTS = "diabetes", 10
+COUNTS = {"sealed": 60, "gate": 120, "search": 42, "calibration": 60, "train": 160}
+
+
+def write_diabetes(folder: Path) -> None:
+    """Write the dataset into a new folder; each patient is in one split."""
+    patients_NM, progression_N = load_diabetes(return_X_y=True)
+    order = iter(np.random.default_rng(7).permutation(len(patients_NM)))
+    rows = {split: [int(next(order)) for _ in range(count)] for split, count in COUNTS.items()}
+    roles = {
+        split: [Measured(f"{i:03d}", patients_NM[i].astype(np.float32).tobytes(), float(progression_N[i])) for i in of]
+        for split, of in rows.items()
+    }
+    about = {
+        "name": NAME,
+        "licence": "BSD-3-Clause",
+        "sources": [{"name": "scikit-learn", "sha256": sklearn.__version__}],
+        "array_shape": [MEASUREMENTS],
+        "dtype": "float32",
+        "value_range": [-1, 1],
+        "target_range": [0, 400],
+    }
+    folder.mkdir(parents=True)
+    licence = (Path(sklearn.__file__).parent / "datasets" / "descr" / "diabetes.rst").read_bytes()
+    write_dataset(folder, about, licence, roles, {})

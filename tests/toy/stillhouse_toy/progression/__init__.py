@@ -1,0 +1,1 @@
+"""The workload `progression`: one number from measurements; quality falls with the error."""
