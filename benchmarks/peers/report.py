@@ -1,4 +1,4 @@
-"""Write what was measured: peers.md for people, peers.json for tools, pareto.png for the README."""
+"""Write what was measured: peers.md for people, peers.json for tools, and the picture pareto.png of the page."""
 
 import json
 from collections.abc import Callable, Sequence
