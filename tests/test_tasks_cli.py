@@ -1,4 +1,4 @@
-"""The command line: what the README shows exists, and every refusal is one sentence and exit code 1."""
+"""The command line: what the documents show exists, and every refusal is one sentence and exit code 1."""
 
 import re
 import subprocess
@@ -10,8 +10,8 @@ import pytest
 from tasks.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHOWN = re.findall(r"^\.venv/bin/stillhouse ([a-z]+)", README, re.MULTILINE)
+DOCUMENTS = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+SHOWN = re.findall(r"(?:^|^\$ |`)(?:\.venv/bin/)?stillhouse ([a-z]+)", DOCUMENTS, re.MULTILINE)
 
 
 def stillhouse(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -19,13 +19,13 @@ def stillhouse(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
 
 
-def test_the_readme_shows_commands_that_exist() -> None:
-    """Every `stillhouse` command of the README is one, and every make target it names stands in the Makefile."""
+def test_the_documents_show_commands_that_exist() -> None:
+    """Every `stillhouse` command of README and docs/ is one, and every make target they name is in the Makefile."""
     names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    assert len(SHOWN) >= 4
+    assert len(set(SHOWN)) >= 4
     assert set(SHOWN) <= names
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE):
+    for target in re.findall(r"(?:^|`)make ([a-z]+)", DOCUMENTS, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 

@@ -1,4 +1,4 @@
-"""Write what was measured: peers.md for people, peers.json for tools, pareto.png for the README."""
+"""Write what was measured: peers.md for people, peers.json for tools, and the picture pareto.png of the page."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -13,10 +13,13 @@ from models.statistics import geometric_interval
 MOST_LOST = 0.5
 """Points: what counts as equal accuracy."""
 HOW = """\
-Quality is that of the file that ships, in its own runtime, asked for one image at a time; points are paired with the
-teacher's on the same images. Bytes are all files a deployment needs beside the runtime, raw and by zstd at level 19.
-Time is at batch 1 on one pinned thread: all rows take turns in one process, a repeat is a fresh process, and the ratio
-of 10th percentiles has its interval over repeats. Intervals are two-sided at {confidence:.0%}. Losing rows stay in."""
+- **Quality** is that of the file that ships, in its own runtime, one image at a time. Points are
+  paired with the teacher's on the same images.
+- **Bytes** are all files that a deployment needs beside the runtime, raw and by zstd at level 19.
+- **Time** is measured at batch 1 on one pinned thread. All rows take turns in one process, and a
+  repeat is a fresh process. The ratio of 10th percentiles has its interval over repeats.
+- **Intervals** are two-sided at {confidence:.0%}.
+- Rows that lose stay in."""
 
 
 def write(out: Path, rows: Sequence[Row], about: dict[str, Any], confidence: float) -> None:
@@ -60,38 +63,52 @@ def _against(rows: Sequence[Row], kind: str, better: Callable[[Measured], float]
 
 
 def _page(rows: Sequence[Row], headline: list[dict[str, Any]], about: dict[str, Any], confidence: float) -> str:
-    fronts = [
-        f"- {what}: {'; '.join(row.name for row in front(rows, of))}"
-        for what, of in (("points and bytes", smaller), ("points and time", faster))
-    ]
+    fronts = [[row.name for row in front(rows, better)] for better in (smaller, faster)]
+    on = [[row.name, *("yes" if row.name in names else "" for names in fronts)] for row in rows]
     return "\n".join(
         [
-            "# The same teacher, compressed by others",
+            "# The same teacher, compressed by other tools",
             "",
-            *map(_sentence, headline),
+            f"Each tool compresses the same teacher. The peers of this table lose at most {MOST_LOST} points to the",
+            "teacher. The last two columns compare our student with the peer. An untrained peer is made without",
+            "training.",
+            "",
+            "| the | peer | our student | is smaller | is faster |",
+            "|---|---|---|---|---|",
+            *map(_compared, headline),
             "",
             "![Points to the teacher against bytes and time](pareto.png)",
             "",
+            "## All rows",
+            "",
             markdown(rows),
             "",
-            "On the Pareto front:",
+            "## The Pareto front",
             "",
-            *fronts,
+            "No other row beats these rows in both points and bytes, or in both points and time.",
+            "",
+            "| row | points and bytes | points and time |",
+            "|---|---|---|",
+            *(f"| {' | '.join(cells)} |" for cells in on if any(cells[1:])),
+            "",
+            "## How it was measured",
             "",
             HOW.format(confidence=confidence),
             "",
-            *(f"- {name}: {value}" for name, value in about.items()),
+            "| | |",
+            "|---|---|",
+            *(f"| {name} | {value} |" for name, value in about.items()),
             "",
         ]
     )
 
 
-def _sentence(line: dict[str, Any]) -> str:
+def _compared(line: dict[str, Any]) -> str:
     if "smaller" not in line:
-        who = "peer" if line["peer"] is None else "student of ours"
-        return f"- {line['kind']} at most {MOST_LOST} points below the teacher: no {who} stays within that."
+        who = "no peer" if line["peer"] is None else "no student of ours"
+        return f"| {line['kind'].lower()} | {who} stays within that | | | |"
     low, high = line["faster_interval"]
     return (
-        f"- {line['kind']} peer at most {MOST_LOST} points below the teacher: {line['peer']}. Ours, {line['ours']}, is "
-        f"{line['smaller']:.1f} times smaller and {line['faster']:.2f} ({low:.2f} to {high:.2f}) times faster than it."
+        f"| {line['kind'].lower()} | {line['peer']} | {line['ours']} | {line['smaller']:.1f} times | "
+        f"{line['faster']:.2f} ({low:.2f} to {high:.2f}) times |"
     )
