@@ -8,7 +8,8 @@ import pytest
 from report_samples import passing_run
 
 from tasks.errors import StillhouseError
-from tasks.production.passport import RUNTIME, model_card, passport, sbom
+from tasks.log_student import RUNTIME
+from tasks.production.passport import model_card, passport, sbom
 from tasks.production.signing import check_signature, signed
 from tasks.reporting.evaluation import parse_evaluation
 from tasks.reporting.final_test import parse_final_test
@@ -29,11 +30,13 @@ def document() -> dict[str, object]:
         file={"digest": "ab" * 32, "bytes": EVALUATION.student.bytes},
         data={"dataset": "digits", "data_version": "v3", "digest": "cd" * 32},
         code_version="0123abc",
+        providers=[],
         recipe=RUN.recipe.model_dump(mode="json"),
         evaluation=EVALUATION,
         final_test=FINAL,
         gate=dict(RUN.gate or {}),
         lineage=[{"stage": "teacher", "stage_key": "k", "digest": "d"}],
+        packages=RUNTIME,
     )
 
 

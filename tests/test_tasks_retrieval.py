@@ -99,10 +99,11 @@ def test_the_registered_model_answers_without_a_pickle(run: Run) -> None:
     model = mlflow.pyfunc.load_model(f"models:/retrieval_small/{version}")
     student = open_towers(open_bundle(run.output("export") / "student"))
     sentences = ["cat", "dog"]
-    assert np.allclose(model.predict(pd.DataFrame({"text": sentences})), student.of_texts(sentences), atol=1e-5)
+    answers = model.predict(pd.DataFrame({"text": sentences}))
+    assert np.allclose(np.stack(answers["vector"]), student.of_texts(sentences), atol=1e-5)
     image_CHW = load_images(materialise(run.output("pull")), "gate").images_NCHW[0]
     files = pd.DataFrame({"image": [picture_file(image_CHW)]})
-    assert np.allclose(model.predict(files), student.of_images(image_CHW[None]), atol=1e-5)
+    assert np.allclose(np.stack(model.predict(files)["vector"]), student.of_images(image_CHW[None]), atol=1e-5)
 
 
 def picture_file(image_CHW: np.ndarray) -> bytes:

@@ -28,7 +28,7 @@ from tasks.production.promote import Decision, promote
 from tasks.production.versions import production_of
 from tasks.pull_data import materialise
 from tasks.recipe import load_recipe
-from tasks.recipe_teacher import TowersTeacher
+from tasks.recipe_teacher import Teacher
 from tasks.serving.app import build
 from tasks.serving.follow import Follower
 from tasks.serving.load import serving
@@ -66,10 +66,9 @@ def test_every_direction_is_told_beside_chance(run: Run) -> None:
 def test_a_speech_teacher_must_spell(run: Run, tmp_path: Path) -> None:
     """Another network is refused by name, and told which one to name."""
     recipe = load_recipe(RECIPES / "spoken_small.yaml")
-    assert isinstance(recipe.teacher, TowersTeacher)
-    teacher = recipe.teacher.model_copy(
-        update={"towers": {**recipe.teacher.towers, "speech": recipe.teacher.towers["text"]}}
-    )
+    assert isinstance(recipe.teacher, Teacher)
+    networks = recipe.teacher.networks
+    teacher = recipe.teacher.model_copy(update={"components": {**networks, "speech": networks["text"]}})
     settings = {"teacher": teacher, "seed": 1, "workload": "retrieval"}
     job = Job(settings, {"data": run.output("pull")}, tmp_path, tmp_path, tmp_path, print, lambda *_: None)
     with pytest.raises(ModelError, match="a ngram_tower cannot learn to spell; name speech_residual_tower"):
@@ -89,7 +88,8 @@ def test_the_registered_model_answers_recordings(run: Run) -> None:
     model = mlflow.pyfunc.load_model(f"models:/spoken_small/{run.results['register']['version']}")
     files = load_recordings(materialise(run.output("pull")), "gate").audio[:2]
     expected = open_towers(open_bundle(run.output("export") / "student")).of_recordings(files)
-    assert np.allclose(model.predict(pd.DataFrame({"speech": files})), expected, atol=1e-5)
+    answers = model.predict(pd.DataFrame({"speech": files}))
+    assert np.allclose(np.stack(answers["vector"]), expected, atol=1e-5)
 
 
 def test_the_server_answers_text_pictures_and_recordings(run: Run) -> None:
