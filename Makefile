@@ -61,7 +61,7 @@ $(PEERS_STAMP): benchmarks/peers/requirements.txt
 	@touch $@
 
 bench: $(PEERS_STAMP)
-	@PYTHONPATH=. $(PEERS)/bin/python -m benchmarks.peers.run $(BENCH)
+	@PYTHONPATH=.:src $(PEERS)/bin/python -m benchmarks.peers.run $(BENCH)
 
 lock: install
 	@$(BIN)/python .ci/lock.py

@@ -18,11 +18,11 @@ import numpy as np
 import openvino
 
 from benchmarks.peers.runners import RUNNERS
-from models.checkpoint import load_model
-from models.export import export_float
-from models.inputs.images import load_images
-from models.packing import deployable
-from models.statistics import geometric_interval
+from stillhouse.models.checkpoint import load_model
+from stillhouse.models.export import export_float
+from stillhouse.models.inputs.images import load_images
+from stillhouse.models.packing import deployable
+from stillhouse.models.statistics import geometric_interval
 
 REPEATS, ROUNDS = 9, 200
 OURS = "ONNX Runtime, as it ships"

@@ -16,13 +16,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from models.workloads.base import runtime_of
-from tasks.cli import recipe_path
-from tasks.embedded.stack_record import recall
-from tasks.pull_data import pulled
-from tasks.recipe import load_recipe
-from tasks.serving.client import Body, Load, at_most, at_rate
-from tasks.settings import load_settings
+from stillhouse.models.workloads.base import runtime_of
+from stillhouse.tasks.cli import recipe_path
+from stillhouse.tasks.embedded.stack_record import recall
+from stillhouse.tasks.pull_data import pulled
+from stillhouse.tasks.recipe import load_recipe
+from stillhouse.tasks.serving.client import Body, Load, at_most, at_rate
+from stillhouse.tasks.settings import load_settings
 
 RATE, SECONDS = 200.0, 30.0
 MOVES = (0.3, 0.65)
@@ -71,7 +71,17 @@ def main() -> None:
 
 def served(model: str, cores: set[int], processes: int) -> tuple[subprocess.Popen[str], str]:
     """Start the server on some cores; gives it with its address."""
-    command = [sys.executable, "-m", "tasks.cli", "serve", model, "--port", "0", "--processes", str(processes)]
+    command = [
+        sys.executable,
+        "-m",
+        "stillhouse.tasks.cli",
+        "serve",
+        model,
+        "--port",
+        "0",
+        "--processes",
+        str(processes),
+    ]
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent)
@@ -90,7 +100,7 @@ def moving(model: str, address: str, bodies: list[Body]) -> tuple[Load, list[flo
         for share in MOVES:
             time.sleep(max(0.0, begin + share * SECONDS - time.monotonic()))
             started = time.monotonic()
-            command = [sys.executable, "-m", "tasks.cli", "rollback", model, "--yes", "--why", "a load test"]
+            command = [sys.executable, "-m", "stillhouse.tasks.cli", "rollback", model, "--yes", "--why", "a load test"]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=Path(__file__).parent.parent)
             seconds.append(time.monotonic() - started)
 

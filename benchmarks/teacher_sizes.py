@@ -13,19 +13,19 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from models.checkpoint import load_model, save_model
-from models.compression.cost import macs_and_parameters
-from models.statistics import wilson_interval
-from models.training import fit
-from models.workloads.image_classification.training import (
+from stillhouse.models.checkpoint import load_model, save_model
+from stillhouse.models.compression.cost import macs_and_parameters
+from stillhouse.models.statistics import wilson_interval
+from stillhouse.models.training import fit
+from stillhouse.models.workloads.image_classification.training import (
     Classifier,
     LabelledFeed,
     answers,
     labelled_objective,
     load_examples,
 )
-from tasks.measure import plan_of
-from tasks.recipe import Recipe, load_recipe
+from stillhouse.tasks.measure import plan_of
+from stillhouse.tasks.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 ROLE = "gate"

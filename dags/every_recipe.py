@@ -13,8 +13,8 @@ from typing import Any
 from airflow.sdk import DAG, BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from tasks.errors import RecipeError
-from tasks.recipe_folders import faults, recipe_files
+from stillhouse.tasks.errors import RecipeError
+from stillhouse.tasks.recipe_folders import faults, recipe_files
 
 MOST_CHARACTERS = 2000
 log = logging.getLogger(__name__)

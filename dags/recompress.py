@@ -10,7 +10,7 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import DAG, BaseOperator, Context, CronTriggerTimetable
 from airflow.sdk.exceptions import AirflowSkipException
 
-from dags.events import RECIPES
+from stillhouse.dags.events import RECIPES
 
 
 class StaleOperator(BaseOperator):
@@ -19,9 +19,9 @@ class StaleOperator(BaseOperator):
     def execute(self, context: Context) -> list[str]:
         """Look."""
         del context
-        from tasks.production.standing import stale_recipes
-        from tasks.settings import load_settings
-        from tasks.tracking import connect
+        from stillhouse.tasks.production.standing import stale_recipes
+        from stillhouse.tasks.settings import load_settings
+        from stillhouse.tasks.tracking import connect
 
         settings = load_settings()
         stale = stale_recipes(connect(settings.tracking_uri), settings, RECIPES)

@@ -17,12 +17,12 @@ from airflow.sdk import DAG, BaseOperator, Context, CronTriggerTimetable
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 from pydantic import JsonValue
 
-from dags.events import RECIPES, data_of
-from dags.every_recipe import dags_of_recipes
-from dags.notify import tell
-from tasks.embedded.servers import TRAINING_POOL
-from tasks.errors import ServiceError, StillhouseError
-from tasks.recipe import Recipe, load_recipe
+from stillhouse.dags.events import RECIPES, data_of
+from stillhouse.dags.every_recipe import dags_of_recipes
+from stillhouse.dags.notify import tell
+from stillhouse.tasks.embedded.servers import TRAINING_POOL
+from stillhouse.tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.recipe import Recipe, load_recipe
 
 EVERY = "*/10 * * * *"
 
@@ -48,8 +48,8 @@ class RefreshOperator(BaseOperator):
 
     def _unsent(self, context: Context) -> dict[str, JsonValue] | None:
         """Put the newest version into the event of this run, unless it was sent."""
-        from tasks.data.data_branch import newest_tag, version_of
-        from tasks.settings import load_settings
+        from stillhouse.tasks.data.data_branch import newest_tag, version_of
+        from stillhouse.tasks.settings import load_settings
 
         tag, asset = newest_tag(load_settings().root, self.dataset), data_of(self.dataset)
         sent = context["inlet_events"][asset].ascending(ascending=False).limit(1)
@@ -61,8 +61,8 @@ class RefreshOperator(BaseOperator):
 
     def _stopped(self, context: Context, error: BaseException) -> dict[str, JsonValue]:
         """Tell once why nothing goes on; a version that was made before that is sent all the same."""
-        from tasks.data.refresh_state import is_told, note_told
-        from tasks.settings import load_settings
+        from stillhouse.tasks.data.refresh_state import is_told, note_told
+        from stillhouse.tasks.settings import load_settings
 
         settings, reason = load_settings(), _sentence(error)
         known, again = is_told(settings, self.dataset, reason), context["ti"].try_number <= context["ti"].max_tries
@@ -81,8 +81,8 @@ class RefreshOperator(BaseOperator):
 
     def _going(self) -> None:
         """Tell once that it goes on, if people were told that it stopped."""
-        from tasks.data.refresh_state import note_going, told_of
-        from tasks.settings import load_settings
+        from stillhouse.tasks.data.refresh_state import note_going, told_of
+        from stillhouse.tasks.settings import load_settings
 
         settings = load_settings()
         if reasons := told_of(settings, self.dataset):
@@ -91,8 +91,8 @@ class RefreshOperator(BaseOperator):
 
     def _told(self) -> list[str]:
         """Take what landed and tell of it, one message a batch; returns a line for each."""
-        from tasks.data.refresh import refresh
-        from tasks.settings import load_settings
+        from stillhouse.tasks.data.refresh import refresh
+        from stillhouse.tasks.settings import load_settings
 
         lines = []
         for outcome in refresh(load_settings(), self.dataset, self.log.info):
@@ -123,9 +123,9 @@ class MarkStaleOperator(BaseOperator):
     def execute(self, context: Context) -> list[str]:
         """Mark; returns a line for each."""
         del context
-        from tasks.production.standing import note_debts
-        from tasks.settings import load_settings
-        from tasks.tracking import connect
+        from stillhouse.tasks.production.standing import note_debts
+        from stillhouse.tasks.settings import load_settings
+        from stillhouse.tasks.tracking import connect
 
         settings = load_settings()
         return note_debts(connect(settings.tracking_uri), settings, RECIPES, self.dataset)

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import ModelError
-from models.foreign_graph import LEAST_PROBABILITY, Answers
+from stillhouse.models.errors import ModelError
+from stillhouse.models.foreign_graph import LEAST_PROBABILITY, Answers
 
 NEAR = 0.01
 """How far a sum of shares may be from what it should be."""

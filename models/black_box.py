@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.answer_kind import check_kind
-from models.errors import ModelError
-from models.export import INPUT
-from models.foreign_graph import Answers, Layout, one_line, spelt, wrapped
-from models.runtime import open_session, predict
+from stillhouse.models.answer_kind import check_kind
+from stillhouse.models.errors import ModelError
+from stillhouse.models.export import INPUT
+from stillhouse.models.foreign_graph import Answers, Layout, one_line, spelt, wrapped
+from stillhouse.models.runtime import open_session, predict
 
 EXAMPLES = 500
 """Real examples that a file is tried on, as many as it is asked about at once."""

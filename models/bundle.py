@@ -11,9 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from models import legacy_bundle
-from models.digest import sha256
-from models.errors import ModelError
+from stillhouse.models import legacy_bundle
+from stillhouse.models.digest import sha256
+from stillhouse.models.errors import ModelError
 
 BUNDLE = "bundle.json"
 FORMAT = 1

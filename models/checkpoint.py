@@ -17,10 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from models.aside import written_aside
-from models.compression.edits import EDITS
-from models.errors import ModelError
-from models.networks.registry import build_network, find_network
+from stillhouse.models.aside import written_aside
+from stillhouse.models.compression.edits import EDITS
+from stillhouse.models.errors import ModelError
+from stillhouse.models.networks.registry import build_network, find_network
 
 WEIGHTS = "model.safetensors"
 ARCHITECTURE = "architecture.json"

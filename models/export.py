@@ -16,15 +16,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.checkpoint import Architecture
-from models.compression.fold import fold_batch_norm
-from models.compression.quantize import bits_by_layer, dequantized, quantizable, stored_integers
-from models.constant_shapes import reshape_by_constants
-from models.errors import ModelError
-from models.export_integer import export_integer
-from models.inputs.text import CONTEXT, SHORTEST
-from models.packing import ship
-from models.slim import slim
+from stillhouse.models.checkpoint import Architecture
+from stillhouse.models.compression.fold import fold_batch_norm
+from stillhouse.models.compression.quantize import bits_by_layer, dequantized, quantizable, stored_integers
+from stillhouse.models.constant_shapes import reshape_by_constants
+from stillhouse.models.errors import ModelError
+from stillhouse.models.export_integer import export_integer
+from stillhouse.models.inputs.text import CONTEXT, SHORTEST
+from stillhouse.models.packing import ship
+from stillhouse.models.slim import slim
 
 OPSET = 20
 INPUT = "images_NCHW"

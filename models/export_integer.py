@@ -23,11 +23,11 @@ from onnxruntime import quantization
 from onnxruntime.quantization import calibrate
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from models.compression.rounding import Stored
-from models.errors import ModelError
-from models.few_bit_products import FEW_WEIGHTS, is_linear, multiply_few_bits
-from models.float_operators import keep_operators_float
-from models.integer_graph import Place, find_weight, put_integers, readers, store_weight
+from stillhouse.models.compression.rounding import Stored
+from stillhouse.models.errors import ModelError
+from stillhouse.models.few_bit_products import FEW_WEIGHTS, is_linear, multiply_few_bits
+from stillhouse.models.float_operators import keep_operators_float
+from stillhouse.models.integer_graph import Place, find_weight, put_integers, readers, store_weight
 
 SLOWER = ("Softmax",)
 """Operators that take longer on integers: 51 rows of 102 letters took 7.6 microseconds more than in floats."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from models.compression.rounding import Stored
-from models.integer_graph import Place, readers
+from stillhouse.models.compression.rounding import Stored
+from stillhouse.models.integer_graph import Place, readers
 
 BLOCK = 128
 """Numbers that share a scale; 32 are slower by a third."""

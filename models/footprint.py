@@ -22,8 +22,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.runtime import last_core, open_session, pinned_to_one_core
-from models.statistics import Interval, geometric_interval
+from stillhouse.models.runtime import last_core, open_session, pinned_to_one_core
+from stillhouse.models.statistics import Interval, geometric_interval
 
 CALLS_PER_TURN = 5
 WINDOW_ROUNDS = 10

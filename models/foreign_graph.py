@@ -8,8 +8,8 @@ import onnx
 from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 from onnx import NodeProto, TensorProto, compose, helper, numpy_helper
 
-from models.errors import ModelError
-from models.export import INPUT, OUTPUT
+from stillhouse.models.errors import ModelError
+from stillhouse.models.export import INPUT, OUTPUT
 
 Layout = Literal["NCHW", "NHWC"]
 Answers = Literal["logits", "probabilities"]

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from models import principal_codes
-from models.aside import written_aside
-from models.errors import ModelError
-from models.principal_codes import Arrays
-from models.retrieval import Vectors
+from stillhouse.models import principal_codes
+from stillhouse.models.aside import written_aside
+from stillhouse.models.errors import ModelError
+from stillhouse.models.principal_codes import Arrays
+from stillhouse.models.retrieval import Vectors
 
 SMALLER = {"binary_rescored": 16, "binary_rescored_finer": 10}
 """How many times fewer bytes than fp32 a rescored index takes at least, everything counted."""

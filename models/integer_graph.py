@@ -10,8 +10,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from models.compression.rounding import Stored
-from models.errors import ModelError
+from stillhouse.models.compression.rounding import Stored
+from stillhouse.models.errors import ModelError
 
 PACKED = {1: (TensorProto.INT2, 25), 7: (TensorProto.INT4, 21), 127: (TensorProto.INT8, 20)}
 """Type for integers up to a magnitude, and the first opset that multiplies it by a scale per channel."""

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from models.digest import sha256
-from models.errors import ModelError
-from models.packing import deployable
+from stillhouse.models.digest import sha256
+from stillhouse.models.errors import ModelError
+from stillhouse.models.packing import deployable
 
 ABOUT = "towers.json"
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import ModelError
+from stillhouse.models.errors import ModelError
 
 
 def right(answers_N: NDArray[np.int64], labels_N: NDArray[np.int64]) -> NDArray[np.bool_]:

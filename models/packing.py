@@ -22,8 +22,8 @@ from typing import Any
 
 import zstandard
 
-from models.aside import written_aside
-from models.errors import ModelError
+from stillhouse.models.aside import written_aside
+from stillhouse.models.errors import ModelError
 
 MAGIC = b"SHLZ"
 VERSION = 1

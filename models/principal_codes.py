@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.few_bits import Codes, Floats, errors, nearest, packed, restored, rounded, unpacked
-from models.retrieval import Vectors
+from stillhouse.models.few_bits import Codes, Floats, errors, nearest, packed, restored, rounded, unpacked
+from stillhouse.models.retrieval import Vectors
 
 Arrays = dict[str, NDArray[Any]]
 ROUNDS = 4

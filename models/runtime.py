@@ -10,8 +10,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.errors import ModelError
-from models.packing import is_packed, unpacked
+from stillhouse.models.errors import ModelError
+from stillhouse.models.packing import is_packed, unpacked
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:

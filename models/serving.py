@@ -1,7 +1,7 @@
 """What it takes to serve one exported file: time to load, memory, work.
 
-Run as `python -m models.serving FILE IMAGE`, an exported file and one raw image as .npy; it prints JSON. Every
-measurement is a fresh process that does nothing else, because memory that was once used is not used for the first
+Run as `python -m stillhouse.models.serving FILE IMAGE`, an exported file and one raw image as .npy; it prints JSON.
+Every measurement is a fresh process that does nothing else, because memory that was once used is not used for the first
 time again. Linux only: peak memory is read from /proc. How fast an answer comes is `models.footprint`'s matter.
 """
 
@@ -19,9 +19,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.errors import ModelError
-from models.packing import is_packed, unpacked
-from models.runtime import open_session
+from stillhouse.models.errors import ModelError
+from stillhouse.models.packing import is_packed, unpacked
+from stillhouse.models.runtime import open_session
 
 PROCESSES = 3
 LEAST_CPU_SECONDS = 0.5
@@ -61,7 +61,7 @@ def serving_of(path: Path, image_NCHW: NDArray[np.uint8], processes: int = PROCE
 
 
 def _fresh(path: Path, image: Path) -> Serving:
-    command = [sys.executable, "-m", "models.serving", str(path), str(image)]
+    command = [sys.executable, "-m", "stillhouse.models.serving", str(path), str(image)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - this module
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

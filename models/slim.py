@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, numpy_helper
 
-from models.subnormals import flush_subnormals
-from models.wide_patches import widen_patches
+from stillhouse.models.subnormals import flush_subnormals
+from stillhouse.models.wide_patches import widen_patches
 
 
 def slim(path: Path) -> None:

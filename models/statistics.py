@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from models.errors import ModelError
+from stillhouse.models.errors import ModelError
 
 Interval = tuple[float, float]
 Groups = NDArray[np.int64]

@@ -1,6 +1,6 @@
 """What one step changed in what would ship: bytes and time, before against after, in a clean process.
 
-Run as `python -m models.step_cost REQUEST ANSWER`, two JSON files.
+Run as `python -m stillhouse.models.step_cost REQUEST ANSWER`, two JSON files.
 """
 
 import json
@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from models.footprint import Call, Schedule, compare_calls, open_call
-from models.packing import zstd_bytes
+from stillhouse.models.footprint import Call, Schedule, compare_calls, open_call
+from stillhouse.models.packing import zstd_bytes
 
 SCHEDULE = Schedule(repeats=3, most=7, rounds=10, pause_seconds=0.1, confidence=0.9, limit=1.0)
 """A screening, not a verdict: a few repeats, more only while the speed that decides lies in the interval."""

@@ -1,6 +1,6 @@
 """How long one exported file takes, so that surgery can stop at a time: one number, no interval, no verdict.
 
-Run as `python -m models.timing REQUEST ANSWER`, two JSON files: a training process must not be pinned.
+Run as `python -m stillhouse.models.timing REQUEST ANSWER`, two JSON files: a training process must not be pinned.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime import open_session, pinned_to_one_core
+from stillhouse.models.runtime import open_session, pinned_to_one_core
 
 WARM_UP_SECONDS = 0.3
 SECONDS = 1.0

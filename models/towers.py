@@ -13,13 +13,13 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.bundle import Bundle
-from models.errors import ModelError
-from models.inputs.text import codes_of, trimmed
-from models.inputs.waves import waves_of
-from models.retrieval import Vectors
-from models.runtime import open_session, predict
-from models.ways import IMAGE, SPEECH, TEXT, Inputs
+from stillhouse.models.bundle import Bundle
+from stillhouse.models.errors import ModelError
+from stillhouse.models.inputs.text import codes_of, trimmed
+from stillhouse.models.inputs.waves import waves_of
+from stillhouse.models.retrieval import Vectors
+from stillhouse.models.runtime import open_session, predict
+from stillhouse.models.ways import IMAGE, SPEECH, TEXT, Inputs
 
 SENTENCES_AT_ONCE = 256
 

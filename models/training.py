@@ -15,9 +15,9 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from models.checkpoint import load_tensors, save_tensors
-from models.errors import DivergedError
-from models.muon import Muon
+from stillhouse.models.checkpoint import load_tensors, save_tensors
+from stillhouse.models.errors import DivergedError
+from stillhouse.models.muon import Muon
 
 Batch = tuple[Tensor, ...]
 Objective = Callable[[nn.Module, Batch], Tensor]

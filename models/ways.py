@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.inputs.audio import load_recordings
-from models.inputs.captions import Captions, load_captions
-from models.inputs.gallery import load_gallery
-from models.inputs.images import describe, load_images
-from models.inputs.text import clean, codes_of, trimmed
-from models.inputs.waves import waves_of
-from models.retrieval import Vectors, ranks
+from stillhouse.models.inputs.audio import load_recordings
+from stillhouse.models.inputs.captions import Captions, load_captions
+from stillhouse.models.inputs.gallery import load_gallery
+from stillhouse.models.inputs.images import describe, load_images
+from stillhouse.models.inputs.text import clean, codes_of, trimmed
+from stillhouse.models.inputs.waves import waves_of
+from stillhouse.models.retrieval import Vectors, ranks
 
 IMAGE, TEXT, SPEECH = "image", "text", "speech"
 TOWERS = (IMAGE, TEXT, SPEECH)

@@ -14,23 +14,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import open_bundle
-from models.errors import ModelError
-from models.index import Index, build_index, load_index
-from models.inputs.captions import load_captions
-from models.inputs.pictures import picture_of
-from models.inputs.text import CONTEXT, clean
-from models.inputs.waves import SECONDS
-from models.towers import Deployed, open_towers
-from models.ways import IMAGE, SPEECH, TEXT
-from models.workloads.retrieval.report import pictures_of, png_address
-from tasks.errors import StillhouseError
-from tasks.production.versions import CANDIDATE, CHAMPION, DIGEST, production_of, version_with_alias
-from tasks.pull_data import pulled
-from tasks.recipe import load_recipe
-from tasks.settings import Settings, load_settings
-from tasks.student_file import download_verified, locate_judged
-from tasks.tracking import connect
+from stillhouse.models.bundle import open_bundle
+from stillhouse.models.errors import ModelError
+from stillhouse.models.index import Index, build_index, load_index
+from stillhouse.models.inputs.captions import load_captions
+from stillhouse.models.inputs.pictures import picture_of
+from stillhouse.models.inputs.text import CONTEXT, clean
+from stillhouse.models.inputs.waves import SECONDS
+from stillhouse.models.towers import Deployed, open_towers
+from stillhouse.models.ways import IMAGE, SPEECH, TEXT
+from stillhouse.models.workloads.retrieval.report import pictures_of, png_address
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.production.versions import CANDIDATE, CHAMPION, DIGEST, production_of, version_with_alias
+from stillhouse.tasks.pull_data import pulled
+from stillhouse.tasks.recipe import load_recipe
+from stillhouse.tasks.settings import Settings, load_settings
+from stillhouse.tasks.student_file import download_verified, locate_judged
+from stillhouse.tasks.tracking import connect
 
 SHOWN = 10
 SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.aside import written_aside
-from tasks.errors import ArtifactError
+from stillhouse.models.aside import written_aside
+from stillhouse.tasks.errors import ArtifactError
 
 MANIFEST = "manifest.json"
 VOLATILE = "data_docs"

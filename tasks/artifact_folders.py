@@ -8,8 +8,8 @@ import json
 import shutil
 from pathlib import Path
 
-from tasks.artifact import MANIFEST, Artifact, identity_of, verify
-from tasks.errors import ArtifactError
+from stillhouse.tasks.artifact import MANIFEST, Artifact, identity_of, verify
+from stillhouse.tasks.errors import ArtifactError
 
 
 def find(folder: Path, digest: str) -> Artifact | None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from mlflow.entities import LifecycleStage, Run, ViewType
 from mlflow.tracking import MlflowClient
 
-from tasks.errors import StillhouseError
+from stillhouse.tasks.errors import StillhouseError
 
 
 def find_experiment(client: MlflowClient, name: str) -> str | None:

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from models.black_box import adopt
-from models.inputs.images import describe, load_images
-from tasks.artifact import file_digest, json_digest
-from tasks.errors import StillhouseError
-from tasks.recipe_teacher import BlackBox
-from tasks.settings import load_settings
+from stillhouse.models.black_box import adopt
+from stillhouse.models.inputs.images import describe, load_images
+from stillhouse.tasks.artifact import file_digest, json_digest
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.recipe_teacher import BlackBox
+from stillhouse.tasks.settings import load_settings
 
 TEACHER_FILE = "teacher.onnx"
 """Where a teacher stage leaves an adopted file; a trained teacher has a checkpoint instead."""

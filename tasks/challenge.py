@@ -5,18 +5,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from models.evaluation.schema import Measured
-from tasks.artifact import write_json
-from tasks.clean_process import measure
-from tasks.errors import ServiceError, StillhouseError
-from tasks.job import Job, Metrics
-from tasks.production.versions import NOBODY, production_of, shippable, version_of
-from tasks.pull_data import materialise
-from tasks.reporting.challenge import ANSWER, Challenge
-from tasks.settings import load_settings
-from tasks.student_file import locate_judged, locate_student
-from tasks.timing_schedule import schedule_of
-from tasks.tracking import connect
+from stillhouse.models.evaluation.schema import Measured
+from stillhouse.tasks.artifact import write_json
+from stillhouse.tasks.clean_process import measure
+from stillhouse.tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.job import Job, Metrics
+from stillhouse.tasks.production.versions import NOBODY, production_of, shippable, version_of
+from stillhouse.tasks.pull_data import materialise
+from stillhouse.tasks.reporting.challenge import ANSWER, Challenge
+from stillhouse.tasks.settings import load_settings
+from stillhouse.tasks.student_file import locate_judged, locate_student
+from stillhouse.tasks.timing_schedule import schedule_of
+from stillhouse.tasks.tracking import connect
 
 
 def challenge(job: Job) -> Metrics:
@@ -64,4 +64,4 @@ def _measured(job: Job, champion: Path, scratch: Path) -> Mapping[str, Any]:
         "models": {"teacher": str(champion), "student": str(job.inputs["models"] / "student")},
         "schedule": schedule_of(job.settings, limit=1.0),
     }
-    return measure("models.evaluation.champion", request, scratch)
+    return measure("stillhouse.models.evaluation.champion", request, scratch)

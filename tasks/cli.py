@@ -9,15 +9,15 @@ from typing import Annotated
 
 import typer
 
-from tasks import cli_data, cli_production, cli_stack
-from tasks.cli_stack import say
-from tasks.embedded.stack_record import recall
-from tasks.errors import StillhouseError
-from tasks.pipeline import stages_of
-from tasks.recipe import load_recipe
-from tasks.recipe_data import Data
-from tasks.recipe_folders import find_recipe
-from tasks.settings import load_settings
+from stillhouse.tasks import cli_data, cli_production, cli_stack
+from stillhouse.tasks.cli_stack import say
+from stillhouse.tasks.embedded.stack_record import recall
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.pipeline import stages_of
+from stillhouse.tasks.recipe import load_recipe
+from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.recipe_folders import find_recipe
+from stillhouse.tasks.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Revision = Annotated[str | None, typer.Option(help="Git revision whose data is used.")]
@@ -57,7 +57,7 @@ def stage(
     force: Force = False,
 ) -> None:
     """Run one stage of a recipe, or reuse it."""
-    from tasks.stage import run_stage
+    from stillhouse.tasks.stage import run_stage
 
     for key, value in run_stage(recipe_path(recipe), name, run, revision=revision, force=force).items():
         print(f"{key}: {value}")
@@ -66,7 +66,7 @@ def stage(
 @app.command()
 def run(recipe: str, revision: Revision = None, force: Force = False) -> None:
     """Run all stages of a recipe in this shell, without Airflow (MLflow must be up)."""
-    from tasks.stage import run_stage
+    from stillhouse.tasks.stage import run_stage
 
     path = recipe_path(recipe)
     key = f"shell/{recipe}_{datetime.now(UTC):%Y%m%dT%H%M%S}_{os.getpid()}"
@@ -81,7 +81,7 @@ def seeds(
     recipe: str, seed: Annotated[list[int] | None, typer.Argument(help="Two or more; default: the recipe's.")] = None
 ) -> None:
     """Run a recipe up to its gate once per seed, and print what is luck (MLflow must be up)."""
-    from tasks.seeds import ESTIMATES, MEASURES, run_seeds
+    from stillhouse.tasks.seeds import ESTIMATES, MEASURES, run_seeds
 
     found = run_seeds(recipe_path(recipe), seed or (), say)
     for name in (*ESTIMATES, *MEASURES):
@@ -106,7 +106,7 @@ def try_(
     recipe: str, query: Annotated[list[str], typer.Argument(help="A sentence, or the path of a picture; or several.")]
 ) -> None:
     """Ask a registered model of towers about sentences and pictures of your own; writes a page with what it finds."""
-    from tasks.answer import try_model
+    from stillhouse.tasks.answer import try_model
 
     print(f"answers: {try_model(recipe_path(recipe), query)}")
 
@@ -114,8 +114,8 @@ def try_(
 @app.command()
 def data(commit: Annotated[bool, typer.Option(help="Maintainers: pin what was built in data.dvc.")] = False) -> None:
     """Make sure that the DVC remote has all the pinned data, building it from its sources where it has not."""
-    from tasks.data.build_data import commit_data, ensure_data
-    from tasks.data.revision import pinned_datasets
+    from stillhouse.tasks.data.build_data import commit_data, ensure_data
+    from stillhouse.tasks.data.revision import pinned_datasets
 
     settings = load_settings()
     if commit:

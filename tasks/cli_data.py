@@ -2,9 +2,9 @@
 
 import typer
 
-from tasks.cli_stack import say
-from tasks.errors import StillhouseError
-from tasks.settings import load_settings
+from stillhouse.tasks.cli_stack import say
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.settings import load_settings
 
 app = typer.Typer()
 
@@ -12,7 +12,7 @@ app = typer.Typer()
 @app.command()
 def refresh(dataset: str) -> None:
     """Check what landed for a dataset and make a new data version of each sound batch."""
-    from tasks.data.refresh import refresh as take
+    from stillhouse.tasks.data.refresh import refresh as take
 
     states = []
     for outcome in take(load_settings(), dataset, say):

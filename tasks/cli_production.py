@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tasks.errors import StillhouseError
+from stillhouse.tasks.errors import StillhouseError
 
 app = typer.Typer()
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
@@ -21,8 +21,8 @@ def promote(
     yes: Yes = False,
 ) -> None:
     """Make a registered version the champion of production."""
-    from tasks.production.promote import Decision
-    from tasks.production.promote import promote as move
+    from stillhouse.tasks.production.promote import Decision
+    from stillhouse.tasks.production.promote import promote as move
 
     _confirm(f"Promote {model} {f'version {version}' if version else 'the candidate'}?", yes=yes)
     print(move(model, Decision(getpass.getuser(), why), version))
@@ -36,8 +36,8 @@ def rollback(
     yes: Yes = False,
 ) -> None:
     """Make the previous champion the champion again."""
-    from tasks.production.promote import Decision
-    from tasks.production.promote import rollback as move_back
+    from stillhouse.tasks.production.promote import Decision
+    from stillhouse.tasks.production.promote import rollback as move_back
 
     _confirm(f"Roll {model} back?", yes=yes)
     print(move_back(model, Decision(getpass.getuser(), why), row))
@@ -51,8 +51,8 @@ def resign(
     yes: Yes = False,
 ) -> None:
     """Sign a version anew whose signing key this house lost, if its file and its night in MLflow bear it out."""
-    from tasks.production.promote import Decision
-    from tasks.production.resign import resign as sign_anew
+    from stillhouse.tasks.production.promote import Decision
+    from stillhouse.tasks.production.resign import resign as sign_anew
 
     if not why.strip():
         msg = "the audit needs a reason; say --why 'how the key was lost'"
@@ -64,7 +64,7 @@ def resign(
 @app.command()
 def audit(model: str) -> None:
     """Tell what happened to a model in production, and check that nobody changed what is told."""
-    from tasks.production.approval import audit_lines
+    from stillhouse.tasks.production.approval import audit_lines
 
     print("\n".join(audit_lines(model)) or f"nothing of {model} was ever in production")
 
@@ -72,7 +72,7 @@ def audit(model: str) -> None:
 @app.command()
 def verify(model: str, version: str) -> None:
     """Check that a version is what its passport says, and the passport and the audit what they were."""
-    from tasks.production.verify import verify as checks
+    from stillhouse.tasks.production.verify import verify as checks
 
     found = list(checks(model, version))
     for name, fault in found:
@@ -85,8 +85,8 @@ def verify(model: str, version: str) -> None:
 @app.command()
 def replay(model: str, version: str) -> None:
     """Build a version again from its data version, code and recipe; say equal, or how far off."""
-    from tasks.cli_stack import say
-    from tasks.production.replay import replay as rebuild
+    from stillhouse.tasks.cli_stack import say
+    from stillhouse.tasks.production.replay import replay as rebuild
 
     found = rebuild(model, version, say)
     print("\n".join(found.lines))
@@ -104,8 +104,8 @@ def serve(
     processes: Annotated[int, typer.Option(min=1, help="Each answers on one thread.")] = 1,
 ) -> None:
     """Answer with the champion of production over HTTP, and follow it when it moves."""
-    from tasks.cli_stack import say
-    from tasks.serving.server import run_server
+    from stillhouse.tasks.cli_stack import say
+    from stillhouse.tasks.serving.server import run_server
 
     run_server(model, host, port, processes, say)
 

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from tasks.embedded import stack
-from tasks.errors import ServiceError
-from tasks.recipe_folders import recipe_files
-from tasks.settings import Settings, load_settings
+from stillhouse.tasks.embedded import stack
+from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.recipe_folders import recipe_files
+from stillhouse.tasks.settings import Settings, load_settings
 
 app = typer.Typer()
 DEFAULT_RECIPE = "image_text_retrieval"
@@ -34,8 +34,8 @@ def status() -> None:
 
 
 def _say_standing(settings: Settings) -> None:
-    from tasks.production.standing import recipes_of, standing
-    from tasks.tracking import connect
+    from stillhouse.tasks.production.standing import recipes_of, standing
+    from stillhouse.tasks.tracking import connect
 
     client = connect(settings.tracking_uri)
     for recipe in recipes_of(settings.root / "dags" / "recipes"):
@@ -57,7 +57,7 @@ def nightly(
     once: Annotated[bool, typer.Option(help="Stop the servers afterwards.")] = False,
 ) -> None:
     """Run a recipe's DAG under Airflow and show it until the verdict."""
-    from tasks.embedded.nightly_run import run_nightly
+    from stillhouse.tasks.embedded.nightly_run import run_nightly
 
     chosen = {EVERY: _every_recipe, STALE: _stale_recipes}.get(recipe, lambda: [recipe])()
     if not chosen:
@@ -71,8 +71,8 @@ def _every_recipe() -> list[str]:
 
 
 def _stale_recipes() -> list[str]:
-    from tasks.production.standing import stale_recipes
-    from tasks.tracking import connect
+    from stillhouse.tasks.production.standing import stale_recipes
+    from stillhouse.tasks.tracking import connect
 
     settings = load_settings()
     return stale_recipes(connect(settings.tracking_uri), settings, settings.root / "dags" / "recipes")

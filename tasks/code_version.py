@@ -10,11 +10,13 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from tasks.artifact import file_digest, json_digest
-from tasks.data.git import NoRepositoryError, ask, git, reason_of
-from tasks.errors import DataError, StillhouseError
+from stillhouse.tasks.artifact import file_digest, json_digest
+from stillhouse.tasks.data.git import NoRepositoryError, ask, git, reason_of
+from stillhouse.tasks.errors import DataError, StillhouseError
 
 CODE = ("dags", "models", "tasks")
+IMPORTED = "src"
+"""Folder of the links through which the code is imported."""
 DIGESTED = "source-"
 """Begins the version of code that has no commit."""
 SOURCES = (".py", ".html", ".css")
@@ -48,15 +50,23 @@ def unpack_code(root: Path, commit: str, folder: Path) -> Path:
         raise StillhouseError(msg)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    _expect_links(root, commit)
     with tempfile.TemporaryDirectory() as scratch:
         packed = Path(scratch, "code.tar")
-        done = git(root, "archive", "--format=tar", f"--output={packed}", f"{commit}^{{commit}}", *CODE)
+        done = git(root, "archive", "--format=tar", f"--output={packed}", f"{commit}^{{commit}}", *CODE, IMPORTED)
         if done.returncode:
             msg = f"code {commit} is no commit of {root} ({reason_of(done)}); fetch it, or work where it is"
             raise StillhouseError(msg)
         with tarfile.open(packed) as archive:
             archive.extractall(folder, filter="data")
     return folder
+
+
+def _expect_links(root: Path, commit: str) -> None:
+    """Refuse code from before it had one name: it cannot be imported beside this."""
+    if ask(root, "cat-file", "-t", f"{commit}:dags") and not ask(root, "cat-file", "-t", f"{commit}:{IMPORTED}"):
+        msg = f"code {commit} is from before the package stillhouse; check that commit out and work there"
+        raise StillhouseError(msg)
 
 
 def _commit(root: Path) -> str | None:

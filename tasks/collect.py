@@ -11,27 +11,27 @@ from typing import Any
 
 from mlflow.entities import Metric, Param, Run, RunTag
 
-from models.inputs.images import describe
-from models.workloads.report_base import Section, report_of
-from tasks.artifact import VOLATILE
-from tasks.errors import StillhouseError
-from tasks.held_out import SPLITS, count_looks
-from tasks.keep_step import STEP
-from tasks.load import ANSWER as LOAD
-from tasks.outputs import output_of
-from tasks.pipeline import Stage, stages_of
-from tasks.production.debt import note_debt
-from tasks.production.versions import CANDIDATE, aliased
-from tasks.pull_data import materialise
-from tasks.report_inputs import ReportInputs
-from tasks.reporting import run_page
-from tasks.reporting.challenge import ANSWER
-from tasks.reporting.final_test import ANSWER as FINAL_TEST
-from tasks.reporting.report import REPORT, SUMMARY, report_stage
-from tasks.reporting.run_record import RunRecord, StageRecord, Status, error_of
-from tasks.run_context import RunContext
-from tasks.source_digest import LIBRARIES
-from tasks.tracking import ARTIFACT, NOTE, PREFIX, newest_of_each, page_of
+from stillhouse.models.inputs.images import describe
+from stillhouse.models.workloads.report_base import Section, report_of
+from stillhouse.tasks.artifact import VOLATILE
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.held_out import SPLITS, count_looks
+from stillhouse.tasks.keep_step import STEP
+from stillhouse.tasks.load import ANSWER as LOAD
+from stillhouse.tasks.outputs import output_of
+from stillhouse.tasks.pipeline import Stage, stages_of
+from stillhouse.tasks.production.debt import note_debt
+from stillhouse.tasks.production.versions import CANDIDATE, aliased
+from stillhouse.tasks.pull_data import materialise
+from stillhouse.tasks.report_inputs import ReportInputs
+from stillhouse.tasks.reporting import run_page
+from stillhouse.tasks.reporting.challenge import ANSWER
+from stillhouse.tasks.reporting.final_test import ANSWER as FINAL_TEST
+from stillhouse.tasks.reporting.report import REPORT, SUMMARY, report_stage
+from stillhouse.tasks.reporting.run_record import RunRecord, StageRecord, Status, error_of
+from stillhouse.tasks.run_context import RunContext
+from stillhouse.tasks.source_digest import LIBRARIES
+from stillhouse.tasks.tracking import ARTIFACT, NOTE, PREFIX, newest_of_each, page_of
 
 HISTORY = ("train_loss", "search_accuracy")
 FOLDER = "report"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from models.workloads.training_base import Training
+from stillhouse.models.workloads.training_base import Training
 
 
 def components_in(folder: Path, workload: Training) -> list[str]:

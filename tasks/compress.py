@@ -11,24 +11,24 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from models.checkpoint import Architecture, load_model, save_model
-from models.compression.requantize import requantize
-from models.errors import DivergedError
-from models.export import export_model
-from models.packing import deployable
-from models.workloads.training_base import Training, training_of
-from tasks.artifact import verify_around, write_json
-from tasks.black_box import TEACHER_FILE
-from tasks.clean_process import measure
-from tasks.components import components_in
-from tasks.errors import StillhouseError
-from tasks.job import Job, Metrics
-from tasks.keep_step import BY_TIME, STEP, Judged, judge_step, least_gain
-from tasks.measure import QUALITY, added_up, describe_model
-from tasks.methods import METHODS
-from tasks.methods.bench import Bench, Compressed
-from tasks.methods.quantize import quantize_jointly
-from tasks.pull_data import materialise
+from stillhouse.models.checkpoint import Architecture, load_model, save_model
+from stillhouse.models.compression.requantize import requantize
+from stillhouse.models.errors import DivergedError
+from stillhouse.models.export import export_model
+from stillhouse.models.packing import deployable
+from stillhouse.models.workloads.training_base import Training, training_of
+from stillhouse.tasks.artifact import verify_around, write_json
+from stillhouse.tasks.black_box import TEACHER_FILE
+from stillhouse.tasks.clean_process import measure
+from stillhouse.tasks.components import components_in
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.job import Job, Metrics
+from stillhouse.tasks.keep_step import BY_TIME, STEP, Judged, judge_step, least_gain
+from stillhouse.tasks.measure import QUALITY, added_up, describe_model
+from stillhouse.tasks.methods import METHODS
+from stillhouse.tasks.methods.bench import Bench, Compressed
+from stillhouse.tasks.methods.quantize import quantize_jointly
+from stillhouse.tasks.pull_data import materialise
 
 DEPLOYABLE = "model.onnx"
 AS_FAST = {"value": 1.0, "interval": (1.0, 1.0)}
@@ -123,7 +123,7 @@ def _cost(benches: list[Bench]) -> dict[str, Any]:
         "changes": [{name: str(path) for name, path in change.items()} for change in changes],
         "least_gain": least_gain(job.settings["keep_step_if"]),
     }
-    return measure("models.step_cost", request, job.scratch)
+    return measure("stillhouse.models.step_cost", request, job.scratch)
 
 
 def _one_input(bench: Bench) -> Path:

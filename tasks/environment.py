@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.errors import ServiceError, StillhouseError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
@@ -141,7 +141,7 @@ def _mend_python(environ: Environ) -> None:
     """Have the Python processes that are started from here find this code before any other of the same name."""
     environ.pop("PYTHONHOME", None)
     if others := environ.get("PYTHONPATH"):
-        code = str(Path(__file__).resolve().parent.parent)
+        code = str(Path(__file__).resolve().parent.parent / "src")
         environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([code, *others.split(os.pathsep)]))
 
 

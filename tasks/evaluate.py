@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.artifact import write_json
-from tasks.clean_process import measure
-from tasks.job import Job, Metrics
-from tasks.pull_data import materialise
-from tasks.student_file import MODELS, REFERENCES
-from tasks.timing_schedule import schedule_of
+from stillhouse.tasks.artifact import write_json
+from stillhouse.tasks.clean_process import measure
+from stillhouse.tasks.job import Job, Metrics
+from stillhouse.tasks.pull_data import materialise
+from stillhouse.tasks.student_file import MODELS, REFERENCES
+from stillhouse.tasks.timing_schedule import schedule_of
 
 
 def evaluate(job: Job) -> Metrics:
@@ -22,7 +22,7 @@ def evaluate(job: Job) -> Metrics:
         "schedule": schedule_of(job.settings, job.settings["latency_limit"]),
     }
     job.progress("measuring the exported files on one pinned thread")
-    evaluation = measure("models.evaluation.evaluate", request, job.scratch)
+    evaluation = measure("stillhouse.models.evaluation.evaluate", request, job.scratch)
     write_json(job.out / "evaluation.json", evaluation)
     return _headline(evaluation)
 

@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from models.black_box import FileModel
-from models.bundle import open_bundle, write_bundle
-from models.checkpoint import load_model
-from models.export import export_model
-from models.inputs.images import describe
-from models.packing import deployable
-from models.workloads.training_base import Training, training_of
-from tasks.artifact import verify
-from tasks.black_box import TEACHER_FILE
-from tasks.components import components_in
-from tasks.job import Job, Metrics
-from tasks.pull_data import materialise
-from tasks.student_file import MODELS, REFERENCES
+from stillhouse.models.black_box import FileModel
+from stillhouse.models.bundle import open_bundle, write_bundle
+from stillhouse.models.checkpoint import load_model
+from stillhouse.models.export import export_model
+from stillhouse.models.inputs.images import describe
+from stillhouse.models.packing import deployable
+from stillhouse.models.workloads.training_base import Training, training_of
+from stillhouse.tasks.artifact import verify
+from stillhouse.tasks.black_box import TEACHER_FILE
+from stillhouse.tasks.components import components_in
+from stillhouse.tasks.job import Job, Metrics
+from stillhouse.tasks.pull_data import materialise
+from stillhouse.tasks.student_file import MODELS, REFERENCES
 
 
 def export(job: Job) -> Metrics:

@@ -12,16 +12,16 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from tasks.artifact import write_json
-from tasks.clean_process import measure
-from tasks.held_out import looks_at, note_look, split_digests
-from tasks.job import Job, Metrics
-from tasks.locks import waiting
-from tasks.pull_data import materialise, read_pointer
-from tasks.reporting.final_test import ANSWER, FinalTest, Opened, parse_final_test
-from tasks.settings import load_settings
-from tasks.student_file import MODELS, locate_student
-from tasks.tracking import FINISHED, PREFIX, connect
+from stillhouse.tasks.artifact import write_json
+from stillhouse.tasks.clean_process import measure
+from stillhouse.tasks.held_out import looks_at, note_look, split_digests
+from stillhouse.tasks.job import Job, Metrics
+from stillhouse.tasks.locks import waiting
+from stillhouse.tasks.pull_data import materialise, read_pointer
+from stillhouse.tasks.reporting.final_test import ANSWER, FinalTest, Opened, parse_final_test
+from stillhouse.tasks.settings import load_settings
+from stillhouse.tasks.student_file import MODELS, locate_student
+from stillhouse.tasks.tracking import FINISHED, PREFIX, connect
 
 SPLIT = "sealed"
 
@@ -73,7 +73,7 @@ def _measured(job: Job) -> dict[str, Any]:
         "models": {name: str(job.inputs["models"] / name) for name in MODELS},
         "confidence": 2 * job.settings["confidence"] - 1,
     }
-    return measure("models.evaluation.final_test", request, job.scratch)
+    return measure("stillhouse.models.evaluation.final_test", request, job.scratch)
 
 
 def _earlier(client: MlflowClient, split_digest: str, digest: str) -> Opened | None:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tasks.errors import StillhouseError
+from stillhouse.tasks.errors import StillhouseError
 
 UNFIT = frozenset("?%$:") | {chr(code) for code in range(32)}
 """Characters of a path that Airflow or MLflow read as something else: they would keep their databases elsewhere."""

@@ -15,15 +15,15 @@ from typing import Any
 
 from mlflow.tracking import MlflowClient
 
-from tasks.artifact import file_digest, json_digest
-from tasks.code_version import CODE, code_version
-from tasks.errors import DataError, RecipeError, ServiceError, StillhouseError
-from tasks.providers import expect_same, used_by
-from tasks.pull_data import data_digest
-from tasks.recipe import Recipe, load_recipe
-from tasks.settings import Settings
-from tasks.source_digest import ROOT
-from tasks.tracking import FINISHED, PREFIX, Nightly, find_nightly, open_nightly, start_nightly
+from stillhouse.tasks.artifact import file_digest, json_digest
+from stillhouse.tasks.code_version import CODE, code_version
+from stillhouse.tasks.errors import DataError, RecipeError, ServiceError, StillhouseError
+from stillhouse.tasks.providers import expect_same, used_by
+from stillhouse.tasks.pull_data import data_digest
+from stillhouse.tasks.recipe import Recipe, load_recipe
+from stillhouse.tasks.settings import Settings
+from stillhouse.tasks.source_digest import ROOT
+from stillhouse.tasks.tracking import FINISHED, PREFIX, Nightly, find_nightly, open_nightly, start_nightly
 
 FIRST = "pull"
 """The stage that begins a run."""

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from models.evaluation.schema import Difference, Estimate, Evaluation
-from models.statistics import over_seeds_and_examples
-from tasks.artifact import write_json
-from tasks.errors import ArtifactError
-from tasks.job import Job
-from tasks.recipe_judging import Gate
-from tasks.reporting.evaluation import parse_evaluation
-from tasks.reporting.quantities import percent, percent_limit, times, times_limit
+from stillhouse.models.evaluation.schema import Difference, Estimate, Evaluation
+from stillhouse.models.statistics import over_seeds_and_examples
+from stillhouse.tasks.artifact import write_json
+from stillhouse.tasks.errors import ArtifactError
+from stillhouse.tasks.job import Job
+from stillhouse.tasks.recipe_judging import Gate
+from stillhouse.tasks.reporting.evaluation import parse_evaluation
+from stillhouse.tasks.reporting.quantities import percent, percent_limit, times, times_limit
 
 Verdict = Literal["PASS", "FAIL", "UNDECIDED"]
 

@@ -12,9 +12,9 @@ from typing import Any
 from mlflow.entities import Run, ViewType
 from mlflow.tracking import MlflowClient
 
-from models.inputs.images import describe
-from tasks.pull_data import materialise, read_pointer
-from tasks.tracking import PREFIX, experiment_of
+from stillhouse.models.inputs.images import describe
+from stillhouse.tasks.pull_data import materialise, read_pointer
+from stillhouse.tasks.tracking import PREFIX, experiment_of
 
 EXPERIMENT = "held-out splits"
 ABOUT = (

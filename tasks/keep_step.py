@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.recipe_steps import KeepStepIf
-from tasks.reporting.quantities import points, times
+from stillhouse.tasks.recipe_steps import KeepStepIf
+from stillhouse.tasks.reporting.quantities import points, times
 
 STEP = "step.json"
 """Where a step leaves its judgement, beside the model."""

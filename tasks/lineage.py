@@ -9,11 +9,11 @@ from dataclasses import replace
 
 from mlflow.entities import Run
 
-from tasks.outside import facts_of
-from tasks.pipeline import Stage, stages_of
-from tasks.recipe import Recipe
-from tasks.stage_key import stage_key
-from tasks.tracking import FINISHED, PREFIX, STAGE, newest_first
+from stillhouse.tasks.outside import facts_of
+from stillhouse.tasks.pipeline import Stage, stages_of
+from stillhouse.tasks.recipe import Recipe
+from stillhouse.tasks.stage_key import stage_key
+from stillhouse.tasks.tracking import FINISHED, PREFIX, STAGE, newest_first
 
 KEY = f"{PREFIX}stage_key"
 DIGEST = f"{PREFIX}digest"

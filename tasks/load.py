@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from models.workloads.base import runtime_of
-from tasks.artifact import write_json
-from tasks.clean_process import measure
-from tasks.job import Job, Metrics
-from tasks.pull_data import materialise
+from stillhouse.models.workloads.base import runtime_of
+from stillhouse.tasks.artifact import write_json
+from stillhouse.tasks.clean_process import measure
+from stillhouse.tasks.job import Job, Metrics
+from stillhouse.tasks.pull_data import materialise
 
 ANSWER = "load.json"
 
@@ -21,7 +21,7 @@ def load(job: Job) -> Metrics:
         "media_type": media_type,
         "bodies": [str(_kept(job.scratch / f"body-{number:02}", body)) for number, body in enumerate(bodies)],
     }
-    found = measure("tasks.serving.load", request, job.scratch)
+    found = measure("stillhouse.tasks.serving.load", request, job.scratch)
     write_json(job.out / ANSWER, found)
     most = {f"answers_per_second_{cores}": rate for cores, rate in found["most"].items()}
     return {"load_p50_ms": found["p50_ms"], "load_p99_ms": found["p99_ms"], "load_lost": float(found["lost"])} | most

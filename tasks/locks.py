@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.errors import ServiceError
+from stillhouse.tasks.errors import ServiceError
 
 
 @contextmanager

@@ -18,14 +18,15 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 from onnx import ValueInfoProto, helper
 
-import models
-from models.bundle import BUNDLE, Bundle
-from models.packing import unpacked
-from models.workloads.base import runtime_of
-from models.workloads.registry import provider_of
-from tasks.tracking import Child
+import stillhouse
+from stillhouse.models.bundle import BUNDLE, Bundle
+from stillhouse.models.packing import unpacked
+from stillhouse.models.workloads.base import runtime_of
+from stillhouse.models.workloads.registry import provider_of
+from stillhouse.tasks.tracking import Child
 
 RUNTIME = ("onnxruntime", "numpy")
+COMPILED = shutil.ignore_patterns("__pycache__")
 COMPONENTS_FOLDER = "bundle"
 """Where MLflow keeps the bundle of several components, among a model's artifacts."""
 
@@ -88,11 +89,14 @@ def _log_components(child: Child, student: Bundle) -> str:
     with tempfile.TemporaryDirectory() as scratch, mlflow.start_run(run_id=child.run_id):
         folder = Path(scratch) / COMPONENTS_FOLDER
         shutil.copytree(student.files[0].parent, folder)
+        code = Path(scratch) / stillhouse.__name__
+        shutil.copytree(Path(stillhouse.__path__[0]) / "models", code / "models", ignore=COMPILED)
+        shutil.copy(str(stillhouse.__file__), code)
         logged = mlflow.pyfunc.log_model(
             name="student",
             python_model=str(Path(__file__).with_name("served_bundle.py")),
             artifacts={COMPONENTS_FOLDER: str(folder)},
-            code_paths=[models.__path__[0]],
+            code_paths=[str(code)],
             signature=signature,
             pip_requirements=pinned(("pandas", *packages_of(student.workload))),
         )

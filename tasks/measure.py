@@ -5,13 +5,13 @@ from pathlib import Path
 
 from torch import nn
 
-from models.checkpoint import WEIGHTS, Architecture
-from models.compression.cost import macs_and_parameters
-from models.compression.prune import zeros
-from models.compression.quantize import dequantized
-from models.training import Plan
-from tasks.job import Metrics
-from tasks.recipe_teacher import Training
+from stillhouse.models.checkpoint import WEIGHTS, Architecture
+from stillhouse.models.compression.cost import macs_and_parameters
+from stillhouse.models.compression.prune import zeros
+from stillhouse.models.compression.quantize import dequantized
+from stillhouse.models.training import Plan
+from stillhouse.tasks.job import Metrics
+from stillhouse.tasks.recipe_teacher import Training
 
 QUALITY = "search_accuracy"
 """What the quality on the search split is called among a stage's metrics."""

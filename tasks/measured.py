@@ -8,11 +8,11 @@ decided nothing; whether the student is fast enough is measured on this machine 
 
 from mlflow.tracking import MlflowClient
 
-from tasks.keep_step import BY_TIME
-from tasks.machine import machine
-from tasks.pipeline import Stage
-from tasks.stages import KINDS
-from tasks.tracking import FINISHED, PREFIX, finished_with_key
+from stillhouse.tasks.keep_step import BY_TIME
+from stillhouse.tasks.machine import machine
+from stillhouse.tasks.pipeline import Stage
+from stillhouse.tasks.stages import KINDS
+from stillhouse.tasks.tracking import FINISHED, PREFIX, finished_with_key
 
 WORK_KEY = "work_key"
 """Tag: the key without the machine."""

@@ -18,7 +18,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils import request_utils, rest_utils
 from requests import RequestException
 
-from tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.errors import ServiceError, StillhouseError
 
 NO = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
 """Error codes with which MLflow says that there is no such thing; an alias or a name that is none has the last one."""

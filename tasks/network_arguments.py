@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
-from models.providers import NETWORKS, find
+from stillhouse.models.providers import NETWORKS, find
 
 Width = Annotated[int, Field(ge=1, le=8192)]
 Kernel = Annotated[int, Field(ge=1, le=64)]

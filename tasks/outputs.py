@@ -6,14 +6,14 @@ from pathlib import Path
 
 from mlflow.entities import Run
 
-from tasks.artifact import Artifact, verify
-from tasks.artifact_folders import find, install
-from tasks.errors import ArtifactError
-from tasks.lineage import runs_of
-from tasks.locks import waiting
-from tasks.mlflow_answers import AbsentError, download_output
-from tasks.run_context import RunContext
-from tasks.tracking import ARTIFACT, PREFIX
+from stillhouse.tasks.artifact import Artifact, verify
+from stillhouse.tasks.artifact_folders import find, install
+from stillhouse.tasks.errors import ArtifactError
+from stillhouse.tasks.lineage import runs_of
+from stillhouse.tasks.locks import waiting
+from stillhouse.tasks.mlflow_answers import AbsentError, download_output
+from stillhouse.tasks.run_context import RunContext
+from stillhouse.tasks.tracking import ARTIFACT, PREFIX
 
 
 def output_of(context: RunContext, stage_name: str) -> Artifact:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 from mlflow.entities import Run
 
-from tasks.pipeline import Stage
-from tasks.production.versions import champion_of
-from tasks.pull_data import data_digest
-from tasks.run_context import RunContext
+from stillhouse.tasks.pipeline import Stage
+from stillhouse.tasks.production.versions import champion_of
+from stillhouse.tasks.pull_data import data_digest
+from stillhouse.tasks.run_context import RunContext
 
 TAG = "outside."
 """Before the name of a fact, among our own tags."""

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from models.providers import Provider
-from tasks.providers import providers_of
-from tasks.recipe import Recipe
-from tasks.stages import KINDS
+from stillhouse.models.providers import Provider
+from stillhouse.tasks.providers import providers_of
+from stillhouse.tasks.recipe import Recipe
+from stillhouse.tasks.stages import KINDS
 
 
 @dataclass(frozen=True)

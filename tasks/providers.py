@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from models import providers
-from models.errors import ModelError
-from models.providers import Provider
-from models.workloads.registry import ALONE, provider_of
-from tasks.errors import StillhouseError
-from tasks.network_arguments import ARGUMENTS
-from tasks.recipe import Recipe
-from tasks.recipe_steps import distillation_of
-from tasks.recipe_teacher import Network
+from stillhouse.models import providers
+from stillhouse.models.errors import ModelError
+from stillhouse.models.providers import Provider
+from stillhouse.models.workloads.registry import ALONE, provider_of
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.network_arguments import ARGUMENTS
+from stillhouse.tasks.recipe import Recipe
+from stillhouse.tasks.recipe_steps import distillation_of
+from stillhouse.tasks.recipe_teacher import Network
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def check_foreign(recipe: Recipe) -> None:
     """
     if not providers_of(recipe):
         return
-    from models.networks.registry import check_arguments
-    from models.workloads.training_base import training_of
+    from stillhouse.models.networks.registry import check_arguments
+    from stillhouse.models.workloads.training_base import training_of
 
     for network in _networks(recipe):
         check_arguments(network.name, network.arguments)

@@ -8,18 +8,18 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.artifact import file_digest, write_json
-from tasks.artifact_folders import move_into
-from tasks.data.dataset import DESCRIPTION, fault_of, read_description
-from tasks.data.remote import Remote, open_remote
-from tasks.data.revision import pinned_md5
-from tasks.errors import DataError
-from tasks.locks import waiting
-from tasks.recipe_data import Data
-from tasks.settings import Settings, load_settings
+from stillhouse.tasks.artifact import file_digest, write_json
+from stillhouse.tasks.artifact_folders import move_into
+from stillhouse.tasks.data.dataset import DESCRIPTION, fault_of, read_description
+from stillhouse.tasks.data.remote import Remote, open_remote
+from stillhouse.tasks.data.revision import pinned_md5
+from stillhouse.tasks.errors import DataError
+from stillhouse.tasks.locks import waiting
+from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from tasks.job import Job
+    from stillhouse.tasks.job import Job
 
 POINTER = "data.json"
 

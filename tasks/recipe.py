@@ -9,16 +9,16 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from models.workloads.registry import ALONE, check_workload, misfit_of_components, misfit_of_kind
-from tasks.errors import RecipeError
-from tasks.recipe_data import Data
-from tasks.recipe_faults import explain
-from tasks.recipe_judging import Gate, Latency, Promotion
-from tasks.recipe_section import AsList, Line, Name, Section
-from tasks.recipe_steps import KeepStepIf, Quantize, Step, distillation_of
-from tasks.recipe_teacher import AnyTeacher, BlackBox
-from tasks.schedule import check_schedule
-from tasks.strict_yaml import YamlError, read_yaml
+from stillhouse.models.workloads.registry import ALONE, check_workload, misfit_of_components, misfit_of_kind
+from stillhouse.tasks.errors import RecipeError
+from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.recipe_faults import explain
+from stillhouse.tasks.recipe_judging import Gate, Latency, Promotion
+from stillhouse.tasks.recipe_section import AsList, Line, Name, Section
+from stillhouse.tasks.recipe_steps import KeepStepIf, Quantize, Step, distillation_of
+from stillhouse.tasks.recipe_teacher import AnyTeacher, BlackBox
+from stillhouse.tasks.schedule import check_schedule
+from stillhouse.tasks.strict_yaml import YamlError, read_yaml
 
 MOST_BYTES = 64 * 1024
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tasks.recipe_section import Name, Section
+from stillhouse.tasks.recipe_section import Name, Section
 
 DATA_REVISION = r"^[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,99}$"
 """A git revision: it cannot start with a dash, so it is never read as an option."""

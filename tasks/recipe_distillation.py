@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from tasks.recipe_section import AsList, Count, Fraction, Line, Name, Positive, Section, Weight
-from tasks.recipe_teacher import BlackBox, Training
+from stillhouse.tasks.recipe_section import AsList, Count, Fraction, Line, Name, Positive, Section, Weight
+from stillhouse.tasks.recipe_teacher import BlackBox, Training
 
 BUILT_IN = ("logits", "embedding", "ctc")
 

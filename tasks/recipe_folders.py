@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.errors import RecipeError
+from stillhouse.tasks.errors import RecipeError
 
 VARIABLE = "STILLHOUSE_RECIPES"
 REMEDY = f"give absolute paths of folders, with {os.pathsep} between them"

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tasks.recipe_section import Fraction, Name, Positive, Section
+from stillhouse.tasks.recipe_section import Fraction, Name, Positive, Section
 
 
 class Latency(Section):

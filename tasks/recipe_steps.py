@@ -8,9 +8,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.recipe_distillation import AnyDistillation, Distillation
-from tasks.recipe_section import AsList, Count, Fraction, Line, Name, Positive, Section, Share
-from tasks.recipe_teacher import Network
+from stillhouse.tasks.recipe_distillation import AnyDistillation, Distillation
+from stillhouse.tasks.recipe_section import AsList, Count, Fraction, Line, Name, Positive, Section, Share
+from stillhouse.tasks.recipe_teacher import Network
 
 
 class Distil(Section):

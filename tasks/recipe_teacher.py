@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
-from models.workloads.registry import ALONE
-from tasks.network_arguments import ARGUMENTS, check_network
-from tasks.recipe_section import AsList, Count, Fraction, Line, Name, Section
+from stillhouse.models.workloads.registry import ALONE
+from stillhouse.tasks.network_arguments import ARGUMENTS, check_network
+from stillhouse.tasks.recipe_section import AsList, Count, Fraction, Line, Name, Section
 
 
 class Network(Section):

@@ -12,18 +12,18 @@ from typing import Any
 import mlflow
 from mlflow.entities import Run
 
-from models.bundle import Bundle
-from tasks.artifact import json_digest
-from tasks.log_student import log_student
-from tasks.outputs import output_of
-from tasks.pipeline import Stage
-from tasks.production.versions import CANDIDATE, version_with_digest
-from tasks.pull_data import materialise, read_pointer
-from tasks.register_passport import issue, lineage_of
-from tasks.reporting.final_test import FinalTest, read_final_test
-from tasks.run_context import RunContext
-from tasks.student_file import expect_digest, locate_student
-from tasks.tracking import PREFIX, STAGE_RUNS, Child
+from stillhouse.models.bundle import Bundle
+from stillhouse.tasks.artifact import json_digest
+from stillhouse.tasks.log_student import log_student
+from stillhouse.tasks.outputs import output_of
+from stillhouse.tasks.pipeline import Stage
+from stillhouse.tasks.production.versions import CANDIDATE, version_with_digest
+from stillhouse.tasks.pull_data import materialise, read_pointer
+from stillhouse.tasks.register_passport import issue, lineage_of
+from stillhouse.tasks.reporting.final_test import FinalTest, read_final_test
+from stillhouse.tasks.run_context import RunContext
+from stillhouse.tasks.student_file import expect_digest, locate_student
+from stillhouse.tasks.tracking import PREFIX, STAGE_RUNS, Child
 
 MOST_LABELS = 100
 """Classes whose names fit a tag of MLflow."""

@@ -7,20 +7,20 @@ from typing import Any
 
 from mlflow.entities import Run
 
-from tasks.artifact import json_digest
-from tasks.errors import ArtifactError, StillhouseError
-from tasks.frozen import code_digest
-from tasks.lineage import CODE, missing, runs_of
-from tasks.log_student import packages_of
-from tasks.pipeline import stages_of
-from tasks.production.passport import model_card, passport
-from tasks.production.signing import signed
-from tasks.pull_data import read_pointer
-from tasks.reporting.evaluation import parse_evaluation
-from tasks.reporting.final_test import read_final_test
-from tasks.run_context import RunContext
-from tasks.stage_key import code_of
-from tasks.tracking import PREFIX
+from stillhouse.tasks.artifact import json_digest
+from stillhouse.tasks.errors import ArtifactError, StillhouseError
+from stillhouse.tasks.frozen import code_digest
+from stillhouse.tasks.lineage import CODE, missing, runs_of
+from stillhouse.tasks.log_student import packages_of
+from stillhouse.tasks.pipeline import stages_of
+from stillhouse.tasks.production.passport import model_card, passport
+from stillhouse.tasks.production.signing import signed
+from stillhouse.tasks.pull_data import read_pointer
+from stillhouse.tasks.reporting.evaluation import parse_evaluation
+from stillhouse.tasks.reporting.final_test import read_final_test
+from stillhouse.tasks.run_context import RunContext
+from stillhouse.tasks.stage_key import code_of
+from stillhouse.tasks.tracking import PREFIX
 
 FOLDER, PASSPORT, CARD = "passport", "passport.json", "model_card.md"
 

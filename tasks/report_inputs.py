@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from tasks.errors import StillhouseError
-from tasks.outputs import output_of
-from tasks.run_context import RunContext
-from tasks.tracking import PREFIX
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.outputs import output_of
+from stillhouse.tasks.run_context import RunContext
+from stillhouse.tasks.tracking import PREFIX
 
 T = TypeVar("T")
 

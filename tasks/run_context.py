@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.frozen import Asked, Frozen, join
-from tasks.recipe import Recipe
-from tasks.settings import Settings, load_settings
-from tasks.tracking import Nightly, connect
+from stillhouse.tasks.frozen import Asked, Frozen, join
+from stillhouse.tasks.recipe import Recipe
+from stillhouse.tasks.settings import Settings, load_settings
+from stillhouse.tasks.tracking import Nightly, connect
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.evaluation.schema import Estimate, Evaluation
-from models.statistics import over_seeds, over_seeds_and_examples
-from tasks.artifact import write_json
-from tasks.errors import RecipeError
-from tasks.gate import judge_seeds
-from tasks.outputs import output_of
-from tasks.pipeline import stages_of
-from tasks.recipe import Recipe, load_recipe
-from tasks.reporting.evaluation import parse_evaluation
-from tasks.run_context import open_run
-from tasks.settings import load_settings
-from tasks.stage import run_stage
+from stillhouse.models.evaluation.schema import Estimate, Evaluation
+from stillhouse.models.statistics import over_seeds, over_seeds_and_examples
+from stillhouse.tasks.artifact import write_json
+from stillhouse.tasks.errors import RecipeError
+from stillhouse.tasks.gate import judge_seeds
+from stillhouse.tasks.outputs import output_of
+from stillhouse.tasks.pipeline import stages_of
+from stillhouse.tasks.recipe import Recipe, load_recipe
+from stillhouse.tasks.reporting.evaluation import parse_evaluation
+from stillhouse.tasks.run_context import open_run
+from stillhouse.tasks.settings import load_settings
+from stillhouse.tasks.stage import run_stage
 
 MEASURES: dict[str, Callable[[Evaluation], float]] = {
     "times_fewer_bytes": lambda found: found.ratios.bytes,

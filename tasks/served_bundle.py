@@ -6,9 +6,9 @@ from typing import Any
 import mlflow
 import pandas as pd
 
-from models.bundle import open_bundle
-from models.errors import ModelError
-from models.workloads.base import runtime_of
+from stillhouse.models.bundle import open_bundle
+from stillhouse.models.errors import ModelError
+from stillhouse.models.workloads.base import runtime_of
 
 
 class ServedBundle(mlflow.pyfunc.PythonModel):  # type: ignore[misc]

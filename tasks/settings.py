@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.environment import adopt
-from tasks.folders import expect_folders
+from stillhouse.tasks.environment import adopt
+from stillhouse.tasks.folders import expect_folders
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
-from models.providers import Provider
-from tasks.artifact import file_digest, json_digest
+from stillhouse.models.providers import Provider
+from stillhouse.tasks.artifact import file_digest, json_digest
 
 LIBRARIES = (
     "torch",
@@ -57,8 +57,9 @@ def files_with_imports(modules: tuple[str, ...]) -> tuple[Path, ...]:
 
 
 def _files_of(module: str) -> list[Path]:
-    base = ROOT.joinpath(*module.split("."))
-    packages = [ROOT.joinpath(*module.split(".")[:depth], "__init__.py") for depth in range(1, module.count(".") + 2)]
+    path = module.split(".")[1:]  # the folders stand at the top of the repository
+    base = ROOT.joinpath(*path)
+    packages = [ROOT.joinpath(*path[:depth], "__init__.py") for depth in range(1, len(path) + 1)]
     return [path for path in (base.with_suffix(".py"), *packages) if path.is_file()]
 
 
@@ -69,4 +70,4 @@ def _imports(path: Path) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [name for name in names if name.split(".")[0] in ("models", "tasks")]
+    return [name for name in names if name.startswith(("stillhouse.models.", "stillhouse.tasks."))]

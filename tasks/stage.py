@@ -8,28 +8,28 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
-from models.errors import ModelError
-from tasks.artifact import Artifact, seal, verify
-from tasks.artifact_folders import install
-from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
-from tasks.frozen import FIRST, Asked
-from tasks.held_out import note_stage
-from tasks.job import Job
-from tasks.lineage import CODE, inputs_of, runs_of
-from tasks.locks import waiting
-from tasks.machine import machine
-from tasks.measured import DONE_ON, WORK_KEY, holds_here_only, why_anew
-from tasks.outputs import locate_output, make_empty, output_among
-from tasks.outside import as_tags, outside_of
-from tasks.pipeline import Stage, stages_of
-from tasks.providers import check_foreign
-from tasks.pull_data import POINTER, read_pointer
-from tasks.recipe import Recipe
-from tasks.run_context import RunContext, join_run
-from tasks.settings import load_settings
-from tasks.stage_key import code_of, stage_key
-from tasks.stages import KINDS, function_of
-from tasks.tracking import PREFIX, Child, finished_with_key
+from stillhouse.models.errors import ModelError
+from stillhouse.tasks.artifact import Artifact, seal, verify
+from stillhouse.tasks.artifact_folders import install
+from stillhouse.tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
+from stillhouse.tasks.frozen import FIRST, Asked
+from stillhouse.tasks.held_out import note_stage
+from stillhouse.tasks.job import Job
+from stillhouse.tasks.lineage import CODE, inputs_of, runs_of
+from stillhouse.tasks.locks import waiting
+from stillhouse.tasks.machine import machine
+from stillhouse.tasks.measured import DONE_ON, WORK_KEY, holds_here_only, why_anew
+from stillhouse.tasks.outputs import locate_output, make_empty, output_among
+from stillhouse.tasks.outside import as_tags, outside_of
+from stillhouse.tasks.pipeline import Stage, stages_of
+from stillhouse.tasks.providers import check_foreign
+from stillhouse.tasks.pull_data import POINTER, read_pointer
+from stillhouse.tasks.recipe import Recipe
+from stillhouse.tasks.run_context import RunContext, join_run
+from stillhouse.tasks.settings import load_settings
+from stillhouse.tasks.stage_key import code_of, stage_key
+from stillhouse.tasks.stages import KINDS, function_of
+from stillhouse.tasks.tracking import PREFIX, Child, finished_with_key
 
 Result = dict[str, float | str]
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from functools import cache
 
-from models.providers import Provider
-from tasks.artifact import json_digest
-from tasks.pipeline import Stage
-from tasks.source_digest import code_digest
-from tasks.stages import modules_of
+from stillhouse.models.providers import Provider
+from stillhouse.tasks.artifact import json_digest
+from stillhouse.tasks.pipeline import Stage
+from stillhouse.tasks.source_digest import code_digest
+from stillhouse.tasks.stages import modules_of
 
 
 def stage_key(stage: Stage, inputs: Mapping[str, str], code: str | None = None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from models.workloads.registry import module_of
+from stillhouse.models.workloads.registry import module_of
 
 Split = Literal["search", "gate"]
 
@@ -37,29 +37,31 @@ class StageKind:
 
 
 KINDS = {
-    "pull": StageKind("tasks.pull_data:pull_data"),
-    "validate": StageKind("tasks.validate_data:validate_data"),
-    "teacher": StageKind("tasks.train_teacher:train_teacher", heavy=True, split="search", faces=("training",)),
+    "pull": StageKind("stillhouse.tasks.pull_data:pull_data"),
+    "validate": StageKind("stillhouse.tasks.validate_data:validate_data"),
+    "teacher": StageKind(
+        "stillhouse.tasks.train_teacher:train_teacher", heavy=True, split="search", faces=("training",)
+    ),
     "compress": StageKind(
-        "tasks.compress:compress",
-        ("models.step_cost", "models.timing"),
+        "stillhouse.tasks.compress:compress",
+        ("stillhouse.models.step_cost", "stillhouse.models.timing"),
         heavy=True,
         split="search",
         faces=("training",),
     ),
-    "export": StageKind("tasks.export:export", faces=("training",)),
+    "export": StageKind("stillhouse.tasks.export:export", faces=("training",)),
     "evaluate": StageKind(
-        "tasks.evaluate:evaluate",
-        ("models.evaluation.evaluate",),
+        "stillhouse.tasks.evaluate:evaluate",
+        ("stillhouse.models.evaluation.evaluate",),
         heavy=True,
         timed=True,
         split="gate",
         faces=("runtime",),
     ),
-    "gate": StageKind("tasks.gate:gate_stage", builds=False),
+    "gate": StageKind("stillhouse.tasks.gate:gate_stage", builds=False),
     "challenge": StageKind(
-        "tasks.challenge:challenge",
-        ("models.evaluation.champion",),
+        "stillhouse.tasks.challenge:challenge",
+        ("stillhouse.models.evaluation.champion",),
         heavy=True,
         timed=True,
         split="gate",
@@ -67,17 +69,22 @@ KINDS = {
         builds=False,
     ),
     "load": StageKind(
-        "tasks.load:load", ("tasks.serving.load",), heavy=True, timed=True, faces=("runtime",), builds=False
+        "stillhouse.tasks.load:load",
+        ("stillhouse.tasks.serving.load",),
+        heavy=True,
+        timed=True,
+        faces=("runtime",),
+        builds=False,
     ),
     "final_test": StageKind(
-        "tasks.final_test:final_test",
-        ("models.evaluation.final_test",),
+        "stillhouse.tasks.final_test:final_test",
+        ("stillhouse.models.evaluation.final_test",),
         heavy=True,
         faces=("runtime",),
         builds=False,
     ),
-    "register": StageKind("tasks.register:register", reusable=False),
-    "report": StageKind("tasks.collect:write_report", reusable=False),
+    "register": StageKind("stillhouse.tasks.register:register", reusable=False),
+    "report": StageKind("stillhouse.tasks.collect:write_report", reusable=False),
 }
 
 

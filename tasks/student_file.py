@@ -3,11 +3,11 @@
 import tempfile
 from pathlib import Path
 
-from models.bundle import BUNDLE, Bundle, open_bundle
-from models.errors import ModelError
-from models.packing import SUFFIX, is_packed, unpacked
-from tasks.errors import ArtifactError
-from tasks.mlflow_answers import AbsentError, download_model
+from stillhouse.models.bundle import BUNDLE, Bundle, open_bundle
+from stillhouse.models.errors import ModelError
+from stillhouse.models.packing import SUFFIX, is_packed, unpacked
+from stillhouse.tasks.errors import ArtifactError
+from stillhouse.tasks.mlflow_answers import AbsentError, download_model
 
 MODELS = ("teacher", "student")
 REFERENCES = "references"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.recipe_judging import Latency
+from stillhouse.tasks.recipe_judging import Latency
 
 
 def schedule_of(settings: Mapping[str, Any], limit: float) -> dict[str, float]:

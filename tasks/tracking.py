@@ -21,10 +21,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.credentials import get_default_host_creds
 
-from tasks.artifact import VOLATILE
-from tasks.bin import find_experiment, refuse_deleted
-from tasks.errors import ServiceError, StillhouseError
-from tasks.progress import ProgressLog
+from stillhouse.tasks.artifact import VOLATILE
+from stillhouse.tasks.bin import find_experiment, refuse_deleted
+from stillhouse.tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.progress import ProgressLog
 
 RUN_KEY = r"[\w.:+/~-]{1,250}"
 PREFIX = "stillhouse."

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from models.black_box import FileModel
-from models.checkpoint import save_model
-from models.training import fit
-from models.workloads.registry import ALONE
-from models.workloads.training_base import training_of
-from tasks.black_box import TEACHER_FILE, adopted
-from tasks.job import Job, Metrics
-from tasks.measure import QUALITY, added_up, describe_model, plan_of
-from tasks.pull_data import materialise
-from tasks.recipe_teacher import BlackBox, Teacher
+from stillhouse.models.black_box import FileModel
+from stillhouse.models.checkpoint import save_model
+from stillhouse.models.training import fit
+from stillhouse.models.workloads.registry import ALONE
+from stillhouse.models.workloads.training_base import training_of
+from stillhouse.tasks.black_box import TEACHER_FILE, adopted
+from stillhouse.tasks.job import Job, Metrics
+from stillhouse.tasks.measure import QUALITY, added_up, describe_model, plan_of
+from stillhouse.tasks.pull_data import materialise
+from stillhouse.tasks.recipe_teacher import BlackBox, Teacher
 
 
 def train_teacher(job: Job) -> Metrics:

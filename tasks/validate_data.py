@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tasks.artifact import write_json
-from tasks.data.data_tables import tables_of
-from tasks.data.dataset import read_description
-from tasks.errors import DataError
-from tasks.pull_data import materialise, read_pointer
-from tasks.settings import load_settings
+from stillhouse.tasks.artifact import write_json
+from stillhouse.tasks.data.data_tables import tables_of
+from stillhouse.tasks.data.dataset import read_description
+from stillhouse.tasks.errors import DataError
+from stillhouse.tasks.pull_data import materialise, read_pointer
+from stillhouse.tasks.settings import load_settings
 
 if TYPE_CHECKING:
     from great_expectations.data_context import FileDataContext
     from great_expectations.expectations import Expectation
 
-    from tasks.job import Job
+    from stillhouse.tasks.job import Job
 
 VALIDATION = "validation.json"
 DATA_DOCS = "data_docs"
@@ -73,7 +73,7 @@ def judge(
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    from tasks.data.expectations import suites_of
+    from stillhouse.tasks.data.expectations import suites_of
 
     project = scratch / "great_expectations"
     shutil.rmtree(project, ignore_errors=True)

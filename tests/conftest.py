@@ -12,10 +12,10 @@ import pytest
 import requests
 from mlflow.tracking import MlflowClient
 
-from tasks.embedded.listeners import is_held_by, is_lost
-from tasks.embedded.ports import choose_ports
-from tasks.embedded.processes import Server, end, spawn
-from tasks.tracking import connect
+from stillhouse.tasks.embedded.listeners import is_held_by, is_lost
+from stillhouse.tasks.embedded.ports import choose_ports
+from stillhouse.tasks.embedded.processes import Server, end, spawn
+from stillhouse.tasks.tracking import connect
 
 SECONDS = 180.0
 """The server starts within this."""
@@ -97,4 +97,4 @@ def client(registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 def nightly(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     """The DAG file of the nights, with an Airflow home of its own: importing Airflow writes there."""
     os.environ["AIRFLOW_HOME"] = str(tmp_path_factory.mktemp("airflow"))
-    return importlib.import_module("dags.nightly")
+    return importlib.import_module("stillhouse.dags.nightly")

@@ -18,10 +18,10 @@ import pytest
 from data_samples import built_digits, commit_house, make_house, quiet
 from PIL import Image
 
-from tasks.data.dataset import Example, read_description, write_dataset
-from tasks.data.landing import CONTENTS, open_landing
-from tasks.data.refresh import Outcome, refresh
-from tasks.settings import Settings
+from stillhouse.tasks.data.dataset import Example, read_description, write_dataset
+from stillhouse.tasks.data.landing import CONTENTS, open_landing
+from stillhouse.tasks.data.refresh import Outcome, refresh
+from stillhouse.tasks.settings import Settings
 
 HELD_BACK = 60
 """Digits that the house does not have yet."""

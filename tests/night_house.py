@@ -14,17 +14,18 @@ from typing import Any
 
 import requests
 
-from tasks.embedded import stack
-from tasks.embedded.airflow_rest import Airflow
-from tasks.embedded.processes import marked
-from tasks.embedded.stack_record import recall
-from tasks.settings import Settings
+from stillhouse.tasks.embedded import stack
+from stillhouse.tasks.embedded.airflow_rest import Airflow
+from stillhouse.tasks.embedded.processes import marked
+from stillhouse.tasks.embedded.stack_record import recall
+from stillhouse.tasks.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE, DAG, ASKS = "seed_digits", "nightly_seed_digits", "promotion_seed_digits"
 RECIPE_FILE = ROOT / "dags" / "recipes" / f"{RECIPE}.yaml"
 WATCHER = (
-    f"import sys; from tasks.embedded.nightly_run import run_nightly; sys.exit(run_nightly('{RECIPE}', once=False))"
+    "import sys; from stillhouse.tasks.embedded.nightly_run import run_nightly; "
+    f"sys.exit(run_nightly('{RECIPE}', once=False))"
 )
 PATIENCE_SECONDS = 600.0
 PROMPT_SECONDS = 30.0
@@ -44,7 +45,7 @@ class House:
 def watch(settings: Settings, output: Path) -> subprocess.Popen[bytes]:
     """Start what `make run RECIPE=seed_digits` starts."""
     environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(ROOT / "src"),
         "STILLHOUSE_STATE": str(settings.state),
         "STILLHOUSE_RUNS": str(settings.runs),
     }
@@ -115,7 +116,7 @@ def waiting_question(house: House) -> Question:
 
 def stillhouse(house: House, *command: str) -> subprocess.CompletedProcess[str]:
     """Call the command line without anybody at it."""
-    call = [sys.executable, "-m", "tasks.cli", *command]
+    call = [sys.executable, "-m", "stillhouse.tasks.cli", *command]
     environment = _environment(house)
     return subprocess.run(
         call, check=False, capture_output=True, text=True, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL
@@ -146,7 +147,7 @@ class Answers:
 @contextmanager
 def serving(house: House) -> Iterator[Answers]:
     """Serve the champion for as long as needed."""
-    call = [sys.executable, "-u", "-m", "tasks.cli", "serve", RECIPE, "--port", "0"]
+    call = [sys.executable, "-u", "-m", "stillhouse.tasks.cli", "serve", RECIPE, "--port", "0"]
     with subprocess.Popen(call, stdout=subprocess.PIPE, text=True, env=_environment(house), cwd=ROOT) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -157,6 +158,6 @@ def serving(house: House) -> Iterator[Answers]:
 
 
 def _environment(house: House) -> dict[str, str]:
-    environment = os.environ | {"STILLHOUSE_STATE": str(house.settings.state), "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"STILLHOUSE_STATE": str(house.settings.state), "PYTHONPATH": str(ROOT / "src")}
     environment.pop("MLFLOW_TRACKING_URI", None)
     return environment

@@ -17,15 +17,15 @@ from mlflow.types import Schema, TensorSpec
 from onnx import TensorProto, helper, numpy_helper
 from report_samples import estimate, evaluation, final_test, gate_result
 
-from models.export import INPUT, OUTPUT
-from tasks.artifact import file_digest, json_digest
-from tasks.log_student import RUNTIME, pinned
-from tasks.production.signing import signed
-from tasks.production.versions import CANDIDATE
-from tasks.register_passport import FOLDER, PASSPORT
-from tasks.settings import load_settings
-from tasks.student_file import MODEL_FILE
-from tasks.tracking import ARTIFACT, PREFIX, experiment_of
+from stillhouse.models.export import INPUT, OUTPUT
+from stillhouse.tasks.artifact import file_digest, json_digest
+from stillhouse.tasks.log_student import RUNTIME, pinned
+from stillhouse.tasks.production.signing import signed
+from stillhouse.tasks.production.versions import CANDIDATE
+from stillhouse.tasks.register_passport import FOLDER, PASSPORT
+from stillhouse.tasks.settings import load_settings
+from stillhouse.tasks.student_file import MODEL_FILE
+from stillhouse.tasks.tracking import ARTIFACT, PREFIX, experiment_of
 
 MODEL = "tiny"
 

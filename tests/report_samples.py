@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
-from tasks.recipe import Recipe
-from tasks.recipe_judging import Gate
-from tasks.reporting.run_record import RunRecord, StageRecord
+from stillhouse.tasks.recipe import Recipe
+from stillhouse.tasks.recipe_judging import Gate
+from stillhouse.tasks.reporting.run_record import RunRecord, StageRecord
 
 RECIPE_YAML = """\
 name: image_classification

@@ -30,7 +30,7 @@ print(json.dumps(found))
 
 def read_by_airflow(root: Path) -> dict[str, Any]:
     """Let Airflow read the DAG files of a copy of dags/."""
-    environment = os.environ | {"AIRFLOW_HOME": str(root / "airflow"), "PYTHONPATH": f"{root}:{ROOT}"}
+    environment = os.environ | {"AIRFLOW_HOME": str(root / "airflow"), "PYTHONPATH": str(root / "src")}
     command = [sys.executable, "-c", READ, str(root), *KINDS]
     done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -43,6 +43,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What Airflow reads where every kind of bad recipe file lies beside two good ones."""
     root = tmp_path_factory.mktemp("house")
     shutil.copytree(ROOT / "dags", root / "dags", ignore=shutil.ignore_patterns("recipes", "__pycache__"))
+    package = root / "src" / "stillhouse"
+    package.mkdir(parents=True)
+    shutil.copy(ROOT / "src" / "stillhouse" / "__init__.py", package)
+    for name, folder in {"dags": root / "dags", "tasks": ROOT / "tasks", "models": ROOT / "models"}.items():
+        (package / name).symlink_to(folder)
     recipes = root / "dags" / "recipes"
     recipes.mkdir()
     for name in ("seed_digits", "retrieval_small"):
@@ -99,7 +104,7 @@ def test_a_fault_that_nobody_foresaw_costs_one_recipe_only(
     from airflow.sdk import DAG
     from airflow.sdk.exceptions import AirflowFailException
 
-    from dags.every_recipe import dags_of_recipes
+    from stillhouse.dags.every_recipe import dags_of_recipes
 
     def build(path: Path) -> DAG:
         if path.stem == "bad":
@@ -116,7 +121,7 @@ def test_a_fault_that_nobody_foresaw_costs_one_recipe_only(
 
 def test_a_recipe_that_cannot_be_read_has_one_dag_only(nightly: ModuleType, tmp_path: Path) -> None:
     """The DAG of its night says what is wrong; promotion, rollback and refresh have none to press."""
-    from dags.every_recipe import dags_of_recipes
+    from stillhouse.dags.every_recipe import dags_of_recipes
 
     (tmp_path / "empty.yaml").touch()
     assert {kind: list(dags_of_recipes(kind, tmp_path, nightly.nightly)) for kind in KINDS} == {

@@ -19,7 +19,7 @@ import pytest
 def notify(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     """The module, with an Airflow home of its own."""
     os.environ["AIRFLOW_HOME"] = str(tmp_path_factory.mktemp("airflow"))
-    return importlib.import_module("dags.notify")
+    return importlib.import_module("stillhouse.dags.notify")
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_mail_goes_to_whom_the_connection_names(
 
 def test_without_a_connection_the_log_has_it(notify: ModuleType, caplog: pytest.LogCaptureFixture) -> None:
     """Nobody is connected: the message is a line of the log, and no warning."""
-    with caplog.at_level(logging.INFO, "dags.notify"):
+    with caplog.at_level(logging.INFO, "stillhouse.dags.notify"):
         notify.tell("promoted", "tiny", "version 2 is the champion")
     assert [record.getMessage() for record in caplog.records] == ["[promoted] tiny: version 2 is the champion"]
 
@@ -118,7 +118,7 @@ def test_a_dead_channel_is_a_warning_without_secrets(  # noqa: PLR0913, PLR0917 
     """A server that is away, an address that is none and a refusal fail nothing, and tell nothing secret."""
     server = json.loads(os.environ["AIRFLOW_CONN_STILLHOUSE_WEBHOOK"])["host"]
     connect(monkeypatch, host or server, f"{path}/hidden")
-    with caplog.at_level(logging.INFO, "dags.notify"):
+    with caplog.at_level(logging.INFO, "stillhouse.dags.notify"):
         notify.tell("promoted", "tiny", "version 2 is the champion")
     assert len(hook) == (host is None)
     (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]

@@ -14,12 +14,12 @@ from landing_samples import make_refreshed_house, new_digits, send, send_digits
 from mlflow.exceptions import MlflowException
 from report_samples import STARTED
 
-from tasks.data.data_branch import newest_tag, version_of
-from tasks.data.refresh import refresh
-from tasks.data.refresh_state import is_told, note_going, note_told, told_of
-from tasks.errors import DataError, ServiceError
-from tasks.recipe import load_recipe
-from tasks.settings import Settings
+from stillhouse.tasks.data.data_branch import newest_tag, version_of
+from stillhouse.tasks.data.refresh import refresh
+from stillhouse.tasks.data.refresh_state import is_told, note_going, note_told, told_of
+from stillhouse.tasks.errors import DataError, ServiceError
+from stillhouse.tasks.recipe import load_recipe
+from stillhouse.tasks.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = sorted((ROOT / "dags" / "recipes").glob("*.yaml"))
@@ -29,7 +29,7 @@ RECIPES = sorted((ROOT / "dags" / "recipes").glob("*.yaml"))
 def module(nightly: ModuleType) -> ModuleType:
     """The DAG file of the refreshes."""
     del nightly
-    return importlib.import_module("dags.refresh")
+    return importlib.import_module("stillhouse.dags.refresh")
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_every_stage_uses_what_woke_the_run(
     nightly: ModuleType, monkeypatch: pytest.MonkeyPatch, asked: str | None, events: list[Any], revision: str | None
 ) -> None:
     """A revision that a person asks for goes before that of the newest event, and that before the recipe's."""
-    from tasks import stage
+    from stillhouse.tasks import stage
 
     used: list[tuple[str, str | None]] = []
     monkeypatch.setattr(

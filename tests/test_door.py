@@ -79,6 +79,13 @@ def test_the_packages_version_is_rebuilt_to_the_same_bytes(night: dict[str, Any]
     assert night["rebuilt"], night["lines"]
 
 
+def test_a_users_own_packages_may_have_common_names(python: Path) -> None:
+    """The toy's packages `models` and `tasks` are its own, wherever a command is typed."""
+    code = "import models, tasks, stillhouse.tasks.stages; print(models.__file__, tasks.__file__)"
+    done = subprocess.run([str(python), "-P", "-c", code], check=True, capture_output=True, text=True, cwd=REPOSITORY)
+    assert all(str(python.parents[1]) in file for file in done.stdout.split())
+
+
 def test_the_core_knows_nothing_of_the_package() -> None:
     """No file of ours has a word of the package, so none was changed for it."""
     for folder in ("dags", "tasks", "models"):
@@ -86,8 +93,8 @@ def test_the_core_knows_nothing_of_the_package() -> None:
             assert not re.search("stillhouse_toy|diabetes|progression", path.read_text(encoding="utf-8"), re.IGNORECASE)
 
 
-METHOD = """from models.compression.prune import magnitude
-from tasks.methods.bench import Bench, Compressed
+METHOD = """from stillhouse.models.compression.prune import magnitude
+from stillhouse.tasks.methods.bench import Bench, Compressed
 
 
 def clip(bench: Bench, step: object) -> Compressed:
@@ -125,7 +132,7 @@ from pathlib import Path
 
 import pytest
 from data_samples import make_house
-from tasks.stage import run_stage
+from stillhouse.tasks.stage import run_stage
 
 recipe, root = map(Path, sys.argv[1:])
 with pytest.MonkeyPatch.context() as patch:
@@ -142,11 +149,12 @@ def test_a_method_is_one_file_one_line_and_one_section(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     for folder in ("dags", "tasks", "models"):
         shutil.copytree(REPOSITORY / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(REPOSITORY / "src", tree / "src", symlinks=True)
     (tree / "tasks" / "methods" / "clip.py").write_text(METHOD, encoding="utf-8")
     replaced(
         tree / "tasks" / "methods" / "__init__.py", '    "fold": fold,\n', '    "fold": fold,\n    "clip": clip,\n'
     )
-    replaced(tree / "tasks" / "methods" / "__init__.py", "from tasks.methods.bench", IMPORT)
+    replaced(tree / "tasks" / "methods" / "__init__.py", "from stillhouse.tasks.methods.bench", IMPORT)
     replaced(tree / "tasks" / "recipe_steps.py", "Step = Annotated[\n    ", SECTION)
     (tmp_path / "clipped.yaml").write_text(RECIPE, encoding="utf-8")
     (tmp_path / "root").mkdir()
@@ -156,13 +164,13 @@ def test_a_method_is_one_file_one_line_and_one_section(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": f"{tree}{os.pathsep}{TESTS}", "PYTHONWARNINGS": "ignore"},
+        env=os.environ | {"PYTHONPATH": f"{tree / 'src'}{os.pathsep}{TESTS}", "PYTHONWARNINGS": "ignore"},
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "'kept': 1.0" in done.stdout.splitlines()[-1]
 
 
-IMPORT = "from tasks.methods.clip import clip\nfrom tasks.methods.bench"
+IMPORT = "from stillhouse.tasks.methods.clip import clip\nfrom stillhouse.tasks.methods.bench"
 
 
 def replaced(path: Path, old: str, new: str) -> None:

@@ -34,15 +34,15 @@ from night_house import (
 )
 from PIL import Image
 
-from models.export import INPUT, OUTPUT
-from models.inputs.images import load_images
-from tasks.embedded import stack
-from tasks.embedded.airflow_rest import Airflow
-from tasks.errors import ServiceError
-from tasks.pipeline import stages_of
-from tasks.recipe import load_recipe
-from tasks.settings import Settings
-from tasks.stage import run_stage
+from stillhouse.models.export import INPUT, OUTPUT
+from stillhouse.models.inputs.images import load_images
+from stillhouse.tasks.embedded import stack
+from stillhouse.tasks.embedded.airflow_rest import Airflow
+from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.pipeline import stages_of
+from stillhouse.tasks.recipe import load_recipe
+from stillhouse.tasks.settings import Settings
+from stillhouse.tasks.stage import run_stage
 
 pytestmark = pytest.mark.serial
 

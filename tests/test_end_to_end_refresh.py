@@ -11,9 +11,9 @@ import pytest
 from data_samples import git
 from landing_samples import make_refreshed_house, new_digits, send, send_digits, tags
 
-from tasks.embedded import stack
-from tasks.embedded.airflow_rest import Airflow
-from tasks.settings import Settings, load_settings
+from stillhouse.tasks.embedded import stack
+from stillhouse.tasks.embedded.airflow_rest import Airflow
+from stillhouse.tasks.settings import Settings, load_settings
 
 pytestmark = pytest.mark.serial
 

@@ -64,7 +64,7 @@ def imported() -> set[str]:
                 found |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 found.add(node.module.split(".")[0])
-    return found - set(sys.stdlib_module_names) - {"dags", "tasks", "models", "airflow"}
+    return found - set(sys.stdlib_module_names) - {"stillhouse", "airflow"}
 
 
 def test_what_the_code_imports_is_asked_for() -> None:

@@ -14,14 +14,14 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.black_box import FileModel, adopt
-from models.compression.objectives import taught_objective
-from models.errors import ModelError
-from models.export import INPUT, OUTPUT
-from models.runtime import open_session, predict
-from models.training import Plan, fit
-from models.workloads.image_classification.training import Classifier, Examples, load_examples
-from tasks.recipe_teacher import Network
+from stillhouse.models.black_box import FileModel, adopt
+from stillhouse.models.compression.objectives import taught_objective
+from stillhouse.models.errors import ModelError
+from stillhouse.models.export import INPUT, OUTPUT
+from stillhouse.models.runtime import open_session, predict
+from stillhouse.models.training import Plan, fit
+from stillhouse.models.workloads.image_classification.training import Classifier, Examples, load_examples
+from stillhouse.tasks.recipe_teacher import Network
 
 
 class Silent:

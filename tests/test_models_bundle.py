@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from models.bundle import BUNDLE, Bundle, open_bundle, write_bundle
-from models.errors import ModelError
+from stillhouse.models.bundle import BUNDLE, Bundle, open_bundle, write_bundle
+from stillhouse.models.errors import ModelError
 
 
 def written(folder: Path, **components: bytes) -> Bundle:

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.evaluation.compare import slice_differences
-from models.inputs.images import Images
-from models.ways import IMAGE, TEXT, Inputs, Role, Way
-from models.workloads.image_classification.runtime import ImageClassification
-from models.workloads.retrieval.runtime import Retrieval
+from stillhouse.models.evaluation.compare import slice_differences
+from stillhouse.models.inputs.images import Images
+from stillhouse.models.ways import IMAGE, TEXT, Inputs, Role, Way
+from stillhouse.models.workloads.image_classification.runtime import ImageClassification
+from stillhouse.models.workloads.retrieval.runtime import Retrieval
 
 CONFIDENCE = 0.9
 

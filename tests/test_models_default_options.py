@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 sys.path.append(str(Path(__file__).parents[1]))
 
 from benchmarks.default_options import RECIPES, export_both, networks_of, raw_of
-from models.checkpoint import Architecture
-from models.export import export_model
-from models.packing import deployable, unpacked
-from models.runtime import open_session
-from tasks.recipe import Recipe, load_recipe
+from stillhouse.models.checkpoint import Architecture
+from stillhouse.models.export import export_model
+from stillhouse.models.packing import deployable, unpacked
+from stillhouse.models.runtime import open_session
+from stillhouse.tasks.recipe import Recipe, load_recipe
 
 pytestmark = pytest.mark.serial
 

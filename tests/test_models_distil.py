@@ -8,17 +8,23 @@ from data_samples import built_digits
 from distillation_samples import logit_distillation
 from torch import Tensor, nn
 
-from models.compression.answers import kept
-from models.compression.distil import LOGIT_LOSSES, distillation_loss, mean_logits, teacher_logits
-from models.compression.features import averaged, hint_loss, layer_features, projected_student
-from models.compression.objectives import hinted_objective, taught_objective
-from models.compression.relational import angle_loss, distance_loss, relational_loss
-from models.errors import ModelError
-from models.inputs.augment import blended, erased
-from models.training import Plan, fit
-from models.workloads.image_classification.training import Classifier, LabelledFeed, blend_of, load_examples, view_of
-from models.workloads.taught import TaughtFeed
-from tasks.recipe_teacher import Network
+from stillhouse.models.compression.answers import kept
+from stillhouse.models.compression.distil import LOGIT_LOSSES, distillation_loss, mean_logits, teacher_logits
+from stillhouse.models.compression.features import averaged, hint_loss, layer_features, projected_student
+from stillhouse.models.compression.objectives import hinted_objective, taught_objective
+from stillhouse.models.compression.relational import angle_loss, distance_loss, relational_loss
+from stillhouse.models.errors import ModelError
+from stillhouse.models.inputs.augment import blended, erased
+from stillhouse.models.training import Plan, fit
+from stillhouse.models.workloads.image_classification.training import (
+    Classifier,
+    LabelledFeed,
+    blend_of,
+    load_examples,
+    view_of,
+)
+from stillhouse.models.workloads.taught import TaughtFeed
+from stillhouse.tasks.recipe_teacher import Network
 
 CLASSIFIER = Classifier(built_digits())
 PLAN = Plan(

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from models.evaluation.compare import difference, paired, quality, ratio
-from models.evaluation.outcomes import Outcomes, Scores
+from stillhouse.models.evaluation.compare import difference, paired, quality, ratio
+from stillhouse.models.evaluation.outcomes import Outcomes, Scores
 
 CONFIDENCE = 0.9
 RANDOM = np.random.default_rng(5)

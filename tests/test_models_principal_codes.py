@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from models.few_bits import MOST, errors, levels, packed, restored, rounded, unpacked
-from models.principal_codes import allotted, encode, turned
-from models.principal_codes import levels as levels_of
+from stillhouse.models.few_bits import MOST, errors, levels, packed, restored, rounded, unpacked
+from stillhouse.models.principal_codes import allotted, encode, turned
+from stillhouse.models.principal_codes import levels as levels_of
 
 
 @pytest.mark.parametrize(

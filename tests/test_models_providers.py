@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from models import providers
-from models.errors import ModelError
-from models.networks.registry import build_network, find_network
-from models.workloads.registry import BUILT_IN, check_workload, resolve
-from tasks.errors import RecipeError, StillhouseError
-from tasks.providers import check_foreign, expect_same, providers_of, used_by
-from tasks.recipe import Recipe, load_recipe
-from tasks.stage_key import code_of
+from stillhouse.models import providers
+from stillhouse.models.errors import ModelError
+from stillhouse.models.networks.registry import build_network, find_network
+from stillhouse.models.workloads.registry import BUILT_IN, check_workload, resolve
+from stillhouse.tasks.errors import RecipeError, StillhouseError
+from stillhouse.tasks.providers import check_foreign, expect_same, providers_of, used_by
+from stillhouse.tasks.recipe import Recipe, load_recipe
+from stillhouse.tasks.stage_key import code_of
 
 TOY = Path(__file__).resolve().parent / "toy"
 RECIPE = TOY / "recipes" / "diabetes_progression.yaml"
@@ -39,7 +39,9 @@ def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Offer]:
     forget()
     yield install
     forget()
-    for name in [name for name in sys.modules if name.startswith(("stillhouse_toy", "toy_"))]:
+    for name in [
+        name for name in sys.modules if name.startswith(("stillhouse_toy", "toy_")) or name in {"models", "tasks"}
+    ]:
         del sys.modules[name]
 
 
@@ -58,7 +60,8 @@ def toy(offer: Offer) -> Path:
         "[stillhouse.networks]\nperceptron = stillhouse_toy.perceptron:PERCEPTRON\n"
     )
     folder = offer("stillhouse-toy", points)
-    shutil.copytree(TOY / "stillhouse_toy", folder / "stillhouse_toy", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("stillhouse_toy", "models", "tasks"):
+        shutil.copytree(TOY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 

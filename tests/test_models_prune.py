@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.checkpoint import Architecture
-from models.compression.cost import macs_and_parameters
-from models.compression.edits import layer_sizes
-from models.compression.prune import (
+from stillhouse.models.checkpoint import Architecture
+from stillhouse.models.compression.cost import macs_and_parameters
+from stillhouse.models.compression.edits import layer_sizes
+from stillhouse.models.compression.prune import (
     LowestScores,
     magnitude,
     make_permanent,
@@ -24,9 +24,9 @@ from models.compression.prune import (
     prune_pattern,
     prune_weights,
 )
-from models.compression.prune_channels import Selection, Target, prune_channels, prune_in_rounds
-from models.errors import DivergedError, ModelError
-from models.training import Batch, Plan, fit
+from stillhouse.models.compression.prune_channels import Selection, Target, prune_channels, prune_in_rounds
+from stillhouse.models.errors import DivergedError, ModelError
+from stillhouse.models.training import Batch, Plan, fit
 
 RESIDUAL = Architecture("residual", {"stem": 16, "widths": [32, 32], "strides": [2, 1], "pool": 7}, 90.0, (1, 28, 28))
 MAGNITUDE = Selection("magnitude", 8)
@@ -319,6 +319,12 @@ def test_a_file_is_timed_in_a_process_of_its_own(tmp_path: Path) -> None:
     np.save(tmp_path / "input.npy", np.zeros((1, 1, 8, 8), np.uint8))
     request = {"file": str(tmp_path / "model.onnx"), "input": str(tmp_path / "input.npy")}
     (tmp_path / "request.json").write_text(json.dumps(request), encoding="utf-8")
-    command = [sys.executable, "-m", "models.timing", str(tmp_path / "request.json"), str(tmp_path / "answer.json")]
+    command = [
+        sys.executable,
+        "-m",
+        "stillhouse.models.timing",
+        str(tmp_path / "request.json"),
+        str(tmp_path / "answer.json"),
+    ]
     subprocess.run(command, check=True)
     assert 0 < json.loads((tmp_path / "answer.json").read_text(encoding="utf-8"))["milliseconds"] < 5

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.errors import ModelError
-from models.index import KINDS, SMALLER, build_index, load_index
-from models.inputs.text import CONTEXT, clean, codes_of
-from models.retrieval import ranks, recall
-from models.ways import IMAGE, TEXT, Inputs, Role, Way
+from stillhouse.models.errors import ModelError
+from stillhouse.models.index import KINDS, SMALLER, build_index, load_index
+from stillhouse.models.inputs.text import CONTEXT, clean, codes_of
+from stillhouse.models.retrieval import ranks, recall
+from stillhouse.models.ways import IMAGE, TEXT, Inputs, Role, Way
 
 
 @pytest.mark.parametrize(

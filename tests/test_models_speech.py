@@ -9,22 +9,22 @@ import torch
 from data_samples import built_stamps_small
 from tower_samples import SPEECH_PLAIN, SPEECH_RESIDUAL
 
-from models.checkpoint import Architecture
-from models.compression.spaces import anchored_and_spelled, taught_letters, taught_vectors
-from models.compression.spelling import spelling_loss
-from models.errors import ModelError
-from models.inputs.audio import SAMPLE_RATE
-from models.inputs.letters import alphabet_of, letters_of
-from models.inputs.misheard import as_heard, chances_of
-from models.inputs.resay import said_anew
-from models.inputs.text import codes_of
-from models.inputs.waves import LENGTH, LOUDEST, waves_of
-from models.networks.speech import FilterBank, FramedFilterBank, SpellingTower
-from models.ways import IMAGE, SPEECH, TEXT, load_role
-from models.workloads.retrieval.pairs import load_spoken
-from models.workloads.retrieval.training import Towers
-from models.workloads.retrieval.written import written_feed
-from models.workloads.taught import TaughtFeed
+from stillhouse.models.checkpoint import Architecture
+from stillhouse.models.compression.spaces import anchored_and_spelled, taught_letters, taught_vectors
+from stillhouse.models.compression.spelling import spelling_loss
+from stillhouse.models.errors import ModelError
+from stillhouse.models.inputs.audio import SAMPLE_RATE
+from stillhouse.models.inputs.letters import alphabet_of, letters_of
+from stillhouse.models.inputs.misheard import as_heard, chances_of
+from stillhouse.models.inputs.resay import said_anew
+from stillhouse.models.inputs.text import codes_of
+from stillhouse.models.inputs.waves import LENGTH, LOUDEST, waves_of
+from stillhouse.models.networks.speech import FilterBank, FramedFilterBank, SpellingTower
+from stillhouse.models.ways import IMAGE, SPEECH, TEXT, load_role
+from stillhouse.models.workloads.retrieval.pairs import load_spoken
+from stillhouse.models.workloads.retrieval.training import Towers
+from stillhouse.models.workloads.retrieval.written import written_feed
+from stillhouse.models.workloads.taught import TaughtFeed
 
 TEXT_TOWER = Architecture("ngram_tower", {"buckets": 97, "width": 8, "hidden": 8, "dimension": 16}, 1.0, ())
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from models.errors import ModelError
-from models.metrics import churn, recall_per_class, right
-from models.statistics import (
+from stillhouse.models.errors import ModelError
+from stillhouse.models.metrics import churn, recall_per_class, right
+from stillhouse.models.statistics import (
     accuracy_difference_interval,
     accuracy_ratio_interval,
     geometric_interval,

@@ -12,22 +12,22 @@ from exported_graphs import dequantized_weights
 from torch import nn
 from tower_samples import SPEECH_PLAIN, SPEECH_RESIDUAL
 
-from models.checkpoint import Architecture, load_model, save_model
-from models.compression.fold import fold_batch_norm, fold_pixel_scale
-from models.compression.quantize import bits_by_layer, integer_edit, integer_weights, with_whole_edges
-from models.compression.spaces import anchored, taught_vectors
-from models.errors import ModelError
-from models.export import export_float, export_model
-from models.inputs.pictures import picture_of
-from models.inputs.redraw import PAPER, redrawn
-from models.inputs.text import codes_of
-from models.inputs.waves import LENGTH
-from models.networks.ngrams import NgramTower, tables_of
-from models.networks.unit import unit
-from models.packing import deployable, unpacked
-from models.runtime import open_session, predict
-from models.workloads.retrieval.pairs import caption_of
-from models.workloads.retrieval.training import Towers
+from stillhouse.models.checkpoint import Architecture, load_model, save_model
+from stillhouse.models.compression.fold import fold_batch_norm, fold_pixel_scale
+from stillhouse.models.compression.quantize import bits_by_layer, integer_edit, integer_weights, with_whole_edges
+from stillhouse.models.compression.spaces import anchored, taught_vectors
+from stillhouse.models.errors import ModelError
+from stillhouse.models.export import export_float, export_model
+from stillhouse.models.inputs.pictures import picture_of
+from stillhouse.models.inputs.redraw import PAPER, redrawn
+from stillhouse.models.inputs.text import codes_of
+from stillhouse.models.inputs.waves import LENGTH
+from stillhouse.models.networks.ngrams import NgramTower, tables_of
+from stillhouse.models.networks.unit import unit
+from stillhouse.models.packing import deployable, unpacked
+from stillhouse.models.runtime import open_session, predict
+from stillhouse.models.workloads.retrieval.pairs import caption_of
+from stillhouse.models.workloads.retrieval.training import Towers
 
 TEXT = Architecture("ngram_tower", {"buckets": 509, "width": 32, "hidden": 48, "dimension": 16}, 1.0, ())
 PLAIN = Architecture(

@@ -8,10 +8,15 @@ import torch
 from data_samples import built_digits
 from torch import Tensor, nn
 
-from models.errors import ModelError
-from models.training import Batch, Plan, fit, learning_rate
-from models.workloads.image_classification.training import Classifier, LabelledFeed, labelled_objective, load_examples
-from tasks.recipe_teacher import Network
+from stillhouse.models.errors import ModelError
+from stillhouse.models.training import Batch, Plan, fit, learning_rate
+from stillhouse.models.workloads.image_classification.training import (
+    Classifier,
+    LabelledFeed,
+    labelled_objective,
+    load_examples,
+)
+from stillhouse.tasks.recipe_teacher import Network
 
 PLAN = Plan(
     epochs=4,

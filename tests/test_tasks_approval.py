@@ -10,14 +10,14 @@ from mlflow.tracking import MlflowClient
 from registry_samples import MODEL, against, registered, with_night
 from report_samples import LABELS, final_test, passing_run
 
-from tasks.errors import ServiceError, StillhouseError
-from tasks.held_out import note_look
-from tasks.production import audit
-from tasks.production.approval import Settled, audit_lines, decide, offer
-from tasks.production.promote import Decision, promote
-from tasks.production.versions import CANDIDATE, CHAMPION, aliased, production_of
-from tasks.recipe import Recipe
-from tasks.recipe_judging import Promotion
+from stillhouse.tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.held_out import note_look
+from stillhouse.tasks.production import audit
+from stillhouse.tasks.production.approval import Settled, audit_lines, decide, offer
+from stillhouse.tasks.production.promote import Decision, promote
+from stillhouse.tasks.production.versions import CANDIDATE, CHAMPION, aliased, production_of
+from stillhouse.tasks.recipe import Recipe
+from stillhouse.tasks.recipe_judging import Promotion
 
 RECIPE: Recipe = passing_run().recipe.model_copy(update={"name": MODEL})
 PRODUCTION = production_of(MODEL)

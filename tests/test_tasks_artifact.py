@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.artifact import MANIFEST, VOLATILE, Artifact, seal, verify
-from tasks.artifact_folders import find, install, move_into
-from tasks.errors import ArtifactError
+from stillhouse.tasks.artifact import MANIFEST, VOLATILE, Artifact, seal, verify
+from stillhouse.tasks.artifact_folders import find, install, move_into
+from stillhouse.tasks.errors import ArtifactError
 
 
 @pytest.mark.parametrize("spoil", ["truncate", "add", "remove", "manifest"])

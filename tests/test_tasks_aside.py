@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.aside import ABANDONED_SECONDS, SUFFIX, written_aside
-from models.checkpoint import save_tensors
-from models.compression.answers import kept
-from models.index import build_index
-from models.packing import pack
-from tasks.artifact import write_json
-from tasks.data.landing import Folder
-from tasks.data.revision import write_pointer
-from tasks.reporting.report import _point, _write_text
+from stillhouse.models.aside import ABANDONED_SECONDS, SUFFIX, written_aside
+from stillhouse.models.checkpoint import save_tensors
+from stillhouse.models.compression.answers import kept
+from stillhouse.models.index import build_index
+from stillhouse.models.packing import pack
+from stillhouse.tasks.artifact import write_json
+from stillhouse.tasks.data.landing import Folder
+from stillhouse.tasks.data.revision import write_pointer
+from stillhouse.tasks.reporting.report import _point, _write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 TENSORS = {"a": torch.arange(20000.0)}

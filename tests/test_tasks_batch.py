@@ -30,11 +30,11 @@ from landing_samples import (
 )
 from PIL import Image
 
-from tasks.data.batch import Contents, examples_of
-from tasks.data.dataset import Example, read_description, write_dataset
-from tasks.data.landing import open_landing
-from tasks.errors import DataError
-from tasks.settings import Settings
+from stillhouse.tasks.data.batch import Contents, examples_of
+from stillhouse.tasks.data.dataset import Example, read_description, write_dataset
+from stillhouse.tasks.data.landing import open_landing
+from stillhouse.tasks.errors import DataError
+from stillhouse.tasks.settings import Settings
 
 Files, Entries = dict[str, bytes], dict[str, Any]
 Spoil = Callable[[Files, Entries], object]

@@ -13,21 +13,21 @@ from distillation_samples import logit_distillation
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from models.black_box import FileModel
-from models.checkpoint import save_model
-from models.workloads.image_classification.training import Classifier, architecture_of
-from tasks import source_digest
-from tasks.artifact import file_digest, seal
-from tasks.black_box import identity
-from tasks.errors import StillhouseError
-from tasks.export import export
-from tasks.job import Job
-from tasks.methods.bench import Bench
-from tasks.methods.teachers import asked
-from tasks.recipe_data import Data
-from tasks.recipe_distillation import Features, LogitDistillation
-from tasks.recipe_teacher import BlackBox, Network, Training
-from tasks.train_teacher import train_teacher
+from stillhouse.models.black_box import FileModel
+from stillhouse.models.checkpoint import save_model
+from stillhouse.models.workloads.image_classification.training import Classifier, architecture_of
+from stillhouse.tasks import source_digest
+from stillhouse.tasks.artifact import file_digest, seal
+from stillhouse.tasks.black_box import identity
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.export import export
+from stillhouse.tasks.job import Job
+from stillhouse.tasks.methods.bench import Bench
+from stillhouse.tasks.methods.teachers import asked
+from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.recipe_distillation import Features, LogitDistillation
+from stillhouse.tasks.recipe_teacher import BlackBox, Network, Training
+from stillhouse.tasks.train_teacher import train_teacher
 
 TRAINING = {"epochs": 1, "batch_size": 100, "learning_rate": 0.1}
 STUDENT = {"name": "multimodal_small_model", "arguments": {"channels": 4}}
@@ -54,7 +54,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository's root whose data is the digits."""
     monkeypatch.setenv("STILLHOUSE_ROOT", str(tmp_path))
     for stage in ("train_teacher", "export"):
-        monkeypatch.setattr(f"tasks.{stage}.materialise", lambda _artifact: built_digits())
+        monkeypatch.setattr(f"stillhouse.tasks.{stage}.materialise", lambda _artifact: built_digits())
     return tmp_path
 
 
@@ -128,7 +128,15 @@ def test_further_teachers_are_averaged_and_kept_apart(root: Path) -> None:
     assert [len(list(folder.iterdir())) for folder in folders] == [1, 1]
 
 
-@pytest.mark.parametrize("changed", ["models.black_box", "models.export", "models.checkpoint", "models.inputs.ready"])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "stillhouse.models.black_box",
+        "stillhouse.models.export",
+        "stillhouse.models.checkpoint",
+        "stillhouse.models.inputs.ready",
+    ],
+)
 def test_a_teacher_is_asked_again_by_other_code(root: Path, monkeypatch: pytest.MonkeyPatch, changed: str) -> None:
     """An answer that other code asked for is not taken, whichever module on the way to it was changed."""
     taught(root, made(root, 1))

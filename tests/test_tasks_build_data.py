@@ -23,15 +23,15 @@ from data_samples import (
     quiet,
 )
 
-from tasks.data import sources
-from tasks.data.build_data import PLANS, Plan, assign, build_dataset, commit_data, ensure_data
-from tasks.data.dataset import read_description
-from tasks.data.remote import list_folder, listing_md5, open_remote
-from tasks.data.revision import pinned_datasets, pinned_md5
-from tasks.data.sources import Split
-from tasks.errors import DataError
-from tasks.recipe_data import Data
-from tasks.settings import Settings, load_settings
+from stillhouse.tasks.data import sources
+from stillhouse.tasks.data.build_data import PLANS, Plan, assign, build_dataset, commit_data, ensure_data
+from stillhouse.tasks.data.dataset import read_description
+from stillhouse.tasks.data.remote import list_folder, listing_md5, open_remote
+from stillhouse.tasks.data.revision import pinned_datasets, pinned_md5
+from stillhouse.tasks.data.sources import Split
+from stillhouse.tasks.errors import DataError
+from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.settings import Settings, load_settings
 
 SHARD = "train-000.parquet"
 DIGITS = Data(dataset="digits")
@@ -221,7 +221,7 @@ def test_only_the_dataset_of_the_recipe_is_built(two: Settings) -> None:
 
 def test_make_data_fills_the_remote_with_all(two: Settings) -> None:
     """`stillhouse data` builds and pushes every dataset that data.dvc pins."""
-    subprocess.run([sys.executable, "-m", "tasks.cli", "data"], cwd=REPOSITORY, check=True)
+    subprocess.run([sys.executable, "-m", "stillhouse.tasks.cli", "data"], cwd=REPOSITORY, check=True)
     assert all(open_remote(two).holds(md5) for md5 in pinned_datasets(two.root, None).values())
 
 

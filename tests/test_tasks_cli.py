@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.cli import app
+from stillhouse.tasks.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
@@ -15,7 +15,7 @@ SHOWN = re.findall(r"(?:^|^\$ |`)(?:\.venv/bin/)?stillhouse ([a-z]+)", DOCUMENTS
 
 
 def stillhouse(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tasks.cli", *arguments]
+    command = [sys.executable, "-m", "stillhouse.tasks.cli", *arguments]
     return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
 
 

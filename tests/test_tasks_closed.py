@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.embedded.airflow_rest import Airflow
-from tasks.embedded.processes import end, spawn
-from tasks.embedded.stack_record import Addresses
-from tasks.errors import ServiceError
-from tasks.serving.client import Body, at_most
+from stillhouse.tasks.embedded.airflow_rest import Airflow
+from stillhouse.tasks.embedded.processes import end, spawn
+from stillhouse.tasks.embedded.stack_record import Addresses
+from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.serving.client import Body, at_most
 
 
 class Handler(BaseHTTPRequestHandler):

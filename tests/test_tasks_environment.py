@@ -21,13 +21,13 @@ import requests
 import sqlalchemy
 from mlflow.tracking import MlflowClient
 
-from tasks.embedded import stack
-from tasks.embedded.servers import MLFLOW
-from tasks.environment import adopt, for_servers
-from tasks.errors import ServiceError, StillhouseError
-from tasks.folders import UNFIT, expect_folders
-from tasks.settings import Settings, load_settings
-from tasks.tracking import connect
+from stillhouse.tasks.embedded import stack
+from stillhouse.tasks.embedded.servers import MLFLOW
+from stillhouse.tasks.environment import adopt, for_servers
+from stillhouse.tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.folders import UNFIT, expect_folders
+from stillhouse.tasks.settings import Settings, load_settings
+from stillhouse.tasks.tracking import connect
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL = "127.0.0.1,localhost,::1"
@@ -79,8 +79,8 @@ def mended(given: dict[str, str]) -> dict[str, str]:
         ({"GIT_SSH_COMMAND": "ssh -i key", "GIT_AUTHOR_NAME": "me"},
          {"GIT_SSH_COMMAND": "ssh -i key", "GIT_AUTHOR_NAME": "me"}),
         ({"PYTHONHOME": "/usr"}, {}),
-        ({"PYTHONPATH": "/ros"}, {"PYTHONPATH": f"{ROOT}{os.pathsep}/ros"}),
-        ({"PYTHONPATH": f"{ROOT}"}, {"PYTHONPATH": f"{ROOT}"}),
+        ({"PYTHONPATH": "/ros"}, {"PYTHONPATH": f"{ROOT}/src{os.pathsep}/ros"}),
+        ({"PYTHONPATH": f"{ROOT}/src"}, {"PYTHONPATH": f"{ROOT}/src"}),
         ({"TMPDIR": "/nowhere", "TMP": "/dev/null", "TEMP": "/tmp"}, {"TEMP": "/tmp"}),  # noqa: S108 - of a table
         ({"REQUESTS_CA_BUNDLE": "/etc"}, {"REQUESTS_CA_BUNDLE": "/etc"}),
         ({"MPLBACKEND": "module://matplotlib_inline.backend_inline", "MATPLOTLIBRC": "/nowhere"}, {}),
@@ -368,7 +368,7 @@ def test_a_user_whom_the_host_does_not_know_can_work(tmp_path: Path) -> None:
 
 
 def stillhouse(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tasks.cli", *arguments]
+    command = [sys.executable, "-m", "stillhouse.tasks.cli", *arguments]
     environ = {"PATH": os.environ["PATH"]} | variables
     return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, env=environ)
 
@@ -404,7 +404,9 @@ def test_make_starts_python_without_the_shell_s_own(monkeypatch: pytest.MonkeyPa
 
 def test_an_umask_of_its_own_is_kept(tmp_path: Path) -> None:
     """With umask 077, what a house writes can be read by its owner, and a second command finds it."""
-    command = f"umask 077; {sys.executable} -m tasks.cli stop && {sys.executable} -m tasks.cli stop"
+    command = (
+        f"umask 077; {sys.executable} -m stillhouse.tasks.cli stop && {sys.executable} -m stillhouse.tasks.cli stop"
+    )
     environ = os.environ | {"STILLHOUSE_STATE": str(tmp_path / "state"), "STILLHOUSE_RUNS": str(tmp_path / "runs")}
     done = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True, cwd=ROOT, env=environ)
     assert (done.returncode, done.stderr) == (0, "")

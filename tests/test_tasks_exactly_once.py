@@ -7,12 +7,12 @@ import pytest
 from registry_samples import killed_at_call
 from tiny_house import House, tiny_house
 
-from tasks.production import audit
-from tasks.production.promote import Decision, promote
-from tasks.production.verify import verify
-from tasks.production.versions import CANDIDATE, CHAMPION, aliased, production_of
-from tasks.stage import run_stage
-from tasks.tracking import connect, experiment_of
+from stillhouse.tasks.production import audit
+from stillhouse.tasks.production.promote import Decision, promote
+from stillhouse.tasks.production.verify import verify
+from stillhouse.tasks.production.versions import CANDIDATE, CHAMPION, aliased, production_of
+from stillhouse.tasks.stage import run_stage
+from stillhouse.tasks.tracking import connect, experiment_of
 
 pytestmark = pytest.mark.long
 KEY, MODEL = "test/night", "tiny"

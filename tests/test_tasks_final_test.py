@@ -17,27 +17,27 @@ from mlflow.tracking import MlflowClient
 from registry_samples import linear_model
 from tiny_house import House, tiny_house
 
-from models.bundle import Bundle, open_bundle, write_bundle
-from models.evaluation.champion import compare_champion
-from models.evaluation.evaluate import SPLIT, evaluate
-from models.evaluation.final_test import final_test as measured
-from models.footprint import Schedule
-from models.ways import Inputs, Role, load_role
-from models.workloads.base import runtime_of
-from models.workloads.retrieval.report import recall_lines
-from models.workloads.retrieval.runtime import Retrieval as RetrievalRuntime
-from models.workloads.retrieval.schema import Details, TestDetails
-from tasks.artifact import write_json
-from tasks.final_test import final_test
-from tasks.held_out import EXPERIMENT, count_looks, looks_at, note_look, split_digests
-from tasks.pipeline import stages_of
-from tasks.recipe import load_recipe
-from tasks.recipe_data import Data
-from tasks.register_passport import CARD
-from tasks.reporting.final_test import Opened
-from tasks.settings import load_settings
-from tasks.stage import run_stage
-from tasks.tracking import PREFIX, connect
+from stillhouse.models.bundle import Bundle, open_bundle, write_bundle
+from stillhouse.models.evaluation.champion import compare_champion
+from stillhouse.models.evaluation.evaluate import SPLIT, evaluate
+from stillhouse.models.evaluation.final_test import final_test as measured
+from stillhouse.models.footprint import Schedule
+from stillhouse.models.ways import Inputs, Role, load_role
+from stillhouse.models.workloads.base import runtime_of
+from stillhouse.models.workloads.retrieval.report import recall_lines
+from stillhouse.models.workloads.retrieval.runtime import Retrieval as RetrievalRuntime
+from stillhouse.models.workloads.retrieval.schema import Details, TestDetails
+from stillhouse.tasks.artifact import write_json
+from stillhouse.tasks.final_test import final_test
+from stillhouse.tasks.held_out import EXPERIMENT, count_looks, looks_at, note_look, split_digests
+from stillhouse.tasks.pipeline import stages_of
+from stillhouse.tasks.recipe import load_recipe
+from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.register_passport import CARD
+from stillhouse.tasks.reporting.final_test import Opened
+from stillhouse.tasks.settings import load_settings
+from stillhouse.tasks.stage import run_stage
+from stillhouse.tasks.tracking import PREFIX, connect
 
 DATA = Data(dataset="digits")
 ROOT = Path(__file__).resolve().parent.parent
@@ -149,7 +149,7 @@ def test_a_test_that_broke_counts_and_is_done_again(nights: Nights, monkeypatch:
         raise KeyboardInterrupt(msg)
 
     with monkeypatch.context() as patch:
-        patch.setattr("tasks.final_test.measure", killed)
+        patch.setattr("stillhouse.tasks.final_test.measure", killed)
         with pytest.raises(KeyboardInterrupt):
             nights.final_test("killed", 1)
     assert nights.opened() == 1

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from report_samples import GATE, estimate, evaluation
 
-from models.evaluation.schema import Estimate
-from tasks.errors import ArtifactError
-from tasks.gate import Check, gate_stage, judge, judge_seeds
-from tasks.job import Job
-from tasks.reporting.evaluation import parse_evaluation
+from stillhouse.models.evaluation.schema import Estimate
+from stillhouse.tasks.errors import ArtifactError
+from stillhouse.tasks.gate import Check, gate_stage, judge, judge_seeds
+from stillhouse.tasks.job import Job
+from stillhouse.tasks.reporting.evaluation import parse_evaluation
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:

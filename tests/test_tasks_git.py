@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from data_samples import git as call
 
-from tasks.code_version import code_version, unpack_code
-from tasks.data import git as asking
-from tasks.data.data_branch import base_of, newest_md5, newest_tag
-from tasks.data.revision import committed_pointer, pinned_md5, revision_of
-from tasks.errors import DataError, StillhouseError
+from stillhouse.tasks.code_version import code_version, unpack_code
+from stillhouse.tasks.data import git as asking
+from stillhouse.tasks.data.data_branch import base_of, newest_md5, newest_tag
+from stillhouse.tasks.data.revision import committed_pointer, pinned_md5, revision_of
+from stillhouse.tasks.errors import DataError, StillhouseError
 
 MD5 = f"{'0' * 32}.dir"
 POINTER = f"outs:\n- md5: {MD5}\n  path: data/digits\n"

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks import cli
-from tasks.embedded import stack
-from tasks.embedded.listeners import is_held_by, is_lost
-from tasks.embedded.processes import Server, end, spawn
-from tasks.embedded.servers import Kind
-from tasks.embedded.stack_record import Started, recall, remember
-from tasks.errors import ServiceError
-from tasks.settings import Settings
+from stillhouse.tasks import cli
+from stillhouse.tasks.embedded import stack
+from stillhouse.tasks.embedded.listeners import is_held_by, is_lost
+from stillhouse.tasks.embedded.processes import Server, end, spawn
+from stillhouse.tasks.embedded.servers import Kind
+from stillhouse.tasks.embedded.stack_record import Started, recall, remember
+from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.settings import Settings
 
 pytestmark = pytest.mark.serial
 

@@ -12,9 +12,9 @@ import pytest
 from landing_samples import at, batch_of, make_refreshed_house, new_digits, refreshed, send, send_digits, tags
 from moto.server import ThreadedMotoServer
 
-from tasks.data.landing import CONTENTS, Bucket, Folder, Landing, open_landing
-from tasks.errors import ServiceError
-from tasks.settings import Settings
+from stillhouse.tasks.data.landing import CONTENTS, Bucket, Folder, Landing, open_landing
+from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = "s3://landing/raw/files"
@@ -151,8 +151,8 @@ def test_the_command_line_says_a_line_for_each_batch(house: Settings) -> None:
     """`stillhouse refresh` tells what became of each batch, and fails with a sentence if one was set aside."""
     send_digits(house, "a", new_digits())
     send(house, "b", {}, b"{}")
-    call = [sys.executable, "-m", "tasks.cli", "refresh", "digits"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    call = [sys.executable, "-m", "stillhouse.tasks.cli", "refresh", "digits"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(call, check=False, capture_output=True, text=True, env=environment, cwd=house.root)
     lines = done.stdout.splitlines()
     assert "digits: fetching 60 files of a" in lines

@@ -11,8 +11,8 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from tasks.errors import ServiceError
-from tasks.serving.server import listen, shown
+from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.serving.server import listen, shown
 
 
 def has_ipv6() -> bool:

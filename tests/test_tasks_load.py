@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from registry_samples import onnx_file
 
-from models.bundle import open_bundle
-from tasks.errors import ServiceError
-from tasks.serving.client import Body, at_most, at_rate
-from tasks.serving.load import under_load
+from stillhouse.models.bundle import open_bundle
+from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.serving.client import Body, at_most, at_rate
+from stillhouse.tasks.serving.load import under_load
 
 pytestmark = pytest.mark.serial
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tasks.errors import ServiceError, StillhouseError
-from tasks.mlflow_answers import AbsentError, answering, download_output
-from tasks.production.versions import aliased, version_of
+from stillhouse.tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.mlflow_answers import AbsentError, answering, download_output
+from stillhouse.tasks.production.versions import aliased, version_of
 
 RUN = "f" * 32
 

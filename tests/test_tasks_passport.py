@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from report_samples import passing_run
 
-from tasks.errors import StillhouseError
-from tasks.log_student import RUNTIME
-from tasks.production.passport import model_card, passport, sbom
-from tasks.production.signing import check_signature, signed
-from tasks.reporting.evaluation import parse_evaluation
-from tasks.reporting.final_test import parse_final_test
-from tasks.settings import Settings
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.log_student import RUNTIME
+from stillhouse.tasks.production.passport import model_card, passport, sbom
+from stillhouse.tasks.production.signing import check_signature, signed
+from stillhouse.tasks.reporting.evaluation import parse_evaluation
+from stillhouse.tasks.reporting.final_test import parse_final_test
+from stillhouse.tasks.settings import Settings
 
 RUN = passing_run()
 EVALUATION = parse_evaluation(RUN.evaluation or {})

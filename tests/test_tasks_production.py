@@ -9,11 +9,11 @@ import pytest
 from mlflow.tracking import MlflowClient
 from registry_samples import MODEL, killed_at_call, registered
 
-from tasks.errors import ArtifactError, StillhouseError
-from tasks.production import audit
-from tasks.production.promote import Decision, promote, refuse, rollback
-from tasks.production.versions import CHAMPION, DIGEST, PREVIOUS, aliased, production_of
-from tasks.tracking import PREFIX
+from stillhouse.tasks.errors import ArtifactError, StillhouseError
+from stillhouse.tasks.production import audit
+from stillhouse.tasks.production.promote import Decision, promote, refuse, rollback
+from stillhouse.tasks.production.versions import CHAMPION, DIGEST, PREVIOUS, aliased, production_of
+from stillhouse.tasks.tracking import PREFIX
 
 PRODUCTION = production_of(MODEL)
 ANN = Decision("ann", "its worst slice is better", {"report": "file://report.html"})

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from models.networks.registry import NETWORKS
-from tasks.errors import RecipeError
-from tasks.pipeline import stages_of
-from tasks.recipe import load_recipe
-from tasks.recipe_teacher import BlackBox
+from stillhouse.models.networks.registry import NETWORKS
+from stillhouse.tasks.errors import RecipeError
+from stillhouse.tasks.pipeline import stages_of
+from stillhouse.tasks.recipe import load_recipe
+from stillhouse.tasks.recipe_teacher import BlackBox
 
 RECIPES = Path(__file__).resolve().parent.parent / "dags" / "recipes"
 LESSON = {"training": {"epochs": 1, "batch_size": 50, "learning_rate": 0.1}}

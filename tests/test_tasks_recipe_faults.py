@@ -12,13 +12,13 @@ import pytest
 import yaml
 from bad_recipes import BAD, RECIPES, SEED
 
-from models.networks.registry import NETWORKS
-from tasks.errors import RecipeError
-from tasks.network_arguments import ARGUMENTS
-from tasks.recipe import load_recipe, parse_recipe
-from tasks.recipe_folders import recipe_files
-from tasks.schedule import check_schedule
-from tasks.strict_yaml import YamlError, read_yaml
+from stillhouse.models.networks.registry import NETWORKS
+from stillhouse.tasks.errors import RecipeError
+from stillhouse.tasks.network_arguments import ARGUMENTS
+from stillhouse.tasks.recipe import load_recipe, parse_recipe
+from stillhouse.tasks.recipe_folders import recipe_files
+from stillhouse.tasks.schedule import check_schedule
+from stillhouse.tasks.strict_yaml import YamlError, read_yaml
 
 SHIPPED = recipe_files(RECIPES)
 REMEDY = re.compile(

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from tiny_house import House, tiny_house
 
-from tasks.code_version import unpack_code
-from tasks.data.revision import pinned_md5, revision_of
-from tasks.errors import DataError, StillhouseError
-from tasks.pipeline import stages_of
-from tasks.production import replay as module
-from tasks.production.replay import replay, run_aside
-from tasks.recipe import load_recipe
-from tasks.source_digest import ROOT
-from tasks.stages import KINDS
+from stillhouse.tasks.code_version import unpack_code
+from stillhouse.tasks.data.revision import pinned_md5, revision_of
+from stillhouse.tasks.errors import DataError, StillhouseError
+from stillhouse.tasks.pipeline import stages_of
+from stillhouse.tasks.production import replay as module
+from stillhouse.tasks.production.replay import replay, run_aside
+from stillhouse.tasks.recipe import load_recipe
+from stillhouse.tasks.source_digest import ROOT
+from stillhouse.tasks.stages import KINDS
 
 pytestmark = pytest.mark.long
 

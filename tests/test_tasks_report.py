@@ -12,9 +12,9 @@ import pytest
 from registry_samples import against
 from report_samples import LABELS, STARTED, broken_run, evaluation, gate_result, passing_run
 
-from tasks.errors import ArtifactError
-from tasks.reporting.plots import MOST_CLASSES
-from tasks.reporting.quantities import (
+from stillhouse.tasks.errors import ArtifactError
+from stillhouse.tasks.reporting.plots import MOST_CLASSES
+from stillhouse.tasks.reporting.quantities import (
     duration,
     mebibytes,
     milliseconds,
@@ -25,10 +25,10 @@ from tasks.reporting.quantities import (
     times,
     times_limit,
 )
-from tasks.reporting.report import report_stage
-from tasks.reporting.report_page import render
-from tasks.reporting.run_record import RunRecord, Status, error_of
-from tasks.reporting.summary import Against, summarise
+from stillhouse.tasks.reporting.report import report_stage
+from stillhouse.tasks.reporting.report_page import render
+from stillhouse.tasks.reporting.run_record import RunRecord, Status, error_of
+from stillhouse.tasks.reporting.summary import Against, summarise
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 LOAD = {

@@ -14,18 +14,18 @@ from mlflow.tracking import MlflowClient
 from registry_samples import MODEL, killed_at_call, registered, with_night
 from report_samples import evaluation, gate_result
 
-from tasks.artifact import json_digest
-from tasks.errors import StillhouseError
-from tasks.production import audit
-from tasks.production.promote import Decision, promote
-from tasks.production.resign import FORMER, resign
-from tasks.production.signing import KEY, check_signature, check_unaltered, signed
-from tasks.production.verify import passport_of, verify
-from tasks.production.versions import CHAMPION, DIGEST, aliased, production_of
-from tasks.register_passport import FOLDER, PASSPORT
-from tasks.reporting.evaluation import parse_evaluation
-from tasks.settings import load_settings
-from tasks.tracking import PREFIX
+from stillhouse.tasks.artifact import json_digest
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.production import audit
+from stillhouse.tasks.production.promote import Decision, promote
+from stillhouse.tasks.production.resign import FORMER, resign
+from stillhouse.tasks.production.signing import KEY, check_signature, check_unaltered, signed
+from stillhouse.tasks.production.verify import passport_of, verify
+from stillhouse.tasks.production.versions import CHAMPION, DIGEST, aliased, production_of
+from stillhouse.tasks.register_passport import FOLDER, PASSPORT
+from stillhouse.tasks.reporting.evaluation import parse_evaluation
+from stillhouse.tasks.settings import load_settings
+from stillhouse.tasks.tracking import PREFIX
 
 PRODUCTION = production_of(MODEL)
 ANN = Decision("ann", "the disk with the key died")

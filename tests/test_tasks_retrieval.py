@@ -12,15 +12,15 @@ import pytest
 from PIL import Image
 from whole_run import Run, whole_run
 
-from models.bundle import open_bundle
-from models.inputs.images import load_images
-from models.packing import deployable
-from models.towers import open_towers
-from tasks.answer import try_model
-from tasks.artifact import verify
-from tasks.errors import StillhouseError
-from tasks.keep_step import STEP
-from tasks.pull_data import materialise
+from stillhouse.models.bundle import open_bundle
+from stillhouse.models.inputs.images import load_images
+from stillhouse.models.packing import deployable
+from stillhouse.models.towers import open_towers
+from stillhouse.tasks.answer import try_model
+from stillhouse.tasks.artifact import verify
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.keep_step import STEP
+from stillhouse.tasks.pull_data import materialise
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from typing import Any
 
 from report_samples import broken_run, gate_result, passing_run
 
-from tasks.reporting import run_page
-from tasks.reporting.run_record import RunRecord, StageRecord
-from tasks.reporting.summary import summarise
+from stillhouse.tasks.reporting import run_page
+from stillhouse.tasks.reporting.run_record import RunRecord, StageRecord
+from stillhouse.tasks.reporting.summary import summarise
 
 CHALLENGE = StageRecord("challenge", "challenge", "FINISHED", metrics={"champion_churn": 0.02, "champion_bytes": 1.1})
 LINKS = {"Report": "http://127.0.0.1:5000/report"}

@@ -10,21 +10,21 @@ from light_night import WEIGHTS, bytes_of, doing, edit, light_house
 from mlflow.tracking import MlflowClient
 from tiny_house import House
 
-from models.errors import ModelError
-from tasks import frozen, outside, pull_data, register_passport
-from tasks import stage as stage_module
-from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
-from tasks.job import Job, Metrics
-from tasks.pipeline import stages_of
-from tasks.production.evidence import evidence_of
-from tasks.production.promote import Decision, promote
-from tasks.production.verify import passport_of, verify
-from tasks.recipe import load_recipe
-from tasks.recipe_data import Data
-from tasks.reporting.challenge import ANSWER, Challenge
-from tasks.seeds import run_seeds
-from tasks.stage import run_stage
-from tasks.tracking import PREFIX, STAGE_RUNS, connect
+from stillhouse.models.errors import ModelError
+from stillhouse.tasks import frozen, outside, pull_data, register_passport
+from stillhouse.tasks import stage as stage_module
+from stillhouse.tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
+from stillhouse.tasks.job import Job, Metrics
+from stillhouse.tasks.pipeline import stages_of
+from stillhouse.tasks.production.evidence import evidence_of
+from stillhouse.tasks.production.promote import Decision, promote
+from stillhouse.tasks.production.verify import passport_of, verify
+from stillhouse.tasks.recipe import load_recipe
+from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.reporting.challenge import ANSWER, Challenge
+from stillhouse.tasks.seeds import run_seeds
+from stillhouse.tasks.stage import run_stage
+from stillhouse.tasks.tracking import PREFIX, STAGE_RUNS, connect
 
 
 @pytest.fixture(scope="module")

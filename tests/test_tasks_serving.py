@@ -19,9 +19,9 @@ from mlflow.tracking import MlflowClient
 from PIL import Image
 from registry_samples import MODEL, onnx_file, registered
 
-from models.runtime import open_session
-from tasks.production.promote import Decision, promote
-from tasks.production.versions import CHAMPION, DIGEST, production_of
+from stillhouse.models.runtime import open_session
+from stillhouse.tasks.production.promote import Decision, promote
+from stillhouse.tasks.production.versions import CHAMPION, DIGEST, production_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCTION = production_of(MODEL)
@@ -52,8 +52,8 @@ class Server:
 
 
 def started(*, wait: bool = True) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tasks.cli", "serve", MODEL, "--port", "0"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "stillhouse.tasks.cli", "serve", MODEL, "--port", "0"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=ROOT)
     if not wait:

@@ -22,15 +22,15 @@ from PIL import Image
 from registry_samples import onnx_file
 from starlette.applications import Starlette
 
-from models.bundle import open_bundle, write_bundle
-from models.inputs.waves import LENGTH
-from models.workloads.image_classification.runtime import ImageClassification
-from models.workloads.retrieval.runtime import Retrieval
-from tasks.serving.app import LARGEST, build
-from tasks.serving.bodies import is_light
-from tasks.serving.load import Exported
-from tasks.serving.served import Served
-from tasks.serving.server import listen
+from stillhouse.models.bundle import open_bundle, write_bundle
+from stillhouse.models.inputs.waves import LENGTH
+from stillhouse.models.workloads.image_classification.runtime import ImageClassification
+from stillhouse.models.workloads.retrieval.runtime import Retrieval
+from stillhouse.tasks.serving.app import LARGEST, build
+from stillhouse.tasks.serving.bodies import is_light
+from stillhouse.tasks.serving.load import Exported
+from stillhouse.tasks.serving.served import Served
+from stillhouse.tasks.serving.server import listen
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of broken notes
 TOWERS = {

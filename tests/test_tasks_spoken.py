@@ -15,26 +15,26 @@ from PIL import Image
 from starlette.applications import Starlette
 from whole_run import Run, whole_run
 
-from models.bundle import open_bundle
-from models.errors import ModelError
-from models.inputs.audio import SAMPLE_RATE, load_recordings
-from models.inputs.gallery import load_gallery
-from models.towers import open_towers
-from models.ways import IMAGE, Inputs
-from tasks.answer import try_model
-from tasks.errors import StillhouseError
-from tasks.job import Job
-from tasks.production.promote import Decision, promote
-from tasks.production.versions import production_of
-from tasks.pull_data import materialise
-from tasks.recipe import load_recipe
-from tasks.recipe_teacher import Teacher
-from tasks.serving.app import build
-from tasks.serving.follow import Follower
-from tasks.serving.load import serving
-from tasks.settings import load_settings
-from tasks.tracking import connect
-from tasks.train_teacher import train_teacher
+from stillhouse.models.bundle import open_bundle
+from stillhouse.models.errors import ModelError
+from stillhouse.models.inputs.audio import SAMPLE_RATE, load_recordings
+from stillhouse.models.inputs.gallery import load_gallery
+from stillhouse.models.towers import open_towers
+from stillhouse.models.ways import IMAGE, Inputs
+from stillhouse.tasks.answer import try_model
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.job import Job
+from stillhouse.tasks.production.promote import Decision, promote
+from stillhouse.tasks.production.versions import production_of
+from stillhouse.tasks.pull_data import materialise
+from stillhouse.tasks.recipe import load_recipe
+from stillhouse.tasks.recipe_teacher import Teacher
+from stillhouse.tasks.serving.app import build
+from stillhouse.tasks.serving.follow import Follower
+from stillhouse.tasks.serving.load import serving
+from stillhouse.tasks.settings import load_settings
+from stillhouse.tasks.tracking import connect
+from stillhouse.tasks.train_teacher import train_teacher
 
 RECIPES = Path(__file__).parent.parent / "dags" / "recipes"
 SECONDS = 30.0

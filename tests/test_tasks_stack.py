@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks.embedded import airflow_rest, stack
-from tasks.embedded.ports import choose_ports
-from tasks.embedded.processes import end, marked, spawn
-from tasks.embedded.stack_record import Addresses, recall
-from tasks.errors import ServiceError
-from tasks.locks import exclusive
-from tasks.settings import Settings
+from stillhouse.tasks.embedded import airflow_rest, stack
+from stillhouse.tasks.embedded.ports import choose_ports
+from stillhouse.tasks.embedded.processes import end, marked, spawn
+from stillhouse.tasks.embedded.stack_record import Addresses, recall
+from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.locks import exclusive
+from stillhouse.tasks.settings import Settings
 
 pytestmark = pytest.mark.serial
 
@@ -156,7 +156,7 @@ def test_a_second_run_is_refused_with_the_first_ones_id(tmp_path: Path) -> None:
 
 def test_a_stubborn_server_and_its_children_are_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that ignores the request to end is killed with its child; other processes live on."""
-    monkeypatch.setattr("tasks.embedded.processes.GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("stillhouse.tasks.embedded.processes.GRACE_SECONDS", 0.5)
     script = "trap '' TERM; sleep 300 & while true; do sleep 300; done"
     server, other = (spawn(["bash", "-c", script], os.environ, tmp_path / "log") for _ in range(2))
     while len(marked(server.mark)) < 3 or len(marked(other.mark)) < 3:

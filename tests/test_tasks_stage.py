@@ -17,20 +17,20 @@ import yaml
 from data_samples import built_digits
 from tiny_house import House, tiny_house
 
-from tasks.artifact import seal, verify
-from tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
-from tasks.pipeline import stages_of
-from tasks.production.debt import STALE, debt_of
-from tasks.production.promote import Decision, promote
-from tasks.production.standing import note_debts, stale_recipes, standing
-from tasks.production.verify import passport_of
-from tasks.production.verify import verify as verify_version
-from tasks.production.versions import aliased, version_with_digest
-from tasks.recipe import load_recipe
-from tasks.reporting.challenge import ANSWER, Challenge
-from tasks.seeds import run_seeds
-from tasks.stage import run_stage
-from tasks.tracking import NOTE, PREFIX, connect
+from stillhouse.tasks.artifact import seal, verify
+from stillhouse.tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
+from stillhouse.tasks.pipeline import stages_of
+from stillhouse.tasks.production.debt import STALE, debt_of
+from stillhouse.tasks.production.promote import Decision, promote
+from stillhouse.tasks.production.standing import note_debts, stale_recipes, standing
+from stillhouse.tasks.production.verify import passport_of
+from stillhouse.tasks.production.verify import verify as verify_version
+from stillhouse.tasks.production.versions import aliased, version_with_digest
+from stillhouse.tasks.recipe import load_recipe
+from stillhouse.tasks.reporting.challenge import ANSWER, Challenge
+from stillhouse.tasks.seeds import run_seeds
+from stillhouse.tasks.stage import run_stage
+from stillhouse.tasks.tracking import NOTE, PREFIX, connect
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 240.0
@@ -197,10 +197,10 @@ def test_killed_training_goes_on_to_the_same_weights(house: House, tmp_path: Pat
 def kill_when_there(house: House, checkpoint: Path) -> None:
     """Train the teacher in a process of its own and kill it once a checkpoint is written."""
     code = (
-        "import sys; from pathlib import Path; from tasks.stage import run_stage;"
+        "import sys; from pathlib import Path; from stillhouse.tasks.stage import run_stage;"
         f"run_stage(Path({str(house.recipe)!r}), 'teacher', 'test/killed', force=True)"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)})
+    process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT / "src")})
     deadline = time.monotonic() + SECONDS
     while not checkpoint.exists() and time.monotonic() < deadline:
         assert process.poll() is None, "it ended before its first checkpoint"

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tasks import source_digest
-from tasks.pipeline import stages_of
-from tasks.recipe import Recipe, load_recipe
-from tasks.source_digest import ROOT
-from tasks.stage_key import code_of, stage_key
-from tasks.stages import KINDS, function_of
+from stillhouse.tasks import source_digest
+from stillhouse.tasks.pipeline import stages_of
+from stillhouse.tasks.recipe import Recipe, load_recipe
+from stillhouse.tasks.source_digest import ROOT
+from stillhouse.tasks.stage_key import code_of, stage_key
+from stillhouse.tasks.stages import KINDS, function_of
 
 RECIPE = load_recipe(ROOT / "dags" / "recipes" / "seed_digits.yaml")
 FROM_TEACHER = ["teacher", "compress", "export"]

@@ -7,17 +7,17 @@ import pyarrow.parquet as pq
 import pytest
 from data_samples import built_stamps_small, digest_of, quiet
 
-from models.inputs.audio import load_recordings, waveform_of
-from models.inputs.captions import load_captions
-from models.inputs.gallery import load_gallery
-from tasks.data import stamps
-from tasks.data.build_data import PLANS, build_dataset
-from tasks.data.dataset import ROLES, fault_of, read_description
-from tasks.data.debian import download, unpacked
-from tasks.data.pairs import deal
-from tasks.data.remote import list_folder
-from tasks.data.stamp_files import Stamp, captions_in, categories_of, stamps_among
-from tasks.errors import DataError
+from stillhouse.models.inputs.audio import load_recordings, waveform_of
+from stillhouse.models.inputs.captions import load_captions
+from stillhouse.models.inputs.gallery import load_gallery
+from stillhouse.tasks.data import stamps
+from stillhouse.tasks.data.build_data import PLANS, build_dataset
+from stillhouse.tasks.data.dataset import ROLES, fault_of, read_description
+from stillhouse.tasks.data.debian import download, unpacked
+from stillhouse.tasks.data.pairs import deal
+from stillhouse.tasks.data.remote import list_folder
+from stillhouse.tasks.data.stamp_files import Stamp, captions_in, categories_of, stamps_among
+from stillhouse.tasks.errors import DataError
 
 SMALL = PLANS["stamps_small"]
 COUNTS = {"train": 64, "gate": 24, "sealed": 13, "search": 10, "calibration": 9}

@@ -4,10 +4,10 @@ import pytest
 from mlflow.tracking import MlflowClient
 from registry_samples import MODEL, registered
 
-from tasks.answer import registered_towers
-from tasks.errors import StillhouseError
-from tasks.production.versions import CHAMPION, DIGEST, production_of
-from tasks.settings import load_settings
+from stillhouse.tasks.answer import registered_towers
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.production.versions import CHAMPION, DIGEST, production_of
+from stillhouse.tasks.settings import load_settings
 
 
 @pytest.mark.parametrize("model", [MODEL, production_of(MODEL)])

@@ -1,7 +1,7 @@
 """Tiny towers that several tests train or export."""
 
-from models.checkpoint import Architecture
-from models.inputs.waves import LENGTH
+from stillhouse.models.checkpoint import Architecture
+from stillhouse.models.inputs.waves import LENGTH
 
 ARGUMENTS = {
     "dimension": 16,

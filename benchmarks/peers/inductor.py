@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.peers.request import Made, Request
-from models.checkpoint import load_model
+from stillhouse.models.checkpoint import load_model
 
 
 def teacher(request: Request) -> nn.Module:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.workloads.registry import ALONE
+from stillhouse.models.workloads.registry import ALONE
 
 REMEDY = "run `make run` first, or name them with --teacher, --data and --ours"
 
@@ -31,9 +31,9 @@ def newest_teacher(state: Path, network: dict[str, Any]) -> Path:
 
 def newest_student(state: Path, teacher: Path, data: Path) -> Path:
     """Find the newest exported student whose teacher answers the gate role as this teacher does."""
-    from models.bundle import open_bundle
-    from models.checkpoint import load_model
-    from models.workloads.image_classification.training import Classifier
+    from stillhouse.models.bundle import open_bundle
+    from stillhouse.models.checkpoint import load_model
+    from stillhouse.models.workloads.image_classification.training import Classifier
 
     expected_N = Classifier(data).reference(load_model(teacher)[0])
     kept = Path("references") / "teacher" / f"{ALONE}.npy"

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peers.runners import RUNNERS, Runner
-from models.inputs.images import load_images
-from models.runtime import pinned_to_one_core
+from stillhouse.models.inputs.images import load_images
+from stillhouse.models.runtime import pinned_to_one_core
 
 WARM_UP_ROUNDS = 20
 CALLS_PER_TURN = 5

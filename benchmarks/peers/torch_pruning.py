@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from benchmarks.peers import onnxruntime
 from benchmarks.peers.request import Made, Request, Variant, answer
-from models.checkpoint import Architecture, load_model
-from models.compression.distil import distillation_loss, teacher_logits
-from models.export import export_model
-from models.training import Batch, Feed, Objective, Plan, fit
-from models.workloads.image_classification.training import (
+from stillhouse.models.checkpoint import Architecture, load_model
+from stillhouse.models.compression.distil import distillation_loss, teacher_logits
+from stillhouse.models.export import export_model
+from stillhouse.models.training import Batch, Feed, Objective, Plan, fit
+from stillhouse.models.workloads.image_classification.training import (
     Classifier,
     LabelledFeed,
     labelled_objective,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from models.aside import remove_abandoned
-from models.checkpoint import load_tensors, save_tensors
+from stillhouse.models.aside import remove_abandoned
+from stillhouse.models.checkpoint import load_tensors, save_tensors
 
 Ask = Callable[[Tensor], Tensor]
 """Raw images (N, C, H, W) -> one answer per image (N, ...)."""

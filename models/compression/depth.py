@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.compression.prune import prunable
-from models.compression.shapes import layer_shapes
-from models.errors import ModelError
+from stillhouse.models.compression.prune import prunable
+from stillhouse.models.compression.shapes import layer_shapes
+from stillhouse.models.errors import ModelError
 
 
 def droppable(module: nn.Module, example: Tensor) -> list[str]:

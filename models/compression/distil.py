@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.compression.fold import fold_batch_norm
-from models.inputs.ready import ready
+from stillhouse.models.compression.fold import fold_batch_norm
+from stillhouse.models.inputs.ready import ready
 
 TARGET_WEIGHT, OTHERS_WEIGHT = 1.0, 8.0
 """DKD's alpha and beta, as in the paper's CIFAR-100 setting."""

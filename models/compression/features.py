@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.errors import ModelError
+from stillhouse.models.errors import ModelError
 
 NAMES_SHOWN = 12
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
-from models.errors import ModelError
-from models.networks.pixels import Pixels, UnscaledPixels
+from stillhouse.models.errors import ModelError
+from stillhouse.models.networks.pixels import Pixels, UnscaledPixels
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from models.compression.rounding import LARGEST, per_channel, rounded
+from stillhouse.models.compression.rounding import LARGEST, per_channel, rounded
 
 
 class LearnedStep(nn.Module):

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.compression.prune import Layer, prunable
-from models.compression.shapes import layer_shapes
-from models.errors import ModelError
-from models.networks.ngrams import NgramTable, tables_of
+from stillhouse.models.compression.prune import Layer, prunable
+from stillhouse.models.compression.shapes import layer_shapes
+from stillhouse.models.errors import ModelError
+from stillhouse.models.networks.ngrams import NgramTable, tables_of
 
 MULTIPLE = 8
 """Ranks are multiples of this: integer kernels work on whole vectors of channels."""

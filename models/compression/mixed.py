@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import nn
 
-from models.compression.rounding import per_channel, rounded
+from stillhouse.models.compression.rounding import per_channel, rounded
 
 Score = Callable[[nn.Module], float]
 FLOAT = 32

@@ -2,10 +2,10 @@
 
 from torch import Tensor, nn
 
-from models.compression.distil import distillation_loss
-from models.compression.features import Projected, hint_loss
-from models.compression.relational import relational_loss
-from models.training import Batch, Objective
+from stillhouse.models.compression.distil import distillation_loss
+from stillhouse.models.compression.features import Projected, hint_loss
+from stillhouse.models.compression.relational import relational_loss
+from stillhouse.models.training import Batch, Objective
 
 
 def taught_objective(loss: str, temperature: float, hard_weight: float, relations: float = 0.0) -> Objective:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from models.errors import DivergedError, ModelError
+from stillhouse.models.errors import DivergedError, ModelError
 
 Layer = nn.Conv2d | nn.Linear
 """What has weights worth zeroing."""

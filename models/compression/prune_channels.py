@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import torch_pruning as tp
 from torch import Tensor, nn
 
-from models.compression.edits import layer_sizes
-from models.compression.prune_heads import heads_by_layer, prune_heads
-from models.errors import ModelError
+from stillhouse.models.compression.edits import layer_sizes
+from stillhouse.models.compression.prune_heads import heads_by_layer, prune_heads
+from stillhouse.models.errors import ModelError
 
 ITERATIONS = 20
 """Channels go in this many small rounds, so the first to fall below the target is close to it."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch_pruning as tp
 from torch import nn
 
-from models.networks.attention import SelfAttention
+from stillhouse.models.networks.attention import SelfAttention
 
 LEFT = 0.1
 """Share of the heads that is left at the end, though never less than one in each attention."""

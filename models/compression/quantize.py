@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from models.compression.rounding import Stored, per_channel, proportional, rounded
-from models.errors import ModelError
-from models.networks.ngrams import NgramTable
+from stillhouse.models.compression.rounding import Stored, per_channel, proportional, rounded
+from stillhouse.models.errors import ModelError
+from stillhouse.models.networks.ngrams import NgramTable
 
 QUANTIZABLE = (nn.Conv2d, nn.Linear, NgramTable)
 Bits = int | Mapping[str, int]

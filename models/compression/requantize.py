@@ -5,8 +5,14 @@ from dataclasses import replace
 
 from torch import nn
 
-from models.checkpoint import Architecture
-from models.compression.quantize import bits_by_layer, dequantized, integer_edit, integer_weights, quantizable
+from stillhouse.models.checkpoint import Architecture
+from stillhouse.models.compression.quantize import (
+    bits_by_layer,
+    dequantized,
+    integer_edit,
+    integer_weights,
+    quantizable,
+)
 
 
 def dequantize_for_edit(module: nn.Module, architecture: Architecture) -> tuple[nn.Module, Architecture]:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.compression.distil import distillation_loss
-from models.compression.spelling import spelling_loss
-from models.errors import ModelError
-from models.inputs.misheard import chances_of
-from models.networks.speech import SpellingTower
-from models.training import Batch, Objective
+from stillhouse.models.compression.distil import distillation_loss
+from stillhouse.models.compression.spelling import spelling_loss
+from stillhouse.models.errors import ModelError
+from stillhouse.models.inputs.misheard import chances_of
+from stillhouse.models.networks.speech import SpellingTower
+from stillhouse.models.training import Batch, Objective
 
 SHARPNESS = 30.0
 """What cosines are multiplied by to become logits, when a student learns."""

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.inputs.letters import NOTHING
-from models.inputs.misheard import chances_of
-from models.inputs.ready import ready
-from models.networks.speech import SpellingTower
+from stillhouse.models.inputs.letters import NOTHING
+from stillhouse.models.inputs.misheard import chances_of
+from stillhouse.models.inputs.ready import ready
+from stillhouse.models.networks.speech import SpellingTower
 
 
 def spelling_loss(logits_NFV: Tensor, letters_NL: Tensor) -> Tensor:

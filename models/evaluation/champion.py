@@ -1,21 +1,21 @@
 """Measure what is in production beside what may follow it, on the same examples and in turns, in a clean process.
 
-Run as `python -m models.evaluation.champion REQUEST ANSWER`, two JSON files. Both are measured now: numbers that were
-remembered from another night would carry that night's machine. In the request and in what is shared with the
-evaluation against the teacher, the champion has the teacher's place.
+Run as `python -m stillhouse.models.evaluation.champion REQUEST ANSWER`, two JSON files. Both are measured now: numbers
+of another night would carry that night's machine. In the request and in what is shared with the evaluation against the
+teacher, the champion has the teacher's place.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from models.bundle import Bundle
-from models.evaluation.compare import paired, slice_differences
-from models.evaluation.evaluate import MODELS, SPLIT, bundles_of, time_in_turns
-from models.evaluation.schema import Measured
-from models.footprint import Schedule
-from models.json_process import answer_request
-from models.workloads.base import Runtime, runtime_of
+from stillhouse.models.bundle import Bundle
+from stillhouse.models.evaluation.compare import paired, slice_differences
+from stillhouse.models.evaluation.evaluate import MODELS, SPLIT, bundles_of, time_in_turns
+from stillhouse.models.evaluation.schema import Measured
+from stillhouse.models.footprint import Schedule
+from stillhouse.models.json_process import answer_request
+from stillhouse.models.workloads.base import Runtime, runtime_of
 
 
 def compare_champion(

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import ModelError
-from models.evaluation.outcomes import Outcomes, Scores
-from models.statistics import (
+from stillhouse.models.errors import ModelError
+from stillhouse.models.evaluation.outcomes import Outcomes, Scores
+from stillhouse.models.statistics import (
     Interval,
     accuracy_difference_interval,
     accuracy_ratio_interval,

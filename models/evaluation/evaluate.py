@@ -1,6 +1,6 @@
 """Judge two deployables in a clean process: quality, bytes, time and memory of what ships, and nothing else.
 
-Run as `python -m models.evaluation.evaluate REQUEST ANSWER`, two JSON files.
+Run as `python -m stillhouse.models.evaluation.evaluate REQUEST ANSWER`, two JSON files.
 """
 
 import os
@@ -10,15 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from models.bundle import Bundle, open_bundle
-from models.evaluation.compare import paired, quality, ratio
-from models.evaluation.outcomes import Outcomes
-from models.evaluation.schema import Evaluation
-from models.footprint import Comparison, Schedule, compare_calls, machine
-from models.json_process import answer_request
-from models.packing import unpacked, zstd_bytes
-from models.serving import Serving, serving_of
-from models.workloads.base import Request, Runtime, runtime_of
+from stillhouse.models.bundle import Bundle, open_bundle
+from stillhouse.models.evaluation.compare import paired, quality, ratio
+from stillhouse.models.evaluation.outcomes import Outcomes
+from stillhouse.models.evaluation.schema import Evaluation
+from stillhouse.models.footprint import Comparison, Schedule, compare_calls, machine
+from stillhouse.models.json_process import answer_request
+from stillhouse.models.packing import unpacked, zstd_bytes
+from stillhouse.models.serving import Serving, serving_of
+from stillhouse.models.workloads.base import Request, Runtime, runtime_of
 
 MODELS = ("teacher", "student")
 SPLIT = "gate"

@@ -1,19 +1,19 @@
 """Measure the quality of two bundles on the split `sealed`, once, in a clean process; nothing is decided on it.
 
-Run as `python -m models.evaluation.final_test REQUEST ANSWER`, two JSON files. Bytes and time are those of the
-evaluation.
+Run as `python -m stillhouse.models.evaluation.final_test REQUEST ANSWER`, two JSON files. Bytes and time are those of
+the evaluation.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from models.bundle import Bundle
-from models.evaluation.compare import paired, quality, ratio
-from models.evaluation.evaluate import MODELS, bundles_of
-from models.evaluation.schema import Tested
-from models.json_process import answer_request
-from models.workloads.base import Runtime, runtime_of
+from stillhouse.models.bundle import Bundle
+from stillhouse.models.evaluation.compare import paired, quality, ratio
+from stillhouse.models.evaluation.evaluate import MODELS, bundles_of
+from stillhouse.models.evaluation.schema import Tested
+from stillhouse.models.json_process import answer_request
+from stillhouse.models.workloads.base import Runtime, runtime_of
 
 SPLIT = "sealed"
 

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import soundfile
 from numpy.typing import NDArray
 
-from models.errors import ModelError
-from models.inputs.first_sound import SILENCE, speech_start
-from models.inputs.images import describe
+from stillhouse.models.errors import ModelError
+from stillhouse.models.inputs.first_sound import SILENCE, speech_start
+from stillhouse.models.inputs.images import describe
 
 SAMPLE_RATE = 16_000
 """Hertz of a waveform."""

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from models.errors import ModelError
-from models.inputs.images import describe
+from stillhouse.models.errors import ModelError
+from stillhouse.models.inputs.images import describe
 
 
 @dataclass(frozen=True)

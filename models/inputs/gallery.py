@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from models.errors import ModelError
-from models.inputs.images import Images, describe, images_of
+from stillhouse.models.errors import ModelError
+from stillhouse.models.inputs.images import Images, describe, images_of
 
 
 def load_gallery(folder: Path) -> Images:

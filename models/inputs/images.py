@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from models.errors import ModelError
+from stillhouse.models.errors import ModelError
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.inputs.letters import NOTHING
+from stillhouse.models.inputs.letters import NOTHING
 
 SLOWEST = 3.0
 """Frames of a letter, with the pause after it, where a word is said slowest; where fastest, one."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import ModelError
+from stillhouse.models.errors import ModelError
 
 
 def refuse_overlap(calibration_NCHW: NDArray[np.generic], others: Mapping[str, NDArray[np.generic]]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.inputs.picture_files import read_picture
+from stillhouse.models.inputs.picture_files import read_picture
 
 SIDE = 64
 PAPERS = ((255, 255, 255, 255), (0, 0, 0, 255))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.inputs.audio import SAMPLE_RATE
+from stillhouse.models.inputs.audio import SAMPLE_RATE
 
 PACE = 0.15
 """Most logarithm of the pace; the pitch goes with it."""

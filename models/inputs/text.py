@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import ModelError
+from stillhouse.models.errors import ModelError
 
 CONTEXT = 96
 """Code points that count, the space before and the space behind included; what comes after them is cut off."""

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.inputs.audio import SAMPLE_RATE, waveform_of
-from models.inputs.first_sound import QUIET, muted
+from stillhouse.models.inputs.audio import SAMPLE_RATE, waveform_of
+from stillhouse.models.inputs.first_sound import QUIET, muted
 
 SECONDS = 2.0
 """What of a recording counts, from its first sound; five spoken captions in six are shorter."""

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from models.errors import ModelError
+from stillhouse.models.errors import ModelError
 
 
 class SelfAttention(nn.Module):

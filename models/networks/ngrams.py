@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.inputs.text import CONTEXT
-from models.networks.unit import unit
+from stillhouse.models.inputs.text import CONTEXT
+from stillhouse.models.networks.unit import unit
 
 BASE, PRIME = 1_000_003, 2**31 - 1
 """Powers of the one below the other weigh characters in a hash: a code point has 21 bits, so sums stay in 64."""

@@ -6,17 +6,17 @@ from typing import Any
 from pydantic import ValidationError
 from torch import nn
 
-from models import providers
-from models.errors import ModelError
-from models.networks.attention import AttentionNetwork
-from models.networks.known import Known
-from models.networks.ngrams import NgramTower
-from models.networks.pixels import Pixels
-from models.networks.plain import PlainNetwork
-from models.networks.residual import ResidualNetwork
-from models.networks.seed import MultimodalBigModel, MultimodalSmallModel
-from models.networks.speech import PlainSpeechTower, ResidualSpeechTower
-from models.networks.towers import RGB, PlainTower, ResidualTower
+from stillhouse.models import providers
+from stillhouse.models.errors import ModelError
+from stillhouse.models.networks.attention import AttentionNetwork
+from stillhouse.models.networks.known import Known
+from stillhouse.models.networks.ngrams import NgramTower
+from stillhouse.models.networks.pixels import Pixels
+from stillhouse.models.networks.plain import PlainNetwork
+from stillhouse.models.networks.residual import ResidualNetwork
+from stillhouse.models.networks.seed import MultimodalBigModel, MultimodalSmallModel
+from stillhouse.models.networks.speech import PlainSpeechTower, ResidualSpeechTower
+from stillhouse.models.networks.towers import RGB, PlainTower, ResidualTower
 
 NETWORKS = {
     "attention": Known(AttentionNetwork),
@@ -43,7 +43,7 @@ def find_network(name: str) -> Known:
     provider = providers.find(providers.NETWORKS, name, NETWORKS)
     known = provider.load() if provider else NETWORKS[name]
     if not isinstance(known, Known):
-        msg = f"{provider and provider.what} is no Known of models.networks.known; mend its entry point"
+        msg = f"{provider and provider.what} is no Known of stillhouse.models.networks.known; mend its entry point"
         raise ModelError(msg)
     return known
 

@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from models.errors import ModelError
+from stillhouse.models.errors import ModelError
 
 
 def basic(width_in: int, width: int, stride: int) -> nn.Module:

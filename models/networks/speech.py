@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.errors import ModelError
-from models.inputs.audio import SAMPLE_RATE
-from models.inputs.waves import LENGTH
-from models.networks.unit import unit
+from stillhouse.models.errors import ModelError
+from stillhouse.models.inputs.audio import SAMPLE_RATE
+from stillhouse.models.inputs.waves import LENGTH
+from stillhouse.models.networks.unit import unit
 
 LOUDEST = 32_768.0
 LOWEST, HIGHEST = 60.0, 7600.0

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from models.networks.plain import PlainNetwork
-from models.networks.residual import ResidualNetwork
-from models.networks.unit import unit
+from stillhouse.models.networks.plain import PlainNetwork
+from stillhouse.models.networks.residual import ResidualNetwork
+from stillhouse.models.networks.unit import unit
 
 RGB = 3
 

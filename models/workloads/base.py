@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import Bundle
-from models.errors import ModelFault
-from models.evaluation.outcomes import Outcomes
-from models.workloads.registry import resolve
+from stillhouse.models.bundle import Bundle
+from stillhouse.models.errors import ModelFault
+from stillhouse.models.evaluation.outcomes import Outcomes
+from stillhouse.models.workloads.registry import resolve
 
 Split = Any
 """A split as a workload reads it; the core hands it on and looks at nothing in it."""

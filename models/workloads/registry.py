@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from models.providers import WORKLOADS, Provider, find
+from stillhouse.models.providers import WORKLOADS, Provider, find
 
 Face = Literal["training", "runtime", "report"]
 ALONE = "model"
@@ -29,9 +29,9 @@ class BuiltIn:
 
 
 BUILT_IN = {
-    "image_classification": BuiltIn("models.workloads.image_classification", {ALONE: ("logits",)}, (ALONE,)),
+    "image_classification": BuiltIn("stillhouse.models.workloads.image_classification", {ALONE: ("logits",)}, (ALONE,)),
     "retrieval": BuiltIn(
-        "models.workloads.retrieval",
+        "stillhouse.models.workloads.retrieval",
         {"image": ("embedding",), "text": ("embedding",), "speech": ("embedding", "ctc")},
         ("image", "text"),
     ),

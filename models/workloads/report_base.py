@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from models.workloads.registry import resolve
+from stillhouse.models.workloads.registry import resolve
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.inputs.ready import ready
-from models.training import Batch
+from stillhouse.models.inputs.ready import ready
+from stillhouse.models.training import Batch
 
 FIRST_VIEWS = 1_000_002
 """A position in the random sequence that no epoch has."""

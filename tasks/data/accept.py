@@ -14,25 +14,25 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from models.inputs.images import Images, load_images
-from models.statistics import wilson_interval
-from tasks.artifact import file_digest
-from tasks.data.batch import Contents, check_files, examples_of, read_contents
-from tasks.data.build_data import ensure_data, push_folder
-from tasks.data.data_branch import Base, base_of, commit_version, landed, message_of, tag_of, version_of
-from tasks.data.data_tables import tables_of
-from tasks.data.dataset import DESCRIPTION, MANIFEST, Example, extend_dataset, read_description
-from tasks.data.landing import ACCEPTED, CONTENTS, INCOMING, Landing
-from tasks.data.layout import is_spoken
-from tasks.data.neighbours import agreement
-from tasks.data.remote import list_folder, listing_md5, open_remote
-from tasks.data.revision import committed_pointer, repinned
-from tasks.data.sources import Progress
-from tasks.errors import BatchError, DataError
-from tasks.pull_data import pulled
-from tasks.recipe_data import Data
-from tasks.settings import Settings
-from tasks.validate_data import DATA_DOCS, judge, named
+from stillhouse.models.inputs.images import Images, load_images
+from stillhouse.models.statistics import wilson_interval
+from stillhouse.tasks.artifact import file_digest
+from stillhouse.tasks.data.batch import Contents, check_files, examples_of, read_contents
+from stillhouse.tasks.data.build_data import ensure_data, push_folder
+from stillhouse.tasks.data.data_branch import Base, base_of, commit_version, landed, message_of, tag_of, version_of
+from stillhouse.tasks.data.data_tables import tables_of
+from stillhouse.tasks.data.dataset import DESCRIPTION, MANIFEST, Example, extend_dataset, read_description
+from stillhouse.tasks.data.landing import ACCEPTED, CONTENTS, INCOMING, Landing
+from stillhouse.tasks.data.layout import is_spoken
+from stillhouse.tasks.data.neighbours import agreement
+from stillhouse.tasks.data.remote import list_folder, listing_md5, open_remote
+from stillhouse.tasks.data.revision import committed_pointer, repinned
+from stillhouse.tasks.data.sources import Progress
+from stillhouse.tasks.errors import BatchError, DataError
+from stillhouse.tasks.pull_data import pulled
+from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.settings import Settings
+from stillhouse.tasks.validate_data import DATA_DOCS, judge, named
 
 LEAST_AGREEMENT, CONFIDENCE = 0.8, 0.95
 """Of what the role search has: a batch that is surely below it has labels that are mixed up."""

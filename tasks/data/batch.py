@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, StrictInt, StrictStr, ValidationError
 
-from models.errors import ModelError
-from tasks.artifact import file_digest, json_digest
-from tasks.data.dataset import Example
-from tasks.data.landing import CONTENTS
-from tasks.errors import BatchError
-from tasks.recipe_section import AsList, Section
+from stillhouse.models.errors import ModelError
+from stillhouse.tasks.artifact import file_digest, json_digest
+from stillhouse.tasks.data.dataset import Example
+from stillhouse.tasks.data.landing import CONTENTS
+from stillhouse.tasks.errors import BatchError
+from stillhouse.tasks.recipe_section import AsList, Section
 
 MODES = {1: "L", 3: "RGB"}
 """Channels of a dataset's images -> the only mode in which Pillow may find a picture of it."""
@@ -132,7 +132,7 @@ def _pixels(path: Path, described: Mapping[str, Any]) -> NDArray[np.uint8]:
 
 def _decoded(path: Path, size: tuple[int, int], mode: str) -> NDArray[np.uint8]:
     """Decode a picture of a size and a mode, upright as its EXIF orientation says."""
-    from models.inputs.picture_files import open_picture, upright
+    from stillhouse.models.inputs.picture_files import open_picture, upright
 
     if path.stat().st_size > MOST_BYTES:
         msg = f"{path.name} has more than {MOST_BYTES:,} bytes; send a smaller picture"

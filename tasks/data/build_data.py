@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tasks.data.build_spoken import STAMPS, STAMPS_SMALL, SpokenPlan, build_spoken
-from tasks.data.dataset import Example, write_dataset
-from tasks.data.emoji import DRAWINGS, LANGUAGES, Choice, read_emoji
-from tasks.data.order import rank
-from tasks.data.remote import Remote, list_folder, listing_bytes, listing_md5, open_remote
-from tasks.data.revision import pinned_md5, write_pointer
-from tasks.data.sources import Progress, Source, Split, read_digits, read_fashion_mnist
-from tasks.errors import DataError
-from tasks.locks import waiting
-from tasks.recipe_data import Data
-from tasks.settings import Settings
+from stillhouse.tasks.data.build_spoken import STAMPS, STAMPS_SMALL, SpokenPlan, build_spoken
+from stillhouse.tasks.data.dataset import Example, write_dataset
+from stillhouse.tasks.data.emoji import DRAWINGS, LANGUAGES, Choice, read_emoji
+from stillhouse.tasks.data.order import rank
+from stillhouse.tasks.data.remote import Remote, list_folder, listing_bytes, listing_md5, open_remote
+from stillhouse.tasks.data.revision import pinned_md5, write_pointer
+from stillhouse.tasks.data.sources import Progress, Source, Split, read_digits, read_fashion_mnist
+from stillhouse.tasks.errors import DataError
+from stillhouse.tasks.locks import waiting
+from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from tasks.data.dataset import Recording, write_dataset
-from tasks.data.drawing import SIDE
-from tasks.data.order import rank
-from tasks.data.pairs import deal
-from tasks.data.sources import Progress
-from tasks.data.stamps import FEWEST, LANGUAGES, LICENCE, SAMPLE_RATES, Choice, Stamps, read_stamps
+from stillhouse.tasks.data.dataset import Recording, write_dataset
+from stillhouse.tasks.data.drawing import SIDE
+from stillhouse.tasks.data.order import rank
+from stillhouse.tasks.data.pairs import deal
+from stillhouse.tasks.data.sources import Progress
+from stillhouse.tasks.data.stamps import FEWEST, LANGUAGES, LICENCE, SAMPLE_RATES, Choice, Stamps, read_stamps
 
 
 @dataclass(frozen=True)

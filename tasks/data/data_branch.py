@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.data.git import NoRepositoryError, ask, git, reason_of
-from tasks.data.revision import POINTER, pinned_datasets, pinned_md5
-from tasks.errors import DataError, ServiceError
+from stillhouse.tasks.data.git import NoRepositoryError, ask, git, reason_of
+from stillhouse.tasks.data.revision import POINTER, pinned_datasets, pinned_md5
+from stillhouse.tasks.errors import DataError, ServiceError
 
 BRANCH = "refs/heads/data"
 ABSENT = "0" * 40

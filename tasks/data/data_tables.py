@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from tasks.data.dataset import role_digest
-from tasks.data.decoding import Described, arrays_in, heard_in, pixels_in, read_table, schema_text
-from tasks.data.layout import is_array, is_spoken, layout_of
-from tasks.data.spoken_tables import spoken_tables
+from stillhouse.tasks.data.dataset import role_digest
+from stillhouse.tasks.data.decoding import Described, arrays_in, heard_in, pixels_in, read_table, schema_text
+from stillhouse.tasks.data.layout import is_array, is_spoken, layout_of
+from stillhouse.tasks.data.spoken_tables import spoken_tables
 
 Decoder = Callable[[pa.Table, str, Described], pd.DataFrame]
 CONTROL = r"[\x00-\x1f\x7f-\x9f]"

@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.artifact import file_digest, write_json
-from tasks.data.layout import Layout, layout_of
-from tasks.errors import DataError
+from stillhouse.tasks.artifact import file_digest, write_json
+from stillhouse.tasks.data.layout import Layout, layout_of
+from stillhouse.tasks.errors import DataError
 
 DESCRIPTION = "dataset.json"
 MANIFEST = "manifest.parquet"

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tasks.errors import DataError
+from stillhouse.tasks.errors import DataError
 
 PATIENCE = 300
 """Seconds."""

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from models.errors import ModelError
+from stillhouse.models.errors import ModelError
 
 Described = Mapping[str, Any]
 LISTENED = 60.0
@@ -79,7 +79,7 @@ def _stored(table: pa.Table, path: str, content: pa.Array) -> pd.DataFrame:
 
 
 def _heard(content: bytes) -> tuple[float, float, float]:
-    from models.inputs.audio import decode
+    from stillhouse.models.inputs.audio import decode
 
     try:
         samples_T, rate = decode(content, LISTENED)

@@ -60,7 +60,7 @@ def draw_file(path: Path) -> NDArray[np.uint8]:
     """
     import resvg_py
 
-    from models.inputs.pictures import picture_of
+    from stillhouse.models.inputs.pictures import picture_of
 
     if path.suffix != ".svg":
         return picture_of(path.read_bytes())

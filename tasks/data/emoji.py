@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.data.dataset import Caption
-from tasks.data.drawing import SIDE, IconSet, draw
-from tasks.data.emoji_names import Entry, by_code_point, by_name, concepts_of, known_names
-from tasks.data.npm import Package, download, read_files
-from tasks.data.order import rank
-from tasks.data.sources import Source, Split
+from stillhouse.tasks.data.dataset import Caption
+from stillhouse.tasks.data.drawing import SIDE, IconSet, draw
+from stillhouse.tasks.data.emoji_names import Entry, by_code_point, by_name, concepts_of, known_names
+from stillhouse.tasks.data.npm import Package, download, read_files
+from stillhouse.tasks.data.order import rank
+from stillhouse.tasks.data.sources import Source, Split
 
 DRAWINGS: Mapping[str, Package] = {
     style: Package(f"@iconify-json/{style}@{version}", sha256)

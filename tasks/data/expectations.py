@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tasks.data.data_tables import CONTROL
-from tasks.data.dataset import ROLES
-from tasks.data.decoding import schema_text
-from tasks.data.layout import content_bytes, is_array, is_spoken, layout_of
-from tasks.data.spoken_expectations import of_spoken_captions, spoken_suites
+from stillhouse.tasks.data.data_tables import CONTROL
+from stillhouse.tasks.data.dataset import ROLES
+from stillhouse.tasks.data.decoding import schema_text
+from stillhouse.tasks.data.layout import content_bytes, is_array, is_spoken, layout_of
+from stillhouse.tasks.data.spoken_expectations import of_spoken_captions, spoken_suites
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation

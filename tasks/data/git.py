@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tasks.errors import DataError
+from stillhouse.tasks.errors import DataError
 
 SECONDS = 60
 ELSEWHERE = (
@@ -41,7 +41,7 @@ def git(
         DataError: git is not installed, cannot be started, or does not answer in a minute.
     """
     try:
-        return subprocess.run(  # noqa: S603 - a revision cannot start with a dash (tasks.recipe.DATA_REVISION)
+        return subprocess.run(  # noqa: S603 - a revision cannot start with a dash (stillhouse.tasks.recipe.DATA_REVISION)
             ["git", "-C", str(root), *arguments],  # noqa: S607
             input=stdin,
             env={**_own_environment(), **(environment or {})},

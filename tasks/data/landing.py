@@ -14,9 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from models.aside import written_aside
-from tasks.errors import ServiceError
-from tasks.settings import Settings
+from stillhouse.models.aside import written_aside
+from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.settings import Settings
 
 INCOMING, ACCEPTED, QUARANTINE, MOVING = "incoming", "accepted", "quarantine", "moving"
 CONTENTS = "batch.json"

@@ -7,7 +7,7 @@ are not seen.
 import numpy as np
 from numpy.typing import NDArray
 
-from models.inputs.images import Images
+from stillhouse.models.inputs.images import Images
 
 NEIGHBOURS = 5
 BLOCK = 256

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.errors import DataError
+from stillhouse.tasks.errors import DataError
 
 PATIENCE = 300
 """Seconds."""

@@ -6,7 +6,7 @@ It deals pairs, whatever they stand for; the caption and the recording of a pair
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from tasks.data.order import rank
+from stillhouse.tasks.data.order import rank
 
 Pair = tuple[int, str]
 """A label and a language."""

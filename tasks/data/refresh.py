@@ -14,11 +14,11 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.data.landing import ACCEPTED, CONTENTS, INCOMING, MOVING, QUARANTINE, Landing, open_landing
-from tasks.data.revision import pinned_md5
-from tasks.errors import BatchError, DataError
-from tasks.locks import waiting
-from tasks.settings import Settings
+from stillhouse.tasks.data.landing import ACCEPTED, CONTENTS, INCOMING, MOVING, QUARANTINE, Landing, open_landing
+from stillhouse.tasks.data.revision import pinned_md5
+from stillhouse.tasks.errors import BatchError, DataError
+from stillhouse.tasks.locks import waiting
+from stillhouse.tasks.settings import Settings
 
 REASON = "reason.txt"
 NOTE = "move.json"
@@ -73,7 +73,7 @@ def _names(landing: Landing, place: str, dataset: str) -> list[str]:
 def _judged(settings: Settings, landing: Landing, dataset: str, batch: str, progress: Progress) -> Outcome:
     if f"{INCOMING}/{dataset}/{batch}/{CONTENTS}" not in landing.keys(f"{INCOMING}/{dataset}/{batch}/"):
         return Outcome(batch, "still arriving", f"{CONTENTS} is not there yet; the sender writes it last")
-    from tasks.data.accept import accept  # imports pyarrow and more, which nothing that landed does not need
+    from stillhouse.tasks.data.accept import accept  # imports pyarrow and more, which nothing that landed does not need
 
     progress(f"{dataset}: looking at {batch}")
     try:

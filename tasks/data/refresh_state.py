@@ -7,8 +7,8 @@ import json
 import re
 from pathlib import Path
 
-from tasks.artifact import write_json
-from tasks.settings import Settings
+from stillhouse.tasks.artifact import write_json
+from stillhouse.tasks.settings import Settings
 
 VARIES = re.compile(r"0x[0-9a-f]+|\d+")
 """What differs from one run to the next in the same reason: addresses in memory, ports, seconds, process ids."""

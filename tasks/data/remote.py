@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.aside import written_aside
-from tasks.errors import DataError, ServiceError
-from tasks.settings import Settings
+from stillhouse.models.aside import written_aside
+from stillhouse.tasks.errors import DataError, ServiceError
+from stillhouse.tasks.settings import Settings
 
 NAME = "storage"
 """The default remote of .dvc/config."""

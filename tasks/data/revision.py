@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from models.aside import written_aside
-from tasks.data.git import ask
-from tasks.data.remote import listing_md5
-from tasks.errors import DataError
+from stillhouse.models.aside import written_aside
+from stillhouse.tasks.data.git import ask
+from stillhouse.tasks.data.remote import listing_md5
+from stillhouse.tasks.errors import DataError
 
 POINTER = "data.dvc"
 DATASET = re.compile(r"data/[\w-]+")

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.data.dataset import Caption
-from tasks.data.debian import download
-from tasks.errors import DataError
+from stillhouse.tasks.data.dataset import Caption
+from stillhouse.tasks.data.debian import download
+from stillhouse.tasks.errors import DataError
 
 PACKAGE = "dataset-fashion-mnist"
 FASHION_FOLDER = "usr/share/datasets/fashion-mnist"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.data.dataset import ROLES
+from stillhouse.tasks.data.dataset import ROLES
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
@@ -38,7 +38,7 @@ def of_spoken_captions() -> list["Expectation"]:
 def _of_recordings(described: Mapping[str, Any]) -> list["Expectation"]:
     from great_expectations import expectations as expect
 
-    from models.inputs.first_sound import SILENCE
+    from stillhouse.models.inputs.first_sound import SILENCE
 
     return [
         *(

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from tasks.data.decoding import Described, pixels_in, read_table
-from tasks.data.layout import SHARD_SCHEMA
+from stillhouse.tasks.data.decoding import Described, pixels_in, read_table
+from stillhouse.tasks.data.layout import SHARD_SCHEMA
 
 NO_ROLE = "none"
 """The caption's role of a recording whose pair has no caption."""

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tasks.artifact import file_digest
-from tasks.data.dataset import Caption, Example, Recording
-from tasks.data.debian import unpacked
-from tasks.data.drawing import draw_file
-from tasks.data.order import rank
-from tasks.data.spoken_expectations import LONGEST, SHORTEST
-from tasks.data.stamp_files import Stamp, categories_of, stamps_among
-from tasks.errors import DataError
+from stillhouse.tasks.artifact import file_digest
+from stillhouse.tasks.data.dataset import Caption, Example, Recording
+from stillhouse.tasks.data.debian import unpacked
+from stillhouse.tasks.data.drawing import draw_file
+from stillhouse.tasks.data.order import rank
+from stillhouse.tasks.data.spoken_expectations import LONGEST, SHORTEST
+from stillhouse.tasks.data.stamp_files import Stamp, categories_of, stamps_among
+from stillhouse.tasks.errors import DataError
 
 PACKAGE = "tuxpaint-stamps-default"
 VERSION = "2022.06.04-1"

@@ -6,8 +6,8 @@ from typing import Any
 
 import requests
 
-from tasks.embedded.stack_record import Addresses
-from tasks.errors import ServiceError
+from stillhouse.tasks.embedded.stack_record import Addresses
+from stillhouse.tasks.errors import ServiceError
 
 ASK_SECONDS = 60
 BUSY_TRIES, BUSY_SECONDS = 5, 2.0

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tasks.embedded import stack
-from tasks.embedded.airflow_rest import Airflow
-from tasks.embedded.screen import Screen
-from tasks.embedded.stage_runs import StageRun, stage_runs
-from tasks.errors import ServiceError
-from tasks.settings import Settings
+from stillhouse.tasks.embedded import stack
+from stillhouse.tasks.embedded.airflow_rest import Airflow
+from stillhouse.tasks.embedded.screen import Screen
+from stillhouse.tasks.embedded.stage_runs import StageRun, stage_runs
+from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.settings import Settings
 
 POLL_SECONDS = 2.5
 """Each look costs Airflow and MLflow a moment that the training then lacks."""

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from tasks.embedded.processes import marked
+from stillhouse.tasks.embedded.processes import marked
 
 LISTENING = "0A"
 """The state of a socket in the kernel's tables."""

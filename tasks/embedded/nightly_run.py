@@ -9,18 +9,18 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from tasks.data.build_data import ensure_data
-from tasks.embedded import stack
-from tasks.embedded.airflow_rest import Airflow
-from tasks.embedded.follow import Watch
-from tasks.embedded.screen import Screen
-from tasks.embedded.stack_record import recall
-from tasks.embedded.verdict_table import verdict_table
-from tasks.errors import ServiceError, StillhouseError
-from tasks.locks import exclusive
-from tasks.recipe import load_recipe
-from tasks.recipe_folders import find_recipe
-from tasks.settings import Settings, load_settings
+from stillhouse.tasks.data.build_data import ensure_data
+from stillhouse.tasks.embedded import stack
+from stillhouse.tasks.embedded.airflow_rest import Airflow
+from stillhouse.tasks.embedded.follow import Watch
+from stillhouse.tasks.embedded.screen import Screen
+from stillhouse.tasks.embedded.stack_record import recall
+from stillhouse.tasks.embedded.verdict_table import verdict_table
+from stillhouse.tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.locks import exclusive
+from stillhouse.tasks.recipe import load_recipe
+from stillhouse.tasks.recipe_folders import find_recipe
+from stillhouse.tasks.settings import Settings, load_settings
 
 POLL_SECONDS = 1.5
 READ_SECONDS = 120.0

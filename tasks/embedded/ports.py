@@ -2,7 +2,7 @@
 
 import socket
 
-from tasks.errors import ServiceError
+from stillhouse.tasks.errors import ServiceError
 
 REACH = 100
 """How many ports above the preferred one are tried."""

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.environment import adopt, for_servers
-from tasks.settings import Settings
+from stillhouse.tasks.environment import adopt, for_servers
+from stillhouse.tasks.settings import Settings
 
 HOST = "127.0.0.1"
 AIRFLOW_PARTS = 4
@@ -60,7 +60,8 @@ def _common_environment(settings: Settings) -> dict[str, str]:
     adopt(environ)
     return for_servers(environ) | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "PYTHONPATH": str(settings.root),
+        "PYTHONPATH": str(settings.root / "src"),
+        "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",
         "STILLHOUSE_ROOT": str(settings.root),

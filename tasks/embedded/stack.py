@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tasks.embedded.airflow_rest import Airflow
-from tasks.embedded.ports import choose_ports
-from tasks.embedded.processes import end, spawn
-from tasks.embedded.servers import AIRFLOW, MLFLOW, TRAINING_POOL, password_file
-from tasks.embedded.stack_record import Addresses, Started, recall, remember
-from tasks.errors import ServiceError
-from tasks.locks import waiting
-from tasks.settings import Settings
+from stillhouse.tasks.embedded.airflow_rest import Airflow
+from stillhouse.tasks.embedded.ports import choose_ports
+from stillhouse.tasks.embedded.processes import end, spawn
+from stillhouse.tasks.embedded.servers import AIRFLOW, MLFLOW, TRAINING_POOL, password_file
+from stillhouse.tasks.embedded.stack_record import Addresses, Started, recall, remember
+from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.locks import waiting
+from stillhouse.tasks.settings import Settings
 
 START_SECONDS = 180.0
 TRIES = 5

@@ -7,12 +7,12 @@ from typing import Any
 
 import requests
 
-from tasks.artifact import write_json
-from tasks.embedded.listeners import is_held_by, is_lost
-from tasks.embedded.processes import Server, marked
-from tasks.embedded.servers import AIRFLOW_PARTS, HOST
-from tasks.errors import ServiceError
-from tasks.settings import Settings
+from stillhouse.tasks.artifact import write_json
+from stillhouse.tasks.embedded.listeners import is_held_by, is_lost
+from stillhouse.tasks.embedded.processes import Server, marked
+from stillhouse.tasks.embedded.servers import AIRFLOW_PARTS, HOST
+from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.settings import Settings
 
 ASK_SECONDS = 15
 

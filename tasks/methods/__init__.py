@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from tasks.methods.bench import Compressed
-from tasks.methods.distil import distil
-from tasks.methods.pack import pack
-from tasks.methods.prune import prune_structured, prune_unstructured
-from tasks.methods.quantize import quantize
-from tasks.methods.structure import drop_layers, fold, low_rank
+from stillhouse.tasks.methods.bench import Compressed
+from stillhouse.tasks.methods.distil import distil
+from stillhouse.tasks.methods.pack import pack
+from stillhouse.tasks.methods.prune import prune_structured, prune_unstructured
+from stillhouse.tasks.methods.quantize import quantize
+from stillhouse.tasks.methods.structure import drop_layers, fold, low_rank
 
 METHODS: dict[str, Callable[..., Compressed]] = {
     "distil": distil,

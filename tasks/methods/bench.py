@@ -7,17 +7,17 @@ from pathlib import Path
 
 from torch import nn
 
-from models.checkpoint import Architecture, load_model
-from models.compression.features import projected_student
-from models.compression.objectives import hinted_objective
-from models.compression.requantize import dequantize_for_edit
-from models.training import Feed, Objective, fit
-from models.workloads.taught import TaughtFeed
-from models.workloads.training_base import Component
-from tasks.job import Job
-from tasks.measure import plan_of
-from tasks.methods.teachers import asked, reading
-from tasks.recipe_distillation import Distillation, LogitDistillation
+from stillhouse.models.checkpoint import Architecture, load_model
+from stillhouse.models.compression.features import projected_student
+from stillhouse.models.compression.objectives import hinted_objective
+from stillhouse.models.compression.requantize import dequantize_for_edit
+from stillhouse.models.training import Feed, Objective, fit
+from stillhouse.models.workloads.taught import TaughtFeed
+from stillhouse.models.workloads.training_base import Component
+from stillhouse.tasks.job import Job
+from stillhouse.tasks.measure import plan_of
+from stillhouse.tasks.methods.teachers import asked, reading
+from stillhouse.tasks.recipe_distillation import Distillation, LogitDistillation
 
 Compressed = tuple[nn.Module, Architecture]
 

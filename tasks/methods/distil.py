@@ -1,7 +1,7 @@
 """Method `distil`."""
 
-from tasks.methods.bench import Bench, Compressed
-from tasks.recipe_steps import Distil
+from stillhouse.tasks.methods.bench import Bench, Compressed
+from stillhouse.tasks.recipe_steps import Distil
 
 
 def distil(bench: Bench, step: Distil) -> Compressed:

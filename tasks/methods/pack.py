@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from tasks.methods.bench import Bench, Compressed
-from tasks.recipe_steps import Pack
+from stillhouse.tasks.methods.bench import Bench, Compressed
+from stillhouse.tasks.recipe_steps import Pack
 
 
 def pack(bench: Bench, _step: Pack) -> Compressed:

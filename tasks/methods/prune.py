@@ -10,17 +10,24 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from models.compression.cost import macs_and_parameters
-from models.compression.edits import layer_sizes
-from models.compression.fold import fold_batch_norm, fold_pixel_scale
-from models.compression.prune import Scores, magnitude, make_permanent, movement, prune_pattern, prune_weights
-from models.compression.prune_channels import Selection, Target, prune_in_rounds
-from models.compression.quantize import integer_weights
-from models.export import export_model
-from tasks.clean_process import measure
-from tasks.methods.bench import Bench, Compressed
-from tasks.recipe_distillation import Distillation
-from tasks.recipe_steps import PruneStructured, PruneUnstructured
+from stillhouse.models.compression.cost import macs_and_parameters
+from stillhouse.models.compression.edits import layer_sizes
+from stillhouse.models.compression.fold import fold_batch_norm, fold_pixel_scale
+from stillhouse.models.compression.prune import (
+    Scores,
+    magnitude,
+    make_permanent,
+    movement,
+    prune_pattern,
+    prune_weights,
+)
+from stillhouse.models.compression.prune_channels import Selection, Target, prune_in_rounds
+from stillhouse.models.compression.quantize import integer_weights
+from stillhouse.models.export import export_model
+from stillhouse.tasks.clean_process import measure
+from stillhouse.tasks.methods.bench import Bench, Compressed
+from stillhouse.tasks.recipe_distillation import Distillation
+from stillhouse.tasks.recipe_steps import PruneStructured, PruneUnstructured
 
 
 def prune_unstructured(bench: Bench, step: PruneUnstructured) -> Compressed:
@@ -106,7 +113,7 @@ def _milliseconds(bench: Bench, module: nn.Module) -> float:
     raw = bench.job.scratch / "input.npy"
     np.save(raw, bench.component.calibration()[:1])
     request = {"file": str(_exported(bench, module)), "input": str(raw)}
-    milliseconds = float(measure("models.timing", request, bench.job.scratch)["milliseconds"])
+    milliseconds = float(measure("stillhouse.models.timing", request, bench.job.scratch)["milliseconds"])
     bench.job.progress(f"one image takes {milliseconds:.4f} ms")
     return milliseconds
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from models.checkpoint import Architecture
-from models.compression.fold import fold_batch_norm, fold_pixel_scale
-from models.compression.learned_step import learn_steps, settle_steps
-from models.compression.mixed import fewest_bits
-from models.compression.quantize import (
+from stillhouse.models.checkpoint import Architecture
+from stillhouse.models.compression.fold import fold_batch_norm, fold_pixel_scale
+from stillhouse.models.compression.learned_step import learn_steps, settle_steps
+from stillhouse.models.compression.mixed import fewest_bits
+from stillhouse.models.compression.quantize import (
     bits_by_layer,
     integer_edit,
     integer_weights,
@@ -19,14 +19,14 @@ from models.compression.quantize import (
     trained_integers,
     with_whole_edges,
 )
-from models.compression.rounding import BITS
-from models.errors import ModelError
-from models.inputs.overlap import refuse_overlap
-from models.networks.ngrams import tables_of
-from models.workloads.training_base import Training
-from tasks.methods.bench import Bench, Compressed
-from tasks.recipe_distillation import Distillation
-from tasks.recipe_steps import Quantize
+from stillhouse.models.compression.rounding import BITS
+from stillhouse.models.errors import ModelError
+from stillhouse.models.inputs.overlap import refuse_overlap
+from stillhouse.models.networks.ngrams import tables_of
+from stillhouse.models.workloads.training_base import Training
+from stillhouse.tasks.methods.bench import Bench, Compressed
+from stillhouse.tasks.recipe_distillation import Distillation
+from stillhouse.tasks.recipe_steps import Quantize
 
 FOLDS: tuple[dict[str, Any], ...] = ({"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"})
 JUDGED = ("gate", "sealed")

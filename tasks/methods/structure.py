@@ -2,11 +2,11 @@
 
 import torch
 
-from models.compression import depth
-from models.compression import low_rank as factors
-from models.compression.fold import fold_batch_norm, fold_pixel_scale
-from tasks.methods.bench import Bench, Compressed
-from tasks.recipe_steps import DropLayers, Fold, LowRank
+from stillhouse.models.compression import depth
+from stillhouse.models.compression import low_rank as factors
+from stillhouse.models.compression.fold import fold_batch_norm, fold_pixel_scale
+from stillhouse.tasks.methods.bench import Bench, Compressed
+from stillhouse.tasks.recipe_steps import DropLayers, Fold, LowRank
 
 
 def drop_layers(bench: Bench, step: DropLayers) -> Compressed:

@@ -8,27 +8,27 @@ from pathlib import Path
 
 from torch import Tensor
 
-from models.black_box import FileModel
-from models.checkpoint import load_model
-from models.compression.answers import Ask, kept
-from models.compression.distil import mean_logits, teacher_logits
-from models.compression.features import layer_features
-from models.compression.spelling import teacher_letters, teacher_readings
-from models.networks.speech import SpellingTower
-from tasks.artifact import verify_around
-from tasks.black_box import TEACHER_FILE, adopted, identity
-from tasks.errors import StillhouseError
-from tasks.job import Job
-from tasks.recipe_distillation import CtcDistillation, Distillation, LogitDistillation
-from tasks.recipe_teacher import BlackBox
-from tasks.source_digest import code_digest
+from stillhouse.models.black_box import FileModel
+from stillhouse.models.checkpoint import load_model
+from stillhouse.models.compression.answers import Ask, kept
+from stillhouse.models.compression.distil import mean_logits, teacher_logits
+from stillhouse.models.compression.features import layer_features
+from stillhouse.models.compression.spelling import teacher_letters, teacher_readings
+from stillhouse.models.networks.speech import SpellingTower
+from stillhouse.tasks.artifact import verify_around
+from stillhouse.tasks.black_box import TEACHER_FILE, adopted, identity
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.job import Job
+from stillhouse.tasks.recipe_distillation import CtcDistillation, Distillation, LogitDistillation
+from stillhouse.tasks.recipe_teacher import BlackBox
+from stillhouse.tasks.source_digest import code_digest
 
 ASKING = (
-    "models.black_box",
-    "models.checkpoint",
-    "models.compression.distil",
-    "models.compression.features",
-    "models.compression.spelling",
+    "stillhouse.models.black_box",
+    "stillhouse.models.checkpoint",
+    "stillhouse.models.compression.distil",
+    "stillhouse.models.compression.features",
+    "stillhouse.models.compression.spelling",
 )
 """Modules that decide, with all they import of ours, what a teacher answers."""
 

@@ -6,17 +6,25 @@ from typing import Any
 
 from mlflow.tracking import MlflowClient
 
-from tasks.errors import ServiceError, StillhouseError
-from tasks.mlflow_answers import answering
-from tasks.production import audit
-from tasks.production.card import card
-from tasks.production.evidence import Evidence, evidence_of
-from tasks.production.policy import doubts
-from tasks.production.promote import Decision, promote, refuse
-from tasks.production.versions import CANDIDATE, CHAMPION, aliased, is_champion, production_of, version_of, with_alias
-from tasks.recipe import Recipe
-from tasks.settings import Settings, load_settings
-from tasks.tracking import PREFIX, connect
+from stillhouse.tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.mlflow_answers import answering
+from stillhouse.tasks.production import audit
+from stillhouse.tasks.production.card import card
+from stillhouse.tasks.production.evidence import Evidence, evidence_of
+from stillhouse.tasks.production.policy import doubts
+from stillhouse.tasks.production.promote import Decision, promote, refuse
+from stillhouse.tasks.production.versions import (
+    CANDIDATE,
+    CHAMPION,
+    aliased,
+    is_champion,
+    production_of,
+    version_of,
+    with_alias,
+)
+from stillhouse.tasks.recipe import Recipe
+from stillhouse.tasks.settings import Settings, load_settings
+from stillhouse.tasks.tracking import PREFIX, connect
 
 ASKED = f"{PREFIX}asked_by"
 APPROVE = "Approve"

@@ -15,10 +15,10 @@ from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from tasks.artifact import json_digest
-from tasks.bin import find_experiment, search_everywhere, way_back
-from tasks.errors import StillhouseError
-from tasks.tracking import NOTE, PREFIX, experiment_of
+from stillhouse.tasks.artifact import json_digest
+from stillhouse.tasks.bin import find_experiment, search_everywhere, way_back
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.tracking import NOTE, PREFIX, experiment_of
 
 EXPERIMENT = "production"
 ABOUT = (

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 
-from models.evaluation.schema import Estimate, Evaluation
-from tasks.production.evidence import Evidence
-from tasks.reporting.challenge import Challenge
-from tasks.reporting.final_test import FinalTest, looked
-from tasks.reporting.markdown import table
-from tasks.reporting.quantities import percent, times
+from stillhouse.models.evaluation.schema import Estimate, Evaluation
+from stillhouse.tasks.production.evidence import Evidence
+from stillhouse.tasks.reporting.challenge import Challenge
+from stillhouse.tasks.reporting.final_test import FinalTest, looked
+from stillhouse.tasks.reporting.markdown import table
+from stillhouse.tasks.reporting.quantities import percent, times
 
 WORST = 3
 """Slices that are shown."""

@@ -6,14 +6,14 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from tasks.data.data_branch import newest_md5
-from tasks.data.revision import pinned_md5
-from tasks.errors import DataError
-from tasks.mlflow_answers import AbsentError, answering
-from tasks.production.versions import CHAMPION, production_of, version_with_alias
-from tasks.recipe import Recipe
-from tasks.settings import Settings
-from tasks.tracking import FINISHED, PREFIX
+from stillhouse.tasks.data.data_branch import newest_md5
+from stillhouse.tasks.data.revision import pinned_md5
+from stillhouse.tasks.errors import DataError
+from stillhouse.tasks.mlflow_answers import AbsentError, answering
+from stillhouse.tasks.production.versions import CHAMPION, production_of, version_with_alias
+from stillhouse.tasks.recipe import Recipe
+from stillhouse.tasks.settings import Settings
+from stillhouse.tasks.tracking import FINISHED, PREFIX
 
 STALE = f"{PREFIX}stale"
 """Tag of a champion that is in debt, with the reasons."""

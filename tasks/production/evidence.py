@@ -11,16 +11,16 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from models.evaluation.schema import Evaluation
-from tasks.artifact import VOLATILE, json_digest
-from tasks.errors import StillhouseError
-from tasks.held_out import count_looks
-from tasks.mlflow_answers import AbsentError, answering, download_output
-from tasks.reporting.challenge import ANSWER, Challenge
-from tasks.reporting.evaluation import parse_evaluation
-from tasks.reporting.final_test import ANSWER as FINAL_TEST
-from tasks.reporting.final_test import FinalTest, parse_final_test
-from tasks.tracking import ARTIFACT, PREFIX, STAGE_RUNS, newest_of_each, page_of
+from stillhouse.models.evaluation.schema import Evaluation
+from stillhouse.tasks.artifact import VOLATILE, json_digest
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.held_out import count_looks
+from stillhouse.tasks.mlflow_answers import AbsentError, answering, download_output
+from stillhouse.tasks.reporting.challenge import ANSWER, Challenge
+from stillhouse.tasks.reporting.evaluation import parse_evaluation
+from stillhouse.tasks.reporting.final_test import ANSWER as FINAL_TEST
+from stillhouse.tasks.reporting.final_test import FinalTest, parse_final_test
+from stillhouse.tasks.tracking import ARTIFACT, PREFIX, STAGE_RUNS, newest_of_each, page_of
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 
 from mlflow.tracking import MlflowClient
 
-from tasks.mlflow_answers import AbsentError, answering
-from tasks.tracking import PREFIX
+from stillhouse.tasks.mlflow_answers import AbsentError, answering
+from stillhouse.tasks.tracking import PREFIX
 
 TAG = f"{PREFIX}intent"
 

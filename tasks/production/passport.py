@@ -8,9 +8,9 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.evaluation.schema import Estimate, Evaluation
-from tasks.reporting.final_test import FinalTest
-from tasks.reporting.quantities import percent, times
+from stillhouse.models.evaluation.schema import Estimate, Evaluation
+from stillhouse.tasks.reporting.final_test import FinalTest
+from stillhouse.tasks.reporting.quantities import percent, times
 
 SCHEMA = 1
 WORST = 3

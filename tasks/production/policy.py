@@ -6,11 +6,11 @@ margin of the recipe, for the gate role as a whole and for its worst class or la
 
 from collections.abc import Iterator
 
-from models.evaluation.schema import Measured
-from tasks.production.evidence import Evidence
-from tasks.recipe_judging import Promotion
-from tasks.reporting.challenge import Challenge
-from tasks.reporting.quantities import percent, percent_limit, points
+from stillhouse.models.evaluation.schema import Measured
+from stillhouse.tasks.production.evidence import Evidence
+from stillhouse.tasks.recipe_judging import Promotion
+from stillhouse.tasks.reporting.challenge import Challenge
+from stillhouse.tasks.reporting.quantities import percent, percent_limit, points
 
 
 def doubts(policy: Promotion, evidence: Evidence, champion: str | None) -> list[str]:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from models.bundle import Bundle, open_bundle
-from models.errors import ModelError
-from models.workloads.base import runtime_of
-from tasks.errors import ServiceError, StillhouseError
-from tasks.student_file import locate_judged
+from stillhouse.models.bundle import Bundle, open_bundle
+from stillhouse.models.errors import ModelError
+from stillhouse.models.workloads.base import runtime_of
+from stillhouse.tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.student_file import locate_judged
 
 
 def probe(folder: Path) -> Bundle:

@@ -15,15 +15,15 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from tasks.artifact import json_digest
-from tasks.errors import ServiceError, StillhouseError
-from tasks.locks import waiting
-from tasks.production import audit, intent
-from tasks.production.audit import Row
-from tasks.production.intent import Intent
-from tasks.production.probe import probe
-from tasks.production.verify import signed_passport
-from tasks.production.versions import (
+from stillhouse.tasks.artifact import json_digest
+from stillhouse.tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.locks import waiting
+from stillhouse.tasks.production import audit, intent
+from stillhouse.tasks.production.audit import Row
+from stillhouse.tasks.production.intent import Intent
+from stillhouse.tasks.production.probe import probe
+from stillhouse.tasks.production.verify import signed_passport
+from stillhouse.tasks.production.versions import (
     CANDIDATE,
     CHAMPION,
     DIGEST,
@@ -36,8 +36,8 @@ from tasks.production.versions import (
     version_with_digest,
     with_alias,
 )
-from tasks.settings import load_settings
-from tasks.tracking import connect
+from stillhouse.tasks.settings import load_settings
+from stillhouse.tasks.tracking import connect
 
 OUTSIDE = "somebody outside Stillhouse"
 

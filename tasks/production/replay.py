@@ -19,29 +19,32 @@ import yaml
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from tasks.artifact import MANIFEST, VOLATILE, verify
-from tasks.code_version import code_version, unpack_code
-from tasks.data.remote import open_remote
-from tasks.data.revision import revision_of
-from tasks.errors import StillhouseError
-from tasks.keep_step import STEP
-from tasks.locks import exclusive
-from tasks.production.evidence import read_output, stages_of_version
-from tasks.production.verify import signed_passport
-from tasks.production.versions import version_of
-from tasks.providers import expect_same
-from tasks.reporting.evaluation import parse_evaluation
-from tasks.settings import Settings, load_settings
-from tasks.source_digest import ROOT
-from tasks.stages import KINDS
-from tasks.student_file import locate_student
-from tasks.tracking import connect
+from stillhouse.tasks.artifact import MANIFEST, VOLATILE, verify
+from stillhouse.tasks.code_version import code_version, unpack_code
+from stillhouse.tasks.data.remote import open_remote
+from stillhouse.tasks.data.revision import revision_of
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.keep_step import STEP
+from stillhouse.tasks.locks import exclusive
+from stillhouse.tasks.production.evidence import read_output, stages_of_version
+from stillhouse.tasks.production.verify import signed_passport
+from stillhouse.tasks.production.versions import version_of
+from stillhouse.tasks.providers import expect_same
+from stillhouse.tasks.reporting.evaluation import parse_evaluation
+from stillhouse.tasks.settings import Settings, load_settings
+from stillhouse.tasks.source_digest import ROOT
+from stillhouse.tasks.stages import KINDS
+from stillhouse.tasks.student_file import locate_student
+from stillhouse.tasks.tracking import connect
 
 BUILD = """
 import sys
 from pathlib import Path
-from tasks.stage import run_stage
-recipe, *stages = sys.argv[1:]
+from stillhouse.tasks.stage import run_stage
+import stillhouse
+recipe, code, *stages = sys.argv[1:]
+if not Path(stillhouse.__file__).resolve().is_relative_to(Path(code).resolve()):
+    sys.exit(f"the replay would run the code in {stillhouse.__file__}, not that in {code}; unset PYTHONPATH")
 for number, stage in enumerate(stages, start=1):
     print(f"stage {number} of {len(stages)}: {stage}", flush=True)
     run_stage(Path(recipe), stage, "replay/stages")
@@ -108,7 +111,8 @@ def _recipe(root: Path, passport: Json, folder: Path) -> Path:
 
 def _environment(settings: Settings, folder: Path, code: Path) -> dict[str, str]:
     return os.environ | {
-        "PYTHONPATH": str(code),
+        "PYTHONPATH": str(code / "src"),
+        "PYTHONSAFEPATH": "1",
         "STILLHOUSE_ROOT": str(settings.root),
         "STILLHOUSE_STATE": str(folder / "state"),
         "STILLHOUSE_RUNS": str(folder / "runs"),
@@ -125,7 +129,8 @@ def run_aside(
     Raises:
         StillhouseError: one broke; repeats its sentence.
     """
-    command, errors = [sys.executable, "-c", BUILD, str(recipe), *stages], folder / "errors.txt"
+    code = environment["PYTHONPATH"]
+    command, errors = [sys.executable, "-c", BUILD, str(recipe), code, *stages], folder / "errors.txt"
     with errors.open("w+", encoding="utf-8") as told:
         with subprocess.Popen(  # noqa: S603 - our own code
             command, env=dict(environment), cwd=folder, stdout=subprocess.PIPE, stderr=told, text=True
@@ -134,7 +139,7 @@ def run_aside(
                 show(line.rstrip())
         if build.returncode:
             reason = (errors.read_text(encoding="utf-8").strip().splitlines() or [f"exit code {build.returncode}"])[-1]
-            msg = f"the replay broke ({reason.removeprefix('tasks.errors.')}); what it made is in {folder}"
+            msg = f"the replay broke ({reason.removeprefix('stillhouse.tasks.errors.')}); what it made is in {folder}"
             raise StillhouseError(msg)
 
 

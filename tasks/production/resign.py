@@ -14,15 +14,15 @@ from typing import Any
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from tasks.artifact import json_digest
-from tasks.errors import StillhouseError
-from tasks.mlflow_answers import answering
-from tasks.production import audit
-from tasks.production.audit import Row
-from tasks.production.evidence import evidence_of
-from tasks.production.probe import probe
-from tasks.production.promote import Decision, now, settled
-from tasks.production.signing import (
+from stillhouse.tasks.artifact import json_digest
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.mlflow_answers import answering
+from stillhouse.tasks.production import audit
+from stillhouse.tasks.production.audit import Row
+from stillhouse.tasks.production.evidence import evidence_of
+from stillhouse.tasks.production.probe import probe
+from stillhouse.tasks.production.promote import Decision, now, settled
+from stillhouse.tasks.production.signing import (
     SIGNATURE,
     check_signature,
     check_unaltered,
@@ -30,11 +30,11 @@ from tasks.production.signing import (
     signed,
     without_signature,
 )
-from tasks.production.verify import passport_of
-from tasks.production.versions import CHAMPION, DIGEST, aliased, production_of, shippable, version_of
-from tasks.register_passport import FOLDER, PASSPORT
-from tasks.settings import Settings, load_settings
-from tasks.tracking import PREFIX
+from stillhouse.tasks.production.verify import passport_of
+from stillhouse.tasks.production.versions import CHAMPION, DIGEST, aliased, production_of, shippable, version_of
+from stillhouse.tasks.register_passport import FOLDER, PASSPORT
+from stillhouse.tasks.settings import Settings, load_settings
+from stillhouse.tasks.tracking import PREFIX
 
 FORMER = "former_signatures"
 PASSPORT_TAG, NIGHT_TAG, RESIGNED = f"{PREFIX}passport", f"{PREFIX}nightly_run", f"{PREFIX}resigned"

@@ -15,8 +15,8 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from tasks.errors import StillhouseError
-from tasks.settings import Settings
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.settings import Settings
 
 KEY, PUBLIC = "signing.pem", "signing.pub"
 SIGNATURE = "signature"

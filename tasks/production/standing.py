@@ -5,15 +5,15 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from tasks.bin import find_experiment
-from tasks.errors import RecipeError, StillhouseError
-from tasks.production import audit
-from tasks.production.audit import Row
-from tasks.production.debt import debt_of, note_debt
-from tasks.production.versions import CANDIDATE, CHAMPION, is_champion, production_of, version_with_alias
-from tasks.recipe import Recipe, load_recipe
-from tasks.recipe_folders import recipe_files
-from tasks.settings import Settings
+from stillhouse.tasks.bin import find_experiment
+from stillhouse.tasks.errors import RecipeError, StillhouseError
+from stillhouse.tasks.production import audit
+from stillhouse.tasks.production.audit import Row
+from stillhouse.tasks.production.debt import debt_of, note_debt
+from stillhouse.tasks.production.versions import CANDIDATE, CHAMPION, is_champion, production_of, version_with_alias
+from stillhouse.tasks.recipe import Recipe, load_recipe
+from stillhouse.tasks.recipe_folders import recipe_files
+from stillhouse.tasks.settings import Settings
 
 UNMOVED = ("refuse", "resign")
 """Actions of the audit that leave the champion where it is."""

@@ -9,16 +9,16 @@ from typing import Any
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from tasks.artifact import json_digest
-from tasks.errors import ServiceError, StillhouseError
-from tasks.mlflow_answers import AbsentError, answering, download_output
-from tasks.production import audit
-from tasks.production.probe import probe
-from tasks.production.signing import check_signature
-from tasks.production.versions import DIGEST, production_of, shippable, version_of
-from tasks.register_passport import FOLDER, PASSPORT
-from tasks.settings import Settings, load_settings
-from tasks.tracking import PREFIX, connect
+from stillhouse.tasks.artifact import json_digest
+from stillhouse.tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.mlflow_answers import AbsentError, answering, download_output
+from stillhouse.tasks.production import audit
+from stillhouse.tasks.production.probe import probe
+from stillhouse.tasks.production.signing import check_signature
+from stillhouse.tasks.production.versions import DIGEST, production_of, shippable, version_of
+from stillhouse.tasks.register_passport import FOLDER, PASSPORT
+from stillhouse.tasks.settings import Settings, load_settings
+from stillhouse.tasks.tracking import PREFIX, connect
 
 
 def verify(model: str, version: str) -> Iterator[tuple[str, str | None]]:

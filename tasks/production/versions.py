@@ -8,10 +8,10 @@ from pathlib import Path
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from tasks.errors import StillhouseError
-from tasks.mlflow_answers import AbsentError, answering
-from tasks.student_file import download_verified
-from tasks.tracking import PREFIX
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.mlflow_answers import AbsentError, answering
+from stillhouse.tasks.student_file import download_verified
+from stillhouse.tasks.tracking import PREFIX
 
 CANDIDATE = "candidate"
 CHAMPION = "champion"

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from models.evaluation.schema import Estimate, Measured, Part
+from stillhouse.models.evaluation.schema import Estimate, Measured, Part
 
 ANSWER = "challenge.json"
 Goal = Literal["quality", "bytes", "latency"]

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from models.evaluation.schema import Evaluation
-from tasks.errors import ArtifactError
+from stillhouse.models.evaluation.schema import Evaluation
+from stillhouse.tasks.errors import ArtifactError
 
 LONGEST_FOUND = 40
 

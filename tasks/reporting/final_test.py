@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from models.evaluation.schema import Count, Part, Tested
-from tasks.errors import ArtifactError
+from stillhouse.models.evaluation.schema import Count, Part, Tested
+from stillhouse.tasks.errors import ArtifactError
 
 ANSWER = "final_test.json"
 

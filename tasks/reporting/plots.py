@@ -7,12 +7,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from models.evaluation.schema import Classes, Estimate, Evaluation, Model
-from tasks.recipe_judging import Gate
-from tasks.reporting.drawing import BAD, DASHES, GOOD, INK, QUIET, STUDENT, TEACHER, THREAD, note, picture, ticks_in
-from tasks.reporting.final_test import Opened
-from tasks.reporting.quantities import milliseconds, percent_limit, points, size, times_limit
-from tasks.reporting.run_record import StageRecord
+from stillhouse.models.evaluation.schema import Classes, Estimate, Evaluation, Model
+from stillhouse.tasks.recipe_judging import Gate
+from stillhouse.tasks.reporting.drawing import (
+    BAD,
+    DASHES,
+    GOOD,
+    INK,
+    QUIET,
+    STUDENT,
+    TEACHER,
+    THREAD,
+    note,
+    picture,
+    ticks_in,
+)
+from stillhouse.tasks.reporting.final_test import Opened
+from stillhouse.tasks.reporting.quantities import milliseconds, percent_limit, points, size, times_limit
+from stillhouse.tasks.reporting.run_record import StageRecord
 
 MOST_CLASSES = 30
 LONGEST_LABEL = 28

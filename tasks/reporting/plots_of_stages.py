@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tasks.reporting.drawing import BAD, INK, PAPER, QUIET, STUDENT, TEACHER, note, picture, ticks_in
-from tasks.reporting.quantities import MINUTE, duration, percent_limit
-from tasks.reporting.run_record import StageRecord
+from stillhouse.tasks.reporting.drawing import BAD, INK, PAPER, QUIET, STUDENT, TEACHER, note, picture, ticks_in
+from stillhouse.tasks.reporting.quantities import MINUTE, duration, percent_limit
+from stillhouse.tasks.reporting.run_record import StageRecord
 
 
 def training_curve(stage: StageRecord) -> str:

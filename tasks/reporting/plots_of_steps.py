@@ -6,9 +6,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tasks.reporting.drawing import BAD, GOOD, INK, STUDENT, THREAD, note, picture
-from tasks.reporting.quantities import points, size, times
-from tasks.reporting.run_record import StageRecord
+from stillhouse.tasks.reporting.drawing import BAD, GOOD, INK, STUDENT, THREAD, note, picture
+from stillhouse.tasks.reporting.quantities import points, size, times
+from stillhouse.tasks.reporting.run_record import StageRecord
 
 
 def waterfall(stages: Sequence[StageRecord]) -> str:

@@ -5,12 +5,12 @@ It always writes something, also for a run that broke; deciding what a run's exi
 
 from pathlib import Path
 
-from models.aside import written_aside
-from tasks.artifact import write_json
-from tasks.errors import ArtifactError
-from tasks.reporting.report_page import render
-from tasks.reporting.run_record import RunRecord
-from tasks.reporting.summary import summarise
+from stillhouse.models.aside import written_aside
+from stillhouse.tasks.artifact import write_json
+from stillhouse.tasks.errors import ArtifactError
+from stillhouse.tasks.reporting.report_page import render
+from stillhouse.tasks.reporting.run_record import RunRecord
+from stillhouse.tasks.reporting.summary import summarise
 
 REPORT = "report.html"
 SUMMARY = "summary.json"

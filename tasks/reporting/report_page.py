@@ -11,15 +11,15 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from models.evaluation.schema import Evaluation
-from models.workloads.report_base import Section
-from tasks.reporting import quantities
-from tasks.reporting.challenge import Challenge
-from tasks.reporting.final_test import Opened, looked, opened_in
-from tasks.reporting.plots import class_changes, evidence, trade
-from tasks.reporting.plots_of_stages import stage_times, training_curve
-from tasks.reporting.plots_of_steps import waterfall
-from tasks.reporting.run_record import RunRecord, StageRecord, error_of, evaluation_of
+from stillhouse.models.evaluation.schema import Evaluation
+from stillhouse.models.workloads.report_base import Section
+from stillhouse.tasks.reporting import quantities
+from stillhouse.tasks.reporting.challenge import Challenge
+from stillhouse.tasks.reporting.final_test import Opened, looked, opened_in
+from stillhouse.tasks.reporting.plots import class_changes, evidence, trade
+from stillhouse.tasks.reporting.plots_of_stages import stage_times, training_curve
+from stillhouse.tasks.reporting.plots_of_steps import waterfall
+from stillhouse.tasks.reporting.run_record import RunRecord, StageRecord, error_of, evaluation_of
 
 FILTERS = (
     "percent",

@@ -6,9 +6,9 @@ Pure: the run's record and its summary in, names and values out.
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.recipe import Recipe
-from tasks.reporting.markdown import table
-from tasks.reporting.run_record import RunRecord
+from stillhouse.tasks.recipe import Recipe
+from stillhouse.tasks.reporting.markdown import table
+from stillhouse.tasks.reporting.run_record import RunRecord
 
 LONGEST = 500
 """Characters of a parameter or a tag."""

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from models.evaluation.schema import Evaluation
-from models.workloads.report_base import Section
-from tasks.errors import ArtifactError
-from tasks.recipe import Recipe
-from tasks.reporting.evaluation import parse_evaluation
+from stillhouse.models.evaluation.schema import Evaluation
+from stillhouse.models.workloads.report_base import Section
+from stillhouse.tasks.errors import ArtifactError
+from stillhouse.tasks.recipe import Recipe
+from stillhouse.tasks.reporting.evaluation import parse_evaluation
 
 Status = Literal["FINISHED", "FAILED", "SKIPPED", "RUNNING", "MISSING"]
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.evaluation.schema import Evaluation, Interval, Model, Pair
-from tasks.gate import Verdict
-from tasks.reporting.challenge import Challenge
-from tasks.reporting.final_test import Opened, opened_in
-from tasks.reporting.run_record import RunRecord, error_of, evaluation_of
+from stillhouse.models.evaluation.schema import Evaluation, Interval, Model, Pair
+from stillhouse.tasks.gate import Verdict
+from stillhouse.tasks.reporting.challenge import Challenge
+from stillhouse.tasks.reporting.final_test import Opened, opened_in
+from stillhouse.tasks.reporting.run_record import RunRecord, error_of, evaluation_of
 
 Seconds = Annotated[float, Field(ge=0)]
 

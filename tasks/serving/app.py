@@ -16,9 +16,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from models.errors import ModelError, ModelFault
-from tasks.serving.bodies import Refusal, is_light, kind_of, read
-from tasks.serving.served import Answer, Served
+from stillhouse.models.errors import ModelError, ModelFault
+from stillhouse.tasks.serving.bodies import Refusal, is_light, kind_of, read
+from stillhouse.tasks.serving.served import Answer, Served
 
 LARGEST = 8 * 1024 * 1024
 """Bytes of a request's body."""

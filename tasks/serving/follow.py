@@ -6,9 +6,9 @@ import time
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from tasks.errors import StillhouseError
-from tasks.production.versions import CHAMPION, aliased, version_of
-from tasks.serving.served import Served, open_served
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.production.versions import CHAMPION, aliased, version_of
+from stillhouse.tasks.serving.served import Served, open_served
 
 POLL_SECONDS = 2.0
 

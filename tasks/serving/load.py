@@ -1,7 +1,7 @@
 """Put an exported student behind its server and load on that: how long answers take, and how many there are a second.
 
-Run as `python -m tasks.serving.load REQUEST ANSWER`, two JSON files. The server on one core is pinned to the last of
-this process's cores and the load comes from the first; on all cores both share them.
+Run as `python -m stillhouse.tasks.serving.load REQUEST ANSWER`, two JSON files. The server on one core is pinned to the
+last of this process's cores and the load comes from the first; on all cores both share them.
 """
 
 import json
@@ -20,13 +20,13 @@ from typing import Any
 import requests
 from starlette.applications import Starlette
 
-from models.bundle import Bundle, open_bundle
-from models.workloads.base import runtime_of
-from tasks.errors import ServiceError
-from tasks.serving.app import build
-from tasks.serving.client import Body, Load, at_most, at_rate
-from tasks.serving.served import Served
-from tasks.serving.server import answer_at, listen
+from stillhouse.models.bundle import Bundle, open_bundle
+from stillhouse.models.workloads.base import runtime_of
+from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.serving.app import build
+from stillhouse.tasks.serving.client import Body, Load, at_most, at_rate
+from stillhouse.tasks.serving.served import Served
+from stillhouse.tasks.serving.server import answer_at, listen
 
 RATE = 200.0
 """Requests per second at which times are told."""

@@ -9,13 +9,13 @@ import mlflow
 import onnx
 from mlflow.entities.model_registry import ModelVersion
 
-from models.bundle import Bundle
-from models.errors import ModelError
-from models.packing import unpacked
-from models.workloads.base import Answerer, runtime_of
-from tasks.errors import StillhouseError
-from tasks.production.probe import probe
-from tasks.production.versions import DIGEST, shippable
+from stillhouse.models.bundle import Bundle
+from stillhouse.models.errors import ModelError
+from stillhouse.models.packing import unpacked
+from stillhouse.models.workloads.base import Answerer, runtime_of
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.production.probe import probe
+from stillhouse.tasks.production.versions import DIGEST, shippable
 
 OPSETS = range(17, 26)
 """Of the standard operators; ONNX Runtime as it is pinned has all of them."""

@@ -13,12 +13,12 @@ from multiprocessing.connection import wait
 import uvicorn
 from starlette.applications import Starlette
 
-from tasks.errors import ServiceError, StillhouseError
-from tasks.production.versions import production_of
-from tasks.serving.app import build
-from tasks.serving.follow import Follower
-from tasks.settings import load_settings
-from tasks.tracking import connect
+from stillhouse.tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.production.versions import production_of
+from stillhouse.tasks.serving.app import build
+from stillhouse.tasks.serving.follow import Follower
+from stillhouse.tasks.settings import load_settings
+from stillhouse.tasks.tracking import connect
 
 PR_SET_PDEATHSIG = 1
 LAST_PORT = 65535

@@ -1,6 +1,6 @@
 """Image classification in the report: what all workloads tell is enough."""
 
-from models.workloads.report_base import Report
+from stillhouse.models.workloads.report_base import Report
 
 
 class ImageClassification:

@@ -11,16 +11,16 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.bundle import Bundle
-from models.errors import ModelError
-from models.evaluation.outcomes import Outcomes, Scores
-from models.footprint import open_call
-from models.inputs.images import Images, describe, load_images
-from models.inputs.pictures import pixels_of
-from models.metrics import right
-from models.runtime import open_session, predict
-from models.workloads.base import Answerer, Request, Runtime, asked
-from models.workloads.registry import ALONE
+from stillhouse.models.bundle import Bundle
+from stillhouse.models.errors import ModelError
+from stillhouse.models.evaluation.outcomes import Outcomes, Scores
+from stillhouse.models.footprint import open_call
+from stillhouse.models.inputs.images import Images, describe, load_images
+from stillhouse.models.inputs.pictures import pixels_of
+from stillhouse.models.metrics import right
+from stillhouse.models.runtime import open_session, predict
+from stillhouse.models.workloads.base import Answerer, Request, Runtime, asked
+from stillhouse.models.workloads.registry import ALONE
 
 Classes = NDArray[np.int64]
 Split = tuple[Images, list[str]]

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.checkpoint import Architecture
-from models.compression.objectives import taught_objective
-from models.inputs.augment import blended, erased, flipped, resized, shifted
-from models.inputs.images import describe, load_images
-from models.inputs.ready import ready
-from models.training import Batch, Objective, Watcher
-from models.workloads.registry import ALONE
-from models.workloads.taught import TaughtFeed, seeded, shuffled
-from models.workloads.training_base import (
+from stillhouse.models.checkpoint import Architecture
+from stillhouse.models.compression.objectives import taught_objective
+from stillhouse.models.inputs.augment import blended, erased, flipped, resized, shifted
+from stillhouse.models.inputs.images import describe, load_images
+from stillhouse.models.inputs.ready import ready
+from stillhouse.models.training import Batch, Objective, Watcher
+from stillhouse.models.workloads.registry import ALONE
+from stillhouse.models.workloads.taught import TaughtFeed, seeded, shuffled
+from stillhouse.models.workloads.training_base import (
     Ask,
     Built,
     DistillationOptions,

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import Bundle
-from models.footprint import compare
-from models.index import KINDS, Index, build_index
-from models.inputs.captions import load_captions
-from models.retrieval import CUTS, Vectors, recall
-from models.step_cost import SCHEDULE as SCREENING
-from models.towers import open_towers
-from models.ways import IMAGE, TEXT, Role, Way, load_role
+from stillhouse.models.bundle import Bundle
+from stillhouse.models.footprint import compare
+from stillhouse.models.index import KINDS, Index, build_index
+from stillhouse.models.inputs.captions import load_captions
+from stillhouse.models.retrieval import CUTS, Vectors, recall
+from stillhouse.models.step_cost import SCHEDULE as SCREENING
+from stillhouse.models.towers import open_towers
+from stillhouse.models.ways import IMAGE, TEXT, Role, Way, load_role
 
 EXAMPLES = 12
 """Queries whose first answers are shown."""

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.inputs.audio import load_recordings
-from models.inputs.gallery import load_gallery
-from models.inputs.images import Images, describe, load_images
-from models.ways import SPEECH
-from models.workloads.report_base import Report, Section
-from models.workloads.retrieval.schema import Details, Example, Recalls, TestDetails
+from stillhouse.models.inputs.audio import load_recordings
+from stillhouse.models.inputs.gallery import load_gallery
+from stillhouse.models.inputs.images import Images, describe, load_images
+from stillhouse.models.ways import SPEECH
+from stillhouse.models.workloads.report_base import Report, Section
+from stillhouse.models.workloads.retrieval.schema import Details, Example, Recalls, TestDetails
 
 COMPATIBILITY = "backward_compatibility"
 CUTS = (1, 5, 10)

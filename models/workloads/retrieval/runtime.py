@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import Bundle
-from models.errors import ModelError
-from models.evaluation.compare import ratio
-from models.evaluation.outcomes import Outcomes, Scores
-from models.inputs.captions import load_captions
-from models.inputs.pictures import picture_of
-from models.inputs.text import codes_of
-from models.inputs.waves import LENGTH, waves_of
-from models.towers import answer_once, open_towers
-from models.ways import IMAGE, SPEECH, TEXT, Inputs, Role, load_role
-from models.workloads.base import Answerer, Request, Runtime, asked
-from models.workloads.retrieval.details import Answers, chance, details, recalls
-from models.workloads.retrieval.schema import Details, TestDetails
+from stillhouse.models.bundle import Bundle
+from stillhouse.models.errors import ModelError
+from stillhouse.models.evaluation.compare import ratio
+from stillhouse.models.evaluation.outcomes import Outcomes, Scores
+from stillhouse.models.inputs.captions import load_captions
+from stillhouse.models.inputs.pictures import picture_of
+from stillhouse.models.inputs.text import codes_of
+from stillhouse.models.inputs.waves import LENGTH, waves_of
+from stillhouse.models.towers import answer_once, open_towers
+from stillhouse.models.ways import IMAGE, SPEECH, TEXT, Inputs, Role, load_role
+from stillhouse.models.workloads.base import Answerer, Request, Runtime, asked
+from stillhouse.models.workloads.retrieval.details import Answers, chance, details, recalls
+from stillhouse.models.workloads.retrieval.schema import Details, TestDetails
 
 COMPATIBILITY = "backward_compatibility"
 SAME = 0.98

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from models.evaluation.schema import Count, Estimate, Part, Positive, Share
+from stillhouse.models.evaluation.schema import Count, Estimate, Part, Positive, Share
 
 Recalls = dict[str, dict[str, dict[str, dict[str, float | tuple[float, ...]]]]]
 """Model -> role -> direction, such as `text_to_image`, or `mean` -> `recall@k` and `recall@k_by_language`."""

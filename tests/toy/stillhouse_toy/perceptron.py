@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from models.networks.known import Known
+from stillhouse.models.networks.known import Known
 
 
 class Perceptron(nn.Module):

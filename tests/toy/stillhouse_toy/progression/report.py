@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from models.workloads.report_base import Report, Section
+from stillhouse.models.workloads.report_base import Report, Section
 
 
 class Progression:

@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import Bundle
-from models.errors import ModelError
-from models.evaluation.outcomes import Outcomes, Scores
-from models.footprint import open_call
-from models.inputs.arrays import Arrays, load_arrays
-from models.runtime import open_session, predict
-from models.workloads.base import Answerer, Request, Runtime, asked
-from models.workloads.registry import ALONE
+from models import RANGE
+from stillhouse.models.bundle import Bundle
+from stillhouse.models.errors import ModelError
+from stillhouse.models.evaluation.outcomes import Outcomes, Scores
+from stillhouse.models.footprint import open_call
+from stillhouse.models.inputs.arrays import Arrays, load_arrays
+from stillhouse.models.runtime import open_session, predict
+from stillhouse.models.workloads.base import Answerer, Request, Runtime, asked
+from stillhouse.models.workloads.registry import ALONE
+from tasks import SEVERE
 
-RANGE, APART, SEVERE = 300.0, 30.0, 150.0
+APART = 30.0
 Lengths = NDArray[np.float64]
 
 

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
-from models.checkpoint import Architecture
-from models.errors import ModelError
-from models.inputs.arrays import load_arrays
-from models.training import Batch, Objective, Watcher
-from models.workloads.registry import ALONE
-from models.workloads.taught import TaughtFeed, seeded, shuffled
-from models.workloads.training_base import Ask, Built, Lessons, Network, TeacherOptions, Training
-from stillhouse_toy.progression.runtime import RANGE, quality_of
+from models import RANGE
+from stillhouse.models.checkpoint import Architecture
+from stillhouse.models.errors import ModelError
+from stillhouse.models.inputs.arrays import load_arrays
+from stillhouse.models.training import Batch, Objective, Watcher
+from stillhouse.models.workloads.registry import ALONE
+from stillhouse.models.workloads.taught import TaughtFeed, seeded, shuffled
+from stillhouse.models.workloads.training_base import Ask, Built, Lessons, Network, TeacherOptions, Training
+from stillhouse_toy.progression.runtime import quality_of
 
 
 class Settings(BaseModel):
