@@ -76,7 +76,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 STEPS: dict[str, dict[str, Any]] = {
     "distil": {"method": "distil", "network": PLAIN | {"arguments": PLAIN["arguments"] | {"widths": [16, 16, 16]}}}
-    | {"training": QUICK | {"epochs": 12}},
+    | {"distillation": {"training": QUICK | {"epochs": 12}}},
     "prune_global": {"method": "prune_unstructured", "sparsity": 0.4},
     "prune_movement": {"method": "prune_unstructured", "sparsity": 0.4, "measure": "movement", "finetune": LESSON},
     "prune_2_of_4": {"method": "prune_unstructured", "pattern": "2:4", "finetune": LESSON},

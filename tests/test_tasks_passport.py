@@ -69,7 +69,7 @@ def test_a_passport_has_all_that_a_version_comes_from() -> None:
     made = document()
     assert set(made) == {
         "schema", "model", "file", "data", "code", "recipe", "seeds", "hardware", "environment", "metrics", "gate",
-        "final_test", "lineage", "sbom",
+        "final_test", "lineage", "providers", "sbom",
     }  # fmt: skip
     assert made["seeds"] == {"night": 7, "judged_over": None}
     read = json.loads(json.dumps(made))

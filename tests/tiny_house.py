@@ -66,7 +66,7 @@ def tiny_recipe(root: Path) -> Path:
     content["name"] = "tiny"
     content["teacher"]["network"]["arguments"] = {"channels": 16, "hidden": 64}
     content["teacher"]["training"]["epochs"] = 6
-    content["steps"][0]["training"]["epochs"] = 10
+    content["steps"][0]["distillation"]["training"]["epochs"] = 10
     content["latency"] = {"repeats": 3, "max_repeats": 3, "rounds": 10, "pause_seconds": 0.0}
     content["gate"] = {"quality": 0.7, "bytes": 2, "latency": 0.1}
     path = root / "tiny.yaml"
