@@ -28,7 +28,7 @@ from stillhouse.tasks.embedded.servers import TRAINING_POOL
 from stillhouse.tasks.errors import ArtifactError, ServiceError, StillhouseError
 from stillhouse.tasks.pipeline import Stage, stages_of
 from stillhouse.tasks.recipe import Recipe, load_recipe
-from stillhouse.tasks.recipe_data import DATA_REVISION
+from stillhouse.tasks.recipe_section import DATA_REVISION
 
 LATE = timedelta(minutes=10)
 """A new DAG's first night may start this late; unpaused later than that, it waits for the next one."""

@@ -15,8 +15,8 @@ from stillhouse.tasks.embedded.stack_record import recall
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.pipeline import stages_of
 from stillhouse.tasks.recipe import load_recipe
-from stillhouse.tasks.recipe_data import Data
 from stillhouse.tasks.recipe_folders import find_recipe
+from stillhouse.tasks.recipe_section import Data
 from stillhouse.tasks.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)

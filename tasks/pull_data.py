@@ -15,7 +15,7 @@ from stillhouse.tasks.data.remote import Remote, open_remote
 from stillhouse.tasks.data.revision import pinned_md5
 from stillhouse.tasks.errors import DataError
 from stillhouse.tasks.locks import waiting
-from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.recipe_section import Data
 from stillhouse.tasks.settings import Settings, load_settings
 
 if TYPE_CHECKING:

@@ -11,10 +11,9 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from stillhouse.models.workloads.registry import ALONE, check_workload, misfit_of_components, misfit_of_kind
 from stillhouse.tasks.errors import RecipeError
-from stillhouse.tasks.recipe_data import Data
 from stillhouse.tasks.recipe_faults import explain
 from stillhouse.tasks.recipe_judging import Gate, Latency, Promotion
-from stillhouse.tasks.recipe_section import AsList, Line, Name, Section
+from stillhouse.tasks.recipe_section import AsList, Data, Line, Name, Section
 from stillhouse.tasks.recipe_steps import KeepStepIf, Quantize, Step, distillation_of
 from stillhouse.tasks.recipe_teacher import AnyTeacher, BlackBox
 from stillhouse.tasks.schedule import check_schedule

@@ -1,4 +1,4 @@
-"""What the sections of a recipe share: how strict they are, and the numbers that they take.
+"""What the sections of a recipe share: how strict they are, and the numbers that they take; and the section of data.
 
 Light on purpose, like all that reads recipes: DAG files read them while they are parsed.
 """
@@ -23,3 +23,15 @@ class Section(BaseModel):
     """A part of a recipe: unknown keys are refused, types are exact, and nothing changes after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+DATA_REVISION = r"^[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,99}$"
+"""A git revision: it cannot start with a dash, so it is never read as an option."""
+
+
+class Data(Section):
+    """Which versioned data the run uses."""
+
+    dataset: Name
+    revision: Annotated[str, Field(pattern=DATA_REVISION)] | None = None
+    """Any git revision whose `data.dvc` is used; the deployed one when absent."""

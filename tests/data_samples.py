@@ -21,7 +21,7 @@ from stillhouse.tasks.data.remote import list_folder, listing_md5, open_remote
 from stillhouse.tasks.data.revision import write_pointer
 from stillhouse.tasks.errors import DataError
 from stillhouse.tasks.job import Job
-from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.recipe_section import Data
 from stillhouse.tasks.settings import Settings, load_settings
 from stillhouse.tasks.validate_data import validate_data
 

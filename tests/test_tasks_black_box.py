@@ -24,8 +24,8 @@ from stillhouse.tasks.export import export
 from stillhouse.tasks.job import Job
 from stillhouse.tasks.methods.bench import Bench
 from stillhouse.tasks.methods.teachers import asked
-from stillhouse.tasks.recipe_data import Data
 from stillhouse.tasks.recipe_distillation import Features, LogitDistillation
+from stillhouse.tasks.recipe_section import Data
 from stillhouse.tasks.recipe_teacher import BlackBox, Network, Training
 from stillhouse.tasks.train_teacher import train_teacher
 

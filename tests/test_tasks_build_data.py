@@ -30,7 +30,7 @@ from stillhouse.tasks.data.remote import list_folder, listing_md5, open_remote
 from stillhouse.tasks.data.revision import pinned_datasets, pinned_md5
 from stillhouse.tasks.data.sources import Split
 from stillhouse.tasks.errors import DataError
-from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.recipe_section import Data
 from stillhouse.tasks.settings import Settings, load_settings
 
 SHARD = "train-000.parquet"

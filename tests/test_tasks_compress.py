@@ -23,7 +23,7 @@ from stillhouse.tasks.compress import compress
 from stillhouse.tasks.job import Job
 from stillhouse.tasks.keep_step import STEP
 from stillhouse.tasks.pull_data import materialise, pull_data
-from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.recipe_section import Data
 from stillhouse.tasks.recipe_steps import KeepStepIf, Step
 from stillhouse.tasks.recipe_teacher import Teacher
 from stillhouse.tasks.train_teacher import train_teacher

@@ -32,7 +32,7 @@ from stillhouse.tasks.final_test import final_test
 from stillhouse.tasks.held_out import EXPERIMENT, count_looks, looks_at, note_look, split_digests
 from stillhouse.tasks.pipeline import stages_of
 from stillhouse.tasks.recipe import load_recipe
-from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.recipe_section import Data
 from stillhouse.tasks.register_passport import CARD
 from stillhouse.tasks.reporting.final_test import Opened
 from stillhouse.tasks.settings import load_settings

@@ -15,7 +15,7 @@ from stillhouse.tasks.data.remote import list_folder, listing_bytes, listing_md5
 from stillhouse.tasks.data.revision import pinned_md5
 from stillhouse.tasks.errors import DataError, ServiceError, StillhouseError
 from stillhouse.tasks.pull_data import data_digest, materialise, pull_data
-from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.recipe_section import Data
 from stillhouse.tasks.settings import Settings
 
 DIGITS = Data(dataset="digits")

@@ -33,7 +33,7 @@ from stillhouse.tasks.data.remote import list_folder
 from stillhouse.tasks.data.revision import pinned_md5
 from stillhouse.tasks.errors import DataError, ServiceError
 from stillhouse.tasks.pull_data import materialise, pull_data
-from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.recipe_section import Data
 from stillhouse.tasks.settings import Settings
 from stillhouse.tasks.validate_data import validate_data
 

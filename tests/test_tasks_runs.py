@@ -20,7 +20,7 @@ from stillhouse.tasks.production.evidence import evidence_of
 from stillhouse.tasks.production.promote import Decision, promote
 from stillhouse.tasks.production.verify import passport_of, verify
 from stillhouse.tasks.recipe import load_recipe
-from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.recipe_section import Data
 from stillhouse.tasks.reporting.challenge import ANSWER, Challenge
 from stillhouse.tasks.seeds import run_seeds
 from stillhouse.tasks.stage import run_stage

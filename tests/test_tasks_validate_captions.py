@@ -11,7 +11,7 @@ from data_samples import Change, built_emoji_small, cell, make_house_of, make_jo
 
 from stillhouse.tasks.artifact import write_json
 from stillhouse.tasks.data.dataset import read_description
-from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.recipe_section import Data
 from stillhouse.tasks.validate_data import validate_data
 
 CAPTIONS = "captions.parquet"

@@ -11,7 +11,7 @@ import pytest
 from data_samples import Change, built_digits, cell, make_house_of, make_job, pulled, refused, repin
 
 from stillhouse.tasks.data.dataset import Example, read_description, write_dataset
-from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.recipe_section import Data
 from stillhouse.tasks.validate_data import validate_data
 
 DIGITS = Data(dataset="digits")

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from data_samples import Change, built_stamps_small, cell, make_house_of, make_job, pulled, refused, repin
 
-from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.recipe_section import Data
 from stillhouse.tasks.validate_data import validate_data
 
 SHARD = "gate-000.parquet"

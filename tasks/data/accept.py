@@ -30,7 +30,7 @@ from stillhouse.tasks.data.revision import committed_pointer, repinned
 from stillhouse.tasks.data.sources import Progress
 from stillhouse.tasks.errors import BatchError, DataError
 from stillhouse.tasks.pull_data import pulled
-from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.recipe_section import Data
 from stillhouse.tasks.settings import Settings
 from stillhouse.tasks.validate_data import DATA_DOCS, judge, named
 

@@ -22,7 +22,7 @@ from stillhouse.tasks.data.revision import pinned_md5, write_pointer
 from stillhouse.tasks.data.sources import Progress, Source, Split, read_digits, read_fashion_mnist
 from stillhouse.tasks.errors import DataError
 from stillhouse.tasks.locks import waiting
-from stillhouse.tasks.recipe_data import Data
+from stillhouse.tasks.recipe_section import Data
 from stillhouse.tasks.settings import Settings
 
 
