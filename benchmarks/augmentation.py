@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from stillhouse.models.inputs.augment import erased, flipped, shifted
+from stillhouse.models.augmentation.augment import erased, flipped, shifted
 
 IMAGES, BATCH, WORKERS, SHAPE = 52_000, 250, 2, (1, 28, 28)
 LEAST = 3.0

@@ -12,22 +12,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stillhouse.models.checkpoint import Architecture
+from stillhouse.models.augmentation.redraw import PAPER
 from stillhouse.models.compression.low_rank import low_rank, ranks_for
-from stillhouse.models.compression.quantize import bits_by_layer, integer_edit, integer_weights, with_whole_edges
-from stillhouse.models.compression.rounding import BITS
-from stillhouse.models.export import export_model
-from stillhouse.models.footprint import Call, Schedule, compare_calls, open_call
-from stillhouse.models.inputs.redraw import PAPER
-from stillhouse.models.inputs.text import codes_of
-from stillhouse.models.inputs.waves import LENGTH
+from stillhouse.models.compression.quantization.quantize import (
+    bits_by_layer,
+    integer_edit,
+    integer_weights,
+    with_whole_edges,
+)
+from stillhouse.models.compression.quantization.rounding import BITS
+from stillhouse.models.data.text import codes_of
+from stillhouse.models.data.waves import LENGTH
+from stillhouse.models.measurement.latency import Call, Schedule, compare_calls, open_call
 from stillhouse.models.networks.ngrams import tables_of
 from stillhouse.models.networks.registry import NETWORKS
-from stillhouse.models.packing import deployable
-from stillhouse.tasks.methods.quantize import fold_for_quantizing
-from stillhouse.tasks.recipe import Recipe, load_recipe
-from stillhouse.tasks.recipe_steps import Distil, LowRank, Quantize
-from stillhouse.tasks.recipe_teacher import Network
+from stillhouse.models.onnx.export import export_model
+from stillhouse.models.onnx.packing import deployable
+from stillhouse.models.training.checkpoint import Architecture
+from stillhouse.tasks.compression.quantize import fold_for_quantizing
+from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
+from stillhouse.tasks.recipe.steps import Distil, LowRank, Quantize
+from stillhouse.tasks.recipe.teacher import Network
 
 RECIPES = sorted((Path(__file__).resolve().parent.parent / "dags" / "recipes").glob("[!.]*.yaml"))
 IMAGE_SHAPES = {"digits": (1, 8, 8), "fashion_mnist": (1, 28, 28)}

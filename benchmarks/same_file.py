@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stillhouse.models.footprint import Schedule, compare
-from stillhouse.models.runtime import open_session, pinned_to_one_core
-from stillhouse.models.statistics import geometric_interval
+from stillhouse.models.measurement.latency import Schedule, compare
+from stillhouse.models.measurement.statistics import geometric_interval
+from stillhouse.models.runtime.session import open_session, pinned_to_one_core
 
 COMPARISONS, ENOUGH = 20, 19
 SCHEDULE = Schedule(repeats=9, most=9, rounds=40, pause_seconds=0.2, confidence=0.99, limit=1.0)

@@ -18,11 +18,11 @@ import numpy as np
 import openvino
 
 from benchmarks.peers.runners import RUNNERS
-from stillhouse.models.checkpoint import load_model
-from stillhouse.models.export import export_float
-from stillhouse.models.inputs.images import load_images
-from stillhouse.models.packing import deployable
-from stillhouse.models.statistics import geometric_interval
+from stillhouse.models.data.images import load_images
+from stillhouse.models.measurement.statistics import geometric_interval
+from stillhouse.models.onnx.export import export_float
+from stillhouse.models.onnx.packing import deployable
+from stillhouse.models.training.checkpoint import load_model
 
 REPEATS, ROUNDS = 9, 200
 OURS = "ONNX Runtime, as it ships"

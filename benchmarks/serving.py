@@ -17,12 +17,12 @@ from collections import Counter
 from pathlib import Path
 
 from stillhouse.models.workloads.base import runtime_of
-from stillhouse.tasks.cli import recipe_path
-from stillhouse.tasks.embedded.stack_record import recall
-from stillhouse.tasks.pull_data import pulled
-from stillhouse.tasks.recipe import load_recipe
+from stillhouse.tasks.cli.main import recipe_path
+from stillhouse.tasks.local_stack.stack_record import recall
+from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.serving.client import Body, Load, at_most, at_rate
 from stillhouse.tasks.settings import load_settings
+from stillhouse.tasks.stages.pull import pulled
 
 RATE, SECONDS = 200.0, 30.0
 MOVES = (0.3, 0.65)
@@ -74,7 +74,7 @@ def served(model: str, cores: set[int], processes: int) -> tuple[subprocess.Pope
     command = [
         sys.executable,
         "-m",
-        "stillhouse.tasks.cli",
+        "stillhouse.tasks.cli.main",
         "serve",
         model,
         "--port",
@@ -100,7 +100,16 @@ def moving(model: str, address: str, bodies: list[Body]) -> tuple[Load, list[flo
         for share in MOVES:
             time.sleep(max(0.0, begin + share * SECONDS - time.monotonic()))
             started = time.monotonic()
-            command = [sys.executable, "-m", "stillhouse.tasks.cli", "rollback", model, "--yes", "--why", "a load test"]
+            command = [
+                sys.executable,
+                "-m",
+                "stillhouse.tasks.cli.main",
+                "rollback",
+                model,
+                "--yes",
+                "--why",
+                "a load test",
+            ]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=Path(__file__).parent.parent)
             seconds.append(time.monotonic() - started)
 

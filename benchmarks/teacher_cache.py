@@ -15,14 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from stillhouse.models.checkpoint import Architecture
-from stillhouse.models.compression.distil import teacher_logits
-from stillhouse.models.compression.objectives import taught_objective
-from stillhouse.models.training import Batch
-from stillhouse.models.workloads.taught import TaughtFeed
-from stillhouse.tasks.recipe import load_recipe
-from stillhouse.tasks.recipe_steps import Distil
-from stillhouse.tasks.recipe_teacher import Network, Teacher
+from stillhouse.models.distillation.batches import TaughtFeed
+from stillhouse.models.distillation.logit import teacher_logits
+from stillhouse.models.distillation.objectives import taught_objective
+from stillhouse.models.training.checkpoint import Architecture
+from stillhouse.models.training.loop import Batch
+from stillhouse.tasks.recipe.recipe import load_recipe
+from stillhouse.tasks.recipe.steps import Distil
+from stillhouse.tasks.recipe.teacher import Network, Teacher
 
 RECIPE = Path(__file__).resolve().parent.parent / "dags" / "recipes" / "image_classification_hour.yaml"
 SHAPE = (1, 28, 28)

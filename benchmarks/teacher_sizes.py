@@ -13,10 +13,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from stillhouse.models.checkpoint import load_model, save_model
 from stillhouse.models.compression.cost import macs_and_parameters
-from stillhouse.models.statistics import wilson_interval
-from stillhouse.models.training import fit
+from stillhouse.models.measurement.statistics import wilson_interval
+from stillhouse.models.training.checkpoint import load_model, save_model
+from stillhouse.models.training.loop import fit
 from stillhouse.models.workloads.image_classification.training import (
     Classifier,
     LabelledFeed,
@@ -24,8 +24,8 @@ from stillhouse.models.workloads.image_classification.training import (
     labelled_objective,
     load_examples,
 )
-from stillhouse.tasks.measure import plan_of
-from stillhouse.tasks.recipe import Recipe, load_recipe
+from stillhouse.tasks.compression.measure import plan_of
+from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 ROLE = "gate"

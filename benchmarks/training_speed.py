@@ -29,7 +29,7 @@ def measure(precision: str, memory_format: str) -> float:
     import torch
     from torch.nn import functional
 
-    from stillhouse.models.checkpoint import Architecture
+    from stillhouse.models.training.checkpoint import Architecture
 
     network = {"stem": 48, "widths": [48, 128, 256], "strides": [1, 2, 2], "stem_kernel": 4}
     layout = getattr(torch, memory_format)

@@ -10,16 +10,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from stillhouse.models.checkpoint import load_model
+from stillhouse.models.training.checkpoint import load_model
 from stillhouse.models.workloads.training_base import training_of
-from stillhouse.tasks.components import components_in
-from stillhouse.tasks.job import Job
-from stillhouse.tasks.pull_data import pulled
-from stillhouse.tasks.recipe import Recipe, load_recipe
-from stillhouse.tasks.recipe_steps import Distil
-from stillhouse.tasks.recipe_teacher import Teacher
+from stillhouse.tasks.compression.components import components_in
+from stillhouse.tasks.pipeline.job import Job
+from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
+from stillhouse.tasks.recipe.steps import Distil
+from stillhouse.tasks.recipe.teacher import Teacher
 from stillhouse.tasks.settings import load_settings
-from stillhouse.tasks.train_teacher import train
+from stillhouse.tasks.stages.pull import pulled
+from stillhouse.tasks.stages.teacher import train
 
 
 def main() -> None:

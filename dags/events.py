@@ -4,7 +4,7 @@ from pathlib import Path
 
 from airflow.sdk import Asset
 
-from stillhouse.tasks.recipe import Recipe
+from stillhouse.tasks.recipe.recipe import Recipe
 
 RECIPES = Path(__file__).parent / "recipes"
 

@@ -14,7 +14,7 @@ from airflow.sdk import DAG, BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from stillhouse.tasks.errors import RecipeError
-from stillhouse.tasks.recipe_folders import faults, recipe_files
+from stillhouse.tasks.recipe.folders import faults, recipe_files
 
 MOST_CHARACTERS = 2000
 log = logging.getLogger(__name__)

@@ -24,11 +24,11 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from stillhouse.dags.events import RECIPES, candidate_of, data_of
 from stillhouse.dags.every_recipe import dags_of_recipes
 from stillhouse.dags.notify import tell
-from stillhouse.tasks.embedded.servers import TRAINING_POOL
 from stillhouse.tasks.errors import ArtifactError, ServiceError, StillhouseError
-from stillhouse.tasks.pipeline import Stage, stages_of
-from stillhouse.tasks.recipe import Recipe, load_recipe
-from stillhouse.tasks.recipe_section import DATA_REVISION
+from stillhouse.tasks.local_stack.servers import TRAINING_POOL
+from stillhouse.tasks.pipeline.graph import Stage, stages_of
+from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
+from stillhouse.tasks.recipe.section import DATA_REVISION
 
 LATE = timedelta(minutes=10)
 """A new DAG's first night may start this late; unpaused later than that, it waits for the next one."""
@@ -66,7 +66,7 @@ class StageOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, float | str]:
         """Run the stage of this nightly run."""
         refuse_unknown(context["dag_run"].conf or {})
-        from stillhouse.tasks.stage import run_stage
+        from stillhouse.tasks.pipeline.run_stage import run_stage
 
         run, params = context["dag_run"], context["params"]
         try:

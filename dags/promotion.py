@@ -16,7 +16,7 @@ from stillhouse.dags.events import RECIPES, candidate_of
 from stillhouse.dags.every_recipe import dags_of_recipes
 from stillhouse.dags.notify import Awaiting, tell
 from stillhouse.tasks.errors import ServiceError, StillhouseError
-from stillhouse.tasks.recipe import Recipe, load_recipe
+from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 
 VERSION = Param(
     default=None,
@@ -37,7 +37,7 @@ class OfferOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read what the candidate's night left."""
-        from stillhouse.tasks.production.approval import Settled, offer
+        from stillhouse.tasks.registry.approval import Settled, offer
 
         run = context["dag_run"]
         try:
@@ -71,7 +71,7 @@ class DecideOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Do what was answered."""
-        from stillhouse.tasks.production.approval import decide
+        from stillhouse.tasks.registry.approval import decide
 
         run, pull = context["dag_run"], context["ti"].xcom_pull
         question = pull(task_ids="card")

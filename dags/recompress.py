@@ -19,9 +19,9 @@ class StaleOperator(BaseOperator):
     def execute(self, context: Context) -> list[str]:
         """Look."""
         del context
-        from stillhouse.tasks.production.standing import stale_recipes
+        from stillhouse.tasks.registry.status import stale_recipes
         from stillhouse.tasks.settings import load_settings
-        from stillhouse.tasks.tracking import connect
+        from stillhouse.tasks.tracking.runs import connect
 
         settings = load_settings()
         stale = stale_recipes(connect(settings.tracking_uri), settings, RECIPES)

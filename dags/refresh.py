@@ -20,9 +20,9 @@ from pydantic import JsonValue
 from stillhouse.dags.events import RECIPES, data_of
 from stillhouse.dags.every_recipe import dags_of_recipes
 from stillhouse.dags.notify import tell
-from stillhouse.tasks.embedded.servers import TRAINING_POOL
 from stillhouse.tasks.errors import ServiceError, StillhouseError
-from stillhouse.tasks.recipe import Recipe, load_recipe
+from stillhouse.tasks.local_stack.servers import TRAINING_POOL
+from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 
 EVERY = "*/10 * * * *"
 
@@ -48,7 +48,7 @@ class RefreshOperator(BaseOperator):
 
     def _unsent(self, context: Context) -> dict[str, JsonValue] | None:
         """Put the newest version into the event of this run, unless it was sent."""
-        from stillhouse.tasks.data.data_branch import newest_tag, version_of
+        from stillhouse.tasks.data.store.data_branch import newest_tag, version_of
         from stillhouse.tasks.settings import load_settings
 
         tag, asset = newest_tag(load_settings().root, self.dataset), data_of(self.dataset)
@@ -61,7 +61,7 @@ class RefreshOperator(BaseOperator):
 
     def _stopped(self, context: Context, error: BaseException) -> dict[str, JsonValue]:
         """Tell once why nothing goes on; a version that was made before that is sent all the same."""
-        from stillhouse.tasks.data.refresh_state import is_told, note_told
+        from stillhouse.tasks.data.ingest.refresh_state import is_told, note_told
         from stillhouse.tasks.settings import load_settings
 
         settings, reason = load_settings(), _sentence(error)
@@ -81,7 +81,7 @@ class RefreshOperator(BaseOperator):
 
     def _going(self) -> None:
         """Tell once that it goes on, if people were told that it stopped."""
-        from stillhouse.tasks.data.refresh_state import note_going, told_of
+        from stillhouse.tasks.data.ingest.refresh_state import note_going, told_of
         from stillhouse.tasks.settings import load_settings
 
         settings = load_settings()
@@ -91,7 +91,7 @@ class RefreshOperator(BaseOperator):
 
     def _told(self) -> list[str]:
         """Take what landed and tell of it, one message a batch; returns a line for each."""
-        from stillhouse.tasks.data.refresh import refresh
+        from stillhouse.tasks.data.ingest.refresh import refresh
         from stillhouse.tasks.settings import load_settings
 
         lines = []
@@ -123,9 +123,9 @@ class MarkStaleOperator(BaseOperator):
     def execute(self, context: Context) -> list[str]:
         """Mark; returns a line for each."""
         del context
-        from stillhouse.tasks.production.standing import note_debts
+        from stillhouse.tasks.registry.status import note_debts
         from stillhouse.tasks.settings import load_settings
-        from stillhouse.tasks.tracking import connect
+        from stillhouse.tasks.tracking.runs import connect
 
         settings = load_settings()
         return note_debts(connect(settings.tracking_uri), settings, RECIPES, self.dataset)

@@ -13,7 +13,7 @@ from stillhouse.dags.events import RECIPES
 from stillhouse.dags.every_recipe import dags_of_recipes
 from stillhouse.dags.notify import tell
 from stillhouse.tasks.errors import ServiceError, StillhouseError
-from stillhouse.tasks.recipe import Recipe, load_recipe
+from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 
 PARAMS = {
     "why": Param(type="string", minLength=3, title="Why", description="Goes into the audit."),
@@ -37,7 +37,7 @@ class RollbackOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Roll back."""
-        from stillhouse.tasks.production.promote import Decision, rollback
+        from stillhouse.tasks.registry.promote import Decision, rollback
 
         params, run = context["params"], context["dag_run"]
         who = run.triggering_user_name or "somebody with a trigger"

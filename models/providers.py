@@ -15,8 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stillhouse.models.digest import sha256
 from stillhouse.models.errors import ModelError
+from stillhouse.models.runtime.digest import sha256
 
 WORKLOADS, NETWORKS = "stillhouse.workloads", "stillhouse.networks"
 """Groups of entry points. A workload names a package, a network names a `Known` of a module."""

@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from stillhouse.tasks.artifacts.house_folders import expect_folders
 from stillhouse.tasks.environment import adopt
-from stillhouse.tasks.folders import expect_folders
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.peers.request import Made, Request
-from stillhouse.models.checkpoint import load_model
+from stillhouse.models.training.checkpoint import load_model
 
 
 def teacher(request: Request) -> nn.Module:

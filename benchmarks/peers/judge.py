@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.peers.runners import RUNNERS
-from stillhouse.models.inputs.images import load_images
+from stillhouse.models.data.images import load_images
 
 
 def main() -> None:

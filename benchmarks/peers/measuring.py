@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from benchmarks.peers.making import environment, last_line
 from benchmarks.peers.table import Measured, Row
-from stillhouse.models.inputs.images import load_images
-from stillhouse.models.packing import zstd_bytes
-from stillhouse.models.statistics import accuracy_difference_interval, geometric_interval
+from stillhouse.models.data.images import load_images
+from stillhouse.models.measurement.statistics import accuracy_difference_interval, geometric_interval
+from stillhouse.models.onnx.packing import zstd_bytes
 
 ROLE = "sealed"
 

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 
 from benchmarks.peers.macs import macs_of_file
 from benchmarks.peers.request import Request
-from stillhouse.models.checkpoint import load_model
-from stillhouse.models.export import export_model
-from stillhouse.models.inputs.images import describe, load_images
-from stillhouse.tasks.recipe_teacher import Training
+from stillhouse.models.data.images import describe, load_images
+from stillhouse.models.onnx.export import export_model
+from stillhouse.models.training.checkpoint import load_model
+from stillhouse.tasks.recipe.teacher import Training
 
 QUICK_TRAINING, QUICK_CALIBRATION = 250, 100
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.peers.picture import draw
 from benchmarks.peers.table import Measured, Row, best, faster, front, markdown, smaller
-from stillhouse.models.statistics import geometric_interval
+from stillhouse.models.measurement.statistics import geometric_interval
 
 MOST_LOST = 0.5
 """Points: what counts as equal accuracy."""

@@ -19,7 +19,7 @@ from benchmarks.peers.measuring import ROLE, Effort, measure
 from benchmarks.peers.newest import newest_data, newest_student, newest_teacher
 from benchmarks.peers.prepare import prepare
 from benchmarks.peers.report import write
-from stillhouse.models.footprint import machine
+from stillhouse.models.measurement.latency import machine
 
 ROOT = Path(__file__).parents[2]
 FULL = Effort(images=10_000, repeats=10, rounds=60, pause_seconds=5.0, confidence=0.95)

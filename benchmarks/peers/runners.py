@@ -24,7 +24,7 @@ def onnx_runner(path: Path) -> Runner:
 
 def our_runner(path: Path) -> Runner:
     """Open a file of ours, packed or plain, exactly as our own judge does."""
-    from stillhouse.models.runtime import open_session
+    from stillhouse.models.runtime.session import open_session
 
     return _asked(open_session(path))
 

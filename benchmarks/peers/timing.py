@@ -1,7 +1,7 @@
 """One repeat of the timing: every deployable of every runtime in one process, on one pinned thread, taking turns.
 
-As in `models.footprint`: batch 1, turns of six calls of which the first is not counted, the 10th percentile of what
-is left. The order of opening is shuffled and the order of turns reversed in every other round, so that neither
+As in `models.measurement.latency`: batch 1, turns of six calls of which the first is not counted, the 10th percentile
+of what is left. The order of opening is shuffled and the order of turns reversed in every other round, so that neither
 placement nor position favours a row; fresh processes make the repeats over which intervals are taken.
 
 Run as `python -m benchmarks.peers.timing REQUEST ANSWER`, two JSON files.
@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peers.runners import RUNNERS, Runner
-from stillhouse.models.inputs.images import load_images
-from stillhouse.models.runtime import pinned_to_one_core
+from stillhouse.models.data.images import load_images
+from stillhouse.models.runtime.session import pinned_to_one_core
 
 WARM_UP_ROUNDS = 20
 CALLS_PER_TURN = 5

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from benchmarks.peers import onnxruntime
 from benchmarks.peers.request import Made, Request, Variant, answer
-from stillhouse.models.checkpoint import Architecture, load_model
-from stillhouse.models.compression.distil import distillation_loss, teacher_logits
-from stillhouse.models.export import export_model
-from stillhouse.models.training import Batch, Feed, Objective, Plan, fit
+from stillhouse.models.distillation.logit import distillation_loss, teacher_logits
+from stillhouse.models.onnx.export import export_model
+from stillhouse.models.training.checkpoint import Architecture, load_model
+from stillhouse.models.training.loop import Batch, Feed, Objective, Plan, fit
 from stillhouse.models.workloads.image_classification.training import (
     Classifier,
     LabelledFeed,

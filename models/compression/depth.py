@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stillhouse.models.compression.prune import prunable
+from stillhouse.models.compression.pruning.weights import prunable
 from stillhouse.models.compression.shapes import layer_shapes
 from stillhouse.models.errors import ModelError
 

@@ -8,7 +8,7 @@ from torch import nn
 from stillhouse.models.compression.depth import drop_layers
 from stillhouse.models.compression.fold import fold_batch_norm, fold_pixel_scale
 from stillhouse.models.compression.low_rank import factorise
-from stillhouse.models.compression.quantize import integer_weights
+from stillhouse.models.compression.quantization.quantize import integer_weights
 
 _SIZES: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Conv2d: ("in_channels", "out_channels", "groups"),

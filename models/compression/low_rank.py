@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stillhouse.models.compression.prune import Layer, prunable
+from stillhouse.models.compression.pruning.weights import Layer, prunable
 from stillhouse.models.compression.shapes import layer_shapes
 from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.ngrams import NgramTable, tables_of

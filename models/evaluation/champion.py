@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stillhouse.models.bundle import Bundle
 from stillhouse.models.evaluation.compare import paired, slice_differences
 from stillhouse.models.evaluation.evaluate import MODELS, SPLIT, bundles_of, time_in_turns
+from stillhouse.models.evaluation.json_process import answer_request
 from stillhouse.models.evaluation.schema import Measured
-from stillhouse.models.footprint import Schedule
-from stillhouse.models.json_process import answer_request
+from stillhouse.models.measurement.latency import Schedule
+from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.base import Runtime, runtime_of
 
 

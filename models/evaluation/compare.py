@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from stillhouse.models.errors import ModelError
 from stillhouse.models.evaluation.outcomes import Outcomes, Scores
-from stillhouse.models.statistics import (
+from stillhouse.models.measurement.statistics import (
     Interval,
     accuracy_difference_interval,
     accuracy_ratio_interval,

@@ -10,14 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stillhouse.models.bundle import Bundle, open_bundle
 from stillhouse.models.evaluation.compare import paired, quality, ratio
+from stillhouse.models.evaluation.json_process import answer_request
 from stillhouse.models.evaluation.outcomes import Outcomes
 from stillhouse.models.evaluation.schema import Evaluation
-from stillhouse.models.footprint import Comparison, Schedule, compare_calls, machine
-from stillhouse.models.json_process import answer_request
-from stillhouse.models.packing import unpacked, zstd_bytes
-from stillhouse.models.serving import Serving, serving_of
+from stillhouse.models.measurement.latency import Comparison, Schedule, compare_calls, machine
+from stillhouse.models.measurement.resources import Serving, serving_of
+from stillhouse.models.onnx.packing import unpacked, zstd_bytes
+from stillhouse.models.runtime.bundle import Bundle, open_bundle
 from stillhouse.models.workloads.base import Request, Runtime, runtime_of
 
 MODELS = ("teacher", "student")

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stillhouse.models.bundle import Bundle
 from stillhouse.models.evaluation.compare import paired, quality, ratio
 from stillhouse.models.evaluation.evaluate import MODELS, bundles_of
+from stillhouse.models.evaluation.json_process import answer_request
 from stillhouse.models.evaluation.schema import Tested
-from stillhouse.models.json_process import answer_request
+from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.base import Runtime, runtime_of
 
 SPLIT = "sealed"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.models.statistics import Groups, Weights
+from stillhouse.models.measurement.statistics import Groups, Weights
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stillhouse.models.inputs.text import CONTEXT
+from stillhouse.models.data.text import CONTEXT
 from stillhouse.models.networks.unit import unit
 
 BASE, PRIME = 1_000_003, 2**31 - 1

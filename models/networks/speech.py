@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stillhouse.models.data.audio import SAMPLE_RATE
+from stillhouse.models.data.waves import LENGTH
 from stillhouse.models.errors import ModelError
-from stillhouse.models.inputs.audio import SAMPLE_RATE
-from stillhouse.models.inputs.waves import LENGTH
 from stillhouse.models.networks.unit import unit
 
 LOUDEST = 32_768.0

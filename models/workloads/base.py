@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.models.bundle import Bundle
 from stillhouse.models.errors import ModelFault
 from stillhouse.models.evaluation.outcomes import Outcomes
+from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.registry import resolve
 
 Split = Any

@@ -1,10 +1,11 @@
 """What a workload adds to the report: one section, laid out by a template of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.registry import resolve
 
 
@@ -43,6 +44,19 @@ class Report(Protocol):
 
         Raises:
             ValueError: the details are not what the workload writes.
+        """
+
+    def answer_queries(self, bundle: Bundle, data: Path, queries: Sequence[str], cache: Path) -> str:
+        """Lay out a model's answers to a person's own queries, as the inside of an HTML page with all texts escaped.
+
+        Args:
+            bundle: of the model.
+            data: a materialised dataset.
+            queries: what was typed, such as sentences or paths of files.
+            cache: folder for what is worth keeping, for this model and this data alone.
+
+        Raises:
+            ModelError: a query cannot be answered; says why.
         """
 
 

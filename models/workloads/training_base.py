@@ -8,10 +8,10 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stillhouse.models.checkpoint import Architecture
-from stillhouse.models.training import Feed, Objective, Watcher
+from stillhouse.models.distillation.batches import TaughtFeed
+from stillhouse.models.training.checkpoint import Architecture
+from stillhouse.models.training.loop import Feed, Objective, Watcher
 from stillhouse.models.workloads.registry import resolve
-from stillhouse.models.workloads.taught import TaughtFeed
 
 Ask = Callable[[Tensor], tuple[Tensor, ...]]
 """Raw inputs (N, ...) -> what a teacher says of them: logits or vectors (N, K), then more."""

@@ -6,7 +6,7 @@ It always writes something, also for a run that broke; deciding what a run's exi
 from pathlib import Path
 
 from stillhouse.models.aside import written_aside
-from stillhouse.tasks.artifact import write_json
+from stillhouse.tasks.artifacts.artifact import write_json
 from stillhouse.tasks.errors import ArtifactError
 from stillhouse.tasks.reporting.report_page import render
 from stillhouse.tasks.reporting.run_record import RunRecord

@@ -13,12 +13,12 @@ from markupsafe import Markup
 
 from stillhouse.models.evaluation.schema import Evaluation
 from stillhouse.models.workloads.report_base import Section
+from stillhouse.tasks.judging.challenge import Challenge
+from stillhouse.tasks.judging.final_test import Opened, looked, opened_in
 from stillhouse.tasks.reporting import quantities
-from stillhouse.tasks.reporting.challenge import Challenge
-from stillhouse.tasks.reporting.final_test import Opened, looked, opened_in
-from stillhouse.tasks.reporting.plots import class_changes, evidence, trade
-from stillhouse.tasks.reporting.plots_of_stages import stage_times, training_curve
-from stillhouse.tasks.reporting.plots_of_steps import waterfall
+from stillhouse.tasks.reporting.plots.judgement import class_changes, evidence, trade
+from stillhouse.tasks.reporting.plots.stages import stage_times, training_curve
+from stillhouse.tasks.reporting.plots.steps import waterfall
 from stillhouse.tasks.reporting.run_record import RunRecord, StageRecord, error_of, evaluation_of
 
 FILTERS = (

@@ -6,7 +6,7 @@ Pure: the run's record and its summary in, names and values out.
 from collections.abc import Mapping
 from typing import Any
 
-from stillhouse.tasks.recipe import Recipe
+from stillhouse.tasks.recipe.recipe import Recipe
 from stillhouse.tasks.reporting.markdown import table
 from stillhouse.tasks.reporting.run_record import RunRecord
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from stillhouse.models.evaluation.schema import Evaluation
 from stillhouse.models.workloads.report_base import Section
 from stillhouse.tasks.errors import ArtifactError
-from stillhouse.tasks.recipe import Recipe
-from stillhouse.tasks.reporting.evaluation import parse_evaluation
+from stillhouse.tasks.judging.evaluation import parse_evaluation
+from stillhouse.tasks.recipe.recipe import Recipe
 
 Status = Literal["FINISHED", "FAILED", "SKIPPED", "RUNNING", "MISSING"]
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.models.evaluation.schema import Evaluation, Interval, Model, Pair
-from stillhouse.tasks.gate import Verdict
-from stillhouse.tasks.reporting.challenge import Challenge
-from stillhouse.tasks.reporting.final_test import Opened, opened_in
+from stillhouse.tasks.judging.challenge import Challenge
+from stillhouse.tasks.judging.final_test import Opened, opened_in
+from stillhouse.tasks.judging.gate import Verdict
 from stillhouse.tasks.reporting.run_record import RunRecord, error_of, evaluation_of
 
 Seconds = Annotated[float, Field(ge=0)]

@@ -7,7 +7,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.production.versions import CHAMPION, aliased, version_of
+from stillhouse.tasks.registry.versions import CHAMPION, aliased, version_of
 from stillhouse.tasks.serving.served import Served, open_served
 
 POLL_SECONDS = 2.0

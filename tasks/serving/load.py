@@ -20,7 +20,7 @@ from typing import Any
 import requests
 from starlette.applications import Starlette
 
-from stillhouse.models.bundle import Bundle, open_bundle
+from stillhouse.models.runtime.bundle import Bundle, open_bundle
 from stillhouse.models.workloads.base import runtime_of
 from stillhouse.tasks.errors import ServiceError
 from stillhouse.tasks.serving.app import build

@@ -9,13 +9,13 @@ import mlflow
 import onnx
 from mlflow.entities.model_registry import ModelVersion
 
-from stillhouse.models.bundle import Bundle
 from stillhouse.models.errors import ModelError
-from stillhouse.models.packing import unpacked
+from stillhouse.models.onnx.packing import unpacked
+from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.base import Answerer, runtime_of
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.production.probe import probe
-from stillhouse.tasks.production.versions import DIGEST, shippable
+from stillhouse.tasks.registry.probe import probe
+from stillhouse.tasks.registry.versions import DIGEST, shippable
 
 OPSETS = range(17, 26)
 """Of the standard operators; ONNX Runtime as it is pinned has all of them."""

@@ -14,11 +14,11 @@ import uvicorn
 from starlette.applications import Starlette
 
 from stillhouse.tasks.errors import ServiceError, StillhouseError
-from stillhouse.tasks.production.versions import production_of
+from stillhouse.tasks.registry.versions import production_of
 from stillhouse.tasks.serving.app import build
 from stillhouse.tasks.serving.follow import Follower
 from stillhouse.tasks.settings import load_settings
-from stillhouse.tasks.tracking import connect
+from stillhouse.tasks.tracking.runs import connect
 
 PR_SET_PDEATHSIG = 1
 LAST_PORT = 65535

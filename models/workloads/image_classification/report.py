@@ -1,5 +1,13 @@
 """Image classification in the report: what all workloads tell is enough."""
 
+import base64
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+from stillhouse.models.errors import ModelError
+from stillhouse.models.runtime.bundle import Bundle
+from stillhouse.models.workloads.base import runtime_of
 from stillhouse.models.workloads.report_base import Report
 
 
@@ -10,6 +18,29 @@ class ImageClassification:
 
     def section(self, *_: object) -> None:
         """Tell nothing more."""
+
+    def answer_queries(self, bundle: Bundle, _data: Path, queries: Sequence[str], _cache: Path) -> str:
+        """Say which class each picture has, and how sure the model is.
+
+        Raises:
+            ModelError: a query is no path of a picture that can be read.
+        """
+        classify = runtime_of(bundle.workload).serve(bundle, ())["image"]
+        files = [_read(query) for query in queries]
+        return "".join(
+            f'<h2><img class="asked" src="data:image;base64,{base64.b64encode(file).decode()}" alt="">'
+            f"{html.escape(Path(query).name)}</h2><p>{html.escape(str(answer['label'] or answer['class']))}"
+            f" ({100 * answer['probability']:.1f} %)</p>"
+            for query, file, answer in zip(queries, files, classify(files), strict=True)
+        )
+
+
+def _read(query: str) -> bytes:
+    try:
+        return Path(query).read_bytes()
+    except OSError as error:
+        msg = f"the picture {query[:200]} cannot be opened ({error.strerror}); name a file that is there"
+        raise ModelError(msg) from error
 
 
 REPORT: Report = ImageClassification()

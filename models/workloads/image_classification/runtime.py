@@ -11,14 +11,14 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
-from stillhouse.models.bundle import Bundle
+from stillhouse.models.data.images import Images, describe, load_images
+from stillhouse.models.data.pictures import pixels_of
 from stillhouse.models.errors import ModelError
 from stillhouse.models.evaluation.outcomes import Outcomes, Scores
-from stillhouse.models.footprint import open_call
-from stillhouse.models.inputs.images import Images, describe, load_images
-from stillhouse.models.inputs.pictures import pixels_of
-from stillhouse.models.metrics import right
-from stillhouse.models.runtime import open_session, predict
+from stillhouse.models.measurement.latency import open_call
+from stillhouse.models.measurement.metrics import right
+from stillhouse.models.runtime.bundle import Bundle
+from stillhouse.models.runtime.session import open_session, predict
 from stillhouse.models.workloads.base import Answerer, Request, Runtime, asked
 from stillhouse.models.workloads.registry import ALONE
 

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stillhouse.models.checkpoint import Architecture
-from stillhouse.models.compression.objectives import taught_objective
-from stillhouse.models.inputs.augment import blended, erased, flipped, resized, shifted
-from stillhouse.models.inputs.images import describe, load_images
-from stillhouse.models.inputs.ready import ready
-from stillhouse.models.training import Batch, Objective, Watcher
+from stillhouse.models.augmentation.augment import blended, erased, flipped, resized, shifted
+from stillhouse.models.data.images import describe, load_images
+from stillhouse.models.distillation.batches import TaughtFeed, seeded, shuffled
+from stillhouse.models.distillation.objectives import taught_objective
+from stillhouse.models.training.checkpoint import Architecture
+from stillhouse.models.training.loop import Batch, Objective, Watcher
+from stillhouse.models.training.ready import ready
 from stillhouse.models.workloads.registry import ALONE
-from stillhouse.models.workloads.taught import TaughtFeed, seeded, shuffled
 from stillhouse.models.workloads.training_base import (
     Ask,
     Built,

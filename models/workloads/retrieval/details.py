@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.models.bundle import Bundle
-from stillhouse.models.footprint import compare
-from stillhouse.models.index import KINDS, Index, build_index
-from stillhouse.models.inputs.captions import load_captions
-from stillhouse.models.retrieval import CUTS, Vectors, recall
-from stillhouse.models.step_cost import SCHEDULE as SCREENING
-from stillhouse.models.towers import open_towers
-from stillhouse.models.ways import IMAGE, TEXT, Role, Way, load_role
+from stillhouse.models.data.captions import load_captions
+from stillhouse.models.measurement.latency import compare
+from stillhouse.models.measurement.step_cost import SCHEDULE as SCREENING
+from stillhouse.models.runtime.bundle import Bundle
+from stillhouse.models.workloads.retrieval.encoders import open_towers
+from stillhouse.models.workloads.retrieval.queries import IMAGE, TEXT, Role, Way, load_role
+from stillhouse.models.workloads.retrieval.search.index import KINDS, Index, build_index
+from stillhouse.models.workloads.retrieval.search.ranks import CUTS, Vectors, recall
 
 EXAMPLES = 12
 """Queries whose first answers are shown."""

@@ -9,20 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stillhouse.models.inputs.audio import load_recordings
-from stillhouse.models.inputs.augment import resized
-from stillhouse.models.inputs.captions import Captions, load_captions
-from stillhouse.models.inputs.gallery import load_gallery
-from stillhouse.models.inputs.images import describe, load_images
-from stillhouse.models.inputs.letters import NOTHING, alphabet_of, letters_of
-from stillhouse.models.inputs.misheard import as_heard
-from stillhouse.models.inputs.ready import ready
-from stillhouse.models.inputs.redraw import redrawn
-from stillhouse.models.inputs.resay import said_anew
-from stillhouse.models.inputs.text import codes_of
-from stillhouse.models.inputs.waves import waves_of
-from stillhouse.models.training import Batch
-from stillhouse.models.workloads.taught import seeded
+from stillhouse.models.augmentation.augment import resized
+from stillhouse.models.augmentation.misheard import as_heard
+from stillhouse.models.augmentation.redraw import redrawn
+from stillhouse.models.augmentation.resay import said_anew
+from stillhouse.models.data.audio import load_recordings
+from stillhouse.models.data.captions import Captions, load_captions
+from stillhouse.models.data.gallery import load_gallery
+from stillhouse.models.data.images import describe, load_images
+from stillhouse.models.data.letters import NOTHING, alphabet_of, letters_of
+from stillhouse.models.data.text import codes_of
+from stillhouse.models.data.waves import waves_of
+from stillhouse.models.distillation.batches import seeded
+from stillhouse.models.training.loop import Batch
+from stillhouse.models.training.ready import ready
 
 NAME_ONLY, TAGS_ONLY = 0.5, 0.2
 """Shares of training captions that are the name, or a few tags; the others are the name and a few tags."""

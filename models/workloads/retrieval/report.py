@@ -1,21 +1,16 @@
 """Retrieval in the report: recalls, encoders, ways to keep the index, and queries with what they found."""
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from stillhouse.models.inputs.audio import load_recordings
-from stillhouse.models.inputs.gallery import load_gallery
-from stillhouse.models.inputs.images import Images, describe, load_images
-from stillhouse.models.ways import SPEECH
+from stillhouse.models.data.audio import load_recordings
 from stillhouse.models.workloads.report_base import Report, Section
+from stillhouse.models.workloads.retrieval.pictures import pictures_of, png_address
+from stillhouse.models.workloads.retrieval.predict import answer_queries
+from stillhouse.models.workloads.retrieval.queries import SPEECH
 from stillhouse.models.workloads.retrieval.schema import Details, Example, Recalls, TestDetails
 
 COMPATIBILITY = "backward_compatibility"
@@ -44,6 +39,7 @@ class Retrieval:
     """Tells what is found, by both models and by chance."""
 
     slices = "languages"
+    answer_queries = staticmethod(answer_queries)
 
     def section(
         self,
@@ -106,11 +102,6 @@ def gallery(data: Path, examples: Sequence[Example]) -> dict[int, str]:
     return {place: png_address(images_NCHW[place]) for place in sorted(_places(examples))}
 
 
-def pictures_of(data: Path, split: str) -> Images:
-    """Read the pictures that a split's queries search."""
-    return load_gallery(data) if "gallery" in describe(data) else load_images(data, split)
-
-
 def sounds(data: Path, examples: Sequence[Example]) -> dict[int, str]:
     """Recording of every example that is one, as data addresses of audio files, by row in the split `gate`."""
     rows = {example.row for example in examples if example.encoder == SPEECH}
@@ -122,10 +113,3 @@ def sounds(data: Path, examples: Sequence[Example]) -> dict[int, str]:
 
 def _places(examples: Sequence[Example]) -> set[int]:
     return {place for example in examples for place in (example.right, *example.teacher, *example.student)}
-
-
-def png_address(image_CHW: NDArray[np.uint8]) -> str:
-    """Write raw pixels (3, H, W) as a PNG file, and that as a data address."""
-    stream = io.BytesIO()
-    Image.fromarray(image_CHW.transpose(1, 2, 0)).save(stream, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.models.bundle import Bundle
+from stillhouse.models.data.captions import load_captions
+from stillhouse.models.data.pictures import picture_of
+from stillhouse.models.data.text import codes_of
+from stillhouse.models.data.waves import LENGTH, waves_of
 from stillhouse.models.errors import ModelError
 from stillhouse.models.evaluation.compare import ratio
 from stillhouse.models.evaluation.outcomes import Outcomes, Scores
-from stillhouse.models.inputs.captions import load_captions
-from stillhouse.models.inputs.pictures import picture_of
-from stillhouse.models.inputs.text import codes_of
-from stillhouse.models.inputs.waves import LENGTH, waves_of
-from stillhouse.models.towers import answer_once, open_towers
-from stillhouse.models.ways import IMAGE, SPEECH, TEXT, Inputs, Role, load_role
+from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.base import Answerer, Request, Runtime, asked
 from stillhouse.models.workloads.retrieval.details import Answers, chance, details, recalls
+from stillhouse.models.workloads.retrieval.encoders import answer_once, open_towers
+from stillhouse.models.workloads.retrieval.queries import IMAGE, SPEECH, TEXT, Inputs, Role, load_role
 from stillhouse.models.workloads.retrieval.schema import Details, TestDetails
 
 COMPATIBILITY = "backward_compatibility"

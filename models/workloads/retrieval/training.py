@@ -15,23 +15,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stillhouse.models.checkpoint import Architecture, load_model
-from stillhouse.models.compression.distil import teacher_logits
-from stillhouse.models.compression.spaces import anchored, anchored_and_spelled, taught_letters, taught_vectors
+from stillhouse.models.augmentation.augment import blended
+from stillhouse.models.augmentation.redraw import PAPER, redrawn
+from stillhouse.models.augmentation.resay import said_anew
+from stillhouse.models.data.images import describe
+from stillhouse.models.data.text import CONTEXT, codes_of
+from stillhouse.models.data.waves import LENGTH
+from stillhouse.models.distillation.batches import TaughtFeed, seeded
+from stillhouse.models.distillation.embedding import anchored, anchored_and_spelled, taught_letters, taught_vectors
+from stillhouse.models.distillation.logit import teacher_logits
 from stillhouse.models.errors import ModelError
-from stillhouse.models.inputs.augment import blended
-from stillhouse.models.inputs.images import describe
-from stillhouse.models.inputs.redraw import PAPER, redrawn
-from stillhouse.models.inputs.resay import said_anew
-from stillhouse.models.inputs.text import CONTEXT, codes_of
-from stillhouse.models.inputs.waves import LENGTH
 from stillhouse.models.networks.registry import SPELLERS
-from stillhouse.models.retrieval import Vectors
-from stillhouse.models.training import Objective, Watcher
-from stillhouse.models.ways import IMAGE, SPEECH, TEXT, TOWERS, Inputs, load_role
+from stillhouse.models.training.checkpoint import Architecture, load_model
+from stillhouse.models.training.loop import Objective, Watcher
 from stillhouse.models.workloads.retrieval.pairs import PairFeed, caption_of, load_pairs, load_spoken
+from stillhouse.models.workloads.retrieval.queries import IMAGE, SPEECH, TEXT, TOWERS, Inputs, load_role
+from stillhouse.models.workloads.retrieval.search.ranks import Vectors
 from stillhouse.models.workloads.retrieval.written import WrittenFeed, written_feed
-from stillhouse.models.workloads.taught import TaughtFeed, seeded
 from stillhouse.models.workloads.training_base import (
     Ask,
     Built,

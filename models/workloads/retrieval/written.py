@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stillhouse.models.inputs.misheard import as_heard
-from stillhouse.models.training import Batch
+from stillhouse.models.augmentation.misheard import as_heard
+from stillhouse.models.distillation.batches import TaughtFeed, seeded
+from stillhouse.models.training.loop import Batch
 from stillhouse.models.workloads.retrieval.pairs import WRITTEN, load_spoken
-from stillhouse.models.workloads.taught import TaughtFeed, seeded
 
 READINGS = 3
 """Ways in which every caption is heard."""

@@ -1,0 +1,1 @@
+"""New views of training examples."""

@@ -1,0 +1,52 @@
+"""Views of recordings as another voice might have said them: faster or slower, brighter or duller, in noise, with gaps.
+
+A language's recordings are mostly one voice; views are how a tower learns what does not matter.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from stillhouse.models.data.audio import SAMPLE_RATE
+
+PACE = 0.15
+"""Most logarithm of the pace; the pitch goes with it."""
+DELAY = 0.2
+"""Most seconds of silence before the first word."""
+TILT = 0.4
+"""Deviation of the share of the sample before that is taken away: above 0 brighter, below 0 duller."""
+NOISE = 30.0
+"""Typical deviation of the noise, of samples that reach 32,000."""
+GAPS, GAP = 2, 0.15
+"""Gaps of silence in a recording, and the seconds of the longest."""
+
+
+def said_anew(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
+    """Say every recording (N, T), samples of any number type, anew at random; returns floats."""
+    waves_NT = _paced(waves_NT.float(), generator)
+    tilt_N1 = TILT * torch.randn(len(waves_NT), 1, generator=generator)
+    tilted_NT = waves_NT - tilt_N1 * functional.pad(waves_NT, (1, 0))[:, :-1]
+    loud_N1 = NOISE * torch.randn(len(waves_NT), 1, generator=generator).exp()
+    noise_NT = loud_N1 * torch.randn(waves_NT.shape, generator=generator)
+    return _with_gaps(tilted_NT.add_(noise_NT), generator).clamp_(-32768, 32767)
+
+
+def _paced(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
+    """Move and stretch in time, by linear interpolation."""
+    count, length = waves_NT.shape
+    pace_N1 = torch.exp(PACE * (2 * torch.rand(count, 1, generator=generator) - 1))
+    delay_N1 = DELAY * SAMPLE_RATE * torch.rand(count, 1, generator=generator)
+    across_NT = (torch.arange(length) * pace_N1 - delay_N1) * (2 / (length - 1)) - 1
+    places_N1T2 = torch.stack([across_NT, torch.zeros_like(across_NT)], 2)[:, None]
+    return functional.grid_sample(waves_NT[:, None, None], places_N1T2, align_corners=True)[:, 0, 0]
+
+
+def _with_gaps(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
+    """Silence a few moments of every waveform, in place."""
+    count, length = waves_NT.shape
+    for _ in range(GAPS):
+        starts_N = (length * torch.rand(count, generator=generator)).long().tolist()
+        lengths_N = (GAP * SAMPLE_RATE * torch.rand(count, generator=generator)).long().tolist()
+        for wave_T, start, samples in zip(waves_NT, starts_N, lengths_N, strict=True):
+            wave_T[start : start + samples] = 0
+    return waves_NT

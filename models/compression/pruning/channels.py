@@ -1,0 +1,136 @@
+"""Structured pruning: remove whole channels and heads with all coupled to them (Fang et al. 2023, arXiv:2301.12900).
+
+What is coupled, Torch-Pruning's dependency graph knows; how far to go, a measure of the caller's choice.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch_pruning as tp
+from torch import Tensor, nn
+
+from stillhouse.models.compression.edits import layer_sizes
+from stillhouse.models.compression.pruning.heads import heads_by_layer, prune_heads
+from stillhouse.models.errors import ModelError
+
+ITERATIONS = 20
+"""Channels go in this many small rounds, so the first to fall below the target is close to it."""
+IMPORTANCES: dict[str, Callable[[], tp.importance.Importance]] = {
+    "magnitude": lambda: tp.importance.GroupMagnitudeImportance(p=2),
+    "taylor": tp.importance.GroupTaylorImportance,
+    "lamp": tp.importance.LAMPImportance,
+}
+"""Norm; first-order Taylor of the loss (arXiv:1906.10771); layer-adaptive magnitude (arXiv:2010.07611)."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """How far to prune."""
+
+    name: str
+    """What the recipe calls it."""
+    most: float
+    unit: str
+    """How to spell a value, such as `{:.0f} bytes`."""
+    measure: Callable[[nn.Module], float]
+    """What a module is measured at; it leaves the module as it is."""
+
+    def spell(self, value: float) -> str:
+        """Write a value with its unit."""
+        return self.unit.format(value)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which channels go first."""
+
+    importance: str
+    """A name of IMPORTANCES."""
+    round_to: int
+    """Channel counts stay multiples of this."""
+    gradients: Callable[[nn.Module], None] = nn.Module.zero_grad
+    """Fills the module's gradients before each small round, for an importance that needs them."""
+
+
+def prune_channels(module: nn.Module, example: Tensor, target: Target, selection: Selection) -> nn.Module:
+    """Return a copy that is measured at no more than the target; its last linear layer keeps its outputs.
+
+    Args:
+        module: the network.
+        example: one input (1, C, H, W).
+        target: how far.
+        selection: which channels go first.
+
+    Raises:
+        ModelError: the target is met already, or cannot be met; says where the model is, or the nearest.
+    """
+    pruned = copy.deepcopy(module).eval()
+    nearest, sizes = target.measure(pruned), layer_sizes(pruned)
+    if nearest <= target.most:
+        msg = f"the model is at {target.spell(nearest)} already; lower {target.name} or remove the step"
+        raise ModelError(msg)
+    pruner, heads = _pruner(pruned, example, selection), heads_by_layer(pruned)
+    for iteration in range(1, ITERATIONS + 1):
+        selection.gradients(pruned)
+        pruner.step()
+        prune_heads(pruner, heads, iteration / ITERATIONS)
+        pruned.zero_grad()
+        if layer_sizes(pruned) != sizes:
+            reached, sizes = target.measure(pruned), layer_sizes(pruned)
+            if reached <= target.most:
+                return pruned
+            nearest = min(nearest, reached)
+    msg = (
+        f"pruning cannot reach {target.spell(target.most)} with channels in multiples of {selection.round_to}; "
+        f"the nearest is {target.spell(nearest)}: raise {target.name} or lower round_to"
+    )
+    raise ModelError(msg)
+
+
+def prune_in_rounds(  # noqa: PLR0913, PLR0917 - what, how far, in how many parts
+    module: nn.Module,
+    example: Tensor,
+    target: Target,
+    selection: Selection,
+    rounds: int,
+    recover: Callable[[nn.Module, int], nn.Module],
+) -> nn.Module:
+    """Go from the model to the target in equal parts, and recover after each.
+
+    Args:
+        module: the network.
+        example: one input (1, C, H, W).
+        target: where the last part ends.
+        selection: which channels go first.
+        rounds: how many parts.
+        recover: trains a pruned module after the part of that number, from 1.
+
+    Raises:
+        ModelError: as `prune_channels`.
+    """
+    start = target.measure(module)
+    for part in range(1, rounds + 1):
+        goal = replace(target, most=target.most + (start - target.most) * (rounds - part) / rounds)
+        if part == 1 or target.measure(module) > goal.most:  # a part may have overshot the next part's goal
+            module = prune_channels(module, example, goal, selection)
+        module = recover(module, part)
+    return module
+
+
+def _pruner(module: nn.Module, example: Tensor, selection: Selection) -> tp.pruner.BasePruner:
+    outputs = [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1:]
+    return tp.pruner.BasePruner(
+        module,
+        example,
+        importance=IMPORTANCES[selection.importance](),
+        # Within one layer LAMP ranks as the magnitude does: it is made to compare channels of different layers.
+        global_pruning=selection.importance == "lamp",
+        pruning_ratio=0.9,
+        max_pruning_ratio=0.9,
+        iterative_steps=ITERATIONS,
+        ignored_layers=outputs,
+        round_to=selection.round_to,
+        num_heads=heads_by_layer(module),
+        prune_head_dims=False,
+    )

@@ -1,0 +1,104 @@
+"""Mixed precision: every layer gets the fewest bits that its measured damage allows.
+
+Greedy: what a layer costs in quality is measured with only that layer rounded, and the least damage per byte saved is
+bought first. How far to go is measured on the whole: damages need not add up, and where each is measured on a few
+hundred examples, most of their sum is noise.
+"""
+
+from bisect import bisect
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from torch import nn
+
+from stillhouse.models.compression.quantization.rounding import per_channel, rounded
+
+Score = Callable[[nn.Module], float]
+FLOAT = 32
+FEWER = {FLOAT: 8, 8: 4, 4: 2}
+Damages = Mapping[str, Mapping[int, float]]
+"""Quality lost, at least 0, by layer and bits."""
+
+
+def fewest_bits(
+    module: nn.Module, layers: Iterable[str], score: Score, most_damage: float, tell: Callable[[str], None]
+) -> dict[str, int]:
+    """Choose 8, 4 or 2 bits for every layer; one that even 8 bits hurt too much is left out and stays float.
+
+    Args:
+        module: float and folded; the same afterwards.
+        layers: which of its convolutions and linear layers.
+        score: quality, from 0 to 1; higher is better.
+        most_damage: quality that rounding all layers together may cost.
+        tell: is given one line per layer, with its bits and the damages that decided.
+    """
+    damages = layer_damages(module, layers, score)
+    weights = {name: module.get_parameter(f"{name}.weight").numel() for name in damages}
+    purchases = cheapest_first(damages, weights)
+    least = score(module) - most_damage
+
+    def too_many(count: int) -> bool:
+        return _score_rounded(module, score, dict(purchases[:count])) < least
+
+    bits = dict(purchases[: bisect(range(1, len(purchases) + 1), x=False, key=too_many)])
+    for name, damage in damages.items():
+        tell(f"{name}: {_words(bits.get(name, FLOAT))}; alone, {_listed(damage)}")
+    return {name: bits[name] for name in damages if name in bits}
+
+
+def layer_damages(module: nn.Module, layers: Iterable[str], score: Score) -> dict[str, dict[int, float]]:
+    """Measure the quality lost, at least 0, by rounding only one layer, for every layer and 8, 4 and 2 bits."""
+    whole = score(module)
+    return {
+        name: {bits: max(0.0, whole - _score_rounded(module, score, {name: bits})) for bits in FEWER.values()}
+        for name in layers
+    }
+
+
+def cheapest_first(damages: Damages, weights: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Buy fewer bits for every layer, the least damage per byte first, until all have the fewest.
+
+    Args:
+        damages: by layer and bits, of that layer alone.
+        weights: how many each layer has.
+
+    Returns:
+        (layer, bits) in the order bought; the last of a layer holds.
+    """
+    bits, bought = dict.fromkeys(damages, FLOAT), list[tuple[str, int]]()
+
+    def price(name: str) -> tuple[float, float]:
+        saved = weights[name] * (bits[name] - FEWER[bits[name]]) / 8
+        return _extra(damages[name], bits[name]) / saved, -saved
+
+    while offers := [name for name in damages if bits[name] in FEWER]:
+        name = min(offers, key=price)
+        bits[name] = FEWER[bits[name]]
+        bought.append((name, bits[name]))
+    return bought
+
+
+def _extra(damage: Mapping[int, float], bits: int) -> float:
+    return max(0.0, damage[FEWER[bits]] - damage.get(bits, 0.0))
+
+
+@torch.no_grad()
+def _score_rounded(module: nn.Module, score: Score, bits: Mapping[str, int]) -> float:
+    parameters = {name: module.get_parameter(f"{name}.weight") for name in bits}
+    before = {name: parameter.clone() for name, parameter in parameters.items()}
+    for name, parameter in parameters.items():
+        stored = rounded(parameter, bits[name])
+        parameter.copy_(stored.integers * per_channel(stored.scale_O, parameter))
+    try:
+        return score(module)
+    finally:
+        for name, parameter in parameters.items():
+            parameter.copy_(before[name])
+
+
+def _words(bits: int) -> str:
+    return "stays float" if bits == FLOAT else f"{bits} bits"
+
+
+def _listed(damage: Mapping[int, float]) -> str:
+    return ", ".join(f"{bits} bits cost {lost:.2%}" for bits, lost in damage.items())

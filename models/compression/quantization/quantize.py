@@ -1,0 +1,129 @@
+"""Integer weights of layers, by `round(W / scale) * scale` with one scale per output channel, stored as integers.
+
+How a weight is rounded stands in `rounding`, training for it in `learned_step`, the choice of bits in `mixed`.
+"""
+
+from collections.abc import Collection, Mapping
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from stillhouse.models.compression.quantization.rounding import Stored, per_channel, proportional, rounded
+from stillhouse.models.errors import ModelError
+from stillhouse.models.networks.ngrams import NgramTable
+
+QUANTIZABLE = (nn.Conv2d, nn.Linear, NgramTable)
+Bits = int | Mapping[str, int]
+"""Bits of every layer, or of the layers named; a layer left out stays float."""
+
+
+class IntegerWeight(nn.Module):
+    """A parametrization whose stored tensors are int8 weights and their scales."""
+
+    def __init__(self, bits: int) -> None:
+        """Use 8, 4, 3 or 2 bits."""
+        super().__init__()
+        self.bits = bits
+
+    def forward(self, integers: Tensor, scale_O: Tensor) -> Tensor:
+        """Dequantize: `integers * scale`."""
+        return integers.float() * per_channel(scale_O, integers)
+
+    def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Quantize without training."""
+        stored = rounded(weight, self.bits)
+        return stored.integers, stored.scale_O
+
+
+def integer_weights(module: nn.Module, bits: Bits = 8) -> nn.Module:
+    """Store weights of convolutions and linear layers as integers, in place.
+
+    Raises:
+        ModelError: no layer is changed, or `bits` names one that is not there.
+    """
+    for name, width in bits_by_layer(module, bits).items():
+        layer = module.get_submodule(name)
+        layer.weight.requires_grad_(False)  # noqa: FBT003 - positional in torch
+        parametrize.register_parametrization(layer, "weight", IntegerWeight(width))
+    return module
+
+
+def trained_integers(module: nn.Module, bits: Mapping[str, int], integers: Mapping[str, Tensor]) -> nn.Module:
+    """Like `integer_weights`, in place, with integers that training has settled; the weights give the scales.
+
+    Args:
+        module: its weights are multiples of the integers, channel by channel, as they still are after folding.
+        bits: of every layer that becomes integer.
+        integers: of the same layers.
+    """
+    settled = {name: proportional(module.get_parameter(f"{name}.weight"), found) for name, found in integers.items()}
+    integer_weights(module, bits)
+    state = {f"{name}.parametrizations.weight.original0": stored.integers for name, stored in settled.items()}
+    state |= {f"{name}.parametrizations.weight.original1": stored.scale_O for name, stored in settled.items()}
+    module.load_state_dict(state, strict=False)
+    return module
+
+
+def bits_by_layer(module: nn.Module, bits: Bits, keep_float: Collection[str] = ()) -> dict[str, int]:
+    """Spell out the bits of every layer that becomes integer.
+
+    Raises:
+        ModelError: no layer is left, or a name is not that of a layer with weights.
+    """
+    layers = quantizable(module)
+    given = dict.fromkeys(layers, bits) if isinstance(bits, int) else dict(bits)
+    unknown = sorted({*given, *keep_float} - {*layers})
+    if unknown:
+        msg = f"quantize finds no layer {', '.join(unknown)} in this model; its layers are {', '.join(layers)}"
+        raise ModelError(msg)
+    chosen = {name: width for name, width in given.items() if name not in keep_float}
+    if not chosen:
+        msg = "quantize changed no layer: none with weights is left to become integer; shorten keep_float or remove it"
+        raise ModelError(msg)
+    return chosen
+
+
+def with_whole_edges(bits: Mapping[str, int], tables: Collection[str] = ()) -> dict[str, int]:
+    """Give the first and the last of more than two layers 8 bits, as LSQ's authors do: few bytes, but much damage.
+
+    Tables, which hold most of a text tower's bytes, are no edge.
+    """
+    names = [name for name in bits if name not in tables]
+    edges = {names[0], names[-1]} if len(names) > 2 else set()  # noqa: PLR2004 - else nothing would lie between
+    return {name: 8 if name in edges else width for name, width in bits.items()}
+
+
+def quantizable(module: nn.Module) -> list[str]:
+    """Name the convolutions, linear layers and tables."""
+    return [name for name, layer in module.named_modules() if isinstance(layer, QUANTIZABLE)]
+
+
+def integer_edit(module: nn.Module, chosen: Mapping[str, int]) -> dict[str, object]:
+    """Describe `integer_weights` as an edit: one number where every layer has it, else the bits of each."""
+    alike = set(chosen) == set(quantizable(module)) and len(set(chosen.values())) == 1
+    return {"edit": "integer_weights", "bits": next(iter(chosen.values())) if alike else dict(chosen)}
+
+
+def stored_integers(module: nn.Module) -> dict[str, Stored]:
+    """Read the integers of every layer that has them, by the layer's name."""
+    state = module.state_dict()
+    first, second = (f".parametrizations.weight.original{index}" for index in (0, 1))
+    layers = [name for name, layer in module.named_modules() if _is_integer(layer)]
+    return {name: Stored(state[name + first], state[name + second]) for name in layers}
+
+
+def dequantized(module: nn.Module) -> nn.Module:
+    """Replace integer weights by the numbers they stand for, as parameters, in place."""
+    for layer in module.modules():
+        if _is_integer(layer):
+            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+            weight = layer.get_buffer("weight")
+            del layer.weight
+            layer.weight = nn.Parameter(weight)
+    return module
+
+
+def _is_integer(layer: nn.Module) -> bool:
+    if not isinstance(layer, QUANTIZABLE) or not parametrize.is_parametrized(layer, "weight"):
+        return False
+    return isinstance(layer.parametrizations["weight"][0], IntegerWeight)  # type: ignore[index]

@@ -1,0 +1,44 @@
+"""A further step upon an integer model: its weights become floats for the step, and the same integers after it."""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from torch import nn
+
+from stillhouse.models.compression.quantization.quantize import (
+    bits_by_layer,
+    dequantized,
+    integer_edit,
+    integer_weights,
+    quantizable,
+)
+from stillhouse.models.training.checkpoint import Architecture
+
+
+def dequantize_for_edit(module: nn.Module, architecture: Architecture) -> tuple[nn.Module, Architecture]:
+    """Make floats of an integer model, in place, so that a further step can change it; it stays folded."""
+    edits = tuple(edit for edit in architecture.edits if edit["edit"] != "integer_weights")
+    return dequantized(module), replace(architecture, edits=edits, quantization=None)
+
+
+def requantize(module: nn.Module, architecture: Architecture, before: Architecture) -> tuple[nn.Module, Architecture]:
+    """Round a dequantized model again, in place, after the step that changed it.
+
+    Args:
+        module: the changed model, in floats.
+        architecture: its architecture.
+        before: the architecture given to `dequantize_for_edit`. A layer that is new has the bits of the layer it lies
+            in, as the factors of a low-rank layer do; otherwise it stays float where bits were given layer by layer.
+    """
+    bits = next(edit["bits"] for edit in before.edits if edit["edit"] == "integer_weights")
+    if not isinstance(bits, int):
+        bits = {name: bits[owner] for name in quantizable(module) if (owner := _owner(name, bits)) is not None}
+    chosen = bits_by_layer(module, bits)
+    edited = architecture.edited(integer_edit(module, chosen))
+    kept = [name for name in quantizable(module) if name not in chosen]
+    quantization = {**(before.quantization or {}), "keep_float": kept}
+    return integer_weights(module, chosen), replace(edited, quantization=quantization)
+
+
+def _owner(name: str, owners: Collection[str]) -> str | None:
+    return next((owner for owner in owners if name == owner or name.startswith(f"{owner}.")), None)

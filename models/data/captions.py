@@ -1,0 +1,57 @@
+"""Captions on disk -> rows of words, for a model that reads text. Digests were checked when the data was pulled."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from stillhouse.models.data.images import describe
+from stillhouse.models.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Captions:
+    """The labels of a dataset in words: at most a row for each label in each language, in the file's order."""
+
+    labels_N: NDArray[np.int64]
+    """Class indices, as those of the images."""
+    languages: list[str]
+    names: list[str]
+    tags: list[list[str]]
+    """Other words for the label, at least one."""
+    roles: list[str] | None = None
+    """Of each row, where captions have roles: where the images have them instead, None."""
+
+    def __len__(self) -> int:
+        """Count the captions."""
+        return len(self.labels_N)
+
+    def of(self, role: str) -> "Captions":
+        """Keep those of a role; all of them where captions have no roles."""
+        if self.roles is None:
+            return self
+        rows = [row for row, own in enumerate(self.roles) if own == role]
+        languages, names, tags = ([of[row] for row in rows] for of in (self.languages, self.names, self.tags))
+        return Captions(self.labels_N[rows], languages, names, tags)  # type: ignore[arg-type]
+
+
+def load_captions(folder: Path) -> Captions:
+    """Read the captions of a materialised dataset.
+
+    Raises:
+        ModelError: the dataset has none.
+    """
+    description = describe(folder)
+    if "captions" not in description:
+        msg = f"{description['name']} has no captions; name a dataset with captions in the recipe's data.dataset"
+        raise ModelError(msg)
+    table = pq.read_table(folder / description["captions"]["path"])
+    return Captions(
+        labels_N=table["label"].to_numpy().astype(np.int64),
+        languages=table["language"].to_pylist(),
+        names=table["name"].to_pylist(),
+        tags=table["tags"].to_pylist(),
+        roles=table["role"].to_pylist() if "role" in table.column_names else None,
+    )

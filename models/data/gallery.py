@@ -1,0 +1,21 @@
+"""The pictures that a dataset of recordings is about: one for each label, on disk -> an array."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from stillhouse.models.data.images import Images, describe, images_of
+from stillhouse.models.errors import ModelError
+
+
+def load_gallery(folder: Path) -> Images:
+    """Read the gallery of a materialised dataset, in the order of its labels.
+
+    Raises:
+        ModelError: the dataset has none.
+    """
+    description = describe(folder)
+    if "gallery" not in description:
+        msg = f"{description['name']} has no gallery; name a dataset with a gallery in the recipe's data.dataset"
+        raise ModelError(msg)
+    return images_of(pq.read_table(folder / description["gallery"]["path"]), description)

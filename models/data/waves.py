@@ -1,0 +1,40 @@
+"""Waveforms -> what a speech tower takes: the first seconds that are not silent, as loud as they can be, 16 bits.
+
+All rows have one length, so that speech goes through everything that pictures go through.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.models.data.audio import SAMPLE_RATE, waveform_of
+from stillhouse.models.data.first_sound import QUIET, muted
+
+SECONDS = 2.0
+"""What of a recording counts, from its first sound; five spoken captions in six are shorter."""
+LENGTH = int(SECONDS * SAMPLE_RATE)
+LOUDEST = 32_000
+
+
+def waves_of(files: Sequence[bytes]) -> NDArray[np.int16]:
+    """Samples (N, LENGTH) of audio files, filled up with 0.
+
+    Raises:
+        ModelError: a file cannot be read, is silent or too short.
+    """
+    waves_NT = np.zeros((len(files), LENGTH), np.int16)
+    for wave_T, content in zip(waves_NT, files, strict=True):
+        said_T = trimmed(waveform_of(content))
+        wave_T[: len(said_T)] = said_T
+    return waves_NT
+
+
+def trimmed(samples_T: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Cut off what is quiet at both ends, clicks in the way of speech, and what comes after SECONDS."""
+    samples_T = muted(samples_T, SAMPLE_RATE, SECONDS)
+    peak = np.abs(samples_T).max()
+    loud = np.flatnonzero(np.abs(samples_T) > QUIET * peak)
+    said_T = samples_T[loud[0] : loud[-1] + 1][:LENGTH]
+    whole_T: NDArray[np.int16] = np.round(said_T * (LOUDEST / peak)).astype(np.int16)
+    return whole_T

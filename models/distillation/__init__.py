@@ -1,0 +1,1 @@
+"""Losses by which a student learns from its teacher; the cache of its answers."""

@@ -1,0 +1,48 @@
+"""What a student learns from: every input in a few fixed views, with its teacher's answers to each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stillhouse.models.training.loop import Batch
+from stillhouse.models.training.ready import ready
+
+FIRST_VIEWS = 1_000_002
+"""A position in the random sequence that no epoch has."""
+
+
+@dataclass(frozen=True)
+class TaughtFeed:
+    """Views take turns over the epochs."""
+
+    views: Tensor
+    """Raw inputs (V, N, ...)."""
+    answers: tuple[Tensor, ...]
+    """Logits or vectors (V, N, K), then features (V, N, D) where they were asked for."""
+    labels_N: Tensor
+    seed: int
+
+    def batches_per_epoch(self, batch_size: int) -> int:
+        """Count the batches of one epoch."""
+        return -(-len(self.labels_N) // batch_size)
+
+    def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
+        """Yield (inputs, labels_B, answers_BK) and, where asked for, teacher_features_BD."""
+        views, count = self.views.shape[:2]
+        first_N = torch.randint(0, views, (count,), generator=seeded(self.seed, FIRST_VIEWS))
+        for index_B in shuffled(count, batch_size, seeded(self.seed, epoch)):
+            view_B = (first_N[index_B] + epoch) % views
+            inputs = ready(self.views[view_B, index_B])
+            yield inputs, self.labels_N[index_B], *(answer[view_B, index_B].float() for answer in self.answers)
+
+
+def shuffled(count: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Put the numbers below `count` in random order, in batches."""
+    return torch.split(torch.randperm(count, generator=generator), batch_size)
+
+
+def seeded(seed: int, position: int) -> torch.Generator:
+    """Make the generator of one position, such as an epoch, in the random sequence of a seed."""
+    return torch.Generator().manual_seed(seed * 1_000_003 + position)

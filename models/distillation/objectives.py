@@ -1,0 +1,44 @@
+"""What a taught student's training minimises: distillation, and hints and relations where a lesson asks for them."""
+
+from torch import Tensor, nn
+
+from stillhouse.models.distillation.features import Projected, hint_loss
+from stillhouse.models.distillation.logit import distillation_loss
+from stillhouse.models.distillation.relational import relational_loss
+from stillhouse.models.training.loop import Batch, Objective
+
+
+def taught_objective(loss: str, temperature: float, hard_weight: float, relations: float = 0.0) -> Objective:
+    """Distillation loss on (images_BCHW, labels_B, teacher_logits_BK, ...), for any network.
+
+    Args:
+        loss: a name of LOGIT_LOSSES.
+        temperature: what softens both sides' logits.
+        hard_weight: share of the labels' loss.
+        relations: weight of the relational loss between the logits.
+    """
+
+    def objective(model: nn.Module, batch: Batch) -> Tensor:
+        images_BCHW, labels_B, teacher_BK = batch[:3]
+        logits_BK = model(images_BCHW)
+        total = distillation_loss(logits_BK, teacher_BK, labels_B, temperature, hard_weight, loss)
+        return total + relations * relational_loss(logits_BK, teacher_BK) if relations else total
+
+    return objective
+
+
+def hinted_objective(taught: Objective, weight: float, relations: float = 0.0) -> Objective:
+    """`taught`, and features, on (images_BCHW, labels_B, teacher_logits_BK, teacher_features_BD), for a Projected.
+
+    Args:
+        taught: what is minimised on the logits.
+        weight: of the loss between projected and teacher's features.
+        relations: weight of the relational loss between the student's own features and the teacher's.
+    """
+
+    def objective(model: nn.Module, batch: Batch) -> Tensor:
+        assert isinstance(model, Projected)  # noqa: S101 - nothing else has features
+        total = taught(model, batch) + weight * hint_loss(model.projected(), batch[3])
+        return total + relations * relational_loss(model.ear.features_NC, batch[3]) if relations else total
+
+    return objective

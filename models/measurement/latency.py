@@ -1,0 +1,196 @@
+"""Time of two exported files against each other, on one pinned thread.
+
+A shared machine changes pace, so the files take turns, the fast tail (10th percentile) of each repeat is compared,
+repeats are spread over time, and the ratio comes with an interval over repeats. A file against itself must give 1,
+so nothing may favour a place: who goes first changes every round, and both files are opened anew for every repeat,
+in changing order, so that luck with memory differs between repeats and is seen in the interval.
+
+While the interval straddles the limit the timing goes on, up to `most` repeats; still straddling means undecided.
+Whoever looks several times and stops when pleased is wrong more often than each look says, so the confidence is
+divided over the looks (Bonferroni): the interval holds the true ratio at least as often as `confidence` says.
+"""
+
+import math
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from stillhouse.models.measurement.statistics import Interval, geometric_interval
+from stillhouse.models.runtime.session import last_core, open_session, pinned_to_one_core
+
+CALLS_PER_TURN = 5
+WINDOW_ROUNDS = 10
+STEADY = 0.03
+"""Warm is when the 10th percentiles of two windows in a row differ by no more than this share."""
+LONGEST_WARM_UP_SECONDS = 3.0
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How much to time."""
+
+    repeats: int
+    most: int
+    rounds: int
+    pause_seconds: float
+    confidence: float
+    """Two-sided, of the interval over repeats, whatever the number of looks."""
+    limit: float
+    """The ratio that decides, which says when more repeats are worth it."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds of one call at batch 1."""
+
+    p10: float
+    median: float
+    p99: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Baseline against candidate."""
+
+    baseline: Times
+    candidate: Times
+    ratio: float
+    """Baseline time / candidate time: above 1, the candidate is faster."""
+    interval: Interval
+    ratios: tuple[float, ...]
+    """One ratio of 10th percentiles per repeat."""
+    unsteady: int
+    """Repeats that began although the warm-up never became steady."""
+
+
+Opener = Callable[[], Call]
+"""Opens what is timed anew, and returns a call that answers once."""
+
+
+def compare(baseline: Path, candidate: Path, raw: NDArray[np.generic], schedule: Schedule) -> Comparison:
+    """Time two files in turns on one pinned thread.
+
+    Args:
+        baseline: the fp32 ONNX file.
+        candidate: the file that ships.
+        raw: one raw image (1, C, H, W) or sentence (1, L).
+        schedule: how much to time.
+    """
+    return compare_calls((partial(open_call, baseline, raw), partial(open_call, candidate, raw)), schedule)
+
+
+def compare_calls(openers: tuple[Opener, Opener], schedule: Schedule) -> Comparison:
+    """Time a baseline and a candidate in turns on one pinned thread, whatever an answer is made of."""
+    with pinned_to_one_core():
+        return _compared(openers, schedule)
+
+
+def _compared(openers: tuple[Opener, Opener], schedule: Schedule) -> Comparison:
+    times: tuple[list[list[float]], list[list[float]]] = ([], [])
+    unsteady = 0
+    while True:
+        calls = _opened(openers, backwards=len(times[0]) % 2 == 1)
+        unsteady += not _warm_up(calls)
+        for kept, milliseconds in zip(times, _rounds(calls, schedule.rounds), strict=True):
+            kept.append(milliseconds)
+        ratios = [_p10(a) / _p10(b) for a, b in zip(*times, strict=True)]
+        if _is_look(len(ratios), schedule):
+            ratio, interval = geometric_interval(ratios, confidence_per_look(schedule))
+            if len(ratios) >= schedule.most or not interval[0] <= schedule.limit <= interval[1]:
+                break
+        time.sleep(schedule.pause_seconds)
+    summaries = [_times(milliseconds, schedule.confidence) for milliseconds in times]
+    return Comparison(summaries[0], summaries[1], ratio, interval, tuple(ratios), unsteady)
+
+
+def confidence_per_look(schedule: Schedule) -> float:
+    """Divide the doubt over the looks at 1, 2, 3... times `repeats` and at `most`, so that together they keep it."""
+    looks = math.ceil(schedule.most / schedule.repeats)
+    return 1 - (1 - schedule.confidence) / looks
+
+
+def machine() -> dict[str, object]:
+    """Describe what the times were measured on."""
+    flags = _cpu_field("flags").split()
+    return {
+        "cpu": _cpu_field("model name") or platform.processor(),
+        "instructions": [
+            flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8") if flag in flags
+        ],
+        "threads": 1,
+        "core": last_core(),
+        "onnxruntime": onnxruntime.__version__,
+    }
+
+
+def _is_look(done: int, schedule: Schedule) -> bool:
+    return done >= schedule.most or done % schedule.repeats == 0
+
+
+def _opened(openers: tuple[Opener, ...], *, backwards: bool) -> list[Call]:
+    """Open each one anew, the last one first if `backwards`; the calls come in the openers' order."""
+    order = sorted(range(len(openers)), reverse=backwards)
+    calls = {place: openers[place]() for place in order}
+    return [calls[place] for place in range(len(openers))]
+
+
+def open_call(path: Path, raw: NDArray[np.generic]) -> Call:
+    """Open a file anew; the call answers one raw input."""
+    session = open_session(path)
+    name = session.get_inputs()[0].name
+    return lambda: session.run(None, {name: raw})
+
+
+def _warm_up(calls: list[Call]) -> bool:
+    """Call until the pace is steady, or give up; tells which."""
+    end = time.perf_counter() + LONGEST_WARM_UP_SECONDS
+    before = [math.inf for _ in calls]
+    while time.perf_counter() < end:
+        now = [_p10(milliseconds) for milliseconds in _rounds(calls, WINDOW_ROUNDS)]
+        if all(abs(new / old - 1) <= STEADY for new, old in zip(now, before, strict=True)):
+            return True
+        before = now
+    return False
+
+
+def _rounds(calls: list[Call], rounds: int) -> list[list[float]]:
+    """Time the calls in turns, A B then B A: milliseconds of all but the first of a turn, which finds cold caches."""
+    times: list[list[float]] = [[] for _ in calls]
+    turns = list(zip(calls, times, strict=True))
+    for _ in range(rounds):
+        for call, kept in turns:
+            call()
+            for _ in range(CALLS_PER_TURN):
+                start = time.perf_counter_ns()
+                call()
+                kept.append((time.perf_counter_ns() - start) / 1e6)
+        turns.reverse()
+    return times
+
+
+def _p10(milliseconds: list[float]) -> float:
+    return float(np.quantile(milliseconds, 0.1))
+
+
+def _times(repeats: list[list[float]], confidence: float) -> Times:
+    everything = np.concatenate([np.asarray(repeat) for repeat in repeats])
+    p10, interval = geometric_interval([_p10(repeat) for repeat in repeats], confidence)
+    return Times(p10, float(np.median(everything)), float(np.quantile(everything, 0.99)), interval)
+
+
+def _cpu_field(name: str) -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")

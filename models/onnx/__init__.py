@@ -1,0 +1,1 @@
+"""torch -> ONNX -> integers -> the packed file that ships; and foreign ONNX files."""

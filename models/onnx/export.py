@@ -1,0 +1,102 @@
+"""torch -> ONNX, and ONNX -> integer ONNX: the file that ships.
+
+The exported graph takes raw pixels (uint8), code points (int64), samples (int16) or the numbers of a user's own
+modality (float32). It contains its own normalisation, hashing or filter bank, so the file is the whole deployable.
+"""
+
+import logging
+import re
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from stillhouse.models.compression.fold import fold_batch_norm
+from stillhouse.models.compression.quantization.quantize import bits_by_layer, dequantized, quantizable, stored_integers
+from stillhouse.models.data.text import CONTEXT, SHORTEST
+from stillhouse.models.errors import ModelError
+from stillhouse.models.onnx.packing import ship
+from stillhouse.models.onnx.passes.constant_shapes import reshape_by_constants
+from stillhouse.models.onnx.passes.strip import slim
+from stillhouse.models.onnx.quantize import export_integer
+from stillhouse.models.training.checkpoint import Architecture
+
+OPSET = 20
+INPUT = "images_NCHW"
+OUTPUT = "logits_NK"
+TEXT_INPUT = "codes_NL"
+SPEECH_INPUT = "samples_NT"
+INPUTS = {"image": INPUT, "text": TEXT_INPUT, "speech": SPEECH_INPUT}
+RAW = {"image": torch.uint8, "text": torch.int64, "speech": torch.int16}
+OUTPUTS = {"logits": OUTPUT, "vectors": "vectors_ND"}
+OWN_INPUT, OWN_OUTPUT = "inputs", "outputs"
+"""Of a network that takes or gives something else."""
+
+
+def export_float(module: nn.Module, architecture: Architecture, path: Path) -> None:
+    """Write an fp32 ONNX file with a dynamic batch size.
+
+    Raises:
+        ModelError: an operator has no ONNX form; names it.
+    """
+    example = architecture.example(2).to(RAW.get(architecture.takes, torch.float32))
+    sizes = {0: torch.export.Dim("batch")}
+    if architecture.takes == "text":
+        sizes[1] = torch.export.Dim("length", min=SHORTEST, max=CONTEXT)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                dequantized(module).eval(),
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[INPUTS.get(architecture.takes, OWN_INPUT)],
+                output_names=[OUTPUTS.get(architecture.gives, OWN_OUTPUT)],
+                dynamic_shapes=(sizes,),
+                verbose=False,
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        found = re.search(r"OpOverload\(op='([\w.]+)'", f"{error} {error.__cause__}")
+        operator = f"operator {found[1]}" if found else str(error).splitlines()[0]
+        msg = f"the model cannot be exported to ONNX ({operator}); replace that operator in the network"
+        raise ModelError(msg) from error
+    assert program is not None  # noqa: S101 - only None when exporting to a file
+    model = program.model_proto
+    reshape_by_constants(model)
+    onnx.save(model, path)
+
+
+def export_model(module: nn.Module, architecture: Architecture, calibration: NDArray[np.generic], path: Path) -> None:
+    """Write the deployable of a model: integer where the architecture says how to calibrate, else fp32.
+
+    Integer weights of the module become the floats they stand for, in place.
+
+    Args:
+        module: the model.
+        architecture: its own.
+        calibration: raw images (N, C, H, W), code points (N, L) or samples (N, T), from which static scales are read.
+        path: where to write the plain file; a packed one stands beside it.
+
+    Raises:
+        ModelError: the exporter or the integer runtime lacks an operator, or the model a layer of `keep_float`.
+    """
+    if architecture.quantization is None:
+        export_float(fold_batch_norm(module), architecture, path)
+    else:
+        bits_by_layer(module, 8, architecture.quantization["keep_float"])
+        stored = stored_integers(module)
+        dequantized(module)
+        weights = {name: module.get_parameter(f"{name}.weight").detach().numpy() for name in quantizable(module)}
+        with tempfile.TemporaryDirectory() as folder:
+            float_path = Path(folder) / "float.onnx"
+            export_float(module, architecture, float_path)
+            export_integer(float_path, weights, stored, architecture.quantization, calibration, path)
+    slim(path)
+    ship(path, architecture.packing)

@@ -1,0 +1,153 @@
+"""A foreign ONNX graph put between raw pixels and logits: names, layout, scale and logarithm, as graph edits."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
+from onnx import NodeProto, TensorProto, compose, helper, numpy_helper
+
+from stillhouse.models.errors import ModelError
+from stillhouse.models.onnx.export import INPUT, OUTPUT
+
+Layout = Literal["NCHW", "NHWC"]
+Answers = Literal["logits", "probabilities"]
+LEAST_PROBABILITY = 1e-7
+"""Below this a probability is taken for this, as its logarithm would be minus infinity."""
+FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
+NARROW = (TensorProto.INT8, TensorProto.BOOL, TensorProto.STRING)
+"""Types of an input that cannot hold pixels from 0 to 255."""
+
+
+def wrapped(  # noqa: PLR0913 - what has to be known of a foreign file
+    source: Path, *, image_shape: tuple[int, ...], classes: int, layout: Layout, scale: float, answers: Answers
+) -> onnx.ModelProto:
+    """Return the file's graph, taking uint8 `images_NCHW` and returning `logits_NK`; arguments as in `adopt`.
+
+    Raises:
+        ModelError: the file is no ONNX, is not whole, or its ends do not fit these.
+    """
+    model = _read(source)
+    graph_in, graph_out = (_only(kind, found, source) for kind, found in _ends(model).items())
+    _check_shape(graph_in, _in_layout(image_shape, layout), source)
+    _prepend(model, graph_in, image_shape, layout, scale, source)
+    _append(model, graph_out, classes, answers)
+    return model
+
+
+def _read(source: Path) -> onnx.ModelProto:
+    try:
+        model = onnx.load(source, load_external_data=False)
+    except (DecodeError, OSError, ValueError) as error:
+        msg = f"{source.name} is not an ONNX file ({one_line(error)}); export the teacher again"
+        raise ModelError(msg) from error
+    if _elsewhere(model):
+        msg = f"{source.name} keeps its weights in other files; save the teacher as one file"
+        raise ModelError(msg)
+    renamed: onnx.ModelProto = compose.add_prefix(model, "teacher/", rename_functions=False)
+    return renamed
+
+
+def _elsewhere(message: Any) -> bool:  # noqa: ANN401 - any part of a model
+    """Tell whether a tensor anywhere in a model, as in a branch or a constant, or a context is in another file."""
+    if isinstance(message, TensorProto):
+        return bool(message.data_location == TensorProto.EXTERNAL)
+    if isinstance(message, NodeProto) and message.op_type == "EPContext":
+        return True
+    inner = [value for field, value in message.ListFields() if field.type == field.TYPE_MESSAGE]
+    parts = (part for value in inner for part in ([value] if isinstance(value, Message) else value))
+    return any(_elsewhere(part) for part in parts)
+
+
+def _ends(model: onnx.ModelProto) -> dict[str, list[Any]]:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return {
+        "inputs": [value for value in model.graph.input if value.name not in constants],
+        "outputs": list(model.graph.output),
+    }
+
+
+def _only(kind: str, found: list[Any], source: Path) -> Any:  # noqa: ANN401 - onnx publishes no types
+    if len(found) != 1:
+        names = ", ".join(value.name.removeprefix("teacher/") for value in found)
+        msg = f"{source.name} has {len(found)} {kind} ({names}); export the teacher with one"
+        raise ModelError(msg)
+    return found[0]
+
+
+def _in_layout(image_shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
+    return image_shape if layout == "NCHW" else (*image_shape[1:], image_shape[0])
+
+
+def _check_shape(graph_in: Any, expected: tuple[int, ...], source: Path) -> None:  # noqa: ANN401 - onnx publishes no types
+    tensor = graph_in.type.tensor_type
+    if not tensor.HasField("shape"):
+        return
+    batch, *sides = [dim.dim_value or None for dim in tensor.shape.dim] or [None]
+    if len(sides) != len(expected) or any(side not in {None, size} for side, size in zip(sides, expected, strict=True)):
+        msg = f"{source.name} takes images {spelt(sides)} and the data gives {spelt(expected)}; mend layout or export"
+        raise ModelError(msg)
+    if batch is not None:
+        msg = f"{source.name} takes batches of {batch} only; export the teacher with a batch of any size"
+        raise ModelError(msg)
+
+
+def _prepend(  # noqa: PLR0913, PLR0917 - what stands between raw pixels and the source
+    model: onnx.ModelProto,
+    graph_in: Any,  # noqa: ANN401 - onnx publishes no types
+    image_shape: tuple[int, ...],
+    layout: Layout,
+    scale: float,
+    source: Path,
+) -> None:
+    kind = graph_in.type.tensor_type.elem_type
+    if kind in NARROW:
+        name = TensorProto.DataType.Name(kind).lower()
+        msg = f"{source.name} takes {name}, which cannot hold pixels from 0 to 255; export it for uint8 or float32"
+        raise ModelError(msg)
+    if kind not in FLOATS and scale != 1:
+        msg = f"{source.name} takes whole numbers, which cannot be divided by {scale:g}; set scale to 1"
+        raise ModelError(msg)
+    chain = [("Cast", {"to": TensorProto.FLOAT})]
+    chain += [("Div", {"by": scale})] if scale != 1 else []
+    chain += [("Transpose", {"perm": [0, 2, 3, 1]})] if layout == "NHWC" else []
+    chain += [("Cast", {"to": kind})] if kind != TensorProto.FLOAT else []
+    nodes = _chained(model, chain, INPUT, graph_in.name)
+    kept = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes, *kept])
+    model.graph.input.remove(graph_in)
+    model.graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["batch", *image_shape]))
+
+
+def _append(model: onnx.ModelProto, graph_out: Any, classes: int, answers: Answers) -> None:  # noqa: ANN401 - as above
+    chain = [("Cast", {"to": TensorProto.FLOAT})]
+    chain += [("Max", {"by": LEAST_PROBABILITY}), ("Log", {})] if answers == "probabilities" else []
+    model.graph.node.extend(_chained(model, chain, graph_out.name, OUTPUT))
+    model.graph.output.remove(graph_out)
+    model.graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", classes]))
+
+
+def _chained(model: onnx.ModelProto, chain: list[tuple[str, dict[str, Any]]], first: str, last: str) -> list[Any]:
+    """Make the nodes of a chain of operators from one name to another; `by` is a constant second input."""
+    nodes, name = [], first
+    for number, (operator, arguments) in enumerate(chain, start=1):
+        inputs, target = [name], last if number == len(chain) else f"{first}/{number}"
+        attributes = {key: value for key, value in arguments.items() if key != "by"}
+        if "by" in arguments:
+            inputs.append(f"{first}/{number}_by")
+            model.graph.initializer.append(numpy_helper.from_array(np.float32(arguments["by"]), inputs[-1]))
+        nodes.append(helper.make_node(operator, inputs, [target], name=f"{target}_{operator}", **attributes))
+        name = target
+    return nodes
+
+
+def spelt(shape: Any) -> str:  # noqa: ANN401 - ints, or None for any
+    """Spell a shape for people."""
+    return "(" + ", ".join("any" if side is None else str(side) for side in shape) + ")"
+
+
+def one_line(error: Exception) -> str:
+    """Put another library's message into a sentence."""
+    return " ".join(str(error).split())[:300]

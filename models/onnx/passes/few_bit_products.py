@@ -1,0 +1,62 @@
+"""Linear layers that multiply integers of few bits, by the runtime's own operator `MatMulNBits`.
+
+It rounds what it is given to int8, anew at every call and in every block of `BLOCK` numbers, and takes weights of 4 or
+8 bits as they are. One row through 512 x 512 weights of 4 bits took 2.7 microseconds, of fp32 11.5, and through two
+thin layers in fp32 that keep 136 of the 512 dimensions 7.4.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+
+from stillhouse.models.compression.quantization.rounding import Stored
+from stillhouse.models.onnx.passes.integer_graph import Place, readers
+
+BLOCK = 128
+"""Numbers that share a scale; 32 are slower by a third."""
+FEW_WEIGHTS = 64 * 64
+"""Weights up to which a layer stays float: 64 x 64 took 1.1 microseconds in fp32 and 1.7 here."""
+LINEAR = ("Gemm", "MatMul")
+DOMAIN = "com.microsoft"
+ROUND_TO_INT8 = 4
+"""The operator's `accuracy_level`."""
+
+
+def is_linear(model: ModelProto, place: Place) -> bool:
+    """Tell whether a weight is read by plain linear layers alone."""
+    nodes = readers(model, place.initializer)
+    return all(node.op_type in LINEAR and node.input[1] == place.initializer for node in nodes)
+
+
+def multiply_few_bits(model: ModelProto, place: Place, stored: Stored) -> None:
+    """Put integers in place of a float weight that linear layers read, in place."""
+    weights_OI = stored.integers.numpy()
+    bits = 4 if np.abs(weights_OI).max() < 8 else 8  # noqa: PLR2004 - of four bits, one is the sign's
+    name, (outputs, inputs) = place.initializer, weights_OI.shape
+    integers_OBJ = _packed(weights_OI, bits)
+    scales_OB = np.repeat(stored.scale_O.numpy()[:, None], integers_OBJ.shape[1], axis=1)
+    model.graph.initializer.remove(next(tensor for tensor in model.graph.initializer if tensor.name == name))
+    model.graph.initializer.append(numpy_helper.from_array(integers_OBJ, f"{name}_quantized"))
+    model.graph.initializer.append(numpy_helper.from_array(scales_OB, f"{name}_scale"))
+    for node in readers(model, name):
+        _become(node, name, {"K": inputs, "N": outputs, "bits": bits})
+    if all(entry.domain != DOMAIN for entry in model.opset_import):
+        model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
+
+
+def _become(node: NodeProto, name: str, sizes: dict[str, int]) -> None:
+    bias = node.input[2:] or []
+    inputs = [node.input[0], f"{name}_quantized", f"{name}_scale", *(["", "", *bias] if bias else [])]
+    attributes = {**sizes, "block_size": BLOCK, "accuracy_level": ROUND_TO_INT8}
+    node.CopyFrom(helper.make_node("MatMulNBits", inputs, [*node.output], node.name, domain=DOMAIN, **attributes))
+
+
+def _packed(weights_OI: NDArray[np.int8], bits: int) -> NDArray[np.uint8]:
+    """Pack into (O, blocks, bytes of a block): above 0 by half the range, the first of two in a byte's lower half."""
+    outputs, inputs = weights_OI.shape
+    blocks, middle = -(-inputs // BLOCK), 1 << (bits - 1)
+    full_OI = np.pad(weights_OI.astype(np.int16), ((0, 0), (0, blocks * BLOCK - inputs))) + middle
+    bytes_OI = full_OI.astype(np.uint8)
+    if bits < 8:  # noqa: PLR2004 - bits of a byte
+        bytes_OI = bytes_OI[:, ::2] | bytes_OI[:, 1::2] << np.uint8(bits)
+    return bytes_OI.reshape(outputs, blocks, -1)

@@ -1,0 +1,137 @@
+"""Which initializer of an ONNX graph is which layer's weight, and how integers of our own are put into it.
+
+Weights are found by their values: exporters rename and transpose them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from stillhouse.models.compression.quantization.rounding import Stored
+from stillhouse.models.errors import ModelError
+
+PACKED = {1: (TensorProto.INT2, 25), 7: (TensorProto.INT4, 21), 127: (TensorProto.INT8, 20)}
+"""Type for integers up to a magnitude, and the first opset that multiplies it by a scale per channel."""
+BIAS_ROOM = 2**30
+"""Largest magnitude of an int32 bias, half of what fits: the products are added to it."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a layer's weight stands in a graph."""
+
+    initializer: str
+    transposed: bool
+
+
+def find_weight(model: ModelProto, layer: str, weight: NDArray[np.float32]) -> Place:
+    """Find a layer's weight (O, ...) among the initializers.
+
+    Raises:
+        ModelError: it is not there.
+    """
+    named = sorted(model.graph.initializer, key=lambda tensor: tensor.name != f"{layer}.weight")
+    for tensor in named:
+        for transposed, view in ((False, weight), (True, weight.T)):
+            if tuple(tensor.dims) == view.shape and np.array_equal(numpy_helper.to_array(tensor), view):
+                return Place(tensor.name, transposed)
+    msg = f"the exported graph does not hold the weight of layer {layer} as it is; list the layer in keep_float"
+    raise ModelError(msg)
+
+
+def readers(model: ModelProto, name: str) -> list[NodeProto]:
+    """List the nodes that read a tensor."""
+    return [node for node in model.graph.node if name in node.input]
+
+
+def put_integers(quantized: ModelProto, prepared: ModelProto, place: Place, stored: Stored) -> None:
+    """Put a layer's integers and scales in place of the quantizer's, and round its bias again to go with them.
+
+    Args:
+        quantized: what the quantizer made, changed in place; it calls a tensor X `X_quantized` and `X_scale`.
+        prepared: what the quantizer was given; holds the float biases.
+        place: the weight in `prepared`.
+        stored: integers and scales of the checkpoint.
+    """
+    name, transposed = _quantized_name(quantized, place)
+    integers, scale_O = stored.integers.numpy(), stored.scale_O.numpy().astype(np.float64)
+    for node in readers(quantized, f"{name}_quantized"):
+        if (bias := _bias_name(node)) is not None:
+            bias_O = _value(prepared, bias.removesuffix("_quantized")).astype(np.float64)
+            input_scale = float(_value(quantized, node.input[1]))
+            integers, scale_O = _with_room(integers, scale_O, np.abs(bias_O) / input_scale / BIAS_ROOM)
+            _replace(quantized, bias, np.round(bias_O / (input_scale * scale_O)).astype(np.int32))
+    _replace(quantized, f"{name}_quantized", integers.T if transposed else integers)
+    _replace(quantized, f"{name}_scale", scale_O.astype(np.float32))
+
+
+def store_weight(model: ModelProto, place: Place, stored: Stored) -> ModelProto:
+    """Return a float graph that reads a weight from integers, packed as they allow, times their scales.
+
+    The product is a Cast and a Mul, not a DequantizeLinear: under the runtime's default options both are computed once,
+    when the file is loaded, and a DequantizeLinear at every call. The numbers are the same to the last bit.
+    """
+    integers = stored.integers.numpy().T if place.transposed else stored.integers.numpy()
+    kind, opset = next(PACKED[largest] for largest in sorted(PACKED) if np.abs(integers).max() <= largest)
+    model = _raised(model, opset)
+    values = integers.astype(helper.tensor_dtype_to_np_dtype(kind))
+    packed = numpy_helper.from_array(values, f"{place.initializer}_quantized")
+    scale_O = stored.scale_O.numpy()
+    broadcast = scale_O if place.transposed else scale_O.reshape(-1, *[1] * (integers.ndim - 1))
+    scale = numpy_helper.from_array(broadcast, f"{place.initializer}_scale")
+    model.graph.initializer.remove(_tensor(model.graph, place.initializer))
+    model.graph.initializer.extend([packed, scale])
+    whole = f"{place.initializer}_cast"
+    model.graph.node.insert(0, helper.make_node("Cast", [packed.name], [whole], to=TensorProto.FLOAT))
+    model.graph.node.insert(1, helper.make_node("Mul", [whole, scale.name], [place.initializer]))
+    return model
+
+
+def _raised(model: ModelProto, opset: int) -> ModelProto:
+    if next(entry.version for entry in model.opset_import if not entry.domain) >= opset:
+        return model
+    raised = onnx.version_converter.convert_version(model, opset)
+    raised.ir_version = helper.find_min_ir_version_for(raised.opset_import, ignore_unknown=True)
+    return raised
+
+
+def _quantized_name(quantized: ModelProto, place: Place) -> tuple[str, bool]:
+    """Name the weight as the quantizer does, and say whether it stands transposed there."""
+    turned = f"{place.initializer}_Transposed"
+    if any(tensor.name == f"{turned}_quantized" for tensor in quantized.graph.initializer):
+        return turned, not place.transposed
+    return place.initializer, place.transposed
+
+
+def _bias_name(node: NodeProto) -> str | None:
+    position = {"QLinearConv": 8, "QGemm": 6}.get(node.op_type)
+    return (
+        node.input[position] if position is not None and len(node.input) > position and node.input[position] else None
+    )
+
+
+def _with_room(
+    integers: NDArray[np.int8], scale_O: NDArray[np.float64], least_O: NDArray[np.float64]
+) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+    """Raise the scales of channels whose bias would not fit int32: their weights hardly count beside it."""
+    if (scale_O >= least_O).all():
+        return integers, scale_O
+    raised_O = np.maximum(scale_O, least_O)
+    ratio = (scale_O / raised_O).reshape(-1, *[1] * (integers.ndim - 1))
+    return np.round(integers * ratio).astype(np.int8), raised_O
+
+
+def _value(model: ModelProto, name: str) -> NDArray[np.float32]:
+    value: NDArray[np.float32] = numpy_helper.to_array(_tensor(model.graph, name))
+    return value
+
+
+def _tensor(graph: GraphProto, name: str) -> TensorProto:
+    return next(tensor for tensor in graph.initializer if tensor.name == name)
+
+
+def _replace(model: ModelProto, name: str, value: NDArray[np.generic]) -> None:
+    _tensor(model.graph, name).CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value), name))

@@ -1,0 +1,92 @@
+"""A deployable of several towers: one exported file each, in one folder, and how its inputs are prepared.
+
+Serving needs nothing else: an image tower takes raw pixels, a text tower the code points that `models.data.text`
+makes of a sentence, a speech tower the samples that `models.data.waves` makes of a recording. All answer with unit
+vectors of one space.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from stillhouse.models.data.text import codes_of, trimmed
+from stillhouse.models.data.waves import waves_of
+from stillhouse.models.errors import ModelError
+from stillhouse.models.runtime.bundle import Bundle
+from stillhouse.models.runtime.session import open_session, predict
+from stillhouse.models.workloads.retrieval.queries import IMAGE, SPEECH, TEXT, Inputs
+from stillhouse.models.workloads.retrieval.search.ranks import Vectors
+
+SENTENCES_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """Opened towers."""
+
+    space: str
+    sessions: dict[str, onnxruntime.InferenceSession]
+
+    def of_images(self, images_NCHW: NDArray[np.uint8]) -> Vectors:
+        """Unit vectors (N, D) of raw images (N, 3, H, W)."""
+        return self.of(Inputs(IMAGE, images_NCHW))
+
+    def of_texts(self, sentences: Sequence[str]) -> Vectors:
+        """Unit vectors (N, D) of sentences.
+
+        Raises:
+            ModelError: a sentence is empty; likewise what `of` raises.
+        """
+        return self.of(Inputs(TEXT, codes_of(sentences)))
+
+    def of_recordings(self, files: Sequence[bytes]) -> Vectors:
+        """Unit vectors (N, D) of audio files.
+
+        Raises:
+            ModelError: a file cannot be read, is silent or too short; likewise what `of` raises.
+        """
+        return self.of(Inputs(SPEECH, waves_of(files)))
+
+    def of(self, inputs: Inputs) -> Vectors:
+        """Unit vectors (N, D) of raw inputs.
+
+        Raises:
+            ModelError: there is no tower for such inputs, or it answers with what is not finite.
+        """
+        session = self._session(inputs.tower)
+        if inputs.tower != TEXT:
+            return predict(session, inputs.raw)
+        order = np.argsort((inputs.raw > 0).sum(1), kind="stable")  # sentences of a length together: less filling
+        vectors_ND = np.concatenate([predict(session, trimmed(inputs.raw[some])) for some in _split(order)])
+        return vectors_ND[np.argsort(order)]
+
+    def _session(self, tower: str) -> onnxruntime.InferenceSession:
+        if tower not in self.sessions:
+            msg = f"this model has no tower for {tower}; it has {', '.join(self.sessions)}"
+            raise ModelError(msg)
+        return self.sessions[tower]
+
+
+def open_towers(bundle: Bundle) -> Deployed:
+    """Open every tower of a bundle."""
+    return Deployed(bundle.about["space"], {name: open_session(bundle.file(name)) for name in bundle.components})
+
+
+def answer_once(bundle: Bundle, one: Mapping[str, NDArray[Any]], sentence: str) -> Callable[[], object]:
+    """Open the towers anew; the call embeds one raw input of each tower, the sentence's preparation included."""
+    sessions = open_towers(bundle).sessions
+    names = {tower: session.get_inputs()[0].name for tower, session in sessions.items()}
+
+    def call() -> None:
+        for tower, session in sessions.items():
+            session.run(None, {names[tower]: codes_of([sentence]) if tower == TEXT else one[tower]})
+
+    return call
+
+
+def _split(order: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    return [order[start : start + SENTENCES_AT_ONCE] for start in range(0, len(order), SENTENCES_AT_ONCE)]

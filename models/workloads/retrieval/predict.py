@@ -1,0 +1,128 @@
+"""A person's own queries to a model that retrieves: sentences, pictures and recordings, as a page.
+
+The gallery is that of the split `gate`. Its index is built once for a model and a data set, and says in which space it
+was made.
+"""
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.models.data.captions import load_captions
+from stillhouse.models.data.pictures import picture_of
+from stillhouse.models.data.text import CONTEXT, clean
+from stillhouse.models.data.waves import SECONDS
+from stillhouse.models.errors import ModelError
+from stillhouse.models.runtime.bundle import Bundle
+from stillhouse.models.workloads.retrieval.encoders import Deployed, open_towers
+from stillhouse.models.workloads.retrieval.pictures import pictures_of, png_address
+from stillhouse.models.workloads.retrieval.queries import IMAGE, SPEECH, TEXT
+from stillhouse.models.workloads.retrieval.search.index import Index, build_index, load_index
+
+SHOWN = 10
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+RECORDINGS = (".ogg", ".wav", ".flac", ".mp3")
+
+
+@dataclass(frozen=True)
+class Found:
+    """One answer."""
+
+    name: str
+    similarity: float
+    image_CHW: NDArray[np.uint8]
+
+
+def answer_queries(bundle: Bundle, data: Path, queries: Sequence[str], cache: Path) -> str:
+    """Lay out what is found for each query, as the inside of a page.
+
+    Args:
+        bundle: of the model.
+        data: a materialised dataset, whose pictures are searched.
+        queries: sentences, or paths of pictures or recordings.
+        cache: folder that keeps the index, for this model and this data alone.
+
+    Raises:
+        ModelError: a query cannot be answered; says why.
+    """
+    towers = open_towers(bundle)
+    index = _index(towers, cache / "index.safetensors", data)
+    return "".join(_section(query, _answer(towers, index, data, query)) for query in queries)
+
+
+def _index(towers: Deployed, path: Path, data: Path) -> Index:
+    if path.exists():
+        return load_index(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    index = build_index(towers.of_images(pictures_of(data, "gate").images_NCHW), towers.space, "int8")
+    index.save(path)
+    return index
+
+
+def _answer(towers: Deployed, index: Index, data: Path, query: str) -> list[Found]:
+    vectors_1D = _embedded(towers, query)
+    places = index.search(vectors_1D, towers.space, SHOWN)[0]
+    images = pictures_of(data, "gate")
+    captions = load_captions(data)
+    names = {
+        label: name
+        for label, language, name in zip(captions.labels_N.tolist(), captions.languages, captions.names, strict=True)
+        if language == "en"
+    }
+    found_KD = towers.of_images(images.images_NCHW[places])
+    return [
+        Found(names[int(images.labels_N[place])], float(vectors_1D[0] @ vector_D), images.images_NCHW[place])
+        for place, vector_D in zip(places, found_KD, strict=True)
+    ]
+
+
+def _embedded(towers: Deployed, query: str) -> NDArray[np.float32]:
+    if kind_of(query) == TEXT:
+        return towers.of_texts([query])
+    try:
+        content = Path(query).read_bytes()
+    except OSError as error:
+        msg = f"the file {query} cannot be opened ({error.strerror}); name a file that is there"
+        raise ModelError(msg) from error
+    if kind_of(query) == SPEECH:
+        return towers.of_recordings([content])
+    return towers.of_images(picture_of(content)[None])
+
+
+def note_on(query: str) -> str:
+    """Say what of a query did not count, if anything."""
+    if kind_of(query) == SPEECH:
+        return f"what counts is {SECONDS:g} seconds from where speech begins"
+    if kind_of(query) == IMAGE or len(clean(query)) <= CONTEXT:
+        return ""
+    return f"only its first {CONTEXT - 2} characters count"
+
+
+def _section(query: str, found: list[Found]) -> str:
+    cards = "".join(
+        f'<figure><img src="{png_address(each.image_CHW)}" alt=""><figcaption>{html.escape(each.name)}'
+        f"<br><small>{each.similarity:.2f}</small></figcaption></figure>"
+        for each in found
+    )
+    return f"<h2>{_asked(query)}</h2><p>{note_on(query)}</p><div>{cards}</div>"
+
+
+def _asked(query: str) -> str:
+    path, kind = Path(query), kind_of(query)
+    if kind == TEXT:
+        return html.escape(query)
+    if kind == SPEECH:
+        content = base64.b64encode(path.read_bytes()).decode()
+        return f'<audio controls src="data:audio/{path.suffix[1:]};base64,{content}"></audio>{html.escape(path.name)}'
+    return f'<img class="asked" src="{png_address(picture_of(path.read_bytes()))}" alt="">{html.escape(path.name)}'
+
+
+def kind_of(query: str) -> str:
+    """Tell the path of a picture or of a recording from a sentence."""
+    ending = query.lower()
+    return IMAGE if ending.endswith(PICTURES) else SPEECH if ending.endswith(RECORDINGS) else TEXT

@@ -1,0 +1,133 @@
+"""An index of unit vectors: whole, as bytes, as signs, or as signs that find candidates which finer bits put in order.
+
+Exact search, by numpy: a gallery of thousands is one matrix product. An index says in which space it was made, so that
+a query of another one is refused rather than answered at random.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from stillhouse.models.aside import written_aside
+from stillhouse.models.errors import ModelError
+from stillhouse.models.workloads.retrieval.search import pca_quantizer as principal_codes
+from stillhouse.models.workloads.retrieval.search.pca_quantizer import Arrays
+from stillhouse.models.workloads.retrieval.search.ranks import Vectors
+
+SMALLER = {"binary_rescored": 16, "binary_rescored_finer": 10}
+"""How many times fewer bytes than fp32 a rescored index takes at least, everything counted."""
+KINDS = ("fp32", "int8", "binary", *SMALLER)
+LARGEST = 127
+FLOAT_BYTES = 4
+CANDIDATES, PART = 20, 10
+"""Signs find so many candidates for every answer asked for, but no fewer than the tenth part of the gallery."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """Vectors of a gallery."""
+
+    space: str
+    """Names the space in which the vectors were made."""
+    kind: str
+    """A name of KINDS."""
+    arrays: Arrays
+
+    @property
+    def nbytes(self) -> int:
+        """Count the bytes that are kept."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+    def search(self, queries_QD: Vectors, space: str, k: int) -> NDArray[np.int64]:
+        """Find the places (Q, k) of the most similar vectors of the gallery, the best first.
+
+        Raises:
+            ModelError: the queries come from another space.
+        """
+        if space != self.space:
+            msg = f"this index was made in the space {self.space}, the query in {space}; build the index again"
+            raise ModelError(msg)
+        if self.kind not in SMALLER:
+            return first(self._similarity(queries_QD), k)
+        turned_QK = principal_codes.turned(self.arrays, queries_QD)
+        signs_QG = turned_QK @ principal_codes.signs(self.arrays).T
+        few_QC = first(signs_QG, max(CANDIDATES * k, signs_QG.shape[1] // PART))
+        finer_QG = turned_QK @ principal_codes.levels(self.arrays).T
+        order_Qk = first(np.take_along_axis(finer_QG, few_QC, axis=1), k)
+        return np.take_along_axis(few_QC, order_Qk, axis=1)
+
+    def save(self, path: Path) -> None:
+        """Write it aside, then rename."""
+        with written_aside(path) as aside:
+            save_file({name: np.ascontiguousarray(array) for name, array in self.arrays.items()}, aside, self._notes())
+
+    def _notes(self) -> dict[str, str]:
+        return {"space": self.space, "kind": self.kind}
+
+    def _similarity(self, queries_QD: Vectors) -> NDArray[np.floating]:
+        if self.kind == "binary":
+            return self._signs(queries_QD)
+        similarity_QG: NDArray[np.floating] = queries_QD @ self.arrays["vectors"].astype(np.float32).T
+        return similarity_QG
+
+    def _signs(self, queries_QD: Vectors) -> NDArray[np.floating]:
+        """How many signs agree, less how many do not."""
+        signs_GD = 2.0 * np.unpackbits(self.arrays["signs"], axis=1, count=queries_QD.shape[1]) - 1
+        agreement_QG: NDArray[np.floating] = np.where(queries_QD > 0, 1.0, -1.0) @ signs_GD.T
+        return agreement_QG
+
+
+def build_index(vectors_GD: Vectors, space: str, kind: str, queries_QD: Vectors | None = None) -> Index:
+    """Index unit vectors (G, D).
+
+    Args:
+        vectors_GD: the gallery.
+        space: names the space in which they were made.
+        kind: a name of KINDS.
+        queries_QD: typical queries of that space, for which a rescored index is then made; none of them is kept.
+
+    Raises:
+        ModelError: no such kind, or a vector is not finite.
+    """
+    if kind not in KINDS:
+        msg = f"there is no index {kind!r}; use one of {', '.join(KINDS)}"
+        raise ModelError(msg)
+    if not np.isfinite(vectors_GD).all():
+        msg = "a vector of the gallery is not finite; check the images it was made from"
+        raise ModelError(msg)
+    return Index(space, kind, _arrays(vectors_GD, kind, queries_QD))
+
+
+def load_index(path: Path) -> Index:
+    """Read an index back.
+
+    Raises:
+        ModelError: it is missing, damaged or none.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            notes = file.metadata()
+            return Index(notes["space"], notes["kind"], {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        msg = f"{path} is not a whole index ({error}); build it again"
+        raise ModelError(msg) from error
+
+
+def first(similarity_QG: NDArray[np.floating], k: int) -> NDArray[np.int64]:
+    """Places (Q, k) of the largest, the largest first; of equals, the one that comes first."""
+    return np.argsort(-similarity_QG, axis=1, kind="stable")[:, :k]
+
+
+def _arrays(vectors_GD: Vectors, kind: str, queries_QD: Vectors | None) -> Arrays:
+    if kind == "fp32":
+        return {"vectors": vectors_GD.astype(np.float32)}
+    if kind == "int8":
+        # One scale for all: it changes no order, so it need not be kept.
+        return {"vectors": np.round(vectors_GD * (LARGEST / np.abs(vectors_GD).max())).astype(np.int8)}
+    if kind == "binary":
+        return {"signs": np.packbits(vectors_GD > 0, axis=1)}
+    return principal_codes.encode(vectors_GD, vectors_GD.size * FLOAT_BYTES // SMALLER[kind], queries_QD)

@@ -1,0 +1,143 @@
+"""`stillhouse ...`: everything that Airflow calls, a person can call."""
+
+import io
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stillhouse.tasks.cli import data as cli_data
+from stillhouse.tasks.cli import production as cli_production
+from stillhouse.tasks.cli import stack as cli_stack
+from stillhouse.tasks.cli.stack import say
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.local_stack.stack_record import recall
+from stillhouse.tasks.pipeline.graph import stages_of
+from stillhouse.tasks.recipe.folders import find_recipe
+from stillhouse.tasks.recipe.recipe import load_recipe
+from stillhouse.tasks.recipe.section import Data
+from stillhouse.tasks.settings import load_settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+Revision = Annotated[str | None, typer.Option(help="Git revision whose data is used.")]
+Force = Annotated[bool, typer.Option(help="Do the work again even if nothing changed.")]
+
+
+def main() -> None:
+    """Run a command; a mendable failure is one sentence and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no such letter
+    try:
+        _find_mlflow()
+        app()
+    except StillhouseError as error:
+        sys.exit(f"stillhouse: {error}")
+    except PermissionError as error:
+        sys.exit(f"stillhouse: {error.filename} cannot be read or written ({error.strerror}); mend its permissions")
+
+
+def _find_mlflow() -> None:
+    """Use the embedded MLflow, at whatever port it found, unless the environment names another.
+
+    At the port of one that is down there may be another house's by now.
+    """
+    embedded = recall(load_settings(), "mlflow")
+    if embedded and embedded.is_ours():
+        os.environ.setdefault("MLFLOW_TRACKING_URI", embedded.address)
+
+
+@app.command()
+def stage(
+    recipe: str,
+    name: str,
+    run: Annotated[str, typer.Option(help="Which nightly run the stage belongs to.")] = "shell/stages",
+    revision: Revision = None,
+    force: Force = False,
+) -> None:
+    """Run one stage of a recipe, or reuse it."""
+    from stillhouse.tasks.pipeline.run_stage import run_stage
+
+    for key, value in run_stage(recipe_path(recipe), name, run, revision=revision, force=force).items():
+        print(f"{key}: {value}")
+
+
+@app.command()
+def run(recipe: str, revision: Revision = None, force: Force = False) -> None:
+    """Run all stages of a recipe in this shell, without Airflow (MLflow must be up)."""
+    from stillhouse.tasks.pipeline.run_stage import run_stage
+
+    path = recipe_path(recipe)
+    key = f"shell/{recipe}_{datetime.now(UTC):%Y%m%dT%H%M%S}_{os.getpid()}"
+    for each in stages_of(load_recipe(path)):
+        print(f"== {each.name}", flush=True)
+        run_stage(path, each.name, key, revision=revision, force=force)
+    print(f"report: {load_settings().runs / 'latest' / 'report.html'}")
+
+
+@app.command()
+def seeds(
+    recipe: str, seed: Annotated[list[int] | None, typer.Argument(help="Two or more; default: the recipe's.")] = None
+) -> None:
+    """Run a recipe up to its gate once per seed, and print what is luck (MLflow must be up)."""
+    from stillhouse.tasks.judging.seeds import ESTIMATES, MEASURES, run_seeds
+
+    found = run_seeds(recipe_path(recipe), seed or (), say)
+    for name in (*ESTIMATES, *MEASURES):
+        low, high = found[name]["interval"]
+        values = ", ".join(f"{value:.4g}" for value in found[name]["values"])
+        print(f"{name:18} {found[name]['mean']:.4g} ({low:.4g} to {high:.4g}) over {values}")
+        if both := found[name].get("interval_with_examples"):
+            print(f"{'':18} with the doubt of the gate's examples {both[0]:.4g} to {both[1]:.4g}")
+    if "verdict" in found:
+        print(f"{found['verdict']}: {found['reason']}")
+
+
+@app.command()
+def show(recipe: str) -> None:
+    """List the stages of a recipe, with what each reads."""
+    for each in stages_of(load_recipe(recipe_path(recipe))):
+        print(f"{each.name:28} {', '.join(each.inputs.values())}")
+
+
+@app.command("try")
+def try_(
+    recipe: str,
+    query: Annotated[list[str], typer.Argument(help="A sentence, or the path of a picture or recording; or several.")],
+) -> None:
+    """Ask a registered model about sentences, pictures or recordings of your own; writes a page with its answers."""
+    from stillhouse.tasks.serving.predict import try_model
+
+    print(f"answers: {try_model(recipe_path(recipe), query)}")
+
+
+@app.command()
+def data(commit: Annotated[bool, typer.Option(help="Maintainers: pin what was built in data.dvc.")] = False) -> None:
+    """Make sure that the DVC remote has all the pinned data, building it from its sources where it has not."""
+    from stillhouse.tasks.data.store.build_data import commit_data, ensure_data
+    from stillhouse.tasks.data.store.revision import pinned_datasets
+
+    settings = load_settings()
+    if commit:
+        commit_data(settings, say)
+        print("data.dvc pins what was built; commit it")
+        return
+    for name in pinned_datasets(settings.root, None):
+        ensure_data(settings, Data(dataset=name), say)
+    print("the DVC remote has the data that data.dvc pins")
+
+
+for part in (cli_data, cli_production, cli_stack):
+    app.registered_commands += part.app.registered_commands
+
+
+def recipe_path(name: str) -> Path:
+    """Find a recipe by its name, or take a path as it is."""
+    return Path(name) if name.endswith(".yaml") else find_recipe(load_settings().root / "dags" / "recipes", name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""`stillhouse promote | rollback | resign | audit | verify | replay | serve`: a part of tasks/cli/main.py."""
+
+import getpass
+import sys
+from typing import Annotated
+
+import typer
+
+from stillhouse.tasks.errors import StillhouseError
+
+app = typer.Typer()
+Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+Why = Annotated[str, typer.Option(help="Goes into the audit.")]
+
+
+@app.command()
+def promote(
+    model: str,
+    version: Annotated[str | None, typer.Option(help="Of that model; default: the candidate.")] = None,
+    why: Why = "promoted on the command line",
+    yes: Yes = False,
+) -> None:
+    """Make a registered version the champion of production."""
+    from stillhouse.tasks.registry.promote import Decision
+    from stillhouse.tasks.registry.promote import promote as move
+
+    _confirm(f"Promote {model} {f'version {version}' if version else 'the candidate'}?", yes=yes)
+    print(move(model, Decision(getpass.getuser(), why), version))
+
+
+@app.command()
+def rollback(
+    model: str,
+    row: Annotated[int | None, typer.Option(help="Row of the audit to reverse; default: the last move.")] = None,
+    why: Why = "rolled back on the command line",
+    yes: Yes = False,
+) -> None:
+    """Make the previous champion the champion again."""
+    from stillhouse.tasks.registry.promote import Decision
+    from stillhouse.tasks.registry.promote import rollback as move_back
+
+    _confirm(f"Roll {model} back?", yes=yes)
+    print(move_back(model, Decision(getpass.getuser(), why), row))
+
+
+@app.command()
+def resign(
+    model: str,
+    version: str,
+    why: Annotated[str, typer.Option(help="Goes into the audit, such as how the key was lost.")],
+    yes: Yes = False,
+) -> None:
+    """Sign a version anew whose signing key this house lost, if its file and its night in MLflow bear it out."""
+    from stillhouse.tasks.provenance.resign import resign as sign_anew
+    from stillhouse.tasks.registry.promote import Decision
+
+    if not why.strip():
+        msg = "the audit needs a reason; say --why 'how the key was lost'"
+        raise StillhouseError(msg)
+    _confirm(f"Sign {model} version {version} anew, though its signature cannot be verified?", yes=yes)
+    print(sign_anew(model, version, Decision(getpass.getuser(), why)))
+
+
+@app.command()
+def audit(model: str) -> None:
+    """Tell what happened to a model in production, and check that nobody changed what is told."""
+    from stillhouse.tasks.registry.approval import audit_lines
+
+    print("\n".join(audit_lines(model)) or f"nothing of {model} was ever in production")
+
+
+@app.command()
+def verify(model: str, version: str) -> None:
+    """Check that a version is what its passport says, and the passport and the audit what they were."""
+    from stillhouse.tasks.provenance.verify import verify as checks
+
+    found = list(checks(model, version))
+    for name, fault in found:
+        print(f"{'FAIL' if fault else 'ok  '}  {name}{f': {fault}' if fault else ''}")
+    if faults := sum(fault is not None for _, fault in found):
+        msg = f"{model} version {version} fails {faults} of {len(found)} checks; do not serve it"
+        raise StillhouseError(msg)
+
+
+@app.command()
+def replay(model: str, version: str) -> None:
+    """Build a version again from its data version, code and recipe; say equal, or how far off."""
+    from stillhouse.tasks.cli.stack import say
+    from stillhouse.tasks.provenance.reproduce import replay as rebuild
+
+    found = rebuild(model, version, say)
+    print("\n".join(found.lines))
+    if not found.equal:
+        msg = f"{model} version {version} was rebuilt and is not equal: the first stage that differs is {found.first}"
+        raise StillhouseError(msg)
+    print(f"{model} version {version} was rebuilt: equal, byte for byte")
+
+
+@app.command()
+def serve(
+    model: str,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: one that is free.")] = 8500,
+    processes: Annotated[int, typer.Option(min=1, help="Each answers on one thread.")] = 1,
+) -> None:
+    """Answer with the champion of production over HTTP, and follow it when it moves."""
+    from stillhouse.tasks.cli.stack import say
+    from stillhouse.tasks.serving.server import run_server
+
+    run_server(model, host, port, processes, say)
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    if not yes and not sys.stdin.isatty():
+        msg = "nobody is there to ask; say --yes"
+        raise StillhouseError(msg)
+    if not yes and not typer.confirm(question):
+        msg = "nothing was changed"
+        raise StillhouseError(msg)

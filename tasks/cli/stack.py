@@ -1,0 +1,83 @@
+"""`stillhouse up | status | stop | nightly`: the local stack and a watched run on it; a part of tasks/cli/main.py."""
+
+from typing import Annotated
+
+import typer
+
+from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.local_stack import stack
+from stillhouse.tasks.recipe.folders import recipe_files
+from stillhouse.tasks.settings import Settings, load_settings
+
+app = typer.Typer()
+DEFAULT_RECIPE = "image_text_retrieval"
+EVERY, STALE = "all", "stale"
+
+
+@app.command()
+def up() -> None:
+    """Start the embedded MLflow and Airflow, or keep them if they are up."""
+    addresses = stack.start(load_settings(), say)
+    print(f"Airflow  {addresses.airflow}  user {addresses.user}, password {addresses.password}")
+    print(f"MLflow   {addresses.mlflow}  (no login)")
+
+
+@app.command()
+def status() -> None:
+    """Say of each server whether it is up, and of each recipe what is live, what waits and what is stale."""
+    for name, state in stack.status(load_settings()).items():
+        print(f"{name}: {state}")
+    try:
+        _say_standing(load_settings())
+    except ServiceError as error:
+        print(f"production: not known, {error}")
+
+
+def _say_standing(settings: Settings) -> None:
+    from stillhouse.tasks.registry.status import recipes_of, standing
+    from stillhouse.tasks.tracking.runs import connect
+
+    client = connect(settings.tracking_uri)
+    for recipe in recipes_of(settings.root / "dags" / "recipes"):
+        if lines := standing(client, settings, recipe):
+            print("\n  ".join([recipe.name, *lines]))
+
+
+@app.command()
+def stop() -> None:
+    """Stop the embedded servers and everything they started."""
+    stack.stop(load_settings(), say)
+
+
+@app.command()
+def nightly(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe of dags/recipes/, `all` of them, or `stale`: whose champion is.")
+    ] = DEFAULT_RECIPE,
+    once: Annotated[bool, typer.Option(help="Stop the servers afterwards.")] = False,
+) -> None:
+    """Run a recipe's DAG under Airflow and show it until the verdict."""
+    from stillhouse.tasks.local_stack.nightly_run import run_nightly
+
+    chosen = {EVERY: _every_recipe, STALE: _stale_recipes}.get(recipe, lambda: [recipe])()
+    if not chosen:
+        print("nothing in production is stale")
+    raise typer.Exit(max((run_nightly(each, once=once) for each in chosen), default=0))
+
+
+def _every_recipe() -> list[str]:
+    """Name all recipes; each runs, whatever became of those before it."""
+    return [path.stem for path in recipe_files(load_settings().root / "dags" / "recipes")]
+
+
+def _stale_recipes() -> list[str]:
+    from stillhouse.tasks.registry.status import stale_recipes
+    from stillhouse.tasks.tracking.runs import connect
+
+    settings = load_settings()
+    return stale_recipes(connect(settings.tracking_uri), settings, settings.root / "dags" / "recipes")
+
+
+def say(text: str) -> None:
+    """Print at once, for a person who waits."""
+    print(text, flush=True)

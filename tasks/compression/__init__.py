@@ -1,0 +1,1 @@
+"""The thin callers of the methods."""

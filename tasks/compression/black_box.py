@@ -1,0 +1,53 @@
+"""A recipe's black-box teacher: found, checked by its digest, and made into a file that the pipeline can ask."""
+
+from pathlib import Path
+
+from stillhouse.models.data.images import describe, load_images
+from stillhouse.models.onnx.import_teacher import adopt
+from stillhouse.tasks.artifacts.artifact import file_digest, json_digest
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.recipe.teacher import BlackBox
+from stillhouse.tasks.settings import load_settings
+
+TEACHER_FILE = "teacher.onnx"
+"""Where a teacher stage leaves an adopted file; a trained teacher has a checkpoint instead."""
+TRIED_ON = "train"
+"""Role whose examples a file is tried on."""
+
+
+def adopted(box: BlackBox, data: Path, out_path: Path) -> Path:
+    """Adopt the recipe's file for this data; returns `out_path`.
+
+    Raises:
+        StillhouseError: the file is missing or is not the one the recipe names.
+        ModelError: it cannot be asked about this data.
+    """
+    source = load_settings().root / box.onnx
+    _check_digest(source, box.sha256)
+    description = describe(data)
+    adopt(
+        source,
+        out_path,
+        image_shape=tuple(description["image_shape"]),
+        classes=len(description["labels"]),
+        layout=box.layout,
+        scale=box.scale,
+        answers=box.output,
+        examples_NCHW=load_images(data, TRIED_ON).images_NCHW,
+    )
+    return out_path
+
+
+def identity(box: BlackBox) -> str:
+    """Digest all that a black box's answers depend on, wherever its file lies."""
+    return json_digest(box.model_dump(mode="json", exclude={"onnx"}))
+
+
+def _check_digest(source: Path, expected: str) -> None:
+    if not source.is_file():
+        msg = f"there is no teacher at {source}; put its ONNX file there or mend onnx in the recipe"
+        raise StillhouseError(msg)
+    found = file_digest(source)
+    if found != expected:
+        msg = f"{source} has SHA-256 {found}, not the recipe's {expected}; restore the file or mend sha256"
+        raise StillhouseError(msg)

@@ -1,0 +1,48 @@
+"""What every stage that makes a model says of it, and how it reads its training plan."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from stillhouse.models.compression.cost import macs_and_parameters
+from stillhouse.models.compression.pruning.weights import zeros
+from stillhouse.models.compression.quantization.quantize import dequantized
+from stillhouse.models.training.checkpoint import WEIGHTS, Architecture
+from stillhouse.models.training.loop import Plan
+from stillhouse.tasks.pipeline.job import Metrics
+from stillhouse.tasks.recipe.teacher import Training
+
+QUALITY = "search_accuracy"
+"""What the quality on the search split is called among a stage's metrics."""
+
+
+def plan_of(training: Training, seed: int) -> Plan:
+    """Turn a recipe's training section into the loop's plan."""
+    return Plan(
+        epochs=training.epochs,
+        batch_size=training.batch_size,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        optimizer=training.optimizer,
+        precision=training.precision,
+        warmup=training.warmup,
+        seed=seed,
+    )
+
+
+def describe_model(folder: Path, module: nn.Module, architecture: Architecture) -> Metrics:
+    """Count the parameters, zeros, MACs and bytes on disk of a saved model; its integers become floats, in place."""
+    plain = dequantized(module)
+    macs, parameters = macs_and_parameters(plain, architecture.example())
+    return {
+        "parameters": parameters,
+        "nonzero_parameters": parameters - zeros(plain),
+        "macs": macs,
+        "checkpoint_bytes": (folder / WEIGHTS).stat().st_size,
+    }
+
+
+def added_up(parts: Sequence[Metrics]) -> Metrics:
+    """Add up the counts of several components."""
+    return {name: sum(part[name] for part in parts) for name in parts[0]}

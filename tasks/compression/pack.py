@@ -1,0 +1,12 @@
+"""Method `pack`."""
+
+from dataclasses import replace
+
+from stillhouse.tasks.compression.step_context import Bench, Compressed
+from stillhouse.tasks.recipe.steps import Pack
+
+
+def pack(bench: Bench, _step: Pack) -> Compressed:
+    """Note that the exported file ships entropy-coded."""
+    module, architecture = bench.stored
+    return module, replace(architecture, packing="lzma")

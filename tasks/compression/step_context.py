@@ -1,0 +1,85 @@
+"""What every method of the compress stage works with: the data, the teacher, the model before it."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from torch import nn
+
+from stillhouse.models.compression.quantization.requantize import dequantize_for_edit
+from stillhouse.models.distillation.batches import TaughtFeed
+from stillhouse.models.distillation.features import projected_student
+from stillhouse.models.distillation.objectives import hinted_objective
+from stillhouse.models.training.checkpoint import Architecture, load_model
+from stillhouse.models.training.loop import Feed, Objective, fit
+from stillhouse.models.workloads.training_base import Component
+from stillhouse.tasks.compression.measure import plan_of
+from stillhouse.tasks.compression.teachers import asked, reading
+from stillhouse.tasks.pipeline.job import Job
+from stillhouse.tasks.recipe.distillation import Distillation, LogitDistillation
+
+Compressed = tuple[nn.Module, Architecture]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All that a method may use."""
+
+    job: Job
+    data: Path
+    component: Component
+
+    @cached_property
+    def stored(self) -> Compressed:
+        """The model before this step as it is on disk, with its architecture."""
+        return load_model(self.job.inputs["previous"])
+
+    @cached_property
+    def previous(self) -> Compressed:
+        """The model before this step, ready to be changed: in floats, also where it is stored as integers."""
+        module, architecture = load_model(self.job.inputs["previous"])
+        return (
+            (module, architecture) if architecture.quantization is None else dequantize_for_edit(module, architecture)
+        )
+
+    @property
+    def seed(self) -> int:
+        """The recipe's seed."""
+        return int(self.job.settings["seed"])
+
+    def taught(self, distillation: Distillation) -> tuple[Feed, Objective]:
+        """Prepare the teacher's cached answers, and the loss that uses them on any module."""
+        feed = self._answered(distillation)
+        return self.component.distillation(feed, distillation, lambda: reading(self.job))
+
+    def _answered(self, distillation: Distillation) -> TaughtFeed:
+        ask = asked(self.job, self.data, distillation)
+        return self.component.taught_feed(ask, self.seed, distillation, self.job)
+
+    def learn(self, module: nn.Module, distillation: Distillation, part: str = "training") -> nn.Module:
+        """Train a module from the teacher's answers, in place.
+
+        Args:
+            module: the student.
+            distillation: how.
+            part: names the checkpoint, where a step trains more than once.
+        """
+        feed, objective = self.taught(distillation)
+        student: AbstractContextManager[nn.Module] = nullcontext(module)
+        if isinstance(distillation, LogitDistillation) and distillation.features is not None:
+            assert isinstance(feed, TaughtFeed)  # noqa: S101 - logits are learned from no other
+            objective = hinted_objective(objective, distillation.features.weight, distillation.rkd_weight or 0.0)
+            width, image_NCHW = feed.answers[1].shape[-1], feed.views[0, :1].float()
+            student = projected_student(module, distillation.features.student, width, image_NCHW, self.seed)
+        with student as learner:
+            fit(
+                learner,
+                feed,
+                objective,
+                plan_of(distillation.training, self.seed),
+                checkpoint=self.job.scratch / f"{part}.safetensors",
+                score=self.component.scorer("search"),
+                watcher=self.job,
+            )
+        return module

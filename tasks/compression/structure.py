@@ -1,0 +1,34 @@
+"""Methods `drop_layers`, `low_rank` and `fold`: the same function, or nearly, from a simpler network."""
+
+import torch
+
+from stillhouse.models.compression import depth
+from stillhouse.models.compression import low_rank as factors
+from stillhouse.models.compression.fold import fold_batch_norm, fold_pixel_scale
+from stillhouse.tasks.compression.step_context import Bench, Compressed
+from stillhouse.tasks.recipe.steps import DropLayers, Fold, LowRank
+
+
+def drop_layers(bench: Bench, step: DropLayers) -> Compressed:
+    """Take out the whole layers that matter least, then recover."""
+    module, architecture = bench.previous
+    names = depth.least_harmful(module, torch.from_numpy(bench.component.calibration()), step.layers)
+    bench.job.progress(f"taking out {', '.join(names)}")
+    shallower = depth.drop_layers(module, names)
+    return bench.learn(shallower, step.finetune), architecture.edited({"edit": "drop_layers", "names": names})
+
+
+def low_rank(bench: Bench, step: LowRank) -> Compressed:
+    """Factorise the layers where it saves multiply-accumulates, then recover."""
+    module, architecture = bench.previous
+    ranks = factors.ranks_for(module, architecture.example(), step.energy, step.layers)
+    bench.job.progress(f"factorising {', '.join(f'{name} to {rank}' for name, rank in ranks.items())}")
+    thin = factors.low_rank(module, ranks)
+    return bench.learn(thin, step.finetune), architecture.edited({"edit": "factorise", "ranks": ranks})
+
+
+def fold(bench: Bench, _step: Fold) -> Compressed:
+    """Fold the pixel scale and the batch norms."""
+    module, architecture = bench.previous
+    folded = fold_batch_norm(fold_pixel_scale(module))
+    return folded, architecture.edited({"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"})

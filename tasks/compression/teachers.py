@@ -1,0 +1,108 @@
+"""Who answers the questions of a distillation: the teacher, through torch or its file, and further files beside it.
+
+Every answer is kept for all steps and all nights, under the digest of who gave it and of the code that asked.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import Tensor
+
+from stillhouse.models.distillation.ctc import teacher_letters, teacher_readings
+from stillhouse.models.distillation.features import layer_features
+from stillhouse.models.distillation.logit import mean_logits, teacher_logits
+from stillhouse.models.distillation.teacher_cache import Ask, kept
+from stillhouse.models.networks.speech import SpellingTower
+from stillhouse.models.onnx.import_teacher import FileModel
+from stillhouse.models.training.checkpoint import load_model
+from stillhouse.tasks.artifacts.artifact import verify_around
+from stillhouse.tasks.artifacts.source_digest import code_digest
+from stillhouse.tasks.compression.black_box import TEACHER_FILE, adopted, identity
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.pipeline.job import Job
+from stillhouse.tasks.recipe.distillation import CtcDistillation, Distillation, LogitDistillation
+from stillhouse.tasks.recipe.teacher import BlackBox
+
+ASKING = (
+    "stillhouse.models.onnx.import_teacher",
+    "stillhouse.models.training.checkpoint",
+    "stillhouse.models.distillation.logit",
+    "stillhouse.models.distillation.features",
+    "stillhouse.models.distillation.ctc",
+)
+"""Modules that decide, with all they import of ours, what a teacher answers."""
+
+
+def asked(job: Job, data: Path, distillation: Distillation) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """Return what a distillation asks about raw inputs (N, ...): logits or vectors (N, K), then more.
+
+    Raises:
+        StillhouseError: a file's inside is asked for, or a further teacher's file is not as the recipe says.
+        ModelError: a further teacher cannot be asked about this data.
+    """
+    teacher, folder = job.inputs["teacher"], _answers(job)
+    further = distillation.extra_teachers if isinstance(distillation, LogitDistillation) else ()
+    questions = [_logits(teacher, folder, [_further(job, data, box) for box in further])]
+    if isinstance(distillation, LogitDistillation) and distillation.features is not None:
+        questions.append(_features(teacher, folder, distillation.features.teacher))
+    if isinstance(distillation, CtcDistillation):
+        questions.append(_letters(teacher, folder))
+    return lambda images_NCHW: tuple(ask(images_NCHW) for ask in questions)
+
+
+def _logits(teacher: Path, folder: Path, further: list[Ask]) -> Ask:
+    file = teacher / TEACHER_FILE
+    first = kept(FileModel(file) if file.exists() else _of_module(teacher), folder)
+    if not further:
+        return first
+    return lambda images_NCHW: mean_logits([ask(images_NCHW) for ask in (first, *further)])
+
+
+def _features(teacher: Path, folder: Path, layer: str) -> Ask:
+    if (teacher / TEACHER_FILE).exists():
+        msg = f"a teacher known only as an ONNX file has no layer {layer!r} to ask; remove features from the recipe"
+        raise StillhouseError(msg)
+    return kept(
+        lambda images_NCHW: layer_features(load_model(teacher)[0], layer, images_NCHW),
+        folder,
+        f"features_NC of {layer}",
+    )
+
+
+def _letters(teacher: Path, folder: Path) -> Ask:
+    return kept(lambda samples_NT: teacher_letters(_speller(teacher), samples_NT), folder, "letters_NFV")
+
+
+def reading(job: Job) -> Ask:
+    """Return what asks the teacher to read captions as if heard (N, 2, frames); it answers with vectors (N, D).
+
+    Raises:
+        StillhouseError: the teacher does not spell.
+    """
+    teacher = job.inputs["teacher"]
+    return kept(lambda heard_N2F: teacher_readings(_speller(teacher), heard_N2F), _answers(job), "read_ND")
+
+
+def _answers(job: Job) -> Path:
+    return _answers_of(job, verify_around(job.inputs["teacher"]).digest)
+
+
+def _answers_of(job: Job, teacher: str) -> Path:
+    return job.shared / "teacher_answers" / teacher / code_digest(*ASKING)[:16]
+
+
+def _speller(teacher: Path) -> SpellingTower:
+    module = load_model(teacher)[0]
+    if not isinstance(module, SpellingTower):
+        msg = "this teacher does not spell, so it cannot be asked for letters; set distillation kind embedding"
+        raise StillhouseError(msg)
+    return module
+
+
+def _further(job: Job, data: Path, box: BlackBox) -> Ask:
+    file = adopted(box, data, job.scratch / f"{identity(box)}.onnx")
+    return kept(FileModel(file), _answers_of(job, identity(box)))
+
+
+def _of_module(teacher: Path) -> Ask:
+    return lambda images_NCHW: teacher_logits(load_model(teacher)[0], images_NCHW)

@@ -1,0 +1,111 @@
+"""What validation looks at: a dataset's shards, manifest, decoded content, roles and captions, as plain tables.
+
+It reads whatever is there and never judges: a shard that cannot be read is a row that says so.
+"""
+
+import re
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from stillhouse.tasks.data.checks.decoding import Described, arrays_in, heard_in, pixels_in, read_table, schema_text
+from stillhouse.tasks.data.checks.spoken_tables import spoken_tables
+from stillhouse.tasks.data.format.dataset import role_digest
+from stillhouse.tasks.data.format.layout import is_array, is_spoken, layout_of
+
+Decoder = Callable[[pa.Table, str, Described], pd.DataFrame]
+CONTROL = r"[\x00-\x1f\x7f-\x9f]"
+"""A control character, which no caption has."""
+
+
+def tables_of(folder: Path, described: Described) -> dict[str, pd.DataFrame]:
+    """Read the tables of one dataset: four, with captions a fifth, and with recordings two more.
+
+    Returns:
+        `shards`: path, schema, rows, expected_rows.
+        `manifest`: the manifest as it is.
+        `content`, or with recordings `recordings`: a row for each that is stored: id, label or target, sha256, and what
+        `tasks.data.checks.decoding` finds in it, and beside them what the manifest says (manifest_id,
+        manifest_label, manifest_sha256), missing where either has no such row.
+        `roles`: role, rows, expected_rows, digest, expected_digest, missing_labels.
+        `captions`: a row for every label in every language, and for what the file has besides: label, language, name,
+        tags (how many) and bad_tags (blank ones, and with control characters), missing where the file has no such row;
+        without columns when the file is no table of captions. With recordings, only what the file has.
+        `gallery` and `labels`: see `tasks.data.checks.spoken_tables`.
+    """
+    manifest, _ = read_table(folder / described["manifest"]["path"])
+    listed = manifest.to_pandas()
+    shards, content = _shards(folder, described)
+    content = _beside_manifest(content, listed)
+    tables = {"shards": shards, "manifest": listed, "roles": _roles(listed, described)}
+    if "captions" in described:
+        tables["captions"] = _captions(folder, described)
+    if is_spoken(described):
+        return tables | spoken_tables(folder, described, content, tables["captions"])
+    return tables | {"content": content}
+
+
+def _shards(folder: Path, described: Described) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What each shard is, and what the rows of all are."""
+    columns, decoded = layout_of(described).shard.names, _decoder(described)
+    shards, contents = [], []
+    for shard in (shard for role in described["roles"].values() for shard in role["shards"]):
+        table, schema = read_table(folder / shard["path"])
+        shards.append({"path": shard["path"], "schema": schema, "rows": len(table), "expected_rows": shard["rows"]})
+        if set(columns) <= set(table.column_names) and pa.types.is_binary(table.schema.field(columns[1]).type):
+            contents.append(decoded(table, shard["path"], described))
+    return pd.DataFrame(shards), pd.concat(contents) if contents else pd.DataFrame(columns=["shard", "row"])
+
+
+def _decoder(described: Described) -> Decoder:
+    if is_spoken(described):
+        return heard_in
+    return arrays_in if is_array(described) else pixels_in
+
+
+def _beside_manifest(content: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+    if not {"shard", "row"} <= set(manifest.columns):
+        return content
+    said = manifest.rename(columns={name: f"manifest_{name}" for name in ("id", "label", "language", "sha256")})
+    return content.merge(said, on=["shard", "row"], how="outer")
+
+
+def _roles(manifest: pd.DataFrame, described: Described) -> pd.DataFrame:
+    if not {"role", "sha256"} <= set(manifest.columns):
+        return pd.DataFrame(columns=["role"])
+    labels = set(range(len(described.get("labels", ()))))
+    rows = []
+    for role, expected in described["roles"].items():
+        chosen = manifest[manifest["role"] == role]
+        rows.append(
+            {
+                "role": role,
+                "rows": len(chosen),
+                "expected_rows": expected["count"],
+                "digest": role_digest([str(digest) for digest in chosen["sha256"]]),
+                "expected_digest": expected["digest"],
+                "missing_labels": len(labels - set(chosen.get("label", ()))),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _captions(folder: Path, described: Described) -> pd.DataFrame:
+    table, schema = read_table(folder / described["captions"]["path"])
+    if schema != schema_text(layout_of(described).beside["captions"]):
+        return pd.DataFrame()
+    tags = table["tags"].to_pylist()
+    listed = table.drop_columns(["tags"]).to_pandas()
+    listed.insert(3, "tags", [len(each or ()) for each in tags])
+    listed.insert(4, "bad_tags", [sum(_is_bad(tag) for tag in each or ()) for each in tags])
+    if is_spoken(described):
+        return listed
+    wanted = product(range(len(described["labels"])), described["languages"])
+    return pd.DataFrame(wanted, columns=["label", "language"]).merge(listed, on=["label", "language"], how="outer")
+
+
+def _is_bad(tag: str | None) -> bool:
+    return not (tag or "").strip() or bool(re.search(CONTROL, tag or ""))

@@ -1,0 +1,97 @@
+"""What a dataset's tables store, decoded row by row: pixels and recordings. What cannot be read is a missing value."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from stillhouse.models.errors import ModelError
+
+Described = Mapping[str, Any]
+LISTENED = 60.0
+"""Seconds of a recording that are decoded, many more than are allowed."""
+
+
+def read_table(path: Path) -> tuple[pa.Table, str]:
+    """Read a Parquet file and its schema in one line; an empty table and a reason when it cannot be read."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        return pa.table({}), f"unreadable: {type(error).__name__}"
+    return table, schema_text(table.schema)
+
+
+def schema_text(schema: pa.Schema) -> str:
+    """Write a schema in one line: `id: string, image: binary, label: int64`."""
+    return ", ".join(f"{field.name}: {field.type}" for field in schema)
+
+
+def pixels_in(table: pa.Table, path: str, described: Described) -> pd.DataFrame:
+    """Decode images: image_bytes, minimum, maximum and nan_values, missing where an image has another size."""
+    images = table["image"].combine_chunks()
+    return _stored(table, path, images).assign(**_numbers_in("image", images, described["image_shape"], described))
+
+
+def arrays_in(table: pa.Table, path: str, described: Described) -> pd.DataFrame:
+    """Decode arrays: array_bytes, minimum, maximum and nan_values, missing where an array has another size."""
+    arrays = table["array"].combine_chunks()
+    return _stored(table, path, arrays).assign(**_numbers_in("array", arrays, described["array_shape"], described))
+
+
+def _numbers_in(name: str, stored: pa.Array, shape: Sequence[int], described: Described) -> dict[str, NDArray[Any]]:
+    lengths = pc.binary_length(stored).to_numpy(zero_copy_only=False).astype(float)
+    kind = np.dtype(described["dtype"])
+    fitting = lengths == prod(shape) * kind.itemsize
+    statistics = _pixel_statistics(stored.filter(pa.array(fitting)).to_pylist(), kind, prod(shape))
+    decoded = {found: np.full(len(stored), np.nan) for found in statistics}
+    for found, values in statistics.items():
+        decoded[found][fitting] = values
+    return {f"{name}_bytes": lengths, **decoded}
+
+
+def heard_in(table: pa.Table, path: str, _described: Described) -> pd.DataFrame:
+    """Decode recordings: language, seconds, peak and sample_rate, missing where one cannot be read."""
+    audio = table["audio"].combine_chunks()
+    heard = pd.DataFrame(
+        [_heard(each or b"") for each in audio.to_pylist()], columns=["seconds", "peak", "sample_rate"]
+    )
+    return pd.concat([_stored(table, path, audio), table.select(["language"]).to_pandas(), heard], axis=1)
+
+
+def _stored(table: pa.Table, path: str, content: pa.Array) -> pd.DataFrame:
+    said = [name for name in ("id", "label", "target") if name in table.column_names]
+    return pd.DataFrame(
+        {
+            "shard": path,
+            "row": np.arange(len(table)),
+            **{name: table[name].to_pandas() for name in said},
+            "sha256": [hashlib.sha256(each or b"").hexdigest() for each in content.to_pylist()],
+        }
+    )
+
+
+def _heard(content: bytes) -> tuple[float, float, float]:
+    from stillhouse.models.data.audio import decode
+
+    try:
+        samples_T, rate = decode(content, LISTENED)
+    except ModelError:
+        return np.nan, np.nan, np.nan
+    return len(samples_T) / rate, float(np.abs(samples_T).max(initial=0)), float(rate)
+
+
+def _pixel_statistics(images: list[bytes], kind: np.dtype[Any], pixels: int) -> dict[str, NDArray[Any]]:
+    pixels_NP = np.frombuffer(b"".join(images), kind).reshape(-1, pixels)
+    return {
+        "minimum": pixels_NP.min(axis=1),
+        "maximum": pixels_NP.max(axis=1),
+        "nan_values": np.isnan(pixels_NP).sum(axis=1) if kind.kind == "f" else np.zeros(len(pixels_NP)),
+    }

@@ -1,0 +1,130 @@
+"""What is expected of every dataset, as Great Expectations suites over the tables of data_tables.py."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from stillhouse.tasks.data.checks.data_tables import CONTROL
+from stillhouse.tasks.data.checks.decoding import schema_text
+from stillhouse.tasks.data.checks.spoken_expectations import of_spoken_captions, spoken_suites
+from stillhouse.tasks.data.format.dataset import ROLES
+from stillhouse.tasks.data.format.layout import content_bytes, is_array, is_spoken, layout_of
+
+if TYPE_CHECKING:
+    from great_expectations.expectations import Expectation
+
+LABELLED_ROLES = ("train", "gate", "sealed")
+"""Roles of images that must show every label: training and both judgements."""
+
+
+def suites_of(described: Mapping[str, Any]) -> dict[str, list["Expectation"]]:
+    """Table name -> what is expected of it, given a dataset's description."""
+    decoded = spoken_suites(described) if is_spoken(described) else {"content": _of_content(described)}
+    suites = {
+        "shards": _of_shards(described),
+        "manifest": _of_manifest(described),
+        **decoded,
+        "roles": _of_roles(described),
+    }
+    return suites | ({"captions": _of_captions(described)} if "captions" in described else {})
+
+
+def _of_shards(described: Mapping[str, Any]) -> list["Expectation"]:
+    from great_expectations import expectations as expect
+
+    return [
+        expect.ExpectColumnValuesToBeInSet(column="schema", value_set=[schema_text(layout_of(described).shard)]),
+        expect.ExpectColumnPairValuesToBeEqual(column_A="rows", column_B="expected_rows"),
+        expect.ExpectColumnValuesToBeUnique(column="path"),
+    ]
+
+
+def _of_manifest(described: Mapping[str, Any]) -> list["Expectation"]:
+    from great_expectations import expectations as expect
+
+    columns = layout_of(described).manifest.names
+    labels = list(range(len(described.get("labels", ()))))
+    labelled = [column for column in columns if column == "label"]
+    count = sum(role["count"] for role in described["roles"].values())
+    return [
+        expect.ExpectTableColumnsToMatchOrderedList(column_list=columns),
+        expect.ExpectTableRowCountToEqual(value=count),
+        *(expect.ExpectColumnValuesToNotBeNull(column=column) for column in columns),
+        *(expect.ExpectColumnValuesToBeOfType(column=column, type_="int64") for column in ("row", *labelled)),
+        expect.ExpectColumnValuesToBeUnique(column="id"),
+        # One image in two roles, or twice in one, is one digest twice.
+        expect.ExpectColumnValuesToBeUnique(column="sha256"),
+        expect.ExpectColumnValuesToMatchRegex(column="sha256", regex="^[0-9a-f]{64}$"),
+        expect.ExpectCompoundColumnsToBeUnique(column_list=["shard", "row"]),
+        expect.ExpectColumnValuesToBeInSet(column="role", value_set=list(ROLES)),
+        *(expect.ExpectColumnValuesToBeInSet(column=column, value_set=labels) for column in labelled),
+    ]
+
+
+def _of_content(described: Mapping[str, Any]) -> list["Expectation"]:
+    from great_expectations import expectations as expect
+
+    low, high = described["value_range"]
+    array = is_array(described)
+    size = "array_bytes" if array else "image_bytes"
+    return [
+        *(
+            expect.ExpectColumnPairValuesToBeEqual(column_A=column, column_B=f"manifest_{column}")
+            for column in ("id", *([] if array else ["label"]), "sha256")
+        ),
+        *(_of_target(described) if array else []),
+        expect.ExpectColumnValuesToNotBeNull(column=size),
+        expect.ExpectColumnValuesToBeInSet(column=size, value_set=[content_bytes(described)]),
+        expect.ExpectColumnValuesToBeInSet(column="nan_values", value_set=[0]),
+        expect.ExpectColumnValuesToBeBetween(column="minimum", min_value=low, max_value=high),
+        expect.ExpectColumnValuesToBeBetween(column="maximum", min_value=low, max_value=high),
+        # An image of one value shows nothing: it is a decoding fault, not an example.
+        expect.ExpectColumnPairValuesAToBeGreaterThanB(column_A="maximum", column_B="minimum"),
+    ]
+
+
+def _of_target(described: Mapping[str, Any]) -> list["Expectation"]:
+    from great_expectations import expectations as expect
+
+    low, high = described["target_range"]
+    return [
+        expect.ExpectColumnValuesToNotBeNull(column="target"),
+        expect.ExpectColumnValuesToBeBetween(column="target", min_value=low, max_value=high),
+    ]
+
+
+def _of_roles(described: Mapping[str, Any]) -> list["Expectation"]:
+    from great_expectations import expectations as expect
+    from great_expectations.expectations.row_conditions import Column
+
+    # A role of recordings holds sentences out, not labels: only training has all labels.
+    labelled = ["train"] if is_spoken(described) else list(LABELLED_ROLES)
+    return [
+        expect.ExpectTableRowCountToEqual(value=len(ROLES)),
+        expect.ExpectColumnValuesToBeInSet(column="role", value_set=list(ROLES)),
+        expect.ExpectColumnPairValuesToBeEqual(column_A="rows", column_B="expected_rows"),
+        expect.ExpectColumnPairValuesToBeEqual(column_A="digest", column_B="expected_digest"),
+        expect.ExpectColumnValuesToBeInSet(
+            column="missing_labels", value_set=[0], row_condition=Column("role").is_in(labelled)
+        ),
+    ]
+
+
+def _of_captions(described: Mapping[str, Any]) -> list["Expectation"]:
+    from great_expectations import expectations as expect
+
+    spoken = is_spoken(described)
+    columns = ["label", "language", "name", "tags", "bad_tags", *(["role", "other_roles"] if spoken else [])]
+    return [
+        expect.ExpectTableColumnsToMatchOrderedList(column_list=columns),
+        expect.ExpectTableRowCountToEqual(value=described["captions"]["rows"]),
+        # A label without a caption in some language is a row without a name.
+        *(expect.ExpectColumnValuesToNotBeNull(column=column) for column in ("label", "language", "name")),
+        expect.ExpectColumnValuesToBeBetween(column="label", min_value=0, max_value=len(described["labels"]) - 1),
+        expect.ExpectColumnValuesToBeInSet(column="language", value_set=described["languages"]),
+        expect.ExpectCompoundColumnsToBeUnique(column_list=["label", "language"]),
+        expect.ExpectColumnValuesToMatchRegex(column="name", regex=r"\S"),
+        expect.ExpectColumnValuesToNotMatchRegex(column="name", regex=CONTROL),
+        expect.ExpectColumnValuesToBeBetween(column="tags", min_value=1),
+        expect.ExpectColumnValuesToBeInSet(column="bad_tags", value_set=[0]),
+        *(of_spoken_captions() if spoken else []),
+    ]

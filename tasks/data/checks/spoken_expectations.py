@@ -1,0 +1,81 @@
+"""What is expected besides of a dataset with recordings: that each can be heard, seen and read, in one role."""
+
+from collections.abc import Mapping
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stillhouse.tasks.data.format.dataset import ROLES
+
+if TYPE_CHECKING:
+    from great_expectations.expectations import Expectation
+
+SHORTEST, LONGEST = 0.2, 10.0
+"""Seconds of a recording: the least and the most."""
+
+
+def spoken_suites(described: Mapping[str, Any]) -> dict[str, list["Expectation"]]:
+    """Table name -> what is expected of it, for the tables that only such a dataset has."""
+    return {
+        "recordings": _of_recordings(described),
+        "gallery": _of_gallery(described),
+        "labels": _of_labels(described),
+    }
+
+
+def of_spoken_captions() -> list["Expectation"]:
+    """What is expected of the captions besides: a role each, and every sentence in one role only."""
+    from great_expectations import expectations as expect
+
+    return [
+        expect.ExpectColumnValuesToNotBeNull(column="role"),
+        expect.ExpectColumnValuesToBeInSet(column="role", value_set=list(ROLES)),
+        expect.ExpectColumnValuesToBeInSet(column="other_roles", value_set=[0]),
+    ]
+
+
+def _of_recordings(described: Mapping[str, Any]) -> list["Expectation"]:
+    from great_expectations import expectations as expect
+
+    from stillhouse.models.data.first_sound import SILENCE
+
+    return [
+        *(
+            expect.ExpectColumnPairValuesToBeEqual(column_A=column, column_B=f"manifest_{column}")
+            for column in ("id", "label", "language", "sha256")
+        ),
+        expect.ExpectColumnValuesToBeInSet(column="language", value_set=described["languages"]),
+        # What cannot be decoded has no length.
+        expect.ExpectColumnValuesToNotBeNull(column="seconds"),
+        expect.ExpectColumnValuesToBeBetween(column="seconds", min_value=SHORTEST, max_value=LONGEST),
+        expect.ExpectColumnValuesToBeBetween(column="peak", min_value=SILENCE, strict_min=True),
+        expect.ExpectColumnValuesToBeInSet(column="sample_rate", value_set=described["sample_rates"]),
+        expect.ExpectColumnPairValuesToBeEqual(column_A="role", column_B="caption_role"),
+    ]
+
+
+def _of_gallery(described: Mapping[str, Any]) -> list["Expectation"]:
+    from great_expectations import expectations as expect
+
+    size = prod(described["image_shape"]) * np.dtype(described["dtype"]).itemsize
+    return [
+        expect.ExpectTableRowCountToEqual(value=described["gallery"]["rows"]),
+        expect.ExpectColumnValuesToBeInSet(column="label", value_set=list(range(len(described["labels"])))),
+        expect.ExpectColumnValuesToNotBeNull(column="image_bytes"),
+        expect.ExpectColumnValuesToBeInSet(column="image_bytes", value_set=[size]),
+        # A picture of one value shows nothing; two labels with the same picture cannot be told apart.
+        expect.ExpectColumnPairValuesAToBeGreaterThanB(column_A="maximum", column_B="minimum"),
+        expect.ExpectColumnValuesToBeUnique(column="sha256"),
+    ]
+
+
+def _of_labels(described: Mapping[str, Any]) -> list["Expectation"]:
+    from great_expectations import expectations as expect
+
+    owned = ("captions", "training_captions", "recordings", "training_recordings")
+    return [
+        expect.ExpectTableRowCountToEqual(value=len(described["labels"])),
+        expect.ExpectColumnValuesToBeInSet(column="pictures", value_set=[1]),
+        *(expect.ExpectColumnValuesToBeBetween(column=column, min_value=1) for column in owned),
+    ]

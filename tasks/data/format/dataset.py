@@ -1,0 +1,236 @@
+"""The format of one dataset folder: Parquet shards, a manifest, perhaps captions, and dataset.json, which pins them.
+
+It writes the format and checks a folder against its digests; whether the content makes sense is for
+`tasks.stages.validate`.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stillhouse.tasks.artifacts.artifact import file_digest, write_json
+from stillhouse.tasks.data.format.layout import Layout, layout_of
+from stillhouse.tasks.errors import DataError
+
+DESCRIPTION = "dataset.json"
+MANIFEST = "manifest.parquet"
+LICENCE = "LICENSE.txt"
+ROLES = ("train", "calibration", "search", "gate", "sealed")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled image."""
+
+    id: str
+    """Original split and index, such as `train/000123`."""
+    image: bytes
+    """The original pixels, row-major."""
+    label: int
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the pixels alone, so that equal images are found under any id or label."""
+        return hashlib.sha256(self.image).hexdigest()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One array, and what is to be found from it."""
+
+    id: str
+    array: bytes
+    """The numbers, row-major, of the dataset's type."""
+    target: float
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the numbers alone, so that equal arrays are found under any id or target."""
+        return hashlib.sha256(self.array).hexdigest()
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One caption, spoken."""
+
+    id: str
+    """The label in words and the language, such as `animals/birds/duck/fr`."""
+    audio: bytes
+    """The original file."""
+    label: int
+    language: str
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the file alone, so that equal recordings are found under any id or label."""
+        return hashlib.sha256(self.audio).hexdigest()
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What one language calls a label."""
+
+    label: int
+    language: str
+    name: str
+    tags: list[str]
+    """Other words for it."""
+    role: str | None = None
+    """Where captions are dealt to roles, as recordings are; else every caption is for training."""
+
+
+def write_dataset(
+    folder: Path,
+    about: Mapping[str, Any],
+    licence_text: bytes,
+    roles: Mapping[str, Sequence[Example | Measured | Recording]],
+    beside: Mapping[str, Sequence[Caption | Example]],
+) -> None:
+    """Fill an empty folder with one dataset, dataset.json last.
+
+    Args:
+        folder: where; it exists.
+        about: what dataset.json says besides the files: name, licence, sources, image_shape, dtype, value_range,
+            labels, with captions their languages, and with recordings their sample_rates. Arrays have array_shape and
+            target_range in place of image_shape and labels.
+        licence_text: the publisher's licence, byte for byte.
+        roles: the examples or the recordings of each role in the order in which they are stored.
+        beside: what has no role: captions (the labels in words) and a gallery (a picture of each label, with
+            recordings); without rows there is no such file.
+    """
+    manifest: list[dict[str, Any]] = []
+    layout = layout_of(about)
+    described = {role: _write_role(folder, role, examples, manifest, layout) for role, examples in roles.items()}
+    _write_table(folder / MANIFEST, manifest, layout.manifest)
+    (folder / LICENCE).write_bytes(licence_text)
+    pinned = {
+        "roles": described,
+        "manifest": {"path": MANIFEST, "sha256": file_digest(folder / MANIFEST)},
+        "licence_file": {"path": LICENCE, "sha256": file_digest(folder / LICENCE)},
+    }
+    written = {name: _write_rows(folder, name, rows, layout.beside[name]) for name, rows in beside.items() if rows}
+    write_json(folder / DESCRIPTION, {**about, **pinned, **written})
+
+
+def extend_dataset(base: Path, folder: Path, examples: Sequence[Example], source: Mapping[str, str]) -> None:
+    """Fill an empty folder with a dataset of images that has more to train on, dataset.json last.
+
+    Its other roles stay as they are, and so does every file but the manifest: what is new has shards of its own.
+
+    Args:
+        base: the dataset that is extended.
+        folder: where; it exists.
+        examples: what is added to the role train.
+        source: name and sha256 of where they come from.
+    """
+    described = read_description(base)
+    layout, train = layout_of(described), described["roles"]["train"]
+    for name, _ in _pinned_files(described):
+        shutil.copyfile(base / name, folder / name)
+    manifest: list[dict[str, Any]] = pq.read_table(base / MANIFEST).to_pylist()
+    added = _write_role(folder, "train", examples, manifest, layout, first=len(train["shards"]))
+    _write_table(folder / MANIFEST, manifest, layout.manifest)
+    described["roles"]["train"] = {
+        "count": train["count"] + added["count"],
+        "digest": role_digest([row["sha256"] for row in manifest if row["role"] == "train"]),
+        "shards": train["shards"] + added["shards"],
+    }
+    described["manifest"]["sha256"] = file_digest(folder / MANIFEST)
+    described["sources"].append(dict(source))
+    write_json(folder / DESCRIPTION, described)
+
+
+def role_digest(digests: Sequence[str]) -> str:
+    """SHA-256 over the sorted digests of a role's content: the same for any order and any sharding."""
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Read dataset.json.
+
+    Raises:
+        DataError: it is missing or is not a description of a dataset.
+    """
+    try:
+        described: dict[str, Any] = json.loads((folder / DESCRIPTION).read_bytes())
+        list(_pinned_files(described))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = f"{folder / DESCRIPTION} is missing or does not describe a dataset; build it again with `stillhouse data`"
+        raise DataError(msg) from error
+    return described
+
+
+def fault_of(folder: Path, digest: str) -> str:
+    """Check every byte of a dataset folder; returns the first file that is wrong and how, empty when none is."""
+    if _sha256(folder / DESCRIPTION) != digest:
+        return f"{DESCRIPTION} is missing or altered"
+    for name, expected in _pinned_files(read_description(folder)):
+        if _sha256(folder / name) != expected:
+            return f"{name} is missing, truncated or altered"
+    return ""
+
+
+def _pinned_files(described: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    pinned = [shard for role in described["roles"].values() for shard in role["shards"]]
+    beside = [described[name] for name in ("captions", "gallery") if name in described]
+    for file in (described["manifest"], described["licence_file"], *beside, *pinned):
+        yield file["path"], file["sha256"]
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except OSError:
+        return "unreadable"
+
+
+def _write_role(  # noqa: PLR0913 - one call, every argument named
+    folder: Path,
+    role: str,
+    examples: Sequence[Example | Measured | Recording],
+    manifest: list[dict[str, Any]],
+    layout: Layout,
+    *,
+    first: int = 0,
+) -> dict[str, Any]:
+    """Write the shards of a role, numbered from `first`, and their rows of the manifest."""
+    digests = [example.sha256 for example in examples]
+    shards = []
+    for number, start in enumerate(range(0, len(examples), layout.shard_rows), start=first):
+        name = f"{role}-{number:03d}.parquet"
+        rows = [vars(example) for example in examples[start : start + layout.shard_rows]]
+        _write_table(folder / name, rows, layout.shard)
+        shards.append({"path": name, "rows": len(rows), "sha256": file_digest(folder / name)})
+        manifest += [
+            {**values, "role": role, "shard": name, "row": row, "sha256": digests[start + row]}
+            for row, values in enumerate(rows)
+        ]
+    return {"count": len(examples), "digest": role_digest(digests), "shards": shards}
+
+
+def _write_rows(folder: Path, name: str, rows: Sequence[Caption | Example], schema: pa.Schema) -> dict[str, Any]:
+    path = folder / f"{name}.parquet"
+    _write_table(path, [vars(row) for row in rows], schema)
+    return {"path": path.name, "rows": len(rows), "sha256": file_digest(path)}
+
+
+def _write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+    """Write the schema's columns of some rows, whatever else these have."""
+    # Every choice that changes bytes is spelled out: the digest must not follow a default of a later pyarrow.
+    pq.write_table(
+        pa.Table.from_pylist(rows, schema),
+        path,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=False,
+        write_statistics=False,
+        data_page_version="1.0",
+        version="2.6",
+    )

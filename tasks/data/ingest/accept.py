@@ -1,0 +1,246 @@
+"""One landed batch -> a new data version: checked, merged into the role train, checked as a whole, pushed, committed.
+
+The judging roles stay what they were, so results stay comparable. A batch that is refused leaves nothing behind; one
+that was killed on its way is made again to the same bytes, and one that has a version already gets no other.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from stillhouse.models.data.images import Images, load_images
+from stillhouse.models.measurement.statistics import wilson_interval
+from stillhouse.tasks.artifacts.artifact import file_digest
+from stillhouse.tasks.data.checks.data_tables import tables_of
+from stillhouse.tasks.data.format.dataset import DESCRIPTION, MANIFEST, Example, extend_dataset, read_description
+from stillhouse.tasks.data.format.layout import is_spoken
+from stillhouse.tasks.data.ingest.batch import Contents, check_files, examples_of, read_contents
+from stillhouse.tasks.data.ingest.landing import ACCEPTED, CONTENTS, INCOMING, Landing
+from stillhouse.tasks.data.ingest.neighbours import agreement
+from stillhouse.tasks.data.sources.small import Progress
+from stillhouse.tasks.data.store.build_data import ensure_data, push_folder
+from stillhouse.tasks.data.store.data_branch import (
+    Base,
+    base_of,
+    commit_version,
+    landed,
+    message_of,
+    tag_of,
+    version_of,
+)
+from stillhouse.tasks.data.store.remote import list_folder, listing_md5, open_remote
+from stillhouse.tasks.data.store.revision import committed_pointer, repinned
+from stillhouse.tasks.errors import BatchError, DataError
+from stillhouse.tasks.recipe.section import Data
+from stillhouse.tasks.settings import Settings
+from stillhouse.tasks.stages.pull import pulled
+from stillhouse.tasks.stages.validate import DATA_DOCS, judge, named
+
+LEAST_AGREEMENT, CONFIDENCE = 0.8, 0.95
+"""Of what the role search has: a batch that is surely below it has labels that are mixed up."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What became of a batch that is data now."""
+
+    tag: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What is worked on: one batch, and the dataset it is for."""
+
+    settings: Settings
+    landing: Landing
+    dataset: str
+    batch: str
+    progress: Progress
+    base: Base
+    folder: Path
+    """The dataset before."""
+    described: Mapping[str, Any]
+
+    def files(self) -> list[str]:
+        """Names of the batch's files."""
+        prefix = f"{INCOMING}/{self.dataset}/{self.batch}/"
+        return [key.removeprefix(prefix) for key in self.landing.keys(prefix)]
+
+    def fetch(self, name: str, folder: Path) -> None:
+        """Copy one of them to this host."""
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        self.landing.fetch(f"{INCOMING}/{self.dataset}/{self.batch}/{name}", folder / name)
+
+
+def accept(settings: Settings, landing: Landing, dataset: str, batch: str, progress: Progress) -> Accepted:
+    """Make a new data version of a whole batch, or find the one that was made of it.
+
+    Raises:
+        BatchError: no data may be made of it.
+        DataError: the dataset takes no pictures, or it or its repository cannot be used as it is.
+        ServiceError: a place does not answer, or another house was faster.
+    """
+    desk = _desk(settings, landing, dataset, batch, progress)
+    with tempfile.TemporaryDirectory(prefix="stillhouse-refresh-") as scratch:
+        raw, new = Path(scratch, "raw"), Path(scratch, "data", dataset)
+        raw.mkdir()
+        new.mkdir(parents=True)
+        contents = _fetched(desk, raw)
+        if before := _landed_before(desk, contents):
+            return before
+        examples = examples_of(raw, contents, desk.described, f"{batch}-{contents.digest[:12]}")
+        fresh = _unknown(desk, examples)
+        _believable(desk, fresh)
+        progress(f"{dataset}: merging {len(fresh):,} new pictures of {batch}")
+        extend_dataset(desk.folder, new, fresh, {"name": batch, "sha256": contents.digest})
+        _sound(desk, new, Path(scratch))
+        return _published(desk, new, contents, f"{len(fresh):,} new, {len(examples) - len(fresh):,} known")
+
+
+def _desk(settings: Settings, landing: Landing, dataset: str, batch: str, progress: Progress) -> Desk:
+    base = base_of(settings.root, dataset)
+    data = Data(dataset=dataset, revision=base.commit)
+    ensure_data(settings, data, progress)
+    folder = pulled(settings, data)
+    described = read_description(folder)
+    if is_spoken(described):
+        msg = f"{dataset} holds recordings, and only pictures are taken; move {batch} away and build the dataset anew"
+        raise DataError(msg)
+    return Desk(settings, landing, dataset, batch, progress, base, folder, described)
+
+
+def _fetched(desk: Desk, raw: Path) -> Contents:
+    """Bring the batch to this host; what is judged from here on are these bytes."""
+    names = desk.files()
+    desk.fetch(CONTENTS, raw)
+    contents = read_contents(raw / CONTENTS)
+    desk.progress(f"{desk.dataset}: fetching {len(names) - 1:,} files of {desk.batch}")
+    wanted = {each.name for each in contents.files}
+    for name in names:
+        if name in wanted:
+            desk.fetch(name, raw)
+    check_files(raw, names, contents)
+    return contents
+
+
+def _landed_before(desk: Desk, contents: Contents) -> Accepted | None:
+    """Find the version of a batch that is data already; the batch itself must still be on its way to accepted.
+
+    Raises:
+        BatchError: it is in accepted already, so this one landed again.
+    """
+    before = {each["sha256"]: each["name"] for each in desk.described["sources"]}.get(contents.digest)
+    if before is None:
+        return None
+    if _is_accepted(desk, before, contents.digest):
+        msg = f"nothing new: landed before as {before}; send only what is new"
+        raise BatchError(msg)
+    made = landed(desk.settings.root, desk.base.commit, desk.dataset, contents.digest)
+    if made is None:
+        msg = f"nothing new: {desk.dataset} has it as {before}, of which no version is known; send only what is new"
+        raise BatchError(msg)
+    return _said(made.tag, made.subject.partition(": ")[2])
+
+
+def _is_accepted(desk: Desk, name: str, digest: str) -> bool:
+    """Whether a batch of this name, or of this name with a number, has this content."""
+    keys = desk.landing.keys(f"{ACCEPTED}/{desk.dataset}/")
+    found = [key for key in keys if key.endswith(f"/{CONTENTS}") and key.split("/")[2].startswith(name)]
+    with tempfile.TemporaryDirectory(prefix="stillhouse-refresh-") as scratch:
+        for key in found:
+            desk.landing.fetch(key, Path(scratch, CONTENTS))
+            if read_contents(Path(scratch, CONTENTS)).digest == digest:
+                return True
+    return False
+
+
+def _unknown(desk: Desk, examples: list[Example]) -> list[Example]:
+    """Leave out what is in train already, and what the batch has twice.
+
+    Raises:
+        BatchError: a picture has two labels or is held out, or none is new.
+    """
+    known = {row["sha256"]: row for row in pq.read_table(desk.folder / MANIFEST).to_pylist()}
+    labels, fresh = desk.described["labels"], []
+    for example in examples:
+        name, row = example.id.rpartition("/")[2], known.get(example.sha256)
+        if row is not None and row["role"] != "train":
+            msg = f"{name} is held out for {row['role']} as {row['id']}, and training on it would leak; leave it out"
+            raise BatchError(msg)
+        if row is not None and row["label"] != example.label:
+            said = f"{labels[example.label]!r} where {row['id']}, the same picture, is {labels[row['label']]!r}"
+            msg = f"{name} is labelled {said}; mend one of the labels"
+            raise BatchError(msg)
+        if row is None:
+            fresh.append(example)
+            known[example.sha256] = {"role": "train", "label": example.label, "id": name}
+    if not fresh:
+        first = known[examples[0].sha256]["id"]
+        msg = (
+            f"nothing new: all {len(examples):,} pictures are in train already, the first as {first}; send what is new"
+        )
+        raise BatchError(msg)
+    return fresh
+
+
+def _believable(desk: Desk, fresh: list[Example]) -> None:
+    """Compare labels with those of the nearest pictures in train; a dataset with captions shows few alike to compare.
+
+    Raises:
+        BatchError: they agree less often than those of the role search, by more than luck and a new look explain.
+    """
+    if "captions" in desk.described:
+        return
+    desk.progress(f"{desk.dataset}: comparing the labels of {len(fresh):,} new pictures with their nearest neighbours")
+    train, search = (load_images(desk.folder, role) for role in ("train", "search"))
+    pixels = np.frombuffer(b"".join(each.image for each in fresh), np.uint8)
+    labels = np.array([each.label for each in fresh], np.int64)
+    batch = Images(pixels.reshape(len(fresh), *desk.described["image_shape"]), labels)
+    found, usual = agreement(train, batch), agreement(train, search)
+    _, at_most = wilson_interval(round(found * len(fresh)), len(fresh), CONFIDENCE)
+    if at_most < LEAST_AGREEMENT * usual:
+        msg = (
+            f"its labels agree with those of their nearest neighbours in {found:.0%} of {len(fresh):,} pictures, at "
+            f"most {at_most:.0%}, where {desk.dataset} itself has {usual:.0%}; look at the labels, which are mixed up"
+        )
+        raise BatchError(msg)
+
+
+def _sound(desk: Desk, new: Path, scratch: Path) -> None:
+    """Hold the merged dataset against every expectation.
+
+    Raises:
+        BatchError: one fails.
+    """
+    described = read_description(new)
+    outcomes = judge(tables_of(new, described), described, scratch / DATA_DOCS, scratch, desk.progress)
+    if failed := [outcome for outcome in outcomes if not outcome["success"]]:
+        kept = desk.settings.runs / "data_docs_failed" / desk.dataset / DATA_DOCS
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(scratch / DATA_DOCS, kept)
+        msg = f"merged, {desk.dataset} fails {len(failed)} of {len(outcomes)} expectations: {named(failed)}; see {kept}"
+        raise BatchError(msg)
+
+
+def _published(desk: Desk, new: Path, contents: Contents, counts: str) -> Accepted:
+    """Push every object, then commit and tag: a version that can be named can be pulled."""
+    listing = list_folder(new)
+    push_folder(new, listing, open_remote(desk.settings), desk.progress)
+    version = f"{file_digest(new / DESCRIPTION)[:12]}-{listing_md5(listing)}"
+    before = committed_pointer(desk.settings.root, desk.base.commit)
+    pointer = repinned(before, new.parent.parent, desk.dataset, listing)
+    tag = tag_of(desk.dataset, version)
+    message = message_of(f"{desk.dataset} {desk.batch}: {counts}", desk.dataset, contents.digest, version)
+    commit_version(desk.settings.root, desk.base, pointer, tag, message)
+    return _said(tag, counts)
+
+
+def _said(tag: str, counts: str) -> Accepted:
+    return Accepted(tag, f"{counts}, version {version_of(tag)}, tag {tag}")

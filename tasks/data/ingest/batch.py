@@ -1,0 +1,172 @@
+"""What a landed batch must be before anything is made of it: what batch.json promises, whole files, sound pictures.
+
+Whether its pictures are new and its labels believable is for `tasks.data.ingest.accept`. A batch is refused whole.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, StrictInt, StrictStr, ValidationError
+
+from stillhouse.models.errors import ModelError
+from stillhouse.tasks.artifacts.artifact import file_digest, json_digest
+from stillhouse.tasks.data.format.dataset import Example
+from stillhouse.tasks.data.ingest.landing import CONTENTS
+from stillhouse.tasks.errors import BatchError
+from stillhouse.tasks.recipe.section import AsList, Section
+
+MODES = {1: "L", 3: "RGB"}
+"""Channels of a dataset's images -> the only mode in which Pillow may find a picture of it."""
+MOST_BYTES = 64 * 1024 * 1024
+"""Of the file of a picture."""
+SHOWN = 3
+"""Faults named in a refusal."""
+
+
+class Picture(Section):
+    """One picture of a batch."""
+
+    name: Annotated[str, Field(pattern=r"^\w[\w .()+@=,-]{0,99}$")]
+    """A plain file name: no folder, nothing hidden."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Of the file."""
+    label: StrictStr | StrictInt
+    """One of the dataset's labels, or its index."""
+
+
+class Contents(Section):
+    """What batch.json says."""
+
+    files: Annotated[tuple[Picture, ...], AsList, Field(min_length=1)]
+
+    @property
+    def digest(self) -> str:
+        """What the batch is, under whatever name and in whatever order it lands."""
+        return json_digest(sorted([each.name, each.sha256, str(each.label)] for each in self.files))
+
+
+def read_contents(path: Path) -> Contents:
+    """Read batch.json.
+
+    Raises:
+        BatchError: it is no JSON, does not fit, or lists a file twice.
+    """
+    try:
+        contents = Contents.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, each['loc'])) or 'all of it'}: {each['msg']}" for each in error.errors()]
+        more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        msg = f"{CONTENTS} does not fit ({'; '.join(faults[:SHOWN])}{more}); write it as docs/data.md says"
+        raise BatchError(msg) from error
+    twice = [name for name, count in Counter(each.name for each in contents.files).items() if count > 1]
+    if twice or any(each.name == CONTENTS for each in contents.files):
+        msg = f"{CONTENTS} lists {(twice or [CONTENTS])[0]} more than once or itself; list each picture once"
+        raise BatchError(msg)
+    return contents
+
+
+def check_files(folder: Path, names: Sequence[str], contents: Contents) -> None:
+    """Hold what landed against what batch.json lists.
+
+    Args:
+        folder: where the files are on this host.
+        names: of all files that landed, batch.json among them.
+        contents: what was promised.
+
+    Raises:
+        BatchError: a file is missing, not listed, or has other bytes than it should.
+    """
+    listed = {each.name for each in contents.files}
+    if missing := sorted(listed - set(names)):
+        msg = f"{missing[0]} is listed and did not land; send the whole batch again"
+        raise BatchError(msg)
+    if extra := sorted(set(names) - listed - {CONTENTS}):
+        msg = f"{extra[0]} landed and is not listed in {CONTENTS}; list it or leave it out"
+        raise BatchError(msg)
+    for each in contents.files:
+        if file_digest(folder / each.name) != each.sha256:
+            msg = f"{each.name} is half-uploaded or altered: its SHA-256 is not the one listed; send the batch again"
+            raise BatchError(msg)
+
+
+def examples_of(folder: Path, contents: Contents, described: Mapping[str, Any], prefix: str) -> list[Example]:
+    """Decode every picture of a batch.
+
+    Raises:
+        BatchError: a label is unknown, or a picture is not one that the dataset takes.
+    """
+    return [
+        Example(f"{prefix}/{each.name}", _pixels(folder / each.name, described).tobytes(), _label(each, described))
+        for each in contents.files
+    ]
+
+
+def _label(picture: Picture, described: Mapping[str, Any]) -> int:
+    labels: list[str] = described["labels"]
+    if isinstance(picture.label, int) and 0 <= picture.label < len(labels):
+        return picture.label
+    if picture.label in labels:
+        return labels.index(str(picture.label))
+    msg = f"{picture.name} has the label {picture.label!r}, which {described['name']} does not have; mend the label"
+    raise BatchError(msg)
+
+
+def _pixels(path: Path, described: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Decode one picture as pixels_CHW; nothing is resized or converted."""
+    channels, height, width = described["image_shape"]
+    pixels = _decoded(path, (width, height), MODES[channels])
+    low, high = described["value_range"]
+    if pixels.min() < low or pixels.max() > high:
+        msg = f"{path.name} has values from {pixels.min()} to {pixels.max()} where {low} to {high} are allowed; mend it"
+        raise BatchError(msg)
+    if pixels.min() == pixels.max():
+        msg = f"{path.name} shows nothing: all of it is {pixels.min()}; leave it out"
+        raise BatchError(msg)
+    return pixels.reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def _decoded(path: Path, size: tuple[int, int], mode: str) -> NDArray[np.uint8]:
+    """Decode a picture of a size and a mode, upright as its EXIF orientation says."""
+    from stillhouse.models.data.picture_files import open_picture, upright
+
+    if path.stat().st_size > MOST_BYTES:
+        msg = f"{path.name} has more than {MOST_BYTES:,} bytes; send a smaller picture"
+        raise BatchError(msg)
+    with _decoding(path.name):
+        opened = open_picture(path.read_bytes(), ("PNG", "JPEG"))
+    if opened.mode != mode or opened.size not in {size, size[::-1]}:  # before a pixel is unpacked
+        raise BatchError(_misfit(path.name, (opened.size, opened.mode), (size, mode)))
+    if opened.has_transparency_data:
+        msg = f"{path.name} has transparent pixels, which show no value; save it without transparency"
+        raise BatchError(msg)
+    with _decoding(path.name):
+        turned = upright(opened)
+    if turned.size != size:
+        raise BatchError(_misfit(path.name, (turned.size, mode), (size, mode)))
+    return np.asarray(turned.convert(mode))
+
+
+def _misfit(name: str, found: tuple[tuple[int, int], str], taken: tuple[tuple[int, int], str]) -> str:
+    return f"{name} is {_spelled(*found)} where {_spelled(*taken)} is taken; mend it at its source"
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Turn the many ways in which a hostile file fails into one sentence: it must not stop the other batches."""
+    try:
+        yield
+    except ModelError as error:
+        msg = f"{name} cannot be decoded: {error}"
+        raise BatchError(msg) from error
+    except Exception as error:
+        msg = f"{name} cannot be decoded ({' '.join(str(error).split())}); send a whole PNG or JPEG file"
+        raise BatchError(msg) from error
+
+
+def _spelled(size: tuple[int, int], mode: str) -> str:
+    return f"{size[0]} x {size[1]} pixels in mode {mode}"

@@ -1,0 +1,124 @@
+"""What landed -> accepted, quarantined or still arriving: each batch once, whoever is killed in between.
+
+A batch is moved by a note in `moving` that says where and why. The note goes last, after the outcome was handed to the
+caller: a rerun finishes the move and tells the outcome again, so nobody misses it. Light on purpose, because it is
+asked every few minutes; `tasks.data.ingest.accept` has the work.
+"""
+
+import json
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import chain, count
+from pathlib import Path
+from typing import Any, Literal
+
+from stillhouse.tasks.artifacts.locks import waiting
+from stillhouse.tasks.data.ingest.landing import ACCEPTED, CONTENTS, INCOMING, MOVING, QUARANTINE, Landing, open_landing
+from stillhouse.tasks.data.store.revision import pinned_md5
+from stillhouse.tasks.errors import BatchError, DataError
+from stillhouse.tasks.settings import Settings
+
+REASON = "reason.txt"
+NOTE = "move.json"
+NAME = re.compile(r"\w[\w.+-]{0,63}")
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one batch."""
+
+    batch: str
+    state: Literal["accepted", "quarantined", "still arriving"]
+    sentence: str
+    tag: str | None = None
+    """Of the data version that was made of it."""
+
+
+def refresh(settings: Settings, dataset: str, progress: Progress) -> Iterator[Outcome]:
+    """Take all that landed for a dataset, batch by batch in the order of their names; a second refresh waits.
+
+    Raises:
+        DataError: there is no such dataset, or it takes no pictures, or its repository cannot be used.
+        ServiceError: the landing place or the DVC remote does not answer; what landed stays.
+    """
+    pinned_md5(settings.root, None, dataset)
+    try:
+        with waiting(settings.state / "refresh.lock"):
+            yield from _refreshed(settings, open_landing(settings), dataset, progress)
+    except OSError as error:
+        msg = f"the refresh cannot write ({error}); free the disk or mend the permissions of {settings.state}"
+        raise DataError(msg) from error
+
+
+def _refreshed(settings: Settings, landing: Landing, dataset: str, progress: Progress) -> Iterator[Outcome]:
+    for batch in _names(landing, MOVING, dataset):
+        yield from _moved(landing, dataset, batch)
+    for batch in _names(landing, INCOMING, dataset):
+        outcome = _judged(settings, landing, dataset, batch, progress)
+        if outcome.state == "still arriving":
+            yield outcome
+        else:
+            _note(landing, dataset, outcome)
+            yield from _moved(landing, dataset, batch)
+
+
+def _names(landing: Landing, place: str, dataset: str) -> list[str]:
+    prefix = f"{place}/{dataset}/"
+    return sorted({key.removeprefix(prefix).partition("/")[0] for key in landing.keys(prefix)})
+
+
+def _judged(settings: Settings, landing: Landing, dataset: str, batch: str, progress: Progress) -> Outcome:
+    if f"{INCOMING}/{dataset}/{batch}/{CONTENTS}" not in landing.keys(f"{INCOMING}/{dataset}/{batch}/"):
+        return Outcome(batch, "still arriving", f"{CONTENTS} is not there yet; the sender writes it last")
+    from stillhouse.tasks.data.ingest.accept import (
+        accept,  # imports pyarrow and more, which nothing that landed does not need
+    )
+
+    progress(f"{dataset}: looking at {batch}")
+    try:
+        _check_name(batch)
+        accepted = accept(settings, landing, dataset, batch, progress)
+    except BatchError as error:
+        return Outcome(batch, "quarantined", f"{dataset} batch {batch}: {error}")
+    return Outcome(batch, "accepted", accepted.sentence, accepted.tag)
+
+
+def _check_name(batch: str) -> None:
+    if not NAME.fullmatch(batch):
+        msg = "a batch is called by letters, digits, dots, dashes and underscores; send it under such a name"
+        raise BatchError(msg)
+
+
+def _note(landing: Landing, dataset: str, outcome: Outcome) -> None:
+    place = ACCEPTED if outcome.state == "accepted" else QUARANTINE
+    note = {"to": _free(landing, f"{place}/{dataset}/{outcome.batch}"), "outcome": asdict(outcome)}
+    landing.put(f"{MOVING}/{dataset}/{outcome.batch}/{NOTE}", json.dumps(note).encode())
+
+
+def _free(landing: Landing, wanted: str) -> str:
+    """Give the place, or with the first number that is not taken: what lies there from before stays."""
+    numbered = (f"{wanted}.{number}" for number in count(2))
+    return next(place for place in chain([wanted], numbered) if not landing.keys(f"{place}/"))
+
+
+def _moved(landing: Landing, dataset: str, batch: str) -> Iterator[Outcome]:
+    """Do what the note says, tell it, and drop the note."""
+    noted, source = f"{MOVING}/{dataset}/{batch}/{NOTE}", f"{INCOMING}/{dataset}/{batch}/"
+    note = _read(landing, noted)
+    outcome = Outcome(**note["outcome"])
+    for key in landing.keys(source):
+        landing.rename(key, f"{note['to']}/{key.removeprefix(source)}")
+    if outcome.state == "quarantined":
+        landing.put(f"{note['to']}/{REASON}", f"{outcome.sentence}\n".encode())
+    yield outcome
+    landing.delete(noted)
+
+
+def _read(landing: Landing, key: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="stillhouse-refresh-") as scratch:
+        landing.fetch(key, Path(scratch, NOTE))
+        note: dict[str, Any] = json.loads(Path(scratch, NOTE).read_bytes())
+    return note

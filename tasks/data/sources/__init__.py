@@ -1,0 +1,1 @@
+"""Where the sample data comes from."""

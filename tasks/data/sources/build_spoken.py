@@ -1,0 +1,62 @@
+"""Builds the datasets of spoken captions: a caption and its recording are dealt to roles together, by what they say."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from stillhouse.tasks.data.format.dataset import Recording, write_dataset
+from stillhouse.tasks.data.sources.drawing import SIDE
+from stillhouse.tasks.data.sources.order import rank
+from stillhouse.tasks.data.sources.pairs import deal
+from stillhouse.tasks.data.sources.small import Progress
+from stillhouse.tasks.data.sources.stamps import FEWEST, LANGUAGES, LICENCE, SAMPLE_RATES, Choice, Stamps, read_stamps
+
+
+@dataclass(frozen=True)
+class SpokenPlan:
+    """How one source becomes a dataset of recordings."""
+
+    read: Callable[[Progress], Stamps]
+    shares: tuple[tuple[str, float], ...]
+    """Role and its share of the (label, language) pairs; the rest trains."""
+
+
+STAMPS = SpokenPlan(
+    partial(read_stamps, Choice("stamps", LANGUAGES, FEWEST, None)),
+    (("sealed", 0.10), ("gate", 0.10), ("search", 0.04), ("calibration", 0.02)),
+)
+STAMPS_SMALL = SpokenPlan(
+    partial(read_stamps, Choice("stamps_small", ("en", "es", "fr", "ru"), 3, 40)),
+    (("sealed", 0.15), ("gate", 0.20), ("search", 0.08), ("calibration", 0.06)),
+)
+
+
+def build_spoken(folder: Path, name: str, plan: SpokenPlan, progress: Progress) -> None:
+    """Build one dataset into a new folder.
+
+    Raises:
+        DataError: the source is missing or altered.
+    """
+    source = plan.read(progress)
+    sentences = {(caption.label, caption.language): caption.name for caption in source.captions}
+    recorded = {(recording.label, recording.language) for recording in source.recordings}
+    dealt = deal(sentences, recorded, plan.shares)
+    roles: dict[str, list[Recording]] = {role: [] for role in (*dict(plan.shares), "train")}
+    for recording in sorted(source.recordings, key=lambda each: rank(each.id)):
+        roles[dealt[recording.label, recording.language]].append(recording)
+    progress(f"{name}: writing {', '.join(f'{role} {len(recordings):,}' for role, recordings in roles.items())}")
+    captions = [replace(caption, role=dealt[caption.label, caption.language]) for caption in source.captions]
+    folder.mkdir(parents=True)
+    about = {
+        "name": name,
+        "licence": LICENCE,
+        "sources": [{"name": file, "sha256": digest} for file, digest in source.digests.items()],
+        "image_shape": [3, SIDE, SIDE],
+        "dtype": "uint8",
+        "value_range": [0, 255],
+        "labels": list(source.labels),
+        "languages": list(source.languages),
+        "sample_rates": SAMPLE_RATES,
+    }
+    write_dataset(folder, about, source.licence_text, roles, {"captions": captions, "gallery": source.gallery})

@@ -1,0 +1,70 @@
+"""Drawings -> pixels, by one pinned renderer that sees no font of the machine: icons in Iconify's format, and files."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 64
+"""Pixels of a drawing's width and height."""
+FINE = 4 * SIDE
+"""Pixels of the longer side of an SVG file, before it is scaled as a photograph is."""
+DPI = 96
+"""Pixels of an inch in CSS: what turns points and millimetres into pixels."""
+
+
+@dataclass(frozen=True)
+class IconSet:
+    """The drawings of one style, as its icons.json has them."""
+
+    content: Mapping[str, Any]
+
+    @property
+    def names(self) -> list[str]:
+        """Everything it draws: icons, then plain aliases. One that turns or mirrors its parent is no plain alias."""
+        aliases = self.content.get("aliases", {})
+        return [*self.content["icons"], *(name for name, alias in aliases.items() if set(alias) == {"parent"})]
+
+    def svg(self, name: str) -> str:
+        """Write one of its `names` as an SVG document."""
+        icons = self.content["icons"]
+        icon = icons[name if name in icons else self.content["aliases"][name]["parent"]]
+        width, height = (icon.get(side, self.content[side]) for side in ("width", "height"))
+        box = f'viewBox="0 0 {width} {height}" width="{SIDE}" height="{SIDE}"'
+        return f'<svg xmlns="http://www.w3.org/2000/svg" {box}>{icon["body"]}</svg>'
+
+
+def draw(svg: str) -> NDArray[np.uint8]:
+    """Render an SVG document on white; returns pixels_CHW.
+
+    Raises:
+        ValueError: the renderer refuses it.
+    """
+    import resvg_py
+    from PIL import Image
+
+    png = resvg_py.svg_to_bytes(svg_string=svg, background="white", width=SIDE, height=SIDE, skip_system_fonts=True)
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+
+
+def draw_file(path: Path) -> NDArray[np.uint8]:
+    """Render a PNG or SVG file on white, whole and centred; returns pixels_CHW.
+
+    Raises:
+        ValueError: the renderer refuses it.
+    """
+    import resvg_py
+
+    from stillhouse.models.data.pictures import picture_of
+
+    if path.suffix != ".svg":
+        return picture_of(path.read_bytes())
+    svg = path.read_text(encoding="utf-8")
+    return picture_of(
+        bytes(resvg_py.svg_to_bytes(svg_string=svg, width=FINE, height=FINE, dpi=DPI, skip_system_fonts=True))
+    )

@@ -1,0 +1,168 @@
+"""Tux Paint's stamps from Debian's package, pinned by one SHA-256: pictures with captions, written and spoken.
+
+Nothing here decides what a caption is for; that is `tasks.data.sources.build_spoken`.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stillhouse.tasks.artifacts.artifact import file_digest
+from stillhouse.tasks.data.checks.spoken_expectations import LONGEST, SHORTEST
+from stillhouse.tasks.data.format.dataset import Caption, Example, Recording
+from stillhouse.tasks.data.sources.debian import unpacked
+from stillhouse.tasks.data.sources.drawing import draw_file
+from stillhouse.tasks.data.sources.order import rank
+from stillhouse.tasks.data.sources.stamp_files import Stamp, categories_of, stamps_among
+from stillhouse.tasks.errors import DataError
+
+PACKAGE = "tuxpaint-stamps-default"
+VERSION = "2022.06.04-1"
+FOLDER = "usr/share/tuxpaint/stamps"
+LICENCE_FILE = f"usr/share/doc/{PACKAGE}/copyright"
+LICENCE = "GPL-2.0-or-later"
+ENDINGS = (".png", ".svg", ".txt", ".ogg")
+SHA256 = "51dc1b02acfd12ac4fa3835ed2f4959838b2fa1954d7b59de13a60d3f62f327a"
+"""Over what `sha256sum` says of the licence and of every file with one of the endings, sorted by path."""
+LANGUAGES = (
+    "ach", "af", "am", "an", "ar", "ast", "be", "bg", "ca", "cs", "da", "de", "el", "en", "eo", "es", "eu", "ff", "fi",
+    "fr", "ga", "gd", "gl", "gu", "hi", "hr", "hu", "hy", "id", "is", "it", "iu", "ja", "ka", "ko", "lv", "ml", "ms",
+    "nb", "nl", "nn", "pl", "pt", "ro", "ru", "sk", "sl", "son", "sq", "sr", "sv", "th", "tr", "uk", "vec", "vi",
+    "zh_CN", "zh_TW",
+)  # fmt: skip
+"""Those that caption at least 600 of the stamps, but en_AU, en_GB, pt_BR, ca@valencia and sr@latin: they repeat most of
+another."""
+WHITE = ("naturalforces/lightningbolt",)
+"""Drawn in white alone: nothing of it shows on white."""
+SAMPLE_RATES = [8_000, 44_100]
+"""Hertz of the recordings."""
+FEWEST = 4
+"""Recordings of a stamp, at least."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which stamps become the labels of a dataset, and what belongs to each."""
+
+    name: str
+    languages: tuple[str, ...]
+    recordings: int
+    """How many a label has at least, in these languages."""
+    labels: int | None
+    """How many, or None for all."""
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """One dataset of stamps, before anything is dealt to roles."""
+
+    licence_text: bytes
+    digests: Mapping[str, str]
+    labels: tuple[str, ...]
+    languages: tuple[str, ...]
+    gallery: Sequence[Example]
+    captions: Sequence[Caption]
+    recordings: Sequence[Recording]
+
+
+def read_stamps(choice: Choice, progress: Callable[[str], None]) -> Stamps:
+    """Read the stamps of a choice from the installed package, or from a freshly downloaded one.
+
+    Raises:
+        DataError: the package cannot be had, or is not the pinned one.
+    """
+    progress(f"{choice.name}: reading Debian's {PACKAGE}, downloaded (161 MB) unless it is installed")
+    root = Path("/") if Path("/", FOLDER).is_dir() else unpacked(PACKAGE)
+    folder, digests = root / FOLDER, _checked(root)
+    stamps = _chosen(_told_apart(folder, digests), choice)
+    return Stamps(
+        licence_text=(root / LICENCE_FILE).read_bytes(),
+        digests={f"{PACKAGE} {VERSION}": SHA256},
+        labels=tuple(stamp.name for stamp in stamps),
+        languages=choice.languages,
+        gallery=[Example(each.name, _drawn(folder / each.drawing), label) for label, each in enumerate(stamps)],
+        captions=[caption for label, stamp in enumerate(stamps) for caption in _captions(label, stamp)],
+        recordings=[recording for label, stamp in enumerate(stamps) for recording in _recordings(folder, label, stamp)],
+    )
+
+
+def digest_of(digests: Mapping[str, str]) -> str:
+    """SHA-256 over the lines that `sha256sum` writes for some files, sorted by path."""
+    return hashlib.sha256("".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode()).hexdigest()
+
+
+def _checked(root: Path) -> dict[str, str]:
+    """Digest of every file that a stamp may be made of, by its path in the stamps' folder."""
+    paths = [root / LICENCE_FILE, *(path for path in (root / FOLDER).rglob("*") if path.suffix in ENDINGS)]
+    try:
+        digests = {path.relative_to(root).as_posix(): file_digest(path) for path in paths}
+    except OSError as error:
+        msg = (
+            f"source {PACKAGE} cannot be read ({error}); install it again with `apt-get install --reinstall {PACKAGE}`"
+        )
+        raise DataError(msg) from error
+    if digest_of(digests) != SHA256:
+        msg = (
+            f"source {PACKAGE} is not the pinned {VERSION} (the SHA-256 of its files differs); install that version, "
+            "or pin the new one in tasks/data/sources/stamps.py"
+        )
+        raise DataError(msg)
+    return {name.removeprefix(f"{FOLDER}/"): digest for name, digest in digests.items()}
+
+
+def _told_apart(folder: Path, digests: Mapping[str, str]) -> list[Stamp]:
+    """Choose the stamps with enough recordings that no earlier one has: siblings often share them all."""
+    heard: set[str] = set()
+    stamps = []
+    for stamp in stamps_among(folder, digests):
+        new = {
+            language: file
+            for language, file in stamp.recordings.items()
+            if language in LANGUAGES and digests[file] not in heard and _lasts(folder / file)
+        }
+        if len(new) >= FEWEST and stamp.name not in WHITE:
+            heard |= {digests[file] for file in new.values()}
+            stamps.append(replace(stamp, recordings=new))
+    return stamps
+
+
+def _lasts(recording: Path) -> bool:
+    import soundfile
+
+    return SHORTEST <= float(soundfile.info(recording).duration) <= LONGEST
+
+
+def _chosen(stamps: Sequence[Stamp], choice: Choice) -> list[Stamp]:
+    """Keep a choice's languages, and of the stamps with enough recordings in them the first by rank, in their order."""
+    narrowed = [
+        replace(stamp, captions=_only(stamp.captions, choice), recordings=_only(stamp.recordings, choice))
+        for stamp in stamps
+    ]
+    enough = [stamp for stamp in narrowed if len(stamp.recordings) >= choice.recordings]
+    names = set(sorted((stamp.name for stamp in enough), key=rank)[: choice.labels])
+    return [stamp for stamp in enough if stamp.name in names]
+
+
+def _only(values: Mapping[str, str], choice: Choice) -> dict[str, str]:
+    return {language: values[language] for language in choice.languages if language in values}
+
+
+def _drawn(drawing: Path) -> bytes:
+    try:
+        return draw_file(drawing).tobytes()
+    except ValueError as error:
+        msg = f"source {PACKAGE}: {drawing.name} cannot be drawn ({error}); run `make install` for the locked renderers"
+        raise DataError(msg) from error
+
+
+def _captions(label: int, stamp: Stamp) -> list[Caption]:
+    tags = categories_of(stamp.name)
+    return [Caption(label, language, sentence, tags) for language, sentence in stamp.captions.items()]
+
+
+def _recordings(folder: Path, label: int, stamp: Stamp) -> list[Recording]:
+    return [
+        Recording(f"{stamp.name}/{language}", (folder / file).read_bytes(), label, language)
+        for language, file in stamp.recordings.items()
+    ]

@@ -1,0 +1,1 @@
+"""The DVC remote and the git history of data.dvc."""

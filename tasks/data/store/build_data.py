@@ -1,0 +1,248 @@
+"""Builds the datasets of `data/` from their sources, the same bytes on every machine, and keeps them in the DVC remote.
+
+The only randomness is the order of `tasks.data.sources.order`.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+
+from stillhouse.tasks.artifacts.locks import waiting
+from stillhouse.tasks.data.format.dataset import Example, write_dataset
+from stillhouse.tasks.data.sources.build_spoken import STAMPS, STAMPS_SMALL, SpokenPlan, build_spoken
+from stillhouse.tasks.data.sources.emoji import DRAWINGS, LANGUAGES, Choice, read_emoji
+from stillhouse.tasks.data.sources.order import rank
+from stillhouse.tasks.data.sources.small import Progress, Source, Split, read_digits, read_fashion_mnist
+from stillhouse.tasks.data.store.remote import Remote, list_folder, listing_bytes, listing_md5, open_remote
+from stillhouse.tasks.data.store.revision import pinned_md5, write_pointer
+from stillhouse.tasks.errors import DataError
+from stillhouse.tasks.recipe.section import Data
+from stillhouse.tasks.settings import Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one source becomes a dataset."""
+
+    read: Callable[[Progress], Source]
+    roles: tuple[tuple[str, str, int | None], ...]
+    """(role, split it is taken from, examples or None for the rest). An image that appears twice stays in the first.
+
+    A role may be taken from several splits, a row for each.
+    """
+
+
+# Siblings (noto and noto-v1, emojione and its v1, the two fluent ones) stand on one side, or no style would be unseen.
+EMOJI = Choice(
+    name="emoji",
+    styles=tuple(DRAWINGS),
+    all_of=("twemoji", "openmoji"),
+    any_of=("noto", "noto-v1", "emojione", "emojione-v1", "fluent-emoji", "fluent-emoji-flat"),
+    languages=LANGUAGES,
+    labels=None,
+)
+EMOJI_SMALL = Choice(
+    name="emoji_small",
+    styles=("noto-v1", "emojione", "fluent-emoji-flat", "fxemoji", "twemoji", "openmoji"),
+    all_of=("fxemoji", "twemoji", "openmoji"),
+    any_of=("noto-v1", "emojione", "fluent-emoji-flat"),
+    languages=("en", "de", "ja"),
+    labels=64,
+)
+
+PLANS: Mapping[str, Plan | SpokenPlan] = {
+    "digits": Plan(
+        read_digits,
+        (
+            ("sealed", "all", 360),
+            ("gate", "all", 300),
+            ("search", "all", 100),
+            ("calibration", "all", 100),
+            ("train", "all", None),
+        ),
+    ),
+    "fashion_mnist": Plan(
+        read_fashion_mnist,
+        (
+            ("sealed", "test", None),
+            ("gate", "train", 5_000),
+            ("search", "train", 2_000),
+            ("calibration", "train", 1_000),
+            ("train", "train", None),
+        ),
+    ),
+    "emoji": Plan(
+        partial(read_emoji, EMOJI),
+        (
+            ("sealed", "openmoji", None),
+            ("gate", "twemoji", None),
+            ("search", "fxemoji", None),
+            ("calibration", "noto-v1", 200),
+            ("calibration", "emojione-v1", 200),
+            *(("train", style, None) for style in EMOJI.any_of),
+        ),
+    ),
+    "emoji_small": Plan(
+        partial(read_emoji, EMOJI_SMALL),
+        (
+            ("sealed", "openmoji", None),
+            ("gate", "twemoji", None),
+            ("search", "fxemoji", None),
+            ("calibration", "noto-v1", 32),
+            *(("train", style, None) for style in EMOJI_SMALL.any_of),
+        ),
+    ),
+    "stamps": STAMPS,
+    "stamps_small": STAMPS_SMALL,
+}
+
+
+def ensure_data(settings: Settings, data: Data, progress: Progress) -> None:
+    """Make the DVC remote hold every object of the dataset and the version that a recipe names.
+
+    Builds the dataset only when something is missing or altered; a second caller waits for the first.
+
+    Raises:
+        DataError: a source is missing or altered, or the build differs from data.dvc.
+        ServiceError: the remote cannot be used.
+    """
+    with _writing(settings):
+        md5, remote = pinned_md5(settings.root, data.revision, data.dataset), open_remote(settings)
+        if _is_complete(remote, data.dataset, md5):
+            return
+        listing = _pinned_listing(settings.root, data.dataset, md5, progress)
+        push_folder(settings.root / "data" / data.dataset, listing, remote, progress)
+
+
+def commit_data(settings: Settings, progress: Progress) -> None:
+    """Build every dataset, push it and pin it in data.dvc, for a maintainer who means to change them."""
+    listings: dict[str, dict[str, str]] = {}
+    with _writing(settings):
+        for name in PLANS:
+            folder = build_data(settings.root, name, progress)
+            listings[name] = list_folder(folder)
+            push_folder(folder, listings[name], open_remote(settings), progress)
+        write_pointer(settings.root, listings)
+
+
+def build_data(root: Path, name: str, progress: Progress) -> Path:
+    """Build one dataset aside, then put it in its place in `data/`; returns the folder.
+
+    Raises:
+        DataError: it has no plan, or a source is missing or altered.
+    """
+    if name not in PLANS:
+        msg = f"data/{name} is not whole in the DVC remote and nothing here builds it; `dvc push` it from where it is"
+        raise DataError(msg)
+    (root / ".dvc" / "tmp").mkdir(parents=True, exist_ok=True)
+    (root / "data").mkdir(exist_ok=True)
+    folder = root / "data" / name
+    with tempfile.TemporaryDirectory(prefix="data-", dir=root / ".dvc" / "tmp") as scratch:
+        build_dataset(Path(scratch, "new"), name, PLANS[name], progress)
+        if folder.exists():
+            folder.rename(Path(scratch, "old"))
+        Path(scratch, "new").rename(folder)
+    return folder
+
+
+def build_dataset(folder: Path, name: str, plan: Plan | SpokenPlan, progress: Progress) -> None:
+    """Build one dataset into a new folder."""
+    if isinstance(plan, SpokenPlan):
+        build_spoken(folder, name, plan, progress)
+    else:
+        _build_images(folder, name, plan, progress)
+
+
+def _build_images(folder: Path, name: str, plan: Plan, progress: Progress) -> None:
+    source = plan.read(progress)
+    roles = assign(source.splits, plan)
+    counts = ", ".join(f"{role} {len(examples):,}" for role, examples in roles.items())
+    progress(f"{name}: writing {counts}")
+    folder.mkdir(parents=True)
+    about = {
+        "name": name,
+        "licence": source.licence,
+        "sources": [{"name": file, "sha256": digest} for file, digest in source.digests.items()],
+        "image_shape": list(next(iter(source.splits.values())).images.shape[1:]),
+        "dtype": "uint8",
+        "value_range": list(source.value_range),
+        "labels": list(source.labels),
+    }
+    if source.captions:
+        about["languages"] = list(source.languages)
+    write_dataset(folder, about, source.licence_text, roles, {"captions": source.captions})
+
+
+def assign(splits: Mapping[str, Split], plan: Plan) -> dict[str, list[Example]]:
+    """Give each example one role and each image one example: the first role of the plan that could have it."""
+    seen: set[str] = set()
+    waiting = {name: _unseen(_shuffled(name, split), seen) for name, split in splits.items()}
+    roles: dict[str, list[Example]] = {role: [] for role, _, _ in plan.roles}
+    for role, split, count in plan.roles:
+        roles[role] += islice(waiting[split], count)
+    return roles
+
+
+def push_folder(folder: Path, listing: Mapping[str, str], remote: Remote, progress: Progress) -> None:
+    """Upload what the remote lacks, the listing last: its presence means that all it names was uploaded."""
+    lacking = {name: oid for name, oid in listing.items() if not remote.holds(oid)}
+    for number, (name, oid) in enumerate(lacking.items(), start=1):
+        progress(f"pushing {number}/{len(lacking)} {folder.name}/{name}")
+        remote.store(oid, folder / name)
+    with tempfile.NamedTemporaryFile(prefix="stillhouse-listing-") as aside:
+        aside.write(listing_bytes(listing))
+        aside.flush()
+        remote.store(listing_md5(listing), Path(aside.name))
+
+
+def _is_complete(remote: Remote, dataset: str, md5: str) -> bool:
+    if not remote.holds(md5):
+        return False
+    with tempfile.TemporaryDirectory(prefix="stillhouse-listing-") as scratch:
+        listing = remote.listing(dataset, md5, Path(scratch))
+    return all(remote.holds(oid) for oid in listing.values())
+
+
+def _pinned_listing(root: Path, name: str, md5: str, progress: Progress) -> dict[str, str]:
+    listing = list_folder(root / "data" / name)
+    if listing_md5(listing) == md5:
+        return listing
+    listing = list_folder(build_data(root, name, progress))
+    if listing_md5(listing) != md5:
+        msg = (
+            f"data/{name} built from its source is {listing_md5(listing)} where data.dvc pins {md5}; with pyarrow "
+            f"{pa.__version__} the source was right, so install the locked versions with `make install` or pin "
+            "the new data with `stillhouse data --commit`; an older revision's data is pushed from a checkout of it"
+        )
+        raise DataError(msg)
+    return listing
+
+
+def _shuffled(split: str, examples: Split) -> Iterator[Example]:
+    ids = [f"{split}/{index:06d}" for index in range(len(examples.labels))]
+    for index in sorted(range(len(ids)), key=lambda index: rank(ids[index])):
+        yield Example(ids[index], examples.images[index].tobytes(), int(examples.labels[index]))
+
+
+def _unseen(examples: Iterator[Example], seen: set[str]) -> Iterator[Example]:
+    for example in examples:
+        if example.sha256 not in seen:
+            seen.add(example.sha256)
+            yield example
+
+
+@contextmanager
+def _writing(settings: Settings) -> Iterator[None]:
+    """Hold the house's data lock; a second holder waits for the first."""
+    try:
+        with waiting(settings.state / "data.lock"):
+            yield
+    except OSError as error:
+        msg = f"the data cannot be written ({error}); free the disk or mend the permissions of {settings.root}"
+        raise DataError(msg) from error

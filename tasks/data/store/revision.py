@@ -1,0 +1,122 @@
+"""Which data version a revision of the repository pins: the MD5 of each dataset in its data.dvc.
+
+Cheap: it downloads nothing. Each dataset is an output of its own, so that a remote may hold some and not the others.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stillhouse.models.aside import written_aside
+from stillhouse.tasks.data.store.git import ask
+from stillhouse.tasks.data.store.remote import listing_md5
+from stillhouse.tasks.errors import DataError
+
+POINTER = "data.dvc"
+DATASET = re.compile(r"data/[\w-]+")
+MD5_OF_FOLDER = re.compile(r"[0-9a-f]{32}\.dir")
+
+
+def pinned_md5(root: Path, revision: str | None, dataset: str) -> str:
+    """Look up DVC's digest of one dataset, 32 hexadecimal digits and `.dir`, at a git revision or (None) as deployed.
+
+    Raises:
+        DataError: the revision is unknown, or its data.dvc does not track the dataset.
+    """
+    pinned = pinned_datasets(root, revision)
+    if dataset not in pinned:
+        known = ", ".join(pinned)
+        msg = f"{_where(revision)} has no dataset {dataset!r}; name one of {known} in the recipe's data.dataset"
+        raise DataError(msg)
+    return pinned[dataset]
+
+
+def pinned_datasets(root: Path, revision: str | None) -> dict[str, str]:
+    """Look up the digests of all datasets, by name, at a git revision or (None) as deployed.
+
+    Raises:
+        DataError: the revision is unknown, or has no data.dvc that tracks the datasets of `data/`.
+    """
+    text = _deployed(root) if revision is None else committed_pointer(root, revision)
+    try:
+        pinned = {str(out["path"]): str(out["md5"]) for out in yaml.safe_load(text)["outs"]}
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise DataError(_unusable(revision)) from error
+    if not pinned or not all(DATASET.fullmatch(path) and MD5_OF_FOLDER.fullmatch(md5) for path, md5 in pinned.items()):
+        raise DataError(_unusable(revision))
+    return {path.removeprefix("data/"): md5 for path, md5 in pinned.items()}
+
+
+def revision_of(root: Path, dataset: str, md5: str) -> str | None:
+    """Find a revision that pins a dataset at a digest; None: the deployed data.dvc does.
+
+    Raises:
+        DataError: no commit of this repository does.
+    """
+    if pinned_datasets(root, None).get(dataset) == md5:
+        return None
+    for commit in (ask(root, "log", "--all", "--format=%H", f"-S{md5}", "--", POINTER) or "").split():
+        if f"md5: {md5}" in committed_pointer(root, commit):
+            return commit
+    msg = f"no commit of this repository pins data/{dataset} at {md5}; fetch its branches with `git fetch --all --tags`"
+    raise DataError(msg)
+
+
+def committed_pointer(root: Path, revision: str) -> str:
+    """Read the data.dvc of a git revision.
+
+    Raises:
+        DataError: the revision is unknown or has none, or git cannot read the repository.
+    """
+    if not ask(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"):
+        msg = (
+            f"data revision {revision!r} is not a commit of this repository; fetch it with `git fetch --tags`, "
+            "or name another in the recipe's data.revision"
+        )
+        raise DataError(msg)
+    found = ask(root, "rev-parse", "--verify", "--quiet", f"{revision}:./{POINTER}")
+    text = ask(root, "cat-file", "blob", found) if found else None
+    if not text:
+        msg = f"revision {revision!r} has no {POINTER}; name a later one in the recipe's data.revision"
+        raise DataError(msg)
+    return text
+
+
+def write_pointer(root: Path, listings: Mapping[str, Mapping[str, str]]) -> None:
+    """Write data.dvc as `dvc commit data.dvc` would, from the listing of each dataset in `data/`."""
+    outs = [_output(root, f"data/{name}", listing) for name, listing in listings.items()]
+    with written_aside(root / POINTER) as aside:
+        aside.write_text(yaml.safe_dump({"outs": outs}, sort_keys=False), encoding="utf-8")
+
+
+def repinned(pointer: str, root: Path, dataset: str, listing: Mapping[str, str]) -> str:
+    """Write another data.dvc as it would be with one dataset as it is in `root`/data; the others stay."""
+    content = yaml.safe_load(pointer)
+    output = _output(root, f"data/{dataset}", listing)
+    content["outs"] = [out | output if out["path"] == output["path"] else out for out in content["outs"]]
+    return yaml.safe_dump(content, sort_keys=False)
+
+
+def _output(root: Path, path: str, listing: Mapping[str, str]) -> dict[str, Any]:
+    size = sum((root / path / name).stat().st_size for name in listing)
+    return {"md5": listing_md5(listing), "size": size, "nfiles": len(listing), "hash": "md5", "path": path}
+
+
+def _deployed(root: Path) -> str:
+    try:
+        return (root / POINTER).read_text(encoding="utf-8")
+    except OSError as error:
+        msg = f"{root / POINTER} cannot be read ({error.strerror}); restore it with `git checkout {POINTER}`"
+        raise DataError(msg) from error
+
+
+def _where(revision: str | None) -> str:
+    return f"{POINTER} of {'this checkout' if revision is None else f'revision {revision!r}'}"
+
+
+def _unusable(revision: str | None) -> str:
+    remedy = f"restore it with `git checkout {POINTER}`" if revision is None else "name a later one in data.revision"
+    return f"{_where(revision)} does not track the datasets of data/ with an md5 each; {remedy}"

@@ -1,0 +1,135 @@
+"""One nightly run as a person starts it: data, stack, trigger, live progress, verdict.
+
+Airflow does the work; this only asks for it and watches, so ending the watcher does not end the run.
+"""
+
+import json
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+from stillhouse.tasks.artifacts.locks import exclusive
+from stillhouse.tasks.data.store.build_data import ensure_data
+from stillhouse.tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.local_stack import stack
+from stillhouse.tasks.local_stack.airflow_rest import Airflow
+from stillhouse.tasks.local_stack.follow import Watch
+from stillhouse.tasks.local_stack.screen import Screen
+from stillhouse.tasks.local_stack.stack_record import recall
+from stillhouse.tasks.recipe.folders import find_recipe
+from stillhouse.tasks.recipe.recipe import load_recipe
+from stillhouse.tasks.reporting.verdict_table import verdict_table
+from stillhouse.tasks.settings import Settings, load_settings
+
+POLL_SECONDS = 1.5
+READ_SECONDS = 120.0
+"""How long Airflow may take to read the DAG of a recipe."""
+SAME_MOMENT_SECONDS = 3.0
+"""A file changed this shortly before it was read may have been read as it was before."""
+SHAPE_OF_DAGS = ("dags/nightly.py", "dags/every_recipe.py", "tasks/pipeline/graph.py", "tasks/recipe/recipe.py")
+INTERRUPTED = 130
+
+
+def run_nightly(recipe_name: str, *, once: bool) -> int:
+    """Run a recipe's DAG once and show it; the exit code is 0 unless a stage broke.
+
+    With `once` the servers are stopped afterwards, whatever happened.
+    """
+    settings, screen = load_settings(), Screen(sys.stdout)
+    try:
+        with exclusive(settings.state / "run.lock", "`make run`"):
+            return _run_and_stop(settings, recipe_name, screen) if once else _run(settings, recipe_name, screen)
+    except StillhouseError as error:
+        screen.line(f"stopped: {error}")
+        return 1
+    except KeyboardInterrupt:
+        screen.line("interrupted; " + ("the servers were stopped" if once else _how_to_go_on(settings)))
+        return INTERRUPTED
+
+
+def _run_and_stop(settings: Settings, recipe_name: str, screen: Screen) -> int:
+    try:
+        return _run(settings, recipe_name, screen)
+    finally:
+        stack.stop(settings, screen.line)
+
+
+def _run(settings: Settings, recipe_name: str, screen: Screen) -> int:
+    path = find_recipe(settings.root / "dags" / "recipes", recipe_name)
+    recipe = load_recipe(path)
+    dag_id = f"nightly_{recipe.name}"
+    screen.line(f"data: looking whether the remote holds this version of {recipe.data.dataset}")
+    ensure_data(settings, recipe.data, screen.line)
+    addresses = stack.start(settings, screen.line)
+    airflow = Airflow(addresses)
+    await_dag(airflow, dag_id, [path, *(settings.root / name for name in SHAPE_OF_DAGS)], screen)
+    airflow.unpause(dag_id)
+    asked = time.time()
+    run_id = airflow.trigger(dag_id, {})
+    screen.line(f"triggered {dag_id}, run {run_id}")
+    broken = Watch(airflow, dag_id, run_id, screen).until_end(settings, addresses.mlflow)
+    _conclude(settings.runs / "latest", asked, screen)
+    screen.plain(f"Airflow  {addresses.airflow}  user {addresses.user}, password {addresses.password}")
+    screen.plain(f"MLflow   {addresses.mlflow}  (no login)")
+    if broken:
+        screen.line(broken)
+    return 1 if broken else 0
+
+
+def await_dag(airflow: Airflow, dag_id: str, files: list[Path], screen: Screen) -> None:
+    """Wait until Airflow has read a DAG from its files as they are now.
+
+    Raises:
+        ServiceError: its DAG file raises, or it was not read within `READ_SECONDS`; names what could not be read.
+    """
+    changed, asked = _last_change(files), time.time()
+    deadline = time.monotonic() + READ_SECONDS
+    while time.monotonic() < deadline:
+        dag = airflow.dag(dag_id)
+        if dag and not dag["is_stale"] and _read_at(dag) > changed:
+            return
+        if dag:
+            airflow.reparse(dag["file_token"])
+        _refuse_import_error(airflow, dag_id, max(changed, asked))
+        screen.passing(f"waiting for Airflow to read {dag_id}")
+        time.sleep(POLL_SECONDS)
+    errors = "; ".join(airflow.import_errors()) or "no import error is known"
+    msg = f"Airflow did not read {dag_id} within {READ_SECONDS:.0f} s ({errors}); mend that, `make stop` and run again"
+    raise ServiceError(msg)
+
+
+def _last_change(files: list[Path]) -> float:
+    """Give the moment, in epoch seconds, after which the files were surely read as they are now.
+
+    A file that is dated in the future counts as changed now: no reading is ever newer than its date.
+    """
+    return min(max(file.stat().st_mtime for file in files), time.time()) + SAME_MOMENT_SECONDS
+
+
+def _refuse_import_error(airflow: Airflow, dag_id: str, since: float) -> None:
+    """End the wait as soon as Airflow says that the DAG's file raises: waiting longer does not mend it."""
+    kind = dag_id.partition("_")[0]
+    for error in airflow.import_errors(since):
+        if Path(error.partition(":")[0]).stem == kind:
+            msg = f"Airflow cannot read {dag_id} ({error}); mend that and run again"
+            raise ServiceError(msg)
+
+
+def _read_at(dag: dict[str, str]) -> float:
+    return datetime.fromisoformat(dag["last_parsed_time"]).timestamp()
+
+
+def _conclude(latest: Path, asked: float, screen: Screen) -> None:
+    summary = latest / "summary.json"
+    if not summary.exists() or summary.stat().st_mtime < asked:
+        screen.line("no report was written by this run")
+        return
+    screen.plain(f"\n{verdict_table(json.loads(summary.read_text(encoding='utf-8')))}\n")
+    screen.plain(f"Report   {latest.resolve() / 'report.html'}")
+
+
+def _how_to_go_on(settings: Settings) -> str:
+    airflow = recall(settings, "airflow")
+    where = f" at {airflow.address}" if airflow else ""
+    return f"the servers and a triggered run go on; follow it in Airflow{where}, or end both with `make stop`"

@@ -1,0 +1,108 @@
+"""The ordered stages of a recipe: the one place that the DAG and the command line both read.
+
+Light on purpose: it knows names and order, and imports none of the work.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from stillhouse.models.providers import Provider
+from stillhouse.tasks.pipeline.providers import providers_of
+from stillhouse.tasks.pipeline.stages import KINDS
+from stillhouse.tasks.recipe.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of one recipe."""
+
+    name: str
+    """Unique in the recipe; the Airflow task id and the MLflow child run's name."""
+    kind: str
+    """Its row in `tasks.pipeline.stages.KINDS`."""
+    settings: Mapping[str, Any]
+    """The slice of the recipe the stage may read, and so all that its key depends on."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Role of the input -> name of the earlier stage that makes it."""
+    outside: Mapping[str, str] = field(default_factory=dict)
+    """Facts from outside the run, read when the stage begins; its key counts them, see `tasks.pipeline.outside`."""
+    providers: tuple[Provider, ...] = ()
+    """Installed packages whose code it runs, beside ours."""
+
+    @property
+    def workload(self) -> str:
+        """The recipe's workload, of a stage that depends on it; else nothing."""
+        return str(self.settings.get("workload", ""))
+
+    @property
+    def heavy(self) -> bool:
+        """It takes the only slot of the training pool."""
+        return KINDS[self.kind].heavy
+
+    @property
+    def reusable(self) -> bool:
+        """It does work that a key describes."""
+        return KINDS[self.kind].reusable
+
+
+def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
+    """All stages of a recipe, in the order in which they run."""
+    steps, providers = _steps(recipe), providers_of(recipe)
+    stages = (*_before(recipe), *steps, *_judging(recipe, steps[-1].name), *_after(recipe))
+    return tuple(replace(stage, providers=providers) if KINDS[stage.kind].faces else stage for stage in stages)
+
+
+def _common(recipe: Recipe) -> dict[str, Any]:
+    return {"seed": recipe.seed, "workload": recipe.workload}
+
+
+def _before(recipe: Recipe) -> tuple[Stage, ...]:
+    """Give the stages up to the teacher."""
+    teacher = {**_common(recipe), "teacher": recipe.teacher}
+    return (
+        Stage("pull", "pull", {"data": recipe.data}),
+        Stage("validate", "validate", {"data": recipe.data}, {"data": "pull"}),
+        Stage("teacher", "teacher", teacher, {"data": "pull", "validation": "validate"}),
+    )
+
+
+def _steps(recipe: Recipe) -> list[Stage]:
+    """Give one stage for each step of compression, each upon what the one before it left."""
+    stages: list[Stage] = []
+    for number, step in enumerate(recipe.steps, start=1):
+        previous = stages[-1].name if stages else "teacher"
+        stages.append(
+            Stage(
+                "_".join(filter(None, ("step", str(number), step.method, step.component))),
+                "compress",
+                {**_common(recipe), "step": step, "keep_step_if": recipe.keep_step_if},
+                {"data": "pull", "teacher": "teacher", "previous": previous},
+            )
+        )
+    return stages
+
+
+def _judging(recipe: Recipe, student: str) -> tuple[Stage, ...]:
+    """Give the stages that export what the last step left, and measure and judge it."""
+    common, confidence = _common(recipe), {"confidence": recipe.gate.confidence}
+    measured = {**common, **confidence, "latency": recipe.latency, "latency_limit": recipe.gate.latency}
+    compared = {**common, **confidence, "latency": recipe.latency, "name": recipe.name}
+    judged = {"data": "pull", "models": "export"}
+    return (
+        Stage("export", "export", common, {"data": "pull", "teacher": "teacher", "student": student}),
+        Stage("evaluate", "evaluate", measured, judged),
+        Stage("gate", "gate", {"gate": recipe.gate}, {"evaluation": "evaluate"}),
+        Stage("challenge", "challenge", compared, judged),
+        Stage("load", "load", {"workload": recipe.workload}, judged),
+        Stage("final_test", "final_test", {**common, **confidence, "name": recipe.name}, {**judged, "gate": "gate"}),
+    )
+
+
+def _after(recipe: Recipe) -> tuple[Stage, ...]:
+    """Give the stages that act on the registry and on the whole run."""
+    shown = {"data": "pull", "models": "export"} | {name: name for name in ("gate", "final_test")}
+    return (
+        Stage("register", "register", {"recipe": recipe}, {**shown, "evaluation": "evaluate"}),
+        Stage("report", "report", {"recipe": recipe}),
+    )

@@ -1,0 +1,58 @@
+"""Which MLflow run made what: of all runs of a night's stages, those that the night's recipe accounts for.
+
+A stage may have run several times in one night, with other data, other code or another recipe. Each key has its own
+run; a run counts when it has finished and its key follows from the recipe and from the runs before it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from mlflow.entities import Run
+
+from stillhouse.tasks.pipeline.graph import Stage, stages_of
+from stillhouse.tasks.pipeline.outside import facts_of
+from stillhouse.tasks.pipeline.stage_key import stage_key
+from stillhouse.tasks.recipe.recipe import Recipe
+from stillhouse.tasks.tracking.runs import FINISHED, PREFIX, STAGE, newest_first
+
+KEY = f"{PREFIX}stage_key"
+DIGEST = f"{PREFIX}digest"
+CONTENT = f"{PREFIX}content"
+"""Digest of the data that a pull pinned: later keys count it, not the digest of the pointer to it."""
+CODE = "stage_code"
+"""Tag: digest of the source and the libraries that a stage ran with."""
+
+
+def runs_of(recipe: Recipe, children: Iterable[Run]) -> dict[str, Run]:
+    """Stage -> the finished run that made what this recipe says; a stage without one is missing.
+
+    Args:
+        recipe: what the night began with.
+        children: the runs of the night's stages.
+    """
+    newest, found = newest_first(children), dict[str, Run]()
+    for stage in stages_of(recipe):
+        own = [run for run in newest if run.data.tags.get(STAGE) == stage.name]
+        run = next((run for run in own if _follows(stage, run, found)), None)
+        if run is not None and run.info.status == FINISHED and DIGEST in run.data.tags:
+            found[stage.name] = run
+    return found
+
+
+def inputs_of(stage: Stage, runs: dict[str, Run]) -> dict[str, str]:
+    """Role -> digest of what a stage reads, as its key counts it."""
+    tags = {role: runs[name].data.tags for role, name in stage.inputs.items()}
+    return {role: found.get(CONTENT, found.get(DIGEST, "")) for role, found in tags.items()}
+
+
+def _follows(stage: Stage, run: Run, before: dict[str, Run]) -> bool:
+    """Tell whether a run's key is that of the stage, given the facts and the code that the run names."""
+    if not stage.reusable or not before.keys() >= set(stage.inputs.values()):
+        return False
+    known, tags = replace(stage, outside=facts_of(run, PREFIX)), run.data.tags
+    return bool(tags.get(KEY) == stage_key(known, inputs_of(stage, before), tags.get(PREFIX + CODE, "")))
+
+
+def missing(recipe: Recipe, runs: dict[str, Run]) -> list[str]:
+    """Name the stages of a version's lineage that have no run."""
+    return [stage.name for stage in stages_of(recipe) if stage.reusable and stage.name not in runs]

@@ -1,0 +1,108 @@
+"""The installed packages that a recipe uses: what they are, and whether they are still what a run began with.
+
+Light where it can be: DAG files ask which packages a recipe uses. Only `check_foreign` imports any of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stillhouse.models import providers
+from stillhouse.models.errors import ModelError
+from stillhouse.models.providers import Provider
+from stillhouse.models.workloads.registry import ALONE, provider_of
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.recipe.network_arguments import ARGUMENTS
+from stillhouse.tasks.recipe.recipe import Recipe
+from stillhouse.tasks.recipe.steps import distillation_of
+from stillhouse.tasks.recipe.teacher import Network
+
+
+@dataclass(frozen=True)
+class Used:
+    """One name that a recipe uses of an installed package, as it was at one time."""
+
+    group: str
+    name: str
+    distribution: str
+    version: str
+    digest: str
+    """Of every file of the package."""
+
+
+def providers_of(recipe: Recipe) -> tuple[Provider, ...]:
+    """Find the packages that offer the recipe's workload and networks; none for built-in ones.
+
+    Raises:
+        ModelError: a name is no longer there, or several packages offer it.
+    """
+    offered = [provider_of(recipe.workload)]
+    offered += [providers.find(providers.NETWORKS, network.name, ARGUMENTS) for network in _networks(recipe)]
+    found = {provider for provider in offered if provider is not None}
+    return tuple(sorted(found, key=lambda each: (each.group, each.name)))
+
+
+def used_by(recipe: Recipe) -> list[dict[str, str]]:
+    """Describe the packages that a recipe uses, as they are now; a list that JSON can hold.
+
+    Raises:
+        ModelError: a package is not there.
+    """
+    return [
+        asdict(Used(each.group, each.name, each.distribution, each.version, each.digest))
+        for each in providers_of(recipe)
+    ]
+
+
+def expect_same(before: Sequence[Mapping[str, str]], what: str) -> None:
+    """Compare the packages that something was made with to those of this machine.
+
+    Args:
+        before: what `used_by` gave then.
+        what: names what was made, such as `run nightly_x`.
+
+    Raises:
+        StillhouseError: one is missing here, or is not the same.
+    """
+    for each in before:
+        needs = f"{what} needs the package {each['distribution']} {each['version']}"
+        try:
+            now = providers.find(each["group"], each["name"], ())
+            digest = now.digest if now else ""
+        except ModelError as error:
+            msg = f"{needs}, which this machine does not have; install it, then run this again"
+            raise StillhouseError(msg) from error
+        if now and (now.version, digest) != (each["version"], each["digest"]):
+            had = f"{now.version}" if now.version != each["version"] else "the same version with other files"
+            msg = f"{needs}, and this machine has {had}; install what it was made with, or begin another run"
+            raise StillhouseError(msg)
+
+
+def check_foreign(recipe: Recipe) -> None:
+    """Check what could not be checked while the recipe was read: the sections that are a package's own.
+
+    Raises:
+        ModelError: a package cannot be imported, or refuses what the recipe says.
+    """
+    if not providers_of(recipe):
+        return
+    from stillhouse.models.networks.registry import check_arguments
+    from stillhouse.models.workloads.training_base import training_of
+
+    for network in _networks(recipe):
+        check_arguments(network.name, network.arguments)
+    components = tuple(recipe.teacher.networks) or (ALONE,)
+    training_of(recipe.workload).check(components, _distillations(recipe, components))
+
+
+def _networks(recipe: Recipe) -> list[Network]:
+    steps = [network for step in recipe.steps if (network := getattr(step, "network", None))]
+    return [*recipe.teacher.networks.values(), *steps]
+
+
+def _distillations(recipe: Recipe, components: Sequence[str]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {name: [] for name in components}
+    for step in recipe.steps:
+        if distillation := distillation_of(step):
+            found[step.component or components[0]].append(distillation)
+    return found

@@ -1,0 +1,224 @@
+"""Run one stage of one nightly run, or reuse it: the only code that keys, reuses and resumes work."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mlflow.exceptions import MlflowException
+
+from stillhouse.models.errors import ModelError
+from stillhouse.tasks.artifacts.artifact import Artifact, seal, verify
+from stillhouse.tasks.artifacts.folders import install
+from stillhouse.tasks.artifacts.locks import waiting
+from stillhouse.tasks.artifacts.machine import machine
+from stillhouse.tasks.artifacts.outputs import locate_output, make_empty, output_among
+from stillhouse.tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
+from stillhouse.tasks.pipeline.frozen import FIRST, Asked
+from stillhouse.tasks.pipeline.graph import Stage, stages_of
+from stillhouse.tasks.pipeline.job import Job
+from stillhouse.tasks.pipeline.lineage import CODE, inputs_of, runs_of
+from stillhouse.tasks.pipeline.measured import DONE_ON, WORK_KEY, holds_here_only, why_anew
+from stillhouse.tasks.pipeline.outside import as_tags, outside_of
+from stillhouse.tasks.pipeline.providers import check_foreign
+from stillhouse.tasks.pipeline.run_context import RunContext, join_run
+from stillhouse.tasks.pipeline.stage_key import code_of, stage_key
+from stillhouse.tasks.pipeline.stages import KINDS, function_of
+from stillhouse.tasks.recipe.recipe import Recipe
+from stillhouse.tasks.settings import load_settings
+from stillhouse.tasks.stages.pull import POINTER, read_pointer
+from stillhouse.tasks.tracking.held_out import note_stage
+from stillhouse.tasks.tracking.runs import PREFIX, Child, finished_with_key
+
+Result = dict[str, float | str]
+
+
+def run_stage(  # noqa: PLR0913 - which stage of which run, and what may differ from the recipe
+    recipe_path: Path,
+    stage_name: str,
+    run_key: str,
+    *,
+    revision: str | None = None,
+    seed: int | None = None,
+    force: bool = False,
+) -> Result:
+    """Do one stage, or take over what was done before; returns small metrics.
+
+    Args:
+        recipe_path: the recipe's file.
+        stage_name: one of `stages_of(recipe)`.
+        run_key: names the nightly run; stages with the same key belong together.
+        revision: data revision to use in place of the recipe's.
+        seed: seed to use in place of the recipe's.
+        force: do it again even if nothing changed.
+
+    Raises:
+        StillhouseError: one sentence that says what to mend.
+    """
+    settings, asked = load_settings(), Asked(recipe_path, revision, seed)
+    try:
+        context = join_run(settings, asked, run_key, stage_name)
+        lines = list(context.frozen.lines(asked, run_key))
+        for line in lines:
+            print(line, flush=True)  # noqa: T201 - becomes a line of the Airflow log
+        stage = _stage(context.recipe, stage_name, lines)
+        if stage_name == FIRST:
+            check_foreign(context.recipe)
+        return _tracked(context, stage, force=force) if stage.reusable else function_of(stage.kind)(context, stage)
+    except ModelError as error:  # of an installed package that the recipe uses
+        msg = f"stage {stage_name}: {error}"
+        raise StillhouseError(msg) from error
+    except MlflowException as error:
+        msg = f"MLflow at {settings.tracking_uri} refused ({_one_line(error)}); look at its log and run the stage again"
+        raise ServiceError(msg) from error
+    except OSError as error:
+        what = f"{error.filename or settings.state} ({error.strerror or error})"
+        msg = (
+            f"stage {stage_name} could not read or write {what}; free the disk or mend its permissions, then run again"
+        )
+        raise StillhouseError(msg) from error
+
+
+def _stage(recipe: Recipe, name: str, lines: Sequence[str]) -> Stage:
+    stages = {stage.name: stage for stage in stages_of(recipe)}
+    if name not in stages:
+        msg = "; ".join([f"recipe {recipe.name} has no stage {name!r}; use one of {', '.join(stages)}", *lines])
+        raise RecipeError(msg)
+    return stages[name]
+
+
+def _tracked(context: RunContext, stage: Stage, *, force: bool) -> Result:
+    try:
+        runs = runs_of(context.recipe, context.nightly.children())
+        inputs = {role: output_among(context, runs, name) for role, name in stage.inputs.items()}
+        stage, tags = _with_facts(context, stage, inputs_of(stage, runs))
+        key = stage_key(stage, inputs_of(stage, runs), tags[CODE])
+    except Exception:
+        with context.nightly.child(stage.name, stage.kind):  # whose page says why the stage has no key
+            raise
+    with context.nightly.child(stage.name, stage.kind, key) as child:
+        for name, value in tags.items():
+            child.tag(name, value)
+        found = None if force else _reusable(context, key, child)
+        if found is None:
+            _say_why(context, stage, child, tags[WORK_KEY])
+        artifact = found or _work(context, stage, inputs, key, child, force=force)
+        child.record(0, artifact.metrics)
+        if (artifact.path / POINTER).exists():
+            child.tag("content", read_pointer(artifact.path)["digest"])
+        child.tag("digest", artifact.digest)
+        return {"reused": float(found is not None), **artifact.metrics}
+
+
+def _with_facts(context: RunContext, stage: Stage, inputs: Mapping[str, str]) -> tuple[Stage, dict[str, str]]:
+    """Give a stage the facts from outside that its key counts, and the tags that let others follow the key."""
+    code = code_of(stage.kind, stage.workload, stage.providers)
+    stage = replace(stage, outside=outside_of(context, stage))
+    work_key = stage_key(stage, inputs, code)
+    if holds_here_only(context.nightly.client, stage, work_key):
+        stage = replace(stage, outside={**stage.outside, "machine": machine()})
+    return stage, {CODE: code, WORK_KEY: work_key, **as_tags(stage.outside)}
+
+
+def _say_why(context: RunContext, stage: Stage, child: Child, work_key: str) -> None:
+    """Note where the work is done, and why it is done although another machine had done it."""
+    child.tag(DONE_ON, machine())
+    why = (
+        why_anew(context.nightly.client, context.nightly.experiment_id, work_key) if "machine" in stage.outside else ""
+    )
+    if why:
+        child.tag("measured_anew", why)
+        child.progress(why)
+
+
+def _reusable(context: RunContext, key: str, child: Child) -> Artifact | None:
+    for run in finished_with_key(context.nightly.client, key):
+        digest = run.data.tags.get(f"{PREFIX}digest")
+        if digest is None:
+            continue
+        origin = run.data.tags.get(f"{PREFIX}reused_from", run.info.run_id)
+        try:
+            artifact = locate_output(context, key, origin, digest)
+        except ArtifactError as error:
+            child.progress(f"cannot reuse run {origin}: {error}")
+            continue
+        if origin != child.run_id:
+            child.tag("reused_from", origin)
+        if f"{PREFIX}{DONE_ON}" in run.data.tags:
+            child.tag(DONE_ON, run.data.tags[f"{PREFIX}{DONE_ON}"])
+        child.progress("reused: nothing it depends on has changed")
+        return artifact
+    return None
+
+
+def _work(  # noqa: PLR0913 - one call, every argument named
+    context: RunContext, stage: Stage, inputs: Mapping[str, Artifact], key: str, child: Child, *, force: bool
+) -> Artifact:
+    """Do the work aside, seal it, move it into place, upload it. A second process on the same work waits."""
+    folder = context.settings.artifacts / key
+    with waiting(context.settings.artifacts / f".{key}.lock"):
+        whole = None if force else _whole(folder)
+        artifact = whole or _fill(context, stage, inputs, folder, child)
+        child.keep(artifact.path)
+        child.say_where(artifact.path, context.settings.tracking_uri)
+    return artifact
+
+
+def _fill(context: RunContext, stage: Stage, inputs: Mapping[str, Artifact], folder: Path, child: Child) -> Artifact:
+    _prepare_torch()
+    work = function_of(stage.kind)  # imports torch, which a reused stage does not need
+    job = _job(context, stage, inputs, folder, child)
+    _note_look(context, stage, job)
+    try:
+        metrics = work(job)
+    except ModelError as error:
+        msg = f"stage {stage.name}: {error}"
+        raise StillhouseError(msg) from error
+    seal(job.out, metrics, stage=stage.name, kind=stage.kind, run_key=context.run_key)
+    artifact = install(job.out, folder)
+    shutil.rmtree(job.scratch)
+    return artifact
+
+
+def _prepare_torch() -> None:
+    """Set what torch reads once, when it is loaded."""
+    # Its threads would otherwise spin for each other while Airflow needs their core,
+    # which made training slower by a quarter to three quarters beside one busy process.
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    # Huge pages for torch's larger tensors: a training step took 8 % less here.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
+def _job(context: RunContext, stage: Stage, inputs: Mapping[str, Artifact], folder: Path, child: Child) -> Job:
+    state = context.settings.state
+    scratch = state / "scratch" / folder.name
+    scratch.mkdir(parents=True, exist_ok=True)
+    return Job(
+        settings=stage.settings,
+        inputs={role: artifact.path for role, artifact in inputs.items()},
+        out=make_empty(folder.with_name(f".{folder.name}.partial")),
+        scratch=scratch,
+        shared=state / "shared",
+        progress=child.progress,
+        record=child.record,
+        outside=stage.outside,
+    )
+
+
+def _note_look(context: RunContext, stage: Stage, job: Job) -> None:
+    """Note that a stage is about to measure a model on a held-out split, if it is one that does."""
+    if split := KINDS[stage.kind].split:
+        facts = {"recipe": context.recipe.name, "run_key": context.run_key, "looked": stage.name}
+        note_stage(context.nightly.client, split, job.inputs["data"], facts)
+
+
+def _whole(folder: Path) -> Artifact | None:
+    try:
+        return verify(folder)
+    except ArtifactError:
+        return None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

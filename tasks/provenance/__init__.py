@@ -1,0 +1,1 @@
+"""Where a version comes from: issued, signed, verified, built again."""

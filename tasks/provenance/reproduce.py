@@ -1,0 +1,186 @@
+"""Build a version again from what its passport names, in a house of its own, and compare.
+
+The code is the passport's commit, the data its version, the recipe its recipe; the libraries are those that are
+installed here. Nothing of this house is reused or changed: stages are kept in the replay's own folder, so that a
+replay that was killed goes on where it was.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from stillhouse.tasks.artifacts.artifact import MANIFEST, VOLATILE, verify
+from stillhouse.tasks.artifacts.code_version import code_version, unpack_code
+from stillhouse.tasks.artifacts.locks import exclusive
+from stillhouse.tasks.artifacts.source_digest import ROOT
+from stillhouse.tasks.artifacts.student_file import locate_student
+from stillhouse.tasks.data.store.remote import open_remote
+from stillhouse.tasks.data.store.revision import revision_of
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.judging.evaluation import parse_evaluation
+from stillhouse.tasks.judging.keep_step import STEP
+from stillhouse.tasks.pipeline.providers import expect_same
+from stillhouse.tasks.pipeline.stages import KINDS
+from stillhouse.tasks.provenance.evidence import read_output, stages_of_version
+from stillhouse.tasks.provenance.verify import signed_passport
+from stillhouse.tasks.registry.versions import version_of
+from stillhouse.tasks.settings import Settings, load_settings
+from stillhouse.tasks.tracking.runs import connect
+
+BUILD = """
+import sys
+from pathlib import Path
+from stillhouse.tasks.pipeline.run_stage import run_stage
+import stillhouse
+recipe, code, *stages = sys.argv[1:]
+if not Path(stillhouse.__file__).resolve().is_relative_to(Path(code).resolve()):
+    sys.exit(f"the replay would run the code in {stillhouse.__file__}, not that in {code}; unset PYTHONPATH")
+for number, stage in enumerate(stages, start=1):
+    print(f"stage {number} of {len(stages)}: {stage}", flush=True)
+    run_stage(Path(recipe), stage, "replay/stages")
+"""
+TIMED = (STEP, VOLATILE)
+"""Files and folders with times in them: never the same bytes twice."""
+SAME = "the same bytes"
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What building a version again came to."""
+
+    equal: bool
+    """The file that ships has the same bytes."""
+    lines: tuple[str, ...]
+    """Stage by stage, and number by number."""
+    first: str | None
+    """First stage that made other bytes."""
+
+
+def replay(model: str, version: str, show: Callable[[str], None]) -> Replayed:
+    """Rebuild a version and say whether it is the same.
+
+    Raises:
+        StillhouseError: its passport is not good, its code or its data cannot be had any more, or a stage breaks.
+    """
+    settings = load_settings()
+    client = connect(settings.tracking_uri)
+    chosen = version_of(client, model, version)
+    passport = signed_passport(client, settings, chosen)
+    folder = settings.state / "replay" / f"{model}-{version}"
+    with exclusive(folder.with_suffix(".lock"), f"the replay of {model} version {version}"):
+        _build(settings, passport, folder, show)
+        found = _compared(client, chosen, passport, folder)
+        if found.equal:
+            shutil.rmtree(folder)
+    return found
+
+
+def _build(settings: Settings, passport: Json, folder: Path, show: Callable[[str], None]) -> None:
+    expect_same(passport.get("providers", ()), f"{passport['model']}")
+    commit = passport["code"]["commit"]
+    code = ROOT if commit == code_version(settings.root) else unpack_code(settings.root, commit, folder / "code")
+    recipe = _recipe(settings.root, passport, folder)
+    environment = _environment(settings, folder, code)
+    names = [stage["stage"] for stage in passport["lineage"]]
+    stages = [name for name in names if name not in KINDS or KINDS[name].builds]
+    run_aside(recipe, stages, environment, folder, show)
+
+
+def _recipe(root: Path, passport: Json, folder: Path) -> Path:
+    """Write the passport's recipe, with a revision that pins its data."""
+    data = passport["data"]
+    md5 = data["data_version"].partition("-")[2]
+    pinned = {"dataset": data["dataset"], "revision": revision_of(root, data["dataset"], md5)}
+    content = {**passport["recipe"], "data": pinned}
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{content['name']}.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def _environment(settings: Settings, folder: Path, code: Path) -> dict[str, str]:
+    return os.environ | {
+        "PYTHONPATH": str(code / "src"),
+        "PYTHONSAFEPATH": "1",
+        "STILLHOUSE_ROOT": str(settings.root),
+        "STILLHOUSE_STATE": str(folder / "state"),
+        "STILLHOUSE_RUNS": str(folder / "runs"),
+        "STILLHOUSE_DVC_URL": open_remote(settings).url,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+    }
+
+
+def run_aside(
+    recipe: Path, stages: Sequence[str], environment: Mapping[str, str], folder: Path, show: Callable[[str], None]
+) -> None:
+    """Run stages in a process of their own, which knows the code of the environment only; shows what it says.
+
+    Raises:
+        StillhouseError: one broke; repeats its sentence.
+    """
+    code = environment["PYTHONPATH"]
+    command, errors = [sys.executable, "-c", BUILD, str(recipe), code, *stages], folder / "errors.txt"
+    with errors.open("w+", encoding="utf-8") as told:
+        with subprocess.Popen(  # noqa: S603 - our own code
+            command, env=dict(environment), cwd=folder, stdout=subprocess.PIPE, stderr=told, text=True
+        ) as build:
+            for line in build.stdout or ():
+                show(line.rstrip())
+        if build.returncode:
+            reason = (errors.read_text(encoding="utf-8").strip().splitlines() or [f"exit code {build.returncode}"])[-1]
+            msg = f"the replay broke ({reason.removeprefix('stillhouse.tasks.errors.')}); what it made is in {folder}"
+            raise StillhouseError(msg)
+
+
+def _compared(client: MlflowClient, version: ModelVersion, passport: Json, folder: Path) -> Replayed:
+    before, now = stages_of_version(client, version), _stages(folder)
+    told = {
+        name: _told(read_output(client, before[name], MANIFEST)["files"], _manifest(output)["files"])
+        for name, output in now.items()
+        if name != "evaluate"
+    }
+    first = next((name for name, said in told.items() if said != SAME), None)
+    digest = locate_student(now["export"]).digest
+    lines = [f"{name:28} {said}" for name, said in told.items()]
+    far = _far(passport["metrics"], now["evaluate"])
+    return Replayed(digest == passport["file"]["digest"], (*lines, *far), first)
+
+
+def _told(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    names = sorted(name for name, _ in before.items() ^ now.items() if name.split("/")[0] not in TIMED)
+    return f"other bytes: {', '.join(dict.fromkeys(names))}" if names else SAME
+
+
+def _far(passport: Json, folder: Path) -> list[str]:
+    """Lay the passport's numbers beside those of the replay."""
+    found = parse_evaluation(json.loads((folder / "evaluation.json").read_text(encoding="utf-8")))
+    lines = [f"{'':28} {'passport':>12} {'replay':>12}"]
+    before, now = passport["student"]["quality"]["gate"]["value"], found.student.quality.gate.value
+    lines.append(f"{'student quality, gate':28} {before:12.2%} {now:12.2%} {100 * (now - before):+z.2f} points")
+    lines.append(f"{'student bytes':28} {passport['student']['bytes']:12,} {found.student.bytes:12,}")
+    before, now = passport["ratios"]["latency"]["value"], found.ratios.latency.value
+    lines.append(f"{'times as fast, measured here':28} {before:11.2f}x {now:11.2f}x")
+    return lines
+
+
+def _stages(folder: Path) -> dict[str, Path]:
+    """Stage -> its verified output, the newest where there are several."""
+    manifests = sorted((folder / "state" / "artifacts").glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
+    outputs = [verify(path.parent).path for path in manifests]
+    return {_manifest(output)["origin"]["stage"]: output for output in outputs}
+
+
+def _manifest(output: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((output / MANIFEST).read_text(encoding="utf-8"))
+    return content

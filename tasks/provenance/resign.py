@@ -1,0 +1,191 @@
+"""Sign a version anew: the way on for a house that lost its signing key, audited, and only where the evidence holds.
+
+The signature of the lost key cannot be verified by the house any more. What can be is the rest: the file has the digest
+that was judged, the passport is the one that the version was registered with and is as it was signed, and it says what
+the night left in MLflow. The old signature stays in the new passport. The audit is written before anything changes, and
+a command that was killed goes on where it was.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from stillhouse.tasks.artifacts.artifact import json_digest
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.provenance.evidence import evidence_of
+from stillhouse.tasks.provenance.issue import FOLDER, PASSPORT
+from stillhouse.tasks.provenance.signing import (
+    SIGNATURE,
+    check_signature,
+    check_unaltered,
+    public_key,
+    signed,
+    without_signature,
+)
+from stillhouse.tasks.provenance.verify import passport_of
+from stillhouse.tasks.registry import audit
+from stillhouse.tasks.registry.audit import Row
+from stillhouse.tasks.registry.probe import probe
+from stillhouse.tasks.registry.promote import Decision, now, settled
+from stillhouse.tasks.registry.versions import CHAMPION, DIGEST, aliased, production_of, shippable, version_of
+from stillhouse.tasks.settings import Settings, load_settings
+from stillhouse.tasks.tracking.answers import answering
+from stillhouse.tasks.tracking.runs import PREFIX
+
+FORMER = "former_signatures"
+PASSPORT_TAG, NIGHT_TAG, RESIGNED = f"{PREFIX}passport", f"{PREFIX}nightly_run", f"{PREFIX}resigned"
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Signing:
+    """What is signed anew, and with what."""
+
+    client: MlflowClient
+    settings: Settings
+    version: ModelVersion
+    former: Json
+    """The passport that the version was registered with."""
+
+    @property
+    def name(self) -> str:
+        """Name the version as people do."""
+        return f"{self.version.name} version {self.version.version}"
+
+
+def resign(model: str, version: str, decision: Decision) -> str:
+    """Sign the passport of a version with the key that this house has now.
+
+    Args:
+        model: a recipe's model, or its production model.
+        version: of that model.
+        decision: who, and why.
+
+    Returns:
+        One sentence that says what changed.
+
+    Raises:
+        StillhouseError: the file, the passport or the night in MLflow do not go together; nothing is changed then.
+        ServiceError: MLflow does not answer.
+    """
+    settings = load_settings()
+    recipe = model.removesuffix(production_of(""))
+    with settled(recipe) as client:
+        chosen = version_of(client, model, version)
+        document = passport_of(client, chosen)
+        if json_digest(document) == chosen.tags.get(PASSPORT_TAG) and _is_ours(settings, document):
+            return f"{model} version {version} is signed by this house already; nothing changed"
+        work = Signing(client, settings, chosen, _former(settings, chosen, document))
+        _expect_evidence(work)
+        return _sign(work, recipe, decision)
+
+
+def _is_ours(settings: Settings, document: Json) -> bool:
+    try:
+        check_signature(settings, document)
+    except StillhouseError:
+        return False
+    return True
+
+
+def _former(settings: Settings, version: ModelVersion, document: Json) -> Json:
+    """Give the passport that a version was registered with; a killed command may have written the new one over it."""
+    former: Json = document
+    if document.get(FORMER) and _is_ours(settings, document):
+        *before, last = document[FORMER]
+        former = {**without_signature(document), FORMER: before, SIGNATURE: last}
+        former = former if before else {name: value for name, value in former.items() if name != FORMER}
+    if json_digest(former) != version.tags.get(PASSPORT_TAG):
+        name = f"{version.name} version {version.version}"
+        msg = f"the passport of {name} is not the one that it was registered with; register the model again"
+        raise StillhouseError(msg)
+    check_unaltered(former)
+    return former
+
+
+def _expect_evidence(work: Signing) -> None:
+    """Compare the file, the passport, and what the night left in MLflow.
+
+    Raises:
+        StillhouseError: two of them differ; names the first difference.
+    """
+    with shippable(work.version) as folder:
+        probe(folder)
+    found = evidence_of(work.client, work.version, work.settings.tracking_uri)
+    evaluation, passport = found.evaluation, work.former
+    metrics, ratios = passport.get("metrics", {}), evaluation.ratios
+    pairs = {
+        "digest": (_at(passport, "file", "digest"), work.version.tags[DIGEST]),
+        "bytes": (_at(passport, "file", "bytes"), evaluation.student.bytes),
+        "verdict": (_at(passport, "gate", "verdict"), "PASS"),
+        "gate": (passport.get("gate"), found.gate),
+        "ratio of bytes": (_at(metrics, "ratios", "bytes"), ratios.bytes),
+        "ratio of time": (_at(metrics, "ratios", "latency"), ratios.latency.model_dump()),
+        "quality": (_at(metrics, "student", "quality", "gate"), evaluation.student.quality.gate.model_dump()),
+        "lineage": (_missing(work), []),
+    }
+    for what, (said, recorded) in pairs.items():
+        if json.dumps(said, sort_keys=True) != json.dumps(recorded, sort_keys=True):
+            fault = f"the passport of {work.name} has another {what} than MLflow recorded"
+            msg = f"{fault}, so it is not signed anew; run the recipe again"
+            raise StillhouseError(msg)
+
+
+def _at(document: Any, *keys: str) -> Any:  # noqa: ANN401 - a place in a JSON document
+    for key in keys:
+        document = document.get(key) if isinstance(document, Mapping) else None
+    return document
+
+
+def _missing(work: Signing) -> list[str]:
+    """Name the stages of the passport of which the night in MLflow has no run with that key and that output."""
+    client, night = work.client, work.version.tags[NIGHT_TAG]
+    with answering():
+        experiment = client.get_run(night).info.experiment_id
+        runs = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{night}'")
+    facts = ("stage", "stage_key", "digest")
+    known = {tuple(run.data.tags.get(PREFIX + fact) for fact in facts) for run in runs}
+    lineage = work.former.get("lineage") or [{"stage": "teacher"}]
+    return [str(stage.get("stage")) for stage in lineage if tuple(stage.get(fact) for fact in facts) not in known]
+
+
+def _sign(work: Signing, recipe: str, decision: Decision) -> str:
+    """Audit, write the new passport, then point every version of the same file and night at it."""
+    former, client = work.former, work.client
+    content = {**without_signature(former), FORMER: [*former.get(FORMER, []), former[SIGNATURE]]}
+    document = signed(work.settings, content)
+    ours, theirs = str(public_key(work.settings)), str(former[SIGNATURE]["public_key"])
+    unverified = f"the signature of the key {theirs[:16]}... could not be verified, this house has {ours[:16]}..."
+    said = f"{decision.why} ({unverified})"
+    passports = {"passport_before": json_digest(former), "passport": json_digest(document)}
+    about = {"digest": work.version.tags[DIGEST], "candidate": f"{work.version.name}/{work.version.version}"}
+    evidence = {**decision.evidence, **passports, **about, "key_before": theirs, "key": ours}
+    _audit(client, recipe, replace(decision, why=said, evidence=evidence))
+    client.log_dict(work.version.tags[NIGHT_TAG], document, f"{FOLDER}/{PASSPORT}")
+    for each in _same_file(work, recipe):
+        client.set_model_version_tag(each.name, each.version, RESIGNED, f"{decision.who}: {decision.why}")
+        client.set_model_version_tag(each.name, each.version, PASSPORT_TAG, json_digest(document))
+    return f"{work.name} is signed by this house now; the audit of {production_of(recipe)} says by whom and why"
+
+
+def _audit(client: MlflowClient, recipe: str, decision: Decision) -> None:
+    production = production_of(recipe)
+    champion = aliased(client, production, CHAMPION)
+    deed = json_digest(["resign", production, decision.evidence["passport_before"], decision.evidence["key"]])
+    said = (decision.who, decision.why, now(), decision.evidence)
+    audit.append(client, Row(deed, production, "resign", champion, champion, *said))
+
+
+def _same_file(work: Signing, recipe: str) -> list[ModelVersion]:
+    """List the versions of the recipe's model and of production that share the night and the file; the chosen last."""
+    own = (work.version.name, str(work.version.version))
+    found: list[ModelVersion] = []
+    for model in (recipe, production_of(recipe)):
+        found += work.client.search_model_versions(f"name = '{model}'")
+    shared = {NIGHT_TAG: work.version.tags[NIGHT_TAG], DIGEST: work.version.tags[DIGEST]}
+    same = [each for each in found if shared.items() <= each.tags.items()]
+    return sorted(same, key=lambda each: (each.name, str(each.version)) == own)

@@ -1,0 +1,35 @@
+"""What MLflow runs to serve a model of several components, as code and not as a pickle."""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+
+from stillhouse.models.errors import ModelError
+from stillhouse.models.runtime.bundle import open_bundle
+from stillhouse.models.workloads.base import runtime_of
+
+
+class ServedBundle(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    """A table with a column of inputs of one kind, such as `text`, becomes a table of answers, a row for each."""
+
+    def load_context(self, context: Any) -> None:  # noqa: ANN401 - MLflow's type is private
+        """Open the bundle."""
+        bundle = open_bundle(Path(context.artifacts["bundle"]))
+        self.answers = runtime_of(bundle.workload).serve(bundle, ())
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ANN401, ARG002
+        """Answer every row, as the server does.
+
+        Raises:
+            ModelError: there is no such column, a value is missing, or an input cannot be read.
+        """
+        for kind, answer in self.answers.items():
+            if kind in model_input and model_input[kind].notna().all():
+                return pd.DataFrame(answer(model_input[kind].tolist()))
+        msg = f"the request has no whole column {' or '.join(self.answers)}; give every row an input of one kind"
+        raise ModelError(msg)
+
+
+mlflow.models.set_model(ServedBundle())

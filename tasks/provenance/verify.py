@@ -1,0 +1,103 @@
+"""Is a version what its passport says, and the passport what was signed? Every check is told, good or bad."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from stillhouse.tasks.artifacts.artifact import json_digest
+from stillhouse.tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.provenance.issue import FOLDER, PASSPORT
+from stillhouse.tasks.provenance.signing import check_signature
+from stillhouse.tasks.registry import audit
+from stillhouse.tasks.registry.probe import probe
+from stillhouse.tasks.registry.versions import DIGEST, production_of, shippable, version_of
+from stillhouse.tasks.settings import Settings, load_settings
+from stillhouse.tasks.tracking.answers import AbsentError, answering, download_output
+from stillhouse.tasks.tracking.runs import PREFIX, connect
+
+
+def verify(model: str, version: str) -> Iterator[tuple[str, str | None]]:
+    """Check a version of a recipe's model or of its production model.
+
+    Yields:
+        What was checked, and what is wrong with it or None.
+
+    Raises:
+        StillhouseError: there is no such version.
+        ServiceError: MLflow does not answer; the checks say nothing then.
+    """
+    settings = load_settings()
+    client = connect(settings.tracking_uri)
+    chosen = version_of(client, model, version)
+    checks: dict[str, Callable[[], None]] = {
+        "the file is whole, the one that was judged, and answers": lambda: _check_file(chosen),
+        "the passport is the registered one, signed by this house": lambda: _signed(client, settings, chosen),
+        "the audit is unaltered": lambda: _check_audit(client, model),
+    }
+    for name, check in checks.items():
+        yield name, _fault(check)
+
+
+def passport_of(client: MlflowClient, version: ModelVersion) -> dict[str, Any]:
+    """Fetch a version's passport from its night.
+
+    Raises:
+        StillhouseError: MLflow does not have it.
+        ServiceError: MLflow does not answer.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            night = version.tags[f"{PREFIX}nightly_run"]
+            path = download_output(client, night, f"{FOLDER}/{PASSPORT}", Path(folder))
+            document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (KeyError, AbsentError, ValueError) as error:
+        msg = f"{version.name} version {version.version} has no passport in MLflow ({error}); run its recipe again"
+        raise StillhouseError(msg) from error
+    return document
+
+
+def _check_file(version: ModelVersion) -> None:
+    with shippable(version) as folder:
+        probe(folder)
+
+
+def _signed(client: MlflowClient, settings: Settings, version: ModelVersion) -> None:
+    signed_passport(client, settings, version)
+
+
+def signed_passport(client: MlflowClient, settings: Settings, version: ModelVersion) -> dict[str, Any]:
+    """Fetch a version's passport and check that it is the registered one, of its file, signed by this house.
+
+    Raises:
+        StillhouseError: it is missing or another; says what to do.
+    """
+    document = passport_of(client, version)
+    if json_digest(document) != version.tags.get(f"{PREFIX}passport"):
+        msg = "the passport is not the one that the version was registered with; register the model again"
+        raise StillhouseError(msg)
+    check_signature(settings, document)
+    if document["file"]["digest"] != version.tags.get(DIGEST):
+        msg = "the passport is of another file; register the model again"
+        raise StillhouseError(msg)
+    return document
+
+
+def _check_audit(client: MlflowClient, model: str) -> None:
+    suffix = production_of("")
+    with answering():
+        audit.rows_of(client, model if model.endswith(suffix) else production_of(model))
+
+
+def _fault(check: Callable[[], None]) -> str | None:
+    try:
+        check()
+    except ServiceError:
+        raise  # nothing is known of the version
+    except StillhouseError as error:
+        return str(error)
+    return None

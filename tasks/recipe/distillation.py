@@ -1,0 +1,122 @@
+"""The section of a recipe that says how a student learns from its teacher: a kind, and what that kind takes.
+
+The kind follows from what the teacher gives: `logits` of classes, an `embedding`, or an embedding and the letters of a
+`ctc` encoder. A workload of an installed package has kinds of its own. It checks their settings in the first stage.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from stillhouse.tasks.recipe.section import AsList, Count, Fraction, Line, Name, Positive, Section, Weight
+from stillhouse.tasks.recipe.teacher import BlackBox, Training
+
+BUILT_IN = ("logits", "embedding", "ctc")
+
+
+class Features(Section):
+    """The student also learns what an inner layer of the teacher says, through a projection learned beside it."""
+
+    teacher: Line
+    """Name of a layer of the teacher, as `named_modules` spells it."""
+    student: Line
+    weight: Positive = 1.0
+
+
+class Distillation(Section):
+    """What every kind has."""
+
+    training: Training
+    augmented_views: Count = 1
+    """Views of every training example on which the teacher is asked, once each; the first is the example itself."""
+
+    @model_validator(mode="after")
+    def _views_augment_students(self) -> Self:
+        if self.training.augment or self.training.erase or self.training.resolutions:
+            msg = "a student sees the views its teacher answered: set augmented_views, not augment, erase, resolutions"
+            raise ValueError(msg)
+        return self
+
+
+class SoftDistillation(Distillation):
+    """`hard_weight * L_student + (1 - hard_weight) * L_distillation`."""
+
+    loss: Literal["kl", "dkd", "dist"] = "kl"
+    """What the teacher's logits teach: their distribution (Hinton), decoupled (DKD) or correlations (DIST)."""
+    temperature: Annotated[float, Field(ge=0.01, le=100)] = 4.0
+    hard_weight: Fraction = 0.3
+    mixup_views: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Further views that blend each example with another one, so without a label: `hard_weight` is 0."""
+
+    @model_validator(mode="after")
+    def _blends_have_no_label(self) -> Self:
+        if self.mixup_views and self.hard_weight:
+            msg = "a blend of two examples has no label: set hard_weight to 0, or leave out mixup_views"
+            raise ValueError(msg)
+        return self
+
+
+class LogitDistillation(SoftDistillation):
+    """The student learns the teacher's logits."""
+
+    kind: Literal["logits"] = "logits"
+    features: Features | None = None
+    rkd_weight: Positive | None = None
+    """Weight of the relational loss: distances and angles between the examples of a batch."""
+    extra_teachers: Annotated[tuple[BlackBox, ...], AsList, Field(max_length=100)] = ()
+    """Further teachers; all are asked and their probabilities averaged."""
+
+
+class EmbeddingDistillation(SoftDistillation):
+    """The student learns the teacher's similarities to a gallery, as logits, and its vector."""
+
+    kind: Literal["embedding"]
+    cosine_weight: Weight = 0.0
+    """Weight of one minus the cosine to the teacher's vector, beside its similarities to the gallery."""
+
+
+class CtcDistillation(SoftDistillation):
+    """The student of a speech encoder also learns the teacher's letters, frame by frame.
+
+    It then learns to read written captions as its teacher reads them.
+    """
+
+    kind: Literal["ctc"]
+    cosine_weight: Weight = 0.0
+    """Weight of one minus the cosine to the teacher's vector, beside its similarities to the gallery."""
+    ctc_kl_weight: Positive
+    """Weight of the KL divergence from the teacher's letters."""
+
+
+class OwnDistillation(Distillation):
+    """A kind of an installed package's workload."""
+
+    kind: Name
+    settings: Annotated[dict[str, Any], Field(default_factory=dict)]
+    """What that workload says of them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _its_settings_stand_apart(cls, given: object) -> object:
+        extra = [str(key) for key in given if key not in cls.model_fields] if isinstance(given, dict) else []
+        if isinstance(given, dict) and extra:
+            msg = (
+                f"there is no kind {str(given.get('kind'))[:50]!r} that takes {', '.join(extra)[:100]}; use "
+                f"{', '.join(BUILT_IN)}, or put the settings of a package's own kind under settings"
+            )
+            raise ValueError(msg)
+        return given
+
+
+def _kind_of(value: object) -> str:
+    kind = value.get("kind", "logits") if isinstance(value, dict) else getattr(value, "kind", "logits")
+    return kind if kind in BUILT_IN else "own"
+
+
+AnyDistillation = Annotated[
+    Annotated[LogitDistillation, Tag("logits")]
+    | Annotated[EmbeddingDistillation, Tag("embedding")]
+    | Annotated[CtcDistillation, Tag("ctc")]
+    | Annotated[OwnDistillation, Tag("own")],
+    Discriminator(_kind_of),
+]

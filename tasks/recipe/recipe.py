@@ -1,0 +1,144 @@
+"""What one nightly compression is: typed, frozen YAML in which an unknown key is an error.
+
+Light on purpose: DAG files read recipes while they are parsed, so nothing heavy is imported here.
+"""
+
+from pathlib import Path
+from stat import S_ISREG
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from stillhouse.models.workloads.registry import ALONE, check_workload, misfit_of_components, misfit_of_kind
+from stillhouse.tasks.errors import RecipeError
+from stillhouse.tasks.recipe.faults import explain
+from stillhouse.tasks.recipe.judging import Gate, Latency, Promotion
+from stillhouse.tasks.recipe.schedule import check_schedule
+from stillhouse.tasks.recipe.section import AsList, Data, Line, Name, Section
+from stillhouse.tasks.recipe.steps import KeepStepIf, Quantize, Step, distillation_of
+from stillhouse.tasks.recipe.strict_yaml import YamlError, read_yaml
+from stillhouse.tasks.recipe.teacher import AnyTeacher, BlackBox
+
+MOST_BYTES = 64 * 1024
+
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""As wide as numpy and torch both take."""
+
+
+class Recipe(Section):
+    """One nightly compression."""
+
+    name: Name
+    description: Line
+    schedule: Annotated[str, AfterValidator(check_schedule)] | None
+    """Cron expression in UTC; null: by hand only."""
+    owner: Annotated[str, Field(pattern=r"^[^,\n]{1,100}$")] = "ml-operations"
+    seed: Seed
+    seeds: Annotated[tuple[Seed, ...], AsList, Field(min_length=2, max_length=100)] | None = None
+    """Seeds over which `stillhouse seeds` judges the recipe; a night trains `seed` only."""
+    data: Data
+    workload: Annotated[str, AfterValidator(check_workload)]
+    teacher: AnyTeacher
+    steps: Annotated[tuple[Step, ...], AsList, Field(min_length=1, max_length=50)]
+    keep_step_if: KeepStepIf = KeepStepIf()
+    latency: Latency = Latency()
+    gate: Gate
+    promotion: Promotion = Promotion()
+
+    @model_validator(mode="after")
+    def _black_box_is_only_asked(self) -> Self:
+        if isinstance(self.teacher, BlackBox) and self.steps[0].method != "distil":
+            msg = f"{self.steps[0].method} cannot change a teacher known only as an ONNX file; begin with distil"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _components_are_named(self) -> Self:
+        components = tuple(self.teacher.networks) or (ALONE,)
+        if wrong := misfit_of_components(self.workload, components):
+            msg = f"{wrong}; mend teacher.{'network' if components == (ALONE,) else 'components'}"
+            raise ValueError(msg)
+        for number, step in enumerate(self.steps, start=1):
+            if step.component not in {*components, *([None] if components == (ALONE,) or _is_joint(step) else [])}:
+                named = f"the component {step.component}" if step.component else "no component"
+                msg = f"step {number}, {step.method}, names {named}; this teacher has {' and '.join(components)}"
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _distillation_fits_its_component(self) -> Self:
+        for number, step in enumerate(self.steps, start=1):
+            distillation = distillation_of(step)
+            kind = str(getattr(distillation, "kind", ""))
+            if distillation and (wrong := misfit_of_kind(self.workload, step.component or ALONE, kind)):
+                msg = f"step {number}, {step.method}: {wrong}"
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _repeats_fit_together(self) -> Self:
+        if self.latency.max_repeats < self.latency.repeats:
+            msg = "latency.max_repeats is below latency.repeats; raise max_repeats"
+            raise ValueError(msg)
+        return self
+
+
+def _is_joint(step: Step) -> bool:
+    """Whether a step changes all components together."""
+    return isinstance(step, Quantize) and step.weights == "mixed" and not (step.distillation or step.keep_float)
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check one recipe file.
+
+    Raises:
+        RecipeError: the file is missing, is no text, is not YAML, or does not fit; names every key at fault.
+    """
+    return parse_recipe(read_recipe(path), str(path))
+
+
+def read_recipe(path: Path) -> str:
+    """Give the text of one recipe file.
+
+    Raises:
+        RecipeError: there is no such file, it is too large, or it is not UTF-8.
+    """
+    try:
+        kind, size = path.stat().st_mode, path.stat().st_size
+        if not S_ISREG(kind) or size > MOST_BYTES:
+            what = f"has {size:,} bytes where {MOST_BYTES:,} are read" if S_ISREG(kind) else "is no file"
+            msg = f"recipe {path} {what}; name a file of dags/recipes/ that holds one recipe"
+            raise RecipeError(msg)
+        return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        msg = f"recipe {path} cannot be read ({error.strerror}); name a file of dags/recipes/"
+        raise RecipeError(msg) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        msg = f"recipe {path} is not UTF-8 (byte 0x{error.object[error.start]:02x} in line {line}); save it as UTF-8"
+        raise RecipeError(msg) from error
+
+
+def parse_recipe(text: str, name_of_file: str) -> Recipe:
+    """Check the text of a recipe.
+
+    Args:
+        text: of the whole file.
+        name_of_file: its path or name, which the recipe's own name must be, with `.yaml`.
+
+    Raises:
+        RecipeError: the text is not YAML or does not fit; names every key at fault.
+    """
+    try:
+        recipe = Recipe.model_validate(read_yaml(text))
+    except YamlError as error:
+        msg = f"recipe {name_of_file} {error}"
+        raise RecipeError(msg) from error
+    except ValidationError as error:
+        msg = f"recipe {name_of_file} does not fit: {explain(error)}; mend or remove these keys"
+        raise RecipeError(msg) from error
+    if recipe.name != Path(name_of_file).stem:
+        msg = f"recipe {name_of_file} calls itself {recipe.name!r}; give the file and the recipe one name"
+        raise RecipeError(msg)
+    return recipe

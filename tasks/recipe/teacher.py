@@ -1,0 +1,102 @@
+"""The sections of a recipe that say what is trained, and how: networks, trainings, and the teacher."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
+
+from stillhouse.models.workloads.registry import ALONE
+from stillhouse.tasks.recipe.network_arguments import ARGUMENTS, check_network
+from stillhouse.tasks.recipe.section import AsList, Count, Fraction, Line, Name, Section
+
+
+class Network(Section):
+    """An architecture: a name of `models.networks.registry.NETWORKS`, or of an installed package's, and its arguments.
+
+    The arguments of a package's network are checked in the first stage: nothing of it is imported here.
+    """
+
+    name: Annotated[str, AfterValidator(check_network)]
+    arguments: Annotated[dict[str, Any], Field(default_factory=dict, validate_default=True)]
+
+    @field_validator("arguments")
+    @classmethod
+    def _the_network_takes_them(cls, arguments: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if info.data.get("name") in ARGUMENTS:
+            ARGUMENTS[info.data["name"]].model_validate(arguments)
+        return arguments
+
+
+class Training(Section):
+    """One pass through the only training loop."""
+
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=1, le=65_536)]
+    learning_rate: Annotated[float, Field(gt=0, le=1e30)]
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
+    optimizer: Literal["sgd", "adamw", "muon", "muon_adamw"] = "sgd"
+    """`muon` takes convolutions along orthogonal directions and leaves the rest to sgd, `muon_adamw` to adamw."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    augment: bool = False
+    """Mirror every image in every other epoch; where drawings are retrieved, draw each anew."""
+    erase: bool = False
+    """Black out a random square in half of the images."""
+    resolutions: Annotated[tuple[Annotated[int, Field(ge=4, le=1024)], ...], AsList] | None = None
+    """Side of the training images in each epoch, so that early epochs cost less; None keeps their own."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    warmup: Fraction = 0.2
+    """Share of all steps spent raising the learning rate before it falls to zero."""
+
+    @model_validator(mode="after")
+    def _one_resolution_per_epoch(self) -> Self:
+        if self.resolutions is not None and len(self.resolutions) != self.epochs:
+            msg = f"resolutions lists {len(self.resolutions)} epochs, epochs says {self.epochs}; make them agree"
+            raise ValueError(msg)
+        return self
+
+
+class BlackBox(Section):
+    """A teacher of which only an ONNX file is known, exported from any framework."""
+
+    onnx: Line
+    """Path of the file, from the repository's root."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    scale: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
+    """What raw pixels are divided by before they go in."""
+    output: Literal["logits", "probabilities"] = "logits"
+
+    @property
+    def networks(self) -> Mapping[str, Network]:
+        """Component -> its network: none is known."""
+        return {}
+
+
+class Teacher(Section):
+    """The model to be compressed: one network, or several components that are trained together."""
+
+    network: Network | None = None
+    components: Annotated[dict[Name, Network], Field(min_length=1)] | None = None
+    training: Training
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.network is None) == (self.components is None):
+            msg = "give network, for a model of one component, or components, one of the two"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def networks(self) -> Mapping[str, Network]:
+        """Component -> its network."""
+        return self.components or ({ALONE: self.network} if self.network else {})
+
+
+def _kind_of_teacher(value: object) -> str:
+    found = value.keys() if isinstance(value, dict) else vars(value) if isinstance(value, Section) else ()
+    return "onnx" if "onnx" in found else "trained"
+
+
+AnyTeacher = Annotated[
+    Annotated[Teacher, Tag("trained")] | Annotated[BlackBox, Tag("onnx")], Discriminator(_kind_of_teacher)
+]

@@ -1,0 +1,1 @@
+"""Promotion: candidates, approval, audit, champions."""

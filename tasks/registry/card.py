@@ -1,0 +1,91 @@
+"""The approval card: what a person reads before they say yes. Pure: evidence in, Markdown out."""
+
+from collections.abc import Iterable, Mapping
+
+from stillhouse.models.evaluation.schema import Estimate, Evaluation
+from stillhouse.tasks.judging.challenge import Challenge
+from stillhouse.tasks.judging.final_test import FinalTest, looked
+from stillhouse.tasks.provenance.evidence import Evidence
+from stillhouse.tasks.reporting.markdown import table
+from stillhouse.tasks.reporting.quantities import percent, times
+
+WORST = 3
+"""Slices that are shown."""
+
+
+def card(evidence: Evidence) -> str:
+    """Lay out verdict, numbers, what changes for users, the worst slices, and where to look."""
+    evaluation = evidence.evaluation
+    parts = [
+        f"## {evidence.model} version {evidence.version}: {evidence.gate['verdict']}",
+        table(("check", "verdict", "why"), ((c["name"], c["verdict"], c["reason"]) for c in evidence.gate["checks"])),
+        table(("on the gate role", "teacher", "student", "ratio"), _numbers(evaluation)),
+        _final(evidence.final_test, evidence.looks),
+        _against(evidence.challenge),
+        _worst(evaluation),
+        " · ".join(f"[{what}]({address})" for what, address in evidence.links.items()),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _numbers(evaluation: Evaluation) -> Iterable[tuple[str, ...]]:
+    teacher, student, ratios = evaluation.teacher, evaluation.student, evaluation.ratios
+    quality = (_share(teacher.quality.gate), _share(student.quality.gate), _share(ratios.quality.gate))
+    yield "quality", *quality
+    yield "bytes", f"{teacher.bytes:,}", f"{student.bytes:,}", f"{times(ratios.bytes)} fewer"
+    low, high = map(times, ratios.latency.interval)
+    milliseconds = (f"{teacher.latency_ms.p10:.4f} ms", f"{student.latency_ms.p10:.4f} ms")
+    yield "time, batch 1, one thread", *milliseconds, f"{times(ratios.latency.value)} ({low} to {high})"
+
+
+def _final(final: FinalTest, looks: Mapping[str, int]) -> str:
+    """Show the final test, which decided nothing, and how worn the splits are."""
+    found = final.opened
+    if found is None:
+        return final.skipped or "No final test was made of this version."
+    quality = ("quality", _share(found.teacher), _share(found.student), _share(found.ratio))
+    shown = table(("on the sealed test, which decides nothing", "teacher", "student", "ratio"), [quality])
+    return f"{shown}\n\n{looked(looks)}"
+
+
+def _against(challenge: Challenge) -> str:
+    """Say what changes for users who have the champion now."""
+    found = challenge.measured
+    if found is None:
+        return challenge.reason or "**Nothing is in production yet**: there is no champion to compare it with."
+    low, high = (f"{100 * end:+z.2f}" for end in found.paired.difference.interval)
+    fast, slow = map(times, found.latency.interval)
+    rows = [
+        ("quality, points", f"{100 * found.paired.difference.value:+z.2f} ({low} to {high})"),
+        *_worst_against(challenge),
+        ("answers that change (churn)", percent(found.paired.churn)),
+        ("bytes", f"{times(found.bytes)} fewer"),
+        ("time", f"{times(found.latency.value)} ({fast} to {slow}) as fast"),
+        ("better, beyond doubt", ", ".join(challenge.better()) or "nothing"),
+        ("worse, beyond doubt", ", ".join(challenge.worse()) or "nothing"),
+    ]
+    return table((f"against version {challenge.champion} of production, gate", ""), rows)
+
+
+def _worst_against(challenge: Challenge) -> Iterable[tuple[str, str]]:
+    worst = challenge.worst_slice()
+    if worst is not None:
+        low, high = (f"{100 * end:+z.2f}" for end in worst[1].interval)
+        yield f"quality of {worst[0]}, the worst slice, points", f"{100 * worst[1].value:+z.2f} ({low} to {high})"
+
+
+def _share(estimate: Estimate) -> str:
+    low, high = map(percent, estimate.interval)
+    return f"{percent(estimate.value)} ({low} to {high})"
+
+
+def _worst(evaluation: Evaluation) -> str:
+    """Show the slices that lose most to the teacher, if any does."""
+    classes = evaluation.classes
+    rows = zip(classes.labels, classes.teacher, classes.student, classes.count, strict=True)
+    known = [(label, t, s, count) for label, t, s, count in rows if t is not None and s is not None and s < t]
+    worst = sorted(known, key=lambda row: row[2] - row[1])[:WORST]
+    cells = (
+        (label, percent(t), percent(s), f"{100 * (s - t):+z.1f} points", str(count)) for label, t, s, count in worst
+    )
+    return table(("worst slices", "teacher", "student", "difference", "examples"), cells) if worst else ""

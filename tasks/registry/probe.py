@@ -1,0 +1,28 @@
+"""Does a downloaded version answer? A probe is put to it in its own runtime before anything is pointed at it."""
+
+from pathlib import Path
+
+from stillhouse.models.errors import ModelError
+from stillhouse.models.runtime.bundle import Bundle, open_bundle
+from stillhouse.models.workloads.base import runtime_of
+from stillhouse.tasks.artifacts.student_file import locate_judged
+from stillhouse.tasks.errors import ServiceError, StillhouseError
+
+
+def probe(folder: Path) -> Bundle:
+    """Let a version answer one input of noise; returns its bundle.
+
+    Raises:
+        StillhouseError: it cannot be opened, or answers with what is not finite, or with vectors that are no units.
+        ServiceError: this machine cannot read the files, which says nothing about the version.
+    """
+    try:
+        bundle = open_bundle(locate_judged(folder))
+        runtime_of(bundle.workload).probe(bundle)
+    except (ModelError, FileNotFoundError, RuntimeError, ValueError) as error:
+        msg = f"the version does not answer ({' '.join(str(error).split())[:200]}); choose another"
+        raise StillhouseError(msg) from error
+    except OSError as error:
+        msg = f"the version cannot be read on this machine ({error}); free the disk or memory and do it again"
+        raise ServiceError(msg) from error
+    return bundle

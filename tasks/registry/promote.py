@@ -1,0 +1,219 @@
+"""Move the champion: to a candidate after somebody has looked, and back when they were wrong.
+
+Every move is decided on, noted, carried out and audited, in this order, under a lock; what a kill left unfinished the
+next command finishes first. One house promotes to a registry: the lock is one of its state folder.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from io import StringIO
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from stillhouse.tasks.artifacts.artifact import json_digest
+from stillhouse.tasks.artifacts.locks import waiting
+from stillhouse.tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.provenance.verify import signed_passport
+from stillhouse.tasks.registry import audit
+from stillhouse.tasks.registry import pending_move as intent
+from stillhouse.tasks.registry.audit import Row
+from stillhouse.tasks.registry.pending_move import Intent
+from stillhouse.tasks.registry.probe import probe
+from stillhouse.tasks.registry.versions import (
+    CANDIDATE,
+    CHAMPION,
+    DIGEST,
+    PREVIOUS,
+    aliased,
+    is_champion,
+    production_of,
+    shippable,
+    version_of,
+    version_with_digest,
+    with_alias,
+)
+from stillhouse.tasks.settings import load_settings
+from stillhouse.tasks.tracking.runs import connect
+
+OUTSIDE = "somebody outside Stillhouse"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Who decided, why, and what on."""
+
+    who: str
+    why: str
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    """Addresses and digests."""
+
+
+def promote(
+    model: str, decision: Decision, version: str | None = None, *, newest: bool = False, over: str | None = None
+) -> str:
+    """Make a version the champion of production (default: the candidate); the former one becomes `previous`.
+
+    Args:
+        model: the recipe's model.
+        decision: who, why, what on.
+        version: of that model.
+        newest: refuse a version that is not the candidate any more.
+        over: refuse unless this version of production is the champion still, beside which it was measured.
+
+    Returns:
+        One sentence that says what changed.
+
+    Raises:
+        StillhouseError: no such version, or one that did not pass its gate, is not whole, has no passport of this
+            house, was superseded or does not answer.
+    """
+    with settled(model) as client:
+        remedy = "run a nightly that passes, or name a version"
+        chosen = version_of(client, model, version) if version else with_alias(client, model, CANDIDATE, remedy)
+        candidate = aliased(client, model, CANDIDATE)
+        if newest and version != candidate and not is_champion(client, model, chosen):
+            msg = f"{model} version {version} was superseded by version {candidate}; look at that one"
+            raise StillhouseError(msg)
+        champion = aliased(client, production_of(model), CHAMPION)
+        if over not in {None, champion} and not is_champion(client, model, chosen):
+            msg = f"version {champion} is in production now, and it was compared with version {over}; look at it again"
+            raise StillhouseError(msg)
+        return _move(client, model, chosen, "promote", decision)
+
+
+def rollback(model: str, decision: Decision, row: int | None = None) -> str:
+    """Make the previous champion the champion again, or the one before a row of the audit.
+
+    Returns:
+        One sentence that says what changed.
+
+    Raises:
+        StillhouseError: there is nothing to go back to, or it is not whole or does not answer.
+    """
+    production = production_of(model)
+    with settled(model) as client:
+        if row is None:
+            chosen = with_alias(client, production, PREVIOUS, "nothing was in production before what is there now")
+        else:
+            chosen = version_of(client, production, _before(client, production, row))
+        return _move(client, model, chosen, "rollback", decision)
+
+
+def refuse(model: str, version: str, decision: Decision, deed: str) -> str:
+    """Keep in the audit that a version was not promoted; a deed of one name is kept once."""
+    production = production_of(model)
+    with settled(model) as client:
+        champion = aliased(client, production, CHAMPION)
+        evidence = {**decision.evidence, "candidate": f"{model}/{version}"}
+        said = (decision.who, decision.why, now(), evidence)
+        audit.append(client, Row(deed, production, "refuse", champion, champion, *said))
+    return f"{model} version {version} was not promoted: {decision.why}"
+
+
+@contextmanager
+def settled(model: str) -> Iterator[MlflowClient]:
+    """Hold the model's lock, with nothing left half done and every move of the alias in the audit."""
+    settings, production = load_settings(), production_of(model)
+    client = connect(settings.tracking_uri)
+    with waiting(settings.state / "production" / f"{model}.lock"):
+        try:
+            left = intent.noted(client, production)
+            if left is not None:
+                _carry_out(client, left)
+            _notice(client, production)
+            yield client
+        except MlflowException as error:
+            msg = f"MLflow refused ({' '.join(str(error).split())[:300]}); look at its log and do it again"
+            raise ServiceError(msg) from error
+
+
+def _move(client: MlflowClient, model: str, chosen: ModelVersion, action: str, decision: Decision) -> str:
+    production = production_of(model)
+    before = aliased(client, production, CHAMPION)
+    name = f"{chosen.name} version {chosen.version}"
+    if is_champion(client, model, chosen):
+        return f"{name} is the champion already; nothing changed"
+    with shippable(chosen) as folder:
+        probe(folder)
+    if action == "promote":  # a rollback goes to what was promoted once, and needs no night for it
+        signed_passport(client, load_settings(), chosen)
+    _ensure_model(client, production)
+    decided = Intent(
+        id=uuid.uuid4().hex,
+        model=production,
+        action=action,
+        source=f"{chosen.name}/{chosen.version}",
+        digest=chosen.tags[DIGEST],
+        before=before,
+        who=decision.who,
+        why=decision.why,
+        at=now(),
+        evidence={**decision.evidence, "digest": chosen.tags[DIGEST]},
+    )
+    intent.note(client, decided)
+    after = _carry_out(client, decided)
+    was = f"version {before}" if before else "none"
+    return f"{name} is the champion now, as {production} version {after}; before it was {was}"
+
+
+def _carry_out(client: MlflowClient, decided: Intent) -> str:
+    """Do what was decided, from wherever it was left."""
+    after = _in_production(client, decided)
+    if aliased(client, decided.model, CHAMPION) != after:
+        if decided.before:
+            client.set_registered_model_alias(decided.model, PREVIOUS, decided.before)
+        client.set_registered_model_alias(decided.model, CHAMPION, after)
+    said = (decided.who, decided.why, decided.at, decided.evidence)
+    row = Row(decided.id, decided.model, decided.action, decided.before, after, *said)
+    audit.append(client, row)
+    intent.done(client, decided)
+    return after
+
+
+def _in_production(client: MlflowClient, decided: Intent) -> str:
+    """Give the production version of what was decided on; copied, tags and all, by one call, unless it is there."""
+    model, version = decided.source.rsplit("/", 1)
+    if model == decided.model:
+        return version
+    known = version_with_digest(client, decided.model, decided.digest)
+    with redirect_stderr(StringIO()):  # MLflow tells there what we tell ourselves
+        return str((known or client.copy_model_version(f"models:/{decided.source}", decided.model)).version)
+
+
+def _notice(client: MlflowClient, production: str) -> None:
+    """Put a champion that moved without us into the audit."""
+    rows, champion = audit.rows_of(client, production), aliased(client, production, CHAMPION)
+    known = rows[-1].after if rows else None
+    if champion != known:
+        deed = json_digest([production, len(rows), champion])
+        why = "the alias champion was moved in MLflow, by hand or by another tool"
+        audit.append(client, Row(deed, production, "external", known, champion, OUTSIDE, why, now(), {}))
+
+
+def _before(client: MlflowClient, production: str, number: int) -> str:
+    rows = audit.rows_of(client, production)
+    row = next((row for row in rows if row.number == number), None)
+    if row is None or row.before is None:
+        what = "no such row" if row is None else "no champion before it"
+        msg = f"row {number} of the audit of {production} cannot be reversed: there is {what}; see `stillhouse audit`"
+        raise StillhouseError(msg)
+    return row.before
+
+
+def _ensure_model(client: MlflowClient, production: str) -> None:
+    if not client.search_registered_models(f"name = '{production}'"):
+        about = (
+            "What is in production: the alias `champion` is live, `previous` is what a rollback goes back to. "
+            f"Who decided, and why: the experiment `{audit.EXPERIMENT}`."
+        )
+        client.create_registered_model(production, description=about)
+
+
+def now() -> str:
+    """Give the time as the audit writes it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,81 @@
+"""Lineage debt: what is in production was made from an older teacher, or from older data, than there is now."""
+
+from collections.abc import Iterator
+
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from stillhouse.tasks.data.store.data_branch import newest_md5
+from stillhouse.tasks.data.store.revision import pinned_md5
+from stillhouse.tasks.errors import DataError
+from stillhouse.tasks.recipe.recipe import Recipe
+from stillhouse.tasks.registry.versions import CHAMPION, production_of, version_with_alias
+from stillhouse.tasks.settings import Settings
+from stillhouse.tasks.tracking.answers import AbsentError, answering
+from stillhouse.tasks.tracking.runs import FINISHED, PREFIX
+
+STALE = f"{PREFIX}stale"
+"""Tag of a champion that is in debt, with the reasons."""
+NIGHTS = 20
+"""Newest teachers that are looked at."""
+
+
+def debt_of(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[str]:
+    """Say why a recipe's champion is stale; nothing if it is not, or if there is none."""
+    champion = version_with_alias(client, production_of(recipe.name), CHAMPION)
+    return list(_reasons(client, settings, recipe, champion)) if champion else []
+
+
+def note_debt(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[str]:
+    """Mark a recipe's champion stale, or take the mark away; returns the reasons."""
+    champion = version_with_alias(client, production_of(recipe.name), CHAMPION)
+    if champion is None:
+        return []
+    reasons = list(_reasons(client, settings, recipe, champion))
+    if reasons:
+        client.set_model_version_tag(champion.name, champion.version, STALE, "; ".join(reasons))
+    elif STALE in champion.tags:
+        client.delete_model_version_tag(champion.name, champion.version, STALE)
+    return reasons
+
+
+def _reasons(client: MlflowClient, settings: Settings, recipe: Recipe, champion: ModelVersion) -> Iterator[str]:
+    try:
+        revision, dataset = recipe.data.revision, recipe.data.dataset
+        newest = pinned_md5(settings.root, revision, dataset) if revision else newest_md5(settings.root, dataset)
+    except DataError:
+        return  # the night itself says what is wrong with its data
+    version = champion.tags.get(f"{PREFIX}data_version", "")
+    if version and not version.endswith(newest):
+        yield f"its data is {version}, the newest version of {recipe.data.dataset} is {newest}"
+    teacher = _teacher_on(client, recipe.name, newest)
+    own = champion.tags.get(f"{PREFIX}teacher_run", "")
+    before = _digest_of(client, own)
+    if teacher and before and before != teacher.data.tags.get(f"{PREFIX}digest"):
+        yield f"its teacher is of MLflow run {own}, the newest of run {teacher.info.run_id}"
+
+
+def _teacher_on(client: MlflowClient, recipe: str, md5: str) -> Run | None:
+    """Find the newest teacher of a recipe's nights on one version of the data; trials of seeds have no report."""
+    experiment = client.get_experiment_by_name(recipe)
+    if experiment is None:
+        return None
+    query = f"tags.`{PREFIX}stage` = 'teacher' and attributes.status = '{FINISHED}'"
+    order = ["attributes.start_time DESC"]
+    for run in client.search_runs([experiment.experiment_id], query, max_results=NIGHTS, order_by=order):
+        parent = run.data.tags["mlflow.parentRunId"]  # whose run may be deleted
+        nights = client.search_runs([experiment.experiment_id], f"attributes.run_id = '{parent}'")
+        if any(night.data.tags.get(f"{PREFIX}data_version", "").endswith(md5) for night in nights):
+            return run
+    return None
+
+
+def _digest_of(client: MlflowClient, teacher_run: str) -> str | None:
+    """Digest of the teacher that a run made; None for a run that MLflow does not have any more."""
+    try:
+        with answering():
+            digest = client.get_run(teacher_run).data.tags.get(f"{PREFIX}digest")
+    except AbsentError:
+        return None
+    return None if digest is None else str(digest)

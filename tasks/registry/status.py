@@ -1,0 +1,91 @@
+"""How every recipe stands in production: what is live since when and by whom, what waits, what is stale."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mlflow.tracking import MlflowClient
+
+from stillhouse.tasks.errors import RecipeError, StillhouseError
+from stillhouse.tasks.recipe.folders import recipe_files
+from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
+from stillhouse.tasks.registry import audit
+from stillhouse.tasks.registry.audit import Row
+from stillhouse.tasks.registry.staleness import debt_of, note_debt
+from stillhouse.tasks.registry.versions import CANDIDATE, CHAMPION, is_champion, production_of, version_with_alias
+from stillhouse.tasks.settings import Settings
+from stillhouse.tasks.tracking.deleted import find_experiment
+
+UNMOVED = ("refuse", "resign")
+"""Actions of the audit that leave the champion where it is."""
+
+
+def recipes_of(folder: Path) -> Iterator[Recipe]:
+    """Load the recipes that can be used, by name."""
+    for path in recipe_files(folder):
+        try:
+            yield load_recipe(path)
+        except RecipeError:
+            continue  # its nightly DAG says what is wrong with it
+
+
+def stale_recipes(client: MlflowClient, settings: Settings, folder: Path) -> list[str]:
+    """Name the recipes whose champion comes from an older teacher or older data than there is now."""
+    return [recipe.name for recipe in recipes_of(folder) if debt_of(client, settings, recipe)]
+
+
+def note_debts(client: MlflowClient, settings: Settings, folder: Path, dataset: str) -> list[str]:
+    """Mark the champions of a dataset's recipes that are stale; gives a line for each."""
+    recipes = (recipe for recipe in recipes_of(folder) if recipe.data.dataset == dataset)
+    return [f"{recipe.name}: {reason}" for recipe in recipes for reason in note_debt(client, settings, recipe)]
+
+
+def standing(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[str]:
+    """Tell how one recipe stands, a line for each thing there is to say; none if nothing was ever registered."""
+    stale = _stale(client, settings, recipe)
+    return [*_nights(client, recipe), *_live(client, recipe), *_waiting(client, recipe), *stale]
+
+
+def _nights(client: MlflowClient, recipe: Recipe) -> Iterator[str]:
+    """Say why no night of the recipe can run, where its experiment was deleted."""
+    try:
+        find_experiment(client, recipe.name)
+    except StillhouseError as error:
+        yield f"no night can run: {error}"
+
+
+def _live(client: MlflowClient, recipe: Recipe) -> Iterator[str]:
+    production = production_of(recipe.name)
+    champion = version_with_alias(client, production, CHAMPION)
+    try:
+        rows = audit.rows_of(client, production)
+    except StillhouseError as error:
+        yield f"live: {f'version {champion.version}' if champion else 'nothing'}, and the audit is not whole: {error}"
+        return
+    if champion is None:
+        yield from _gone(production, rows)
+        return
+    moves = [row for row in rows if row.after == str(champion.version) and row.action not in UNMOVED]
+    last = moves[-1] if moves else None
+    since = f"since {last.at}, {last.action} by {last.who}: {last.why}" if last else "moved outside Stillhouse"
+    yield f"live: {production} version {champion.version}, {since}"
+
+
+def _gone(production: str, rows: Sequence[Row]) -> Iterator[str]:
+    """Say that nothing is live any more, which Stillhouse itself never does."""
+    if rows:
+        last = rows[-1]
+        yield (
+            f"live: nothing; the audit ends with {production} version {last.after or last.before}, {last.action} by "
+            f"{last.who} at {last.at}: its alias champion, the version or the model was taken away in MLflow; "
+            "promote a version again"
+        )
+
+
+def _waiting(client: MlflowClient, recipe: Recipe) -> Iterator[str]:
+    candidate = version_with_alias(client, recipe.name, CANDIDATE)
+    if candidate and not is_champion(client, recipe.name, candidate):
+        yield f"candidate: {recipe.name} version {candidate.version} is not in production"
+
+
+def _stale(client: MlflowClient, settings: Settings, recipe: Recipe) -> Iterator[str]:
+    yield from (f"stale: {reason}" for reason in debt_of(client, settings, recipe))

@@ -1,0 +1,111 @@
+"""Versions in MLflow's registry: a recipe's model holds what its gate passed, its production model what was chosen."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from stillhouse.tasks.artifacts.student_file import download_verified
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.tracking.answers import AbsentError, answering
+from stillhouse.tasks.tracking.runs import PREFIX
+
+CANDIDATE = "candidate"
+CHAMPION = "champion"
+PREVIOUS = "previous"
+NOBODY = "none"
+"""What `champion_of` gives while nothing is in production."""
+DIGEST = f"{PREFIX}digest"
+VERDICT = f"{PREFIX}verdict"
+
+
+def production_of(model: str) -> str:
+    """Name the production model of a recipe's model."""
+    return f"{model}-production"
+
+
+def aliased(client: MlflowClient, model: str, alias: str) -> str | None:
+    """Give the version that an alias points at, or None.
+
+    Raises:
+        ServiceError: MLflow does not answer.
+    """
+    try:
+        with answering():
+            return str(client.get_model_version_by_alias(model, alias).version)
+    except AbsentError:
+        return None
+
+
+def version_of(client: MlflowClient, model: str, version: str) -> ModelVersion:
+    """Look a version up.
+
+    Raises:
+        StillhouseError: there is none of that number.
+        ServiceError: MLflow does not answer.
+    """
+    try:
+        with answering():
+            return client.get_model_version(model, version)
+    except AbsentError as error:
+        msg = f"{model} has no version {version}; choose one of MLflow's registry page"
+        raise StillhouseError(msg) from error
+
+
+def version_with_alias(client: MlflowClient, model: str, alias: str) -> ModelVersion | None:
+    """Look up the version that an alias points at, or None."""
+    version = aliased(client, model, alias)
+    return None if version is None else version_of(client, model, version)
+
+
+def with_alias(client: MlflowClient, model: str, alias: str, remedy: str) -> ModelVersion:
+    """Look up the version that an alias points at.
+
+    Raises:
+        StillhouseError: there is none; ends with the remedy.
+    """
+    version = version_with_alias(client, model, alias)
+    if version is None:
+        msg = f"{model} has no version with the alias {alias}; {remedy}"
+        raise StillhouseError(msg)
+    return version
+
+
+def is_champion(client: MlflowClient, model: str, version: ModelVersion) -> bool:
+    """Tell whether the judged file of a version is the one that is in production."""
+    champion = version_with_alias(client, production_of(model), CHAMPION)
+    return champion is not None and DIGEST in version.tags and champion.tags.get(DIGEST) == version.tags[DIGEST]
+
+
+@contextmanager
+def shippable(version: ModelVersion) -> Iterator[Path]:
+    """Download a version that passed its gate, whole and with the digest that was judged, for as long as needed.
+
+    Raises:
+        StillhouseError: it did not pass, is incomplete, or is not the judged file.
+        ServiceError: MLflow does not answer.
+    """
+    name = f"{version.name} version {version.version}"
+    if version.tags.get(VERDICT) != "PASS" or DIGEST not in version.tags:
+        msg = f"{name} did not pass a gate of Stillhouse; promote one that did"
+        raise StillhouseError(msg)
+    if version.status != "READY":
+        msg = f"{name} is {version.status}, not READY; register it again"
+        raise StillhouseError(msg)
+    with tempfile.TemporaryDirectory() as folder:
+        yield download_verified(f"models:/{version.name}/{version.version}", version.tags[DIGEST], Path(folder))
+
+
+def version_with_digest(client: MlflowClient, model: str, digest: str) -> ModelVersion | None:
+    """Find the version of a model whose file has this digest."""
+    versions = client.search_model_versions(f"name = '{model}'")
+    return next((version for version in versions if version.tags.get(f"{PREFIX}digest") == digest), None)
+
+
+def champion_of(client: MlflowClient, model: str) -> str:
+    """Name what is in production as `VERSION:DIGEST`, on which the stage depends as on an input; or `none`."""
+    champion = version_with_alias(client, production_of(model), CHAMPION)
+    return f"{champion.version}:{champion.tags.get(DIGEST, '')}" if champion else NOBODY

@@ -1,0 +1,142 @@
+"""Stage `compress`, one per step of the recipe: load, apply, recover, judge, save, the same for every method.
+
+A step that saves too little (see `tasks.judging.keep_step`) or whose training diverged is dropped: the model before it
+goes on.
+"""
+
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from stillhouse.models.compression.quantization.requantize import requantize
+from stillhouse.models.errors import DivergedError
+from stillhouse.models.onnx.export import export_model
+from stillhouse.models.onnx.packing import deployable
+from stillhouse.models.training.checkpoint import Architecture, load_model, save_model
+from stillhouse.models.workloads.training_base import Training, training_of
+from stillhouse.tasks.artifacts.artifact import verify_around, write_json
+from stillhouse.tasks.compression.black_box import TEACHER_FILE
+from stillhouse.tasks.compression.components import components_in
+from stillhouse.tasks.compression.measure import QUALITY, added_up, describe_model
+from stillhouse.tasks.compression.methods import METHODS
+from stillhouse.tasks.compression.quantize import quantize_jointly
+from stillhouse.tasks.compression.step_context import Bench, Compressed
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.judging.clean_process import measure
+from stillhouse.tasks.judging.keep_step import BY_TIME, STEP, Judged, judge_step, least_gain
+from stillhouse.tasks.pipeline.job import Job, Metrics
+from stillhouse.tasks.stages.pull import materialise
+
+DEPLOYABLE = "model.onnx"
+AS_FAST = {"value": 1.0, "interval": (1.0, 1.0)}
+SETTLING = ("distil", "quantize", "pack")
+"""Methods that decide about integers themselves, or leave the weights alone."""
+
+
+def compress(job: Job) -> Metrics:
+    """Apply one step of the recipe to the model before it; returns the measures of the model that goes on."""
+    workload, data = training_of(job.settings["workload"]), materialise(job.inputs["data"])
+    names = components_in(job.inputs["previous"], workload)
+    chosen = [name for name in names if job.settings["step"].component in {name, None}]
+    for other in set(names) - set(chosen):
+        shutil.copytree(job.inputs["previous"] / other, job.out / other)
+    return _compress(job, workload, [_bench_of(job, workload, data, name) for name in chosen])
+
+
+def _bench_of(job: Job, workload: Training, data: Path, name: str) -> Bench:
+    """Give a component a bench as if it were a model of its own."""
+    teacher, previous = job.inputs["teacher"], job.inputs["previous"]
+    inputs = {**job.inputs, "teacher": teacher / name, "previous": previous / name}
+    component = workload.component(name, data, teacher, previous)
+    return Bench(replace(job, inputs=inputs, out=job.out / name), data, component)
+
+
+def _compress(job: Job, workload: Training, benches: list[Bench]) -> Metrics:
+    """Change one component, or several together."""
+    try:
+        metrics = _saved(workload, benches, _apply(workload, benches))
+        cost = _cost(benches)
+        gained = metrics[QUALITY] - verify_around(job.inputs["previous"]).metrics[QUALITY]
+        judged = judge_step(-gained, cost, job.settings["keep_step_if"])
+        untimed = judge_step(-gained, cost | {"speedup": cost["speedup"] | AS_FAST}, job.settings["keep_step_if"])
+    except DivergedError as error:
+        judged = untimed = Judged(kept=False, reason=f"dropped: {error}")
+        cost, gained = {}, 0.0
+    if not judged.kept:
+        metrics = _saved(workload, benches, [_before(bench.job, judged) for bench in benches])
+    job.progress(judged.reason)
+    write_json(job.out / STEP, asdict(judged) | {"gained": gained, "cost": cost})
+    return metrics | {"kept": float(judged.kept), BY_TIME: float(judged.kept != untimed.kept)}
+
+
+def _before(job: Job, judged: Judged) -> Compressed:
+    if (job.inputs["previous"] / TEACHER_FILE).exists():
+        msg = f"{judged.reason}; a teacher known only as a file leaves no model to go on with: mend this step"
+        raise StillhouseError(msg)
+    return load_model(job.inputs["previous"])
+
+
+def _apply(workload: Training, benches: list[Bench]) -> list[Compressed]:
+    return [_changed(benches[0])] if len(benches) == 1 else quantize_jointly(workload, benches)
+
+
+def _changed(bench: Bench) -> Compressed:
+    """Do the step; integers are opened before a step that changes layers and closed again after it."""
+    step = bench.job.settings["step"]
+    made = METHODS[step.method](bench, step)
+    if step.method in SETTLING or bench.stored[1].quantization is None:
+        return made
+    return requantize(*made, bench.stored[1])
+
+
+def _saved(workload: Training, benches: list[Bench], made: list[Compressed]) -> Metrics:
+    """Save each; returns the measures of all together."""
+    for bench, one in zip(benches, made, strict=True):
+        _save(bench, *one)
+    if len(benches) == 1:
+        quality = benches[0].component.scorer("search")(made[0][0])
+    else:
+        modules = {bench.component.name: load_model(bench.job.out)[0] for bench in benches}
+        quality = workload.scorer(benches[0].data, "search")(modules)
+    parts = [describe_model(bench.job.out, *one) for bench, one in zip(benches, made, strict=True)]
+    return {QUALITY: quality} | added_up(parts)
+
+
+def _save(bench: Bench, module: nn.Module, architecture: Architecture) -> None:
+    """Leave the model as a checkpoint and as the file that would ship."""
+    save_model(bench.job.out, module, architecture)
+    export_model(module, architecture, bench.component.calibration(), bench.job.out / DEPLOYABLE)
+
+
+def _cost(benches: list[Bench]) -> dict[str, Any]:
+    """Compare the files that would ship before and after the step."""
+    job = benches[0].job
+    job.progress("comparing the exported files before and after the step")
+    changes = [
+        {"before": _file_before(bench), "after": deployable(bench.job.out, "model"), "input": _one_input(bench)}
+        for bench in benches
+    ]
+    request = {
+        "changes": [{name: str(path) for name, path in change.items()} for change in changes],
+        "least_gain": least_gain(job.settings["keep_step_if"]),
+    }
+    return measure("stillhouse.models.measurement.step_cost", request, job.scratch)
+
+
+def _one_input(bench: Bench) -> Path:
+    path = bench.job.scratch / f"{bench.job.out.name}.npy"
+    np.save(path, bench.component.calibration()[:1])
+    return path
+
+
+def _file_before(bench: Bench) -> Path:
+    for shipped in bench.job.inputs["previous"].glob("*.onnx*"):
+        return shipped  # plain, packed or adopted: there is one, or none where a trained teacher is before
+    exported = bench.job.scratch / f"{bench.job.out.name}.onnx"
+    module, architecture = load_model(bench.job.inputs["previous"])
+    export_model(module, architecture, bench.component.calibration(), exported)
+    return exported

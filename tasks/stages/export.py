@@ -1,0 +1,73 @@
+"""Stage `export`: the teacher and the student as the bundles that are judged and that ship.
+
+Beside the bundles stand the answers that the training-time modules give for the gate split, so that the judge can say
+whether export and quantization changed any.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from stillhouse.models.data.images import describe
+from stillhouse.models.onnx.export import export_model
+from stillhouse.models.onnx.import_teacher import FileModel
+from stillhouse.models.onnx.packing import deployable
+from stillhouse.models.runtime.bundle import open_bundle, write_bundle
+from stillhouse.models.training.checkpoint import load_model
+from stillhouse.models.workloads.training_base import Training, training_of
+from stillhouse.tasks.artifacts.artifact import verify
+from stillhouse.tasks.artifacts.student_file import MODELS, REFERENCES
+from stillhouse.tasks.compression.black_box import TEACHER_FILE
+from stillhouse.tasks.compression.components import components_in
+from stillhouse.tasks.pipeline.job import Job, Metrics
+from stillhouse.tasks.stages.pull import materialise
+
+
+def export(job: Job) -> Metrics:
+    """Write what ships of the teacher and of the student; returns their bytes."""
+    data, workload = materialise(job.inputs["data"]), training_of(job.settings["workload"])
+    about = workload.about(data) | {"space": verify(job.inputs["teacher"]).digest, "licence": licence_of(data)}
+    metrics: Metrics = {}
+    for model in MODELS:
+        folder = job.out / model
+        files = {name: [_export(job, workload, data, model, name)] for name in _names(job, workload, model)}
+        write_bundle(folder, job.settings["workload"], files, **about)
+        metrics[f"{model}_bytes"] = open_bundle(folder).size
+    return metrics
+
+
+def licence_of(data: Path) -> dict[str, str]:
+    """Say under which licence the data is that trained the model."""
+    return {"data": str(describe(data).get("licence", "unknown"))}
+
+
+def _names(job: Job, workload: Training, model: str) -> list[str]:
+    return components_in(job.inputs[model], workload)
+
+
+def _export(job: Job, workload: Training, data: Path, model: str, name: str) -> Path:
+    """Write one component, and beside the bundle what its training-time module answers."""
+    job.progress(f"exporting the {model}: {name}")
+    made, references = job.inputs[model] / name, job.out / REFERENCES / model
+    component = workload.component(name, data, job.inputs["teacher"], job.inputs[model])
+    for folder in (job.out / model, references):
+        folder.mkdir(parents=True, exist_ok=True)
+    np.save(references / f"{name}.npy", component.reference(_module(made)))
+    _write(made, component.calibration(), job.out / model / f"{name}.onnx")
+    return deployable(job.out / model, name)
+
+
+def _module(folder: Path) -> nn.Module:
+    file = folder / TEACHER_FILE
+    return FileModel(file) if file.exists() else load_model(folder)[0]
+
+
+def _write(folder: Path, calibration: NDArray[np.generic], path: Path) -> None:
+    """Write the file of a model, as it is where it came as a file."""
+    if (folder / TEACHER_FILE).exists():
+        shutil.copyfile(folder / TEACHER_FILE, path)
+    else:
+        export_model(*load_model(folder), calibration, path)

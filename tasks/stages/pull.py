@@ -1,0 +1,157 @@
+"""The pull stage: one version of one dataset, from the DVC remote into this host's cache, every byte checked.
+
+The stage's artifact only says which data; each host materialises it before use, so data never goes through MLflow.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stillhouse.tasks.artifacts.artifact import file_digest, write_json
+from stillhouse.tasks.artifacts.folders import move_into
+from stillhouse.tasks.artifacts.locks import waiting
+from stillhouse.tasks.data.format.dataset import DESCRIPTION, fault_of, read_description
+from stillhouse.tasks.data.store.remote import Remote, open_remote
+from stillhouse.tasks.data.store.revision import pinned_md5
+from stillhouse.tasks.errors import DataError
+from stillhouse.tasks.recipe.section import Data
+from stillhouse.tasks.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from stillhouse.tasks.pipeline.job import Job
+
+POINTER = "data.json"
+
+
+def pull_data(job: "Job") -> dict[str, float]:
+    """Bring the recipe's dataset to this host and write data.json, which pins it for the later stages.
+
+    Returns:
+        Rows per role (`rows_train` and so on) and `bytes`, all files together.
+
+    Raises:
+        DataError: unknown revision or dataset, or a missing, truncated or altered object.
+        ServiceError: the remote does not answer.
+    """
+    settings, data = load_settings(), job.settings["data"]
+    md5 = job.outside.get("data") or data_digest(data)
+    job.progress(f"pulling {data.dataset}, version {md5}")
+    folder = _pulled(settings, data.dataset, md5)
+    digest, roles = folder.name, read_description(folder)["roles"]
+    counts = {role: described["count"] for role, described in roles.items()}
+    pointer = {
+        "dataset": data.dataset,
+        "revision": data.revision,
+        "dvc_md5": md5,
+        "digest": digest,
+        "data_version": f"{digest[:12]}-{md5}",
+        "counts": counts,
+    }
+    write_json(job.out / POINTER, pointer)
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    return {**{f"rows_{role}": float(count) for role, count in counts.items()}, "bytes": float(size)}
+
+
+def materialise(pull_artifact: Path) -> Path:
+    """Find the data a pull stage pinned on this host, verified, and fetch it again when it is absent or altered.
+
+    Args:
+        pull_artifact: the pull stage's output, with its data.json.
+
+    Returns:
+        The dataset folder, to be read only.
+
+    Raises:
+        DataError: the data cannot be had whole.
+        ServiceError: the remote does not answer.
+    """
+    settings = load_settings()
+    pointer = read_pointer(pull_artifact)
+    folder: Path = settings.data_cache / pointer["digest"]
+    if fault_of(folder, folder.name):
+        fetched = _pulled(settings, pointer["dataset"], pointer["dvc_md5"])
+        if fetched != folder:
+            msg = f"{pull_artifact / POINTER} contradicts data version {pointer['dvc_md5']}; run the pull stage again"
+            raise DataError(msg)
+    return folder
+
+
+def pulled(settings: Settings, data: Data) -> Path:
+    """Bring a recipe's dataset to this host, verified; gives its folder, to be read only.
+
+    Raises:
+        DataError: unknown revision or dataset, or a missing, truncated or altered object.
+        ServiceError: the remote does not answer.
+    """
+    return _pulled(settings, data.dataset, data_digest(data))
+
+
+def data_digest(data: Data) -> str:
+    """DVC's MD5 of the dataset and version a recipe names: what the pull stage's key depends on. Downloads nothing.
+
+    Raises:
+        DataError: the revision is unknown or does not pin the dataset.
+    """
+    return pinned_md5(load_settings().root, data.revision, data.dataset)
+
+
+def read_pointer(pull_artifact: Path) -> dict[str, Any]:
+    """Read what a pull stage pinned: dataset, revision, dvc_md5, digest, data_version, counts.
+
+    Raises:
+        DataError: data.json is missing or unreadable.
+    """
+    try:
+        pointer: dict[str, Any] = json.loads((pull_artifact / POINTER).read_bytes())
+    except (OSError, ValueError) as error:
+        msg = f"{pull_artifact / POINTER} is missing or unreadable; run the pull stage again"
+        raise DataError(msg) from error
+    return pointer
+
+
+def _pulled(settings: Settings, dataset: str, md5: str) -> Path:
+    """Pull under this host's lock: a second pull waits, then finds the data whole."""
+    try:
+        with waiting(settings.data_cache / "lock"):
+            scratch = settings.data_cache / ".partial"
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
+            try:
+                return _pull(settings, dataset, md5, scratch)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as error:
+        msg = f"{settings.data_cache} cannot be written ({error.strerror}); free the disk or mend its permissions"
+        raise DataError(msg) from error
+
+
+def _pull(settings: Settings, dataset: str, md5: str, scratch: Path) -> Path:
+    remote = open_remote(settings)
+    listing = remote.listing(dataset, md5, scratch)
+    if DESCRIPTION not in listing:
+        msg = f"version {md5} of data/{dataset} has no {DESCRIPTION}; build it again with `stillhouse data --commit`"
+        raise DataError(msg)
+    _fetch(remote, dataset, listing, DESCRIPTION, scratch)
+    folder = settings.data_cache / file_digest(scratch / DESCRIPTION)
+    if fault_of(folder, folder.name):
+        for name in listing:
+            _fetch(remote, dataset, listing, name, scratch)
+        _check_pulled(scratch, dataset, folder.name)
+        move_into(scratch, folder)
+    return folder
+
+
+def _fetch(remote: Remote, dataset: str, listing: dict[str, str], name: str, scratch: Path) -> None:
+    target = scratch / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remote.fetch(listing[name], target, f"data/{dataset}/{name}")
+
+
+def _check_pulled(scratch: Path, dataset: str, digest: str) -> None:
+    if fault := fault_of(scratch, digest):
+        msg = (
+            f"data/{dataset}/{fault}: the pinned data version contradicts its own {DESCRIPTION}; "
+            "build it again with `stillhouse data --commit`"
+        )
+        raise DataError(msg)

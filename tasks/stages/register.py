@@ -1,0 +1,120 @@
+"""The stage `register`: what passed its gate becomes a version in MLflow's registry, once, and only if it is whole.
+
+A half-uploaded model can be registered in MLflow, so the model is downloaded again and compared with the judged
+file before any version exists. A version carries the digest of its file: registering twice finds the first one.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.entities import Run
+
+from stillhouse.models.runtime.bundle import Bundle
+from stillhouse.tasks.artifacts.artifact import json_digest
+from stillhouse.tasks.artifacts.outputs import output_of
+from stillhouse.tasks.artifacts.student_file import expect_digest, locate_student
+from stillhouse.tasks.judging.final_test import FinalTest, read_final_test
+from stillhouse.tasks.pipeline.graph import Stage
+from stillhouse.tasks.pipeline.run_context import RunContext
+from stillhouse.tasks.provenance.issue import issue, lineage_of
+from stillhouse.tasks.provenance.log_student import log_student
+from stillhouse.tasks.registry.versions import CANDIDATE, version_with_digest
+from stillhouse.tasks.stages.pull import materialise, read_pointer
+from stillhouse.tasks.tracking.runs import PREFIX, STAGE_RUNS, Child
+
+MOST_LABELS = 100
+"""Classes whose names fit a tag of MLflow."""
+
+
+def register(context: RunContext, stage: Stage) -> dict[str, float | str]:
+    """Register the judged student if its verdict is PASS, and point the alias `candidate` at it.
+
+    Returns:
+        `model` and `version`, or `skipped` with the reason.
+
+    Raises:
+        ArtifactError: MLflow does not give back the file that was judged.
+    """
+    inputs = {role: output_of(context, name).path for role, name in stage.inputs.items()}
+    gate = json.loads((inputs["gate"] / "gate.json").read_text(encoding="utf-8"))
+    verdict = gate["verdict"]
+    key = json_digest({role: path.name for role, path in inputs.items()})
+    with context.nightly.child(stage.name, stage.kind, key) as child:
+        if verdict != "PASS":
+            child.progress(f"not registered: the verdict is {verdict}")
+            reasons = "; ".join(check["reason"] for check in gate["checks"] if check["verdict"] != "PASS")
+            return {"skipped": f"the verdict is {verdict}, so nothing is registered: {reasons}"}
+        version = _registered(context, inputs, child)
+        context.nightly.client.update_registered_model(context.recipe.name, _about(context))
+        context.nightly.client.set_registered_model_alias(context.recipe.name, CANDIDATE, version)
+        child.tag("version", version)
+        child.progress(f"{context.recipe.name} version {version} is the {CANDIDATE}")
+        return {"model": context.recipe.name, "version": version}
+
+
+def _registered(context: RunContext, inputs: dict[str, Path], child: Child) -> str:
+    student = locate_student(inputs["models"])
+    digest = student.digest
+    known = version_with_digest(context.nightly.client, context.recipe.name, digest)
+    if known:
+        return str(known.version)
+    runs = lineage_of(context)
+    uri = log_student(child, student, materialise(inputs["data"]))
+    expect_digest(uri, digest)
+    evaluation = json.loads((inputs["evaluation"] / "evaluation.json").read_text(encoding="utf-8"))
+    passport, card = issue(context, inputs, digest, evaluation, runs)
+    own = {f"{PREFIX}digest": digest, f"{PREFIX}passport": passport, f"{PREFIX}labels": _labels(student)}
+    tags = _tags(context, inputs["data"], evaluation) | _made_by(runs) | own
+    version = str(mlflow.register_model(uri, context.recipe.name, tags=tags).version)
+    about = _describe(evaluation, read_final_test(inputs["final_test"]))
+    context.nightly.client.update_model_version(context.recipe.name, version, f"{about}\n\n{card}")
+    return version
+
+
+def _about(context: RunContext) -> str:
+    return (
+        f"{context.recipe.description}\n\nEvery version passed the gate of a night; the alias `{CANDIDATE}` is the "
+        f"newest that did. What is live is in `{context.recipe.name}-production`."
+    )
+
+
+def _labels(student: Bundle) -> str:
+    """One class a line, of a model that has classes, as the server names them."""
+    labels: list[str] = student.about.get("labels", [])
+    return "\n".join(labels) if len(labels) <= MOST_LABELS else ""
+
+
+def _describe(evaluation: dict[str, Any], final: FinalTest) -> str:
+    student, ratios = evaluation["student"], evaluation["ratios"]
+    sealed = f"{final.opened.student.value:.2%} on the sealed test, " if final.opened else ""
+    return (
+        f"{student['quality']['gate']['value']:.2%} on the gate role "
+        f"({ratios['quality']['gate']['value']:.2%} of its teacher), {sealed}"
+        f"{student['bytes']:,} bytes ({ratios['bytes']:.0f}x fewer), "
+        f"{student['latency_ms']['p10']:.3f} ms ({ratios['latency']['value']:.1f}x faster)"
+    )
+
+
+def _tags(context: RunContext, data: Path, evaluation: dict[str, Any]) -> dict[str, str]:
+    ratios = evaluation["ratios"]
+    facts = {
+        "verdict": "PASS",
+        "recipe": context.recipe.name,
+        "run_key": context.run_key,
+        "nightly_run": context.nightly.run_id,
+        "data_version": read_pointer(data)["data_version"],
+        "code_version": context.frozen.code_version,
+        "ratio_bytes": f"{ratios['bytes']:.1f}",
+        "ratio_latency": f"{ratios['latency']['value']:.1f}",
+        "ratio_quality": f"{ratios['quality']['gate']['value']:.4f}",
+    }
+    return {PREFIX + name: value for name, value in facts.items()}
+
+
+def _made_by(runs: Mapping[str, Run]) -> dict[str, str]:
+    """Name the exact runs that made and judged a version: what is shown of it is read from these only."""
+    exact = {stage: [run.info.run_id, run.data.tags[f"{PREFIX}digest"]] for stage, run in runs.items()}
+    return {f"{PREFIX}teacher_run": runs["teacher"].info.run_id, STAGE_RUNS: json.dumps(exact)}

@@ -1,0 +1,52 @@
+"""Stage `teacher`: train the model that is to be compressed, or adopt one known only as a file."""
+
+from pathlib import Path
+
+from stillhouse.models.onnx.import_teacher import FileModel
+from stillhouse.models.training.checkpoint import save_model
+from stillhouse.models.training.loop import fit
+from stillhouse.models.workloads.registry import ALONE
+from stillhouse.models.workloads.training_base import training_of
+from stillhouse.tasks.compression.black_box import TEACHER_FILE, adopted
+from stillhouse.tasks.compression.measure import QUALITY, added_up, describe_model, plan_of
+from stillhouse.tasks.pipeline.job import Job, Metrics
+from stillhouse.tasks.recipe.teacher import BlackBox, Teacher
+from stillhouse.tasks.stages.pull import materialise
+
+
+def train_teacher(job: Job) -> Metrics:
+    """Make the recipe's teacher; returns its measures, of which a file known only from outside has fewer."""
+    teacher, data = job.settings["teacher"], materialise(job.inputs["data"])
+    return _adopt(job, teacher, data) if isinstance(teacher, BlackBox) else train(job, teacher, data)
+
+
+def _adopt(job: Job, teacher: BlackBox, data: Path) -> Metrics:
+    job.progress(f"adopting {teacher.onnx}")
+    folder = job.out / ALONE
+    folder.mkdir()
+    file = adopted(teacher, data, folder / TEACHER_FILE)
+    score = training_of(job.settings["workload"]).scorer(data, "search")
+    return {QUALITY: score({ALONE: FileModel(file)}), "checkpoint_bytes": file.stat().st_size}
+
+
+def train(job: Job, teacher: Teacher, data: Path) -> Metrics:
+    """Train all components together; each is kept as a model of its own."""
+    workload = training_of(job.settings["workload"])
+    plan = plan_of(teacher.training, job.settings["seed"])
+    architectures = workload.architectures(data, teacher.networks)
+    built = {name: (each.build_seeded(plan.seed), each) for name, each in architectures.items()}
+    modules = {name: module for name, (module, _) in built.items()}
+    lessons, score = workload.lessons(data, built, teacher.training, plan.seed), workload.scorer(data, "search")
+    fit(
+        lessons.learner,
+        lessons.feed,
+        lessons.objective,
+        plan,
+        checkpoint=job.scratch / "training.safetensors",
+        score=lambda _: score(modules),
+        watcher=job,
+    )
+    for name, (module, architecture) in built.items():
+        save_model(job.out / name, module, architecture)
+    quality = score(modules)
+    return {QUALITY: quality} | added_up([describe_model(job.out / name, *each) for name, each in built.items()])

@@ -1,0 +1,84 @@
+"""How often each held-out split was looked at, counted in MLflow over all nights and recipes.
+
+A look is one execution of a stage that measures the quality of a model on the split. A stage that is reused does not
+look. Each look is one run of the experiment `held-out splits`. Counting runs loses none when two nights look at once.
+A look is noted before the split is read, so a stage that is killed and done again counts twice.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Run, ViewType
+from mlflow.tracking import MlflowClient
+
+from stillhouse.models.data.images import describe
+from stillhouse.tasks.stages.pull import materialise, read_pointer
+from stillhouse.tasks.tracking.runs import PREFIX, experiment_of
+
+EXPERIMENT = "held-out splits"
+ABOUT = (
+    "One run for each time that a stage measured a model on a held-out split: `search` guides training and "
+    "compression, `gate` decides the verdict, `sealed` is opened once for each candidate, after its verdict."
+)
+SPLITS = ("search", "gate", "sealed")
+
+
+def note_look(client: MlflowClient, split: str, split_digest: str, facts: Mapping[str, str]) -> str:
+    """Note one look at a split; returns the id of its run in MLflow, which is left running.
+
+    Args:
+        client: of MLflow.
+        split: one of `SPLITS`.
+        split_digest: of the split's content, as dataset.json has it.
+        facts: tags that say who looked and at what.
+    """
+    tags = {"split": split, "split_digest": split_digest, **facts}
+    run = client.create_run(
+        experiment_of(client, EXPERIMENT, ABOUT),
+        tags={PREFIX + name: value for name, value in tags.items()},
+        run_name=f"{split} {facts.get('recipe', '')}".strip(),
+    )
+    return str(run.info.run_id)
+
+
+def note_stage(client: MlflowClient, split: str, data: Path, facts: Mapping[str, str]) -> None:
+    """Note the look of a stage that is about to measure a model on a split.
+
+    Args:
+        client: of MLflow.
+        split: one of `SPLITS`.
+        data: the output of the stage `pull`.
+        facts: tags that say who looked.
+    """
+    version = str(read_pointer(data)["data_version"])
+    look = note_look(client, split, split_digests(materialise(data))[split], {**facts, "data_version": version})
+    client.set_terminated(look)
+
+
+def split_digests(data: Path) -> dict[str, str]:
+    """Split -> digest of its content, of a materialised dataset: the same in every version that leaves it as it is."""
+    roles: Mapping[str, Any] = describe(data)["roles"]
+    return {split: str(roles[split]["digest"]) for split in SPLITS if split in roles}
+
+
+def count_looks(client: MlflowClient, digests: Mapping[str, str]) -> dict[str, int]:
+    """Count the looks at each split so far, those whose runs a person has deleted among them.
+
+    Args:
+        client: of MLflow.
+        digests: split -> digest of its content.
+    """
+    return {split: len(looks_at(client, split, digest)) for split, digest in digests.items()}
+
+
+def looks_at(client: MlflowClient, split: str, split_digest: str) -> list[Run]:
+    """List the runs of all looks at a split, newest first."""
+    query = f"tags.`{PREFIX}split` = '{split}' and tags.`{PREFIX}split_digest` = '{split_digest}'"
+    experiment, found, token = experiment_of(client, EXPERIMENT, ABOUT), [], None
+    while True:
+        page = client.search_runs([experiment], query, ViewType.ALL, order_by=["start_time DESC"], page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
