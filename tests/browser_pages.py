@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
 
-from stillhouse.tasks.embedded.stack_record import Addresses
+from stillhouse.tasks.local_stack.stack_record import Addresses
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 OFFLINE = ["--no-proxy-server", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]

@@ -12,10 +12,10 @@ import pytest
 import requests
 from mlflow.tracking import MlflowClient
 
-from stillhouse.tasks.embedded.listeners import is_held_by, is_lost
-from stillhouse.tasks.embedded.ports import choose_ports
-from stillhouse.tasks.embedded.processes import Server, end, spawn
-from stillhouse.tasks.tracking import connect
+from stillhouse.tasks.local_stack.listeners import is_held_by, is_lost
+from stillhouse.tasks.local_stack.ports import choose_ports
+from stillhouse.tasks.local_stack.processes import Server, end, spawn
+from stillhouse.tasks.tracking.runs import connect
 
 SECONDS = 180.0
 """The server starts within this."""

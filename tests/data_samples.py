@@ -14,16 +14,16 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from stillhouse.tasks.artifact import file_digest, write_json
-from stillhouse.tasks.data.build_data import PLANS, build_dataset, push_folder
-from stillhouse.tasks.data.dataset import DESCRIPTION, read_description
-from stillhouse.tasks.data.remote import list_folder, listing_md5, open_remote
-from stillhouse.tasks.data.revision import write_pointer
+from stillhouse.tasks.artifacts.artifact import file_digest, write_json
+from stillhouse.tasks.data.format.dataset import DESCRIPTION, read_description
+from stillhouse.tasks.data.store.build_data import PLANS, build_dataset, push_folder
+from stillhouse.tasks.data.store.remote import list_folder, listing_md5, open_remote
+from stillhouse.tasks.data.store.revision import write_pointer
 from stillhouse.tasks.errors import DataError
-from stillhouse.tasks.job import Job
-from stillhouse.tasks.recipe_section import Data
+from stillhouse.tasks.pipeline.job import Job
+from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.settings import Settings, load_settings
-from stillhouse.tasks.validate_data import validate_data
+from stillhouse.tasks.stages.validate import validate_data
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ("STILLHOUSE_STATE", "STILLHOUSE_RUNS", "STILLHOUSE_DVC_URL")

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from stillhouse.tasks.recipe_distillation import LogitDistillation
-from stillhouse.tasks.recipe_teacher import Training
+from stillhouse.tasks.recipe.distillation import LogitDistillation
+from stillhouse.tasks.recipe.teacher import Training
 
 TRAINING = Training(epochs=1, batch_size=8, learning_rate=0.1)
 

@@ -18,9 +18,9 @@ import pytest
 from data_samples import built_digits, commit_house, make_house, quiet
 from PIL import Image
 
-from stillhouse.tasks.data.dataset import Example, read_description, write_dataset
-from stillhouse.tasks.data.landing import CONTENTS, open_landing
-from stillhouse.tasks.data.refresh import Outcome, refresh
+from stillhouse.tasks.data.format.dataset import Example, read_description, write_dataset
+from stillhouse.tasks.data.ingest.landing import CONTENTS, open_landing
+from stillhouse.tasks.data.ingest.refresh import Outcome, refresh
 from stillhouse.tasks.settings import Settings
 
 HELD_BACK = 60

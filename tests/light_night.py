@@ -17,12 +17,12 @@ from onnx import TensorProto, helper, numpy_helper
 from report_samples import evaluation
 from tiny_house import House, tiny_house
 
-from stillhouse.models.bundle import write_bundle
-from stillhouse.models.export import INPUT, OUTPUT
-from stillhouse.tasks import stage as stage_module
-from stillhouse.tasks.artifact import file_digest, write_json
-from stillhouse.tasks.job import Job, Metrics, StageFunction
-from stillhouse.tasks.stages import KINDS
+from stillhouse.models.onnx.export import INPUT, OUTPUT
+from stillhouse.models.runtime.bundle import write_bundle
+from stillhouse.tasks.artifacts.artifact import file_digest, write_json
+from stillhouse.tasks.pipeline import run_stage as stage_module
+from stillhouse.tasks.pipeline.job import Job, Metrics, StageFunction
+from stillhouse.tasks.pipeline.stages import KINDS
 
 WEIGHTS = "weights.json"
 done: list[str] = []

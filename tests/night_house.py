@@ -14,17 +14,17 @@ from typing import Any
 
 import requests
 
-from stillhouse.tasks.embedded import stack
-from stillhouse.tasks.embedded.airflow_rest import Airflow
-from stillhouse.tasks.embedded.processes import marked
-from stillhouse.tasks.embedded.stack_record import recall
+from stillhouse.tasks.local_stack import stack
+from stillhouse.tasks.local_stack.airflow_rest import Airflow
+from stillhouse.tasks.local_stack.processes import marked
+from stillhouse.tasks.local_stack.stack_record import recall
 from stillhouse.tasks.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE, DAG, ASKS = "seed_digits", "nightly_seed_digits", "promotion_seed_digits"
 RECIPE_FILE = ROOT / "dags" / "recipes" / f"{RECIPE}.yaml"
 WATCHER = (
-    "import sys; from stillhouse.tasks.embedded.nightly_run import run_nightly; "
+    "import sys; from stillhouse.tasks.local_stack.nightly_run import run_nightly; "
     f"sys.exit(run_nightly('{RECIPE}', once=False))"
 )
 PATIENCE_SECONDS = 600.0

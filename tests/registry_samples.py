@@ -17,15 +17,15 @@ from mlflow.types import Schema, TensorSpec
 from onnx import TensorProto, helper, numpy_helper
 from report_samples import estimate, evaluation, final_test, gate_result
 
-from stillhouse.models.export import INPUT, OUTPUT
-from stillhouse.tasks.artifact import file_digest, json_digest
-from stillhouse.tasks.log_student import RUNTIME, pinned
-from stillhouse.tasks.production.signing import signed
-from stillhouse.tasks.production.versions import CANDIDATE
-from stillhouse.tasks.register_passport import FOLDER, PASSPORT
+from stillhouse.models.onnx.export import INPUT, OUTPUT
+from stillhouse.tasks.artifacts.artifact import file_digest, json_digest
+from stillhouse.tasks.artifacts.student_file import MODEL_FILE
+from stillhouse.tasks.provenance.issue import FOLDER, PASSPORT
+from stillhouse.tasks.provenance.log_student import RUNTIME, pinned
+from stillhouse.tasks.provenance.signing import signed
+from stillhouse.tasks.registry.versions import CANDIDATE
 from stillhouse.tasks.settings import load_settings
-from stillhouse.tasks.student_file import MODEL_FILE
-from stillhouse.tasks.tracking import ARTIFACT, PREFIX, experiment_of
+from stillhouse.tasks.tracking.runs import ARTIFACT, PREFIX, experiment_of
 
 MODEL = "tiny"
 

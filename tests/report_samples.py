@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from stillhouse.tasks.recipe import Recipe
-from stillhouse.tasks.recipe_judging import Gate
+from stillhouse.tasks.recipe.judging import Gate
+from stillhouse.tasks.recipe.recipe import Recipe
 from stillhouse.tasks.reporting.run_record import RunRecord, StageRecord
 
 RECIPE_YAML = """\

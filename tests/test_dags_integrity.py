@@ -13,8 +13,8 @@ import pytest
 from report_samples import STARTED
 
 from stillhouse.tasks.errors import ServiceError
-from stillhouse.tasks.pipeline import stages_of
-from stillhouse.tasks.recipe import load_recipe
+from stillhouse.tasks.pipeline.graph import stages_of
+from stillhouse.tasks.recipe.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = sorted((ROOT / "dags" / "recipes").glob("*.yaml"))
@@ -90,7 +90,7 @@ def test_a_promotion_without_an_answer_is_a_no(promotion: ModuleType) -> None:
 
 def test_an_answer_outlives_a_registry_that_is_away(promotion: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """A yes is tried for two hours, quietly; the last attempt tells once how to carry it out later."""
-    from stillhouse.tasks.production import approval
+    from stillhouse.tasks.registry import approval
 
     task = promotion.promotion(RECIPES[0], load_recipe(RECIPES[0])).get_task("decide")
     delays = [min(5 * 2.0**number, task.max_retry_delay.total_seconds()) for number in range(task.retries)]
@@ -165,7 +165,7 @@ def test_a_dag_file_parses_fast_and_imports_nothing_heavy(tmp_path: Path, file: 
         "from airflow.providers.standard.operators.hitl import ApprovalOperator\n"
         "before = set(sys.modules); start = time.process_time()\n"
         f"import stillhouse.dags.{file}\n"
-        "known = {'torch', 'mlflow', 'pandas', 'numpy', 'dvc', 'boto3', 'stillhouse.tasks.stage'}\n"
+        "known = {'torch', 'mlflow', 'pandas', 'numpy', 'dvc', 'boto3', 'stillhouse.tasks.pipeline.run_stage'}\n"
         "heavy = known & (set(sys.modules) - before)\n"
         "print(time.process_time() - start, *heavy)\n"
     )

@@ -14,11 +14,11 @@ from landing_samples import make_refreshed_house, new_digits, send, send_digits
 from mlflow.exceptions import MlflowException
 from report_samples import STARTED
 
-from stillhouse.tasks.data.data_branch import newest_tag, version_of
-from stillhouse.tasks.data.refresh import refresh
-from stillhouse.tasks.data.refresh_state import is_told, note_going, note_told, told_of
+from stillhouse.tasks.data.ingest.refresh import refresh
+from stillhouse.tasks.data.ingest.refresh_state import is_told, note_going, note_told, told_of
+from stillhouse.tasks.data.store.data_branch import newest_tag, version_of
 from stillhouse.tasks.errors import DataError, ServiceError
-from stillhouse.tasks.recipe import load_recipe
+from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,7 +97,7 @@ def test_every_stage_uses_what_woke_the_run(
     nightly: ModuleType, monkeypatch: pytest.MonkeyPatch, asked: str | None, events: list[Any], revision: str | None
 ) -> None:
     """A revision that a person asks for goes before that of the newest event, and that before the recipe's."""
-    from stillhouse.tasks import stage
+    from stillhouse.tasks.pipeline import run_stage as stage
 
     used: list[tuple[str, str | None]] = []
     monkeypatch.setattr(

@@ -81,7 +81,7 @@ def test_the_packages_version_is_rebuilt_to_the_same_bytes(night: dict[str, Any]
 
 def test_a_users_own_packages_may_have_common_names(python: Path) -> None:
     """The toy's packages `models` and `tasks` are its own, wherever a command is typed."""
-    code = "import models, tasks, stillhouse.tasks.stages; print(models.__file__, tasks.__file__)"
+    code = "import models, tasks, stillhouse.tasks.pipeline.stages; print(models.__file__, tasks.__file__)"
     done = subprocess.run([str(python), "-P", "-c", code], check=True, capture_output=True, text=True, cwd=REPOSITORY)
     assert all(str(python.parents[1]) in file for file in done.stdout.split())
 
@@ -93,8 +93,8 @@ def test_the_core_knows_nothing_of_the_package() -> None:
             assert not re.search("stillhouse_toy|diabetes|progression", path.read_text(encoding="utf-8"), re.IGNORECASE)
 
 
-METHOD = """from stillhouse.models.compression.prune import magnitude
-from stillhouse.tasks.methods.bench import Bench, Compressed
+METHOD = """from stillhouse.models.compression.pruning.weights import magnitude
+from stillhouse.tasks.compression.step_context import Bench, Compressed
 
 
 def clip(bench: Bench, step: object) -> Compressed:
@@ -103,6 +103,7 @@ def clip(bench: Bench, step: object) -> Compressed:
         weight = module.get_parameter(name if name.endswith("weight") else f"{name}.weight")
         limit = float(score.flatten().quantile(step.share))
         weight.data.clamp_(-limit, limit)
+    bench.job.progress(f"clipped to {step.share}")
     return module, architecture
 """
 SECTION = """class Clip(Section):
@@ -132,7 +133,7 @@ from pathlib import Path
 
 import pytest
 from data_samples import make_house
-from stillhouse.tasks.stage import run_stage
+from stillhouse.tasks.pipeline.run_stage import run_stage
 
 recipe, root = map(Path, sys.argv[1:])
 with pytest.MonkeyPatch.context() as patch:
@@ -150,12 +151,12 @@ def test_a_method_is_one_file_one_line_and_one_section(tmp_path: Path) -> None:
     for folder in ("dags", "tasks", "models"):
         shutil.copytree(REPOSITORY / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(REPOSITORY / "src", tree / "src", symlinks=True)
-    (tree / "tasks" / "methods" / "clip.py").write_text(METHOD, encoding="utf-8")
+    (tree / "tasks" / "compression" / "clip.py").write_text(METHOD, encoding="utf-8")
     replaced(
-        tree / "tasks" / "methods" / "__init__.py", '    "fold": fold,\n', '    "fold": fold,\n    "clip": clip,\n'
+        tree / "tasks" / "compression" / "methods.py", '    "fold": fold,\n', '    "fold": fold,\n    "clip": clip,\n'
     )
-    replaced(tree / "tasks" / "methods" / "__init__.py", "from stillhouse.tasks.methods.bench", IMPORT)
-    replaced(tree / "tasks" / "recipe_steps.py", "Step = Annotated[\n    ", SECTION)
+    replaced(tree / "tasks" / "compression" / "methods.py", "from stillhouse.tasks.compression.distil", IMPORT)
+    replaced(tree / "tasks" / "recipe" / "steps.py", "Step = Annotated[\n    ", SECTION)
     (tmp_path / "clipped.yaml").write_text(RECIPE, encoding="utf-8")
     (tmp_path / "root").mkdir()
     done = subprocess.run(
@@ -167,10 +168,11 @@ def test_a_method_is_one_file_one_line_and_one_section(tmp_path: Path) -> None:
         env=os.environ | {"PYTHONPATH": f"{tree / 'src'}{os.pathsep}{TESTS}", "PYTHONWARNINGS": "ignore"},
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "'kept': 1.0" in done.stdout.splitlines()[-1]
+    assert "clipped to 0.99" in done.stdout
+    assert "'search_accuracy'" in done.stdout.splitlines()[-1]
 
 
-IMPORT = "from stillhouse.tasks.methods.clip import clip\nfrom stillhouse.tasks.methods.bench"
+IMPORT = "from stillhouse.tasks.compression.clip import clip\nfrom stillhouse.tasks.compression.distil"
 
 
 def replaced(path: Path, old: str, new: str) -> None:

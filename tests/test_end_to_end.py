@@ -34,15 +34,15 @@ from night_house import (
 )
 from PIL import Image
 
-from stillhouse.models.export import INPUT, OUTPUT
-from stillhouse.models.inputs.images import load_images
-from stillhouse.tasks.embedded import stack
-from stillhouse.tasks.embedded.airflow_rest import Airflow
+from stillhouse.models.data.images import load_images
+from stillhouse.models.onnx.export import INPUT, OUTPUT
 from stillhouse.tasks.errors import ServiceError
-from stillhouse.tasks.pipeline import stages_of
-from stillhouse.tasks.recipe import load_recipe
+from stillhouse.tasks.local_stack import stack
+from stillhouse.tasks.local_stack.airflow_rest import Airflow
+from stillhouse.tasks.pipeline.graph import stages_of
+from stillhouse.tasks.pipeline.run_stage import run_stage
+from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.settings import Settings
-from stillhouse.tasks.stage import run_stage
 
 pytestmark = pytest.mark.serial
 
@@ -209,6 +209,7 @@ def server(house: House, second: Question) -> Iterator[Answers]:
         yield answers
 
 
+@pytest.mark.long
 def test_a_person_reads_the_card_in_a_browser(pages: Pages, second: Question) -> None:
     """Airflow's page of required actions leads to the card: its tables are tables, its links open MLflow's pages."""
     pages.open_card(f"Promote {RECIPE} version 2?")
@@ -224,6 +225,7 @@ def test_a_person_reads_the_card_in_a_browser(pages: Pages, second: Question) ->
     assert second.state("approve") == "awaiting_input"
 
 
+@pytest.mark.long
 def test_the_champion_answers_over_http(house: House, server: Answers) -> None:
     """The server of the first version answers a PNG and raw pixels of a digit with its label, and says what it is."""
     sealed = load_images(built_digits(), "sealed")
@@ -238,6 +240,7 @@ def test_the_champion_answers_over_http(house: House, server: Answers) -> None:
     assert sorted(registered(house.settings)) == ["1", "2"]
 
 
+@pytest.mark.long
 def test_a_click_on_approve_is_served(pages: Pages, second: Question, server: Answers) -> None:
     """Within 30 seconds of the click the run is done, the new version answers, and MLflow's page shows the aliases."""
     pages.open_card(f"Promote {RECIPE} version 2?")
@@ -255,6 +258,7 @@ def test_a_click_on_approve_is_served(pages: Pages, second: Question, server: An
     pages.shoot("champion")
 
 
+@pytest.mark.long
 def test_a_click_rolls_back(house: House, pages: Pages, server: Answers) -> None:
     """Within 60 seconds of the click the former version answers; MLflow's page shows it, the audit says who and why."""
     pages.fill_trigger(f"rollback_{RECIPE}", why="one digit is read worse")

@@ -11,15 +11,16 @@ import pytest
 from data_samples import git
 from landing_samples import make_refreshed_house, new_digits, send, send_digits, tags
 
-from stillhouse.tasks.embedded import stack
-from stillhouse.tasks.embedded.airflow_rest import Airflow
+from stillhouse.tasks.local_stack import stack
+from stillhouse.tasks.local_stack.airflow_rest import Airflow
 from stillhouse.tasks.settings import Settings, load_settings
 
-pytestmark = pytest.mark.serial
+pytestmark = [pytest.mark.serial, pytest.mark.long]
 
 ROOT = Path(__file__).resolve().parent.parent
 REFRESH, NIGHT = "refresh_digits", "nightly_seed_digits"
 PATIENCE_SECONDS = 300.0
+CODE = ("dags/", "tasks/", "models/", "src/")
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +31,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         make_refreshed_house(root, patched)
         tracked = subprocess.run(["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=True)
         for name in tracked.stdout.splitlines():
-            if name.startswith(("dags/", "tasks/", "models/")) and (not name.endswith(".yaml") or "seed_dig" in name):
+            if name.startswith(CODE) and (not name.endswith(".yaml") or "seed_dig" in name):
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, root / name)
+                shutil.copy(ROOT / name, root / name, follow_symlinks=False)
         recipe = root / "dags" / "recipes" / "seed_digits.yaml"
         recipe.write_text(recipe.read_text().replace("schedule: null", 'schedule: "0 4 1 1 *"'))
         git(root, "add", ".")

@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from stillhouse.models.checkpoint import Architecture, load_model, save_model
 from stillhouse.models.compression.edits import layer_sizes
 from stillhouse.models.compression.fold import fold_batch_norm, fold_pixel_scale
 from stillhouse.models.compression.low_rank import low_rank, ranks_for
-from stillhouse.models.compression.prune_channels import Selection, Target, prune_channels
-from stillhouse.models.compression.quantize import integer_weights
+from stillhouse.models.compression.pruning.channels import Selection, Target, prune_channels
+from stillhouse.models.compression.quantization.quantize import integer_weights
 from stillhouse.models.errors import ModelError
-from stillhouse.models.export import export_model
 from stillhouse.models.networks.attention import SelfAttention
-from stillhouse.models.runtime import open_session, predict
+from stillhouse.models.onnx.export import export_model
+from stillhouse.models.runtime.session import open_session, predict
+from stillhouse.models.training.checkpoint import Architecture, load_model, save_model
 
 ARCHITECTURE = Architecture(
     "attention", {"side": 28, "patch": 7, "width": 32, "heads": 4, "hidden": 64, "depth": 2}, 90.0, (1, 28, 28)

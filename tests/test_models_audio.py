@@ -9,11 +9,11 @@ import soundfile
 from data_samples import built_digits, built_stamps_small
 from numpy.typing import NDArray
 
+from stillhouse.models.data.audio import LISTENED, LONGEST, SAMPLE_RATE, decode, load_recordings, waveform_of
+from stillhouse.models.data.gallery import load_gallery
+from stillhouse.models.data.images import load_images
+from stillhouse.models.data.waves import LENGTH, LOUDEST, trimmed, waves_of
 from stillhouse.models.errors import ModelError
-from stillhouse.models.inputs.audio import LISTENED, LONGEST, SAMPLE_RATE, decode, load_recordings, waveform_of
-from stillhouse.models.inputs.gallery import load_gallery
-from stillhouse.models.inputs.images import load_images
-from stillhouse.models.inputs.waves import LENGTH, LOUDEST, trimmed, waves_of
 
 
 def _file(samples_TC: NDArray[np.float64], rate: int = 44_100) -> bytes:

@@ -14,14 +14,14 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stillhouse.models.black_box import FileModel, adopt
-from stillhouse.models.compression.objectives import taught_objective
+from stillhouse.models.distillation.objectives import taught_objective
 from stillhouse.models.errors import ModelError
-from stillhouse.models.export import INPUT, OUTPUT
-from stillhouse.models.runtime import open_session, predict
-from stillhouse.models.training import Plan, fit
+from stillhouse.models.onnx.export import INPUT, OUTPUT
+from stillhouse.models.onnx.import_teacher import FileModel, adopt
+from stillhouse.models.runtime.session import open_session, predict
+from stillhouse.models.training.loop import Plan, fit
 from stillhouse.models.workloads.image_classification.training import Classifier, Examples, load_examples
-from stillhouse.tasks.recipe_teacher import Network
+from stillhouse.tasks.recipe.teacher import Network
 
 
 class Silent:

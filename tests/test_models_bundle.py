@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stillhouse.models.bundle import BUNDLE, Bundle, open_bundle, write_bundle
 from stillhouse.models.errors import ModelError
+from stillhouse.models.runtime.bundle import BUNDLE, Bundle, open_bundle, write_bundle
 
 
 def written(folder: Path, **components: bytes) -> Bundle:

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stillhouse.models.data.images import Images
 from stillhouse.models.evaluation.compare import slice_differences
-from stillhouse.models.inputs.images import Images
-from stillhouse.models.ways import IMAGE, TEXT, Inputs, Role, Way
 from stillhouse.models.workloads.image_classification.runtime import ImageClassification
+from stillhouse.models.workloads.retrieval.queries import IMAGE, TEXT, Inputs, Role, Way
 from stillhouse.models.workloads.retrieval.runtime import Retrieval
 
 CONFIDENCE = 0.9

@@ -9,24 +9,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stillhouse.models.checkpoint import WEIGHTS, Architecture, load_model, save_model
 from stillhouse.models.compression.cost import macs_and_parameters
 from stillhouse.models.compression.depth import drop_layers, droppable
-from stillhouse.models.compression.distil import distillation_loss
 from stillhouse.models.compression.edits import layer_sizes
 from stillhouse.models.compression.fold import fold_batch_norm, fold_pixel_scale
-from stillhouse.models.compression.learned_step import learn_steps, settle_steps
 from stillhouse.models.compression.low_rank import low_rank, ranks_for
-from stillhouse.models.compression.prune import magnitude, make_permanent, prunable, prune_pattern, prune_weights, zeros
-from stillhouse.models.compression.prune_channels import Selection, Target, prune_channels
-from stillhouse.models.compression.quantize import (
+from stillhouse.models.compression.pruning.channels import Selection, Target, prune_channels
+from stillhouse.models.compression.pruning.weights import (
+    magnitude,
+    make_permanent,
+    prunable,
+    prune_pattern,
+    prune_weights,
+    zeros,
+)
+from stillhouse.models.compression.quantization.learned_step import learn_steps, settle_steps
+from stillhouse.models.compression.quantization.quantize import (
     bits_by_layer,
     dequantized,
     integer_edit,
     integer_weights,
     trained_integers,
 )
+from stillhouse.models.distillation.logit import distillation_loss
 from stillhouse.models.errors import ModelError
+from stillhouse.models.training.checkpoint import WEIGHTS, Architecture, load_model, save_model
 
 STATIC = {"activations": "static", "calibration": "minmax", "keep_float": []}
 DIGITS = Architecture("multimodal_small_model", {"channels": 16}, 6.0, (1, 8, 8))

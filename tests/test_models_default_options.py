@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 sys.path.append(str(Path(__file__).parents[1]))
 
 from benchmarks.default_options import RECIPES, export_both, networks_of, raw_of
-from stillhouse.models.checkpoint import Architecture
-from stillhouse.models.export import export_model
-from stillhouse.models.packing import deployable, unpacked
-from stillhouse.models.runtime import open_session
-from stillhouse.tasks.recipe import Recipe, load_recipe
+from stillhouse.models.onnx.export import export_model
+from stillhouse.models.onnx.packing import deployable, unpacked
+from stillhouse.models.runtime.session import open_session
+from stillhouse.models.training.checkpoint import Architecture
+from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 
 pytestmark = pytest.mark.serial
 

@@ -8,14 +8,15 @@ from data_samples import built_digits
 from distillation_samples import logit_distillation
 from torch import Tensor, nn
 
-from stillhouse.models.compression.answers import kept
-from stillhouse.models.compression.distil import LOGIT_LOSSES, distillation_loss, mean_logits, teacher_logits
-from stillhouse.models.compression.features import averaged, hint_loss, layer_features, projected_student
-from stillhouse.models.compression.objectives import hinted_objective, taught_objective
-from stillhouse.models.compression.relational import angle_loss, distance_loss, relational_loss
+from stillhouse.models.augmentation.augment import blended, erased
+from stillhouse.models.distillation.batches import TaughtFeed
+from stillhouse.models.distillation.features import averaged, hint_loss, layer_features, projected_student
+from stillhouse.models.distillation.logit import LOGIT_LOSSES, distillation_loss, mean_logits, teacher_logits
+from stillhouse.models.distillation.objectives import hinted_objective, taught_objective
+from stillhouse.models.distillation.relational import angle_loss, distance_loss, relational_loss
+from stillhouse.models.distillation.teacher_cache import kept
 from stillhouse.models.errors import ModelError
-from stillhouse.models.inputs.augment import blended, erased
-from stillhouse.models.training import Plan, fit
+from stillhouse.models.training.loop import Plan, fit
 from stillhouse.models.workloads.image_classification.training import (
     Classifier,
     LabelledFeed,
@@ -23,8 +24,7 @@ from stillhouse.models.workloads.image_classification.training import (
     load_examples,
     view_of,
 )
-from stillhouse.models.workloads.taught import TaughtFeed
-from stillhouse.tasks.recipe_teacher import Network
+from stillhouse.tasks.recipe.teacher import Network
 
 CLASSIFIER = Classifier(built_digits())
 PLAN = Plan(

@@ -13,13 +13,18 @@ from exported_graphs import dequantized_weights
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from stillhouse.models.checkpoint import Architecture
 from stillhouse.models.compression.fold import fold_batch_norm, fold_pixel_scale
-from stillhouse.models.compression.quantize import bits_by_layer, integer_weights, quantizable, stored_integers
+from stillhouse.models.compression.quantization.quantize import (
+    bits_by_layer,
+    integer_weights,
+    quantizable,
+    stored_integers,
+)
 from stillhouse.models.errors import ModelError
-from stillhouse.models.export import export_model
-from stillhouse.models.footprint import Schedule, compare
-from stillhouse.models.runtime import open_session, predict
+from stillhouse.models.measurement.latency import Schedule, compare
+from stillhouse.models.onnx.export import export_model
+from stillhouse.models.runtime.session import open_session, predict
+from stillhouse.models.training.checkpoint import Architecture
 
 STATIC = {"activations": "static", "calibration": "minmax", "keep_float": []}
 ARCHITECTURE = Architecture(

@@ -11,13 +11,20 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-import stillhouse.models.footprint
-import stillhouse.models.step_cost
+import stillhouse.models.measurement.latency
+import stillhouse.models.measurement.step_cost
 from stillhouse.models.errors import ModelError
-from stillhouse.models.footprint import Schedule, compare, compare_calls, confidence_per_look, machine, open_call
-from stillhouse.models.packing import pack
-from stillhouse.models.serving import serving_of
-from stillhouse.models.step_cost import Change, step_cost
+from stillhouse.models.measurement.latency import (
+    Schedule,
+    compare,
+    compare_calls,
+    confidence_per_look,
+    machine,
+    open_call,
+)
+from stillhouse.models.measurement.resources import serving_of
+from stillhouse.models.measurement.step_cost import Change, step_cost
+from stillhouse.models.onnx.packing import pack
 
 IMAGE = np.zeros((1, 1, 8, 8), np.uint8)
 
@@ -25,7 +32,7 @@ IMAGE = np.zeros((1, 1, 8, 8), np.uint8)
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait long for a steady pace."""
-    monkeypatch.setattr(stillhouse.models.footprint, "LONGEST_WARM_UP_SECONDS", 0.1)
+    monkeypatch.setattr(stillhouse.models.measurement.latency, "LONGEST_WARM_UP_SECONDS", 0.1)
 
 
 def write_model(path: Path, width: int, repeats: int = 1) -> Path:
@@ -82,9 +89,9 @@ def test_the_doubt_is_divided_over_the_looks(repeats: int, most: int, confidence
 
 def test_who_goes_first_changes_every_round(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rounds of two calls go A B B A, and each turn has one call that is not counted."""
-    monkeypatch.setattr(stillhouse.models.footprint, "CALLS_PER_TURN", 1)
+    monkeypatch.setattr(stillhouse.models.measurement.latency, "CALLS_PER_TURN", 1)
     order: list[str] = []
-    times = stillhouse.models.footprint._rounds([lambda: order.append("A"), lambda: order.append("B")], 2)  # noqa: SLF001 - the order is the point
+    times = stillhouse.models.measurement.latency._rounds([lambda: order.append("A"), lambda: order.append("B")], 2)  # noqa: SLF001 - the order is the point
     assert "".join(order) == "AABBBBAA"
     assert [len(kept) for kept in times] == [2, 2]
 
@@ -92,8 +99,10 @@ def test_who_goes_first_changes_every_round(monkeypatch: pytest.MonkeyPatch) -> 
 def test_who_is_opened_first_changes_every_repeat(small: Path, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over three repeats the files are opened small large, large small, small large."""
     opened: list[Path] = []
-    real = stillhouse.models.footprint.open_session
-    monkeypatch.setattr(stillhouse.models.footprint, "open_session", lambda path: opened.append(path) or real(path))
+    real = stillhouse.models.measurement.latency.open_session
+    monkeypatch.setattr(
+        stillhouse.models.measurement.latency, "open_session", lambda path: opened.append(path) or real(path)
+    )
     compare(small, large, IMAGE, Schedule(3, 3, 2, 0.0, 0.9, 1000.0))
     assert opened == [small, large, large, small, small, large]
 
@@ -108,13 +117,13 @@ def test_a_larger_model_is_slower(small: Path, large: Path) -> None:
 def test_a_steady_call_is_warm_and_an_unsteady_one_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The warm-up ends when two windows agree; a pace that doubles with every window is cut off and told."""
     windows = iter([[1.0], [1.5], [1.51]])
-    monkeypatch.setattr(stillhouse.models.footprint, "_rounds", lambda _calls, _rounds: [next(windows)])
-    assert stillhouse.models.footprint._warm_up([object]) is True  # noqa: SLF001 - its own rule
+    monkeypatch.setattr(stillhouse.models.measurement.latency, "_rounds", lambda _calls, _rounds: [next(windows)])
+    assert stillhouse.models.measurement.latency._warm_up([object]) is True  # noqa: SLF001 - its own rule
     assert list(windows) == []
-    monkeypatch.setattr(stillhouse.models.footprint, "LONGEST_WARM_UP_SECONDS", 0.01)
+    monkeypatch.setattr(stillhouse.models.measurement.latency, "LONGEST_WARM_UP_SECONDS", 0.01)
     paces = (2.0**place for place in range(1000))
-    monkeypatch.setattr(stillhouse.models.footprint, "_rounds", lambda _calls, _rounds: [[next(paces)]])
-    assert stillhouse.models.footprint._warm_up([object]) is False  # noqa: SLF001 - its own rule
+    monkeypatch.setattr(stillhouse.models.measurement.latency, "_rounds", lambda _calls, _rounds: [[next(paces)]])
+    assert stillhouse.models.measurement.latency._warm_up([object]) is False  # noqa: SLF001 - its own rule
 
 
 @pytest.mark.parametrize(("least_gain", "needed"), [(1.0101, 1.0101), (1.05, 1.05)])
@@ -123,9 +132,9 @@ def test_a_step_is_timed_until_the_speed_that_decides_is_clear(
 ) -> None:
     """Two files of one size are timed against the gain that is asked for, and not against 1."""
     schedules: list[Schedule] = []
-    real = stillhouse.models.step_cost.compare_calls
+    real = stillhouse.models.measurement.step_cost.compare_calls
     monkeypatch.setattr(
-        stillhouse.models.step_cost, "compare_calls", lambda calls, s: schedules.append(s) or real(calls, s)
+        stillhouse.models.measurement.step_cost, "compare_calls", lambda calls, s: schedules.append(s) or real(calls, s)
     )
     np.save(tmp_path / "image.npy", IMAGE)
     found = step_cost([Change(small, small, tmp_path / "image.npy")], least_gain)

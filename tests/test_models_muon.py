@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from stillhouse.models.muon import ADAM_DECAYS, ADAM_LEAST, ADAM_RATE, KERNEL_DECAY, KERNEL_RATE, Muon, orthogonalized
+from stillhouse.models.training.muon import (
+    ADAM_DECAYS,
+    ADAM_LEAST,
+    ADAM_RATE,
+    KERNEL_DECAY,
+    KERNEL_RATE,
+    Muon,
+    orthogonalized,
+)
 
 
 @pytest.mark.parametrize(("outputs", "inputs"), [(8, 8), (4, 36), (64, 9)])

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from stillhouse.models.compression.rounding import Stored
-from stillhouse.models.few_bit_products import BLOCK, is_linear, multiply_few_bits
-from stillhouse.models.integer_graph import Place
-from stillhouse.models.runtime import open_session, predict
-from stillhouse.models.wide_patches import widen_patches
+from stillhouse.models.compression.quantization.rounding import Stored
+from stillhouse.models.onnx.passes.few_bit_products import BLOCK, is_linear, multiply_few_bits
+from stillhouse.models.onnx.passes.integer_graph import Place
+from stillhouse.models.onnx.passes.patchify import widen_patches
+from stillhouse.models.runtime.session import open_session, predict
 
 RANDOM = np.random.default_rng(17)
 

@@ -9,8 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from stillhouse.models.errors import ModelError
-from stillhouse.models.packing import HEADER, deployable, is_packed, pack, ship, unpacked, zstd_bytes
-from stillhouse.models.runtime import open_session, predict
+from stillhouse.models.onnx.packing import HEADER, deployable, is_packed, pack, ship, unpacked, zstd_bytes
+from stillhouse.models.runtime.session import open_session, predict
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(4, 1, 2, 3)
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
+from stillhouse.models.data.audio import waveform_of
+from stillhouse.models.data.picture_files import LONGEST, read_picture
+from stillhouse.models.data.pictures import SIDE, picture_of, pixels_of
 from stillhouse.models.errors import ModelError
-from stillhouse.models.inputs.audio import waveform_of
-from stillhouse.models.inputs.picture_files import LONGEST, read_picture
-from stillhouse.models.inputs.pictures import SIDE, picture_of, pixels_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of broken notes
 ROOT = Path(__file__).resolve().parent.parent
@@ -252,7 +252,7 @@ def test_what_is_no_picture_is_refused_with_the_remedy(case: str) -> None:
 
 COST = """
 import sys
-from stillhouse.models.inputs.pictures import picture_of, pixels_of
+from stillhouse.models.data.pictures import picture_of, pixels_of
 content = sys.stdin.buffer.read()
 picture_of(content), pixels_of(content, (3, 32, 32))
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))

@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 
-from stillhouse.models.few_bits import MOST, errors, levels, packed, restored, rounded, unpacked
-from stillhouse.models.principal_codes import allotted, encode, turned
-from stillhouse.models.principal_codes import levels as levels_of
+from stillhouse.models.workloads.retrieval.search.lloyd_max import (
+    MOST,
+    errors,
+    levels,
+    packed,
+    restored,
+    rounded,
+    unpacked,
+)
+from stillhouse.models.workloads.retrieval.search.pca_quantizer import allotted, encode, turned
+from stillhouse.models.workloads.retrieval.search.pca_quantizer import levels as levels_of
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.registry import build_network, find_network
 from stillhouse.models.workloads.registry import BUILT_IN, check_workload, resolve
 from stillhouse.tasks.errors import RecipeError, StillhouseError
-from stillhouse.tasks.providers import check_foreign, expect_same, providers_of, used_by
-from stillhouse.tasks.recipe import Recipe, load_recipe
-from stillhouse.tasks.stage_key import code_of
+from stillhouse.tasks.pipeline.providers import check_foreign, expect_same, providers_of, used_by
+from stillhouse.tasks.pipeline.stage_key import code_of
+from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 
 TOY = Path(__file__).resolve().parent / "toy"
 RECIPE = TOY / "recipes" / "diabetes_progression.yaml"

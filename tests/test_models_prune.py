@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from stillhouse.models.checkpoint import Architecture
 from stillhouse.models.compression.cost import macs_and_parameters
 from stillhouse.models.compression.edits import layer_sizes
-from stillhouse.models.compression.prune import (
+from stillhouse.models.compression.pruning.channels import Selection, Target, prune_channels, prune_in_rounds
+from stillhouse.models.compression.pruning.weights import (
     LowestScores,
     magnitude,
     make_permanent,
@@ -24,9 +24,9 @@ from stillhouse.models.compression.prune import (
     prune_pattern,
     prune_weights,
 )
-from stillhouse.models.compression.prune_channels import Selection, Target, prune_channels, prune_in_rounds
 from stillhouse.models.errors import DivergedError, ModelError
-from stillhouse.models.training import Batch, Plan, fit
+from stillhouse.models.training.checkpoint import Architecture
+from stillhouse.models.training.loop import Batch, Plan, fit
 
 RESIDUAL = Architecture("residual", {"stem": 16, "widths": [32, 32], "strides": [2, 1], "pool": 7}, 90.0, (1, 28, 28))
 MAGNITUDE = Selection("magnitude", 8)
@@ -322,7 +322,7 @@ def test_a_file_is_timed_in_a_process_of_its_own(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "stillhouse.models.timing",
+        "stillhouse.models.measurement.quick_latency",
         str(tmp_path / "request.json"),
         str(tmp_path / "answer.json"),
     ]

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stillhouse.models.checkpoint import WEIGHTS, Architecture, save_model
 from stillhouse.models.compression.fold import fold_batch_norm, fold_pixel_scale
-from stillhouse.models.compression.learned_step import LearnedStep, learn_steps, settle_steps
-from stillhouse.models.compression.mixed import cheapest_first, fewest_bits, layer_damages
-from stillhouse.models.compression.quantize import (
+from stillhouse.models.compression.quantization.learned_step import LearnedStep, learn_steps, settle_steps
+from stillhouse.models.compression.quantization.mixed import cheapest_first, fewest_bits, layer_damages
+from stillhouse.models.compression.quantization.overlap import refuse_overlap
+from stillhouse.models.compression.quantization.quantize import (
     IntegerWeight,
     bits_by_layer,
     dequantized,
@@ -23,10 +23,10 @@ from stillhouse.models.compression.quantize import (
     trained_integers,
     with_whole_edges,
 )
-from stillhouse.models.compression.requantize import dequantize_for_edit, requantize
-from stillhouse.models.compression.rounding import proportional, rounded
+from stillhouse.models.compression.quantization.requantize import dequantize_for_edit, requantize
+from stillhouse.models.compression.quantization.rounding import proportional, rounded
 from stillhouse.models.errors import ModelError
-from stillhouse.models.inputs.overlap import refuse_overlap
+from stillhouse.models.training.checkpoint import WEIGHTS, Architecture, save_model
 
 RESIDUAL = Architecture("residual", {"stem": 16, "widths": [16, 32], "strides": [1, 2], "pool": 7}, 90.0, (1, 28, 28))
 FOLDS = ({"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"})

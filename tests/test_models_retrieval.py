@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stillhouse.models.data.text import CONTEXT, clean, codes_of
 from stillhouse.models.errors import ModelError
-from stillhouse.models.index import KINDS, SMALLER, build_index, load_index
-from stillhouse.models.inputs.text import CONTEXT, clean, codes_of
-from stillhouse.models.retrieval import ranks, recall
-from stillhouse.models.ways import IMAGE, TEXT, Inputs, Role, Way
+from stillhouse.models.workloads.retrieval.queries import IMAGE, TEXT, Inputs, Role, Way
+from stillhouse.models.workloads.retrieval.search.index import KINDS, SMALLER, build_index, load_index
+from stillhouse.models.workloads.retrieval.search.ranks import ranks, recall
 
 
 @pytest.mark.parametrize(

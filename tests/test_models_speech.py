@@ -9,22 +9,22 @@ import torch
 from data_samples import built_stamps_small
 from tower_samples import SPEECH_PLAIN, SPEECH_RESIDUAL
 
-from stillhouse.models.checkpoint import Architecture
-from stillhouse.models.compression.spaces import anchored_and_spelled, taught_letters, taught_vectors
-from stillhouse.models.compression.spelling import spelling_loss
+from stillhouse.models.augmentation.misheard import as_heard, chances_of
+from stillhouse.models.augmentation.resay import said_anew
+from stillhouse.models.data.audio import SAMPLE_RATE
+from stillhouse.models.data.letters import alphabet_of, letters_of
+from stillhouse.models.data.text import codes_of
+from stillhouse.models.data.waves import LENGTH, LOUDEST, waves_of
+from stillhouse.models.distillation.batches import TaughtFeed
+from stillhouse.models.distillation.ctc import spelling_loss
+from stillhouse.models.distillation.embedding import anchored_and_spelled, taught_letters, taught_vectors
 from stillhouse.models.errors import ModelError
-from stillhouse.models.inputs.audio import SAMPLE_RATE
-from stillhouse.models.inputs.letters import alphabet_of, letters_of
-from stillhouse.models.inputs.misheard import as_heard, chances_of
-from stillhouse.models.inputs.resay import said_anew
-from stillhouse.models.inputs.text import codes_of
-from stillhouse.models.inputs.waves import LENGTH, LOUDEST, waves_of
 from stillhouse.models.networks.speech import FilterBank, FramedFilterBank, SpellingTower
-from stillhouse.models.ways import IMAGE, SPEECH, TEXT, load_role
+from stillhouse.models.training.checkpoint import Architecture
 from stillhouse.models.workloads.retrieval.pairs import load_spoken
+from stillhouse.models.workloads.retrieval.queries import IMAGE, SPEECH, TEXT, load_role
 from stillhouse.models.workloads.retrieval.training import Towers
 from stillhouse.models.workloads.retrieval.written import written_feed
-from stillhouse.models.workloads.taught import TaughtFeed
 
 TEXT_TOWER = Architecture("ngram_tower", {"buckets": 97, "width": 8, "hidden": 8, "dimension": 16}, 1.0, ())
 

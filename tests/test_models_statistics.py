@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from stillhouse.models.errors import ModelError
-from stillhouse.models.metrics import churn, recall_per_class, right
-from stillhouse.models.statistics import (
+from stillhouse.models.measurement.metrics import churn, recall_per_class, right
+from stillhouse.models.measurement.statistics import (
     accuracy_difference_interval,
     accuracy_ratio_interval,
     geometric_interval,

@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stillhouse.models.checkpoint import Architecture, load_model, save_model
 from stillhouse.models.compression.cost import macs_and_parameters
 from stillhouse.models.compression.depth import drop_layers, droppable, least_harmful
 from stillhouse.models.compression.edits import EDITS, layer_sizes, resize
 from stillhouse.models.compression.fold import fold_batch_norm, fold_pixel_scale
 from stillhouse.models.compression.low_rank import factorise, low_rank, ranks_for
-from stillhouse.models.compression.prune import prunable
-from stillhouse.models.compression.prune_channels import Selection, Target, prune_channels
-from stillhouse.models.compression.quantize import integer_weights
+from stillhouse.models.compression.pruning.channels import Selection, Target, prune_channels
+from stillhouse.models.compression.pruning.weights import prunable
+from stillhouse.models.compression.quantization.quantize import integer_weights
+from stillhouse.models.data.text import codes_of
 from stillhouse.models.errors import ModelError
-from stillhouse.models.inputs.text import codes_of
+from stillhouse.models.training.checkpoint import Architecture, load_model, save_model
 
 WIDE = {"stem": 16, "widths": [16, 16, 32, 32], "strides": [1, 1, 2, 1], "pool": 7}
 TEXT = Architecture("ngram_tower", {"buckets": 509, "width": 32, "hidden": 48, "dimension": 16}, 1.0, ())

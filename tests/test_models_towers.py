@@ -12,20 +12,25 @@ from exported_graphs import dequantized_weights
 from torch import nn
 from tower_samples import SPEECH_PLAIN, SPEECH_RESIDUAL
 
-from stillhouse.models.checkpoint import Architecture, load_model, save_model
+from stillhouse.models.augmentation.redraw import PAPER, redrawn
 from stillhouse.models.compression.fold import fold_batch_norm, fold_pixel_scale
-from stillhouse.models.compression.quantize import bits_by_layer, integer_edit, integer_weights, with_whole_edges
-from stillhouse.models.compression.spaces import anchored, taught_vectors
+from stillhouse.models.compression.quantization.quantize import (
+    bits_by_layer,
+    integer_edit,
+    integer_weights,
+    with_whole_edges,
+)
+from stillhouse.models.data.pictures import picture_of
+from stillhouse.models.data.text import codes_of
+from stillhouse.models.data.waves import LENGTH
+from stillhouse.models.distillation.embedding import anchored, taught_vectors
 from stillhouse.models.errors import ModelError
-from stillhouse.models.export import export_float, export_model
-from stillhouse.models.inputs.pictures import picture_of
-from stillhouse.models.inputs.redraw import PAPER, redrawn
-from stillhouse.models.inputs.text import codes_of
-from stillhouse.models.inputs.waves import LENGTH
 from stillhouse.models.networks.ngrams import NgramTower, tables_of
 from stillhouse.models.networks.unit import unit
-from stillhouse.models.packing import deployable, unpacked
-from stillhouse.models.runtime import open_session, predict
+from stillhouse.models.onnx.export import export_float, export_model
+from stillhouse.models.onnx.packing import deployable, unpacked
+from stillhouse.models.runtime.session import open_session, predict
+from stillhouse.models.training.checkpoint import Architecture, load_model, save_model
 from stillhouse.models.workloads.retrieval.pairs import caption_of
 from stillhouse.models.workloads.retrieval.training import Towers
 

@@ -9,14 +9,14 @@ from data_samples import built_digits
 from torch import Tensor, nn
 
 from stillhouse.models.errors import ModelError
-from stillhouse.models.training import Batch, Plan, fit, learning_rate
+from stillhouse.models.training.loop import Batch, Plan, fit, learning_rate
 from stillhouse.models.workloads.image_classification.training import (
     Classifier,
     LabelledFeed,
     labelled_objective,
     load_examples,
 )
-from stillhouse.tasks.recipe_teacher import Network
+from stillhouse.tasks.recipe.teacher import Network
 
 PLAN = Plan(
     epochs=4,

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from data_samples import built_emoji_small, built_stamps_small
 
+from stillhouse.models.data.audio import load_recordings
+from stillhouse.models.data.captions import load_captions
 from stillhouse.models.evaluation.compare import difference, paired, quality, ratio
 from stillhouse.models.evaluation.outcomes import Scores
-from stillhouse.models.inputs.audio import load_recordings
-from stillhouse.models.inputs.captions import load_captions
-from stillhouse.models.ways import IMAGE, TEXT, Inputs, Role, Way, load_role, merged_groups
 from stillhouse.models.workloads.retrieval.details import Answers
+from stillhouse.models.workloads.retrieval.queries import IMAGE, TEXT, Inputs, Role, Way, load_role, merged_groups
 from stillhouse.models.workloads.retrieval.runtime import Retrieval, backward_compatibility, scores_of
 
 MEASURES: dict[str, Callable[["Asked"], dict[str, Any]]] = {

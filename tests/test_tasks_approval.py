@@ -11,13 +11,13 @@ from registry_samples import MODEL, against, registered, with_night
 from report_samples import LABELS, final_test, passing_run
 
 from stillhouse.tasks.errors import ServiceError, StillhouseError
-from stillhouse.tasks.held_out import note_look
-from stillhouse.tasks.production import audit
-from stillhouse.tasks.production.approval import Settled, audit_lines, decide, offer
-from stillhouse.tasks.production.promote import Decision, promote
-from stillhouse.tasks.production.versions import CANDIDATE, CHAMPION, aliased, production_of
-from stillhouse.tasks.recipe import Recipe
-from stillhouse.tasks.recipe_judging import Promotion
+from stillhouse.tasks.recipe.judging import Promotion
+from stillhouse.tasks.recipe.recipe import Recipe
+from stillhouse.tasks.registry import audit
+from stillhouse.tasks.registry.approval import Settled, audit_lines, decide, offer
+from stillhouse.tasks.registry.promote import Decision, promote
+from stillhouse.tasks.registry.versions import CANDIDATE, CHAMPION, aliased, production_of
+from stillhouse.tasks.tracking.held_out import note_look
 
 RECIPE: Recipe = passing_run().recipe.model_copy(update={"name": MODEL})
 PRODUCTION = production_of(MODEL)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stillhouse.tasks.artifact import MANIFEST, VOLATILE, Artifact, seal, verify
-from stillhouse.tasks.artifact_folders import find, install, move_into
+from stillhouse.tasks.artifacts.artifact import MANIFEST, VOLATILE, Artifact, seal, verify
+from stillhouse.tasks.artifacts.folders import find, install, move_into
 from stillhouse.tasks.errors import ArtifactError
 
 

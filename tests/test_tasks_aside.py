@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from stillhouse.models.aside import ABANDONED_SECONDS, SUFFIX, written_aside
-from stillhouse.models.checkpoint import save_tensors
-from stillhouse.models.compression.answers import kept
-from stillhouse.models.index import build_index
-from stillhouse.models.packing import pack
-from stillhouse.tasks.artifact import write_json
-from stillhouse.tasks.data.landing import Folder
-from stillhouse.tasks.data.revision import write_pointer
+from stillhouse.models.distillation.teacher_cache import kept
+from stillhouse.models.onnx.packing import pack
+from stillhouse.models.training.checkpoint import save_tensors
+from stillhouse.models.workloads.retrieval.search.index import build_index
+from stillhouse.tasks.artifacts.artifact import write_json
+from stillhouse.tasks.data.ingest.landing import Folder
+from stillhouse.tasks.data.store.revision import write_pointer
 from stillhouse.tasks.reporting.report import _point, _write_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,7 +112,7 @@ def test_what_a_killed_writer_left_goes_after_a_day(tmp_path: Path) -> None:
 
 def test_one_place_names_files_aside() -> None:
     """No other module makes a name ending in `.partial`, but for the folders that a lock protects."""
-    locked = {"models/aside.py", "tasks/outputs.py", "tasks/stage.py", "tasks/pull_data.py"}
+    locked = {"models/aside.py", "tasks/artifacts/outputs.py", "tasks/pipeline/run_stage.py", "tasks/stages/pull.py"}
     found = {
         path.relative_to(ROOT).as_posix()
         for package in ("dags", "models", "tasks")

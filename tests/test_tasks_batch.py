@@ -30,9 +30,9 @@ from landing_samples import (
 )
 from PIL import Image
 
-from stillhouse.tasks.data.batch import Contents, examples_of
-from stillhouse.tasks.data.dataset import Example, read_description, write_dataset
-from stillhouse.tasks.data.landing import open_landing
+from stillhouse.tasks.data.format.dataset import Example, read_description, write_dataset
+from stillhouse.tasks.data.ingest.batch import Contents, examples_of
+from stillhouse.tasks.data.ingest.landing import open_landing
 from stillhouse.tasks.errors import DataError
 from stillhouse.tasks.settings import Settings
 

@@ -13,21 +13,21 @@ from distillation_samples import logit_distillation
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from stillhouse.models.black_box import FileModel
-from stillhouse.models.checkpoint import save_model
+from stillhouse.models.onnx.import_teacher import FileModel
+from stillhouse.models.training.checkpoint import save_model
 from stillhouse.models.workloads.image_classification.training import Classifier, architecture_of
-from stillhouse.tasks import source_digest
-from stillhouse.tasks.artifact import file_digest, seal
-from stillhouse.tasks.black_box import identity
+from stillhouse.tasks.artifacts import source_digest
+from stillhouse.tasks.artifacts.artifact import file_digest, seal
+from stillhouse.tasks.compression.black_box import identity
+from stillhouse.tasks.compression.step_context import Bench
+from stillhouse.tasks.compression.teachers import asked
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.export import export
-from stillhouse.tasks.job import Job
-from stillhouse.tasks.methods.bench import Bench
-from stillhouse.tasks.methods.teachers import asked
-from stillhouse.tasks.recipe_distillation import Features, LogitDistillation
-from stillhouse.tasks.recipe_section import Data
-from stillhouse.tasks.recipe_teacher import BlackBox, Network, Training
-from stillhouse.tasks.train_teacher import train_teacher
+from stillhouse.tasks.pipeline.job import Job
+from stillhouse.tasks.recipe.distillation import Features, LogitDistillation
+from stillhouse.tasks.recipe.section import Data
+from stillhouse.tasks.recipe.teacher import BlackBox, Network, Training
+from stillhouse.tasks.stages.export import export
+from stillhouse.tasks.stages.teacher import train_teacher
 
 TRAINING = {"epochs": 1, "batch_size": 100, "learning_rate": 0.1}
 STUDENT = {"name": "multimodal_small_model", "arguments": {"channels": 4}}
@@ -53,8 +53,8 @@ def made(root: Path, seed: int) -> BlackBox:
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository's root whose data is the digits."""
     monkeypatch.setenv("STILLHOUSE_ROOT", str(tmp_path))
-    for stage in ("train_teacher", "export"):
-        monkeypatch.setattr(f"stillhouse.tasks.{stage}.materialise", lambda _artifact: built_digits())
+    for stage in ("teacher", "export"):
+        monkeypatch.setattr(f"stillhouse.tasks.stages.{stage}.materialise", lambda _artifact: built_digits())
     return tmp_path
 
 
@@ -131,10 +131,10 @@ def test_further_teachers_are_averaged_and_kept_apart(root: Path) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        "stillhouse.models.black_box",
-        "stillhouse.models.export",
-        "stillhouse.models.checkpoint",
-        "stillhouse.models.inputs.ready",
+        "stillhouse.models.onnx.import_teacher",
+        "stillhouse.models.onnx.export",
+        "stillhouse.models.training.checkpoint",
+        "stillhouse.models.training.ready",
     ],
 )
 def test_a_teacher_is_asked_again_by_other_code(root: Path, monkeypatch: pytest.MonkeyPatch, changed: str) -> None:

@@ -23,14 +23,14 @@ from data_samples import (
     quiet,
 )
 
-from stillhouse.tasks.data import sources
-from stillhouse.tasks.data.build_data import PLANS, Plan, assign, build_dataset, commit_data, ensure_data
-from stillhouse.tasks.data.dataset import read_description
-from stillhouse.tasks.data.remote import list_folder, listing_md5, open_remote
-from stillhouse.tasks.data.revision import pinned_datasets, pinned_md5
-from stillhouse.tasks.data.sources import Split
+from stillhouse.tasks.data.format.dataset import read_description
+from stillhouse.tasks.data.sources import small as sources
+from stillhouse.tasks.data.sources.small import Split
+from stillhouse.tasks.data.store.build_data import PLANS, Plan, assign, build_dataset, commit_data, ensure_data
+from stillhouse.tasks.data.store.remote import list_folder, listing_md5, open_remote
+from stillhouse.tasks.data.store.revision import pinned_datasets, pinned_md5
 from stillhouse.tasks.errors import DataError
-from stillhouse.tasks.recipe_section import Data
+from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.settings import Settings, load_settings
 
 SHARD = "train-000.parquet"
@@ -43,6 +43,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return make_house(tmp_path / "house", monkeypatch)
 
 
+@pytest.mark.long
 def test_the_committed_data_version_is_what_any_machine_builds() -> None:
     """All datasets, built from their real sources, have the MD5s that the repository's data.dvc pins."""
     built = {name: listing_md5(list_folder(built_dataset(name))) for name in PLANS}

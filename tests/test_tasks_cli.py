@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stillhouse.tasks.cli import app
+from stillhouse.tasks.cli.main import app
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))

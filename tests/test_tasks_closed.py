@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from stillhouse.tasks.embedded.airflow_rest import Airflow
-from stillhouse.tasks.embedded.processes import end, spawn
-from stillhouse.tasks.embedded.stack_record import Addresses
 from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.local_stack.airflow_rest import Airflow
+from stillhouse.tasks.local_stack.processes import end, spawn
+from stillhouse.tasks.local_stack.stack_record import Addresses
 from stillhouse.tasks.serving.client import Body, at_most
 
 

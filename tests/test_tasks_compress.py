@@ -11,22 +11,22 @@ import torch
 from data_samples import make_house, make_job
 from pydantic import TypeAdapter
 
-from stillhouse.models.checkpoint import load_model
 from stillhouse.models.compression.cost import macs_and_parameters
-from stillhouse.models.compression.quantize import dequantized
-from stillhouse.models.inputs.images import load_images
-from stillhouse.models.packing import deployable
-from stillhouse.models.runtime import open_session, predict
+from stillhouse.models.compression.quantization.quantize import dequantized
+from stillhouse.models.data.images import load_images
+from stillhouse.models.onnx.packing import deployable
+from stillhouse.models.runtime.session import open_session, predict
+from stillhouse.models.training.checkpoint import load_model
 from stillhouse.models.workloads.image_classification.training import answers, load_examples
-from stillhouse.tasks.artifact import seal, verify
-from stillhouse.tasks.compress import compress
-from stillhouse.tasks.job import Job
-from stillhouse.tasks.keep_step import STEP
-from stillhouse.tasks.pull_data import materialise, pull_data
-from stillhouse.tasks.recipe_section import Data
-from stillhouse.tasks.recipe_steps import KeepStepIf, Step
-from stillhouse.tasks.recipe_teacher import Teacher
-from stillhouse.tasks.train_teacher import train_teacher
+from stillhouse.tasks.artifacts.artifact import seal, verify
+from stillhouse.tasks.judging.keep_step import STEP
+from stillhouse.tasks.pipeline.job import Job
+from stillhouse.tasks.recipe.section import Data
+from stillhouse.tasks.recipe.steps import KeepStepIf, Step
+from stillhouse.tasks.recipe.teacher import Teacher
+from stillhouse.tasks.stages.compress import compress
+from stillhouse.tasks.stages.pull import materialise, pull_data
+from stillhouse.tasks.stages.teacher import train_teacher
 
 DIGITS = Data(dataset="digits")
 QUICK = {"epochs": 4, "batch_size": 50, "learning_rate": 0.02, "optimizer": "adamw"}

@@ -12,16 +12,16 @@ from registry_samples import MODEL, registered
 from tiny_house import tiny_recipe
 
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.production import audit
-from stillhouse.tasks.production.approval import audit_lines
-from stillhouse.tasks.production.promote import Decision, promote, refuse, rollback
-from stillhouse.tasks.production.standing import standing
-from stillhouse.tasks.production.verify import verify
-from stillhouse.tasks.production.versions import CANDIDATE, CHAMPION, PREVIOUS, aliased, production_of
-from stillhouse.tasks.recipe import load_recipe
+from stillhouse.tasks.provenance.verify import verify
+from stillhouse.tasks.recipe.recipe import load_recipe
+from stillhouse.tasks.registry import audit
+from stillhouse.tasks.registry.approval import audit_lines
+from stillhouse.tasks.registry.promote import Decision, promote, refuse, rollback
+from stillhouse.tasks.registry.status import standing
+from stillhouse.tasks.registry.versions import CANDIDATE, CHAMPION, PREVIOUS, aliased, production_of
 from stillhouse.tasks.serving.follow import Follower
 from stillhouse.tasks.settings import load_settings
-from stillhouse.tasks.tracking import PREFIX, connect, experiment_of, open_nightly
+from stillhouse.tasks.tracking.runs import PREFIX, connect, experiment_of, open_nightly
 
 PRODUCTION = production_of(MODEL)
 ANN = Decision("ann", "it is better")
@@ -269,7 +269,7 @@ def test_a_night_that_is_gone_is_named_or_begun_again(house: MlflowClient, tmp_p
 
 def test_the_command_has_no_password() -> None:
     """The address of MLflow in the sentence carries neither user nor password."""
-    from stillhouse.tasks.bin import restore_experiment
+    from stillhouse.tasks.tracking.deleted import restore_experiment
 
     sentence = restore_experiment(MlflowClient("http://ann:secret@mlflow.example:5000"), "7")
     assert sentence == (

@@ -9,16 +9,16 @@ import pyarrow.parquet as pq
 import pytest
 from data_samples import built_digits, built_emoji_small, digest_of, quiet
 
+from stillhouse.models.data.captions import load_captions
+from stillhouse.models.data.images import load_images
 from stillhouse.models.errors import ModelError
-from stillhouse.models.inputs.captions import load_captions
-from stillhouse.models.inputs.images import load_images
-from stillhouse.tasks.data import emoji
-from stillhouse.tasks.data.build_data import EMOJI, EMOJI_SMALL, PLANS, build_dataset
-from stillhouse.tasks.data.dataset import ROLES, fault_of, read_description
-from stillhouse.tasks.data.drawing import IconSet, draw
-from stillhouse.tasks.data.emoji_names import by_code_point, by_name, concepts_of, known_names
-from stillhouse.tasks.data.npm import Package, download
-from stillhouse.tasks.data.remote import list_folder
+from stillhouse.tasks.data.format.dataset import ROLES, fault_of, read_description
+from stillhouse.tasks.data.sources import emoji
+from stillhouse.tasks.data.sources.drawing import IconSet, draw
+from stillhouse.tasks.data.sources.emoji_names import by_code_point, by_name, concepts_of, known_names
+from stillhouse.tasks.data.sources.npm import Package, download
+from stillhouse.tasks.data.store.build_data import EMOJI, EMOJI_SMALL, PLANS, build_dataset
+from stillhouse.tasks.data.store.remote import list_folder
 from stillhouse.tasks.errors import DataError
 
 SMALL = PLANS["emoji_small"]

@@ -21,13 +21,13 @@ import requests
 import sqlalchemy
 from mlflow.tracking import MlflowClient
 
-from stillhouse.tasks.embedded import stack
-from stillhouse.tasks.embedded.servers import MLFLOW
+from stillhouse.tasks.artifacts.house_folders import UNFIT, expect_folders
 from stillhouse.tasks.environment import adopt, for_servers
 from stillhouse.tasks.errors import ServiceError, StillhouseError
-from stillhouse.tasks.folders import UNFIT, expect_folders
+from stillhouse.tasks.local_stack import stack
+from stillhouse.tasks.local_stack.servers import MLFLOW
 from stillhouse.tasks.settings import Settings, load_settings
-from stillhouse.tasks.tracking import connect
+from stillhouse.tasks.tracking.runs import connect
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL = "127.0.0.1,localhost,::1"

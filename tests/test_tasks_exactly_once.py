@@ -7,12 +7,12 @@ import pytest
 from registry_samples import killed_at_call
 from tiny_house import House, tiny_house
 
-from stillhouse.tasks.production import audit
-from stillhouse.tasks.production.promote import Decision, promote
-from stillhouse.tasks.production.verify import verify
-from stillhouse.tasks.production.versions import CANDIDATE, CHAMPION, aliased, production_of
-from stillhouse.tasks.stage import run_stage
-from stillhouse.tasks.tracking import connect, experiment_of
+from stillhouse.tasks.pipeline.run_stage import run_stage
+from stillhouse.tasks.provenance.verify import verify
+from stillhouse.tasks.registry import audit
+from stillhouse.tasks.registry.promote import Decision, promote
+from stillhouse.tasks.registry.versions import CANDIDATE, CHAMPION, aliased, production_of
+from stillhouse.tasks.tracking.runs import connect, experiment_of
 
 pytestmark = pytest.mark.long
 KEY, MODEL = "test/night", "tiny"

@@ -17,40 +17,40 @@ from mlflow.tracking import MlflowClient
 from registry_samples import linear_model
 from tiny_house import House, tiny_house
 
-from stillhouse.models.bundle import Bundle, open_bundle, write_bundle
 from stillhouse.models.evaluation.champion import compare_champion
 from stillhouse.models.evaluation.evaluate import SPLIT, evaluate
 from stillhouse.models.evaluation.final_test import final_test as measured
-from stillhouse.models.footprint import Schedule
-from stillhouse.models.ways import Inputs, Role, load_role
+from stillhouse.models.measurement.latency import Schedule
+from stillhouse.models.runtime.bundle import Bundle, open_bundle, write_bundle
 from stillhouse.models.workloads.base import runtime_of
+from stillhouse.models.workloads.retrieval.queries import Inputs, Role, load_role
 from stillhouse.models.workloads.retrieval.report import recall_lines
 from stillhouse.models.workloads.retrieval.runtime import Retrieval as RetrievalRuntime
 from stillhouse.models.workloads.retrieval.schema import Details, TestDetails
-from stillhouse.tasks.artifact import write_json
-from stillhouse.tasks.final_test import final_test
-from stillhouse.tasks.held_out import EXPERIMENT, count_looks, looks_at, note_look, split_digests
-from stillhouse.tasks.pipeline import stages_of
-from stillhouse.tasks.recipe import load_recipe
-from stillhouse.tasks.recipe_section import Data
-from stillhouse.tasks.register_passport import CARD
-from stillhouse.tasks.reporting.final_test import Opened
+from stillhouse.tasks.artifacts.artifact import write_json
+from stillhouse.tasks.judging.final_test import Opened
+from stillhouse.tasks.pipeline.graph import stages_of
+from stillhouse.tasks.pipeline.run_stage import run_stage
+from stillhouse.tasks.provenance.issue import CARD
+from stillhouse.tasks.recipe.recipe import load_recipe
+from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.settings import load_settings
-from stillhouse.tasks.stage import run_stage
-from stillhouse.tasks.tracking import PREFIX, connect
+from stillhouse.tasks.stages.final_test import final_test
+from stillhouse.tasks.tracking.held_out import EXPERIMENT, count_looks, looks_at, note_look, split_digests
+from stillhouse.tasks.tracking.runs import PREFIX, connect
 
 DATA = Data(dataset="digits")
 ROOT = Path(__file__).resolve().parent.parent
 NAMES_SEALED = {
     "models/evaluation/final_test.py": "opens it",
-    "tasks/final_test.py": "asks for it, after the verdict",
-    "tasks/held_out.py": "counts the looks at it",
-    "tasks/methods/quantize.py": "compares digests, so that nothing sealed calibrates",
-    "tasks/data/build_data.py": "deals examples to it",
-    "tasks/data/build_spoken.py": "deals recordings to it",
-    "tasks/data/dataset.py": "lists the roles",
-    "tasks/data/expectations.py": "checks its labels",
-    "tasks/reporting/final_test.py": "words for how often",
+    "tasks/stages/final_test.py": "asks for it, after the verdict",
+    "tasks/tracking/held_out.py": "counts the looks at it",
+    "tasks/compression/quantize.py": "compares digests, so that nothing sealed calibrates",
+    "tasks/data/store/build_data.py": "deals examples to it",
+    "tasks/data/sources/build_spoken.py": "deals recordings to it",
+    "tasks/data/format/dataset.py": "lists the roles",
+    "tasks/data/checks/expectations.py": "checks its labels",
+    "tasks/judging/final_test.py": "words for how often",
     "models/workloads/retrieval/report.py": "shows final_test.json",
     "benchmarks/peers/measuring.py": "measures finished files of several tools",
 }
@@ -149,7 +149,7 @@ def test_a_test_that_broke_counts_and_is_done_again(nights: Nights, monkeypatch:
         raise KeyboardInterrupt(msg)
 
     with monkeypatch.context() as patch:
-        patch.setattr("stillhouse.tasks.final_test.measure", killed)
+        patch.setattr("stillhouse.tasks.stages.final_test.measure", killed)
         with pytest.raises(KeyboardInterrupt):
             nights.final_test("killed", 1)
     assert nights.opened() == 1

@@ -9,9 +9,9 @@ from report_samples import GATE, estimate, evaluation
 
 from stillhouse.models.evaluation.schema import Estimate
 from stillhouse.tasks.errors import ArtifactError
-from stillhouse.tasks.gate import Check, gate_stage, judge, judge_seeds
-from stillhouse.tasks.job import Job
-from stillhouse.tasks.reporting.evaluation import parse_evaluation
+from stillhouse.tasks.judging.evaluation import parse_evaluation
+from stillhouse.tasks.judging.gate import Check, gate_stage, judge, judge_seeds
+from stillhouse.tasks.pipeline.job import Job
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:

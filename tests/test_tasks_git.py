@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from data_samples import git as call
 
-from stillhouse.tasks.code_version import code_version, unpack_code
-from stillhouse.tasks.data import git as asking
-from stillhouse.tasks.data.data_branch import base_of, newest_md5, newest_tag
-from stillhouse.tasks.data.revision import committed_pointer, pinned_md5, revision_of
+from stillhouse.tasks.artifacts.code_version import code_version, unpack_code
+from stillhouse.tasks.data.store import git as asking
+from stillhouse.tasks.data.store.data_branch import base_of, newest_md5, newest_tag
+from stillhouse.tasks.data.store.revision import committed_pointer, pinned_md5, revision_of
 from stillhouse.tasks.errors import DataError, StillhouseError
 
 MD5 = f"{'0' * 32}.dir"
@@ -231,6 +231,6 @@ def test_code_without_a_commit_cannot_be_fetched(house: Path) -> None:
 
 def test_git_is_started_in_one_place() -> None:
     """No other module of the pipeline runs git, so that no other one can lose its reason."""
-    root = Path(asking.__file__).parents[2]
+    root = Path(asking.__file__).resolve().parents[3]
     files = (file for package in ("dags", "models", "tasks") for file in (root / package).rglob("*.py"))
     assert [file.name for file in files if '["git"' in file.read_text(encoding="utf-8")] == ["git.py"]

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from stillhouse.tasks import cli
-from stillhouse.tasks.embedded import stack
-from stillhouse.tasks.embedded.listeners import is_held_by, is_lost
-from stillhouse.tasks.embedded.processes import Server, end, spawn
-from stillhouse.tasks.embedded.servers import Kind
-from stillhouse.tasks.embedded.stack_record import Started, recall, remember
+from stillhouse.tasks.cli.main import main as cli
 from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.local_stack import stack
+from stillhouse.tasks.local_stack.listeners import is_held_by, is_lost
+from stillhouse.tasks.local_stack.processes import Server, end, spawn
+from stillhouse.tasks.local_stack.servers import Kind
+from stillhouse.tasks.local_stack.stack_record import Started, recall, remember
 from stillhouse.tasks.settings import Settings
 
 pytestmark = pytest.mark.serial

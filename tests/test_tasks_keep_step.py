@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from stillhouse.tasks.keep_step import judge_step, least_gain
-from stillhouse.tasks.recipe_steps import KeepStepIf
+from stillhouse.tasks.judging.keep_step import judge_step, least_gain
+from stillhouse.tasks.recipe.steps import KeepStepIf
 
 WORTH = KeepStepIf(max_quality_drop=0.02, min_saving=0.05)
 

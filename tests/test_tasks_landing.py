@@ -12,7 +12,7 @@ import pytest
 from landing_samples import at, batch_of, make_refreshed_house, new_digits, refreshed, send, send_digits, tags
 from moto.server import ThreadedMotoServer
 
-from stillhouse.tasks.data.landing import CONTENTS, Bucket, Folder, Landing, open_landing
+from stillhouse.tasks.data.ingest.landing import CONTENTS, Bucket, Folder, Landing, open_landing
 from stillhouse.tasks.errors import ServiceError
 from stillhouse.tasks.settings import Settings
 
@@ -108,11 +108,14 @@ def test_batches_land_in_a_bucket(house: Settings, bucket: Any) -> None:
     assert (len(at(house, "accepted/digits/a")), len(at(house, "quarantine/digits/b"))) == (61, 62)
 
 
+LONG = pytest.mark.long
+
+
 class KilledError(Exception):
     """Stands for a kill."""
 
 
-@pytest.mark.parametrize("nth", [1, 30, 61, 62])
+@pytest.mark.parametrize("nth", [1, pytest.param(30, marks=LONG), 61, pytest.param(62, marks=LONG)])
 def test_a_move_that_was_killed_is_finished(house: Settings, monkeypatch: pytest.MonkeyPatch, nth: int) -> None:
     """Killed between copy and delete of any file, or before the note is dropped, a rerun finishes the move."""
     send_digits(house, "monday", new_digits())
@@ -147,6 +150,7 @@ def test_a_bucket_that_does_not_answer_is_named(house: Settings, monkeypatch: py
     assert "very-secret" not in str(caught.value)
 
 
+@pytest.mark.long
 def test_the_command_line_says_a_line_for_each_batch(house: Settings) -> None:
     """`stillhouse refresh` tells what became of each batch, and fails with a sentence if one was set aside."""
     send_digits(house, "a", new_digits())

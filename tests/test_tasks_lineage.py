@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from stillhouse.tasks.lineage import CODE, CONTENT, DIGEST, KEY, inputs_of, missing, runs_of
-from stillhouse.tasks.outside import as_tags
-from stillhouse.tasks.pipeline import stages_of
-from stillhouse.tasks.recipe import Recipe, load_recipe
-from stillhouse.tasks.stage_key import stage_key
-from stillhouse.tasks.tracking import FINISHED, OPENED, PREFIX, STAGE, newest_of_each
+from stillhouse.tasks.pipeline.graph import stages_of
+from stillhouse.tasks.pipeline.lineage import CODE, CONTENT, DIGEST, KEY, inputs_of, missing, runs_of
+from stillhouse.tasks.pipeline.outside import as_tags
+from stillhouse.tasks.pipeline.stage_key import stage_key
+from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
+from stillhouse.tasks.tracking.runs import FINISHED, OPENED, PREFIX, STAGE, newest_of_each
 
 RECIPE = load_recipe(Path(__file__).resolve().parent.parent / "dags" / "recipes" / "seed_digits.yaml")
 LINEAGE = [stage.name for stage in stages_of(RECIPE) if stage.reusable]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from registry_samples import onnx_file
 
-from stillhouse.models.bundle import open_bundle
+from stillhouse.models.runtime.bundle import open_bundle
 from stillhouse.tasks.errors import ServiceError
 from stillhouse.tasks.serving.client import Body, at_most, at_rate
 from stillhouse.tasks.serving.load import under_load

@@ -9,18 +9,18 @@ from distillation_samples import logit_distillation
 from light_night import doing, done, light_house
 from tiny_house import House
 
-from stillhouse.tasks import measured
-from stillhouse.tasks import stage as stage_module
-from stillhouse.tasks.artifact import write_json
-from stillhouse.tasks.compress import AS_FAST
-from stillhouse.tasks.job import Job, Metrics
-from stillhouse.tasks.keep_step import BY_TIME, judge_step, least_gain
-from stillhouse.tasks.machine import describe, machine
-from stillhouse.tasks.measured import holds_here_only
-from stillhouse.tasks.pipeline import Stage
-from stillhouse.tasks.recipe_steps import Fold, KeepStepIf, PruneStructured
-from stillhouse.tasks.stage import run_stage
-from stillhouse.tasks.tracking import PREFIX
+from stillhouse.tasks.artifacts.artifact import write_json
+from stillhouse.tasks.artifacts.machine import describe, machine
+from stillhouse.tasks.judging.keep_step import BY_TIME, judge_step, least_gain
+from stillhouse.tasks.pipeline import measured
+from stillhouse.tasks.pipeline import run_stage as stage_module
+from stillhouse.tasks.pipeline.graph import Stage
+from stillhouse.tasks.pipeline.job import Job, Metrics
+from stillhouse.tasks.pipeline.measured import holds_here_only
+from stillhouse.tasks.pipeline.run_stage import run_stage
+from stillhouse.tasks.recipe.steps import Fold, KeepStepIf, PruneStructured
+from stillhouse.tasks.stages.compress import AS_FAST
+from stillhouse.tasks.tracking.runs import PREFIX
 
 XEON = """\
 processor\t: 0

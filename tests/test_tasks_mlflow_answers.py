@@ -13,8 +13,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from stillhouse.tasks.errors import ServiceError, StillhouseError
-from stillhouse.tasks.mlflow_answers import AbsentError, answering, download_output
-from stillhouse.tasks.production.versions import aliased, version_of
+from stillhouse.tasks.registry.versions import aliased, version_of
+from stillhouse.tasks.tracking.answers import AbsentError, answering, download_output
 
 RUN = "f" * 32
 

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from bad_recipes import BAD, SEED
 
-from stillhouse.tasks.embedded.airflow_rest import Airflow
-from stillhouse.tasks.embedded.follow import happened, what_broke
-from stillhouse.tasks.embedded.nightly_run import await_dag, run_nightly
-from stillhouse.tasks.embedded.screen import Screen
-from stillhouse.tasks.embedded.stage_runs import StageRun
-from stillhouse.tasks.embedded.verdict_table import verdict_table
 from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.local_stack.airflow_rest import Airflow
+from stillhouse.tasks.local_stack.follow import happened, what_broke
+from stillhouse.tasks.local_stack.nightly_run import await_dag, run_nightly
+from stillhouse.tasks.local_stack.screen import Screen
+from stillhouse.tasks.local_stack.stage_runs import StageRun
+from stillhouse.tasks.reporting.verdict_table import verdict_table
 
 MEASURED = {"quality": 0.93, "quality_interval": [0.92, 0.94], "bytes": 4000000, "bytes_interval": [4000000, 4000000]}
 SUMMARY: dict[str, Any] = {
@@ -100,7 +100,7 @@ def test_a_log_file_gets_passing_lines_after_a_silence_only(monkeypatch):
     screen = Screen(stream)
     screen.passing("epoch 1")
     assert stream.getvalue() == ""
-    monkeypatch.setattr("stillhouse.tasks.embedded.screen.PASSING_SECONDS", 0.0)
+    monkeypatch.setattr("stillhouse.tasks.local_stack.screen.PASSING_SECONDS", 0.0)
     screen.passing("epoch 1")
     screen.passing("epoch 1")
     assert stream.getvalue() == "[   0 s] epoch 1\n"
@@ -157,9 +157,9 @@ class Reader(Airflow):
 @pytest.fixture
 def hurried(monkeypatch):
     """Ask Airflow without pauses, and never for long."""
-    monkeypatch.setattr("stillhouse.tasks.embedded.nightly_run.POLL_SECONDS", 0.05)
-    monkeypatch.setattr("stillhouse.tasks.embedded.nightly_run.SAME_MOMENT_SECONDS", 0.2)
-    monkeypatch.setattr("stillhouse.tasks.embedded.nightly_run.READ_SECONDS", 5.0)
+    monkeypatch.setattr("stillhouse.tasks.local_stack.nightly_run.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("stillhouse.tasks.local_stack.nightly_run.SAME_MOMENT_SECONDS", 0.2)
+    monkeypatch.setattr("stillhouse.tasks.local_stack.nightly_run.READ_SECONDS", 5.0)
 
 
 @pytest.mark.parametrize("days", [-400, -1, 0, 1, 3650])

@@ -8,11 +8,11 @@ import pytest
 from report_samples import passing_run
 
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.log_student import RUNTIME
-from stillhouse.tasks.production.passport import model_card, passport, sbom
-from stillhouse.tasks.production.signing import check_signature, signed
-from stillhouse.tasks.reporting.evaluation import parse_evaluation
-from stillhouse.tasks.reporting.final_test import parse_final_test
+from stillhouse.tasks.judging.evaluation import parse_evaluation
+from stillhouse.tasks.judging.final_test import parse_final_test
+from stillhouse.tasks.provenance.log_student import RUNTIME
+from stillhouse.tasks.provenance.record import model_card, passport, sbom
+from stillhouse.tasks.provenance.signing import check_signature, signed
 from stillhouse.tasks.settings import Settings
 
 RUN = passing_run()

@@ -10,10 +10,10 @@ from mlflow.tracking import MlflowClient
 from registry_samples import MODEL, killed_at_call, registered
 
 from stillhouse.tasks.errors import ArtifactError, StillhouseError
-from stillhouse.tasks.production import audit
-from stillhouse.tasks.production.promote import Decision, promote, refuse, rollback
-from stillhouse.tasks.production.versions import CHAMPION, DIGEST, PREVIOUS, aliased, production_of
-from stillhouse.tasks.tracking import PREFIX
+from stillhouse.tasks.registry import audit
+from stillhouse.tasks.registry.promote import Decision, promote, refuse, rollback
+from stillhouse.tasks.registry.versions import CHAMPION, DIGEST, PREVIOUS, aliased, production_of
+from stillhouse.tasks.tracking.runs import PREFIX
 
 PRODUCTION = production_of(MODEL)
 ANN = Decision("ann", "its worst slice is better", {"report": "file://report.html"})

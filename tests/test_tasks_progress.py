@@ -7,10 +7,10 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from stillhouse.tasks import progress
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.progress import FILE, TAG
-from stillhouse.tasks.tracking import Nightly, open_nightly
+from stillhouse.tasks.tracking import progress
+from stillhouse.tasks.tracking.progress import FILE, TAG
+from stillhouse.tasks.tracking.runs import Nightly, open_nightly
 
 LINES = [f"layer {number}: 4 bits; alone, 8 bits cost 0.00 %" for number in range(300)]
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from data_samples import built_digits, commit_house, digest_of, git, make_house, make_job, object_of
 
-from stillhouse.tasks.data.dataset import fault_of
-from stillhouse.tasks.data.remote import list_folder, listing_bytes, listing_md5, open_remote
-from stillhouse.tasks.data.revision import pinned_md5
+from stillhouse.tasks.data.format.dataset import fault_of
+from stillhouse.tasks.data.store.remote import list_folder, listing_bytes, listing_md5, open_remote
+from stillhouse.tasks.data.store.revision import pinned_md5
 from stillhouse.tasks.errors import DataError, ServiceError, StillhouseError
-from stillhouse.tasks.pull_data import data_digest, materialise, pull_data
-from stillhouse.tasks.recipe_section import Data
+from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.settings import Settings
+from stillhouse.tasks.stages.pull import data_digest, materialise, pull_data
 
 DIGITS = Data(dataset="digits")
 SHARD = "train-000.parquet"

@@ -8,9 +8,9 @@ import yaml
 
 from stillhouse.models.networks.registry import NETWORKS
 from stillhouse.tasks.errors import RecipeError
-from stillhouse.tasks.pipeline import stages_of
-from stillhouse.tasks.recipe import load_recipe
-from stillhouse.tasks.recipe_teacher import BlackBox
+from stillhouse.tasks.pipeline.graph import stages_of
+from stillhouse.tasks.recipe.recipe import load_recipe
+from stillhouse.tasks.recipe.teacher import BlackBox
 
 RECIPES = Path(__file__).resolve().parent.parent / "dags" / "recipes"
 LESSON = {"training": {"epochs": 1, "batch_size": 50, "learning_rate": 0.1}}

@@ -14,11 +14,11 @@ from bad_recipes import BAD, RECIPES, SEED
 
 from stillhouse.models.networks.registry import NETWORKS
 from stillhouse.tasks.errors import RecipeError
-from stillhouse.tasks.network_arguments import ARGUMENTS
-from stillhouse.tasks.recipe import load_recipe, parse_recipe
-from stillhouse.tasks.recipe_folders import recipe_files
-from stillhouse.tasks.schedule import check_schedule
-from stillhouse.tasks.strict_yaml import YamlError, read_yaml
+from stillhouse.tasks.recipe.folders import recipe_files
+from stillhouse.tasks.recipe.network_arguments import ARGUMENTS
+from stillhouse.tasks.recipe.recipe import load_recipe, parse_recipe
+from stillhouse.tasks.recipe.schedule import check_schedule
+from stillhouse.tasks.recipe.strict_yaml import YamlError, read_yaml
 
 SHIPPED = recipe_files(RECIPES)
 REMEDY = re.compile(

@@ -24,18 +24,18 @@ from landing_samples import (
     tags,
 )
 
-from stillhouse.models.inputs.images import load_images
-from stillhouse.tasks.data import accept, landing, refresh
-from stillhouse.tasks.data.data_branch import base_of, newest_tag
-from stillhouse.tasks.data.dataset import read_description
-from stillhouse.tasks.data.neighbours import agreement
-from stillhouse.tasks.data.remote import list_folder
-from stillhouse.tasks.data.revision import pinned_md5
+from stillhouse.models.data.images import load_images
+from stillhouse.tasks.data.format.dataset import read_description
+from stillhouse.tasks.data.ingest import accept, landing, refresh
+from stillhouse.tasks.data.ingest.neighbours import agreement
+from stillhouse.tasks.data.store.data_branch import base_of, newest_tag
+from stillhouse.tasks.data.store.remote import list_folder
+from stillhouse.tasks.data.store.revision import pinned_md5
 from stillhouse.tasks.errors import DataError, ServiceError
-from stillhouse.tasks.pull_data import materialise, pull_data
-from stillhouse.tasks.recipe_section import Data
+from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.settings import Settings
-from stillhouse.tasks.validate_data import validate_data
+from stillhouse.tasks.stages.pull import materialise, pull_data
+from stillhouse.tasks.stages.validate import validate_data
 
 
 @pytest.fixture

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from tiny_house import House, tiny_house
 
-from stillhouse.tasks.code_version import unpack_code
-from stillhouse.tasks.data.revision import pinned_md5, revision_of
+from stillhouse.tasks.artifacts.code_version import unpack_code
+from stillhouse.tasks.artifacts.source_digest import ROOT
+from stillhouse.tasks.data.store.revision import pinned_md5, revision_of
 from stillhouse.tasks.errors import DataError, StillhouseError
-from stillhouse.tasks.pipeline import stages_of
-from stillhouse.tasks.production import replay as module
-from stillhouse.tasks.production.replay import replay, run_aside
-from stillhouse.tasks.recipe import load_recipe
-from stillhouse.tasks.source_digest import ROOT
-from stillhouse.tasks.stages import KINDS
+from stillhouse.tasks.pipeline.graph import stages_of
+from stillhouse.tasks.pipeline.stages import KINDS
+from stillhouse.tasks.provenance import reproduce as module
+from stillhouse.tasks.provenance.reproduce import replay, run_aside
+from stillhouse.tasks.recipe.recipe import load_recipe
 
 pytestmark = pytest.mark.long
 
@@ -78,7 +78,7 @@ def test_a_replay_goes_on_where_it_was_and_says_how_far_off_it_is(
 def test_code_that_is_no_commit_is_refused(tmp_path: Path) -> None:
     """A commit of this repository is unpacked; anything else is refused with a remedy."""
     code = unpack_code(ROOT, "HEAD", tmp_path / "code")
-    assert (code / "tasks" / "cli.py").is_file()
+    assert (code / "tasks" / "cli" / "main.py").is_file()
     with pytest.raises(StillhouseError, match="code 0123abc-dirty is no commit of "):
         unpack_code(ROOT, "0123abc-dirty", tmp_path / "other")
 

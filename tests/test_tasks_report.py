@@ -13,7 +13,7 @@ from registry_samples import against
 from report_samples import LABELS, STARTED, broken_run, evaluation, gate_result, passing_run
 
 from stillhouse.tasks.errors import ArtifactError
-from stillhouse.tasks.reporting.plots import MOST_CLASSES
+from stillhouse.tasks.reporting.plots.judgement import MOST_CLASSES
 from stillhouse.tasks.reporting.quantities import (
     duration,
     mebibytes,

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from mlflow.exceptions import MlflowException
 
-from stillhouse.tasks import report_inputs
 from stillhouse.tasks.errors import ArtifactError, DataError, ServiceError
-from stillhouse.tasks.report_inputs import ReportInputs
-from stillhouse.tasks.tracking import PREFIX
+from stillhouse.tasks.reporting import report_inputs
+from stillhouse.tasks.reporting.report_inputs import ReportInputs
+from stillhouse.tasks.tracking.runs import PREFIX
 
 DONE: Any = SimpleNamespace(data=SimpleNamespace(tags={f"{PREFIX}digest": "d"}))
 BEGUN: Any = SimpleNamespace(data=SimpleNamespace(tags={}))

@@ -14,18 +14,18 @@ from mlflow.tracking import MlflowClient
 from registry_samples import MODEL, killed_at_call, registered, with_night
 from report_samples import evaluation, gate_result
 
-from stillhouse.tasks.artifact import json_digest
+from stillhouse.tasks.artifacts.artifact import json_digest
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.production import audit
-from stillhouse.tasks.production.promote import Decision, promote
-from stillhouse.tasks.production.resign import FORMER, resign
-from stillhouse.tasks.production.signing import KEY, check_signature, check_unaltered, signed
-from stillhouse.tasks.production.verify import passport_of, verify
-from stillhouse.tasks.production.versions import CHAMPION, DIGEST, aliased, production_of
-from stillhouse.tasks.register_passport import FOLDER, PASSPORT
-from stillhouse.tasks.reporting.evaluation import parse_evaluation
+from stillhouse.tasks.judging.evaluation import parse_evaluation
+from stillhouse.tasks.provenance.issue import FOLDER, PASSPORT
+from stillhouse.tasks.provenance.resign import FORMER, resign
+from stillhouse.tasks.provenance.signing import KEY, check_signature, check_unaltered, signed
+from stillhouse.tasks.provenance.verify import passport_of, verify
+from stillhouse.tasks.registry import audit
+from stillhouse.tasks.registry.promote import Decision, promote
+from stillhouse.tasks.registry.versions import CHAMPION, DIGEST, aliased, production_of
 from stillhouse.tasks.settings import load_settings
-from stillhouse.tasks.tracking import PREFIX
+from stillhouse.tasks.tracking.runs import PREFIX
 
 PRODUCTION = production_of(MODEL)
 ANN = Decision("ann", "the disk with the key died")
@@ -196,6 +196,7 @@ def test_what_was_altered_is_not_signed(
     refused(client, version, match)
 
 
+@pytest.mark.long
 def test_whoever_is_killed_the_version_is_signed_anew_once(client: MlflowClient) -> None:
     """Killed at any call that changes MLflow, the same command ends with a good passport and one row of the audit."""
     version = sample(client)

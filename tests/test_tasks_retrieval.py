@@ -12,15 +12,17 @@ import pytest
 from PIL import Image
 from whole_run import Run, whole_run
 
-from stillhouse.models.bundle import open_bundle
-from stillhouse.models.inputs.images import load_images
-from stillhouse.models.packing import deployable
-from stillhouse.models.towers import open_towers
-from stillhouse.tasks.answer import try_model
-from stillhouse.tasks.artifact import verify
+from stillhouse.models.data.images import load_images
+from stillhouse.models.onnx.packing import deployable
+from stillhouse.models.runtime.bundle import open_bundle
+from stillhouse.models.workloads.retrieval.encoders import open_towers
+from stillhouse.tasks.artifacts.artifact import verify
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.keep_step import STEP
-from stillhouse.tasks.pull_data import materialise
+from stillhouse.tasks.judging.keep_step import STEP
+from stillhouse.tasks.serving.predict import try_model
+from stillhouse.tasks.stages.pull import materialise
+
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -11,20 +11,22 @@ from mlflow.tracking import MlflowClient
 from tiny_house import House
 
 from stillhouse.models.errors import ModelError
-from stillhouse.tasks import frozen, outside, pull_data, register_passport
-from stillhouse.tasks import stage as stage_module
 from stillhouse.tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
-from stillhouse.tasks.job import Job, Metrics
-from stillhouse.tasks.pipeline import stages_of
-from stillhouse.tasks.production.evidence import evidence_of
-from stillhouse.tasks.production.promote import Decision, promote
-from stillhouse.tasks.production.verify import passport_of, verify
-from stillhouse.tasks.recipe import load_recipe
-from stillhouse.tasks.recipe_section import Data
-from stillhouse.tasks.reporting.challenge import ANSWER, Challenge
-from stillhouse.tasks.seeds import run_seeds
-from stillhouse.tasks.stage import run_stage
-from stillhouse.tasks.tracking import PREFIX, STAGE_RUNS, connect
+from stillhouse.tasks.judging.challenge import ANSWER, Challenge
+from stillhouse.tasks.judging.seeds import run_seeds
+from stillhouse.tasks.pipeline import frozen, outside
+from stillhouse.tasks.pipeline import run_stage as stage_module
+from stillhouse.tasks.pipeline.graph import stages_of
+from stillhouse.tasks.pipeline.job import Job, Metrics
+from stillhouse.tasks.pipeline.run_stage import run_stage
+from stillhouse.tasks.provenance import issue as register_passport
+from stillhouse.tasks.provenance.evidence import evidence_of
+from stillhouse.tasks.provenance.verify import passport_of, verify
+from stillhouse.tasks.recipe.recipe import load_recipe
+from stillhouse.tasks.recipe.section import Data
+from stillhouse.tasks.registry.promote import Decision, promote
+from stillhouse.tasks.stages import pull as pull_data
+from stillhouse.tasks.tracking.runs import PREFIX, STAGE_RUNS, connect
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,7 @@ def bytes_told(house: House, version: str) -> int:
     return found.evaluation.student.bytes
 
 
+@pytest.mark.long
 def test_an_older_candidates_card_shows_its_own_numbers(house: House) -> None:
     """A run of the same name with another recipe leaves the older version's evidence and passport as they were."""
     key = "shell/stages"
@@ -88,12 +91,12 @@ def test_another_key_is_another_run(house: House, monkeypatch: pytest.MonkeyPatc
     first = house.stages("test/keys")["teacher"]
     client = connect(house.settings.tracking_uri)
     with monkeypatch.context() as patch:
-        patch.setattr(stage_module, "code_of", lambda kind, _: f"other code of {kind}")
+        patch.setattr(stage_module, "code_of", lambda kind, *_: f"other code of {kind}")
         run_stage(house.recipe, "teacher", "test/keys")
     other = house.stages("test/keys")["teacher"]
     client.update_run(other.info.run_id, status="RUNNING")  # as kill -9 leaves it
     with monkeypatch.context() as patch:
-        patch.setattr(stage_module, "code_of", lambda kind, _: f"newest code of {kind}")
+        patch.setattr(stage_module, "code_of", lambda kind, *_: f"newest code of {kind}")
         run_stage(house.recipe, "teacher", "test/keys")
     newest = house.stages("test/keys")["teacher"]
     runs = [client.get_run(run.info.run_id) for run in (first, other, newest)]
@@ -191,7 +194,7 @@ def test_a_stage_that_ran_with_other_code_is_named(house: House, monkeypatch: py
     edit(house.recipe, "teacher.training.epochs", 32)
     house.run("test/back", until="validate")
     with monkeypatch.context() as patch:
-        patch.setattr(stage_module, "code_of", lambda kind, _: f"other code of {kind}")
+        patch.setattr(stage_module, "code_of", lambda kind, *_: f"other code of {kind}")
         run_stage(house.recipe, "teacher", "test/back")
     for stage in stages_of(load_recipe(house.recipe))[3:-2]:
         run_stage(house.recipe, stage.name, "test/back")

@@ -19,9 +19,9 @@ from mlflow.tracking import MlflowClient
 from PIL import Image
 from registry_samples import MODEL, onnx_file, registered
 
-from stillhouse.models.runtime import open_session
-from stillhouse.tasks.production.promote import Decision, promote
-from stillhouse.tasks.production.versions import CHAMPION, DIGEST, production_of
+from stillhouse.models.runtime.session import open_session
+from stillhouse.tasks.registry.promote import Decision, promote
+from stillhouse.tasks.registry.versions import CHAMPION, DIGEST, production_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCTION = production_of(MODEL)

@@ -15,26 +15,26 @@ from PIL import Image
 from starlette.applications import Starlette
 from whole_run import Run, whole_run
 
-from stillhouse.models.bundle import open_bundle
+from stillhouse.models.data.audio import SAMPLE_RATE, load_recordings
+from stillhouse.models.data.gallery import load_gallery
 from stillhouse.models.errors import ModelError
-from stillhouse.models.inputs.audio import SAMPLE_RATE, load_recordings
-from stillhouse.models.inputs.gallery import load_gallery
-from stillhouse.models.towers import open_towers
-from stillhouse.models.ways import IMAGE, Inputs
-from stillhouse.tasks.answer import try_model
+from stillhouse.models.runtime.bundle import open_bundle
+from stillhouse.models.workloads.retrieval.encoders import open_towers
+from stillhouse.models.workloads.retrieval.queries import IMAGE, Inputs
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.job import Job
-from stillhouse.tasks.production.promote import Decision, promote
-from stillhouse.tasks.production.versions import production_of
-from stillhouse.tasks.pull_data import materialise
-from stillhouse.tasks.recipe import load_recipe
-from stillhouse.tasks.recipe_teacher import Teacher
+from stillhouse.tasks.pipeline.job import Job
+from stillhouse.tasks.recipe.recipe import load_recipe
+from stillhouse.tasks.recipe.teacher import Teacher
+from stillhouse.tasks.registry.promote import Decision, promote
+from stillhouse.tasks.registry.versions import production_of
 from stillhouse.tasks.serving.app import build
 from stillhouse.tasks.serving.follow import Follower
 from stillhouse.tasks.serving.load import serving
+from stillhouse.tasks.serving.predict import try_model
 from stillhouse.tasks.settings import load_settings
-from stillhouse.tasks.tracking import connect
-from stillhouse.tasks.train_teacher import train_teacher
+from stillhouse.tasks.stages.pull import materialise
+from stillhouse.tasks.stages.teacher import train_teacher
+from stillhouse.tasks.tracking.runs import connect
 
 RECIPES = Path(__file__).parent.parent / "dags" / "recipes"
 SECONDS = 30.0

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from stillhouse.tasks.embedded import airflow_rest, stack
-from stillhouse.tasks.embedded.ports import choose_ports
-from stillhouse.tasks.embedded.processes import end, marked, spawn
-from stillhouse.tasks.embedded.stack_record import Addresses, recall
+from stillhouse.tasks.artifacts.locks import exclusive
 from stillhouse.tasks.errors import ServiceError
-from stillhouse.tasks.locks import exclusive
+from stillhouse.tasks.local_stack import airflow_rest, stack
+from stillhouse.tasks.local_stack.ports import choose_ports
+from stillhouse.tasks.local_stack.processes import end, marked, spawn
+from stillhouse.tasks.local_stack.stack_record import Addresses, recall
 from stillhouse.tasks.settings import Settings
 
 pytestmark = pytest.mark.serial
@@ -84,6 +84,7 @@ def test_secrets_are_readable_by_their_owner_only(running: Settings) -> None:
     assert password not in (running.state / "stack.json").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_a_half_dead_stack_is_repaired(running: Settings) -> None:
     """After kill -9 of the scheduler, Airflow counts as damaged; starting replaces it and keeps MLflow."""
     mlflow, airflow = mark_of(running, "mlflow"), mark_of(running, "airflow")
@@ -156,7 +157,7 @@ def test_a_second_run_is_refused_with_the_first_ones_id(tmp_path: Path) -> None:
 
 def test_a_stubborn_server_and_its_children_are_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that ignores the request to end is killed with its child; other processes live on."""
-    monkeypatch.setattr("stillhouse.tasks.embedded.processes.GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("stillhouse.tasks.local_stack.processes.GRACE_SECONDS", 0.5)
     script = "trap '' TERM; sleep 300 & while true; do sleep 300; done"
     server, other = (spawn(["bash", "-c", script], os.environ, tmp_path / "log") for _ in range(2))
     while len(marked(server.mark)) < 3 or len(marked(other.mark)) < 3:

@@ -17,20 +17,20 @@ import yaml
 from data_samples import built_digits
 from tiny_house import House, tiny_house
 
-from stillhouse.tasks.artifact import seal, verify
+from stillhouse.tasks.artifacts.artifact import seal, verify
 from stillhouse.tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
-from stillhouse.tasks.pipeline import stages_of
-from stillhouse.tasks.production.debt import STALE, debt_of
-from stillhouse.tasks.production.promote import Decision, promote
-from stillhouse.tasks.production.standing import note_debts, stale_recipes, standing
-from stillhouse.tasks.production.verify import passport_of
-from stillhouse.tasks.production.verify import verify as verify_version
-from stillhouse.tasks.production.versions import aliased, version_with_digest
-from stillhouse.tasks.recipe import load_recipe
-from stillhouse.tasks.reporting.challenge import ANSWER, Challenge
-from stillhouse.tasks.seeds import run_seeds
-from stillhouse.tasks.stage import run_stage
-from stillhouse.tasks.tracking import NOTE, PREFIX, connect
+from stillhouse.tasks.judging.challenge import ANSWER, Challenge
+from stillhouse.tasks.judging.seeds import run_seeds
+from stillhouse.tasks.pipeline.graph import stages_of
+from stillhouse.tasks.pipeline.run_stage import run_stage
+from stillhouse.tasks.provenance.verify import passport_of
+from stillhouse.tasks.provenance.verify import verify as verify_version
+from stillhouse.tasks.recipe.recipe import load_recipe
+from stillhouse.tasks.registry.promote import Decision, promote
+from stillhouse.tasks.registry.staleness import STALE, debt_of
+from stillhouse.tasks.registry.status import note_debts, stale_recipes, standing
+from stillhouse.tasks.registry.versions import aliased, version_with_digest
+from stillhouse.tasks.tracking.runs import NOTE, PREFIX, connect
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 240.0
@@ -80,6 +80,7 @@ def test_a_second_run_does_no_work_twice(house: House) -> None:
     assert versions(house) == ["1"]
 
 
+@pytest.mark.long
 def test_seeds_show_what_is_luck(house: House, first: dict[str, Any]) -> None:
     """Each seed trains its own teacher and student; the recipe's own seed is reused, and the mean lies between both."""
     del first
@@ -197,7 +198,7 @@ def test_killed_training_goes_on_to_the_same_weights(house: House, tmp_path: Pat
 def kill_when_there(house: House, checkpoint: Path) -> None:
     """Train the teacher in a process of its own and kill it once a checkpoint is written."""
     code = (
-        "import sys; from pathlib import Path; from stillhouse.tasks.stage import run_stage;"
+        "import sys; from pathlib import Path; from stillhouse.tasks.pipeline.run_stage import run_stage;"
         f"run_stage(Path({str(house.recipe)!r}), 'teacher', 'test/killed', force=True)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT / "src")})
@@ -278,6 +279,7 @@ def challenge_of(house: House, key: str) -> Challenge:
     return Challenge.model_validate_json((house.output(key, "challenge") / ANSWER).read_text(encoding="utf-8"))
 
 
+@pytest.mark.long
 def test_a_newer_teacher_makes_the_champion_stale(house: House, first: dict[str, Any]) -> None:
     """A night with another teacher that is not promoted leaves the champion marked, until it is its own again."""
     del first

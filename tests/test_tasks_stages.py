@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from stillhouse.tasks import source_digest
-from stillhouse.tasks.pipeline import stages_of
-from stillhouse.tasks.recipe import Recipe, load_recipe
-from stillhouse.tasks.source_digest import ROOT
-from stillhouse.tasks.stage_key import code_of, stage_key
-from stillhouse.tasks.stages import KINDS, function_of
+from stillhouse.tasks.artifacts import source_digest
+from stillhouse.tasks.artifacts.source_digest import ROOT
+from stillhouse.tasks.pipeline.graph import stages_of
+from stillhouse.tasks.pipeline.stage_key import code_of, stage_key
+from stillhouse.tasks.pipeline.stages import KINDS, function_of
+from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 
 RECIPE = load_recipe(ROOT / "dags" / "recipes" / "seed_digits.yaml")
 FROM_TEACHER = ["teacher", "compress", "export"]
@@ -38,28 +38,28 @@ def measured_in(path: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("changed", "again"),
     [
-        ("tasks/reporting/plots.py", []),
+        ("tasks/reporting/plots/judgement.py", []),
         ("tasks/reporting/report.html", []),
         ("tasks/reporting/report.css", []),
-        ("tasks/cli.py", []),
+        ("tasks/cli/main.py", []),
         ("dags/nightly.py", []),
-        ("tasks/stages.py", []),
-        ("tasks/recipe.py", []),
-        ("tasks/production/promote.py", []),
-        ("tasks/gate.py", ["gate"]),
-        ("tasks/validate_data.py", ["validate"]),
+        ("tasks/pipeline/stages.py", []),
+        ("tasks/recipe/recipe.py", []),
+        ("tasks/registry/promote.py", []),
+        ("tasks/judging/gate.py", ["gate"]),
+        ("tasks/stages/validate.py", ["validate"]),
         ("models/evaluation/champion.py", ["challenge"]),
         ("models/workloads/image_classification/runtime.py", JUDGED),
         ("models/workloads/retrieval/runtime.py", []),
         ("tasks/serving/load.py", ["load"]),
-        ("models/compression/prune_channels.py", ["compress"]),
-        ("models/compression/mixed.py", ["compress"]),
-        ("models/training.py", FROM_TEACHER),
+        ("models/compression/pruning/channels.py", ["compress"]),
+        ("models/compression/quantization/mixed.py", ["compress"]),
+        ("models/training/loop.py", FROM_TEACHER),
         ("models/networks/residual.py", FROM_TEACHER),
         ("models/workloads/image_classification/training.py", FROM_TEACHER),
         ("models/workloads/retrieval/training.py", []),
         ("models/workloads/base.py", JUDGED),
-        ("models/runtime.py", [*FROM_TEACHER, *JUDGED]),
+        ("models/runtime/session.py", [*FROM_TEACHER, *JUDGED]),
     ],
 )
 def test_a_file_does_again_the_stages_that_run_it(

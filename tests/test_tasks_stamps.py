@@ -7,16 +7,16 @@ import pyarrow.parquet as pq
 import pytest
 from data_samples import built_stamps_small, digest_of, quiet
 
-from stillhouse.models.inputs.audio import load_recordings, waveform_of
-from stillhouse.models.inputs.captions import load_captions
-from stillhouse.models.inputs.gallery import load_gallery
-from stillhouse.tasks.data import stamps
-from stillhouse.tasks.data.build_data import PLANS, build_dataset
-from stillhouse.tasks.data.dataset import ROLES, fault_of, read_description
-from stillhouse.tasks.data.debian import download, unpacked
-from stillhouse.tasks.data.pairs import deal
-from stillhouse.tasks.data.remote import list_folder
-from stillhouse.tasks.data.stamp_files import Stamp, captions_in, categories_of, stamps_among
+from stillhouse.models.data.audio import load_recordings, waveform_of
+from stillhouse.models.data.captions import load_captions
+from stillhouse.models.data.gallery import load_gallery
+from stillhouse.tasks.data.format.dataset import ROLES, fault_of, read_description
+from stillhouse.tasks.data.sources import stamps
+from stillhouse.tasks.data.sources.debian import download, unpacked
+from stillhouse.tasks.data.sources.pairs import deal
+from stillhouse.tasks.data.sources.stamp_files import Stamp, captions_in, categories_of, stamps_among
+from stillhouse.tasks.data.store.build_data import PLANS, build_dataset
+from stillhouse.tasks.data.store.remote import list_folder
 from stillhouse.tasks.errors import DataError
 
 SMALL = PLANS["stamps_small"]

@@ -4,9 +4,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 from registry_samples import MODEL, registered
 
-from stillhouse.tasks.answer import registered_towers
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.production.versions import CHAMPION, DIGEST, production_of
+from stillhouse.tasks.registry.versions import CHAMPION, DIGEST, production_of
+from stillhouse.tasks.serving.predict import registered_bundle
 from stillhouse.tasks.settings import load_settings
 
 
@@ -23,19 +23,12 @@ def test_a_version_of_someone_else_is_named(client: MlflowClient, model: str, di
         client.copy_model_version(f"models:/{MODEL}/1", model)
         client.set_registered_model_alias(model, CHAMPION, "1")
     with pytest.raises(StillhouseError, match=rf"^{model} version 1 was not registered by Stillhouse: .*; run `make"):
-        registered_towers(load_settings(), MODEL)
+        registered_bundle(load_settings(), MODEL)
     assert not (load_settings().state / "shared").exists()
-
-
-def test_a_model_of_one_file_is_named(client: MlflowClient) -> None:
-    """A classifier has no towers to ask; the sentence says how it is asked."""
-    registered(client, 1)
-    with pytest.raises(StillhouseError, match=r"is one file, and `try` asks models of towers; ask it through"):
-        registered_towers(load_settings(), MODEL)
 
 
 def test_a_model_that_nobody_registered_is_named(client: MlflowClient) -> None:
     """Without a version the sentence says how to get one."""
     assert client.search_registered_models() == []
     with pytest.raises(StillhouseError, match=r"^no version of tiny is registered; run `make run RECIPE=tiny` first$"):
-        registered_towers(load_settings(), MODEL)
+        registered_bundle(load_settings(), MODEL)

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from data_samples import Change, built_emoji_small, cell, make_house_of, make_job, pulled, refused, repin
 
-from stillhouse.tasks.artifact import write_json
-from stillhouse.tasks.data.dataset import read_description
-from stillhouse.tasks.recipe_section import Data
-from stillhouse.tasks.validate_data import validate_data
+from stillhouse.tasks.artifacts.artifact import write_json
+from stillhouse.tasks.data.format.dataset import read_description
+from stillhouse.tasks.recipe.section import Data
+from stillhouse.tasks.stages.validate import validate_data
 
 CAPTIONS = "captions.parquet"
 SHARD = "gate-000.parquet"

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from data_samples import Change, built_digits, cell, make_house_of, make_job, pulled, refused, repin
 
-from stillhouse.tasks.data.dataset import Example, read_description, write_dataset
-from stillhouse.tasks.recipe_section import Data
-from stillhouse.tasks.validate_data import validate_data
+from stillhouse.tasks.data.format.dataset import Example, read_description, write_dataset
+from stillhouse.tasks.recipe.section import Data
+from stillhouse.tasks.stages.validate import validate_data
 
 DIGITS = Data(dataset="digits")
 SHARD = "train-000.parquet"

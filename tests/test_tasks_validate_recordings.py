@@ -12,8 +12,8 @@ import pytest
 import soundfile
 from data_samples import Change, built_stamps_small, cell, make_house_of, make_job, pulled, refused, repin
 
-from stillhouse.tasks.recipe_section import Data
-from stillhouse.tasks.validate_data import validate_data
+from stillhouse.tasks.recipe.section import Data
+from stillhouse.tasks.stages.validate import validate_data
 
 SHARD = "gate-000.parquet"
 CAPTIONS = "captions.parquet"

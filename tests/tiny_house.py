@@ -10,11 +10,11 @@ import pytest
 import yaml
 from data_samples import make_house
 
-from stillhouse.tasks.pipeline import stages_of
-from stillhouse.tasks.recipe import load_recipe
+from stillhouse.tasks.pipeline.graph import stages_of
+from stillhouse.tasks.pipeline.run_stage import run_stage
+from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.settings import Settings, load_settings
-from stillhouse.tasks.stage import run_stage
-from stillhouse.tasks.tracking import PREFIX, connect, newest_of_each
+from stillhouse.tasks.tracking.runs import PREFIX, connect, newest_of_each
 
 ROOT = Path(__file__).resolve().parent.parent
 

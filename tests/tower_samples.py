@@ -1,7 +1,7 @@
 """Tiny towers that several tests train or export."""
 
-from stillhouse.models.checkpoint import Architecture
-from stillhouse.models.inputs.waves import LENGTH
+from stillhouse.models.data.waves import LENGTH
+from stillhouse.models.training.checkpoint import Architecture
 
 ARGUMENTS = {
     "dimension": 16,

@@ -16,16 +16,16 @@ import requests
 from data_samples import REPOSITORY, commit_house, git
 from stillhouse_toy.data import write_diabetes
 
-from stillhouse.tasks.pipeline import stages_of
-from stillhouse.tasks.production.replay import replay
-from stillhouse.tasks.recipe import load_recipe
-from stillhouse.tasks.recipe_folders import find_recipe
+from stillhouse.tasks.pipeline.graph import stages_of
+from stillhouse.tasks.pipeline.run_stage import run_stage
+from stillhouse.tasks.provenance.reproduce import replay
+from stillhouse.tasks.recipe.folders import find_recipe
+from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.serving.app import build
 from stillhouse.tasks.serving.load import Exported, serving
 from stillhouse.tasks.serving.served import open_served
 from stillhouse.tasks.settings import load_settings
-from stillhouse.tasks.stage import run_stage
-from stillhouse.tasks.tracking import connect
+from stillhouse.tasks.tracking.runs import connect
 
 RECIPE, KEY = "diabetes_progression", "tests/toy"
 

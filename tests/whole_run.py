@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from data_samples import make_house
 
-from stillhouse.tasks.outputs import output_of
-from stillhouse.tasks.pipeline import stages_of
-from stillhouse.tasks.recipe import load_recipe
-from stillhouse.tasks.run_context import open_run
+from stillhouse.tasks.artifacts.outputs import output_of
+from stillhouse.tasks.pipeline.graph import stages_of
+from stillhouse.tasks.pipeline.run_context import open_run
+from stillhouse.tasks.pipeline.run_stage import run_stage
+from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.settings import Settings, load_settings
-from stillhouse.tasks.stage import run_stage
 
 RECIPES = Path(__file__).resolve().parent.parent / "dags" / "recipes"
 KEY = "tests/whole"

@@ -6,7 +6,7 @@ import numpy as np
 import sklearn
 from sklearn.datasets import load_diabetes
 
-from stillhouse.tasks.data.dataset import Measured, write_dataset
+from stillhouse.tasks.data.format.dataset import Measured, write_dataset
 
 NAME, MEASUREMENTS = "diabetes", 10
 COUNTS = {"sealed": 60, "gate": 120, "search": 42, "calibration": 60, "train": 160}

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import RANGE
-from stillhouse.models.bundle import Bundle
+from stillhouse.models.data.arrays import Arrays, load_arrays
 from stillhouse.models.errors import ModelError
 from stillhouse.models.evaluation.outcomes import Outcomes, Scores
-from stillhouse.models.footprint import open_call
-from stillhouse.models.inputs.arrays import Arrays, load_arrays
-from stillhouse.models.runtime import open_session, predict
+from stillhouse.models.measurement.latency import open_call
+from stillhouse.models.runtime.bundle import Bundle
+from stillhouse.models.runtime.session import open_session, predict
 from stillhouse.models.workloads.base import Answerer, Request, Runtime, asked
 from stillhouse.models.workloads.registry import ALONE
 from tasks import SEVERE

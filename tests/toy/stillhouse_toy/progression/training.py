@@ -12,12 +12,12 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
 from models import RANGE
-from stillhouse.models.checkpoint import Architecture
+from stillhouse.models.data.arrays import load_arrays
+from stillhouse.models.distillation.batches import TaughtFeed, seeded, shuffled
 from stillhouse.models.errors import ModelError
-from stillhouse.models.inputs.arrays import load_arrays
-from stillhouse.models.training import Batch, Objective, Watcher
+from stillhouse.models.training.checkpoint import Architecture
+from stillhouse.models.training.loop import Batch, Objective, Watcher
 from stillhouse.models.workloads.registry import ALONE
-from stillhouse.models.workloads.taught import TaughtFeed, seeded, shuffled
 from stillhouse.models.workloads.training_base import Ask, Built, Lessons, Network, TeacherOptions, Training
 from stillhouse_toy.progression.runtime import quality_of
 
