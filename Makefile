@@ -28,7 +28,7 @@ $(STAMP):
 	@rm -f $(VENV)/installed-* && touch $@
 
 run: install
-	@$(BIN)/stillhouse nightly $(RECIPE) $(if $(ONCE),--once)
+	@$(BIN)/stillhouse run $(RECIPE) $(if $(ONCE),--once)
 
 up: install
 	@$(BIN)/stillhouse up

@@ -74,7 +74,7 @@ def served(model: str, cores: set[int], processes: int) -> tuple[subprocess.Pope
     command = [
         sys.executable,
         "-m",
-        "stillhouse.tasks.cli.main",
+        "stillhouse.tasks.cli",
         "serve",
         model,
         "--port",
@@ -103,7 +103,7 @@ def moving(model: str, address: str, bodies: list[Body]) -> tuple[Load, list[flo
             command = [
                 sys.executable,
                 "-m",
-                "stillhouse.tasks.cli.main",
+                "stillhouse.tasks.cli",
                 "rollback",
                 model,
                 "--yes",

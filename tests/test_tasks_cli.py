@@ -21,7 +21,8 @@ def stillhouse(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_documents_show_commands_that_exist() -> None:
     """Every `stillhouse` command of README and docs/ is one, and every make target they name is in the Makefile."""
-    names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    commands = [command for command in app.registered_commands if command.callback and not command.hidden]
+    names = {command.name or command.callback.__name__ for command in commands} | {"data"}
     assert len(set(SHOWN)) >= 4
     assert set(SHOWN) <= names
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -29,9 +30,9 @@ def test_the_documents_show_commands_that_exist() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def test_show_lists_the_stages() -> None:
-    """`stillhouse show` prints each stage with what it reads, in order."""
-    done = stillhouse("show", "image_classification_hour")
+def test_stages_lists_the_stages() -> None:
+    """`stillhouse stages` prints each stage with what it reads, in order."""
+    done = stillhouse("stages", "image_classification_hour")
     assert done.returncode == 0
     assert [line.split()[0] for line in done.stdout.splitlines()][:3] == ["pull", "validate", "teacher"]
 
@@ -39,8 +40,14 @@ def test_show_lists_the_stages() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("show", "nope"), "recipe .*nope.yaml cannot be read"),
-        (("nightly", "nope"), "recipe .*nope.yaml cannot be read .*; name a file of dags/recipes/"),
+        (("stages", "nope"), "recipe .*nope.yaml cannot be read"),
+        (("run", "nope"), "recipe .*nope.yaml cannot be read .*; name a file of dags/recipes/"),
+        (("run", "seed_digits", "--force"), "--revision and --force go with --local; Airflow takes them as `conf`"),
+        (("nightly", "seed_digits", "--once"), "`stillhouse nightly` is called `stillhouse run` now"),
+        (("show", "seed_digits"), "`stillhouse show` is called `stillhouse stages` now"),
+        (("try", "seed_digits", "a"), "`stillhouse try` is called `stillhouse predict` now"),
+        (("replay", "seed_digits", "1"), "`stillhouse replay` is called `stillhouse reproduce` now"),
+        (("refresh", "digits"), "`stillhouse refresh` is called `stillhouse data ingest` now"),
     ],
 )
 def test_a_refusal_is_one_sentence(arguments: tuple[str, ...], sentence: str) -> None:

@@ -387,7 +387,7 @@ def stillhouse(*arguments: str, **variables: str) -> subprocess.CompletedProcess
 )
 def test_a_command_in_a_strange_shell_has_no_traceback(variables: dict[str, str], code: int, sentence: str) -> None:
     """Every command looks at the shell first: it works, or ends with one sentence and exit code 1."""
-    done = stillhouse("show", "seed_digits", **variables)
+    done = stillhouse("stages", "seed_digits", **variables)
     assert done.returncode == code, done.stderr
     assert re.search(sentence, done.stderr)
     assert done.stderr.count("\n") <= 1

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from stillhouse.tasks.cli.main import main as cli
+from stillhouse.tasks.cli import main as cli
 from stillhouse.tasks.errors import ServiceError
 from stillhouse.tasks.local_stack import stack
 from stillhouse.tasks.local_stack.listeners import is_held_by, is_lost

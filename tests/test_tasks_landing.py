@@ -152,10 +152,10 @@ def test_a_bucket_that_does_not_answer_is_named(house: Settings, monkeypatch: py
 
 @pytest.mark.long
 def test_the_command_line_says_a_line_for_each_batch(house: Settings) -> None:
-    """`stillhouse refresh` tells what became of each batch, and fails with a sentence if one was set aside."""
+    """`stillhouse data ingest` tells what became of each batch, and fails with a sentence if one was set aside."""
     send_digits(house, "a", new_digits())
     send(house, "b", {}, b"{}")
-    call = [sys.executable, "-m", "stillhouse.tasks.cli", "refresh", "digits"]
+    call = [sys.executable, "-m", "stillhouse.tasks.cli", "data", "ingest", "digits"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(call, check=False, capture_output=True, text=True, env=environment, cwd=house.root)
     lines = done.stdout.splitlines()

@@ -15,7 +15,7 @@ from stillhouse.tasks.errors import DataError, StillhouseError
 from stillhouse.tasks.pipeline.graph import stages_of
 from stillhouse.tasks.pipeline.stages import KINDS
 from stillhouse.tasks.provenance import reproduce as module
-from stillhouse.tasks.provenance.reproduce import replay, run_aside
+from stillhouse.tasks.provenance.reproduce import reproduce, run_aside
 from stillhouse.tasks.recipe.recipe import load_recipe
 
 pytestmark = pytest.mark.long
@@ -32,7 +32,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 def test_a_version_is_rebuilt_to_the_same_bytes(house: House) -> None:
     """Without anything of the house to reuse, every stage makes the same bytes, and nothing is left behind."""
     told: list[str] = []
-    found = replay("tiny", "1", told.append)
+    found = reproduce("tiny", "1", told.append)
     assert (found.equal, found.first) == (True, None)
     stages = stages_of(load_recipe(house.recipe))
     built = [stage.name for stage in stages if stage.reusable and KINDS[stage.kind].builds]
@@ -65,10 +65,10 @@ def test_a_replay_goes_on_where_it_was_and_says_how_far_off_it_is(
     with monkeypatch.context() as broken:
         broken.setattr(module, "run_aside", until_the_first_step)
         with pytest.raises(StillhouseError, match=r"^the replay broke \(.* has no stage 'polish'; use one of"):
-            replay("tiny", "1", print)
+            reproduce("tiny", "1", print)
     teachers = sorted((folder / "state" / "artifacts").glob("*/model/model.safetensors"))
     made = [path.stat().st_mtime_ns for path in teachers]
-    found = replay("tiny", "1", print)
+    found = reproduce("tiny", "1", print)
     assert (found.equal, found.first) == (False, "teacher")
     assert [path.stat().st_mtime_ns for path in teachers] == made
     assert any(line.startswith("student quality, gate") and line.endswith("points") for line in found.lines)

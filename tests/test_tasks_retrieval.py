@@ -19,7 +19,7 @@ from stillhouse.models.workloads.retrieval.encoders import open_towers
 from stillhouse.tasks.artifacts.artifact import verify
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.judging.keep_step import STEP
-from stillhouse.tasks.serving.predict import try_model
+from stillhouse.tasks.serving.predict import predict
 from stillhouse.tasks.stages.pull import materialise
 
 pytestmark = pytest.mark.long
@@ -138,7 +138,7 @@ def test_try_answers_a_sentence_and_a_picture(run: Run, tmp_path: Path) -> None:
     """The page names what is nearest; markup in a question stays text."""
     image_CHW = load_images(materialise(run.output("pull")), "gate").images_NCHW[0]
     (tmp_path / "mine.png").write_bytes(picture_file(image_CHW))
-    page = try_model(run.recipe, ["<b>cat</b>", str(tmp_path / "mine.png"), "x" * 200]).read_text(encoding="utf-8")
+    page = predict(run.recipe, ["<b>cat</b>", str(tmp_path / "mine.png"), "x" * 200]).read_text(encoding="utf-8")
     assert "&lt;b&gt;cat" in page
     assert page.count("<figure>") == 30
     assert "only its first 94 characters count" in page
@@ -152,4 +152,4 @@ def test_try_refuses_in_a_sentence(run: Run, tmp_path: Path, query: str, reason:
     assert run.results["register"]["model"] == "retrieval_small"
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(StillhouseError, match=reason):
-        try_model(run.recipe, [str(tmp_path / query) if query.strip() else query])
+        predict(run.recipe, [str(tmp_path / query) if query.strip() else query])

@@ -30,7 +30,7 @@ from stillhouse.tasks.registry.versions import production_of
 from stillhouse.tasks.serving.app import build
 from stillhouse.tasks.serving.follow import Follower
 from stillhouse.tasks.serving.load import serving
-from stillhouse.tasks.serving.predict import try_model
+from stillhouse.tasks.serving.predict import predict
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.stages.pull import materialise
 from stillhouse.tasks.stages.teacher import train_teacher
@@ -138,7 +138,7 @@ def test_try_answers_a_recording(run: Run, tmp_path: Path) -> None:
     """The page plays the recording and shows ten pictures."""
     content = load_recordings(materialise(run.output("pull")), "gate").audio[0]
     (tmp_path / "mine.ogg").write_bytes(content)
-    page = try_model(run.recipe, [str(tmp_path / "mine.ogg")]).read_text(encoding="utf-8")
+    page = predict(run.recipe, [str(tmp_path / "mine.ogg")]).read_text(encoding="utf-8")
     assert page.count("<figure>") == 10
     assert "<audio controls" in page
 
@@ -152,4 +152,4 @@ def test_try_refuses_what_says_nothing(run: Run, tmp_path: Path, peak: float | N
     else:
         soundfile.write(path, np.full(SAMPLE_RATE, peak), SAMPLE_RATE)
     with pytest.raises(StillhouseError, match=reason):
-        try_model(run.recipe, [str(path)])
+        predict(run.recipe, [str(path)])

@@ -1,4 +1,4 @@
-"""`stillhouse try` of a version that is not what it takes it for: one sentence, whoever registered it."""
+"""`stillhouse predict` of a version that is not what it takes it for: one sentence, whoever registered it."""
 
 import pytest
 from mlflow.tracking import MlflowClient

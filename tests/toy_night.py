@@ -18,7 +18,7 @@ from stillhouse_toy.data import write_diabetes
 
 from stillhouse.tasks.pipeline.graph import stages_of
 from stillhouse.tasks.pipeline.run_stage import run_stage
-from stillhouse.tasks.provenance.reproduce import replay
+from stillhouse.tasks.provenance.reproduce import reproduce
 from stillhouse.tasks.recipe.folders import find_recipe
 from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.serving.app import build
@@ -69,7 +69,7 @@ def main() -> None:
         told = run_night()
         version = str(told["register"].get("version", told["register"]))
         found = {"told": told, "served": serve(version)}
-        rebuilt = replay(RECIPE, version, lambda line: sys.stderr.write(f"{line}\n"))
+        rebuilt = reproduce(RECIPE, version, lambda line: sys.stderr.write(f"{line}\n"))
         sys.stdout.write(json.dumps(found | {"rebuilt": rebuilt.equal, "lines": rebuilt.lines}))
 
 

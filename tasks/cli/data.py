@@ -1,21 +1,45 @@
-"""`stillhouse refresh`: raw files that landed become a new data version; a part of tasks/cli/main.py."""
+"""`stillhouse data [ingest]`: the pinned data, and raw files that become a new version; a part of tasks/cli/main.py."""
+
+from typing import Annotated
 
 import typer
 
 from stillhouse.tasks.cli.stack import say
 from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.settings import load_settings
 
-app = typer.Typer()
+app = typer.Typer(help="The data that data.dvc pins, and new data.")
+
+
+@app.callback(invoke_without_command=True)
+def data(
+    context: typer.Context,
+    commit: Annotated[bool, typer.Option(help="Maintainers: pin what was built in data.dvc.")] = False,
+) -> None:
+    """Make sure that the DVC remote has all the pinned data, building it from its sources where it has not."""
+    if context.invoked_subcommand:
+        return
+    from stillhouse.tasks.data.store.build_data import commit_data, ensure_data
+    from stillhouse.tasks.data.store.revision import pinned_datasets
+
+    settings = load_settings()
+    if commit:
+        commit_data(settings, say)
+        say("data.dvc pins what was built; commit it")
+        return
+    for name in pinned_datasets(settings.root, None):
+        ensure_data(settings, Data(dataset=name), say)
+    say("the DVC remote has the data that data.dvc pins")
 
 
 @app.command()
-def refresh(dataset: str) -> None:
+def ingest(dataset: str) -> None:
     """Check what landed for a dataset and make a new data version of each sound batch."""
-    from stillhouse.tasks.data.ingest.refresh import refresh as take
+    from stillhouse.tasks.data.ingest.refresh import refresh
 
     states = []
-    for outcome in take(load_settings(), dataset, say):
+    for outcome in refresh(load_settings(), dataset, say):
         say(f"{outcome.batch}: {outcome.state}: {outcome.sentence}")
         states.append(outcome.state)
     if not states:

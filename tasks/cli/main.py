@@ -12,16 +12,23 @@ import typer
 from stillhouse.tasks.cli import data as cli_data
 from stillhouse.tasks.cli import production as cli_production
 from stillhouse.tasks.cli import stack as cli_stack
-from stillhouse.tasks.cli.stack import say
+from stillhouse.tasks.cli.stack import DEFAULT_RECIPE, run_watched, say
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.local_stack.stack_record import recall
 from stillhouse.tasks.pipeline.graph import stages_of
 from stillhouse.tasks.recipe.folders import find_recipe
 from stillhouse.tasks.recipe.recipe import load_recipe
-from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+RENAMED = {
+    "nightly": "run",
+    "show": "stages",
+    "try": "predict",
+    "replay": "reproduce",
+    "refresh": "data ingest",
+}
+"""Command until version 0.1 -> what it is called now."""
 Revision = Annotated[str | None, typer.Option(help="Git revision whose data is used.")]
 Force = Annotated[bool, typer.Option(help="Do the work again even if nothing changed.")]
 
@@ -66,8 +73,26 @@ def stage(
 
 
 @app.command()
-def run(recipe: str, revision: Revision = None, force: Force = False) -> None:
-    """Run all stages of a recipe in this shell, without Airflow (MLflow must be up)."""
+def run(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe's name, `all` of them, or `stale`: whose champion is.")
+    ] = DEFAULT_RECIPE,
+    once: Annotated[bool, typer.Option(help="Stop the servers afterwards.")] = False,
+    local: Annotated[bool, typer.Option(help="In this shell, without Airflow; MLflow must be up.")] = False,
+    revision: Revision = None,
+    force: Force = False,
+) -> None:
+    """Run a recipe's DAG under Airflow and show it until the verdict; or its stages in this shell."""
+    if local:
+        _run_here(recipe, revision, force=force)
+        return
+    if revision or force:
+        msg = "--revision and --force go with --local; Airflow takes them as `conf` of the DAG run"
+        raise StillhouseError(msg)
+    run_watched(recipe, once=once)
+
+
+def _run_here(recipe: str, revision: str | None, *, force: bool) -> None:
     from stillhouse.tasks.pipeline.run_stage import run_stage
 
     path = recipe_path(recipe)
@@ -97,47 +122,41 @@ def seeds(
 
 
 @app.command()
-def show(recipe: str) -> None:
+def stages(recipe: str) -> None:
     """List the stages of a recipe, with what each reads."""
     for each in stages_of(load_recipe(recipe_path(recipe))):
         print(f"{each.name:28} {', '.join(each.inputs.values())}")
 
 
-@app.command("try")
-def try_(
+@app.command()
+def predict(
     recipe: str,
     query: Annotated[list[str], typer.Argument(help="A sentence, or the path of a picture or recording; or several.")],
 ) -> None:
     """Ask a registered model about sentences, pictures or recordings of your own; writes a page with its answers."""
-    from stillhouse.tasks.serving.predict import try_model
+    from stillhouse.tasks.serving.predict import predict as answer
 
-    print(f"answers: {try_model(recipe_path(recipe), query)}")
-
-
-@app.command()
-def data(commit: Annotated[bool, typer.Option(help="Maintainers: pin what was built in data.dvc.")] = False) -> None:
-    """Make sure that the DVC remote has all the pinned data, building it from its sources where it has not."""
-    from stillhouse.tasks.data.store.build_data import commit_data, ensure_data
-    from stillhouse.tasks.data.store.revision import pinned_datasets
-
-    settings = load_settings()
-    if commit:
-        commit_data(settings, say)
-        print("data.dvc pins what was built; commit it")
-        return
-    for name in pinned_datasets(settings.root, None):
-        ensure_data(settings, Data(dataset=name), say)
-    print("the DVC remote has the data that data.dvc pins")
+    print(f"answers: {answer(recipe_path(recipe), query)}")
 
 
-for part in (cli_data, cli_production, cli_stack):
+for part in (cli_production, cli_stack):
     app.registered_commands += part.app.registered_commands
+app.add_typer(cli_data.app, name="data")
+
+
+def _refuse(old: str, new: str) -> None:
+    """Answer an old spelling with the new one, for a release."""
+
+    @app.command(old, hidden=True, context_settings={"ignore_unknown_options": True})
+    def refuse(_given: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+        msg = f"`stillhouse {old}` is called `stillhouse {new}` now"
+        raise StillhouseError(msg)
+
+
+for renamed in RENAMED.items():
+    _refuse(*renamed)
 
 
 def recipe_path(name: str) -> Path:
     """Find a recipe by its name, or take a path as it is."""
     return Path(name) if name.endswith(".yaml") else find_recipe(load_settings().root / "dags" / "recipes", name)
-
-
-if __name__ == "__main__":
-    main()

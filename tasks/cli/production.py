@@ -83,10 +83,10 @@ def verify(model: str, version: str) -> None:
 
 
 @app.command()
-def replay(model: str, version: str) -> None:
+def reproduce(model: str, version: str) -> None:
     """Build a version again from its data version, code and recipe; say equal, or how far off."""
     from stillhouse.tasks.cli.stack import say
-    from stillhouse.tasks.provenance.reproduce import replay as rebuild
+    from stillhouse.tasks.provenance.reproduce import reproduce as rebuild
 
     found = rebuild(model, version, say)
     print("\n".join(found.lines))

@@ -1,6 +1,4 @@
-"""`stillhouse up | status | stop | nightly`: the local stack and a watched run on it; a part of tasks/cli/main.py."""
-
-from typing import Annotated
+"""`stillhouse up | status | stop`: the local stack, and a watched run on it; a part of tasks/cli/main.py."""
 
 import typer
 
@@ -49,14 +47,8 @@ def stop() -> None:
     stack.stop(load_settings(), say)
 
 
-@app.command()
-def nightly(
-    recipe: Annotated[
-        str, typer.Argument(help="A recipe of dags/recipes/, `all` of them, or `stale`: whose champion is.")
-    ] = DEFAULT_RECIPE,
-    once: Annotated[bool, typer.Option(help="Stop the servers afterwards.")] = False,
-) -> None:
-    """Run a recipe's DAG under Airflow and show it until the verdict."""
+def run_watched(recipe: str, *, once: bool) -> None:
+    """Run a recipe's DAG under Airflow and show it until the verdict; ends the command with its exit code."""
     from stillhouse.tasks.local_stack.nightly_run import run_nightly
 
     chosen = {EVERY: _every_recipe, STALE: _stale_recipes}.get(recipe, lambda: [recipe])()

@@ -67,7 +67,7 @@ class Replayed:
     """First stage that made other bytes."""
 
 
-def replay(model: str, version: str, show: Callable[[str], None]) -> Replayed:
+def reproduce(model: str, version: str, show: Callable[[str], None]) -> Replayed:
     """Rebuild a version and say whether it is the same.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`stillhouse try`: ask a registered model about inputs of one's own. The answer is a page."""
+"""`stillhouse predict`: ask a registered model about inputs of one's own. The answer is a page."""
 
 import html
 import re
@@ -19,7 +19,7 @@ from stillhouse.tasks.tracking.runs import connect
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def try_model(recipe_path: Path, queries: list[str]) -> Path:
+def predict(recipe_path: Path, queries: list[str]) -> Path:
     """Answer each query, such as a sentence or the path of a file, and write a page; gives its path.
 
     Raises:
