@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from stillhouse.models.distillation.batches import TaughtFeed
+from stillhouse.models.distillation.batches import DistillationBatches
 from stillhouse.models.distillation.logit import teacher_logits
 from stillhouse.models.distillation.objectives import taught_objective
 from stillhouse.models.training.checkpoint import Architecture
@@ -36,14 +36,14 @@ def built(network: Network, seed: int) -> nn.Module:
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
 
 
-def random_feed(teacher: nn.Module, count: int) -> tuple[TaughtFeed, float]:
+def random_feed(teacher: nn.Module, count: int) -> tuple[DistillationBatches, float]:
     """Make random images with the teacher's answers; returns the seconds that asking took, too."""
     generator = torch.Generator().manual_seed(0)
     images_NCHW = torch.randint(0, 256, (count, *SHAPE), generator=generator, dtype=torch.uint8)
     labels_N = torch.randint(0, 10, (count,), generator=generator)
     start = time.perf_counter()
     logits_NK = teacher_logits(teacher, images_NCHW)
-    return TaughtFeed(images_NCHW[None], (logits_NK[None],), labels_N, 0), time.perf_counter() - start
+    return DistillationBatches(images_NCHW[None], (logits_NK[None],), labels_N, 0), time.perf_counter() - start
 
 
 def asking(teacher: nn.Module) -> Variant:
@@ -58,7 +58,7 @@ def asking(teacher: nn.Module) -> Variant:
     return asked
 
 
-def epoch(student: nn.Module, feed: TaughtFeed, step: Distil, variant: Variant) -> float:
+def epoch(student: nn.Module, feed: DistillationBatches, step: Distil, variant: Variant) -> float:
     """Train the student for one epoch; returns seconds."""
     optimizer = torch.optim.SGD(student.parameters(), 0.01, momentum=0.9, nesterov=True)
     objective = taught_objective(step.loss, step.temperature, step.hard_weight)

@@ -19,12 +19,12 @@ from stillhouse.models.training.checkpoint import load_model, save_model
 from stillhouse.models.training.loop import fit
 from stillhouse.models.workloads.image_classification.training import (
     Classifier,
-    LabelledFeed,
+    LabelledBatches,
     answers,
     labelled_objective,
     load_examples,
 )
-from stillhouse.tasks.compression.measure import plan_of
+from stillhouse.tasks.compression.measure import train_config_of
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,14 +62,14 @@ def trained(recipe: Recipe, data: Path, share: float, folder: Path) -> dict[str,
     if not (folder / "architecture.json").exists():
         module = architecture.build_seeded(recipe.seed)
         examples = load_examples(data, "train")
-        feed = LabelledFeed(examples, recipe.seed, training.augment, training.resolutions, training.erase)
+        feed = LabelledBatches(examples, recipe.seed, training.augment, training.resolutions, training.erase)
         checkpoint = folder / "training.safetensors"
         folder.mkdir(parents=True, exist_ok=True)
         fit(
             module,
             feed,
             labelled_objective(training.label_smoothing),
-            plan_of(training, recipe.seed),
+            train_config_of(training, recipe.seed),
             checkpoint=checkpoint,
             score=classifier.scorer("search"),
             watcher=Printer(),

@@ -1,4 +1,4 @@
-"""Are the students of towers good because of their teacher? Train their architectures alone, the way the teacher was.
+"""Are the students of encoders good because of their teacher? Train their architectures alone, the way the teacher was.
 
 Run as `python benchmarks/untaught.py RECIPE [EPOCHS]`; the recipe's data must have been pulled once, by `make run`.
 Each student's network stands in the teacher's place, with the teacher's own training but for the epochs, which are as
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def untaught(recipe: Recipe, epochs: int | None) -> Teacher:
-    """Put the network that each tower is distilled into in the teacher's place; a tower made thinner stays whole."""
+    """Put the networks of the student in the teacher's place; an encoder that is made thinner stays whole."""
     assert isinstance(recipe.teacher, Teacher)  # noqa: S101 - a benchmark of trained teachers
     networks = {step.component: step.network for step in recipe.steps if isinstance(step, Distil)}
     training = recipe.teacher.training

@@ -153,7 +153,7 @@ def refresh_dag(dataset: str) -> DAG:
 
 
 def of_pictures(recipe: Recipe) -> bool:
-    """Whether a recipe's dataset holds pictures: one with a speech tower learns from recordings."""
+    """Whether a recipe's dataset holds pictures: one with a speech encoder learns from recordings."""
     return "speech" not in recipe.teacher.networks
 
 

@@ -144,7 +144,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "a pool of 0": (network("plain", PLAIN.replace("pool: 2", "pool: 0")), r"arguments\.pool: .*equal to 1"),
     "an unknown block": (network("residual", "{stem: 8, widths: [8], strides: [2], block: deep}"), r"block: .*'basic'"),
     "a hop of 0": (
-        network("speech_plain_tower", SPEECH.replace("hop: 320", "hop: 0")),
+        network("speech_plain_encoder", SPEECH.replace("hop: 320", "hop: 0")),
         r"arguments\.hop: .*equal to 16",
     ),
     # sections

@@ -94,10 +94,10 @@ def test_the_core_knows_nothing_of_the_package() -> None:
 
 
 METHOD = """from stillhouse.models.compression.pruning.weights import magnitude
-from stillhouse.tasks.compression.step_context import Bench, Compressed
+from stillhouse.tasks.compression.step_context import StepContext, Compressed
 
 
-def clip(bench: Bench, step: object) -> Compressed:
+def clip(bench: StepContext, step: object) -> Compressed:
     module, architecture = bench.previous
     for name, score in magnitude(module).items():
         weight = module.get_parameter(name if name.endswith("weight") else f"{name}.weight")

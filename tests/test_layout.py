@@ -44,7 +44,7 @@ def test_functions_are_short() -> None:
 @pytest.mark.parametrize(
     "pattern",
     [
-        r"isinstance\(\w*(workload|tower|component)\w*,",
+        r"isinstance\(\w*(workload|encoder|component)\w*,",
         r"\.endswith\(\"_tower\"\)",
         r"(==|!=) \"(image_classification|retrieval)\"",
     ],

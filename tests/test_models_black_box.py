@@ -19,7 +19,7 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.onnx.export import INPUT, OUTPUT
 from stillhouse.models.onnx.import_teacher import FileModel, adopt
 from stillhouse.models.runtime.session import open_session, predict
-from stillhouse.models.training.loop import Plan, fit
+from stillhouse.models.training.loop import TrainConfig, fit
 from stillhouse.models.workloads.image_classification.training import Classifier, Examples, load_examples
 from stillhouse.tasks.recipe.teacher import Network
 
@@ -156,10 +156,10 @@ def test_a_keras_like_file_teaches(as_keras: Path, tmp_path: Path) -> None:
     """A student that sees no label learns what the file knows."""
     classifier = Classifier(built_digits())
     asked, score = FileModel(adopted(as_keras, layout="NHWC", scale=255.0)), classifier.scorer("search")
-    feed = classifier.taught_feed(lambda images_NCHW: (asked(images_NCHW),), 3, logit_distillation(), Silent())
+    feed = classifier.distillation_batches(lambda images_NCHW: (asked(images_NCHW),), 3, logit_distillation(), Silent())
     network = Network(name="multimodal_small_model", arguments={"channels": 8})
     student = classifier.architecture(network).build_seeded(1)
-    plan = Plan(4, 50, 0.1, 0.0, "sgd", "fp32", 0.25, 3)
+    plan = TrainConfig(4, 50, 0.1, 0.0, "sgd", "fp32", 0.25, 3)
     objective = taught_objective("kl", 2.0, 0.0)
     fit(student, feed, objective, plan, checkpoint=tmp_path / "a.safetensors", score=score, watcher=Silent())
     assert score(asked) > 0.8

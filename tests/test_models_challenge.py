@@ -8,7 +8,7 @@ import pytest
 from stillhouse.models.data.images import Images
 from stillhouse.models.evaluation.compare import slice_differences
 from stillhouse.models.workloads.image_classification.runtime import ImageClassification
-from stillhouse.models.workloads.retrieval.queries import IMAGE, TEXT, Inputs, Role, Way
+from stillhouse.models.workloads.retrieval.queries import IMAGE, TEXT, EvalSplit, Inputs, QuerySet
 from stillhouse.models.workloads.retrieval.runtime import Retrieval
 
 CONFIDENCE = 0.9
@@ -43,18 +43,18 @@ def test_a_small_class_is_not_known_to_be_as_good(count: int, most: float) -> No
     assert high > 0
 
 
-def role(languages: dict[str, list[int]]) -> Role:
+def role(languages: dict[str, list[int]]) -> EvalSplit:
     """A role of pictures, each asked for in some languages: language -> which examples."""
     count = 1 + max(max(examples) for examples in languages.values())
-    all_N, inputs, ways = np.arange(count), {IMAGE: Inputs(IMAGE, np.zeros((count, 1)))}, []
+    all_N, inputs, query_sets = np.arange(count), {IMAGE: Inputs(IMAGE, np.zeros((count, 1)))}, []
     for language, examples in languages.items():
         own_Q, key = np.array(examples), f"{TEXT}:{language}"
         inputs[key] = Inputs(TEXT, np.zeros((count, 1)))
-        ways.append(Way(key, IMAGE, (TEXT, IMAGE), language, own_Q, own_Q, all_N, own_Q))
-    return Role(inputs, ways, count, 1, all_N, all_N, "gate")
+        query_sets.append(QuerySet(key, IMAGE, (TEXT, IMAGE), language, own_Q, own_Q, all_N, own_Q))
+    return EvalSplit(inputs, query_sets, count, 1, all_N, all_N, "gate")
 
 
-def answers(asked: Role, lost: dict[str, list[int]]) -> dict[str, Any]:
+def answers(asked: EvalSplit, lost: dict[str, list[int]]) -> dict[str, Any]:
     """Give vectors with which every query finds its picture, but for some examples of a language."""
     vectors = {key: np.eye(asked.count) for key in asked.inputs}
     for language, examples in lost.items():
@@ -63,7 +63,7 @@ def answers(asked: Role, lost: dict[str, list[int]]) -> dict[str, Any]:
     return vectors
 
 
-def compared(asked: Role, lost: dict[str, list[int]], language: str) -> dict[str, Any]:
+def compared(asked: EvalSplit, lost: dict[str, list[int]], language: str) -> dict[str, Any]:
     teacher, student = (Retrieval().outcomes(asked, answers(asked, what)) for what in ({}, lost))
     return slice_differences(teacher, student, CONFIDENCE)[language]
 

@@ -81,7 +81,7 @@ def test_no_component_is_slower_than_its_teacher(tmp_path: Path, recipe: Recipe,
 
 def test_the_judge_and_the_server_set_one_thread_and_no_other_option(tmp_path: Path) -> None:
     """The options of a session of ours are the defaults, but for the thread and for what is logged."""
-    architecture = Architecture("ngram_tower", {"buckets": 97, "width": 8, "hidden": 8, "dimension": 8}, 1.0, ())
+    architecture = Architecture("ngram_encoder", {"buckets": 97, "width": 8, "hidden": 8, "dimension": 8}, 1.0, ())
     export_model(architecture.build_seeded(1).eval(), architecture, raw_of(architecture), tmp_path / "model.onnx")
     found, default = open_session(tmp_path / "model.onnx").get_session_options(), onnxruntime.SessionOptions()
     entry = "session.disable_quant_qdq"

@@ -9,17 +9,17 @@ from distillation_samples import logit_distillation
 from torch import Tensor, nn
 
 from stillhouse.models.augmentation.augment import blended, erased
-from stillhouse.models.distillation.batches import TaughtFeed
+from stillhouse.models.distillation.batches import DistillationBatches
 from stillhouse.models.distillation.features import averaged, hint_loss, layer_features, projected_student
 from stillhouse.models.distillation.logit import LOGIT_LOSSES, distillation_loss, mean_logits, teacher_logits
 from stillhouse.models.distillation.objectives import hinted_objective, taught_objective
 from stillhouse.models.distillation.relational import angle_loss, distance_loss, relational_loss
 from stillhouse.models.distillation.teacher_cache import kept
 from stillhouse.models.errors import ModelError
-from stillhouse.models.training.loop import Plan, fit
+from stillhouse.models.training.loop import TrainConfig, fit
 from stillhouse.models.workloads.image_classification.training import (
     Classifier,
-    LabelledFeed,
+    LabelledBatches,
     blend_of,
     load_examples,
     view_of,
@@ -27,7 +27,7 @@ from stillhouse.models.workloads.image_classification.training import (
 from stillhouse.tasks.recipe.teacher import Network
 
 CLASSIFIER = Classifier(built_digits())
-PLAN = Plan(
+PLAN = TrainConfig(
     epochs=2,
     batch_size=100,
     learning_rate=0.05,
@@ -66,16 +66,16 @@ def student() -> nn.Module:
     return network("multimodal_small_model", channels=4)
 
 
-def feed(views: int = 2) -> TaughtFeed:
+def feed(views: int = 2) -> DistillationBatches:
     asked = teacher()
 
     def ask(images_NCHW: Tensor) -> tuple[Tensor, ...]:
         return teacher_logits(asked, images_NCHW), layer_features(asked, LAYER, images_NCHW)
 
-    return CLASSIFIER.taught_feed(ask, 17, logit_distillation(augmented_views=views), Witness())
+    return CLASSIFIER.distillation_batches(ask, 17, logit_distillation(augmented_views=views), Witness())
 
 
-def hinted(module: nn.Module, source: TaughtFeed, checkpoint: Path) -> list[float]:
+def hinted(module: nn.Module, source: DistillationBatches, checkpoint: Path) -> list[float]:
     """Train with hints and relations; returns the loss of every epoch."""
     witness, objective = Witness(), hinted_objective(taught_objective("kl", 2.0, 0.5), 1.0, 1.0)
     with projected_student(module, LAYER, 6, torch.zeros(1, 1, 8, 8), 5) as learner:
@@ -253,7 +253,7 @@ def test_half_of_the_images_lose_a_square() -> None:
 def test_erasing_changes_pixels_only() -> None:
     """With erase a labelled feed has the same order and labels, and repeats itself by (seed, epoch)."""
     feeds = [
-        LabelledFeed(load_examples(built_digits(), "train"), 3, augment=True, resolutions=None, erase=erase)
+        LabelledBatches(load_examples(built_digits(), "train"), 3, augment=True, resolutions=None, erase=erase)
         for erase in (False, True, True)
     ]
     for plain, one, other in zip(*(source.epoch(1, 64) for source in feeds), strict=True):
@@ -277,7 +277,7 @@ def test_the_teacher_is_asked_about_blends_too() -> None:
     """Blends follow the views as further views, each another one, with the teacher's answers to what it was shown."""
     asked = teacher()
     options = logit_distillation(mixup_views=2, hard_weight=0)
-    found = CLASSIFIER.taught_feed(lambda images: (teacher_logits(asked, images),), 17, options, Witness())
+    found = CLASSIFIER.distillation_batches(lambda images: (teacher_logits(asked, images),), 17, options, Witness())
     images = view_of(found.views[0], 17, 0)
     expected = [images, blend_of(images, 17, 0), blend_of(images, 17, 1)]
     for view, shown in enumerate(expected):

@@ -26,7 +26,7 @@ from stillhouse.models.compression.pruning.weights import (
 )
 from stillhouse.models.errors import DivergedError, ModelError
 from stillhouse.models.training.checkpoint import Architecture
-from stillhouse.models.training.loop import Batch, Plan, fit
+from stillhouse.models.training.loop import Batch, TrainConfig, fit
 
 RESIDUAL = Architecture("residual", {"stem": 16, "widths": [32, 32], "strides": [2, 1], "pool": 7}, 90.0, (1, 28, 28))
 MAGNITUDE = Selection("magnitude", 8)
@@ -183,7 +183,7 @@ def masked() -> nn.Module:
 
 def recovered(checkpoint: Path, last: int = -1) -> nn.Module:
     module = masked()
-    plan = Plan(4, 8, 0.05, 0.001, "sgd", "fp32", 0.2, 1)
+    plan = TrainConfig(4, 8, 0.05, 0.001, "sgd", "fp32", 0.2, 1)
     loss = lambda model, batch: functional.mse_loss(model(batch[0]), batch[1])  # noqa: E731 - an objective
     fit(module, Pairs(), loss, plan, checkpoint=checkpoint, score=lambda _: 0.0, watcher=Quiet(last))
     return module

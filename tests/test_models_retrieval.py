@@ -7,7 +7,7 @@ import pytest
 
 from stillhouse.models.data.text import CONTEXT, clean, codes_of
 from stillhouse.models.errors import ModelError
-from stillhouse.models.workloads.retrieval.queries import IMAGE, TEXT, Inputs, Role, Way
+from stillhouse.models.workloads.retrieval.queries import IMAGE, TEXT, EvalSplit, Inputs, QuerySet
 from stillhouse.models.workloads.retrieval.search.index import KINDS, SMALLER, build_index, load_index
 from stillhouse.models.workloads.retrieval.search.ranks import ranks, recall
 
@@ -33,23 +33,25 @@ def test_the_first_of_several_right_answers_counts() -> None:
     assert ranks(np.array([[0.9, 0.9, 0.5, 0.1], [0.9, 0.8, 0.8, 0.1]]), right_QG).tolist() == [0, 1]
 
 
-def role_of(texts: dict[str, np.ndarray], images_ND: np.ndarray, cut: int = 1) -> tuple[Role, dict[str, np.ndarray]]:
+def role_of(
+    texts: dict[str, np.ndarray], images_ND: np.ndarray, cut: int = 1
+) -> tuple[EvalSplit, dict[str, np.ndarray]]:
     """A role in which every sentence asks for its picture and every picture for its sentence, with their vectors."""
     own_N = np.arange(len(images_ND))
-    ways = []
+    query_sets = []
     for language in texts:
-        ways.append(Way(language, IMAGE, (TEXT, IMAGE), language, own_N, own_N, own_N, own_N))
-        ways.append(Way(IMAGE, language, (IMAGE, TEXT), language, own_N, own_N, own_N, own_N))
+        query_sets.append(QuerySet(language, IMAGE, (TEXT, IMAGE), language, own_N, own_N, own_N, own_N))
+        query_sets.append(QuerySet(IMAGE, language, (IMAGE, TEXT), language, own_N, own_N, own_N, own_N))
     inputs = {IMAGE: Inputs(IMAGE, own_N)} | {language: Inputs(TEXT, own_N) for language in texts}
-    return Role(inputs, ways, len(images_ND), cut, own_N, own_N, "gate"), {IMAGE: images_ND, **texts}
+    return EvalSplit(inputs, query_sets, len(images_ND), cut, own_N, own_N, "gate"), {IMAGE: images_ND, **texts}
 
 
 def test_both_ways_are_asked() -> None:
     """With two pictures near one sentence, one way fails and the other does not."""
     images_ND = np.array([[1.0, 0.0], [0.8, 0.6]], np.float32)
     role, answers = role_of({"en": np.array([[0.8, 0.6], [0.6, 0.8]], np.float32)}, images_ND)
-    to_image, to_text = (way.places(answers, answers).tolist() for way in role.ways)
-    assert [way.direction for way in role.ways] == ["text_to_image", "image_to_text"]
+    to_image, to_text = (way.ranks(answers, answers).tolist() for way in role.query_sets)
+    assert [way.direction for way in role.query_sets] == ["text_to_image", "image_to_text"]
     assert (to_image, to_text) == ([1, 0], [0, 1])
 
 
@@ -64,14 +66,14 @@ def test_quality_averages_ways_and_languages() -> None:
     images_ND = np.eye(2, dtype=np.float32)
     for cut, expected in ((1, 0.5), (2, 1.0)):
         role, answers = role_of({"en": images_ND, "xx": images_ND[::-1]}, images_ND, cut)
-        assert role.found(answers, answers).tolist() == [expected, expected]
+        assert role.per_example_recall(answers, answers).tolist() == [expected, expected]
 
 
 @pytest.mark.parametrize(("right", "cut", "chance"), [(1, 1, 0.1), (1, 10, 1.0), (2, 1, 0.2), (2, 2, 1 - 0.8 * 7 / 9)])
 def test_chance_is_that_of_answers_drawn_at_random(right: int, cut: int, chance: float) -> None:
     """Of ten pictures, one or two are right."""
-    answers_G = np.where(np.arange(10) < right, 0, np.arange(10))
-    way = Way(TEXT, IMAGE, (TEXT, IMAGE), "en", np.array([0]), np.array([0]), answers_G, np.array([0]))
+    gallery_ids_G = np.where(np.arange(10) < right, 0, np.arange(10))
+    way = QuerySet(TEXT, IMAGE, (TEXT, IMAGE), "en", np.array([0]), np.array([0]), gallery_ids_G, np.array([0]))
     assert way.chances(cut).tolist() == pytest.approx([chance])
 
 

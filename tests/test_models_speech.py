@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import torch
 from data_samples import built_stamps_small
-from tower_samples import SPEECH_PLAIN, SPEECH_RESIDUAL
+from encoder_samples import SPEECH_PLAIN, SPEECH_RESIDUAL
 
 from stillhouse.models.augmentation.misheard import as_heard, chances_of
 from stillhouse.models.augmentation.resay import said_anew
@@ -15,18 +15,18 @@ from stillhouse.models.data.audio import SAMPLE_RATE
 from stillhouse.models.data.letters import alphabet_of, letters_of
 from stillhouse.models.data.text import codes_of
 from stillhouse.models.data.waves import LENGTH, LOUDEST, waves_of
-from stillhouse.models.distillation.batches import TaughtFeed
+from stillhouse.models.distillation.batches import DistillationBatches
 from stillhouse.models.distillation.ctc import spelling_loss
 from stillhouse.models.distillation.embedding import anchored_and_spelled, taught_letters, taught_vectors
 from stillhouse.models.errors import ModelError
-from stillhouse.models.networks.speech import FilterBank, FramedFilterBank, SpellingTower
+from stillhouse.models.networks.speech import CtcEncoder, FilterBank, FramedFilterBank
 from stillhouse.models.training.checkpoint import Architecture
 from stillhouse.models.workloads.retrieval.pairs import load_spoken
-from stillhouse.models.workloads.retrieval.queries import IMAGE, SPEECH, TEXT, load_role
-from stillhouse.models.workloads.retrieval.training import Towers
-from stillhouse.models.workloads.retrieval.written import written_feed
+from stillhouse.models.workloads.retrieval.queries import IMAGE, SPEECH, TEXT, load_eval_split
+from stillhouse.models.workloads.retrieval.training import Encoders
+from stillhouse.models.workloads.retrieval.written import text_injection_batches
 
-TEXT_TOWER = Architecture("ngram_tower", {"buckets": 97, "width": 8, "hidden": 8, "dimension": 16}, 1.0, ())
+TEXT_TOWER = Architecture("ngram_encoder", {"buckets": 97, "width": 8, "hidden": 8, "dimension": 16}, 1.0, ())
 
 
 def tone(hertz: float, seconds: float, before: float = 0.0, loud: float = 0.5, rate: int = SAMPLE_RATE) -> bytes:
@@ -110,24 +110,24 @@ def test_one_seed_is_heard_alike() -> None:
 
 
 def test_recordings_and_captions_teach_one_tower() -> None:
-    """Every part of the tower is taught, and how sure a written letter is changes the loss."""
+    """Every part of the encoder is taught, and how sure a written letter is changes the loss."""
     built = {each.takes: each.build_seeded(1) for each in (TEXT_TOWER, SPEECH_RESIDUAL)}
-    towers, label = Towers(built, 3, 16, 1), torch.tensor([0, 1])
+    encoders, label = Encoders(built, 3, 16, 1), torch.tensor([0, 1])
     text = torch.from_numpy(codes_of(["x", "y"])), label
     waves = torch.from_numpy(waves_of([tone(300, 1), tone(900, 1)])).float()
     letters_NF = torch.randint(0, 3, (2, built[SPEECH].frames)).float()
     batch = (*text, waves, label, torch.tensor([[1, 2], [2, 1]]), sure(letters_NF, 1), label)
-    anchored_and_spelled(towers, batch).backward()
+    anchored_and_spelled(encoders, batch).backward()
     assert all(each.grad is not None for each in built[SPEECH].parameters())
-    towers.zero_grad()
+    encoders.zero_grad()
     again = (*batch[:-2], sure(letters_NF, 0), label)
-    assert anchored_and_spelled(towers, again) != anchored_and_spelled(towers, batch)
+    assert anchored_and_spelled(encoders, again) != anchored_and_spelled(encoders, batch)
 
 
 def test_letters_that_are_the_teachers_cost_nothing() -> None:
     """A student that hears, reads and places as its teacher loses nothing; other letters or places cost."""
     student = SPEECH_PLAIN.build_seeded(1).eval()
-    assert isinstance(student, SpellingTower)
+    assert isinstance(student, CtcEncoder)
     waves, label = torch.from_numpy(waves_of([tone(300, 1), tone(900, 1)])).float(), torch.tensor([0, 1])
     place_BD, chances_BFV = student(waves).detach(), student.spelled(waves).softmax(2).detach()
     written_W2F = sure(torch.randint(0, 5, (2, student.frames), generator=torch.Generator().manual_seed(1)), 0.9)
@@ -142,7 +142,7 @@ def test_letters_that_are_the_teachers_cost_nothing() -> None:
 def test_every_part_of_a_student_that_spells_is_taught() -> None:
     """Letters teach what hears, written captions what reads."""
     student, label = SPEECH_PLAIN.build_seeded(1), torch.tensor([0, 1])
-    assert isinstance(student, SpellingTower)
+    assert isinstance(student, CtcEncoder)
     waves = torch.from_numpy(waves_of([tone(300, 1), tone(900, 1)])).float()
     wrong_BFV = torch.full((2, student.frames, 5), 0.2)
     batch = waves, label, torch.eye(16)[:2], wrong_BFV, sure(torch.ones(2, student.frames), 1), label, torch.eye(16)[:2]
@@ -155,7 +155,7 @@ def test_every_part_of_a_student_that_spells_is_taught() -> None:
     [(SPEECH_PLAIN, r"in \d+ frames, its teacher 5 in 7; choose"), (TEXT_TOWER, "is for a speech tower")],
 )
 def test_letters_in_other_frames_are_refused(student: Architecture, reason: str) -> None:
-    """The sentence says both numbers of frames; a tower that does not spell is refused too."""
+    """The sentence says both numbers of frames; an encoder that does not spell is refused too."""
     waves, label, place = torch.zeros(1, LENGTH), torch.tensor([0]), torch.eye(16)[:1]
     batch = waves, label, place, torch.ones(1, 7, 5), sure(torch.ones(1, 7), 1), label, place
     with pytest.raises(ModelError, match=reason):
@@ -181,8 +181,8 @@ def test_a_recording_is_a_whole_number_of_frames() -> None:
 def test_captions_come_with_what_the_teacher_read() -> None:
     """Two beside every recording, the same whenever an epoch is asked, each with its own answer."""
     views, letters_VNFV = torch.zeros(1, 5, LENGTH, dtype=torch.int16), torch.zeros(1, 5, 51, 30)
-    heard = TaughtFeed(views, (torch.zeros(1, 5, 16), letters_VNFV), torch.arange(5), 1)
-    feed = written_feed(built_stamps_small(), heard, lambda heard_N2F: heard_N2F.sum(2))
+    heard = DistillationBatches(views, (torch.zeros(1, 5, 16), letters_VNFV), torch.arange(5), 1)
+    feed = text_injection_batches(built_stamps_small(), heard, lambda heard_N2F: heard_N2F.sum(2))
     (*_, first), again = feed.epoch(0, 4), list(feed.epoch(0, 4))
     written_W2F, labels_W, read_WD = first[4:]
     assert len(again) == feed.batches_per_epoch(4) == 2
@@ -213,17 +213,17 @@ def test_spelling_costs_nothing_where_every_letter_is_heard() -> None:
 
 def test_a_role_of_recordings_asks_three_ways() -> None:
     """Each pair asks for its picture by voice and in writing, and for its caption by voice."""
-    role = load_role(built_stamps_small(), "gate")
-    assert {way.towers for way in role.ways} == {(SPEECH, IMAGE), (TEXT, IMAGE), (SPEECH, TEXT)}
-    asked = np.bincount(np.concatenate([way.examples_Q for way in role.ways]))
+    role = load_eval_split(built_stamps_small(), "gate")
+    assert {way.encoders for way in role.query_sets} == {(SPEECH, IMAGE), (TEXT, IMAGE), (SPEECH, TEXT)}
+    asked = np.bincount(np.concatenate([way.examples_Q for way in role.query_sets]))
     assert asked.tolist() == [3] * role.count
-    assert all((way.right_Q[:, None] == way.answers_G).any(1).all() for way in role.ways)
+    assert all((way.target_ids_Q[:, None] == way.gallery_ids_G).any(1).all() for way in role.query_sets)
 
 
 def test_one_sentence_is_not_filled_up() -> None:
     """What is timed by itself is one picture, one recording and one sentence of its own length."""
-    one = load_role(built_stamps_small(), "gate").one_of_each()
-    assert {tower: len(raw) for tower, raw in one.items()} == {IMAGE: 1, TEXT: 1, SPEECH: 1}
+    one = load_eval_split(built_stamps_small(), "gate").one_of_each()
+    assert {encoder: len(raw) for encoder, raw in one.items()} == {IMAGE: 1, TEXT: 1, SPEECH: 1}
     assert (one[TEXT] > 0).all()
 
 

@@ -20,7 +20,7 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.training.checkpoint import Architecture, load_model, save_model
 
 WIDE = {"stem": 16, "widths": [16, 16, 32, 32], "strides": [1, 1, 2, 1], "pool": 7}
-TEXT = Architecture("ngram_tower", {"buckets": 509, "width": 32, "hidden": 48, "dimension": 16}, 1.0, ())
+TEXT = Architecture("ngram_encoder", {"buckets": 509, "width": 32, "hidden": 48, "dimension": 16}, 1.0, ())
 RESIDUAL = Architecture("residual", WIDE, 90.0, (1, 28, 28))
 SEPARABLE = Architecture("residual", {**WIDE, "block": "separable"}, 90.0, (1, 28, 28))
 PLAIN = Architecture("plain", {"widths": [16, 16, 32, 32], "strides": [2, 1, 2, 1], "pool": 7}, 90.0, (1, 28, 28))

@@ -9,16 +9,16 @@ from data_samples import built_digits
 from torch import Tensor, nn
 
 from stillhouse.models.errors import ModelError
-from stillhouse.models.training.loop import Batch, Plan, fit, learning_rate
+from stillhouse.models.training.loop import Batch, TrainConfig, fit, learning_rate
 from stillhouse.models.workloads.image_classification.training import (
     Classifier,
-    LabelledFeed,
+    LabelledBatches,
     labelled_objective,
     load_examples,
 )
 from stillhouse.tasks.recipe.teacher import Network
 
-PLAN = Plan(
+PLAN = TrainConfig(
     epochs=4,
     batch_size=64,
     learning_rate=0.05,
@@ -49,7 +49,7 @@ class Witness:
         self.losses.append(metrics["train_loss"])
 
 
-class Interrupted(LabelledFeed):
+class Interrupted(LabelledBatches):
     """A feed whose process dies in the middle of an epoch."""
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
@@ -64,11 +64,13 @@ def network() -> nn.Module:
     return CLASSIFIER.architecture(big).build_seeded(PLAN.seed)
 
 
-def feed(kind: type[LabelledFeed] = LabelledFeed) -> LabelledFeed:
+def feed(kind: type[LabelledBatches] = LabelledBatches) -> LabelledBatches:
     return kind(load_examples(built_digits(), "train"), PLAN.seed, augment=True, resolutions=None)
 
 
-def train(checkpoint: Path, plan: Plan = PLAN, source: LabelledFeed | None = None) -> tuple[nn.Module, Witness]:
+def train(
+    checkpoint: Path, plan: TrainConfig = PLAN, source: LabelledBatches | None = None
+) -> tuple[nn.Module, Witness]:
     module, witness = network(), Witness()
     fit(
         module,
@@ -90,7 +92,7 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
 def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, optimizer: str) -> None:
     """Killed inside an epoch and started again, training gives bit for bit the weights of an undisturbed run."""
-    plan = Plan(**{**PLAN.__dict__, "optimizer": optimizer, "learning_rate": 0.01})
+    plan = TrainConfig(**{**PLAN.__dict__, "optimizer": optimizer, "learning_rate": 0.01})
     undisturbed, whole = train(tmp_path / "a.safetensors", plan)
     with pytest.raises(Killed):
         train(tmp_path / "b.safetensors", plan, feed(Interrupted))
@@ -101,8 +103,8 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, optimizer:
 
 def test_training_learns(tmp_path: Path) -> None:
     """Four epochs on digits take the loss down and the search quality far above chance."""
-    plan = Plan(**{**PLAN.__dict__, "learning_rate": 0.2, "batch_size": 32})
-    source = LabelledFeed(load_examples(built_digits(), "train"), plan.seed, augment=False, resolutions=None)
+    plan = TrainConfig(**{**PLAN.__dict__, "learning_rate": 0.2, "batch_size": 32})
+    source = LabelledBatches(load_examples(built_digits(), "train"), plan.seed, augment=False, resolutions=None)
     module, witness = train(tmp_path / "a.safetensors", plan, source)
     assert witness.losses[-1] < witness.losses[0] / 2
     assert CLASSIFIER.scorer("search")(module) > 0.6
@@ -147,7 +149,7 @@ def test_the_learning_rate_rises_and_falls(position: float, expected: float) -> 
 
 def test_early_epochs_may_use_smaller_images() -> None:
     """With resolutions, each epoch's images have that epoch's side."""
-    source = LabelledFeed(load_examples(built_digits(), "train"), 0, augment=False, resolutions=(4, 8))
+    source = LabelledBatches(load_examples(built_digits(), "train"), 0, augment=False, resolutions=(4, 8))
     sides = [next(source.epoch(epoch, 8))[0].shape for epoch in range(2)]
     assert sides == [(8, 1, 4, 4), (8, 1, 8, 8)]
 

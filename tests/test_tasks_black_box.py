@@ -19,7 +19,7 @@ from stillhouse.models.workloads.image_classification.training import Classifier
 from stillhouse.tasks.artifacts import source_digest
 from stillhouse.tasks.artifacts.artifact import file_digest, seal
 from stillhouse.tasks.compression.black_box import identity
-from stillhouse.tasks.compression.step_context import Bench
+from stillhouse.tasks.compression.step_context import StepContext
 from stillhouse.tasks.compression.teachers import asked
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.pipeline.job import Job
@@ -83,9 +83,9 @@ def numbers(module: nn.Module) -> torch.Tensor:
     return torch.cat([tensor.flatten() for tensor in module.state_dict().values()])
 
 
-def bench(root: Path, name: str = "step") -> Bench:
+def bench(root: Path, name: str = "step") -> StepContext:
     inputs = {"teacher": root / "teacher" / "out" / "model"}
-    return Bench(job_for(root / name, inputs), built_digits(), Classifier(built_digits()))
+    return StepContext(job_for(root / name, inputs), built_digits(), Classifier(built_digits()))
 
 
 def test_a_file_becomes_the_teacher(root: Path) -> None:

@@ -23,7 +23,7 @@ from stillhouse.models.evaluation.final_test import final_test as measured
 from stillhouse.models.measurement.latency import Schedule
 from stillhouse.models.runtime.bundle import Bundle, open_bundle, write_bundle
 from stillhouse.models.workloads.base import runtime_of
-from stillhouse.models.workloads.retrieval.queries import Inputs, Role, load_role
+from stillhouse.models.workloads.retrieval.queries import EvalSplit, Inputs, load_eval_split
 from stillhouse.models.workloads.retrieval.report import recall_lines
 from stillhouse.models.workloads.retrieval.runtime import Retrieval as RetrievalRuntime
 from stillhouse.models.workloads.retrieval.schema import Details, TestDetails
@@ -234,10 +234,10 @@ def test_what_decides_can_do_without_the_sealed_split(tmp_path: Path) -> None:
 
 
 def test_what_decides_over_towers_can_do_without_the_sealed_split(tmp_path: Path) -> None:
-    """The role that is judged is all that the evaluation of towers reads of a dataset with captions."""
+    """The role that is judged is all that the evaluation of encoders reads of a dataset with captions."""
     data = without_sealed(built_emoji_small(), tmp_path)
     assert SPLIT == "gate"
-    assert [load_role(data, role).count for role in (SPLIT, "search")] == [64, 64]
+    assert [load_eval_split(data, role).count for role in (SPLIT, "search")] == [64, 64]
 
 
 def test_only_the_final_test_names_the_sealed_split() -> None:
@@ -312,7 +312,7 @@ def test_data_that_trains_leaves_the_sealed_split_as_worn_as_it_was() -> None:
     assert len(set(digests.values())) == 3
 
 
-def random_answers(_: object, bundle: Bundle, role: Role) -> dict[str, np.ndarray]:
+def random_answers(_: object, bundle: Bundle, role: EvalSplit) -> dict[str, np.ndarray]:
     """Give unit vectors for all that a role asks, of a model whose name is the seed."""
     random = np.random.default_rng(len(bundle.workload))
 
@@ -325,7 +325,7 @@ def random_answers(_: object, bundle: Bundle, role: Role) -> dict[str, np.ndarra
 
 @pytest.mark.parametrize("built", [built_emoji_small, built_stamps_small])
 def test_towers_are_tested_on_the_sealed_split_too(built: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two folders of towers have quality, ratio, difference and recalls, which the report's table shows as sealed."""
+    """Two folders of encoders have quality, ratio, difference and recalls, which the report's table shows as sealed."""
     monkeypatch.setattr(RetrievalRuntime, "ask", random_answers)
     bundles = {name: Bundle(name, {}, {}) for name in ("teacher", "the_student")}
     bundles["student"] = bundles.pop("the_student")

@@ -14,7 +14,7 @@ from stillhouse.tasks.recipe.teacher import BlackBox
 
 RECIPES = Path(__file__).resolve().parent.parent / "dags" / "recipes"
 LESSON = {"training": {"epochs": 1, "batch_size": 50, "learning_rate": 0.1}}
-TOWER = {"name": "plain_tower", "arguments": {"dimension": 8, "widths": [8], "strides": [2], "pool": 4}}
+TOWER = {"name": "plain_encoder", "arguments": {"dimension": 8, "widths": [8], "strides": [2], "pool": 4}}
 SHIPPED = sorted(RECIPES.glob("*.yaml"))
 
 

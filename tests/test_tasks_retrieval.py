@@ -1,4 +1,4 @@
-"""The tiny retrieval recipe, stage by stage on real drawings: each tower is compressed, all are judged as they ship."""
+"""The tiny retrieval recipe on real drawings: each encoder is compressed, all are judged as they ship."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from whole_run import Run, whole_run
 from stillhouse.models.data.images import load_images
 from stillhouse.models.onnx.packing import deployable
 from stillhouse.models.runtime.bundle import open_bundle
-from stillhouse.models.workloads.retrieval.encoders import open_towers
+from stillhouse.models.workloads.retrieval.encoders import open_encoders
 from stillhouse.tasks.artifacts.artifact import verify
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.judging.keep_step import STEP
@@ -33,7 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 
 def test_the_tiny_recipe_passes_its_gate(run: Run) -> None:
-    """Towers are smaller, faster and nearly as good as the teacher's, also over the teacher's index."""
+    """Encoders are smaller, faster and nearly as good as the teacher's, also over the teacher's index."""
     gate = run.read("gate", "gate.json")
     assert gate["verdict"] == "PASS", gate["checks"]
     assert {check["name"] for check in gate["checks"]} == {
@@ -54,7 +54,7 @@ def test_the_teacher_finds_more_than_chance(run: Run) -> None:
 
 
 def test_a_step_changes_its_tower_only(run: Run) -> None:
-    """The other tower goes on byte for byte."""
+    """The other encoder goes on byte for byte."""
     before, after = run.output("teacher"), run.output("step_1_distil_image")
     assert (after / "text" / "model.safetensors").read_bytes() == (before / "text" / "model.safetensors").read_bytes()
     assert (after / "image" / "model.safetensors").read_bytes() != (before / "image" / "model.safetensors").read_bytes()
@@ -62,32 +62,32 @@ def test_a_step_changes_its_tower_only(run: Run) -> None:
 
 
 def test_bits_are_shared_out_over_both_towers(run: Run) -> None:
-    """One step stores both towers as integers, and says what it cost and saved of both together."""
+    """One step stores both encoders as integers, and says what it cost and saved of both together."""
     after, step = run.output("step_3_quantize"), run.read("step_3_quantize", STEP)
-    for tower in ("image", "text"):
-        architecture = json.loads((after / tower / "architecture.json").read_text(encoding="utf-8"))
+    for encoder in ("image", "text"):
+        architecture = json.loads((after / encoder / "architecture.json").read_text(encoding="utf-8"))
         assert [edit["edit"] for edit in architecture["edits"]][-1] == "integer_weights"
-        assert architecture["quantization"]["activations"] == {"image": "static", "text": "dynamic"}[tower]
-    files = [next((after / tower).glob("model.onnx*")) for tower in ("image", "text")]
+        assert architecture["quantization"]["activations"] == {"image": "static", "text": "dynamic"}[encoder]
+    files = [next((after / encoder).glob("model.onnx*")) for encoder in ("image", "text")]
     assert step["kept"]
     assert step["cost"]["bytes"]["after"] == sum(path.stat().st_size for path in files)
 
 
 def test_the_deployable_answers_sentences_and_pictures(run: Run) -> None:
     """What ships embeds both into unit vectors of the teacher's space, one batch or many."""
-    student = open_towers(open_bundle(run.output("export") / "student"))
+    student = open_encoders(open_bundle(run.output("export") / "student"))
     vectors_ND = student.of_texts(["red heart", "cat", "a much longer sentence about nothing in particular"])
     assert np.allclose(np.linalg.norm(vectors_ND, axis=1), 1, atol=1e-5)
     assert np.allclose(vectors_ND[1], student.of_texts(["cat"])[0], atol=1e-5)
     assert (
         student.space
         == verify(run.output("teacher")).digest
-        == open_towers(open_bundle(run.output("export") / "teacher")).space
+        == open_encoders(open_bundle(run.output("export") / "teacher")).space
     )
 
 
 def test_bytes_are_those_of_every_file(run: Run) -> None:
-    """The judged size is that of both packed towers; the bundle describes them and nothing else lies there."""
+    """The judged size is that of both packed encoders; the bundle describes them and nothing else lies there."""
     evaluation = run.read("evaluate", "evaluation.json")
     files = open_bundle(run.output("export") / "student").files
     assert {path.name for path in files} == {"image.onnx.lzma", "text.onnx.lzma"}
@@ -99,7 +99,7 @@ def test_the_registered_model_answers_without_a_pickle(run: Run) -> None:
     """What MLflow gives back embeds sentences and picture files as what was judged does."""
     version = run.results["register"]["version"]
     model = mlflow.pyfunc.load_model(f"models:/retrieval_small/{version}")
-    student = open_towers(open_bundle(run.output("export") / "student"))
+    student = open_encoders(open_bundle(run.output("export") / "student"))
     sentences = ["cat", "dog"]
     answers = model.predict(pd.DataFrame({"text": sentences}))
     assert np.allclose(np.stack(answers["vector"]), student.of_texts(sentences), atol=1e-5)
@@ -116,12 +116,12 @@ def picture_file(image_CHW: np.ndarray) -> bytes:
 
 
 def test_a_second_run_registers_no_second_version(run: Run) -> None:
-    """The same towers are found by their digest."""
+    """The same encoders are found by their digest."""
     assert run.again("register")["version"] == run.results["register"]["version"]
 
 
 def test_the_report_shows_what_was_found(run: Run) -> None:
-    """The page has the table of recalls, every tower, every kind of index and the pictures of the examples."""
+    """The page has the table of recalls, every encoder, every kind of index and the pictures of the examples."""
     page = Path(str(run.results["report"]["report"])).read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") > 12 * 5
     for text in (

@@ -33,19 +33,19 @@ from stillhouse.tasks.serving.served import Served
 from stillhouse.tasks.serving.server import listen
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of broken notes
-TOWERS = {
+ENCODERS = {
     "text": ("codes_NL", TensorProto.INT64, ["n", "l"]),
     "image": ("images_NCHW", TensorProto.UINT8, ["n", 3, 64, 64]),
 }
-TOWERS["speech"] = ("waves_NT", TensorProto.INT16, ["n", LENGTH])
+ENCODERS["speech"] = ("waves_NT", TensorProto.INT16, ["n", LENGTH])
 MUTATED, LONG = 60, 10_000
 """Bodies of each kind; `make test LONG=1` tries more."""
 JSON = "application/json"
 PIXELS = {"pixels": [[[[9, 200], [30, 4]]]]}
 
 
-def tower(path: Path, name: str, kind: int, shape: list[Any], factor: float = 1.0) -> None:
-    """Write a tower whose vectors are a mean and one."""
+def encoder(path: Path, name: str, kind: int, shape: list[Any], factor: float = 1.0) -> None:
+    """Write an encoder whose vectors are a mean and one."""
     axes = numpy_helper.from_array(np.arange(1, len(shape)), "axes")
     one = numpy_helper.from_array(np.array([[factor, 0]], np.float32), "one")
     nodes = [
@@ -68,8 +68,8 @@ def application(answers: Any) -> Starlette:
 
 
 def served(folder: Path) -> Any:
-    """Open a folder of towers for the server."""
-    write_bundle(folder, "retrieval", {name: [folder / f"{name}.onnx"] for name in TOWERS}, space="space")
+    """Open a folder of encoders for the server."""
+    write_bundle(folder, "retrieval", {name: [folder / f"{name}.onnx"] for name in ENCODERS}, space="space")
     return Retrieval().serve(open_bundle(folder), ())
 
 
@@ -88,11 +88,11 @@ class Asker:
 
 
 @pytest.fixture(scope="module")
-def towers(tmp_path_factory: pytest.TempPathFactory) -> Asker:
+def encoders(tmp_path_factory: pytest.TempPathFactory) -> Asker:
     """Answer sentences, pictures and recordings."""
     folder = tmp_path_factory.mktemp("towers")
-    for name, (port, kind, shape) in TOWERS.items():
-        tower(folder / f"{name}.onnx", port, kind, shape)
+    for name, (port, kind, shape) in ENCODERS.items():
+        encoder(folder / f"{name}.onnx", port, kind, shape)
     return Asker(application(served(folder)))
 
 
@@ -168,10 +168,10 @@ PIXEL_FAULTS: list[tuple[bytes, str]] = [
 
 @pytest.mark.parametrize(("body", "media_type", "status", "sentence"), TEXTS, ids=range(len(TEXTS)))
 def test_what_is_no_input_is_the_askers_fault(
-    towers: Asker, body: bytes, media_type: str, status: int, sentence: str
+    encoders: Asker, body: bytes, media_type: str, status: int, sentence: str
 ) -> None:
     """What cannot be read gets 4xx and a short sentence."""
-    reply = towers.ask(body, media_type)
+    reply = encoders.ask(body, media_type)
     assert (reply.status_code, sentence in reply.json()["error"]) == (status, True), reply.text[:300]
     assert len(reply.text) < 500
 
@@ -218,18 +218,18 @@ def test_a_body_without_a_length_is_read(classifier: Asker) -> None:
     assert classifier.ask(chunks(LARGEST // 65_536 + 1), JSON).status_code == 413
 
 
-def test_only_the_beginning_of_a_text_counts(towers: Asker) -> None:
+def test_only_the_beginning_of_a_text_counts(encoders: Asker) -> None:
     """A megabyte of text, of any characters, is answered as its beginning is."""
     for character in ("a ", "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}", "\N{ZERO WIDTH SPACE}b"):
-        whole, begun = (towers.ask((character * count).encode(), "text/plain") for count in (300_000, 600))
+        whole, begun = (encoders.ask((character * count).encode(), "text/plain") for count in (300_000, 600))
         assert (whole.status_code, whole.json()) == (200, begun.json())
 
 
 @pytest.mark.parametrize("kind", ["image", "text", "speech"])
 def test_a_model_that_fails_is_its_own_fault(tmp_path: Path, kind: str) -> None:
     """If a model answers with NaN, the status says that the server is at fault, in a sentence."""
-    for name, (port, number, shape) in TOWERS.items():
-        tower(tmp_path / f"{name}.onnx", port, number, shape, factor=float("nan"))
+    for name, (port, number, shape) in ENCODERS.items():
+        encoder(tmp_path / f"{name}.onnx", port, number, shape, factor=float("nan"))
     body, media_type = {
         "image": (picture(), "image/png"),
         "text": (b"a", "text/plain"),
@@ -330,16 +330,16 @@ def expect_no_fault(asker: Asker, kind: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("kind", SEEDS)
-def test_no_body_brings_the_server_down(towers: Asker, kind: str) -> None:
+def test_no_body_brings_the_server_down(encoders: Asker, kind: str) -> None:
     """A body that is changed at random is answered or refused with a remedy."""
-    expect_no_fault(towers, kind, MUTATED)
+    expect_no_fault(encoders, kind, MUTATED)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", SEEDS)
-def test_none_of_ten_thousand_bodies_brings_the_server_down(towers: Asker, kind: str) -> None:
+def test_none_of_ten_thousand_bodies_brings_the_server_down(encoders: Asker, kind: str) -> None:
     """Nor are ten thousand of each kind."""
-    expect_no_fault(towers, kind, LONG)
+    expect_no_fault(encoders, kind, LONG)
 
 
 @pytest.fixture

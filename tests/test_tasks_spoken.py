@@ -1,4 +1,4 @@
-"""The tiny recipe with recordings, stage by stage: three towers, compressed one by one, judged together."""
+"""The tiny recipe with recordings, stage by stage: three encoders, compressed one by one, judged together."""
 
 import io
 import os
@@ -19,7 +19,7 @@ from stillhouse.models.data.audio import SAMPLE_RATE, load_recordings
 from stillhouse.models.data.gallery import load_gallery
 from stillhouse.models.errors import ModelError
 from stillhouse.models.runtime.bundle import open_bundle
-from stillhouse.models.workloads.retrieval.encoders import open_towers
+from stillhouse.models.workloads.retrieval.encoders import open_encoders
 from stillhouse.models.workloads.retrieval.queries import IMAGE, Inputs
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.pipeline.job import Job
@@ -49,7 +49,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 
 def test_the_tiny_recipe_with_recordings_passes_its_gate(run: Run) -> None:
-    """Three towers together are smaller, faster and nearly as good as the teacher's."""
+    """Three encoders together are smaller, faster and nearly as good as the teacher's."""
     gate = run.read("gate", "gate.json")
     assert gate["verdict"] == "PASS", [check["reason"] for check in gate["checks"]]
 
@@ -71,7 +71,7 @@ def test_a_speech_teacher_must_spell(run: Run, tmp_path: Path) -> None:
     teacher = recipe.teacher.model_copy(update={"components": {**networks, "speech": networks["text"]}})
     settings = {"teacher": teacher, "seed": 1, "workload": "retrieval"}
     job = Job(settings, {"data": run.output("pull")}, tmp_path, tmp_path, tmp_path, print, lambda *_: None)
-    with pytest.raises(ModelError, match="a ngram_tower cannot learn to spell; name speech_residual_tower"):
+    with pytest.raises(ModelError, match="a ngram_encoder cannot learn to spell; name speech_residual_encoder"):
         train_teacher(job)
 
 
@@ -87,23 +87,23 @@ def test_the_registered_model_answers_recordings(run: Run) -> None:
     """What MLflow gives back embeds the bytes of audio files as what was judged does."""
     model = mlflow.pyfunc.load_model(f"models:/spoken_small/{run.results['register']['version']}")
     files = load_recordings(materialise(run.output("pull")), "gate").audio[:2]
-    expected = open_towers(open_bundle(run.output("export") / "student")).of_recordings(files)
+    expected = open_encoders(open_bundle(run.output("export") / "student")).of_recordings(files)
     answers = model.predict(pd.DataFrame({"speech": files}))
     assert np.allclose(np.stack(answers["vector"]), expected, atol=1e-5)
 
 
 def test_the_server_answers_text_pictures_and_recordings(run: Run) -> None:
-    """In production all three towers answer over HTTP as what was judged does; what cannot be heard is refused."""
+    """In production all three encoders answer over HTTP as what was judged does; what cannot be heard is refused."""
     promote("spoken_small", Decision("ann", "it passed"))
-    data, towers = materialise(run.output("pull")), open_towers(open_bundle(run.output("export") / "student"))
+    data, encoders = materialise(run.output("pull")), open_encoders(open_bundle(run.output("export") / "student"))
     recording, picture_CHW = load_recordings(data, "gate").audio[0], load_gallery(data).images_NCHW[0]
     stream = io.BytesIO()
     Image.fromarray(picture_CHW.transpose(1, 2, 0)).save(stream, "PNG")
     with serving(champion, [os.sched_getaffinity(0)]) as address:
         for body, media_type, expected_1D in (
-            (b"a duck", "text/plain", towers.of_texts(["a duck"])),
-            (stream.getvalue(), "image/png", towers.of(Inputs(IMAGE, picture_CHW[None]))),
-            (recording, "audio/ogg", towers.of_recordings([recording])),
+            (b"a duck", "text/plain", encoders.of_texts(["a duck"])),
+            (stream.getvalue(), "image/png", encoders.of(Inputs(IMAGE, picture_CHW[None]))),
+            (recording, "audio/ogg", encoders.of_recordings([recording])),
         ):
             found = requests.post(address, body, headers={"content-type": media_type}, timeout=SECONDS).json()
             assert np.allclose(found["answers"][0]["vector"], expected_1D[0], atol=1e-5), media_type

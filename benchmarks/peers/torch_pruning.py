@@ -19,10 +19,10 @@ from benchmarks.peers.request import Made, Request, Variant, answer
 from stillhouse.models.distillation.logit import distillation_loss, teacher_logits
 from stillhouse.models.onnx.export import export_model
 from stillhouse.models.training.checkpoint import Architecture, load_model
-from stillhouse.models.training.loop import Batch, Feed, Objective, Plan, fit
+from stillhouse.models.training.loop import Batch, BatchSource, Objective, TrainConfig, fit
 from stillhouse.models.workloads.image_classification.training import (
     Classifier,
-    LabelledFeed,
+    LabelledBatches,
     labelled_objective,
     load_examples,
 )
@@ -51,13 +51,13 @@ class Recovered:
     done: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def _lesson(self) -> tuple[Feed, Objective]:
+    def _lesson(self) -> tuple[BatchSource, Objective]:
         training, data = self.request.training, Path(self.request.data)
         if not self.taught:
-            feed = LabelledFeed(load_examples(data, "train"), self.request.seed, augment=True, resolutions=None)
+            feed = LabelledBatches(load_examples(data, "train"), self.request.seed, augment=True, resolutions=None)
             return feed, labelled_objective(0.0)
         teacher, _ = load_model(Path(self.request.checkpoint))
-        feed = Classifier(data).taught_feed(
+        feed = Classifier(data).distillation_batches(
             lambda images_NCHW: (teacher_logits(teacher, images_NCHW),),
             self.request.seed,
             Views(training["augmented_views"], training["mixup_views"]),
@@ -90,7 +90,7 @@ class Recovered:
         module, architecture = self._pruned
         feed, objective = self._lesson
         keys = ("epochs", "batch_size", "learning_rate", "weight_decay", "optimizer", "precision", "warmup")
-        plan = Plan(**{key: self.request.training[key] for key in keys}, seed=self.request.seed)
+        plan = TrainConfig(**{key: self.request.training[key] for key in keys}, seed=self.request.seed)
         score = Classifier(Path(self.request.data)).scorer("search")
         scratch = Path(self.request.calibration).parent / f"pruned-{self.share:.4f}-{self.taught}.safetensors"
         scratch.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""Written letters as a tower hears them: spread over frames, with pauses, and now and then missed or mistaken.
+"""Written letters as an encoder hears them: spread over frames, with pauses, and now and then missed or mistaken.
 
-So a tower that reads the letters it hears learns from every caption, not only from those that somebody has spoken.
+So an encoder that reads the letters it hears learns from every caption, not only from those that somebody has spoken.
 """
 
 import torch

@@ -1,6 +1,6 @@
 """Views of recordings as another voice might have said them: faster or slower, brighter or duller, in noise, with gaps.
 
-A language's recordings are mostly one voice; views are how a tower learns what does not matter.
+A language's recordings are mostly one voice; views are how an encoder learns what does not matter.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Sentences -> letters, for a tower that spells what it hears: no accents, no digits, no case."""
+"""Sentences -> letters, for an encoder that spells what it hears: no accents, no digits, no case."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
-"""A picture file of any kind -> what an image tower takes: the preparation of serving, nothing of training.
+"""A picture file of any kind -> what an image encoder takes: the preparation of serving, nothing of training.
 
-Transparent pixels show the paper. It is white, as a viewer shows the file and as the drawings that towers learn from
+Transparent pixels show the paper. It is white, as a viewer shows the file and as the drawings that encoders learn from
 stand. If nothing shows on white, as white ink does not, the paper is black: so stand the digits that a classifier of
 white on black learns from. Black ink on nothing becomes black on white; it is never inverted, so it is answered as the
 same drawing on white paper is.

@@ -1,6 +1,6 @@
-"""Sentences -> code points: all the preparation that a text tower needs, before training and at serving alike.
+"""Sentences -> code points: all the preparation that a text encoder needs, before training and at serving alike.
 
-Which characters matter is learned: any code point goes in, and the tower hashes what stands side by side.
+Which characters matter is learned: any code point goes in, and the encoder hashes what stands side by side.
 """
 
 import reprlib

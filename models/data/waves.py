@@ -1,4 +1,4 @@
-"""Waveforms -> what a speech tower takes: the first seconds that are not silent, as loud as they can be, 16 bits.
+"""Waveforms -> what a speech encoder takes: the first seconds that are not silent, as loud as they can be, 16 bits.
 
 All rows have one length, so that speech goes through everything that pictures go through.
 """

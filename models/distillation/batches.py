@@ -14,7 +14,7 @@ FIRST_VIEWS = 1_000_002
 
 
 @dataclass(frozen=True)
-class TaughtFeed:
+class DistillationBatches:
     """Views take turns over the epochs."""
 
     views: Tensor

@@ -1,4 +1,4 @@
-"""Spelling: beside its place in the space, a speech tower learns which letters it hears, frame by frame, from captions.
+"""Spelling: beside its place in the space, a speech encoder learns from captions which letters it hears, by frame.
 
 Few recordings say each thing, so whole recordings teach little; their letters say what is alike in different ones.
 Connectionist temporal classification (Graves 2006) finds by itself where in the recording each letter is.
@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from stillhouse.models.augmentation.misheard import chances_of
 from stillhouse.models.data.letters import NOTHING
-from stillhouse.models.networks.speech import SpellingTower
+from stillhouse.models.networks.speech import CtcEncoder
 from stillhouse.models.training.ready import ready
 
 
@@ -33,14 +33,14 @@ def spelling_loss(logits_NFV: Tensor, letters_NL: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def teacher_letters(teacher: SpellingTower, samples_NT: Tensor, batch_size: int = 500) -> Tensor:
+def teacher_letters(teacher: CtcEncoder, samples_NT: Tensor, batch_size: int = 500) -> Tensor:
     """Ask a teacher that spells about recordings; returns the chances (N, frames, letters) of its letters, float16."""
     teacher.eval()
     return torch.cat([teacher.spelled(ready(batch)).softmax(2).half() for batch in samples_NT.split(batch_size)])
 
 
 @torch.no_grad()
-def teacher_readings(teacher: SpellingTower, heard_N2F: Tensor, batch_size: int = 500) -> Tensor:
+def teacher_readings(teacher: CtcEncoder, heard_N2F: Tensor, batch_size: int = 500) -> Tensor:
     """Ask a teacher that spells to read letters as if it had heard them; returns its vectors (N, D)."""
     teacher.eval()
     return torch.cat([teacher.read(chances_of(batch, teacher.letters)) for batch in heard_N2F.split(batch_size)])

@@ -1,6 +1,6 @@
-"""What a tower learns from a teacher's tower: to put things where it puts them, among what the others have put there.
+"""What an encoder learns from its teacher's: to put things where it puts them, among what the others have put there.
 
-The teacher's gallery, the other tower's vectors of every concept, turns a vector into logits, so that every loss on
+The teacher's gallery, the other encoder's vectors of every concept, turns a vector into logits, so that every loss on
 logits applies: `kl` is then distillation of the similarity distribution, which is relational, and the labels' loss is
 contrastive against the gallery.
 """
@@ -15,7 +15,7 @@ from stillhouse.models.augmentation.misheard import chances_of
 from stillhouse.models.distillation.ctc import spelling_loss
 from stillhouse.models.distillation.logit import distillation_loss
 from stillhouse.models.errors import ModelError
-from stillhouse.models.networks.speech import SpellingTower
+from stillhouse.models.networks.speech import CtcEncoder
 from stillhouse.models.training.loop import Batch, Objective
 
 SHARPNESS = 30.0
@@ -36,7 +36,7 @@ def taught_vectors(
     """Distillation loss on (inputs, labels_B, teacher_vectors_BD), for a network that gives unit vectors.
 
     Args:
-        gallery_KD: unit vectors of the teacher's other tower, one per label.
+        gallery_KD: unit vectors of the teacher's other encoder, one per label.
         loss: a name of LOGIT_LOSSES.
         temperature: what softens both sides' logits.
         hard_weight: share of the labels' loss.
@@ -54,9 +54,9 @@ def taught_vectors(
 
 
 def taught_letters(taught: TowerObjective, weight: float) -> Objective:
-    """Let a tower that spells learn its teacher's letters, and read written captions as its teacher reads them.
+    """Let an encoder that spells learn its teacher's letters, and read written captions as its teacher reads them.
 
-    Its batches are those of a `WrittenFeed`.
+    Its batches are those of a `TextInjectionBatches`.
 
     Args:
         taught: what is minimised on the vectors of recordings, and on those of captions.
@@ -64,8 +64,8 @@ def taught_letters(taught: TowerObjective, weight: float) -> Objective:
     """
 
     def objective(model: nn.Module, batch: Batch) -> Tensor:
-        if not isinstance(model, SpellingTower):
-            msg = "a lesson in letters is for a speech tower: name speech_plain_tower, or leave letters out"
+        if not isinstance(model, CtcEncoder):
+            msg = "a lesson in letters is for a speech encoder: name speech_plain_encoder, or leave letters out"
             raise ModelError(msg)
         samples_BT, labels_B, teacher_BD, chances_BFV, written_W2F, labels_W, teacher_WD = batch
         spelled_BFV = model.spelled(samples_BT)
@@ -94,35 +94,35 @@ def _divergence(logits_BFV: Tensor, chances_BFV: Tensor) -> Tensor:
 
 
 def anchored(model: nn.Module, batch: Batch) -> Tensor:
-    """Teach towers one space from a batch of inputs and labels of the first tower, then of the second, and so on.
+    """Teach encoders one space from a batch of inputs and labels of the first encoder, then of the second, and so on.
 
-    Every concept has an anchor, learned beside the towers (a proxy, arXiv:1703.07464), and every
+    Every concept has an anchor, learned beside the encoders (a proxy, arXiv:1703.07464), and every
     drawing, caption and recording is to find its own among those of all concepts, not only among the batch's.
     """
     anchors_KD = functional.normalize(model.anchors, dim=1)  # type: ignore[arg-type]
-    pairs = zip(model.towers.values(), batch[::2], batch[1::2], strict=False)  # type: ignore[operator]
-    return torch.stack([_apart(tower(inputs), labels_B, anchors_KD) for tower, inputs, labels_B in pairs]).sum()
+    pairs = zip(model.encoders.values(), batch[::2], batch[1::2], strict=False)  # type: ignore[operator]
+    return torch.stack([_apart(encoder(inputs), labels_B, anchors_KD) for encoder, inputs, labels_B in pairs]).sum()
 
 
 def anchored_and_spelled(model: nn.Module, batch: Batch) -> Tensor:
-    """Like `anchored`, the last tower being for speech: it is taught to spell, and to read what is heard or written.
+    """Like `anchored`, the last encoder being for speech: it is taught to spell, and to read what is heard or written.
 
     Its inputs and labels are followed by their letters (B, L), then by captions that nobody may have spoken, as if
     heard (W, 2, frames), and the labels of these.
     """
     *pairs, samples_BT, labels_B, letters_BL, written_W2F, labels_W = batch
-    tower: SpellingTower = model.towers["speech"]  # type: ignore[index,assignment]
+    encoder: CtcEncoder = model.encoders["speech"]  # type: ignore[index,assignment]
     anchors_KD = functional.normalize(model.anchors, dim=1)  # type: ignore[arg-type]
-    spelled_BFV = tower.spelled(samples_BT)
-    heard_BD, read_WD = _read(tower, spelled_BFV, written_W2F)
+    spelled_BFV = encoder.spelled(samples_BT)
+    heard_BD, read_WD = _read(encoder, spelled_BFV, written_W2F)
     placed = _apart(heard_BD, labels_B, anchors_KD) + _apart(read_WD, labels_W, anchors_KD)
     return anchored(model, tuple(pairs)) + placed + SPELLING * spelling_loss(spelled_BFV, letters_BL)
 
 
-def _read(tower: SpellingTower, spelled_BFV: Tensor, written_W2F: Tensor) -> tuple[Tensor, Tensor]:
+def _read(encoder: CtcEncoder, spelled_BFV: Tensor, written_W2F: Tensor) -> tuple[Tensor, Tensor]:
     """Read what is heard and what is written in one go; returns the vectors (B, D) and (W, D)."""
-    chances = torch.cat([spelled_BFV.softmax(2), chances_of(written_W2F, tower.letters)])
-    heard_BD, read_WD = tower.read(chances).split([len(spelled_BFV), len(written_W2F)])
+    chances = torch.cat([spelled_BFV.softmax(2), chances_of(written_W2F, encoder.letters)])
+    heard_BD, read_WD = encoder.read(chances).split([len(spelled_BFV), len(written_W2F)])
     return heard_BD, read_WD
 
 

@@ -16,7 +16,7 @@ from stillhouse.models.errors import ModelError
 NAMES_SHOWN = 12
 
 
-class Ear:
+class ActivationHook:
     """Keeps what one layer said last: `features_NC`, averaged over positions."""
 
     features_NC: Tensor
@@ -48,7 +48,7 @@ class Ear:
 class Projected(nn.Module):
     """A student whose inner layer is mapped to the teacher's width; called, it answers as the student does."""
 
-    def __init__(self, student: nn.Module, ear: Ear, width_in: int, width: int) -> None:
+    def __init__(self, student: nn.Module, ear: ActivationHook, width_in: int, width: int) -> None:
         """Put a new projection beside the student."""
         super().__init__()
         self.student = student
@@ -80,7 +80,7 @@ def projected_student(student: nn.Module, layer: str, width: int, image_NCHW: Te
     Raises:
         ModelError: there is no such layer, or it gives no tensor.
     """
-    ear = Ear(student, layer)
+    ear = ActivationHook(student, layer)
     try:
         _ask_once(student, image_NCHW)
         with torch.random.fork_rng(devices=[]):
@@ -104,7 +104,7 @@ def layer_features(network: nn.Module, layer: str, images_NCHW: Tensor, batch_si
     Raises:
         ModelError: there is no such layer, or it gives no tensor.
     """
-    ear = Ear(network.eval(), layer)
+    ear = ActivationHook(network.eval(), layer)
     found = []
     try:
         for batch in images_NCHW.split(batch_size):

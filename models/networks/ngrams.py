@@ -1,6 +1,6 @@
-"""A text tower: hashed character n-grams, summed, then a small perceptron (after fastText, arXiv:1607.04606).
+"""A text encoder: hashed character n-grams, summed, then a small perceptron (after fastText, arXiv:1607.04606).
 
-The hash is part of the network, so an exported tower takes code points and needs no vocabulary beside it. A small
+The hash is part of the network, so an exported encoder takes code points and needs no vocabulary beside it. A small
 character transformer learned captions more than ten times slower on the same processor.
 """
 
@@ -37,7 +37,7 @@ def tables_of(module: nn.Module) -> dict[str, NgramTable]:
     return {name: layer for name, layer in module.named_modules() if isinstance(layer, NgramTable)}
 
 
-class NgramTower(nn.Module):
+class NgramEncoder(nn.Module):
     """Code points -> one unit vector per sentence."""
 
     factors_OO: Tensor
@@ -51,7 +51,7 @@ class NgramTower(nn.Module):
             buckets: rows of the table, best a prime.
             width: of a row.
             hidden: of the perceptron.
-            dimension: of the space all towers share.
+            dimension: of the space all encoders share.
             longest: n-grams of 1 to this many characters count.
         """
         super().__init__()

@@ -9,26 +9,26 @@ from torch import nn
 from stillhouse.models import providers
 from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.attention import AttentionNetwork
+from stillhouse.models.networks.encoders import RGB, PlainEncoder, ResidualEncoder
 from stillhouse.models.networks.known import Known
-from stillhouse.models.networks.ngrams import NgramTower
+from stillhouse.models.networks.ngrams import NgramEncoder
 from stillhouse.models.networks.pixels import Pixels
 from stillhouse.models.networks.plain import PlainNetwork
 from stillhouse.models.networks.residual import ResidualNetwork
 from stillhouse.models.networks.seed import MultimodalBigModel, MultimodalSmallModel
-from stillhouse.models.networks.speech import PlainSpeechTower, ResidualSpeechTower
-from stillhouse.models.networks.towers import RGB, PlainTower, ResidualTower
+from stillhouse.models.networks.speech import PlainSpeechEncoder, ResidualSpeechEncoder
 
 NETWORKS = {
     "attention": Known(AttentionNetwork),
     "multimodal_big_model": Known(MultimodalBigModel, channels=RGB),
     "multimodal_small_model": Known(MultimodalSmallModel, channels=RGB),
-    "ngram_tower": Known(NgramTower, "text", "vectors"),
+    "ngram_encoder": Known(NgramEncoder, "text", "vectors"),
     "plain": Known(PlainNetwork),
-    "plain_tower": Known(PlainTower, gives="vectors"),
+    "plain_encoder": Known(PlainEncoder, gives="vectors"),
     "residual": Known(ResidualNetwork),
-    "residual_tower": Known(ResidualTower, gives="vectors"),
-    "speech_plain_tower": Known(PlainSpeechTower, "speech", "vectors", spells=True),
-    "speech_residual_tower": Known(ResidualSpeechTower, "speech", "vectors", spells=True),
+    "residual_encoder": Known(ResidualEncoder, gives="vectors"),
+    "speech_plain_encoder": Known(PlainSpeechEncoder, "speech", "vectors", spells=True),
+    "speech_residual_encoder": Known(ResidualSpeechEncoder, "speech", "vectors", spells=True),
 }
 SPELLERS = [name for name, known in NETWORKS.items() if known.spells]
 

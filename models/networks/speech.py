@@ -1,6 +1,6 @@
-"""Speech towers: a filter bank, then convolutions over time -> one unit vector per recording.
+"""Speech encoders: a filter bank, then convolutions over time -> one unit vector per recording.
 
-The filter bank is part of the network, so an exported tower takes samples and needs no front end beside it.
+The filter bank is part of the network, so an exported encoder takes samples and needs no front end beside it.
 """
 
 import math
@@ -147,7 +147,7 @@ class ResidualOverTime(nn.Module):
         return self.relu(self.second(self.first(features_NC1F)) + self.shortcut(features_NC1F))
 
 
-class SpellingTower(nn.Module):
+class CtcEncoder(nn.Module):
     """Spells what it hears, frame by frame, and reads what it has spelled -> one unit vector per recording.
 
     Hearing sees little more than a syllable at a time, so it cannot know whole words by heart. Reading can learn from
@@ -175,7 +175,7 @@ class SpellingTower(nn.Module):
         """Build.
 
         Args:
-            dimension: of the space all towers share.
+            dimension: of the space all encoders share.
             bands: of the filter bank.
             hop: samples from one frame to the next.
             stem: channels of the first convolutions, each of which halves the frames.
@@ -223,14 +223,14 @@ class SpellingTower(nn.Module):
         return unit(self.head(functional.relu(self.up(mean_NC))))
 
 
-class ResidualSpeechTower(SpellingTower):
-    """A tower that spells after residual blocks over the logarithms of energies: a teacher."""
+class ResidualSpeechEncoder(CtcEncoder):
+    """An encoder that spells after residual blocks over the logarithms of energies: a teacher."""
 
     bank_type = FilterBank
     block = ResidualOverTime
 
 
-class PlainSpeechTower(SpellingTower):
+class PlainSpeechEncoder(CtcEncoder):
     """The same after plain convolutions over the roots of energies: a student."""
 
     bank_type = FramedFilterBank

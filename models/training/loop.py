@@ -26,7 +26,7 @@ SECONDS_BETWEEN_PROGRESS = 4.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainConfig:
     """How long and how fast to train."""
 
     epochs: int
@@ -40,7 +40,7 @@ class Plan:
     seed: int
 
 
-class Feed(Protocol):
+class BatchSource(Protocol):
     """Where batches come from."""
 
     def batches_per_epoch(self, batch_size: int) -> int:
@@ -50,7 +50,7 @@ class Feed(Protocol):
         """Yield one epoch's batches, the same whenever it is asked."""
 
 
-class Watcher(Protocol):
+class ProgressReporter(Protocol):
     """Who is told how training goes."""
 
     def progress(self, line: str) -> None:
@@ -62,13 +62,13 @@ class Watcher(Protocol):
 
 def fit(  # noqa: PLR0913 - the whole contract of training, each part named by its caller
     model: nn.Module,
-    feed: Feed,
+    feed: BatchSource,
     objective: Objective,
-    plan: Plan,
+    plan: TrainConfig,
     *,
     checkpoint: Path,
     score: Callable[[nn.Module], float],
-    watcher: Watcher,
+    watcher: ProgressReporter,
 ) -> None:
     """Train `model` in place, going on from `checkpoint` when there is one.
 
@@ -87,12 +87,12 @@ def fit(  # noqa: PLR0913 - the whole contract of training, each part named by i
 
 def _train_epoch(  # noqa: PLR0913, PLR0917 - the loop's state, passed on
     model: nn.Module,
-    feed: Feed,
+    feed: BatchSource,
     objective: Objective,
     optimizer: torch.optim.Optimizer,
-    plan: Plan,
+    plan: TrainConfig,
     epoch: int,
-    watcher: Watcher,
+    watcher: ProgressReporter,
 ) -> float:
     model.train()
     steps = feed.batches_per_epoch(plan.batch_size)
@@ -119,7 +119,7 @@ def _train_epoch(  # noqa: PLR0913, PLR0917 - the loop's state, passed on
     return total / steps
 
 
-def learning_rate(plan: Plan, position: float) -> float:
+def learning_rate(plan: TrainConfig, position: float) -> float:
     """Rise linearly over the warm-up, then fall to zero along a cosine.
 
     Args:
@@ -133,12 +133,12 @@ def learning_rate(plan: Plan, position: float) -> float:
     return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * min(fall, 1.0)))
 
 
-def _set_learning_rate(optimizer: torch.optim.Optimizer, plan: Plan, position: float) -> None:
+def _set_learning_rate(optimizer: torch.optim.Optimizer, plan: TrainConfig, position: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(plan, position)
 
 
-def _optimizer(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+def _optimizer(model: nn.Module, plan: TrainConfig) -> torch.optim.Optimizer:
     if plan.optimizer.startswith("muon"):
         trained, adam = (p for p in model.parameters() if p.requires_grad), plan.optimizer == "muon_adamw"
         return Muon(trained, plan.learning_rate, plan.weight_decay, adam=adam)

@@ -5,13 +5,19 @@ from torch import Tensor
 
 
 def ready(batch: Tensor) -> Tensor:
-    """Give images (B, C, H, W) as floats, channels last; samples (B, T), of 16 bits or floats already, as floats.
+    """Give raw inputs as a network takes them; their type says what they are.
 
-    Code points (B, L) become int64, no longer than they need be.
+    Pixels (B, C, H, W), uint8, become floats, channels last. Code points (B, L), int32 or int64, become int64, no
+    longer than they need be. Samples (B, T), int16, and other numbers become floats.
     """
-    if batch.ndim == 4:  # noqa: PLR2004 - images
-        return batch.float().contiguous(memory_format=torch.channels_last)
-    if batch.dtype in {torch.int16, torch.float32}:
-        return batch.float()
-    longest = int((batch > 0).sum(1).max())
-    return batch[:, :longest].long()
+    if batch.dtype == torch.uint8:
+        return ready_images(batch)
+    if batch.dtype in {torch.int32, torch.int64}:
+        longest = int((batch > 0).sum(1).max())
+        return batch[:, :longest].long()
+    return batch.float()
+
+
+def ready_images(batch: Tensor) -> Tensor:
+    """Give images (B, C, H, W) of any number type as floats, channels last."""
+    return batch.float().contiguous(memory_format=torch.channels_last)

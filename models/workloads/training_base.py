@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stillhouse.models.distillation.batches import TaughtFeed
+from stillhouse.models.distillation.batches import DistillationBatches
 from stillhouse.models.training.checkpoint import Architecture
-from stillhouse.models.training.loop import Feed, Objective, Watcher
+from stillhouse.models.training.loop import BatchSource, Objective, ProgressReporter
 from stillhouse.models.workloads.registry import resolve
 
 Ask = Callable[[Tensor], tuple[Tensor, ...]]
@@ -112,12 +112,12 @@ class CtcOptions(EmbeddingOptions, Protocol):
 
 
 @dataclass(frozen=True)
-class Lessons:
+class TeacherTraining:
     """What a teacher is trained with."""
 
     learner: nn.Module
     """Holds all components, and what is thrown away after training."""
-    feed: Feed
+    feed: BatchSource
     objective: Objective
 
 
@@ -131,7 +131,7 @@ class Component(Protocol):
     def architecture(self, network: Network) -> Architecture:
         """Describe a new network for it."""
 
-    def taught_feed(self, ask: Ask, seed: int, options: Any, watcher: Watcher) -> TaughtFeed:  # noqa: ANN401 - see below
+    def distillation_batches(self, ask: Ask, seed: int, options: Any, watcher: ProgressReporter) -> DistillationBatches:  # noqa: ANN401 - see below
         """Feed the training split with what the teacher says of every view.
 
         Args:
@@ -143,10 +143,10 @@ class Component(Protocol):
 
     def distillation(
         self,
-        feed: TaughtFeed,
+        feed: DistillationBatches,
         options: Any,  # noqa: ANN401 - of the kind that the component's workload says
         read: Callable[[], Callable[[Tensor], Tensor]],
-    ) -> tuple[Feed, Objective]:
+    ) -> tuple[BatchSource, Objective]:
         """Give what a student is trained with.
 
         Args:
@@ -193,7 +193,7 @@ class Training(Protocol):
             ModelError: they do not go with the data.
         """
 
-    def lessons(self, data: Path, built: Built, options: TeacherOptions, seed: int) -> Lessons:
+    def teacher_training(self, data: Path, built: Built, options: TeacherOptions, seed: int) -> TeacherTraining:
         """Prepare to train a teacher's components together."""
 
     def scorer(self, data: Path, split: str) -> Callable[[Mapping[str, nn.Module]], float]:

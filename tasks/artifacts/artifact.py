@@ -75,7 +75,7 @@ def verify(folder: Path) -> Artifact:
 
 
 def verify_around(folder: Path) -> Artifact:
-    """Open the artifact that a folder is, or one of whose towers it holds, checking every byte.
+    """Open the artifact that a folder is, or one of whose encoders it holds, checking every byte.
 
     Raises:
         ArtifactError: as `verify` does.

@@ -1,10 +1,10 @@
 """Method `distil`."""
 
-from stillhouse.tasks.compression.step_context import Bench, Compressed
+from stillhouse.tasks.compression.step_context import Compressed, StepContext
 from stillhouse.tasks.recipe.steps import Distil
 
 
-def distil(bench: Bench, step: Distil) -> Compressed:
+def distil(bench: StepContext, step: Distil) -> Compressed:
     """Train a new, smaller network from the teacher's answers."""
     architecture = bench.component.architecture(step.network)
     return bench.learn(architecture.build_seeded(bench.seed), step.distillation), architecture

@@ -9,7 +9,7 @@ from stillhouse.models.compression.cost import macs_and_parameters
 from stillhouse.models.compression.pruning.weights import zeros
 from stillhouse.models.compression.quantization.quantize import dequantized
 from stillhouse.models.training.checkpoint import WEIGHTS, Architecture
-from stillhouse.models.training.loop import Plan
+from stillhouse.models.training.loop import TrainConfig
 from stillhouse.tasks.pipeline.job import Metrics
 from stillhouse.tasks.recipe.teacher import Training
 
@@ -17,9 +17,9 @@ QUALITY = "search_accuracy"
 """What the quality on the search split is called among a stage's metrics."""
 
 
-def plan_of(training: Training, seed: int) -> Plan:
+def train_config_of(training: Training, seed: int) -> TrainConfig:
     """Turn a recipe's training section into the loop's plan."""
-    return Plan(
+    return TrainConfig(
         epochs=training.epochs,
         batch_size=training.batch_size,
         learning_rate=training.learning_rate,

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from stillhouse.tasks.compression.step_context import Bench, Compressed
+from stillhouse.tasks.compression.step_context import Compressed, StepContext
 from stillhouse.tasks.recipe.steps import Pack
 
 
-def pack(bench: Bench, _step: Pack) -> Compressed:
+def pack(bench: StepContext, _step: Pack) -> Compressed:
     """Note that the exported file ships entropy-coded."""
     module, architecture = bench.stored
     return module, replace(architecture, packing="lzma")

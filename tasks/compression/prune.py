@@ -24,13 +24,13 @@ from stillhouse.models.compression.pruning.weights import (
 )
 from stillhouse.models.compression.quantization.quantize import integer_weights
 from stillhouse.models.onnx.export import export_model
-from stillhouse.tasks.compression.step_context import Bench, Compressed
+from stillhouse.tasks.compression.step_context import Compressed, StepContext
 from stillhouse.tasks.judging.clean_process import measure
 from stillhouse.tasks.recipe.distillation import Distillation
 from stillhouse.tasks.recipe.steps import PruneStructured, PruneUnstructured
 
 
-def prune_unstructured(bench: Bench, step: PruneUnstructured) -> Compressed:
+def prune_unstructured(bench: StepContext, step: PruneUnstructured) -> Compressed:
     """Zero the least important weights, and recover with the masks on if asked."""
     module, architecture = bench.previous
     scores = magnitude(module) if step.measure == "magnitude" else _movement(bench, step.finetune, module)
@@ -44,7 +44,7 @@ def prune_unstructured(bench: Bench, step: PruneUnstructured) -> Compressed:
     return module, architecture
 
 
-def _movement(bench: Bench, distillation: Distillation | None, module: nn.Module) -> Scores:
+def _movement(bench: StepContext, distillation: Distillation | None, module: nn.Module) -> Scores:
     assert distillation is not None  # noqa: S101 - the recipe refuses movement without finetune
     feed, objective = bench.taught(distillation)
     bench.job.progress("watching where the weights move")
@@ -52,7 +52,7 @@ def _movement(bench: Bench, distillation: Distillation | None, module: nn.Module
     return movement(module, feed.epoch(0, training.batch_size), objective, training.learning_rate)
 
 
-def prune_structured(bench: Bench, step: PruneStructured) -> Compressed:
+def prune_structured(bench: StepContext, step: PruneStructured) -> Compressed:
     """Remove channels in rounds, and recover after each."""
     module, architecture = bench.previous
     distillation = _share_of(step.finetune, step.rounds)
@@ -79,7 +79,7 @@ def _part(pruned: nn.Module, part: int) -> str:
     return f"training_{part}_{digest[:16]}"
 
 
-def _target(bench: Bench, step: PruneStructured) -> Target:
+def _target(bench: StepContext, step: PruneStructured) -> Target:
     module, architecture = bench.previous
     if step.macs is not None:
         example = architecture.example()
@@ -92,7 +92,7 @@ def _target(bench: Bench, step: PruneStructured) -> Target:
     return Target("milliseconds", step.milliseconds, "{:.4f} milliseconds", lambda left: _milliseconds(bench, left))
 
 
-def _exported(bench: Bench, module: nn.Module) -> Path:
+def _exported(bench: StepContext, module: nn.Module) -> Path:
     """Write the integer file that quantizing this module right now would give."""
     _, architecture = bench.previous
     ready = copy.deepcopy(module).eval()
@@ -109,7 +109,7 @@ def _exported(bench: Bench, module: nn.Module) -> Path:
     return path
 
 
-def _milliseconds(bench: Bench, module: nn.Module) -> float:
+def _milliseconds(bench: StepContext, module: nn.Module) -> float:
     raw = bench.job.scratch / "input.npy"
     np.save(raw, bench.component.calibration()[:1])
     request = {"file": str(_exported(bench, module)), "input": str(raw)}
@@ -120,7 +120,7 @@ def _milliseconds(bench: Bench, module: nn.Module) -> float:
     return milliseconds
 
 
-def _gradients(bench: Bench, step: PruneStructured) -> Callable[[nn.Module], None]:
+def _gradients(bench: StepContext, step: PruneStructured) -> Callable[[nn.Module], None]:
     if step.importance != "taylor":
         return nn.Module.zero_grad
     feed, objective = bench.taught(step.finetune)

@@ -24,7 +24,7 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.ngrams import tables_of
 from stillhouse.models.training.checkpoint import Architecture
 from stillhouse.models.workloads.training_base import Training
-from stillhouse.tasks.compression.step_context import Bench, Compressed
+from stillhouse.tasks.compression.step_context import Compressed, StepContext
 from stillhouse.tasks.recipe.distillation import Distillation
 from stillhouse.tasks.recipe.steps import Quantize
 
@@ -32,7 +32,7 @@ FOLDS: tuple[dict[str, Any], ...] = ({"edit": "fold_pixel_scale"}, {"edit": "fol
 JUDGED = ("gate", "sealed")
 
 
-def quantize(bench: Bench, step: Quantize) -> Compressed:
+def quantize(bench: StepContext, step: Quantize) -> Compressed:
     """Choose bits, train for them if asked, store integer weights, and note what activations become."""
     _refuse_judged_examples(bench)
     module, architecture = bench.previous
@@ -44,7 +44,7 @@ def quantize(bench: Bench, step: Quantize) -> Compressed:
 
 
 def _noted(step: Quantize, whole: nn.Module, architecture: Architecture, bits: Mapping[str, int]) -> Compressed:
-    """Note how the integer module is exported; a text tower's few activations are scaled at every call."""
+    """Note how the integer module is exported; a text encoder's few activations are scaled at every call."""
     kept = [name for name in quantizable(whole) if name not in bits]
     is_text = architecture.takes == "text" and step.activations == "static"
     activations = "dynamic" if is_text else step.activations
@@ -52,7 +52,7 @@ def _noted(step: Quantize, whole: nn.Module, architecture: Architecture, bits: M
     return whole, replace(architecture.edited(integer_edit(whole, bits)), quantization=how)
 
 
-def quantize_jointly(workload: Training, benches: Sequence[Bench]) -> list[Compressed]:
+def quantize_jointly(workload: Training, benches: Sequence[StepContext]) -> list[Compressed]:
     """Round several components together: one budget of damage, spent where it saves most bytes, wherever that is."""
     step: Quantize = benches[0].job.settings["step"]
     for bench in benches:
@@ -75,12 +75,12 @@ def _of_component(bits: Mapping[str, int], component: str) -> dict[str, int]:
     return {name.removeprefix(prefix): width for name, width in bits.items() if name.startswith(prefix)}
 
 
-def _refuse_judged_examples(bench: Bench) -> None:
+def _refuse_judged_examples(bench: StepContext) -> None:
     judged = {role: bench.component.judged(role) for role in JUDGED}
     refuse_overlap(bench.component.calibration(), judged)
 
 
-def _bits(bench: Bench, step: Quantize, module: nn.Module, architecture: Architecture) -> dict[str, int]:
+def _bits(bench: StepContext, step: Quantize, module: nn.Module, architecture: Architecture) -> dict[str, int]:
     folded, _ = fold_for_quantizing(copy.deepcopy(module), architecture)
     whole = with_whole_edges(bits_by_layer(folded, BITS.get(step.weights, 8), step.keep_float), tables_of(folded))
     if step.weights != "mixed":
@@ -100,7 +100,11 @@ def fold_for_quantizing(module: nn.Module, architecture: Architecture) -> Compre
 
 
 def _trained(
-    bench: Bench, distillation: Distillation, module: nn.Module, architecture: Architecture, bits: Mapping[str, int]
+    bench: StepContext,
+    distillation: Distillation,
+    module: nn.Module,
+    architecture: Architecture,
+    bits: Mapping[str, int],
 ) -> Compressed:
     """Train with fake-quantized weights, fold, and keep the integers that training settled on."""
     if any(edit in architecture.edits for edit in FOLDS):

@@ -8,13 +8,13 @@ from pathlib import Path
 from torch import nn
 
 from stillhouse.models.compression.quantization.requantize import dequantize_for_edit
-from stillhouse.models.distillation.batches import TaughtFeed
+from stillhouse.models.distillation.batches import DistillationBatches
 from stillhouse.models.distillation.features import projected_student
 from stillhouse.models.distillation.objectives import hinted_objective
 from stillhouse.models.training.checkpoint import Architecture, load_model
-from stillhouse.models.training.loop import Feed, Objective, fit
+from stillhouse.models.training.loop import BatchSource, Objective, fit
 from stillhouse.models.workloads.training_base import Component
-from stillhouse.tasks.compression.measure import plan_of
+from stillhouse.tasks.compression.measure import train_config_of
 from stillhouse.tasks.compression.teachers import asked, reading
 from stillhouse.tasks.pipeline.job import Job
 from stillhouse.tasks.recipe.distillation import Distillation, LogitDistillation
@@ -23,7 +23,7 @@ Compressed = tuple[nn.Module, Architecture]
 
 
 @dataclass(frozen=True)
-class Bench:
+class StepContext:
     """All that a method may use."""
 
     job: Job
@@ -48,14 +48,14 @@ class Bench:
         """The recipe's seed."""
         return int(self.job.settings["seed"])
 
-    def taught(self, distillation: Distillation) -> tuple[Feed, Objective]:
+    def taught(self, distillation: Distillation) -> tuple[BatchSource, Objective]:
         """Prepare the teacher's cached answers, and the loss that uses them on any module."""
         feed = self._answered(distillation)
         return self.component.distillation(feed, distillation, lambda: reading(self.job))
 
-    def _answered(self, distillation: Distillation) -> TaughtFeed:
+    def _answered(self, distillation: Distillation) -> DistillationBatches:
         ask = asked(self.job, self.data, distillation)
-        return self.component.taught_feed(ask, self.seed, distillation, self.job)
+        return self.component.distillation_batches(ask, self.seed, distillation, self.job)
 
     def learn(self, module: nn.Module, distillation: Distillation, part: str = "training") -> nn.Module:
         """Train a module from the teacher's answers, in place.
@@ -68,7 +68,7 @@ class Bench:
         feed, objective = self.taught(distillation)
         student: AbstractContextManager[nn.Module] = nullcontext(module)
         if isinstance(distillation, LogitDistillation) and distillation.features is not None:
-            assert isinstance(feed, TaughtFeed)  # noqa: S101 - logits are learned from no other
+            assert isinstance(feed, DistillationBatches)  # noqa: S101 - logits are learned from no other
             objective = hinted_objective(objective, distillation.features.weight, distillation.rkd_weight or 0.0)
             width, image_NCHW = feed.answers[1].shape[-1], feed.views[0, :1].float()
             student = projected_student(module, distillation.features.student, width, image_NCHW, self.seed)
@@ -77,7 +77,7 @@ class Bench:
                 learner,
                 feed,
                 objective,
-                plan_of(distillation.training, self.seed),
+                train_config_of(distillation.training, self.seed),
                 checkpoint=self.job.scratch / f"{part}.safetensors",
                 score=self.component.scorer("search"),
                 watcher=self.job,

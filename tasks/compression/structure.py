@@ -5,11 +5,11 @@ import torch
 from stillhouse.models.compression import depth
 from stillhouse.models.compression import low_rank as factors
 from stillhouse.models.compression.fold import fold_batch_norm, fold_pixel_scale
-from stillhouse.tasks.compression.step_context import Bench, Compressed
+from stillhouse.tasks.compression.step_context import Compressed, StepContext
 from stillhouse.tasks.recipe.steps import DropLayers, Fold, LowRank
 
 
-def drop_layers(bench: Bench, step: DropLayers) -> Compressed:
+def drop_layers(bench: StepContext, step: DropLayers) -> Compressed:
     """Take out the whole layers that matter least, then recover."""
     module, architecture = bench.previous
     names = depth.least_harmful(module, torch.from_numpy(bench.component.calibration()), step.layers)
@@ -18,7 +18,7 @@ def drop_layers(bench: Bench, step: DropLayers) -> Compressed:
     return bench.learn(shallower, step.finetune), architecture.edited({"edit": "drop_layers", "names": names})
 
 
-def low_rank(bench: Bench, step: LowRank) -> Compressed:
+def low_rank(bench: StepContext, step: LowRank) -> Compressed:
     """Factorise the layers where it saves multiply-accumulates, then recover."""
     module, architecture = bench.previous
     ranks = factors.ranks_for(module, architecture.example(), step.energy, step.layers)
@@ -27,7 +27,7 @@ def low_rank(bench: Bench, step: LowRank) -> Compressed:
     return bench.learn(thin, step.finetune), architecture.edited({"edit": "factorise", "ranks": ranks})
 
 
-def fold(bench: Bench, _step: Fold) -> Compressed:
+def fold(bench: StepContext, _step: Fold) -> Compressed:
     """Fold the pixel scale and the batch norms."""
     module, architecture = bench.previous
     folded = fold_batch_norm(fold_pixel_scale(module))

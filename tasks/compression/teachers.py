@@ -12,7 +12,7 @@ from stillhouse.models.distillation.ctc import teacher_letters, teacher_readings
 from stillhouse.models.distillation.features import layer_features
 from stillhouse.models.distillation.logit import mean_logits, teacher_logits
 from stillhouse.models.distillation.teacher_cache import Ask, kept
-from stillhouse.models.networks.speech import SpellingTower
+from stillhouse.models.networks.speech import CtcEncoder
 from stillhouse.models.onnx.import_teacher import FileModel
 from stillhouse.models.training.checkpoint import load_model
 from stillhouse.tasks.artifacts.artifact import verify_around
@@ -91,9 +91,9 @@ def _answers_of(job: Job, teacher: str) -> Path:
     return job.shared / "teacher_answers" / teacher / code_digest(*ASKING)[:16]
 
 
-def _speller(teacher: Path) -> SpellingTower:
+def _speller(teacher: Path) -> CtcEncoder:
     module = load_model(teacher)[0]
-    if not isinstance(module, SpellingTower):
+    if not isinstance(module, CtcEncoder):
         msg = "this teacher does not spell, so it cannot be asked for letters; set distillation kind embedding"
         raise StillhouseError(msg)
     return module

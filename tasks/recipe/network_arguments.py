@@ -60,7 +60,7 @@ class _SmallModel(_Arguments):
     classes: Classes = 10
 
 
-class _NgramTower(_Arguments):
+class _NgramEncoder(_Arguments):
     buckets: Annotated[int, Field(ge=1, le=10_000_000)]
     width: Width
     hidden: Width
@@ -74,7 +74,7 @@ class _Plain(_Strided):
     channels: Channels = 1
 
 
-class _PlainTower(_Strided):
+class _PlainEncoder(_Strided):
     dimension: Width
     pool: Kernel
 
@@ -91,11 +91,11 @@ class _Residual(_ResidualBody):
     block: Literal["basic", "separable"] = "basic"
 
 
-class _ResidualTower(_ResidualBody):
+class _ResidualEncoder(_ResidualBody):
     dimension: Width
 
 
-class _SpeechTower(_Arguments):
+class _SpeechEncoder(_Arguments):
     dimension: Width
     bands: Annotated[int, Field(ge=1, le=512)]
     hop: Annotated[int, Field(ge=16, le=4096)]
@@ -112,13 +112,13 @@ ARGUMENTS: dict[str, type[BaseModel]] = {
     "attention": _Attention,
     "multimodal_big_model": _BigModel,
     "multimodal_small_model": _SmallModel,
-    "ngram_tower": _NgramTower,
+    "ngram_encoder": _NgramEncoder,
     "plain": _Plain,
-    "plain_tower": _PlainTower,
+    "plain_encoder": _PlainEncoder,
     "residual": _Residual,
-    "residual_tower": _ResidualTower,
-    "speech_plain_tower": _SpeechTower,
-    "speech_residual_tower": _SpeechTower,
+    "residual_encoder": _ResidualEncoder,
+    "speech_plain_encoder": _SpeechEncoder,
+    "speech_residual_encoder": _SpeechEncoder,
 }
 
 

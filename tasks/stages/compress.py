@@ -24,7 +24,7 @@ from stillhouse.tasks.compression.components import components_in
 from stillhouse.tasks.compression.measure import QUALITY, added_up, describe_model
 from stillhouse.tasks.compression.methods import METHODS
 from stillhouse.tasks.compression.quantize import quantize_jointly
-from stillhouse.tasks.compression.step_context import Bench, Compressed
+from stillhouse.tasks.compression.step_context import Compressed, StepContext
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.judging.clean_process import measure
 from stillhouse.tasks.judging.keep_step import BY_TIME, STEP, Judged, judge_step, least_gain
@@ -47,15 +47,15 @@ def compress(job: Job) -> Metrics:
     return _compress(job, workload, [_bench_of(job, workload, data, name) for name in chosen])
 
 
-def _bench_of(job: Job, workload: Training, data: Path, name: str) -> Bench:
+def _bench_of(job: Job, workload: Training, data: Path, name: str) -> StepContext:
     """Give a component a bench as if it were a model of its own."""
     teacher, previous = job.inputs["teacher"], job.inputs["previous"]
     inputs = {**job.inputs, "teacher": teacher / name, "previous": previous / name}
     component = workload.component(name, data, teacher, previous)
-    return Bench(replace(job, inputs=inputs, out=job.out / name), data, component)
+    return StepContext(replace(job, inputs=inputs, out=job.out / name), data, component)
 
 
-def _compress(job: Job, workload: Training, benches: list[Bench]) -> Metrics:
+def _compress(job: Job, workload: Training, benches: list[StepContext]) -> Metrics:
     """Change one component, or several together."""
     try:
         metrics = _saved(workload, benches, _apply(workload, benches))
@@ -80,11 +80,11 @@ def _before(job: Job, judged: Judged) -> Compressed:
     return load_model(job.inputs["previous"])
 
 
-def _apply(workload: Training, benches: list[Bench]) -> list[Compressed]:
+def _apply(workload: Training, benches: list[StepContext]) -> list[Compressed]:
     return [_changed(benches[0])] if len(benches) == 1 else quantize_jointly(workload, benches)
 
 
-def _changed(bench: Bench) -> Compressed:
+def _changed(bench: StepContext) -> Compressed:
     """Do the step; integers are opened before a step that changes layers and closed again after it."""
     step = bench.job.settings["step"]
     made = METHODS[step.method](bench, step)
@@ -93,7 +93,7 @@ def _changed(bench: Bench) -> Compressed:
     return requantize(*made, bench.stored[1])
 
 
-def _saved(workload: Training, benches: list[Bench], made: list[Compressed]) -> Metrics:
+def _saved(workload: Training, benches: list[StepContext], made: list[Compressed]) -> Metrics:
     """Save each; returns the measures of all together."""
     for bench, one in zip(benches, made, strict=True):
         _save(bench, *one)
@@ -106,13 +106,13 @@ def _saved(workload: Training, benches: list[Bench], made: list[Compressed]) -> 
     return {QUALITY: quality} | added_up(parts)
 
 
-def _save(bench: Bench, module: nn.Module, architecture: Architecture) -> None:
+def _save(bench: StepContext, module: nn.Module, architecture: Architecture) -> None:
     """Leave the model as a checkpoint and as the file that would ship."""
     save_model(bench.job.out, module, architecture)
     export_model(module, architecture, bench.component.calibration(), bench.job.out / DEPLOYABLE)
 
 
-def _cost(benches: list[Bench]) -> dict[str, Any]:
+def _cost(benches: list[StepContext]) -> dict[str, Any]:
     """Compare the files that would ship before and after the step."""
     job = benches[0].job
     job.progress("comparing the exported files before and after the step")
@@ -127,13 +127,13 @@ def _cost(benches: list[Bench]) -> dict[str, Any]:
     return measure("stillhouse.models.measurement.step_cost", request, job.scratch)
 
 
-def _one_input(bench: Bench) -> Path:
+def _one_input(bench: StepContext) -> Path:
     path = bench.job.scratch / f"{bench.job.out.name}.npy"
     np.save(path, bench.component.calibration()[:1])
     return path
 
 
-def _file_before(bench: Bench) -> Path:
+def _file_before(bench: StepContext) -> Path:
     for shipped in bench.job.inputs["previous"].glob("*.onnx*"):
         return shipped  # plain, packed or adopted: there is one, or none where a trained teacher is before
     exported = bench.job.scratch / f"{bench.job.out.name}.onnx"

@@ -8,7 +8,7 @@ from stillhouse.models.training.loop import fit
 from stillhouse.models.workloads.registry import ALONE
 from stillhouse.models.workloads.training_base import training_of
 from stillhouse.tasks.compression.black_box import TEACHER_FILE, adopted
-from stillhouse.tasks.compression.measure import QUALITY, added_up, describe_model, plan_of
+from stillhouse.tasks.compression.measure import QUALITY, added_up, describe_model, train_config_of
 from stillhouse.tasks.pipeline.job import Job, Metrics
 from stillhouse.tasks.recipe.teacher import BlackBox, Teacher
 from stillhouse.tasks.stages.pull import materialise
@@ -32,15 +32,16 @@ def _adopt(job: Job, teacher: BlackBox, data: Path) -> Metrics:
 def train(job: Job, teacher: Teacher, data: Path) -> Metrics:
     """Train all components together; each is kept as a model of its own."""
     workload = training_of(job.settings["workload"])
-    plan = plan_of(teacher.training, job.settings["seed"])
+    plan = train_config_of(teacher.training, job.settings["seed"])
     architectures = workload.architectures(data, teacher.networks)
     built = {name: (each.build_seeded(plan.seed), each) for name, each in architectures.items()}
     modules = {name: module for name, (module, _) in built.items()}
-    lessons, score = workload.lessons(data, built, teacher.training, plan.seed), workload.scorer(data, "search")
+    training = workload.teacher_training(data, built, teacher.training, plan.seed)
+    score = workload.scorer(data, "search")
     fit(
-        lessons.learner,
-        lessons.feed,
-        lessons.objective,
+        training.learner,
+        training.feed,
+        training.objective,
         plan,
         checkpoint=job.scratch / "training.safetensors",
         score=lambda _: score(modules),

@@ -86,7 +86,7 @@ def bits_by_layer(module: nn.Module, bits: Bits, keep_float: Collection[str] = (
 def with_whole_edges(bits: Mapping[str, int], tables: Collection[str] = ()) -> dict[str, int]:
     """Give the first and the last of more than two layers 8 bits, as LSQ's authors do: few bytes, but much damage.
 
-    Tables, which hold most of a text tower's bytes, are no edge.
+    Tables, which hold most of a text encoder's bytes, are no edge.
     """
     names = [name for name in bits if name not in tables]
     edges = {names[0], names[-1]} if len(names) > 2 else set()  # noqa: PLR2004 - else nothing would lie between

@@ -14,21 +14,21 @@ from torch.nn import functional
 
 from stillhouse.models.augmentation.augment import blended, erased, flipped, resized, shifted
 from stillhouse.models.data.images import describe, load_images
-from stillhouse.models.distillation.batches import TaughtFeed, seeded, shuffled
+from stillhouse.models.distillation.batches import DistillationBatches, seeded, shuffled
 from stillhouse.models.distillation.objectives import taught_objective
 from stillhouse.models.training.checkpoint import Architecture
-from stillhouse.models.training.loop import Batch, Objective, Watcher
-from stillhouse.models.training.ready import ready
+from stillhouse.models.training.loop import Batch, Objective, ProgressReporter
+from stillhouse.models.training.ready import ready, ready_images
 from stillhouse.models.workloads.registry import ALONE
 from stillhouse.models.workloads.training_base import (
     Ask,
     Built,
     DistillationOptions,
-    Lessons,
     LogitOptions,
     Network,
     SoftOptions,
     TeacherOptions,
+    TeacherTraining,
     Training,
 )
 
@@ -57,7 +57,7 @@ def load_examples(folder: Path, role: str) -> Examples:
 
 
 @dataclass(frozen=True)
-class LabelledFeed:
+class LabelledBatches:
     """Images and labels, each epoch in a new order and, with `augment` and `erase`, in a new view."""
 
     examples: Examples
@@ -82,7 +82,7 @@ class LabelledFeed:
                 images_BCHW = flipped(images_BCHW, mirrored_N[index_B])
             if self.erase:
                 images_BCHW = erased(images_BCHW, eraser)
-            yield ready(resized(images_BCHW, side)), self.examples.labels_N[index_B]
+            yield ready_images(resized(images_BCHW, side)), self.examples.labels_N[index_B]
 
 
 def view_of(images_NCHW: Tensor, seed: int, view: int) -> Tensor:
@@ -108,7 +108,9 @@ class Classifier:
         """Describe a network for this data, with the scale of its training pixels."""
         return architecture_of(self.data, network)
 
-    def taught_feed(self, ask: Ask, seed: int, options: SoftOptions, watcher: Watcher) -> TaughtFeed:
+    def distillation_batches(
+        self, ask: Ask, seed: int, options: SoftOptions, watcher: ProgressReporter
+    ) -> DistillationBatches:
         """Feed the training split with what `ask` says of every view: logits (N, K) first, then features (N, D).
 
         Blends are further views; the label of a blended image is that of its larger part.
@@ -122,9 +124,11 @@ class Classifier:
             images.append(make(examples.images_NCHW, seed))
             answers.append(ask(images[-1]))
         stacked = tuple(torch.stack(tensors) for tensors in zip(*answers, strict=True))
-        return TaughtFeed(torch.stack(images), stacked, examples.labels_N, seed)
+        return DistillationBatches(torch.stack(images), stacked, examples.labels_N, seed)
 
-    def distillation(self, feed: TaughtFeed, options: LogitOptions, _read: object) -> tuple[TaughtFeed, Objective]:
+    def distillation(
+        self, feed: DistillationBatches, options: LogitOptions, _read: object
+    ) -> tuple[DistillationBatches, Objective]:
         """Learn the teacher's logits, and relations between them."""
         relations = 0.0 if options.features else options.rkd_weight or 0.0
         return feed, taught_objective(options.loss, options.temperature, options.hard_weight, relations)
@@ -163,11 +167,11 @@ class ImageClassification:
         """Describe the network for this data."""
         return {name: architecture_of(data, network) for name, network in networks.items()}
 
-    def lessons(self, data: Path, built: Built, options: TeacherOptions, seed: int) -> Lessons:
+    def teacher_training(self, data: Path, built: Built, options: TeacherOptions, seed: int) -> TeacherTraining:
         """Learn the labels of the training split."""
         examples = load_examples(data, "train")
-        feed = LabelledFeed(examples, seed, options.augment, options.resolutions, options.erase)
-        return Lessons(built[ALONE][0], feed, labelled_objective(options.label_smoothing))
+        feed = LabelledBatches(examples, seed, options.augment, options.resolutions, options.erase)
+        return TeacherTraining(built[ALONE][0], feed, labelled_objective(options.label_smoothing))
 
     def scorer(self, data: Path, split: str) -> Callable[[Mapping[str, nn.Module]], float]:
         """Prepare to measure accuracy on a split."""

@@ -1,4 +1,4 @@
-"""What is told of two deployables of towers beside the verdict: recalls, the index, each tower, examples."""
+"""What is told of two deployables of encoders beside the verdict: recalls, the index, each encoder, examples."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +11,8 @@ from stillhouse.models.data.captions import load_captions
 from stillhouse.models.measurement.latency import compare
 from stillhouse.models.measurement.step_cost import SCHEDULE as SCREENING
 from stillhouse.models.runtime.bundle import Bundle
-from stillhouse.models.workloads.retrieval.encoders import open_towers
-from stillhouse.models.workloads.retrieval.queries import IMAGE, TEXT, Role, Way, load_role
+from stillhouse.models.workloads.retrieval.encoders import open_encoders
+from stillhouse.models.workloads.retrieval.queries import IMAGE, TEXT, EvalSplit, QuerySet, load_eval_split
 from stillhouse.models.workloads.retrieval.search.index import KINDS, Index, build_index
 from stillhouse.models.workloads.retrieval.search.ranks import CUTS, Vectors, recall
 
@@ -23,8 +23,10 @@ Answers = dict[str, Vectors]
 """Vectors that one model gives for all inputs of a role."""
 
 
-def details(data: Path, bundles: Mapping[str, Bundle], role: Role, answers: Mapping[str, Answers]) -> dict[str, Any]:
-    """Tell of `teacher` and `student` folders of towers what only retrieval has."""
+def details(
+    data: Path, bundles: Mapping[str, Bundle], role: EvalSplit, answers: Mapping[str, Answers]
+) -> dict[str, Any]:
+    """Tell of `teacher` and `student` folders of encoders what only retrieval has."""
     teacher, student = answers["teacher"], answers["student"]
     typical_QD = _typical_queries(data, bundles["student"])
     return {
@@ -38,12 +40,12 @@ def details(data: Path, bundles: Mapping[str, Bundle], role: Role, answers: Mapp
 
 
 def _each_encoder(bundles: Mapping[str, Bundle], raw: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """Bytes and time of every tower by itself; the time is a screening, the verdict is on both together."""
+    """Bytes and time of every encoder by itself; the time is a screening, the verdict is on both together."""
     costs = {}
-    for tower, one in raw.items():
-        teacher, student = (bundles[model].file(tower) for model in ("teacher", "student"))
+    for encoder, one in raw.items():
+        teacher, student = (bundles[model].file(encoder) for model in ("teacher", "student"))
         timing = compare(teacher, student, one, SCREENING)
-        costs[tower] = {
+        costs[encoder] = {
             "bytes": [teacher.stat().st_size, student.stat().st_size],
             "milliseconds": [timing.baseline.p10, timing.candidate.p10],
             "latency": {"value": timing.ratio, "interval": timing.interval},
@@ -51,11 +53,11 @@ def _each_encoder(bundles: Mapping[str, Bundle], raw: Mapping[str, NDArray[Any]]
     return costs
 
 
-def recalls(role: Role, answers: Answers) -> dict[str, Any]:
+def recalls(role: EvalSplit, answers: Answers) -> dict[str, Any]:
     """Recall@k of each direction and of all together, over all languages and of each."""
-    places: dict[str, dict[str, NDArray[np.int64]]] = {way.direction: {} for way in role.ways}
-    for way in role.ways:
-        places[way.direction][way.language] = way.places(answers, answers)
+    places: dict[str, dict[str, NDArray[np.int64]]] = {way.direction: {} for way in role.query_sets}
+    for way in role.query_sets:
+        places[way.direction][way.language] = way.ranks(answers, answers)
     told = {direction: _at_cuts(list(of.values())) for direction, of in places.items()}
     mean = {f"recall@{k}": float(np.mean([each[f"recall@{k}"] for each in told.values()])) for k in CUTS}
     return told | {"mean": mean}
@@ -68,34 +70,34 @@ def _at_cuts(places: list[NDArray[np.int64]]) -> dict[str, Any]:
     }
 
 
-def chance(role: Role) -> dict[str, float]:
+def chance(role: EvalSplit) -> dict[str, float]:
     """Recall at the role's cut, in each direction, of answers drawn at random."""
     found: dict[str, list[NDArray[np.float64]]] = {}
-    for way in role.ways:
+    for way in role.query_sets:
         found.setdefault(way.direction, []).append(way.chances(role.cut))
     return {direction: float(np.concatenate(each).mean()) for direction, each in found.items()}
 
 
 def _typical_queries(data: Path, student: Bundle) -> Vectors:
     """Embed the sentences of the search role, none of which is judged."""
-    role, towers = load_role(data, "search"), open_towers(student)
-    return np.concatenate([towers.of(inputs) for inputs in role.inputs.values() if inputs.tower == TEXT])
+    role, encoders = load_eval_split(data, "search"), open_encoders(student)
+    return np.concatenate([encoders.of(inputs) for inputs in role.inputs.values() if inputs.encoder == TEXT])
 
 
-def _index(role: Role, answers: Answers, kind: str, typical_QD: Vectors) -> dict[str, float]:
+def _index(role: EvalSplit, answers: Answers, kind: str, typical_QD: Vectors) -> dict[str, float]:
     """Recall, at the role's cut, of sentences over an index of pictures, and the bytes of that."""
     index = build_index(answers[IMAGE], "gate", kind, typical_QD)
-    found = [_found(index, way, answers, role.cut) for way in role.ways if way.towers == (TEXT, IMAGE)]
+    found = [_found(index, way, answers, role.cut) for way in role.query_sets if way.encoders == (TEXT, IMAGE)]
     return {"bytes": index.nbytes, "recall": float(np.concatenate(found).mean())}
 
 
-def _found(index: Index, way: Way, answers: Answers, cut: int) -> NDArray[np.bool_]:
+def _found(index: Index, way: QuerySet, answers: Answers, cut: int) -> NDArray[np.bool_]:
     places_QC = index.search(answers[way.query][way.rows_Q], "gate", cut)
-    found_Q: NDArray[np.bool_] = (way.answers_G[places_QC] == way.right_Q[:, None]).any(1)
+    found_Q: NDArray[np.bool_] = (way.gallery_ids_G[places_QC] == way.target_ids_Q[:, None]).any(1)
     return found_Q
 
 
-def _examples(data: Path, role: Role, teacher: Answers, student: Answers) -> list[dict[str, Any]]:
+def _examples(data: Path, role: EvalSplit, teacher: Answers, student: Answers) -> list[dict[str, Any]]:
     """Give some queries with the places of the first pictures that both models find: spoken ones where there are."""
     captions = load_captions(data)
     names = {
@@ -104,11 +106,11 @@ def _examples(data: Path, role: Role, teacher: Answers, student: Answers) -> lis
     }
     shown = []
     for way, query in role.some_queries(EXAMPLES):
-        right = int(np.flatnonzero(way.answers_G == way.right_Q[query])[0])
+        right = int(np.flatnonzero(way.gallery_ids_G == way.target_ids_Q[query])[0])
         best = {
             name: np.argsort(-way.similarity(each, each)[query], kind="stable")[:SHOWN].tolist()
             for name, each in (("teacher", teacher), ("student", student))
         }
         text = names[int(role.labels_G[right]), way.language]
-        shown.append({"text": text, "encoder": way.towers[0], "row": int(way.rows_Q[query]), "right": right, **best})
+        shown.append({"text": text, "encoder": way.encoders[0], "row": int(way.rows_Q[query]), "right": right, **best})
     return shown

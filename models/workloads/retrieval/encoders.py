@@ -1,7 +1,7 @@
-"""A deployable of several towers: one exported file each, in one folder, and how its inputs are prepared.
+"""A deployable of several encoders: one exported file each, in one folder, and how its inputs are prepared.
 
-Serving needs nothing else: an image tower takes raw pixels, a text tower the code points that `models.data.text`
-makes of a sentence, a speech tower the samples that `models.data.waves` makes of a recording. All answer with unit
+Serving needs nothing else: an image encoder takes raw pixels, a text encoder the code points that `models.data.text`
+makes of a sentence, a speech encoder the samples that `models.data.waves` makes of a recording. All answer with unit
 vectors of one space.
 """
 
@@ -26,7 +26,7 @@ SENTENCES_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Deployed:
-    """Opened towers."""
+    """Opened encoders."""
 
     space: str
     sessions: dict[str, onnxruntime.InferenceSession]
@@ -55,35 +55,35 @@ class Deployed:
         """Unit vectors (N, D) of raw inputs.
 
         Raises:
-            ModelError: there is no tower for such inputs, or it answers with what is not finite.
+            ModelError: there is no encoder for such inputs, or it answers with what is not finite.
         """
-        session = self._session(inputs.tower)
-        if inputs.tower != TEXT:
+        session = self._session(inputs.encoder)
+        if inputs.encoder != TEXT:
             return predict(session, inputs.raw)
         order = np.argsort((inputs.raw > 0).sum(1), kind="stable")  # sentences of a length together: less filling
         vectors_ND = np.concatenate([predict(session, trimmed(inputs.raw[some])) for some in _split(order)])
         return vectors_ND[np.argsort(order)]
 
-    def _session(self, tower: str) -> onnxruntime.InferenceSession:
-        if tower not in self.sessions:
-            msg = f"this model has no tower for {tower}; it has {', '.join(self.sessions)}"
+    def _session(self, encoder: str) -> onnxruntime.InferenceSession:
+        if encoder not in self.sessions:
+            msg = f"this model has no encoder for {encoder}; it has {', '.join(self.sessions)}"
             raise ModelError(msg)
-        return self.sessions[tower]
+        return self.sessions[encoder]
 
 
-def open_towers(bundle: Bundle) -> Deployed:
-    """Open every tower of a bundle."""
+def open_encoders(bundle: Bundle) -> Deployed:
+    """Open every encoder of a bundle."""
     return Deployed(bundle.about["space"], {name: open_session(bundle.file(name)) for name in bundle.components})
 
 
 def answer_once(bundle: Bundle, one: Mapping[str, NDArray[Any]], sentence: str) -> Callable[[], object]:
-    """Open the towers anew; the call embeds one raw input of each tower, the sentence's preparation included."""
-    sessions = open_towers(bundle).sessions
-    names = {tower: session.get_inputs()[0].name for tower, session in sessions.items()}
+    """Open the encoders anew; the call embeds one raw input of each encoder, the sentence's preparation included."""
+    sessions = open_encoders(bundle).sessions
+    names = {encoder: session.get_inputs()[0].name for encoder, session in sessions.items()}
 
     def call() -> None:
-        for tower, session in sessions.items():
-            session.run(None, {names[tower]: codes_of([sentence]) if tower == TEXT else one[tower]})
+        for encoder, session in sessions.items():
+            session.run(None, {names[encoder]: codes_of([sentence]) if encoder == TEXT else one[encoder]})
 
     return call
 

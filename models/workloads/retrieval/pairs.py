@@ -1,4 +1,4 @@
-"""Pictures with captions, written and perhaps spoken: a role in memory, and the feed for a teacher's towers."""
+"""Pictures with captions, written and perhaps spoken: a role in memory, and the feed for a teacher's encoders."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from stillhouse.models.data.text import codes_of
 from stillhouse.models.data.waves import waves_of
 from stillhouse.models.distillation.batches import seeded
 from stillhouse.models.training.loop import Batch
-from stillhouse.models.training.ready import ready
+from stillhouse.models.training.ready import ready_images
 
 NAME_ONLY, TAGS_ONLY = 0.5, 0.2
 """Shares of training captions that are the name, or a few tags; the others are the name and a few tags."""
@@ -30,7 +30,7 @@ MOST_TAGS = 4
 DRAWINGS = 2
 """Of every concept in a batch, in different hands where there are two; one if no concept has two."""
 WRITTEN = 2
-"""Captions that a speech tower reads for each recording that it hears."""
+"""Captions that a speech encoder reads for each recording that it hears."""
 CUT_OFF = 160
 """Last samples of a waveform that are not silent where a recording was too long."""
 CAPTIONS = 4
@@ -114,7 +114,7 @@ def load_spoken(folder: Path, role: str) -> Spoken:
 
 
 @dataclass(frozen=True)
-class PairFeed:
+class PairBatches:
     """Concepts in random order, each with two pictures, redrawn, and a few captions in random languages."""
 
     pairs: Pairs
@@ -125,7 +125,7 @@ class PairFeed:
     resolutions: tuple[int, ...] | None = None
     """Side of the pictures in each epoch; None keeps their own."""
     frames: int = 0
-    """In which a speech tower hears letters."""
+    """In which a speech encoder hears letters."""
 
     def batches_per_epoch(self, batch_size: int) -> int:
         """Count the batches of one epoch, in which as many concepts come up as there are captions."""
@@ -161,10 +161,10 @@ class PairFeed:
         self, chosen: np.ndarray, chooser: np.random.Generator, generator: torch.Generator, side: int | None
     ) -> Tensor:
         index_BH = torch.tensor([_some(self.pairs.drawings[label], self.pairs.hands, chooser) for label in chosen])
-        images = ready(self.pairs.images_NCHW[index_BH.T.flatten()])
+        images = ready_images(self.pairs.images_NCHW[index_BH.T.flatten()])
         if side:
             images = resized(images, side)
-        return ready(redrawn(images, generator)) if self.redraw else images
+        return ready_images(redrawn(images, generator)) if self.redraw else images
 
     def _caption(self, label: int, chooser: np.random.Generator) -> str:
         captions, rows = self.pairs.captions, self.pairs.rows[label]

@@ -19,7 +19,7 @@ from stillhouse.models.data.text import CONTEXT, clean
 from stillhouse.models.data.waves import SECONDS
 from stillhouse.models.errors import ModelError
 from stillhouse.models.runtime.bundle import Bundle
-from stillhouse.models.workloads.retrieval.encoders import Deployed, open_towers
+from stillhouse.models.workloads.retrieval.encoders import Deployed, open_encoders
 from stillhouse.models.workloads.retrieval.pictures import pictures_of, png_address
 from stillhouse.models.workloads.retrieval.queries import IMAGE, SPEECH, TEXT
 from stillhouse.models.workloads.retrieval.search.index import Index, build_index, load_index
@@ -50,23 +50,23 @@ def answer_queries(bundle: Bundle, data: Path, queries: Sequence[str], cache: Pa
     Raises:
         ModelError: a query cannot be answered; says why.
     """
-    towers = open_towers(bundle)
-    index = _index(towers, cache / "index.safetensors", data)
-    return "".join(_section(query, _answer(towers, index, data, query)) for query in queries)
+    encoders = open_encoders(bundle)
+    index = _index(encoders, cache / "index.safetensors", data)
+    return "".join(_section(query, _answer(encoders, index, data, query)) for query in queries)
 
 
-def _index(towers: Deployed, path: Path, data: Path) -> Index:
+def _index(encoders: Deployed, path: Path, data: Path) -> Index:
     if path.exists():
         return load_index(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    index = build_index(towers.of_images(pictures_of(data, "gate").images_NCHW), towers.space, "int8")
+    index = build_index(encoders.of_images(pictures_of(data, "gate").images_NCHW), encoders.space, "int8")
     index.save(path)
     return index
 
 
-def _answer(towers: Deployed, index: Index, data: Path, query: str) -> list[Found]:
-    vectors_1D = _embedded(towers, query)
-    places = index.search(vectors_1D, towers.space, SHOWN)[0]
+def _answer(encoders: Deployed, index: Index, data: Path, query: str) -> list[Found]:
+    vectors_1D = _embedded(encoders, query)
+    places = index.search(vectors_1D, encoders.space, SHOWN)[0]
     images = pictures_of(data, "gate")
     captions = load_captions(data)
     names = {
@@ -74,24 +74,24 @@ def _answer(towers: Deployed, index: Index, data: Path, query: str) -> list[Foun
         for label, language, name in zip(captions.labels_N.tolist(), captions.languages, captions.names, strict=True)
         if language == "en"
     }
-    found_KD = towers.of_images(images.images_NCHW[places])
+    found_KD = encoders.of_images(images.images_NCHW[places])
     return [
         Found(names[int(images.labels_N[place])], float(vectors_1D[0] @ vector_D), images.images_NCHW[place])
         for place, vector_D in zip(places, found_KD, strict=True)
     ]
 
 
-def _embedded(towers: Deployed, query: str) -> NDArray[np.float32]:
+def _embedded(encoders: Deployed, query: str) -> NDArray[np.float32]:
     if kind_of(query) == TEXT:
-        return towers.of_texts([query])
+        return encoders.of_texts([query])
     try:
         content = Path(query).read_bytes()
     except OSError as error:
         msg = f"the file {query} cannot be opened ({error.strerror}); name a file that is there"
         raise ModelError(msg) from error
     if kind_of(query) == SPEECH:
-        return towers.of_recordings([content])
-    return towers.of_images(picture_of(content)[None])
+        return encoders.of_recordings([content])
+    return encoders.of_images(picture_of(content)[None])
 
 
 def note_on(query: str) -> str:

@@ -1,7 +1,7 @@
-"""What is asked of a model that retrieves: the queries of a role, the galleries they search, and what answers them.
+"""Query sets of a split: the queries, the galleries they search, and the ranks of the correct answers.
 
-Training and judging ask the same, so that a search quality and a gate quality are one measure on different data. A role
-of drawings asks for every drawing in every language, both ways. A role of recordings asks for its (label, language)
+Training and judging ask the same, so quality on `search` and on `gate` is one measure on different data. A split of
+drawings asks for every drawing in every language, both ways. A split of recordings asks for its (label, language)
 pairs: recording to picture, caption to picture, recording to caption.
 """
 
@@ -22,66 +22,66 @@ from stillhouse.models.data.waves import waves_of
 from stillhouse.models.workloads.retrieval.search.ranks import Vectors, ranks
 
 IMAGE, TEXT, SPEECH = "image", "text", "speech"
-TOWERS = (IMAGE, TEXT, SPEECH)
+ENCODERS = (IMAGE, TEXT, SPEECH)
 Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Raw inputs of one tower."""
+    """Raw inputs of one encoder."""
 
-    tower: str
+    encoder: str
     raw: NDArray[Any]
     """Pixels (N, 3, H, W), code points (N, L) or samples (N, T)."""
 
 
 @dataclass(frozen=True)
-class Way:
+class QuerySet:
     """Queries of one kind in one language over one gallery."""
 
     query: str
     """Which of the role's inputs ask."""
     gallery: str
     """Which of the role's inputs are searched."""
-    towers: tuple[str, str]
+    encoders: tuple[str, str]
     language: str
     rows_Q: Labels
     """Which rows of the query's inputs ask."""
-    right_Q: Labels
-    answers_G: Labels
-    """What of the gallery answers a query: that whose number is the query's in `right_Q`."""
+    target_ids_Q: Labels
+    gallery_ids_G: Labels
+    """What of the gallery answers a query: that whose number is the query's in `target_ids_Q`."""
     examples_Q: Labels
     """Of which example of the role each query is a part."""
 
     @property
     def direction(self) -> str:
         """Name the kind, such as `text_to_image`."""
-        return "_to_".join(self.towers)
+        return "_to_".join(self.encoders)
 
     def similarity(self, queries: Mapping[str, Vectors], galleries: Mapping[str, Vectors]) -> NDArray[np.floating]:
         """Compare (Q, G) queries with a gallery, each given as vectors by name of its inputs."""
         similarity_QG: NDArray[np.floating] = queries[self.query][self.rows_Q] @ galleries[self.gallery].T
         return similarity_QG
 
-    def places(self, queries: Mapping[str, Vectors], galleries: Mapping[str, Vectors]) -> Labels:
+    def ranks(self, queries: Mapping[str, Vectors], galleries: Mapping[str, Vectors]) -> Labels:
         """Place (Q,) of the first right answer, from 0."""
-        return ranks(self.similarity(queries, galleries), self.right_Q[:, None] == self.answers_G)
+        return ranks(self.similarity(queries, galleries), self.target_ids_Q[:, None] == self.gallery_ids_G)
 
     def chances(self, cut: int) -> NDArray[np.float64]:
         """Chance (Q,) that one of the right answers is among `cut` drawn at random."""
-        right_Q = (self.right_Q[:, None] == self.answers_G).sum(1)
+        target_ids_Q = (self.target_ids_Q[:, None] == self.gallery_ids_G).sum(1)
         drawn = np.arange(cut)
-        wrong_QC = np.maximum(len(self.answers_G) - right_Q[:, None] - drawn, 0)
-        chance_Q: NDArray[np.float64] = 1 - (wrong_QC / (len(self.answers_G) - drawn)).prod(1)
+        wrong_QC = np.maximum(len(self.gallery_ids_G) - target_ids_Q[:, None] - drawn, 0)
+        chance_Q: NDArray[np.float64] = 1 - (wrong_QC / (len(self.gallery_ids_G) - drawn)).prod(1)
         return chance_Q
 
 
 @dataclass(frozen=True)
-class Role:
+class EvalSplit:
     """All that one role asks."""
 
     inputs: dict[str, Inputs]
-    ways: list[Way]
+    query_sets: list[QuerySet]
     count: int
     """Examples: drawings, or pairs of a label and a language."""
     cut: int
@@ -96,73 +96,75 @@ class Role:
     @property
     def languages(self) -> list[str]:
         """All languages asked in, sorted."""
-        return sorted({way.language for way in self.ways})
+        return sorted({way.language for way in self.query_sets})
 
-    def first(self, tower: str) -> Inputs:
-        """Give the first inputs of a tower."""
-        return next(inputs for inputs in self.inputs.values() if inputs.tower == tower)
+    def first(self, encoder: str) -> Inputs:
+        """Give the first inputs of an encoder."""
+        return next(inputs for inputs in self.inputs.values() if inputs.encoder == encoder)
 
     def first_keys(self) -> list[str]:
-        """Name the first inputs of every tower."""
-        towers = [inputs.tower for inputs in self.inputs.values()]
-        return [key for place, key in enumerate(self.inputs) if towers.index(towers[place]) == place]
+        """Name the first inputs of every encoder."""
+        encoders = [inputs.encoder for inputs in self.inputs.values()]
+        return [key for place, key in enumerate(self.inputs) if encoders.index(encoders[place]) == place]
 
     def one_of_each(self) -> dict[str, NDArray[Any]]:
-        """Give one raw input of every tower, in a batch of its own; a sentence is as long as it is."""
-        one = {self.inputs[key].tower: self.inputs[key].raw[:1] for key in self.first_keys()}
+        """Give one raw input of every encoder, in a batch of its own; a sentence is as long as it is."""
+        one = {self.inputs[key].encoder: self.inputs[key].raw[:1] for key in self.first_keys()}
         return one | {TEXT: trimmed(one[TEXT])}
 
-    def some_queries(self, count: int) -> list[tuple[Way, int]]:
+    def some_queries(self, count: int) -> list[tuple[QuerySet, int]]:
         """Choose queries for pictures, evenly spread: recordings where there are, else sentences, English if any."""
         asked = SPEECH if SPEECH in self.inputs else TEXT
-        ways = [way for way in self.ways if way.towers == (asked, IMAGE)]
+        query_sets = [way for way in self.query_sets if way.encoders == (asked, IMAGE)]
         if asked == TEXT:
-            ways = [way for way in ways if way.language == "en"] or ways[:1]
-        queries = [(way, query) for way in ways for query in range(len(way.rows_Q))]
+            query_sets = [way for way in query_sets if way.language == "en"] or query_sets[:1]
+        queries = [(way, query) for way in query_sets for query in range(len(way.rows_Q))]
         return [queries[place] for place in np.linspace(0, len(queries) - 1, count).astype(int)]
 
     def vectors(self, embed: Callable[[Inputs], Vectors]) -> dict[str, Vectors]:
         """Embed all inputs."""
         return {name: embed(inputs) for name, inputs in self.inputs.items()}
 
-    def found(self, queries: Mapping[str, Vectors], galleries: Mapping[str, Vectors]) -> NDArray[np.float64]:
+    def per_example_recall(
+        self, queries: Mapping[str, Vectors], galleries: Mapping[str, Vectors]
+    ) -> NDArray[np.float64]:
         """Quality (N,) of every example, from 0 to 1: the share of its queries that are answered within the cut."""
-        return self.shares(self.ways, [way.places(queries, galleries) < self.cut for way in self.ways])
+        return self.shares(self.query_sets, [way.ranks(queries, galleries) < self.cut for way in self.query_sets])
 
-    def shares(self, ways: Sequence[Way], found: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
-        """Share (N,) of every example's queries that are answered, of some ways; NaN for one that they leave out."""
+    def shares(self, query_sets: Sequence[QuerySet], found: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
+        """Share (N,) of every example's queries that are answered, of some sets; NaN for one that they leave out."""
         asked_N, found_N = np.zeros(self.count), np.zeros(self.count)
-        for way, found_Q in zip(ways, found, strict=True):
+        for way, found_Q in zip(query_sets, found, strict=True):
             np.add.at(asked_N, way.examples_Q, 1)
             np.add.at(found_N, way.examples_Q, found_Q)
         share_N: NDArray[np.float64] = np.divide(found_N, asked_N, out=np.full(self.count, np.nan), where=asked_N > 0)
         return share_N
 
 
-def load_role(folder: Path, role: str) -> Role:
+def load_eval_split(folder: Path, role: str) -> EvalSplit:
     """Read what a role of a materialised dataset asks."""
     return _spoken(folder, role) if "gallery" in describe(folder) else _drawn(folder, role)
 
 
-def _drawn(folder: Path, role: str) -> Role:
+def _drawn(folder: Path, role: str) -> EvalSplit:
     images, captions = load_images(folder, role), load_captions(folder)
-    inputs, ways = {IMAGE: Inputs(IMAGE, images.images_NCHW)}, []
+    inputs, query_sets = {IMAGE: Inputs(IMAGE, images.images_NCHW)}, []
     own_N = np.arange(len(images))
     for language, names in _by_language(captions).items():
         key = f"{TEXT}:{language}"
         inputs[key] = Inputs(TEXT, codes_of([names[label] for label in images.labels_N.tolist()]))
-        ways += [
-            Way(*way, towers, language, own_N, own_N, own_N, own_N)
-            for way, towers in (((key, IMAGE), (TEXT, IMAGE)), ((IMAGE, key), (IMAGE, TEXT)))
+        query_sets += [
+            QuerySet(*way, encoders, language, own_N, own_N, own_N, own_N)
+            for way, encoders in (((key, IMAGE), (TEXT, IMAGE)), ((IMAGE, key), (IMAGE, TEXT)))
         ]
-    return Role(inputs, ways, len(images), 1, images.labels_N, images.labels_N, role)
+    return EvalSplit(inputs, query_sets, len(images), 1, images.labels_N, images.labels_N, role)
 
 
-def _spoken(folder: Path, role: str) -> Role:
+def _spoken(folder: Path, role: str) -> EvalSplit:
     """Ask for the pairs that have a recording; what is called the same as the right picture or caption is right."""
     pictures, recordings, captions = load_gallery(folder), load_recordings(folder, role), load_captions(folder)
     inputs = {IMAGE: Inputs(IMAGE, pictures.images_NCHW), SPEECH: Inputs(SPEECH, waves_of(recordings.audio))}
-    ways, spoken, groups_K = [], np.array(recordings.languages), np.arange(len(pictures))
+    query_sets, spoken, groups_K = [], np.array(recordings.languages), np.arange(len(pictures))
     for language, names in _by_language(captions).items():
         rows_Q = np.flatnonzero(spoken == language)
         if not len(rows_Q):
@@ -171,13 +173,16 @@ def _spoken(folder: Path, role: str) -> Role:
         inputs[key] = Inputs(TEXT, codes_of([names[label] for label in labels_G.tolist()]))
         same = _same_words(names, len(pictures))
         groups_K = merged_groups(groups_K, same)
-        right_Q, written_Q = same[recordings.labels_N[rows_Q]], np.searchsorted(labels_G, recordings.labels_N[rows_Q])
-        ways += [
-            Way(SPEECH, IMAGE, (SPEECH, IMAGE), language, rows_Q, right_Q, same[pictures.labels_N], rows_Q),
-            Way(key, IMAGE, (TEXT, IMAGE), language, written_Q, right_Q, same[pictures.labels_N], rows_Q),
-            Way(SPEECH, key, (SPEECH, TEXT), language, rows_Q, right_Q, same[labels_G], rows_Q),
+        target_ids_Q, written_Q = (
+            same[recordings.labels_N[rows_Q]],
+            np.searchsorted(labels_G, recordings.labels_N[rows_Q]),
+        )
+        query_sets += [
+            QuerySet(SPEECH, IMAGE, (SPEECH, IMAGE), language, rows_Q, target_ids_Q, same[pictures.labels_N], rows_Q),
+            QuerySet(key, IMAGE, (TEXT, IMAGE), language, written_Q, target_ids_Q, same[pictures.labels_N], rows_Q),
+            QuerySet(SPEECH, key, (SPEECH, TEXT), language, rows_Q, target_ids_Q, same[labels_G], rows_Q),
         ]
-    return Role(inputs, ways, len(recordings), 10, pictures.labels_N, groups_K[recordings.labels_N], role)
+    return EvalSplit(inputs, query_sets, len(recordings), 10, pictures.labels_N, groups_K[recordings.labels_N], role)
 
 
 def _same_words(names: Mapping[int, str], count: int) -> Labels:

@@ -1,6 +1,6 @@
 """Retrieval at run time: an example is a concept, its quality the share of its queries that are answered.
 
-A query is answered if a right answer is within the split's cut. All ways are asked, in every language.
+A query is answered if a right answer is within the split's cut. All query sets are asked, in every language.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,13 +20,13 @@ from stillhouse.models.evaluation.outcomes import Outcomes, Scores
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.base import Answerer, Request, Runtime, asked
 from stillhouse.models.workloads.retrieval.details import Answers, chance, details, recalls
-from stillhouse.models.workloads.retrieval.encoders import answer_once, open_towers
-from stillhouse.models.workloads.retrieval.queries import IMAGE, SPEECH, TEXT, Inputs, Role, load_role
+from stillhouse.models.workloads.retrieval.encoders import answer_once, open_encoders
+from stillhouse.models.workloads.retrieval.queries import IMAGE, SPEECH, TEXT, EvalSplit, Inputs, load_eval_split
 from stillhouse.models.workloads.retrieval.schema import Details, TestDetails
 
 COMPATIBILITY = "backward_compatibility"
 SAME = 0.98
-"""Least cosine of two vectors that count as the same answer of the exported and of the trained tower."""
+"""Least cosine of two vectors that count as the same answer of the exported and of the trained encoder."""
 UNIT = 1e-3
 """How far the length of a unit vector may be from 1."""
 SEED = 3
@@ -39,51 +39,51 @@ class Retrieval:
 
     packages: Sequence[str] = ("pandas", "pillow", "pyarrow", "safetensors", "scipy", "soundfile")
 
-    def load_split(self, data: Path, split: str) -> Role:
+    def load_split(self, data: Path, split: str) -> EvalSplit:
         """Read what a split asks."""
-        return load_role(data, split)
+        return load_eval_split(data, split)
 
-    def ask(self, bundle: Bundle, split: Role) -> Answers:
+    def ask(self, bundle: Bundle, split: EvalSplit) -> Answers:
         """Embed all that the split asks."""
-        return split.vectors(open_towers(bundle).of)
+        return split.vectors(open_encoders(bundle).of)
 
-    def outcomes(self, split: Role, answers: Answers) -> Outcomes:
+    def outcomes(self, split: EvalSplit, answers: Answers) -> Outcomes:
         """Ask a model's own index: quality of every concept, first answers, and quality in each language."""
-        found = [way.places(answers, answers) < split.cut for way in split.ways]
-        firsts = [way.similarity(answers, answers).argmax(1) for way in split.ways]
+        found = [way.ranks(answers, answers) < split.cut for way in split.query_sets]
+        firsts = [way.similarity(answers, answers).argmax(1) for way in split.query_sets]
         slices = {language: _in_language(split, found, language) for language in split.languages}
-        scores = Scores(split.shares(split.ways, found), split.groups_N)
+        scores = Scores(split.shares(split.query_sets, found), split.groups_N)
         return Outcomes(scores, np.concatenate(firsts), slices)
 
-    def parity(self, references: Path, split: Role, answers: Answers) -> float:
-        """Share of a tower's first inputs, over all towers, that the trained and the exported put apart."""
+    def parity(self, references: Path, split: EvalSplit, answers: Answers) -> float:
+        """Share of a encoder's first inputs, over all encoders, that the trained and the exported put apart."""
         cosines = [
-            (answers[key] * np.load(references / f"{split.inputs[key].tower}.npy", allow_pickle=False)).sum(1)
+            (answers[key] * np.load(references / f"{split.inputs[key].encoder}.npy", allow_pickle=False)).sum(1)
             for key in split.first_keys()
         ]
         return float((np.concatenate(cosines) < SAME).mean())
 
-    def one_request(self, data: Path, split: Role) -> Request:
-        """One raw input of each tower; a sentence is sent as text."""
+    def one_request(self, data: Path, split: EvalSplit) -> Request:
+        """One raw input of each encoder; a sentence is sent as text."""
         return Request(split.one_of_each(), load_captions(data).names[0])
 
     def call(self, bundle: Bundle, request: Request) -> Callable[[], object]:
-        """Open the towers anew; the call embeds one raw input of each, the sentence's preparation included."""
+        """Open the encoders anew; the call embeds one raw input of each, the sentence's preparation included."""
         return answer_once(bundle, request.raw, request.body)
 
-    def comparisons(self, split: Role, answers: Mapping[str, Answers], confidence: float) -> dict[str, Any]:
+    def comparisons(self, split: EvalSplit, answers: Mapping[str, Answers], confidence: float) -> dict[str, Any]:
         """Ask the teacher's index with the student's queries, as a server does until the index is built again."""
         return {COMPATIBILITY: backward_compatibility(split, answers, confidence)}
 
     def details(
-        self, data: Path, bundles: Mapping[str, Bundle], split: Role, answers: Mapping[str, Answers]
+        self, data: Path, bundles: Mapping[str, Bundle], split: EvalSplit, answers: Mapping[str, Answers]
     ) -> dict[str, Any]:
         """Recalls, indexes, each encoder, examples."""
         found = details(data, bundles, split, answers)
         Details.model_validate(found)
         return found
 
-    def test_details(self, split: Role, answers: Mapping[str, Answers]) -> dict[str, Any]:
+    def test_details(self, split: EvalSplit, answers: Mapping[str, Answers]) -> dict[str, Any]:
         """Recalls of both, and those of chance."""
         found = {
             "recalls": {model: {split.name: recalls(split, own)} for model, own in answers.items()},
@@ -93,11 +93,11 @@ class Retrieval:
         return found
 
     def serve(self, bundle: Bundle, _labels: Sequence[str]) -> dict[str, Answerer]:
-        """Answer sentences, pictures and recordings with vectors, as far as there are towers for them."""
-        towers = open_towers(bundle)
+        """Answer sentences, pictures and recordings with vectors, as far as there are encoders for them."""
+        encoders = open_encoders(bundle)
 
         def of(kind: str, raw: NDArray[Any]) -> list[dict[str, Any]]:
-            vectors_ND = asked(lambda: towers.of(Inputs(kind, raw)))
+            vectors_ND = asked(lambda: encoders.of(Inputs(kind, raw)))
             return [{"vector": [round(float(number), 6) for number in vector]} for vector in vectors_ND]
 
         known: dict[str, Answerer] = {
@@ -105,13 +105,13 @@ class Retrieval:
             IMAGE: lambda files: of(IMAGE, np.stack([picture_of(file) for file in files])),
             SPEECH: lambda files: of(SPEECH, waves_of(files)),
         }
-        return {name: known[name] for name in towers.sessions}
+        return {name: known[name] for name in encoders.sessions}
 
     def probe(self, bundle: Bundle) -> None:
-        """Let each tower answer; a vector must be a unit."""
-        towers = open_towers(bundle)
-        for name, session in towers.sessions.items():
-            length = float(np.linalg.norm(towers.of(_noise(name, session.get_inputs()[0].shape))))
+        """Let each encoder answer; a vector must be a unit."""
+        encoders = open_encoders(bundle)
+        for name, session in encoders.sessions.items():
+            length = float(np.linalg.norm(encoders.of(_noise(name, session.get_inputs()[0].shape))))
             if abs(length - 1) > UNIT:
                 msg = f"tower {name} answers with a vector that is no unit"
                 raise ModelError(msg)
@@ -121,29 +121,33 @@ class Retrieval:
         return "text/plain", [name.encode() for name in load_captions(data).of("gate").names[:BODIES]]
 
 
-def _noise(tower: str, shape: Sequence[Any]) -> Inputs:
-    if tower == TEXT:
+def _noise(encoder: str, shape: Sequence[Any]) -> Inputs:
+    if encoder == TEXT:
         return Inputs(TEXT, codes_of(["a probe"]))
     random = np.random.default_rng(SEED)
-    if tower == SPEECH:
+    if encoder == SPEECH:
         return Inputs(SPEECH, random.normal(0, 1000, (1, LENGTH)).astype(np.int16))
     return Inputs(IMAGE, random.integers(0, 256, (1, *shape[1:]), dtype=np.uint8))
 
 
-def scores_of(role: Role, queries: Answers, galleries: Answers) -> Scores:
+def scores_of(role: EvalSplit, queries: Answers, galleries: Answers) -> Scores:
     """Score what one model's queries find in a model's galleries, that may be another's."""
-    return Scores(role.found(queries, galleries), role.groups_N)
+    return Scores(role.per_example_recall(queries, galleries), role.groups_N)
 
 
-def _in_language(role: Role, found: Sequence[NDArray[np.bool_]], language: str) -> Scores:
+def _in_language(role: EvalSplit, found: Sequence[NDArray[np.bool_]], language: str) -> Scores:
     """Score the concepts that are asked for in a language, by what is asked in it."""
-    own = [(way, right_Q) for way, right_Q in zip(role.ways, found, strict=True) if way.language == language]
+    own = [
+        (way, target_ids_Q)
+        for way, target_ids_Q in zip(role.query_sets, found, strict=True)
+        if way.language == language
+    ]
     asked_M = np.unique(np.concatenate([way.examples_Q for way, _ in own]))
     quality_N = role.shares(*zip(*own, strict=True))
     return Scores(quality_N[asked_M], role.groups_N[asked_M])
 
 
-def backward_compatibility(role: Role, answers: Mapping[str, Answers], confidence: float) -> dict[str, Any]:
+def backward_compatibility(role: EvalSplit, answers: Mapping[str, Answers], confidence: float) -> dict[str, Any]:
     """Keep the teacher's index and ask it with the student: what of the teacher's quality is left."""
     teacher, student = answers["teacher"], answers["student"]
     return ratio(scores_of(role, teacher, teacher), scores_of(role, student, teacher), confidence)

@@ -1,7 +1,7 @@
 """Retrieval: pictures and captions, written and perhaps spoken, in one space; quality is recall both ways.
 
-A model is a set of towers, each a plain network of its own that is trained together with the others once, as teacher,
-and then compressed by itself against the teacher's space, so that a student's tower works with any other's index.
+A model is a set of encoders, each a plain network of its own that is trained together with the others once, as teacher,
+and then compressed by itself against the teacher's space, so that a student's encoder works with any other's index.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,27 +21,27 @@ from stillhouse.models.augmentation.resay import said_anew
 from stillhouse.models.data.images import describe
 from stillhouse.models.data.text import CONTEXT, codes_of
 from stillhouse.models.data.waves import LENGTH
-from stillhouse.models.distillation.batches import TaughtFeed, seeded
+from stillhouse.models.distillation.batches import DistillationBatches, seeded
 from stillhouse.models.distillation.embedding import anchored, anchored_and_spelled, taught_letters, taught_vectors
 from stillhouse.models.distillation.logit import teacher_logits
 from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.registry import SPELLERS
 from stillhouse.models.training.checkpoint import Architecture, load_model
-from stillhouse.models.training.loop import Objective, Watcher
-from stillhouse.models.workloads.retrieval.pairs import PairFeed, caption_of, load_pairs, load_spoken
-from stillhouse.models.workloads.retrieval.queries import IMAGE, SPEECH, TEXT, TOWERS, Inputs, load_role
+from stillhouse.models.training.loop import Objective, ProgressReporter
+from stillhouse.models.workloads.retrieval.pairs import PairBatches, caption_of, load_pairs, load_spoken
+from stillhouse.models.workloads.retrieval.queries import ENCODERS, IMAGE, SPEECH, TEXT, Inputs, load_eval_split
 from stillhouse.models.workloads.retrieval.search.ranks import Vectors
-from stillhouse.models.workloads.retrieval.written import WrittenFeed, written_feed
+from stillhouse.models.workloads.retrieval.written import TextInjectionBatches, text_injection_batches
 from stillhouse.models.workloads.training_base import (
     Ask,
     Built,
     CtcOptions,
     DistillationOptions,
     EmbeddingOptions,
-    Lessons,
     Network,
     SoftOptions,
     TeacherOptions,
+    TeacherTraining,
     Training,
 )
 
@@ -51,18 +51,18 @@ ANCHORS = 1_000_003
 AT_ONCE = 500
 
 
-class Towers(nn.Module):
-    """The towers of one space while they learn together."""
+class Encoders(nn.Module):
+    """The encoders of one space while they learn together."""
 
-    def __init__(self, towers: Mapping[str, nn.Module], concepts: int, dimension: int, seed: int) -> None:
-        """Keep the towers by name, in the order of TOWERS, and the anchors of all concepts, which are thrown away."""
+    def __init__(self, encoders: Mapping[str, nn.Module], concepts: int, dimension: int, seed: int) -> None:
+        """Keep the encoders in the order of ENCODERS, and the anchors of all concepts, which are thrown away."""
         super().__init__()
-        self.towers = nn.ModuleDict({name: towers[name] for name in TOWERS if name in towers})
+        self.encoders = nn.ModuleDict({name: encoders[name] for name in ENCODERS if name in encoders})
         self.anchors = nn.Parameter(0.1 * torch.randn(concepts, dimension, generator=seeded(seed, ANCHORS)))
 
 
 def architecture_of(folder: Path, network: str, arguments: Mapping[str, Any]) -> Architecture:
-    """Describe a tower for this data."""
+    """Describe an encoder for this data."""
     architecture = Architecture(network, dict(arguments), 1.0, ())
     if architecture.takes == TEXT:
         return architecture
@@ -74,24 +74,24 @@ def architecture_of(folder: Path, network: str, arguments: Mapping[str, Any]) ->
 
 
 @torch.no_grad()
-def vectors(tower: nn.Module, inputs: Inputs) -> Vectors:
-    """Unit vectors (N, D) that a tower gives."""
-    return teacher_logits(tower.eval(), torch.from_numpy(inputs.raw)).numpy()
+def vectors(encoder: nn.Module, inputs: Inputs) -> Vectors:
+    """Unit vectors (N, D) that an encoder gives."""
+    return teacher_logits(encoder.eval(), torch.from_numpy(inputs.raw)).numpy()
 
 
 class Retrieval:
-    """Towers of one space, trained together and compressed one by one."""
+    """Encoders of one space, trained together and compressed one by one."""
 
-    components = TOWERS
+    components = ENCODERS
 
     def check(self, components: Sequence[str], distillations: Mapping[str, Sequence[DistillationOptions]]) -> None:
         """Nothing is left to refuse: the recipe was checked against the registry while it was read."""
 
     def architectures(self, data: Path, networks: Mapping[str, Network]) -> dict[str, Architecture]:
-        """Describe the towers; one that spells is told how many letters the data has.
+        """Describe the encoders; one that spells is told how many letters the data has.
 
         Raises:
-            ModelError: a tower for speech cannot spell.
+            ModelError: an encoder for speech cannot spell.
         """
         arguments = {name: dict(network.arguments) for name, network in networks.items()}
         if SPEECH in networks:
@@ -99,36 +99,36 @@ class Retrieval:
             arguments[SPEECH]["letters"] = load_spoken(data, "train").letters
         return {name: architecture_of(data, network.name, arguments[name]) for name, network in networks.items()}
 
-    def lessons(self, data: Path, built: Built, options: TeacherOptions, seed: int) -> Lessons:
-        """Put what belongs together in one place, and teach a tower for speech to spell."""
+    def teacher_training(self, data: Path, built: Built, options: TeacherOptions, seed: int) -> TeacherTraining:
+        """Put what belongs together in one place, and teach an encoder for speech to spell."""
         modules = {name: module for name, (module, _) in built.items()}
         spoken = load_spoken(data, "train") if SPEECH in modules else None
         frames: int = modules[SPEECH].frames if SPEECH in modules else 0  # type: ignore[assignment]
         pairs = load_pairs(data, "train")
-        feed = PairFeed(pairs, spoken, seed, options.augment, options.resolutions, frames)
+        feed = PairBatches(pairs, spoken, seed, options.augment, options.resolutions, frames)
         dimension = int(built[TEXT][1].arguments["dimension"])
-        learner = Towers(modules, len(describe(data)["labels"]), dimension, seed)
-        return Lessons(learner, feed, anchored_and_spelled if spoken else anchored)
+        learner = Encoders(modules, len(describe(data)["labels"]), dimension, seed)
+        return TeacherTraining(learner, feed, anchored_and_spelled if spoken else anchored)
 
     def scorer(self, data: Path, split: str) -> Callable[[Mapping[str, nn.Module]], float]:
-        """Prepare to measure the quality of towers on a split."""
-        asked = load_role(data, split)
+        """Prepare to measure the quality of encoders on a split."""
+        asked = load_eval_split(data, split)
 
-        def score(towers: Mapping[str, nn.Module]) -> float:
-            for missing in {inputs.tower for inputs in asked.inputs.values()} - {*towers}:
+        def score(encoders: Mapping[str, nn.Module]) -> float:
+            for missing in {inputs.encoder for inputs in asked.inputs.values()} - {*encoders}:
                 msg = f"this data asks for {missing}; add it to the recipe's teacher.components, or name other data"
                 raise ModelError(msg)
-            found = asked.vectors(lambda inputs: vectors(towers[inputs.tower], inputs))
-            return float(asked.found(found, found).mean())
+            found = asked.vectors(lambda inputs: vectors(encoders[inputs.encoder], inputs))
+            return float(asked.per_example_recall(found, found).mean())
 
         return score
 
-    def component(self, name: str, data: Path, teacher: Path, previous: Path) -> "Tower":
-        """Give a tower."""
-        return Tower(name, data, teacher, previous)
+    def component(self, name: str, data: Path, teacher: Path, previous: Path) -> "Encoder":
+        """Give an encoder."""
+        return Encoder(name, data, teacher, previous)
 
     def about(self, _data: Path) -> dict[str, Any]:
-        """Nothing of the data belongs to towers."""
+        """Nothing of the data belongs to encoders."""
         return {}
 
 
@@ -142,24 +142,26 @@ def _expect_speller(network: str) -> None:
 
 
 @dataclass(frozen=True)
-class Tower:
-    """One tower: what it learns from, how it is judged and calibrated."""
+class Encoder:
+    """One encoder: what it learns from, how it is judged and calibrated."""
 
     name: str
     data: Path
     teacher: Path
-    """Folder of the teacher's towers."""
+    """Folder of the teacher's encoders."""
     previous: Path
-    """Folder of the towers before this step; the others of them stay as they are."""
+    """Folder of the encoders before this step; the others of them stay as they are."""
 
     def architecture(self, network: Network) -> Architecture:
-        """Describe a network for this tower; one for speech spells with the teacher's letters."""
+        """Describe a network for this encoder; one for speech spells with the teacher's letters."""
         arguments = dict(network.arguments)
         if network.name in SPELLERS:
             arguments = {"letters": load_model(self.teacher / SPEECH)[1].arguments["letters"], **arguments}
         return architecture_of(self.data, network.name, arguments)
 
-    def taught_feed(self, ask: Ask, seed: int, options: SoftOptions, watcher: Watcher) -> TaughtFeed:
+    def distillation_batches(
+        self, ask: Ask, seed: int, options: SoftOptions, watcher: ProgressReporter
+    ) -> DistillationBatches:
         """Feed the training role with the teacher's vectors of every view.
 
         A view of a drawing is another hand's, of a recording another voice's, of a caption another choice of name and
@@ -173,22 +175,25 @@ class Tower:
             made.append(view_of(seed, number, number >= options.augmented_views))
             answers.append(ask(made[-1]))
         stacked = tuple(torch.stack(tensors) for tensors in zip(*answers, strict=True))
-        return TaughtFeed(torch.stack(made), stacked, labels_N, seed)
+        return DistillationBatches(torch.stack(made), stacked, labels_N, seed)
 
     def distillation(
-        self, feed: TaughtFeed, options: EmbeddingOptions | CtcOptions, read: Callable[[], Callable[[Tensor], Tensor]]
-    ) -> tuple[TaughtFeed | WrittenFeed, Objective]:
-        """Learn the teacher's vectors, among those of the other towers; and by `ctc` its letters too."""
+        self,
+        feed: DistillationBatches,
+        options: EmbeddingOptions | CtcOptions,
+        read: Callable[[], Callable[[Tensor], Tensor]],
+    ) -> tuple[DistillationBatches | TextInjectionBatches, Objective]:
+        """Learn the teacher's vectors, among those of the other encoders; and by `ctc` its letters too."""
         taught = taught_vectors(
             self.gallery(), options.loss, options.temperature, options.hard_weight, options.cosine_weight
         )
         if options.kind != "ctc":
             return feed, taught
         weight = cast("CtcOptions", options).ctc_kl_weight
-        return written_feed(self.data, feed, read()), taught_letters(taught, weight)
+        return text_injection_batches(self.data, feed, read()), taught_letters(taught, weight)
 
     def gallery(self) -> Tensor:
-        """Vectors (K, D) of all concepts from another of the teacher's towers: mean training drawing, or caption."""
+        """Vectors (K, D) of all concepts from another of the teacher's encoders: mean training drawing, or caption."""
         pairs = load_pairs(self.data, "train")
         if self.name == IMAGE:
             labels_N = torch.from_numpy(pairs.captions.labels_N)
@@ -201,17 +206,17 @@ class Tower:
         return functional.normalize(sums_KD, dim=1)
 
     def scorer(self, split: str) -> Callable[[nn.Module], float]:
-        """Prepare to measure a new tower beside the others of before."""
-        asked = load_role(self.data, split)
+        """Prepare to measure a new encoder beside the others of before."""
+        asked = load_eval_split(self.data, split)
         others = {
-            key: vectors(load_model(self.previous / inputs.tower)[0], inputs)
+            key: vectors(load_model(self.previous / inputs.encoder)[0], inputs)
             for key, inputs in asked.inputs.items()
-            if inputs.tower != self.name
+            if inputs.encoder != self.name
         }
 
         def score(module: nn.Module) -> float:
-            own = {key: vectors(module, each) for key, each in asked.inputs.items() if each.tower == self.name}
-            return float(asked.found({**others, **own}, {**others, **own}).mean())
+            own = {key: vectors(module, each) for key, each in asked.inputs.items() if each.encoder == self.name}
+            return float(asked.per_example_recall({**others, **own}, {**others, **own}).mean())
 
         return score
 
@@ -227,13 +232,13 @@ class Tower:
 
     def judged(self, split: str) -> NDArray[np.generic]:
         """Raw inputs that a judged split keeps from training; none where all splits have the same."""
-        asked = load_role(self.data, split)
+        asked = load_eval_split(self.data, split)
         held_out = SPEECH if SPEECH in asked.inputs else IMAGE
         return asked.inputs[self.name].raw if self.name == held_out else np.empty((0, 1))
 
     def reference(self, module: nn.Module) -> Vectors:
-        """Vectors (N, D) that the training-time tower gives for its first inputs of the gate split."""
-        return vectors(module, load_role(self.data, "gate").first(self.name))
+        """Vectors (N, D) that the training-time encoder gives for its first inputs of the gate split."""
+        return vectors(module, load_eval_split(self.data, "gate").first(self.name))
 
 
 View = Callable[[int, int, bool], Tensor]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stillhouse.models.augmentation.misheard import as_heard
-from stillhouse.models.distillation.batches import TaughtFeed, seeded
+from stillhouse.models.distillation.batches import DistillationBatches, seeded
 from stillhouse.models.training.loop import Batch
 from stillhouse.models.workloads.retrieval.pairs import WRITTEN, load_spoken
 
@@ -17,10 +17,10 @@ READINGS = 3
 
 
 @dataclass(frozen=True)
-class WrittenFeed:
+class TextInjectionBatches:
     """A taught feed of recordings, and beside each of them WRITTEN captions at random."""
 
-    heard: TaughtFeed
+    heard: DistillationBatches
     """Its answers are vectors, then letters."""
     written: Tensor
     """Captions as if heard (READINGS, M, 2, frames)."""
@@ -42,7 +42,9 @@ class WrittenFeed:
             yield *batch, self.written[way_W, row_W], self.labels_M[row_W], self.read[way_W, row_W]
 
 
-def written_feed(folder: Path, heard: TaughtFeed, read: Callable[[Tensor], Tensor]) -> WrittenFeed:
+def text_injection_batches(
+    folder: Path, heard: DistillationBatches, read: Callable[[Tensor], Tensor]
+) -> TextInjectionBatches:
     """Let the teacher read all captions of the training role, in as many frames as it hears.
 
     Args:
@@ -53,4 +55,6 @@ def written_feed(folder: Path, heard: TaughtFeed, read: Callable[[Tensor], Tenso
     spoken, frames = load_spoken(folder, "train"), heard.answers[1].shape[2]
     generators = (seeded(heard.seed + 3, way) for way in range(READINGS))
     written = [as_heard(spoken.written_ML, frames, spoken.letters - 1, generator) for generator in generators]
-    return WrittenFeed(heard, torch.stack(written), torch.stack([*map(read, written)]), spoken.written_labels_M)
+    return TextInjectionBatches(
+        heard, torch.stack(written), torch.stack([*map(read, written)]), spoken.written_labels_M
+    )

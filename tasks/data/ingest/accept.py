@@ -55,7 +55,7 @@ class Accepted:
 
 
 @dataclass(frozen=True)
-class Desk:
+class IngestContext:
     """What is worked on: one batch, and the dataset it is for."""
 
     settings: Settings
@@ -104,7 +104,7 @@ def accept(settings: Settings, landing: Landing, dataset: str, batch: str, progr
         return _published(desk, new, contents, f"{len(fresh):,} new, {len(examples) - len(fresh):,} known")
 
 
-def _desk(settings: Settings, landing: Landing, dataset: str, batch: str, progress: Progress) -> Desk:
+def _desk(settings: Settings, landing: Landing, dataset: str, batch: str, progress: Progress) -> IngestContext:
     base = base_of(settings.root, dataset)
     data = Data(dataset=dataset, revision=base.commit)
     ensure_data(settings, data, progress)
@@ -113,10 +113,10 @@ def _desk(settings: Settings, landing: Landing, dataset: str, batch: str, progre
     if is_spoken(described):
         msg = f"{dataset} holds recordings, and only pictures are taken; move {batch} away and build the dataset anew"
         raise DataError(msg)
-    return Desk(settings, landing, dataset, batch, progress, base, folder, described)
+    return IngestContext(settings, landing, dataset, batch, progress, base, folder, described)
 
 
-def _fetched(desk: Desk, raw: Path) -> Contents:
+def _fetched(desk: IngestContext, raw: Path) -> Contents:
     """Bring the batch to this host; what is judged from here on are these bytes."""
     names = desk.files()
     desk.fetch(CONTENTS, raw)
@@ -130,7 +130,7 @@ def _fetched(desk: Desk, raw: Path) -> Contents:
     return contents
 
 
-def _landed_before(desk: Desk, contents: Contents) -> Accepted | None:
+def _landed_before(desk: IngestContext, contents: Contents) -> Accepted | None:
     """Find the version of a batch that is data already; the batch itself must still be on its way to accepted.
 
     Raises:
@@ -149,7 +149,7 @@ def _landed_before(desk: Desk, contents: Contents) -> Accepted | None:
     return _said(made.tag, made.subject.partition(": ")[2])
 
 
-def _is_accepted(desk: Desk, name: str, digest: str) -> bool:
+def _is_accepted(desk: IngestContext, name: str, digest: str) -> bool:
     """Whether a batch of this name, or of this name with a number, has this content."""
     keys = desk.landing.keys(f"{ACCEPTED}/{desk.dataset}/")
     found = [key for key in keys if key.endswith(f"/{CONTENTS}") and key.split("/")[2].startswith(name)]
@@ -161,7 +161,7 @@ def _is_accepted(desk: Desk, name: str, digest: str) -> bool:
     return False
 
 
-def _unknown(desk: Desk, examples: list[Example]) -> list[Example]:
+def _unknown(desk: IngestContext, examples: list[Example]) -> list[Example]:
     """Leave out what is in train already, and what the batch has twice.
 
     Raises:
@@ -190,7 +190,7 @@ def _unknown(desk: Desk, examples: list[Example]) -> list[Example]:
     return fresh
 
 
-def _believable(desk: Desk, fresh: list[Example]) -> None:
+def _believable(desk: IngestContext, fresh: list[Example]) -> None:
     """Compare labels with those of the nearest pictures in train; a dataset with captions shows few alike to compare.
 
     Raises:
@@ -213,7 +213,7 @@ def _believable(desk: Desk, fresh: list[Example]) -> None:
         raise BatchError(msg)
 
 
-def _sound(desk: Desk, new: Path, scratch: Path) -> None:
+def _sound(desk: IngestContext, new: Path, scratch: Path) -> None:
     """Hold the merged dataset against every expectation.
 
     Raises:
@@ -229,7 +229,7 @@ def _sound(desk: Desk, new: Path, scratch: Path) -> None:
         raise BatchError(msg)
 
 
-def _published(desk: Desk, new: Path, contents: Contents, counts: str) -> Accepted:
+def _published(desk: IngestContext, new: Path, contents: Contents, counts: str) -> Accepted:
     """Push every object, then commit and tag: a version that can be named can be pulled."""
     listing = list_folder(new)
     push_folder(new, listing, open_remote(desk.settings), desk.progress)

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from models import RANGE
 from stillhouse.models.data.arrays import load_arrays
-from stillhouse.models.distillation.batches import TaughtFeed, seeded, shuffled
+from stillhouse.models.distillation.batches import DistillationBatches, seeded, shuffled
 from stillhouse.models.errors import ModelError
 from stillhouse.models.training.checkpoint import Architecture
-from stillhouse.models.training.loop import Batch, Objective, Watcher
+from stillhouse.models.training.loop import Batch, Objective, ProgressReporter
 from stillhouse.models.workloads.registry import ALONE
-from stillhouse.models.workloads.training_base import Ask, Built, Lessons, Network, TeacherOptions, Training
+from stillhouse.models.workloads.training_base import Ask, Built, Network, TeacherOptions, TeacherTraining, Training
 from stillhouse_toy.progression.runtime import quality_of
 
 
@@ -65,12 +65,16 @@ class Only:
         shape = load_arrays(self.data, "train").arrays.shape[1:]
         return Architecture(network.name, dict(network.arguments), 1.0, shape)
 
-    def taught_feed(self, ask: Ask, seed: int, _options: Any, watcher: Watcher) -> TaughtFeed:
+    def distillation_batches(
+        self, ask: Ask, seed: int, _options: Any, watcher: ProgressReporter
+    ) -> DistillationBatches:
         arrays_NM, targets_N = numbers(self.data, "train")
         watcher.progress("asking the teacher")
-        return TaughtFeed(arrays_NM[None], tuple(answer[None] for answer in ask(arrays_NM)), targets_N, seed)
+        return DistillationBatches(arrays_NM[None], tuple(answer[None] for answer in ask(arrays_NM)), targets_N, seed)
 
-    def distillation(self, feed: TaughtFeed, options: Any, _read: object) -> tuple[TaughtFeed, Objective]:
+    def distillation(
+        self, feed: DistillationBatches, options: Any, _read: object
+    ) -> tuple[DistillationBatches, Objective]:
         known_weight = Settings.model_validate(options.settings).known_weight
 
         def objective(model: nn.Module, batch: Batch) -> Tensor:
@@ -122,12 +126,12 @@ class Progression:
     def architectures(self, data: Path, networks: Mapping[str, Network]) -> dict[str, Architecture]:
         return {name: Only(data).architecture(network) for name, network in networks.items()}
 
-    def lessons(self, data: Path, built: Built, _options: TeacherOptions, seed: int) -> Lessons:
+    def teacher_training(self, data: Path, built: Built, _options: TeacherOptions, seed: int) -> TeacherTraining:
         def objective(model: nn.Module, batch: Batch) -> Tensor:
             arrays_BM, targets_B = batch
             return error(model(arrays_BM), targets_B)
 
-        return Lessons(built[ALONE][0], KnownNumbers(*numbers(data, "train"), seed), objective)
+        return TeacherTraining(built[ALONE][0], KnownNumbers(*numbers(data, "train"), seed), objective)
 
     def scorer(self, data: Path, split: str) -> Callable[[Mapping[str, nn.Module]], float]:
         score = Only(data).scorer(split)

@@ -1,4 +1,4 @@
-"""Image towers: the networks that classify, with a unit vector of a shared space in place of their logits."""
+"""Image encoders: the networks that classify, with a unit vector of a shared space in place of their logits."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from stillhouse.models.networks.unit import unit
 RGB = 3
 
 
-class ResidualTower(ResidualNetwork):
+class ResidualEncoder(ResidualNetwork):
     """Residual blocks -> one unit vector per image."""
 
     def __init__(  # noqa: PLR0913 - the arguments a recipe gives by name
@@ -25,7 +25,7 @@ class ResidualTower(ResidualNetwork):
         stem_stride: int = 2,
         pool: int | None = None,
     ) -> None:
-        """Build a ResidualNetwork for colour images; `dimension` is that of the space all towers share."""
+        """Build a ResidualNetwork for colour images; `dimension` is that of the space all encoders share."""
         super().__init__(stem, widths, strides, stem_kernel, pool, dimension, channels=RGB, stem_stride=stem_stride)
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
@@ -33,13 +33,13 @@ class ResidualTower(ResidualNetwork):
         return unit(super().forward(images_NCHW))
 
 
-class PlainTower(PlainNetwork):
+class PlainEncoder(PlainNetwork):
     """A plain stack of convolutions -> one unit vector per image."""
 
     def __init__(
         self, *, dimension: int, widths: Sequence[int], strides: Sequence[int], pool: int, stem_kernel: int = 3
     ) -> None:
-        """Build a PlainNetwork for colour images; `dimension` is that of the space all towers share."""
+        """Build a PlainNetwork for colour images; `dimension` is that of the space all encoders share."""
         super().__init__(widths, strides, pool, dimension, channels=RGB, stem_kernel=stem_kernel)
 
     def forward(self, images_NCHW: Tensor) -> Tensor:

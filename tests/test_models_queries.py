@@ -14,7 +14,15 @@ from stillhouse.models.data.captions import load_captions
 from stillhouse.models.evaluation.compare import difference, paired, quality, ratio
 from stillhouse.models.evaluation.outcomes import Scores
 from stillhouse.models.workloads.retrieval.details import Answers
-from stillhouse.models.workloads.retrieval.queries import IMAGE, TEXT, Inputs, Role, Way, load_role, merged_groups
+from stillhouse.models.workloads.retrieval.queries import (
+    IMAGE,
+    TEXT,
+    EvalSplit,
+    Inputs,
+    QuerySet,
+    load_eval_split,
+    merged_groups,
+)
 from stillhouse.models.workloads.retrieval.runtime import Retrieval, backward_compatibility, scores_of
 
 MEASURES: dict[str, Callable[["Asked"], dict[str, Any]]] = {
@@ -31,7 +39,7 @@ COUNT = 50
 class Asked:
     """What two models answered to a role."""
 
-    role: Role
+    role: EvalSplit
     answers: dict[str, Answers]
 
     def scores(self, model: str) -> Scores:
@@ -52,8 +60,8 @@ def asked_with(copies: int) -> Asked:
     labels_N = np.repeat(np.arange(COUNT), copies)
     images_GD = random.standard_normal((COUNT, 8)).astype(np.float32)
     rows_Q, labels_G = np.arange(len(labels_N)), np.arange(COUNT)
-    way = Way(TEXT, IMAGE, (TEXT, IMAGE), "en", rows_Q, labels_N, labels_G, rows_Q)
-    role = Role({IMAGE: Inputs(IMAGE, labels_G)}, [way], len(labels_N), 3, labels_G, labels_N, "gate")
+    way = QuerySet(TEXT, IMAGE, (TEXT, IMAGE), "en", rows_Q, labels_N, labels_G, rows_Q)
+    role = EvalSplit({IMAGE: Inputs(IMAGE, labels_G)}, [way], len(labels_N), 3, labels_G, labels_N, "gate")
     answers = {}
     for model, noise in (("teacher", 0.8), ("student", 1.0)):
         texts_GD = images_GD + noise * random.standard_normal((COUNT, 8)).astype(np.float32)
@@ -81,7 +89,7 @@ def test_the_sign_test_counts_labels() -> None:
 def test_recordings_of_one_label_are_one_group_in_every_language() -> None:
     """Small stamps have labels that are said in several languages: each is one group, and so are synonyms."""
     folder = built_stamps_small()
-    role, recordings, captions = load_role(folder, "gate"), load_recordings(folder, "gate"), load_captions(folder)
+    role, recordings, captions = load_eval_split(folder, "gate"), load_recordings(folder, "gate"), load_captions(folder)
     assert len(set(role.groups_N.tolist())) < role.count
     of_label: dict[int, set[int]] = {}
     for label, group in zip(recordings.labels_N.tolist(), role.groups_N.tolist(), strict=True):
@@ -95,7 +103,7 @@ def test_recordings_of_one_label_are_one_group_in_every_language() -> None:
 
 def test_drawings_of_different_labels_are_independent() -> None:
     """A role of one style has each label once, so every drawing is a group of its own."""
-    role = load_role(built_emoji_small(), "gate")
+    role = load_eval_split(built_emoji_small(), "gate")
     assert len(set(role.groups_N.tolist())) == role.count
 
 

@@ -1,4 +1,4 @@
-"""Towers: what goes in and comes out, what they learn from, and that an exported one is the trained one."""
+"""Encoders: what goes in and comes out, what they learn from, and that an exported one is the trained one."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +8,9 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from encoder_samples import SPEECH_PLAIN, SPEECH_RESIDUAL
 from exported_graphs import dequantized_weights
 from torch import nn
-from tower_samples import SPEECH_PLAIN, SPEECH_RESIDUAL
 
 from stillhouse.models.augmentation.redraw import PAPER, redrawn
 from stillhouse.models.compression.fold import fold_batch_norm, fold_pixel_scale
@@ -25,25 +25,25 @@ from stillhouse.models.data.text import codes_of
 from stillhouse.models.data.waves import LENGTH
 from stillhouse.models.distillation.embedding import anchored, taught_vectors
 from stillhouse.models.errors import ModelError
-from stillhouse.models.networks.ngrams import NgramTower, tables_of
+from stillhouse.models.networks.ngrams import NgramEncoder, tables_of
 from stillhouse.models.networks.unit import unit
 from stillhouse.models.onnx.export import export_float, export_model
 from stillhouse.models.onnx.packing import deployable, unpacked
 from stillhouse.models.runtime.session import open_session, predict
 from stillhouse.models.training.checkpoint import Architecture, load_model, save_model
 from stillhouse.models.workloads.retrieval.pairs import caption_of
-from stillhouse.models.workloads.retrieval.training import Towers
+from stillhouse.models.workloads.retrieval.training import Encoders
 
-TEXT = Architecture("ngram_tower", {"buckets": 509, "width": 32, "hidden": 48, "dimension": 16}, 1.0, ())
+TEXT = Architecture("ngram_encoder", {"buckets": 509, "width": 32, "hidden": 48, "dimension": 16}, 1.0, ())
 PLAIN = Architecture(
-    "plain_tower",
+    "plain_encoder",
     {"dimension": 16, "widths": [16, 32], "strides": [4, 2], "pool": 8, "stem_kernel": 4},
     80.0,
     (3, 64, 64),
     background=PAPER,
 )
 RESIDUAL = Architecture(
-    "residual_tower",
+    "residual_encoder",
     {"dimension": 16, "stem": 16, "widths": [16, 32], "strides": [2, 2]},
     80.0,
     (3, 64, 64),
@@ -55,12 +55,12 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (40, 3, 64, 64), dtype=np.uin
 
 
 def raw_of(architecture: Architecture) -> np.ndarray:
-    """Inputs that an exported tower takes."""
+    """Inputs that an exported encoder takes."""
     return {"text": codes_of(SENTENCES), "image": IMAGES, "speech": WAVES}[architecture.takes]
 
 
 def answers(module: nn.Module, architecture: Architecture) -> np.ndarray:
-    """Vectors of the training-time tower."""
+    """Vectors of the training-time encoder."""
     raw = torch.from_numpy(raw_of(architecture))
     return module.eval()(raw if architecture.takes == "text" else raw.float()).detach().numpy()
 
@@ -141,7 +141,7 @@ def as_integers(
 
 
 def test_the_table_takes_the_bits_that_were_asked_for() -> None:
-    """Of a text tower, only the layers around the table's middle neighbours are edges."""
+    """Of a text encoder, only the layers around the table's middle neighbours are edges."""
     module = TEXT.build_seeded(1)
     chosen = with_whole_edges(bits_by_layer(module, 4), tables_of(module))
     assert chosen == {"table": 4, "up": 8, "mix": 4, "head": 8}
@@ -149,7 +149,7 @@ def test_the_table_takes_the_bits_that_were_asked_for() -> None:
 
 @pytest.mark.parametrize("factor", [1, 2])
 def test_only_shapes_that_keep_their_batch_become_constants(tmp_path: Path, factor: int) -> None:
-    """The exported text tower counts no elements; a network that folds its batch answers as before."""
+    """The exported text encoder counts no elements; a network that folds its batch answers as before."""
 
     class Folding(nn.Module):
         def forward(self, codes_NL: torch.Tensor) -> torch.Tensor:
@@ -171,16 +171,16 @@ def test_a_vector_without_length_stays() -> None:
 
 def test_filling_does_not_change_a_sentence() -> None:
     """A sentence beside a longer one has the vector that it has alone."""
-    tower = NgramTower(**TEXT.arguments).eval()
-    together, alone = (tower(torch.from_numpy(codes_of(some))) for some in (SENTENCES, SENTENCES[:1]))
+    encoder = NgramEncoder(**TEXT.arguments).eval()
+    together, alone = (encoder(torch.from_numpy(codes_of(some))) for some in (SENTENCES, SENTENCES[:1]))
     assert torch.allclose(together[0], alone[0], atol=1e-6)
 
 
 def test_order_of_letters_counts_and_shared_words_bring_near() -> None:
     """An anagram is elsewhere; a sentence with a word in common is nearer than one without."""
     torch.manual_seed(0)
-    tower = NgramTower(**TEXT.arguments).eval()
-    star, rats, stars, moon = tower(torch.from_numpy(codes_of(["star", "rats", "stars", "moon"])))
+    encoder = NgramEncoder(**TEXT.arguments).eval()
+    star, rats, stars, moon = encoder(torch.from_numpy(codes_of(["star", "rats", "stars", "moon"])))
     assert not torch.allclose(star, rats, atol=1e-3)
     assert star @ stars > star @ moon
 
@@ -215,13 +215,13 @@ def test_a_student_that_equals_its_teacher_loses_only_to_the_labels() -> None:
 
 
 def test_the_anchored_loss_falls_when_towers_agree() -> None:
-    """Towers that put fellows at their anchor lose less than towers that do not."""
+    """Encoders that put fellows at their anchor lose less than encoders that do not."""
     eye = torch.eye(4)
-    towers = Towers({"text": nn.Identity(), "image": nn.Identity()}, 4, 4, 1)
-    towers.anchors.data = eye
+    encoders = Encoders({"text": nn.Identity(), "image": nn.Identity()}, 4, 4, 1)
+    encoders.anchors.data = eye
     labels, twice = torch.arange(4), torch.arange(4).repeat(2)
-    agreed = anchored(towers, (torch.cat([eye, eye]), twice, eye, labels))
-    apart = anchored(towers, (torch.cat([eye, eye]), twice, eye.flip(0), labels))
+    agreed = anchored(encoders, (torch.cat([eye, eye]), twice, eye, labels))
+    apart = anchored(encoders, (torch.cat([eye, eye]), twice, eye.flip(0), labels))
     assert agreed < 0.1 < apart
 
 

@@ -1,4 +1,4 @@
-"""Tiny towers that several tests train or export."""
+"""Tiny encoders that several tests train or export."""
 
 from stillhouse.models.data.waves import LENGTH
 from stillhouse.models.training.checkpoint import Architecture
@@ -14,7 +14,7 @@ ARGUMENTS = {
     "hidden": 24,
     "letters": 5,
 }
-SPEECH_RESIDUAL = Architecture("speech_residual_tower", ARGUMENTS, 1.0, (LENGTH,))
-"""A tiny teacher's speech tower."""
-SPEECH_PLAIN = Architecture("speech_plain_tower", ARGUMENTS, 1.0, (LENGTH,))
+SPEECH_RESIDUAL = Architecture("speech_residual_encoder", ARGUMENTS, 1.0, (LENGTH,))
+"""A tiny teacher's speech encoder."""
+SPEECH_PLAIN = Architecture("speech_plain_encoder", ARGUMENTS, 1.0, (LENGTH,))
 """A tiny student's, with the same frames and letters."""
