@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from stillhouse.models.onnx.import_teacher import FileModel
+from stillhouse.models.runtime.bundle import open_bundle
 from stillhouse.models.training.checkpoint import save_model
 from stillhouse.models.workloads.image_classification.training import Classifier, architecture_of
 from stillhouse.tasks.artifacts import source_digest
@@ -178,8 +179,10 @@ def test_a_file_ships_as_it_is(root: Path) -> None:
     taught(root, made(root, 1))
     architecture = architecture_of(built_digits(), Network.model_validate(STUDENT))
     save_model(root / "student" / "model", architecture.build_seeded(1), architecture)
-    job = job_for(root / "export", {"data": root, "teacher": root / "teacher" / "out", "student": root / "student"})
+    inputs = {"data": root, "teacher": root / "teacher" / "out", "student": root / "student"}
+    job = job_for(root / "export", inputs, weights_licence="Apache-2.0")
     metrics = export(job)
+    assert open_bundle(job.out / "student").about["licence"] == {"data": "BSD-3-Clause", "weights": "Apache-2.0"}
     adopted = root / "teacher" / "out" / "model" / "teacher.onnx"
     assert (job.out / "teacher" / "model.onnx").read_bytes() == adopted.read_bytes()
     assert metrics["teacher_bytes"] == adopted.stat().st_size

@@ -88,9 +88,10 @@ def _judging(recipe: Recipe, student: str) -> tuple[Stage, ...]:
     common, confidence = _common(recipe), {"confidence": recipe.gate.confidence}
     measured = {**common, **confidence, "latency": recipe.latency, "latency_limit": recipe.gate.latency}
     compared = {**common, **confidence, "latency": recipe.latency, "name": recipe.name}
+    exported = {**common, "weights_licence": recipe.teacher.licence}
     judged = {"data": "pull", "models": "export"}
     return (
-        Stage("export", "export", common, {"data": "pull", "teacher": "teacher", "student": student}),
+        Stage("export", "export", exported, {"data": "pull", "teacher": "teacher", "student": student}),
         Stage("evaluate", "evaluate", measured, judged),
         Stage("gate", "gate", {"gate": recipe.gate}, {"evaluation": "evaluate"}),
         Stage("challenge", "challenge", compared, judged),

@@ -65,6 +65,8 @@ class BlackBox(Section):
     scale: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
     """What raw pixels are divided by before they go in."""
     output: Literal["logits", "probabilities"] = "logits"
+    licence: Line = "unknown"
+    """Of the file's weights, as its publisher names it; it is written into what ships."""
 
     @property
     def networks(self) -> Mapping[str, Network]:
@@ -85,6 +87,11 @@ class Teacher(Section):
             msg = "give network, for a model of one component, or components, one of the two"
             raise ValueError(msg)
         return self
+
+    @property
+    def licence(self) -> str:
+        """Of the weights: they were made here."""
+        return "trained from the data"
 
     @property
     def networks(self) -> Mapping[str, Network]:

@@ -29,7 +29,8 @@ from stillhouse.tasks.stages.pull import materialise
 def export(job: Job) -> Metrics:
     """Write what ships of the teacher and of the student; returns their bytes."""
     data, workload = materialise(job.inputs["data"]), training_of(job.settings["workload"])
-    about = workload.about(data) | {"space": verify(job.inputs["teacher"]).digest, "licence": licence_of(data)}
+    licence = licence_of(data, job.settings["weights_licence"])
+    about = workload.about(data) | {"space": verify(job.inputs["teacher"]).digest, "licence": licence}
     metrics: Metrics = {}
     for model in MODELS:
         folder = job.out / model
@@ -39,9 +40,9 @@ def export(job: Job) -> Metrics:
     return metrics
 
 
-def licence_of(data: Path) -> dict[str, str]:
-    """Say under which licence the data is that trained the model."""
-    return {"data": str(describe(data).get("licence", "unknown"))}
+def licence_of(data: Path, weights: str) -> dict[str, str]:
+    """Say under which licences the data is that trained the model, and the teacher's weights."""
+    return {"data": str(describe(data).get("licence", "unknown")), "weights": weights}
 
 
 def _names(job: Job, workload: Training, model: str) -> list[str]:
