@@ -1,4 +1,4 @@
-"""What wakes one workflow when another has done something. No workflow is built here: two files share it."""
+"""The asset events by which one workflow wakes another. Two DAG files share this module; it builds no DAG."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ RECIPES = Path(__file__).parent / "recipes"
 
 
 def candidate_of(recipe: Recipe) -> Asset:
-    """Name the event that a candidate of this recipe was registered."""
+    """Return the event that a candidate of this recipe was registered."""
     return Asset(f"candidate_{recipe.name}", uri=f"stillhouse://candidate/{recipe.name}")
 
 
 def data_of(dataset: str) -> Asset:
-    """Name the event that a dataset has a new version; its extra has the revision and the data_version."""
+    """Return the event that a dataset has a new version. Its extra has the revision and the data_version."""
     return Asset(f"data_{dataset}", uri=f"stillhouse://data/{dataset}")

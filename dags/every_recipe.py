@@ -1,7 +1,7 @@
-"""Makes the DAGs of one kind for every recipe, so that a recipe at fault takes no other's DAGs away.
+"""Make the DAGs of one kind for every recipe, so that a faulty recipe does not remove the DAGs of other recipes.
 
-If a DAG file raises, Airflow drops all its DAGs. So whatever goes wrong with one recipe becomes a DAG that is tagged
-`broken-recipe` and fails with the reason. No workflow is built here: four DAG files share it.
+If a DAG file raises, Airflow drops all its DAGs. So a fault of one recipe becomes a DAG that is tagged `broken-recipe`
+and fails with the reason. Four DAG files share this module; it builds no other workflow.
 """
 
 import logging
@@ -24,27 +24,27 @@ class BrokenRecipeOperator(BaseOperator):
     """Fails with the reason why a recipe cannot be used."""
 
     def __init__(self, *, reason: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
-        """Remember the reason."""
+        """Keep the reason."""
         super().__init__(**options)
         self.reason = reason
 
     def execute(self, context: Context) -> None:
-        """Say what is wrong."""
+        """Fail with the reason."""
         del context
         raise AirflowFailException(self.reason)
 
 
 def dags_of_recipes(kind: str, folder: Path, build: Callable[[Path], DAG | None]) -> dict[str, DAG]:
-    """Build one DAG for each recipe file, by its id.
+    """Build one DAG for each recipe file.
 
     Args:
-        kind: what the DAGs' ids begin with.
-        folder: of the recipe files that the project ships; those of STILLHOUSE_RECIPES come beside them.
-        build: reads one recipe file and makes its DAG, or None where it needs none.
+        kind: first part of the DAGs' ids.
+        folder: folder of the project's own recipe files. The files of STILLHOUSE_RECIPES are added.
+        build: reads one recipe file and makes its DAG, or returns `None` if the recipe needs none.
 
     Returns:
-        DAG id -> DAG. A recipe that cannot be read has a DAG of kind `nightly` only, which says why; any other fault
-        has one in each kind that it befalls.
+        DAG id -> DAG. If a recipe cannot be read, only the kind `nightly` has a DAG for it, which fails with the
+            reason. Any other fault gives such a DAG in each affected kind.
     """
     found: dict[str, DAG] = {}
     broken = faults(folder) if kind == "nightly" else []
@@ -53,7 +53,7 @@ def dags_of_recipes(kind: str, folder: Path, build: Callable[[Path], DAG | None]
             dag = build(path)
         except RecipeError as error:
             broken += [(path, str(error))] if kind == "nightly" else []
-        except Exception as error:  # whatever it is, the other recipes' DAGs must not go with it
+        except Exception as error:  # any error at all: the other recipes' DAGs must stay
             log.warning("the DAG %s of %s cannot be built", kind, path, exc_info=error)
             broken.append((path, _unforeseen(kind, path, error)))
         else:
@@ -65,7 +65,7 @@ def dags_of_recipes(kind: str, folder: Path, build: Callable[[Path], DAG | None]
 
 
 def broken_dag(dag_id: str, reason: str) -> DAG:
-    """Build the DAG that says what is wrong with a recipe."""
+    """Build the DAG that reports a recipe's fault."""
     reason = re.sub(r"[^\t\n -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", reason)[:MOST_CHARACTERS]
     with DAG(
         dag_id,
@@ -86,7 +86,7 @@ def _unforeseen(kind: str, path: Path, error: Exception) -> str:
 
 
 def _free_id(kind: str, path: Path, taken: dict[str, DAG]) -> str:
-    """Make an id that Airflow takes of any file's name, and that no other recipe's DAG has."""
+    """Make a DAG id that is valid for Airflow, whatever the file's name is, and that no other recipe's DAG has."""
     name = f"{kind}_{re.sub(r'[^A-Za-z0-9_.-]', '_', path.stem)[:200]}"
     number = 1
     while (free := name if number == 1 else f"{name}.{number}") in taken:

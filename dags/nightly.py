@@ -1,7 +1,7 @@
-"""One `nightly_<recipe>` DAG for every file of dags/recipes/: its stages in order, nothing of their work.
+"""One `nightly_<recipe>` DAG for every file of dags/recipes/: the recipe's stages in order, without their work.
 
-Parsed every half minute, so it reads YAML and knows names only; what a stage does is imported by the task.
-A recipe that cannot be read becomes a DAG whose only task fails with the reason (`dags.every_recipe`).
+Airflow parses this file every half minute. So the file only reads YAML and knows stage names; the task imports the
+stage. If a recipe cannot be read, its DAG has one task that fails with the reason (`dags.every_recipe`).
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,10 @@ from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 from stillhouse.tasks.recipe.section import DATA_REVISION
 
 LATE = timedelta(minutes=10)
-"""A new DAG's first night may start this late; unpaused later than that, it waits for the next one."""
+"""Maximum delay of a new DAG's first nightly run.
+
+If the DAG is unpaused later, it waits for the next scheduled time.
+"""
 PARAMS = {
     "revision": Param(
         default=None,
@@ -59,7 +62,7 @@ class StageOperator(BaseOperator):
     """Runs one stage, or reuses its finished output; returns a few metrics."""
 
     def __init__(self, *, recipe_path: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
-        """Remember the recipe; the task id is the stage's name."""
+        """Keep the recipe's path. The task id is the stage's name."""
         super().__init__(**options)
         self.recipe_path = recipe_path
 
@@ -78,7 +81,7 @@ class StageOperator(BaseOperator):
                 force=params["force"],
             )
         except (ServiceError, ArtifactError):
-            raise  # a server may come back and an output can be made anew: worth a retry
+            raise  # worth a retry: a server may come back, and an output can be made again
         except StillhouseError as error:
             raise AirflowFailException(str(error)) from error
         if "skipped" in metrics:
@@ -87,10 +90,10 @@ class StageOperator(BaseOperator):
 
 
 class RegisterOperator(StageOperator):
-    """Registers what passed, which wakes the promotion of its recipe; what is skipped wakes nothing."""
+    """Registers a version that passed, which wakes the promotion DAG of its recipe. A skipped task wakes nothing."""
 
     def execute(self, context: Context) -> dict[str, float | str]:
-        """Register, and say with the event which version it is."""
+        """Register the version and put its number into the event."""
         try:
             metrics = super().execute(context)
         except AirflowSkipException as skipped:
@@ -102,10 +105,10 @@ class RegisterOperator(StageOperator):
 
 
 class ReportOperator(StageOperator):
-    """Writes the report whatever happened before, then fails if a stage had failed, so that the run does."""
+    """Always writes the report, then fails if a stage has failed, so that the run fails too."""
 
     def execute(self, context: Context) -> dict[str, float | str]:
-        """Write the report of this nightly run and pass the run's state on."""
+        """Write the report of this nightly run, and fail if a stage has failed."""
         try:
             return self._reported(context)
         except AirflowFailException as broken:
@@ -124,10 +127,10 @@ class ReportOperator(StageOperator):
 
 
 def refuse_unknown(conf: Mapping[str, Any]) -> None:
-    """Refuse a trigger's keys that no param declares: Airflow lets them pass.
+    """Refuse keys of a trigger's conf that no param declares, because Airflow ignores them silently.
 
     Raises:
-        AirflowFailException: names the keys; retrying cannot help.
+        AirflowFailException: the error names the keys. A retry cannot help.
     """
     unknown = sorted(set(conf) - set(PARAMS))
     if unknown:
@@ -137,9 +140,9 @@ def refuse_unknown(conf: Mapping[str, Any]) -> None:
 
 
 def woken_with(context: Context) -> str | None:
-    """Name the data revision whose event woke this run, the newest of several; None for any other run.
+    """Return the data revision of the newest event that woke this run; `None` for any other run.
 
-    An event that a person sends from Airflow's page of assets names none.
+    If a person sends an event from Airflow's asset page, it has no revision.
     """
     events = [event for some in context["triggering_asset_events"].values() for event in some]
     newest = max(events, key=lambda event: event.timestamp, default=None)
@@ -164,10 +167,13 @@ def nightly(path: Path) -> DAG:
 
 
 def _schedule(recipe: Recipe) -> CronTriggerTimetable | AssetOrTimeSchedule | None:
-    """By its hour and by new data; by hand only without an hour, and never by data it did not ask for."""
+    """Return the schedule: the recipe's hour, and new data unless the recipe pins a data revision.
+
+    Without an hour, all runs are manual.
+    """
     if not recipe.schedule:
         return None
-    # No start date: with one, unpausing would at once start the night that has passed.
+    # There is no start date: with one, unpausing would at once start the nightly run that has passed.
     hour = CronTriggerTimetable(recipe.schedule, timezone="UTC", run_immediately=LATE)
     if recipe.data.revision:
         return hour

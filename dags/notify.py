@@ -1,8 +1,9 @@
-"""One message for each thing that people should hear of, with the reason: to the log, and to whoever is connected.
+"""Send one message for each event that people should know, with its reason, to the log and to the set-up connections.
 
-Connections of Airflow say to whom: `stillhouse_webhook` takes `{"text": ...}` as Slack does, at its host, to which the
-password is added if the address has a secret part; `stillhouse_mail` is an SMTP connection, whose extra names `to`. A
-message that cannot be sent is a warning in the log, never a failure of what it tells of. No workflow is built here.
+Two Airflow connections set the receivers. `stillhouse_webhook` takes `{"text": ...}` as Slack does. Messages go to its
+host; if the address has a secret part, that part is the password and is appended. `stillhouse_mail` is an SMTP
+connection, whose extra names `to`. If a message cannot be sent, the log has a warning, and the task does not fail. This
+module builds no workflow.
 """
 
 import html
@@ -36,9 +37,9 @@ def tell(event: Event, what: str, sentence: str) -> None:
     """Send one message.
 
     Args:
-        event: what happened.
-        what: to which recipe, or which dataset.
-        sentence: the reason, or the result.
+        event: the kind of event.
+        what: name of the recipe or dataset.
+        sentence: the reason or the result.
     """
     text = f"[{event}] {what}: {sentence}"
     log.info(text)
@@ -46,16 +47,16 @@ def tell(event: Event, what: str, sentence: str) -> None:
         try:
             send(Connection.get(name), text)
         except AirflowNotFoundException:
-            continue  # nobody is connected this way
+            continue  # this connection is not set up
         except Exception as error:  # noqa: BLE001 - whatever a server or an address does to us
             log.warning("no message was sent to %s (%s); mend that connection in Airflow", name, type(error).__name__)
 
 
 class Awaiting(BaseNotifier):
-    """Tells that a person is asked."""
+    """Notifies people that an approval waits for an answer."""
 
     def notify(self, context: Context) -> None:
-        """Name the question and where it is answered."""
+        """Name the question and the page on which it is answered."""
         task = cast("HITLOperator", context["task"])
         recipe = context["dag_run"].dag_id.removeprefix("promotion_")
         tell("awaiting approval", recipe, f"{task.subject} {task.generate_link_to_ui(task_instance=context['ti'])}")

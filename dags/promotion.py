@@ -1,7 +1,7 @@
-"""One `promotion_<recipe>` DAG for every recipe: a candidate was registered -> a person is asked -> the alias moves.
+"""One `promotion_<recipe>` DAG for every recipe: a candidate is registered, a person approves, the alias moves.
 
-Woken by the asset event of the stage `register`. The approval holds no slot while it waits, and without an answer in
-time the answer is no. Light on purpose, as dags/nightly.py.
+The asset event of the stage `register` starts the DAG. The approval holds no slot while it waits. If nobody answers in
+time, the answer is no. The file imports little, for the same reason as dags/nightly.py.
 """
 
 from datetime import timedelta
@@ -28,15 +28,15 @@ VERSION = Param(
 
 
 class OfferOperator(BaseOperator):
-    """Assembles the approval card of a candidate; skips what is settled already."""
+    """Assembles the approval card of a candidate; skips if there is nothing to ask."""
 
     def __init__(self, *, recipe_path: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
-        """Remember the recipe."""
+        """Keep the recipe's path."""
         super().__init__(**options)
         self.recipe_path = recipe_path
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Read what the candidate's night left."""
+        """Read the results of the candidate's nightly run."""
         from stillhouse.tasks.registry.approval import Settled, offer
 
         run = context["dag_run"]
@@ -53,24 +53,24 @@ class OfferOperator(BaseOperator):
 
 
 class CandidateApproval(ApprovalOperator):
-    """Asks a person, unless the policy has answered; passes on the answer, also a no, for the next task to audit."""
+    """Asks a person, unless the policy has answered. Any answer, also a no, goes to the next task, which audits it."""
 
     def execute(self, context: Context) -> Any:  # noqa: ANN401 - as Airflow's
-        """Ask."""
+        """Ask the question."""
         if context["ti"].xcom_pull(task_ids="card")["approved"]:
             return {"chosen_options": [self.APPROVE], "responded_by_user": "the recipe's policy"}
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:  # noqa: ANN401 - as Airflow's
-        """Give the answer, in which a no does not skip what follows."""
+        """Return the answer. A no does not skip the next task."""
         return HITLOperator.execute_complete(self, context, event)
 
 
 class DecideOperator(BaseOperator):
-    """Promotes after a yes, and audits whatever the answer was."""
+    """Promotes after a yes, and audits every answer."""
 
     def execute(self, context: Context) -> str:
-        """Do what was answered."""
+        """Carry out the answer."""
         from stillhouse.tasks.registry.approval import decide
 
         run, pull = context["dag_run"], context["ti"].xcom_pull
@@ -110,7 +110,7 @@ def promotion(path: Path, recipe: Recipe) -> DAG:
             response_timeout=patience,
             notifiers=[Awaiting()],
         )
-        # A person's answer outlives an MLflow that is away for two hours.
+        # If MLflow is down for up to two hours, a person's answer is not lost.
         decide = DecideOperator(
             task_id="decide", retries=20, retry_exponential_backoff=2.0, max_retry_delay=timedelta(minutes=10)
         )

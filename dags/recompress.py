@@ -1,7 +1,7 @@
-"""One DAG `recompress`, paused until somebody wants it: a night for every recipe whose champion is stale.
+"""One DAG `recompress`, paused by default: it starts a nightly run for every recipe with a stale champion.
 
-A champion is stale when there is a newer teacher or newer data than it was made from. Light on purpose, as
-dags/nightly.py.
+A champion is stale if there is a newer teacher or newer data than it was made from. The file imports little, for the
+same reason as dags/nightly.py.
 """
 
 from datetime import timedelta
@@ -14,10 +14,10 @@ from stillhouse.dags.events import RECIPES
 
 
 class StaleOperator(BaseOperator):
-    """Lists the nightly DAGs of what is stale; skips when nothing is."""
+    """Lists the nightly DAGs of recipes with a stale champion; skips if there are none."""
 
     def execute(self, context: Context) -> list[str]:
-        """Look."""
+        """Look for stale champions."""
         del context
         from stillhouse.tasks.registry.status import stale_recipes
         from stillhouse.tasks.settings import load_settings

@@ -1,11 +1,12 @@
-"""One `refresh_<dataset>` DAG for every dataset of pictures of a recipe: what landed -> a new version -> an event.
+"""One `refresh_<dataset>` DAG for every image dataset of a recipe: it turns new batches into a new data version.
 
-The event wakes the recipes of that dataset. It is sent for the newest version if the last event was of another, so a
-task that was killed after the version was made sends it when it is tried again, and so does the next run for a version
-that was made on the command line.
+The event of a new version wakes the recipes of that dataset. It is sent if the last event was not for the newest
+version. So if a task is killed after it made a version, its retry sends the event. The next run also sends the event of
+a version that was made on the command line.
 
-A refresh that cannot go on says so in one message with the reason and is red once. While the reason stands its runs are
-skipped, and one message says when it goes on. Light on purpose, as dags/nightly.py.
+If a refresh cannot go on, one message gives the reason and the run fails once. While the reason stays the same, later
+runs are skipped. When the refresh works again, one message says so. The file imports little, for the same reason as
+dags/nightly.py.
 """
 
 from contextlib import suppress
@@ -28,15 +29,18 @@ EVERY = "*/10 * * * *"
 
 
 class RefreshOperator(BaseOperator):
-    """Takes what landed, tells of each batch, and sends the event of a new version; else it is skipped."""
+    """Ingests new batches, reports each batch, and sends the event of a new version.
+
+    Without a new version, it is skipped.
+    """
 
     def __init__(self, *, dataset: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
-        """Remember the dataset."""
+        """Keep the dataset's name."""
         super().__init__(inlets=[data_of(dataset)], outlets=[data_of(dataset)], **options)
         self.dataset = dataset
 
     def execute(self, context: Context) -> dict[str, JsonValue]:
-        """Refresh; returns what the event says."""
+        """Refresh the dataset; returns the content of the event."""
         try:
             said, event = self._told(), self._unsent(context)
         except (Exception, AirflowTaskTimeout) as error:  # noqa: BLE001 - a fault of ours stops the refresh, too
@@ -47,7 +51,7 @@ class RefreshOperator(BaseOperator):
         return event
 
     def _unsent(self, context: Context) -> dict[str, JsonValue] | None:
-        """Put the newest version into the event of this run, unless it was sent."""
+        """Put the newest version into this run's event, unless that event was sent before."""
         from stillhouse.tasks.data.store.data_branch import newest_tag, version_of
         from stillhouse.tasks.settings import load_settings
 
@@ -60,7 +64,7 @@ class RefreshOperator(BaseOperator):
         return event
 
     def _stopped(self, context: Context, error: BaseException) -> dict[str, JsonValue]:
-        """Tell once why nothing goes on; a version that was made before that is sent all the same."""
+        """Report once why the refresh stopped. If a version was made before the error, its event is still sent."""
         from stillhouse.tasks.data.ingest.refresh_state import is_told, note_told
         from stillhouse.tasks.settings import load_settings
 
@@ -80,7 +84,7 @@ class RefreshOperator(BaseOperator):
         raise AirflowFailException(reason) from error
 
     def _going(self) -> None:
-        """Tell once that it goes on, if people were told that it stopped."""
+        """Report once that the refresh works again, if people were told that it had stopped."""
         from stillhouse.tasks.data.ingest.refresh_state import note_going, told_of
         from stillhouse.tasks.settings import load_settings
 
@@ -90,7 +94,7 @@ class RefreshOperator(BaseOperator):
             note_going(settings, self.dataset)
 
     def _told(self) -> list[str]:
-        """Take what landed and tell of it, one message a batch; returns a line for each."""
+        """Ingest the inbox and send one message per batch; returns one line for each batch."""
         from stillhouse.tasks.data.ingest.refresh import refresh
         from stillhouse.tasks.settings import load_settings
 
@@ -105,7 +109,7 @@ class RefreshOperator(BaseOperator):
 
 
 def _sentence(error: BaseException) -> str:
-    """Give the reason with its remedy; an error that nobody foresaw is in the task's log."""
+    """Return the reason with its remedy. For an unexpected error, the task's log has the details."""
     if isinstance(error, StillhouseError):
         return str(error)
     what = "it took too long" if isinstance(error, AirflowTaskTimeout) else f"{type(error).__name__}: {error}"
@@ -113,15 +117,15 @@ def _sentence(error: BaseException) -> str:
 
 
 class MarkStaleOperator(BaseOperator):
-    """Marks what is in production stale where the new version makes it so."""
+    """Tags champions as stale if the new data version makes them stale."""
 
     def __init__(self, *, dataset: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
-        """Remember the dataset."""
+        """Keep the dataset's name."""
         super().__init__(**options)
         self.dataset = dataset
 
     def execute(self, context: Context) -> list[str]:
-        """Mark; returns a line for each."""
+        """Tag the champions; returns one line for each reason."""
         del context
         from stillhouse.tasks.registry.status import note_debts
         from stillhouse.tasks.settings import load_settings
@@ -135,7 +139,7 @@ def refresh_dag(dataset: str) -> DAG:
     """Build the DAG of one dataset."""
     with DAG(
         f"refresh_{dataset}",
-        # Not at once when it is new: Airflow is busy enough while it starts.
+        # A new DAG does not run at once, because Airflow is busy while it starts.
         schedule=CronTriggerTimetable(EVERY, timezone="UTC", run_immediately=False),
         catchup=False,
         max_active_runs=1,
@@ -144,7 +148,7 @@ def refresh_dag(dataset: str) -> DAG:
         default_args={"retries": 2, "retry_delay": timedelta(seconds=5)},
         doc_md=f"Makes a new version of `{dataset}` from each batch that landed; docs/data.md says how to send one.",
     ) as dag:
-        # In the slot of what trains and measures: never beside something that is timed.
+        # The task takes the slot of training and measuring, so that it never runs beside a timed task.
         refresh = RefreshOperator(
             task_id="refresh", dataset=dataset, pool=TRAINING_POOL, execution_timeout=timedelta(minutes=30)
         )
@@ -153,12 +157,12 @@ def refresh_dag(dataset: str) -> DAG:
 
 
 def of_pictures(recipe: Recipe) -> bool:
-    """Whether a recipe's dataset holds pictures: one with a speech encoder learns from recordings."""
+    """Tell whether a recipe's dataset holds pictures. A recipe with a speech encoder learns from recordings."""
     return "speech" not in recipe.teacher.networks
 
 
 def refresh_of(path: Path) -> DAG | None:
-    """Build the DAG of a recipe's dataset; one is enough for all recipes of that dataset."""
+    """Build the DAG of a recipe's dataset. All recipes of that dataset share one DAG."""
     recipe = load_recipe(path)
     return refresh_dag(recipe.data.dataset) if of_pictures(recipe) else None
 

@@ -1,6 +1,7 @@
-"""One `rollback_<recipe>` DAG for every recipe: a button that makes the previous champion the champion again.
+"""One `rollback_<recipe>` DAG for every recipe: it makes the previous champion the champion again.
 
-Never scheduled; it says who pressed it and why in the audit. Light on purpose, as dags/nightly.py.
+The DAG is never scheduled. The audit records who started it and why. The file imports little, for the same reason as
+dags/nightly.py.
 """
 
 from datetime import timedelta
@@ -31,7 +32,7 @@ class RollbackOperator(BaseOperator):
     """Makes the previous champion the champion again."""
 
     def __init__(self, *, model: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
-        """Remember the recipe's model."""
+        """Keep the name of the recipe's model."""
         super().__init__(**options)
         self.model = model
 

@@ -1,1 +1,1 @@
-"""What a stage leaves, and the digests of data, code and machine that it depends on."""
+"""The output folders of stages, and the digests of the data, code and machine that the outputs depend on."""

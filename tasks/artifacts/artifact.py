@@ -1,7 +1,7 @@
-"""A stage's output folder, complete only once its manifest is written, last.
+"""A stage's output folder. It is complete only when its manifest exists; the manifest is written last.
 
-The manifest lists every file with its SHA-256; the artifact's digest is the digest of that list, so
-two runs that made the same bytes have the same digest whenever and wherever they ran.
+The manifest lists every file with its SHA-256. The artifact's digest is the digest of that list, so two runs that make
+the same bytes have the same digest, whenever and wherever they run.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from stillhouse.tasks.errors import ArtifactError
 
 MANIFEST = "manifest.json"
 VOLATILE = "data_docs"
-"""A folder for people to read, with times in it: verified like the rest, but not part of what an artifact is."""
+"""A folder of pages for people, with times in them. It is verified, but the artifact's digest does not include it."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,10 @@ def json_digest(value: Any) -> str:  # noqa: ANN401 - any JSON value has a diges
 
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON value can be written
-    """Write JSON aside, flush it to disk, then rename: readers see the old file or the new one."""
+    """Write JSON to a temporary file, flush it to disk, then rename it.
+
+    Readers see either the old file or the new one.
+    """
     with written_aside(path) as aside, aside.open("w", encoding="utf-8") as stream:
         json.dump(value, stream, indent=1, sort_keys=True)
         stream.flush()
@@ -56,7 +59,7 @@ def seal(folder: Path, metrics: dict[str, float], **origin: Any) -> Artifact:  #
 
 
 def verify(folder: Path) -> Artifact:
-    """Open an artifact, checking every byte of it.
+    """Open an artifact and check every byte of it.
 
     Raises:
         ArtifactError: the manifest is missing or unreadable, or the files differ from it.
@@ -75,7 +78,7 @@ def verify(folder: Path) -> Artifact:
 
 
 def verify_around(folder: Path) -> Artifact:
-    """Open the artifact that a folder is, or one of whose encoders it holds, checking every byte.
+    """Open the artifact at `folder`, or the artifact whose component folder it is, and check every byte.
 
     Raises:
         ArtifactError: as `verify` does.
@@ -84,7 +87,7 @@ def verify_around(folder: Path) -> Artifact:
 
 
 def identity_of(files: dict[str, str]) -> str:
-    """Digest of an artifact whose manifest lists these files."""
+    """Return the digest of an artifact whose manifest lists these files."""
     return json_digest({name: digest for name, digest in files.items() if not name.startswith(f"{VOLATILE}/")})
 
 

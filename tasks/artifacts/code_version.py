@@ -1,7 +1,7 @@
-"""Which code is running, as git says it, and what another commit's was.
+"""The version of the running code, as git names it, and the code of another commit.
 
-Git is believed about its own files only: code that lies in somebody else's repository, or in none, or in one that git
-refuses to read, is named by the digest of its source files.
+Git's answer counts only if git tracks this code. If the code lies in another repository, in none, or in a repository
+that git refuses to read, its version is the digest of its source files.
 """
 
 import logging
@@ -18,16 +18,16 @@ CODE = ("dags", "models", "tasks")
 IMPORTED = "src"
 """Folder of the links through which the code is imported."""
 DIGESTED = "source-"
-"""Begins the version of code that has no commit."""
+"""Prefix of the version of code that has no commit."""
 SOURCES = (".py", ".html", ".css")
 RUNNING = Path(__file__).resolve().parents[2]
 logger = logging.getLogger(__name__)
 
 
 def code_version(root: Path) -> str:
-    """Give the commit, with `-dirty` when files differ from it, or `source-` and the digest of the source files.
+    """Return the commit, with `-dirty` if files differ from it, or `source-` and the digest of the source files.
 
-    A module that git does not track makes the code dirty, too.
+    A module that git does not track also makes the code dirty.
     """
     try:
         commit = _commit(root)
@@ -40,10 +40,10 @@ def code_version(root: Path) -> str:
 
 
 def unpack_code(root: Path, commit: str, folder: Path) -> Path:
-    """Put a commit's code into a folder.
+    """Write the code of a commit into a folder.
 
     Raises:
-        StillhouseError: the code has no commit, or the repository does not have it.
+        StillhouseError: the code has no commit, or the repository does not contain that commit.
     """
     if commit.startswith(DIGESTED):
         msg = f"code {commit} had no commit, and the code here is {code_version(root)}; work with the release it was"
@@ -63,14 +63,14 @@ def unpack_code(root: Path, commit: str, folder: Path) -> Path:
 
 
 def _expect_links(root: Path, commit: str) -> None:
-    """Refuse code from before it had one name: it cannot be imported beside this."""
+    """Refuse code from before the package `stillhouse` existed, because it cannot be imported beside this code."""
     if ask(root, "cat-file", "-t", f"{commit}:dags") and not ask(root, "cat-file", "-t", f"{commit}:{IMPORTED}"):
         msg = f"code {commit} is from before the package stillhouse; check that commit out and work there"
         raise StillhouseError(msg)
 
 
 def _commit(root: Path) -> str | None:
-    """Ask git for the commit of the code; None where the repository around it does not track it.
+    """Ask git for the commit of the code. Returns None if the repository around the code does not track it.
 
     Raises:
         DataError: git cannot answer.
@@ -86,12 +86,12 @@ def _commit(root: Path) -> str | None:
 
 
 def _untracked(root: Path) -> str | None:
-    """List the modules that no commit has, ignored ones too."""
+    """List the modules that are in no commit, ignored ones included."""
     return ask(root, "ls-files", "--others", "--", *(f"{folder}/*.py" for folder in CODE))
 
 
 def _source_digest(root: Path) -> str:
-    """Digest the source files, of what runs where the folder has none."""
+    """Return the digest of the source files. If the folder has none, digest the files of the running code."""
     base = root if _sources(root) else RUNNING
     return json_digest({path.relative_to(base).as_posix(): file_digest(path) for path in _sources(base)})
 

@@ -1,7 +1,7 @@
-"""Where artifacts of one key lie on this host: a whole folder is never deleted or changed while a stage may read it.
+"""Where artifacts of one key lie on this host. A whole folder is never deleted or changed while a stage may read it.
 
-Work that is done again mostly makes the same bytes, and then the first folder stays. Other bytes go to a folder beside
-it, named after their digest. A damaged folder is mended file by file, each by one rename, so no file is ever missing.
+Work that is repeated mostly makes the same bytes. The first folder then stays. Other bytes go to a folder beside it,
+named after their digest. A damaged folder is repaired file by file, each with one rename, so no file is ever missing.
 """
 
 import json
@@ -13,7 +13,7 @@ from stillhouse.tasks.errors import ArtifactError
 
 
 def find(folder: Path, digest: str) -> Artifact | None:
-    """Find the whole artifact of a digest: the key's folder, or the one beside it."""
+    """Find the whole artifact with a digest, in the key's folder or in the folder beside it."""
     for place in (folder, _beside(folder, digest)):
         try:
             artifact = verify(place)
@@ -25,9 +25,11 @@ def find(folder: Path, digest: str) -> Artifact | None:
 
 
 def install(new: Path, folder: Path) -> Artifact:
-    """Move a whole artifact to its key's folder, or beside it where the key has other bytes already; `new` is gone.
+    """Move a whole artifact to its key's folder, or beside it if that folder holds other bytes.
 
-    Callers hold the key's lock.
+    `new` no longer exists then.
+
+    The caller holds the key's lock.
     """
     artifact = verify(new)
     known = find(folder, artifact.digest)
@@ -39,7 +41,7 @@ def install(new: Path, folder: Path) -> Artifact:
 
 
 def move_into(new: Path, folder: Path) -> Path:
-    """Make a folder hold what another one holds; in one that exists, one rename replaces each file, MANIFEST last."""
+    """Move the files of `new` into `folder`. In an existing folder, one rename replaces each file, MANIFEST last."""
     if not folder.exists():
         new.rename(folder)
         return folder
@@ -62,7 +64,10 @@ def _beside(folder: Path, digest: str) -> Path:
 
 
 def _claimed(folder: Path) -> str | None:
-    """Digest that a folder's manifest names, whatever became of its files; None without a readable one."""
+    """Return the digest that a folder's manifest names, even if its files are damaged.
+
+    None without a readable manifest.
+    """
     try:
         return identity_of(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

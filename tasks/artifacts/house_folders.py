@@ -1,4 +1,4 @@
-"""The folders of a house, looked at before any work: whether servers take their names and this user may write there."""
+"""Check the folders of a deployment before any work: servers accept their names, and this user may write there."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -7,18 +7,18 @@ from pathlib import Path
 from stillhouse.tasks.errors import StillhouseError
 
 UNFIT = frozenset("?%$:") | {chr(code) for code in range(32)}
-"""Characters of a path that Airflow or MLflow read as something else: they would keep their databases elsewhere."""
+"""Characters that Airflow or MLflow misread in a path. They would keep their databases elsewhere."""
 
 
 def expect_folders(folders: Mapping[str, Path], state: Path) -> None:
-    """Expect folders whose names our servers take and in which this user can work.
+    """Check that our servers accept the folders' names and that this user can work in the folders.
 
     Args:
-        folders: by the variable that names them.
-        state: the one that holds the servers' files.
+        folders: name of the environment variable -> the folder that it names.
+        state: the folder that holds the servers' files.
 
     Raises:
-        StillhouseError: one is not so; names it and the remedy.
+        StillhouseError: a folder fails the check. The message names the folder and the remedy.
     """
     for name, folder in folders.items():
         _expect_fit(name, folder)
@@ -60,16 +60,16 @@ def _expect_writable(name: str, folder: Path) -> None:
 
 
 def _own_files(state: Path) -> Iterable[Path]:
-    """Files that every command or server writes first."""
+    """Return the files that every command or server writes first."""
     for pattern in ("*", "logs/*", "keys/*", "mlflow/mlflow.db", "airflow/airflow.db", "airflow/airflow.cfg"):
         yield from state.glob(pattern)
 
 
 def _is_closed(path: Path) -> bool:
-    """Tell whether a file is another user's and cannot be written."""
+    """Tell whether a file belongs to another user and cannot be written."""
     try:
         return path.stat(follow_symlinks=False).st_uid != os.getuid() and not os.access(path, os.W_OK)
-    except FileNotFoundError:  # renamed or deleted meanwhile
+    except FileNotFoundError:  # renamed or deleted in between
         return False
 
 

@@ -1,4 +1,4 @@
-"""Locks between commands of one state folder, released by the kernel however their holder ends."""
+"""Locks between commands of one state folder. The kernel releases a lock however its process ends."""
 
 import fcntl
 import os
@@ -11,7 +11,7 @@ from stillhouse.tasks.errors import ServiceError
 
 @contextmanager
 def waiting(path: Path) -> Iterator[None]:
-    """Hold a lock, waiting for whoever has it."""
+    """Hold a lock. If another process has it, wait."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="ascii") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
@@ -20,10 +20,10 @@ def waiting(path: Path) -> Iterator[None]:
 
 @contextmanager
 def exclusive(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock, or refuse at once.
+    """Hold a lock. If another process has it, refuse at once.
 
     Raises:
-        ServiceError: another process has it; names that process.
+        ServiceError: another process has the lock. The message names that process.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="ascii") as stream:

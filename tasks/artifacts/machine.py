@@ -1,7 +1,7 @@
-"""On which kind of machine something was measured: a time of one processor says little of another.
+"""The kind of machine that a measurement ran on: times of one processor say little about another processor.
 
-A machine is its processor's model, the instructions it has and the cores that may be used; not its name, so that
-hosts of one kind share what they measured.
+A machine is the processor's model, its instruction set and the number of usable cores. The host name does not count,
+so hosts of one kind share their measurements.
 """
 
 import hashlib
@@ -13,9 +13,9 @@ from pathlib import Path
 CPU_INFO = Path("/proc/cpuinfo")
 NAMES = ("model name", "cpu", "Processor", "Hardware")
 NUMBERS = ("cpu family", "model", "CPU implementer", "CPU part")
-"""A virtual machine often hides the name; these tell processors of one name apart."""
+"""Numbers that tell apart processors of one name; a virtual machine often hides the name."""
 INSTRUCTIONS = ("flags", "Features", "isa")
-"""What x86, Arm and RISC-V call the list."""
+"""The names of the list of instructions on x86, Arm and RISC-V."""
 
 
 @cache
@@ -32,8 +32,8 @@ def describe(cpu_info: str, cores: int) -> str:
     """Name a machine.
 
     Args:
-        cpu_info: what Linux tells of its processors; only the first counts.
-        cores: those that may be used.
+        cpu_info: Linux's description of the processors; only the first one counts.
+        cores: number of usable cores.
     """
     first = cpu_info.strip().split("\n\n", 1)[0]
     fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}

@@ -1,4 +1,4 @@
-"""The outputs of a run's stages: from this host, or else downloaded from MLflow, every byte checked either way."""
+"""The outputs of a run's stages, from this host or downloaded from MLflow. Every byte is checked in both cases."""
 
 import shutil
 from collections.abc import Mapping
@@ -17,19 +17,19 @@ from stillhouse.tasks.tracking.runs import ARTIFACT, PREFIX
 
 
 def output_of(context: RunContext, stage_name: str) -> Artifact:
-    """Give the verified output of an earlier stage of this run, downloaded if this host does not have it.
+    """Return the verified output of an earlier stage of this run. If this host does not have it, it is downloaded.
 
     Raises:
-        ArtifactError: that stage has not finished with what the run began with.
+        ArtifactError: the stage has not finished with the recipe, code and data that the run began with.
     """
     return output_among(context, runs_of(context.recipe, context.nightly.children()), stage_name)
 
 
 def output_among(context: RunContext, runs: Mapping[str, Run], stage_name: str) -> Artifact:
-    """Give the verified output of a stage, of the runs of stages that `runs_of` found.
+    """Return the verified output of a stage, from the runs that `runs_of` found.
 
     Raises:
-        ArtifactError: that stage is not among them, or its output is altered or gone.
+        ArtifactError: the stage is not among the runs, or its output is altered or missing.
     """
     if stage_name not in runs:
         msg = f"stage {stage_name} of run {context.run_key} has not finished; run it first"
@@ -41,10 +41,10 @@ def output_among(context: RunContext, runs: Mapping[str, Run], stage_name: str) 
 
 
 def locate_output(context: RunContext, key: str, run_id: str, digest: str) -> Artifact:
-    """Give an artifact from this host, or else from MLflow, checking every byte either way."""
+    """Return an artifact from this host, or else from MLflow. Every byte is checked in both cases."""
     folder = context.settings.artifacts / key
     with waiting(context.settings.artifacts / f".{key}.lock"):
-        # absent or damaged here: MLflow has the original
+        # absent or damaged on this host: MLflow has the original
         return find(folder, digest) or _download(context, folder, run_id, digest)
 
 
@@ -63,7 +63,7 @@ def _download(context: RunContext, folder: Path, run_id: str, digest: str) -> Ar
 
 
 def make_empty(folder: Path) -> Path:
-    """Make a folder, or empty it."""
+    """Make an empty folder, or empty an existing one."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder

@@ -1,4 +1,4 @@
-"""One digest of modules: their source, all of ours that they import wherever in a file, and versions of libraries."""
+"""One digest of modules: their source, all our modules that they import anywhere in a file, and library versions."""
 
 import ast
 import importlib.metadata
@@ -26,11 +26,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def code_digest(*modules: str, providers: Collection[Provider] = ()) -> str:
-    """Digest these modules, all that they import of ours, and the libraries: what their results depend on.
+    """Return the digest of these modules, all our modules that they import, and the libraries.
 
     Args:
         modules: dotted names.
-        providers: installed packages that run too; all their files count, and what of ours they import.
+        providers: installed packages that also run. All their files count, and all our modules that they import.
     """
     ours = [name for provider in providers for path in provider.sources for name in _imports(path)]
     files = files_with_imports((*modules, *sorted(set(ours))))
@@ -45,7 +45,7 @@ def code_digest(*modules: str, providers: Collection[Provider] = ()) -> str:
 
 @cache
 def files_with_imports(modules: tuple[str, ...]) -> tuple[Path, ...]:
-    """Find the files of these modules and of all modules of ours that they import, wherever in the file."""
+    """Find the files of these modules and of all our modules that they import, anywhere in a file."""
     found: set[Path] = set()
     waiting = list(modules)
     while waiting:

@@ -1,4 +1,4 @@
-"""The bundle that ships: found where the stage export left it or where MLflow keeps it, and checked by its digest."""
+"""The bundle that ships. It is found in the output of the stage `export` or in MLflow, and checked by its digest."""
 
 import tempfile
 from pathlib import Path
@@ -11,25 +11,25 @@ from stillhouse.tasks.tracking.answers import AbsentError, download_model
 
 MODELS = ("teacher", "student")
 REFERENCES = "references"
-"""Where export leaves the answers of the training-time modules."""
+"""Folder where `export` writes the outputs of the training-time modules."""
 MODEL_FILE = "model.onnx"
 BESIDE_FOLDER = "extra_files"
-"""Where MLflow puts the bundle beside the ONNX file that it can load."""
+"""Folder where MLflow puts the bundle, beside the ONNX file that MLflow can load."""
 COMPONENTS_FOLDERS = ("artifacts/bundle", "artifacts/towers")
-"""Where MLflow puts the bundle of a model that is served by code of ours; the second until version 0.1."""
+"""Folders where MLflow puts the bundle of a model that our own code serves. The second was used until version 0.1."""
 
 
 def locate_student(export: Path) -> Bundle:
-    """Open what the stage export left of the student.
+    """Open the student's bundle in the output of the stage `export`.
 
     Raises:
-        ModelError: it is damaged.
+        ModelError: the bundle is damaged.
     """
     return open_bundle(export / "student")
 
 
 def expect_digest(model_uri: str, digest: str) -> None:
-    """Download a logged model and compare what was judged with a digest.
+    """Download a logged model and compare its judged bundle with a digest.
 
     Raises:
         ArtifactError: a file is missing or differs.
@@ -39,13 +39,13 @@ def expect_digest(model_uri: str, digest: str) -> None:
 
 
 def download_verified(model_uri: str, digest: str, folder: Path) -> Path:
-    """Download a logged model whose bundle has a digest; returns where it lies.
+    """Download a logged model whose bundle has this digest. Returns the model's folder.
 
-    Beside a packed file lies the ONNX file that MLflow loads; the first must unpack to the second.
+    A packed file has the ONNX file that MLflow loads beside it. The packed file must unpack to that ONNX file.
 
     Raises:
         ArtifactError: a file is missing or differs.
-        ServiceError: MLflow does not answer, or gives only a part.
+        ServiceError: MLflow does not answer, or returns only a part.
     """
     try:
         where = download_model(model_uri, folder)
@@ -59,7 +59,7 @@ def download_verified(model_uri: str, digest: str, folder: Path) -> Path:
 
 
 def locate_judged(folder: Path) -> Path:
-    """Find in a downloaded model what was judged: its bundle, or the file of a version from before there were any."""
+    """Find the judged files in a downloaded model: its bundle, or the single file of a version older than bundles."""
     for where in COMPONENTS_FOLDERS:
         if (folder / where).is_dir():
             return folder / where

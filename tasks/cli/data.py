@@ -1,4 +1,4 @@
-"""`stillhouse data [ingest]`: the pinned data, and raw files that become a new version; a part of tasks/cli/main.py."""
+"""`stillhouse data [ingest]`: the pinned data, and new data versions from raw files; a part of tasks/cli/main.py."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ def data(
     context: typer.Context,
     commit: Annotated[bool, typer.Option(help="Maintainers: pin what was built in data.dvc.")] = False,
 ) -> None:
-    """Make sure that the DVC remote has all the pinned data, building it from its sources where it has not."""
+    """Make sure that the DVC remote has all pinned data. If data is missing, build it from its sources."""
     if context.invoked_subcommand:
         return
     from stillhouse.tasks.data.store.build_data import commit_data, ensure_data
@@ -35,7 +35,7 @@ def data(
 
 @app.command()
 def ingest(dataset: str) -> None:
-    """Check what landed for a dataset and make a new data version of each sound batch."""
+    """Check the batches in a dataset's inbox and make a new data version of each sound batch."""
     from stillhouse.tasks.data.ingest.refresh import refresh
 
     states = []

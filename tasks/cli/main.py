@@ -1,4 +1,4 @@
-"""`stillhouse ...`: everything that Airflow calls, a person can call."""
+"""`stillhouse ...`: a person can run everything that Airflow runs."""
 
 import io
 import os
@@ -28,16 +28,16 @@ RENAMED = {
     "replay": "reproduce",
     "refresh": "data ingest",
 }
-"""Command until version 0.1 -> what it is called now."""
+"""Command until version 0.1 -> the command's name now."""
 Revision = Annotated[str | None, typer.Option(help="Git revision whose data is used.")]
 Force = Annotated[bool, typer.Option(help="Do the work again even if nothing changed.")]
 
 
 def main() -> None:
-    """Run a command; a mendable failure is one sentence and exit code 1."""
+    """Run a command. A failure that the user can repair ends with one sentence and exit code 1."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that has no such letter
+            stream.reconfigure(errors="replace")  # the terminal's encoding may lack a character
     try:
         _find_mlflow()
         app()
@@ -48,9 +48,9 @@ def main() -> None:
 
 
 def _find_mlflow() -> None:
-    """Use the embedded MLflow, at whatever port it found, unless the environment names another.
+    """Use the embedded MLflow at its recorded port, unless the environment names another one.
 
-    At the port of one that is down there may be another house's by now.
+    If the embedded MLflow is down, its port may belong to another deployment by now, so the port is not used.
     """
     embedded = recall(load_settings(), "mlflow")
     if embedded and embedded.is_ours():
@@ -65,7 +65,7 @@ def stage(
     revision: Revision = None,
     force: Force = False,
 ) -> None:
-    """Run one stage of a recipe, or reuse it."""
+    """Run one stage of a recipe, or reuse its result."""
     from stillhouse.tasks.pipeline.run_stage import run_stage
 
     for key, value in run_stage(recipe_path(recipe), name, run, revision=revision, force=force).items():
@@ -82,7 +82,7 @@ def run(
     revision: Revision = None,
     force: Force = False,
 ) -> None:
-    """Run a recipe's DAG under Airflow and show it until the verdict; or its stages in this shell."""
+    """Run a recipe's DAG under Airflow and show it until the verdict; with --local, run its stages in this shell."""
     if local:
         _run_here(recipe, revision, force=force)
         return
@@ -107,7 +107,7 @@ def _run_here(recipe: str, revision: str | None, *, force: bool) -> None:
 def seeds(
     recipe: str, seed: Annotated[list[int] | None, typer.Argument(help="Two or more; default: the recipe's.")] = None
 ) -> None:
-    """Run a recipe up to its gate once per seed, and print what is luck (MLflow must be up)."""
+    """Run a recipe up to its gate once per seed, and print how much the results vary (MLflow must be up)."""
     from stillhouse.tasks.judging.seeds import ESTIMATES, MEASURES, run_seeds
 
     found = run_seeds(recipe_path(recipe), seed or (), say)
@@ -123,7 +123,7 @@ def seeds(
 
 @app.command()
 def stages(recipe: str) -> None:
-    """List the stages of a recipe, with what each reads."""
+    """List the stages of a recipe and the stages that each one reads."""
     for each in stages_of(load_recipe(recipe_path(recipe))):
         print(f"{each.name:28} {', '.join(each.inputs.values())}")
 
@@ -133,7 +133,7 @@ def predict(
     recipe: str,
     query: Annotated[list[str], typer.Argument(help="A sentence, or the path of a picture or recording; or several.")],
 ) -> None:
-    """Ask a registered model about sentences, pictures or recordings of your own; writes a page with its answers."""
+    """Run a registered model on your own sentences, pictures or recordings, and write a page with its answers."""
     from stillhouse.tasks.serving.predict import predict as answer
 
     print(f"answers: {answer(recipe_path(recipe), query)}")
@@ -145,7 +145,7 @@ app.add_typer(cli_data.app, name="data")
 
 
 def _refuse(old: str, new: str) -> None:
-    """Answer an old spelling with the new one, for a release."""
+    """Answer an old command name with the new one, for one release."""
 
     @app.command(old, hidden=True, context_settings={"ignore_unknown_options": True})
     def refuse(_given: Annotated[list[str] | None, typer.Argument()] = None) -> None:
@@ -158,5 +158,5 @@ for renamed in RENAMED.items():
 
 
 def recipe_path(name: str) -> Path:
-    """Find a recipe by its name, or take a path as it is."""
+    """Find a recipe by its name. A path to a .yaml file is returned unchanged."""
     return Path(name) if name.endswith(".yaml") else find_recipe(load_settings().root / "dags" / "recipes", name)

@@ -1,4 +1,4 @@
-"""`stillhouse promote | rollback | resign | audit | verify | replay | serve`: a part of tasks/cli/main.py."""
+"""`stillhouse promote | rollback | resign | audit | verify | reproduce | serve`: a part of tasks/cli/main.py."""
 
 import getpass
 import sys
@@ -50,7 +50,7 @@ def resign(
     why: Annotated[str, typer.Option(help="Goes into the audit, such as how the key was lost.")],
     yes: Yes = False,
 ) -> None:
-    """Sign a version anew whose signing key this house lost, if its file and its night in MLflow bear it out."""
+    """Sign a version again if its signing key was lost and its file and nightly run in MLflow agree."""
     from stillhouse.tasks.provenance.resign import resign as sign_anew
     from stillhouse.tasks.registry.promote import Decision
 
@@ -63,7 +63,7 @@ def resign(
 
 @app.command()
 def audit(model: str) -> None:
-    """Tell what happened to a model in production, and check that nobody changed what is told."""
+    """Show the history of a model in production, and check that nobody changed it."""
     from stillhouse.tasks.registry.approval import audit_lines
 
     print("\n".join(audit_lines(model)) or f"nothing of {model} was ever in production")
@@ -71,7 +71,7 @@ def audit(model: str) -> None:
 
 @app.command()
 def verify(model: str, version: str) -> None:
-    """Check that a version is what its passport says, and the passport and the audit what they were."""
+    """Check a version against its provenance record, and check that the record and the audit are unchanged."""
     from stillhouse.tasks.provenance.verify import verify as checks
 
     found = list(checks(model, version))
@@ -84,7 +84,7 @@ def verify(model: str, version: str) -> None:
 
 @app.command()
 def reproduce(model: str, version: str) -> None:
-    """Build a version again from its data version, code and recipe; say equal, or how far off."""
+    """Build a version again from its data version, code and recipe, and say whether it is equal or what differs."""
     from stillhouse.tasks.cli.stack import say
     from stillhouse.tasks.provenance.reproduce import reproduce as rebuild
 
@@ -103,7 +103,7 @@ def serve(
     port: Annotated[int, typer.Option(help="0: one that is free.")] = 8500,
     processes: Annotated[int, typer.Option(min=1, help="Each answers on one thread.")] = 1,
 ) -> None:
-    """Answer with the champion of production over HTTP, and follow it when it moves."""
+    """Serve the champion of production over HTTP. After a promotion or rollback, serve the new champion."""
     from stillhouse.tasks.cli.stack import say
     from stillhouse.tasks.serving.server import run_server
 

@@ -14,7 +14,7 @@ EVERY, STALE = "all", "stale"
 
 @app.command()
 def up() -> None:
-    """Start the embedded MLflow and Airflow, or keep them if they are up."""
+    """Start the embedded MLflow and Airflow. Servers that are up keep running."""
     addresses = stack.start(load_settings(), say)
     print(f"Airflow  {addresses.airflow}  user {addresses.user}, password {addresses.password}")
     print(f"MLflow   {addresses.mlflow}  (no login)")
@@ -22,7 +22,7 @@ def up() -> None:
 
 @app.command()
 def status() -> None:
-    """Say of each server whether it is up, and of each recipe what is live, what waits and what is stale."""
+    """Show which servers are up, and for each recipe what is live, what waits and what is stale."""
     for name, state in stack.status(load_settings()).items():
         print(f"{name}: {state}")
     try:
@@ -43,12 +43,12 @@ def _say_standing(settings: Settings) -> None:
 
 @app.command()
 def stop() -> None:
-    """Stop the embedded servers and everything they started."""
+    """Stop the embedded servers and all processes that they started."""
     stack.stop(load_settings(), say)
 
 
 def run_watched(recipe: str, *, once: bool) -> None:
-    """Run a recipe's DAG under Airflow and show it until the verdict; ends the command with its exit code."""
+    """Run a recipe's DAG under Airflow and show it until the verdict. Ends the command with the run's exit code."""
     from stillhouse.tasks.local_stack.nightly_run import run_nightly
 
     chosen = {EVERY: _every_recipe, STALE: _stale_recipes}.get(recipe, lambda: [recipe])()
@@ -58,7 +58,7 @@ def run_watched(recipe: str, *, once: bool) -> None:
 
 
 def _every_recipe() -> list[str]:
-    """Name all recipes; each runs, whatever became of those before it."""
+    """Name all recipes. Each recipe runs, even if an earlier one failed."""
     return [path.stem for path in recipe_files(load_settings().root / "dags" / "recipes")]
 
 
@@ -71,5 +71,5 @@ def _stale_recipes() -> list[str]:
 
 
 def say(text: str) -> None:
-    """Print at once, for a person who waits."""
+    """Print a line at once, for a person who waits."""
     print(text, flush=True)

@@ -1,1 +1,1 @@
-"""The thin callers of the methods."""
+"""The compression methods, as the stage `compress` calls them."""

@@ -1,4 +1,4 @@
-"""A recipe's black-box teacher: found, checked by its digest, and made into a file that the pipeline can ask."""
+"""The black-box teacher of a recipe: find its file, check its digest, and adapt it to the pipeline."""
 
 from pathlib import Path
 
@@ -10,17 +10,17 @@ from stillhouse.tasks.recipe.teacher import BlackBox
 from stillhouse.tasks.settings import load_settings
 
 TEACHER_FILE = "teacher.onnx"
-"""Where a teacher stage leaves an adopted file; a trained teacher has a checkpoint instead."""
+"""File in the output of the stage `teacher` for an adopted teacher. A trained teacher has a checkpoint instead."""
 TRIED_ON = "train"
-"""Role whose examples a file is tried on."""
+"""Split whose examples test an adopted file."""
 
 
 def adopted(box: BlackBox, data: Path, out_path: Path) -> Path:
-    """Adopt the recipe's file for this data; returns `out_path`.
+    """Adopt the recipe's file for this data. Returns `out_path`.
 
     Raises:
-        StillhouseError: the file is missing or is not the one the recipe names.
-        ModelError: it cannot be asked about this data.
+        StillhouseError: the file is missing or is not the file that the recipe names.
+        ModelError: the file cannot process this data.
     """
     source = load_settings().root / box.onnx
     _check_digest(source, box.sha256)
@@ -39,7 +39,7 @@ def adopted(box: BlackBox, data: Path, out_path: Path) -> Path:
 
 
 def identity(box: BlackBox) -> str:
-    """Digest all that a black box's answers depend on, wherever its file lies."""
+    """Return the digest of everything that a black box's outputs depend on, wherever its file lies."""
     return json_digest(box.model_dump(mode="json", exclude={"onnx", "licence"}))
 
 

@@ -1,4 +1,4 @@
-"""The components that a stage left of a model: a folder each."""
+"""The component folders of a model in a stage's output."""
 
 from pathlib import Path
 

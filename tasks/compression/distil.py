@@ -5,6 +5,6 @@ from stillhouse.tasks.recipe.steps import Distil
 
 
 def distil(bench: StepContext, step: Distil) -> Compressed:
-    """Train a new, smaller network from the teacher's answers."""
+    """Train a new, smaller network on the teacher's outputs."""
     architecture = bench.component.architecture(step.network)
     return bench.learn(architecture.build_seeded(bench.seed), step.distillation), architecture

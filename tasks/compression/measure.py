@@ -1,4 +1,4 @@
-"""What every stage that makes a model says of it, and how it reads its training plan."""
+"""The metrics of every stage that makes a model, and the conversion of its training section."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ from stillhouse.tasks.pipeline.job import Metrics
 from stillhouse.tasks.recipe.teacher import Training
 
 QUALITY = "search_accuracy"
-"""What the quality on the search split is called among a stage's metrics."""
+"""Name of the stage metric for quality on the validation split `search`."""
 
 
 def train_config_of(training: Training, seed: int) -> TrainConfig:
-    """Turn a recipe's training section into the loop's plan."""
+    """Convert a recipe's training section to the training loop's `TrainConfig`."""
     return TrainConfig(
         epochs=training.epochs,
         batch_size=training.batch_size,
@@ -32,7 +32,7 @@ def train_config_of(training: Training, seed: int) -> TrainConfig:
 
 
 def describe_model(folder: Path, module: nn.Module, architecture: Architecture) -> Metrics:
-    """Count the parameters, zeros, MACs and bytes on disk of a saved model; its integers become floats, in place."""
+    """Count the parameters, zeros, MACs and bytes on disk of a saved model. Its integers become floats, in place."""
     plain = dequantized(module)
     macs, parameters = macs_and_parameters(plain, architecture.example())
     return {

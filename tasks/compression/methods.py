@@ -1,4 +1,4 @@
-"""Which function does each method of a recipe's steps. Heavy: imported only when there is work to do."""
+"""Method name -> function of the method. This module is heavy: it is imported only when a step runs."""
 
 from collections.abc import Callable
 

@@ -7,6 +7,6 @@ from stillhouse.tasks.recipe.steps import Pack
 
 
 def pack(bench: StepContext, _step: Pack) -> Compressed:
-    """Note that the exported file ships entropy-coded."""
+    """Record that the exported file ships entropy-coded."""
     module, architecture = bench.stored
     return module, replace(architecture, packing="lzma")

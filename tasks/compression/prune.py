@@ -31,7 +31,7 @@ from stillhouse.tasks.recipe.steps import PruneStructured, PruneUnstructured
 
 
 def prune_unstructured(bench: StepContext, step: PruneUnstructured) -> Compressed:
-    """Zero the least important weights, and recover with the masks on if asked."""
+    """Set the least important weights to zero. If the recipe asks for it, fine-tune with the masks on."""
     module, architecture = bench.previous
     scores = magnitude(module) if step.measure == "magnitude" else _movement(bench, step.finetune, module)
     if step.pattern is not None:
@@ -53,7 +53,7 @@ def _movement(bench: StepContext, distillation: Distillation | None, module: nn.
 
 
 def prune_structured(bench: StepContext, step: PruneStructured) -> Compressed:
-    """Remove channels in rounds, and recover after each."""
+    """Remove channels in rounds, and fine-tune after each round."""
     module, architecture = bench.previous
     distillation = _share_of(step.finetune, step.rounds)
     pruned = prune_in_rounds(
@@ -68,13 +68,16 @@ def prune_structured(bench: StepContext, step: PruneStructured) -> Compressed:
 
 
 def _share_of(distillation: Distillation, rounds: int) -> Distillation:
-    """Give every round its share of the epochs."""
+    """Return the distillation with the epochs of one round."""
     training = distillation.training.model_copy(update={"epochs": max(distillation.training.epochs // rounds, 1)})
     return distillation.model_copy(update={"training": training})
 
 
 def _part(pruned: nn.Module, part: int) -> str:
-    """Name a checkpoint by the channels left too: after a kill, a measured time may stop elsewhere."""
+    """Name a checkpoint; the name includes the remaining channels.
+
+    After a kill, a measured time may stop at other channels.
+    """
     digest = hashlib.sha256(json.dumps(layer_sizes(pruned)).encode()).hexdigest()
     return f"training_{part}_{digest[:16]}"
 
@@ -93,7 +96,7 @@ def _target(bench: StepContext, step: PruneStructured) -> Target:
 
 
 def _exported(bench: StepContext, module: nn.Module) -> Path:
-    """Write the integer file that quantizing this module right now would give."""
+    """Write the integer file that quantizing this module now would give."""
     _, architecture = bench.previous
     ready = copy.deepcopy(module).eval()
     if not any(edit["edit"] == "fold_pixel_scale" for edit in architecture.edits):

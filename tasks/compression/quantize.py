@@ -33,7 +33,7 @@ JUDGED = ("gate", "sealed")
 
 
 def quantize(bench: StepContext, step: Quantize) -> Compressed:
-    """Choose bits, train for them if asked, store integer weights, and note what activations become."""
+    """Choose bits, train with them if the recipe asks for it, and store integer weights and activation settings."""
     _refuse_judged_examples(bench)
     module, architecture = bench.previous
     bits = _bits(bench, step, module, architecture)
@@ -44,7 +44,7 @@ def quantize(bench: StepContext, step: Quantize) -> Compressed:
 
 
 def _noted(step: Quantize, whole: nn.Module, architecture: Architecture, bits: Mapping[str, int]) -> Compressed:
-    """Note how the integer module is exported; a text encoder's few activations are scaled at every call."""
+    """Record how the integer module is exported. The few activations of a text encoder are scaled at every call."""
     kept = [name for name in quantizable(whole) if name not in bits]
     is_text = architecture.takes == "text" and step.activations == "static"
     activations = "dynamic" if is_text else step.activations
@@ -53,7 +53,10 @@ def _noted(step: Quantize, whole: nn.Module, architecture: Architecture, bits: M
 
 
 def quantize_jointly(workload: Training, benches: Sequence[StepContext]) -> list[Compressed]:
-    """Round several components together: one budget of damage, spent where it saves most bytes, wherever that is."""
+    """Quantize several components together.
+
+    They share one quality budget, spent in the layers where it saves most bytes.
+    """
     step: Quantize = benches[0].job.settings["step"]
     for bench in benches:
         _refuse_judged_examples(bench)
@@ -91,7 +94,10 @@ def _bits(bench: StepContext, step: Quantize, module: nn.Module, architecture: A
 
 
 def fold_for_quantizing(module: nn.Module, architecture: Architecture) -> Compressed:
-    """Fold what a step before has not folded: text has no batch norms, and only images have pixels."""
+    """Fold the pixel scale and the batch norms, unless an earlier step has folded them.
+
+    Text encoders have no batch norms; only image encoders have a pixel scale.
+    """
     if architecture.takes == "text" or any(edit in architecture.edits for edit in FOLDS):
         return module, architecture
     if architecture.takes != "image":
@@ -106,7 +112,7 @@ def _trained(
     architecture: Architecture,
     bits: Mapping[str, int],
 ) -> Compressed:
-    """Train with fake-quantized weights, fold, and keep the integers that training settled on."""
+    """Train with fake-quantized weights, fold, and keep the integers that the training found."""
     if any(edit in architecture.edits for edit in FOLDS):
         msg = "a folded network has no batch norms to train with; remove the step fold, quantize folds by itself"
         raise ModelError(msg)

@@ -1,4 +1,4 @@
-"""What every method of the compress stage works with: the data, the teacher, the model before it."""
+"""The step context: the data, the teacher and the previous model that every compression method uses."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ Compressed = tuple[nn.Module, Architecture]
 
 @dataclass(frozen=True)
 class StepContext:
-    """All that a method may use."""
+    """Everything that a compression method may use."""
 
     job: Job
     data: Path
@@ -37,7 +37,7 @@ class StepContext:
 
     @cached_property
     def previous(self) -> Compressed:
-        """The model before this step, ready to be changed: in floats, also where it is stored as integers."""
+        """The model before this step, ready to be changed. Its weights are floats, even if it is stored as integers."""
         module, architecture = load_model(self.job.inputs["previous"])
         return (
             (module, architecture) if architecture.quantization is None else dequantize_for_edit(module, architecture)
@@ -49,7 +49,7 @@ class StepContext:
         return int(self.job.settings["seed"])
 
     def taught(self, distillation: Distillation) -> tuple[BatchSource, Objective]:
-        """Prepare the teacher's cached answers, and the loss that uses them on any module."""
+        """Return the batches with the teacher's cached outputs, and the loss that uses them on any module."""
         feed = self._answered(distillation)
         return self.component.distillation(feed, distillation, lambda: reading(self.job))
 
@@ -58,12 +58,12 @@ class StepContext:
         return self.component.distillation_batches(ask, self.seed, distillation, self.job)
 
     def learn(self, module: nn.Module, distillation: Distillation, part: str = "training") -> nn.Module:
-        """Train a module from the teacher's answers, in place.
+        """Train a module on the teacher's outputs, in place.
 
         Args:
             module: the student.
-            distillation: how.
-            part: names the checkpoint, where a step trains more than once.
+            distillation: the distillation section of the step.
+            part: name of the checkpoint, for a step that trains more than once.
         """
         feed, objective = self.taught(distillation)
         student: AbstractContextManager[nn.Module] = nullcontext(module)

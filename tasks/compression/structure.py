@@ -1,4 +1,4 @@
-"""Methods `drop_layers`, `low_rank` and `fold`: the same function, or nearly, from a simpler network."""
+"""Methods `drop_layers`, `low_rank` and `fold`: a simpler network computes the same function, or nearly the same."""
 
 import torch
 
@@ -10,7 +10,7 @@ from stillhouse.tasks.recipe.steps import DropLayers, Fold, LowRank
 
 
 def drop_layers(bench: StepContext, step: DropLayers) -> Compressed:
-    """Take out the whole layers that matter least, then recover."""
+    """Remove the whole layers that matter least, then fine-tune."""
     module, architecture = bench.previous
     names = depth.least_harmful(module, torch.from_numpy(bench.component.calibration()), step.layers)
     bench.job.progress(f"taking out {', '.join(names)}")
@@ -19,7 +19,7 @@ def drop_layers(bench: StepContext, step: DropLayers) -> Compressed:
 
 
 def low_rank(bench: StepContext, step: LowRank) -> Compressed:
-    """Factorise the layers where it saves multiply-accumulates, then recover."""
+    """Factorise the layers where this saves multiply-accumulate operations, then fine-tune."""
     module, architecture = bench.previous
     ranks = factors.ranks_for(module, architecture.example(), step.energy, step.layers)
     bench.job.progress(f"factorising {', '.join(f'{name} to {rank}' for name, rank in ranks.items())}")

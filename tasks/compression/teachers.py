@@ -1,6 +1,6 @@
-"""Who answers the questions of a distillation: the teacher, through torch or its file, and further files beside it.
+"""The teachers of a distillation: the recipe's teacher, run by torch or from its file, and extra teacher files.
 
-Every answer is kept for all steps and all nights, under the digest of who gave it and of the code that asked.
+Every output is cached for all steps and all nights, under the digest of the teacher and of the code that ran it.
 """
 
 from collections.abc import Callable
@@ -30,15 +30,15 @@ ASKING = (
     "stillhouse.models.distillation.features",
     "stillhouse.models.distillation.ctc",
 )
-"""Modules that decide, with all they import of ours, what a teacher answers."""
+"""Modules that determine a teacher's outputs. All our modules that they import count too."""
 
 
 def asked(job: Job, data: Path, distillation: Distillation) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    """Return what a distillation asks about raw inputs (N, ...): logits or vectors (N, K), then more.
+    """Return a function from raw inputs (N, ...) to teacher outputs: logits or vectors (N, K), then further tensors.
 
     Raises:
-        StillhouseError: a file's inside is asked for, or a further teacher's file is not as the recipe says.
-        ModelError: a further teacher cannot be asked about this data.
+        StillhouseError: the recipe asks for an inner layer of a file, or an extra teacher's file has the wrong digest.
+        ModelError: an extra teacher cannot process this data.
     """
     teacher, folder = job.inputs["teacher"], _answers(job)
     further = distillation.extra_teachers if isinstance(distillation, LogitDistillation) else ()
@@ -74,10 +74,10 @@ def _letters(teacher: Path, folder: Path) -> Ask:
 
 
 def reading(job: Job) -> Ask:
-    """Return what asks the teacher to read captions as if heard (N, 2, frames); it answers with vectors (N, D).
+    """Return a function from written captions, encoded as if heard (N, 2, frames), to the teacher's vectors (N, D).
 
     Raises:
-        StillhouseError: the teacher does not spell.
+        StillhouseError: the teacher is not a CTC encoder.
     """
     teacher = job.inputs["teacher"]
     return kept(lambda heard_N2F: teacher_readings(_speller(teacher), heard_N2F), _answers(job), "read_ND")

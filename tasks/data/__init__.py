@@ -1,1 +1,1 @@
-"""The data package: built from its real sources, kept in a DVC remote, described as tables and expectations."""
+"""The data package: it builds datasets from their sources, stores them in a DVC remote, and validates them."""

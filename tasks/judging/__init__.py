@@ -1,1 +1,1 @@
-"""The verdict, and what it is read from."""
+"""The verdict about a student, and the measurements that the verdict is based on."""

@@ -1,4 +1,4 @@
-"""challenge.json: the student beside what is in production, typed."""
+"""The typed content of challenge.json: the student compared with the champion."""
 
 from typing import Literal
 
@@ -7,20 +7,24 @@ from stillhouse.models.evaluation.schema import Estimate, Measured, Part
 ANSWER = "challenge.json"
 Goal = Literal["quality", "bytes", "latency"]
 MIN_BYTES_SAVING = 0.01
-"""Share of the champion's bytes that a student must save to be better on bytes."""
+"""Minimum share of the champion's bytes that a student must save to be better on bytes."""
 
 
 class Challenge(Part):
-    """All of challenge.json."""
+    """The whole content of challenge.json."""
 
     champion: str | None
     """Version of the production model, None if there is none."""
     measured: Measured | None = None
     reason: str | None = None
-    """Why nothing was measured."""
+    """The reason why nothing was measured."""
 
     def better(self) -> list[Goal]:
-        """List what the student is clearly better on than the champion: an interval clear of no change, or bytes."""
+        """List the goals on which the student is clearly better than the champion.
+
+        For quality and latency, the whole interval must lie above "no change". For bytes, the saving must be at least
+        `MIN_BYTES_SAVING`.
+        """
         if self.measured is None:
             return []
         found = self.measured
@@ -32,7 +36,7 @@ class Challenge(Part):
         return [goal for goal, sure in lows.items() if sure]
 
     def worse(self) -> list[Goal]:
-        """List what the student is worse on than the champion, beyond doubt."""
+        """List the goals on which the student is clearly worse than the champion."""
         if self.measured is None:
             return []
         found = self.measured
@@ -44,6 +48,6 @@ class Challenge(Part):
         return [goal for goal, sure in highs.items() if sure]
 
     def worst_slice(self) -> tuple[str, Estimate] | None:
-        """Give the class or language in which the student may have lost most to the champion, if any was compared."""
+        """Return the class or language in which the student may have lost most. None if no slice was compared."""
         slices = self.measured.slices if self.measured else {}
         return min(slices.items(), key=lambda item: item[1].interval[0], default=None)

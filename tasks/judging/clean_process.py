@@ -1,4 +1,4 @@
-"""Measure in a clean process: nothing of the training code is loaded there, and pinning it to a core pins only it."""
+"""Measure in a clean process: it loads no training code, and pinning it to a core pins no other process."""
 
 import json
 import os
@@ -13,15 +13,15 @@ from stillhouse.tasks.errors import StillhouseError
 
 
 def measure(module: str, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Run `python -m module REQUEST ANSWER` in a scratch folder; returns the answer.
+    """Run `python -m module REQUEST ANSWER` in a scratch folder. Returns the answer.
 
     Raises:
-        StillhouseError: it failed; repeats its last line.
+        StillhouseError: the process failed. The message repeats its last line.
     """
     asked, answered = folder / "request.json", folder / "answer.json"
     write_json(asked, request)
     command = [sys.executable, "-m", module, str(asked), str(answered)]
-    # Without it, what lies in the current folder would hide a user's package of the same name.
+    # Without this variable, a file in the current folder would hide a user's package of the same name.
     environment = os.environ | {"PYTHONSAFEPATH": "1"}
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)  # noqa: S603 - ours
     if done.returncode:

@@ -1,4 +1,4 @@
-"""evaluation.json, read back and checked."""
+"""Read evaluation.json and check it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +12,10 @@ LONGEST_FOUND = 40
 
 
 def parse_evaluation(raw: Mapping[str, Any]) -> Evaluation:
-    """Check what evaluate wrote.
+    """Check the result of the stage `evaluate`.
 
     Raises:
-        ArtifactError: a metric is missing, not finite or out of range; names the first such metric.
+        ArtifactError: a metric is missing, not finite or out of range. The message names the first such metric.
     """
     try:
         return Evaluation.model_validate(raw)

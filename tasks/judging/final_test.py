@@ -1,4 +1,4 @@
-"""final_test.json, typed: both models on the sealed split, opened once for each candidate after its verdict."""
+"""The typed content of final_test.json: both models on the test split `sealed`, opened once per candidate."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ ANSWER = "final_test.json"
 
 
 class Opened(Tested):
-    """What was measured on the sealed split, and how often that was opened. It decides nothing."""
+    """The measurements on the test split `sealed`, and how often the split was opened. They decide nothing."""
 
     opening: Count
     """1 if this was the first time that the split was opened, 2 for the second, and so on."""
@@ -23,18 +23,18 @@ class Opened(Tested):
 
 
 class FinalTest(Part):
-    """All of final_test.json."""
+    """The whole content of final_test.json."""
 
     opened: Opened | None = None
     skipped: str | None = None
-    """Why the split stayed closed."""
+    """The reason why the split stayed closed."""
 
 
 def parse_final_test(raw: Mapping[str, Any]) -> FinalTest:
-    """Check what the stage wrote.
+    """Check the result of the stage `final_test`.
 
     Raises:
-        ArtifactError: a metric is missing or not finite; names it.
+        ArtifactError: a metric is missing or not finite. The message names it.
     """
     try:
         return FinalTest.model_validate(raw)
@@ -48,13 +48,13 @@ def read_final_test(output: Path) -> FinalTest:
     """Read final_test.json in the output of the stage.
 
     Raises:
-        ArtifactError: a metric is missing or not finite; names it.
+        ArtifactError: a metric is missing or not finite. The message names it.
     """
     return parse_final_test(json.loads((output / ANSWER).read_text(encoding="utf-8")))
 
 
 def opened_in(raw: Mapping[str, Any] | None) -> Opened | None:
-    """Give what was measured on the sealed split, or None where it stayed closed or nothing can be trusted."""
+    """Return the measurements on the test split `sealed`. None if the split stayed closed or the file is not valid."""
     try:
         return parse_final_test(raw).opened if raw else None
     except ArtifactError:
@@ -62,7 +62,7 @@ def opened_in(raw: Mapping[str, Any] | None) -> Opened | None:
 
 
 def looked(looks: Mapping[str, int]) -> str:
-    """Say how often the splits were looked at so far, over all nights and recipes; nothing where nobody counted."""
+    """Say how often the splits were looked at so far, over all nights and recipes. Empty if there are no counts."""
     if not looks:
         return ""
     opened, gate, search = (_count(looks.get(split, 0)) for split in ("sealed", "gate", "search"))

@@ -1,7 +1,7 @@
-"""The verdict: whether the student is good, small and fast enough to be registered.
+"""The gate: decide whether the student is good, small and fast enough to be registered.
 
-A pure function of the evaluation and the recipe's limits. A "no" is a result, not an error; only a
-metric that is missing or not a number is an error, because then nothing may be registered on it.
+The verdict is a pure function of the evaluation and the recipe's limits. A "no" is a result, not an error. Only a
+metric that is missing or not a number is an error, because then nothing may be registered.
 """
 
 import json
@@ -21,7 +21,7 @@ from stillhouse.tasks.reporting.quantities import percent, percent_limit, times,
 Verdict = Literal["PASS", "FAIL", "UNDECIDED"]
 
 PARITY_LIMIT = 0.01
-"""The most gate examples, as a share, on which the exported student may differ from the trained one."""
+"""Maximum share of gate examples on which the exported student may differ from the trained one."""
 
 AGAINST_LIMIT: Mapping[Verdict, str] = {
     "PASS": "at least the limit of",
@@ -49,7 +49,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Judgement:
-    """All checks of a student and what they add up to."""
+    """All checks of a student, and the verdict that follows from them."""
 
     verdict: Verdict
     checks: tuple[Check, ...]
@@ -59,7 +59,7 @@ def judge(evaluation: Mapping[str, Any], gate: Gate) -> Judgement:
     """Compare a whole evaluation.json with the recipe's limits.
 
     Raises:
-        ArtifactError: a metric is missing or not finite; names it.
+        ArtifactError: a metric is missing or not finite. The message names it.
     """
     measured = parse_evaluation(evaluation)
     points = () if gate.max_drop_points is None else (_points(measured.paired.gate.difference, gate.max_drop_points),)
@@ -76,12 +76,14 @@ def judge(evaluation: Mapping[str, Any], gate: Gate) -> Judgement:
 
 
 def judge_seeds(differences: Sequence[Estimate], limit: float, confidence: float) -> Check:
-    """Judge non-inferiority whatever the luck of training and of the gate's examples, which all seeds share.
+    """Judge non-inferiority over several seeds.
+
+    The interval covers training and the gate examples, which all seeds share.
 
     Args:
-        differences: student minus teacher on the gate role, one for each seed, as shares; each with its interval over
+        differences: student minus teacher on the split `gate`, one for each seed, as shares. Each has its interval over
             the examples, two-sided at `2 * confidence - 1`.
-        limit: most points that the student may lose.
+        limit: maximum number of percentage points that the student may lose.
         confidence: one-sided.
     """
     values, intervals = [each.value for each in differences], [each.interval for each in differences]
@@ -90,7 +92,7 @@ def judge_seeds(differences: Sequence[Estimate], limit: float, confidence: float
 
 
 def gate_stage(job: Job) -> dict[str, float]:
-    """Judge the evaluation in the inputs and leave gate.json."""
+    """Judge the evaluation in the inputs and write gate.json."""
     evaluation = json.loads((job.inputs["evaluation"] / "evaluation.json").read_text(encoding="utf-8"))
     judgement = judge(evaluation, job.settings["gate"])
     write_json(job.out / "gate.json", asdict(judgement))
@@ -140,7 +142,7 @@ def _comparison(measured: Evaluation, name: str, limit: float) -> Check:
 
 
 def _points(difference: Difference, limit: float) -> Check:
-    """Judge non-inferiority: the one-sided bound of what the student loses, in points, is within the limit."""
+    """Judge non-inferiority: the one-sided bound of the student's loss, in percentage points, is within the limit."""
     best, worst = -100 * difference.interval[1], -100 * difference.lower_bound
     lost = 0.0 - 100 * difference.value
     verdict: Verdict = "PASS" if worst <= limit else "FAIL" if best > limit else "UNDECIDED"

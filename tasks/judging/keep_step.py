@@ -1,4 +1,4 @@
-"""Whether one step stays in the chain: a pure function, so that a table can test it."""
+"""Decide whether one step stays in the chain. The decision is a pure function, so that a table can test it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from stillhouse.tasks.recipe.steps import KeepStepIf
 from stillhouse.tasks.reporting.quantities import points, times
 
 STEP = "step.json"
-"""Where a step leaves its judgement, beside the model."""
+"""File with the judgement of a step, beside the model."""
 BY_TIME = "decided_by_time"
-"""Metric of a step: 1 where bytes and quality alone would have decided otherwise."""
+"""Metric of a step: 1 if bytes and quality alone would have decided otherwise."""
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,21 @@ class Judged:
 
 
 def least_gain(keep_if: KeepStepIf) -> float:
-    """Give the least product of fewer bytes and more speed: one per cent of the one pays for one of the other."""
+    """Return the minimum product of size ratio and speedup.
+
+    One per cent of bytes counts as much as one per cent of time.
+    """
     return 1 / (1 - keep_if.min_saving)
 
 
 def judge_step(lost: float, cost: Mapping[str, Any], keep_if: KeepStepIf) -> Judged:
-    """Keep a step that costs little quality, and gains more in bytes or in time than it loses in the other.
+    """Keep a step that costs little quality and gains more in bytes or in time than it loses in the other.
 
-    If the interval of the speed does not decide, the step stays where its bytes alone pay for it.
+    If the interval of the speedup does not decide, the step stays if its bytes alone pay for it.
 
     Args:
-        lost: quality on the split `search` before less that after, a fraction.
-        cost: what `models.measurement.step_cost` measured.
+        lost: quality on the validation split `search` before the step minus quality after it, as a fraction.
+        cost: the result of `models.measurement.step_cost`.
         keep_if: the recipe's limits.
     """
     if lost > keep_if.max_quality_drop:

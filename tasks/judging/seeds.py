@@ -1,7 +1,7 @@
-"""One recipe over several seeds: how much of its result is luck. Teacher and student are trained anew for each.
+"""Run one recipe with several seeds, to measure how much of its result is luck. Each seed trains teacher and student.
 
-Everything but the registry and the report is done as in a night, and reused as in a night: asking again for seeds that
-were done before only reads them.
+Everything except the registry and the report works as in a nightly run, including reuse. A second call with the same
+seeds only reads the results.
 """
 
 import json
@@ -26,29 +26,29 @@ MEASURES: dict[str, Callable[[Evaluation], float]] = {
     "times_fewer_bytes": lambda found: found.ratios.bytes,
     "times_as_fast": lambda found: found.ratios.latency.value,
 }
-"""What is kept of every seed's evaluation.json."""
+"""Measures taken from every seed's evaluation.json."""
 ESTIMATES: dict[str, Callable[[Evaluation], Estimate]] = {
     "teacher_gate": lambda found: found.teacher.quality.gate,
     "student_gate": lambda found: found.student.quality.gate,
     "points_gate": lambda found: _in_points(found.paired.gate.difference),
 }
-"""What is estimated on the gate's examples. The sealed split stays closed."""
+"""Measures estimated on the gate examples. The test split `sealed` stays closed."""
 
 
 def run_seeds(recipe_path: Path, seeds: Sequence[int], show: Callable[[str], None]) -> dict[str, Any]:
-    """Run a recipe up to its gate once per seed; writes and returns every measure with its mean and 95 % interval.
+    """Run a recipe up to its gate once per seed. Writes and returns every measure with its mean and 95 % interval.
 
-    `interval` is that over the seeds. What is estimated on the gate's examples, which all seeds share, also has
-    `interval_with_examples`, two-sided at `2 * confidence - 1` of the recipe's gate. Where the recipe limits the points
-    that may be lost, `verdict` and `reason` say whether they hold, with both doubts.
+    `interval` is the interval over the seeds. A measure estimated on the gate examples, which all seeds share, also has
+    `interval_with_examples`, two-sided at `2 * confidence - 1` of the recipe's gate. If the recipe sets a maximum drop
+    in points, `verdict` and `reason` judge it with both uncertainties.
 
     Args:
         recipe_path: the recipe's file.
-        seeds: at least two, all different; none takes those that the recipe lists.
-        show: shown one line per stage.
+        seeds: at least two, all different. Empty: the seeds that the recipe lists.
+        show: called with one line per stage.
 
     Raises:
-        StillhouseError: too few seeds, or a stage failed; says which.
+        StillhouseError: there are too few seeds, or a stage failed. The message says which.
     """
     recipe = load_recipe(recipe_path)
     seeds = seeds or recipe.seeds or (recipe.seed,)
@@ -99,7 +99,7 @@ def _summary(values: Sequence[float]) -> dict[str, Any]:
 
 
 def _with_examples(estimates: Sequence[Estimate], confidence: float) -> dict[str, Any]:
-    """Add the interval that has both doubts: the spread over the seeds, and the examples that all seeds share."""
+    """Add the interval with both uncertainties: the spread over the seeds, and the examples that all seeds share."""
     values, intervals = [each.value for each in estimates], [each.interval for each in estimates]
     both = over_seeds_and_examples(values, intervals, 2 * confidence - 1)[1]
     return _summary(values) | {"interval_with_examples": both}

@@ -1,4 +1,4 @@
-"""How long a recipe has two files timed against each other, as `models.measurement.latency.Schedule` takes it."""
+"""The timing schedule of two files, in the form that `models.measurement.latency.Schedule` takes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from stillhouse.tasks.recipe.judging import Latency
 
 
 def schedule_of(settings: Mapping[str, Any], limit: float) -> dict[str, float]:
-    """Say how long two files are timed against each other, to decide on which side of a limit their ratio is."""
+    """Return how long two files are timed against each other, to decide on which side of a limit their ratio is."""
     latency: Latency = settings["latency"]
     return {
         "repeats": latency.repeats,

@@ -1,4 +1,4 @@
-"""The few questions asked of a running Airflow, over its REST API, as `admin`."""
+"""A small client of Airflow's REST API, logged in as `admin`."""
 
 import time
 from datetime import datetime
@@ -11,7 +11,7 @@ from stillhouse.tasks.local_stack.stack_record import Addresses
 
 ASK_SECONDS = 60
 BUSY_TRIES, BUSY_SECONDS = 5, 2.0
-"""How often, and after what pause, a question is asked again when SQLite was locked: nothing was written then."""
+"""Number of retries and pause in seconds if SQLite is locked. In that case nothing was written."""
 
 
 class Airflow:
@@ -25,46 +25,46 @@ class Airflow:
         """
         self._base = addresses.airflow
         self._session = requests.Session()
-        self._session.trust_env = False  # a proxy of the environment is not asked for 127.0.0.1
+        self._session.trust_env = False  # do not send requests for 127.0.0.1 through a proxy of the environment
         name = {"username": addresses.user, "password": addresses.password}
         token = self._ask("POST", "/auth/token", json=name)["access_token"]
         self._session.headers["Authorization"] = f"Bearer {token}"
 
     def ensure_pool(self, name: str, slots: int, description: str) -> None:
-        """Make a pool, unless there is one of that name."""
+        """Create a pool, unless a pool of that name exists."""
         pool = {"name": name, "slots": slots, "description": description, "include_deferred": False}
         self._ask("POST", "/api/v2/pools", allowed=409, json=pool)
 
     def dag(self, dag_id: str) -> dict[str, Any] | None:
-        """Describe a DAG; None while Airflow has not read its file yet."""
+        """Describe a DAG; `None` if Airflow has not read its file yet."""
         answer = self._ask("GET", f"/api/v2/dags/{dag_id}", allowed=404)
         return answer if "dag_id" in answer else None
 
     def import_errors(self, since: float = 0.0) -> list[str]:
-        """Say which DAG files could not be read when they were last tried, after a moment in epoch seconds, and why."""
+        """List the DAG files whose newest read failed after a moment (in epoch seconds), with the reasons."""
         errors = self._ask("GET", "/api/v2/importErrors")["import_errors"]
         newer = [error for error in errors if datetime.fromisoformat(error["timestamp"]).timestamp() > since]
         return [f"{error['filename']}: {(error['stack_trace'].strip().splitlines() or ['?'])[-1]}" for error in newer]
 
     def reparse(self, file_token: str) -> None:
-        """Ask for a DAG file to be read again soon; asking twice is fine."""
+        """Ask Airflow to read a DAG file again soon. A repeated request is harmless."""
         self._ask("PUT", f"/api/v2/parseDagFile/{file_token}", allowed=409)
 
     def unpause(self, dag_id: str) -> None:
-        """Let a DAG's runs start, those of its schedule too."""
+        """Let a DAG's runs start, including scheduled runs."""
         self._ask("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
-        """Ask for a run and return its id."""
+        """Start a run; returns its id."""
         body = {"logical_date": None, "conf": conf}
         return str(self._ask("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
 
     def run_state(self, dag_id: str, run_id: str) -> str:
-        """Tell how a run stands: queued, running, success or failed."""
+        """Return a run's state: queued, running, success or failed."""
         return str(self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
     def unfinished_runs(self, dag_id: str) -> list[str]:
-        """Ids of the runs that are queued or running, oldest first."""
+        """Return the ids of queued and running runs, oldest first."""
         path = f"/api/v2/dags/{dag_id}/dagRuns?state=queued&state=running&order_by=run_after"
         return [run["dag_run_id"] for run in self._ask("GET", path)["dag_runs"]]
 
@@ -75,11 +75,11 @@ class Airflow:
         return instances
 
     def question(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
-        """Read what a task asks a person: subject, body, options and more."""
+        """Read a task's question to a person: subject, body, options and more."""
         return self._ask("GET", _details(dag_id, run_id, task_id))
 
     def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
-        """Answer a task's question; a second answer is refused."""
+        """Answer a task's question. A second answer is refused."""
         body = {"chosen_options": [option], "params_input": {}}
         self._ask("PATCH", _details(dag_id, run_id, task_id), json=body)
 

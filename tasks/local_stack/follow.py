@@ -1,4 +1,4 @@
-"""Watching one run of a nightly DAG until it ends: a line per stage, and what goes on inside the long ones."""
+"""Watch one run of a nightly DAG until it ends: one line per stage, and the progress of long stages."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from stillhouse.tasks.local_stack.stage_runs import StageRun, stage_runs
 from stillhouse.tasks.settings import Settings
 
 POLL_SECONDS = 2.5
-"""Each look costs Airflow and MLflow a moment that the training then lacks."""
+"""Seconds between polls. Each poll costs Airflow and MLflow time that the training then lacks."""
 HEALTH_SECONDS = 20.0
 ENDED = {"success", "failed"}
 UNKNOWN = StageRun("", "", "")
@@ -21,18 +21,18 @@ Task = Mapping[str, Any]
 
 
 class Watch:
-    """One run being watched."""
+    """One watched run."""
 
     def __init__(self, airflow: Airflow, dag_id: str, run_id: str, screen: Screen) -> None:
-        """Begin with nothing told."""
+        """Start with no reported stages."""
         self._airflow, self._dag_id, self._run_id, self._screen = airflow, dag_id, run_id, screen
         self._told: dict[str, tuple[str, int]] = {}
 
     def until_end(self, settings: Settings, mlflow: str) -> str:
-        """Show the run until it ends; gives one sentence on the stage that broke, or nothing.
+        """Show the run until it ends; returns one sentence about the failed stage, or an empty string.
 
         Raises:
-            ServiceError: Airflow is no longer whole.
+            ServiceError: Airflow is no longer complete.
         """
         checked = time.monotonic()
         while True:
@@ -67,7 +67,7 @@ class Watch:
 
 
 def happened(task: Task, run: StageRun) -> str:
-    """Put a stage's state into words; nothing while it has not begun."""
+    """Describe a stage's state in words; empty if the stage has not begun."""
     seconds = f"{task['duration'] or 0:.0f} s"
     because = f": {run.error}" if run.error else ""
     return {
@@ -85,7 +85,7 @@ def _inside(task: Task, run: StageRun) -> str:
 
 
 def what_broke(tasks: Sequence[Task], runs: Mapping[str, StageRun]) -> str:
-    """Name the stage that failed, with its own sentence; nothing if none did."""
+    """Name the failed stage with its own message; empty if no stage failed."""
     failed = [task["task_id"] for task in tasks if task["state"] == "failed"]
     stages = [name for name in failed if name != "report"] or failed
     if not stages:

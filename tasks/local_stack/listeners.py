@@ -1,6 +1,7 @@
-"""Who listens at a TCP port of this host: how a server proves that it is ours. Read from /proc: Linux only.
+"""Find the process that listens at a TCP port of this host, to prove that a server is ours.
 
-An address that answers proves nothing, since any house's MLflow says the same. The kernel knows whose socket answers.
+An answer at an address proves nothing, because the MLflow of every deployment answers the same. The kernel knows the
+owner of a socket. The data comes from /proc: Linux only.
 """
 
 import socket
@@ -11,17 +12,17 @@ from pathlib import Path
 from stillhouse.tasks.local_stack.processes import marked
 
 LISTENING = "0A"
-"""The state of a socket in the kernel's tables."""
+"""State code of a listening socket in the kernel's tables."""
 
 
 def is_held_by(port: int, mark: str) -> bool:
-    """Tell whether what is sent to 127.0.0.1 at a port reaches a process with this mark."""
+    """Tell whether a process with this mark receives the connections to 127.0.0.1 at a port."""
     return bool(_listening(port) & _sockets_of(marked(mark)))
 
 
 def is_lost(port: int, mark: str) -> bool:
-    """Tell whether what is sent to 127.0.0.1 at a port reaches somebody, and no process with this mark."""
-    return all(_is_foreign(port, mark) for _ in range(2))  # twice: a socket may have come or gone between two looks
+    """Tell whether another process, and no process with this mark, receives the connections to 127.0.0.1 at a port."""
+    return all(_is_foreign(port, mark) for _ in range(2))  # checked twice, as sockets may change between reads
 
 
 def _is_foreign(port: int, mark: str) -> bool:
@@ -30,7 +31,7 @@ def _is_foreign(port: int, mark: str) -> bool:
 
 
 def _listening(port: int) -> set[str]:
-    """Inodes of the sockets that get what is sent to 127.0.0.1: those of the narrowest address."""
+    """Return the inodes of the sockets that receive connections to 127.0.0.1: those with the narrowest address."""
     found: dict[int, set[str]] = {}
     for table in ("tcp", "tcp6"):
         for fields in _rows(Path("/proc/net") / table):
@@ -43,13 +44,13 @@ def _listening(port: int) -> set[str]:
 def _rows(table: Path) -> Iterable[list[str]]:
     try:
         lines = table.read_text(encoding="ascii").splitlines()[1:]
-    except OSError:  # a host without IPv6
+    except OSError:  # the host has no IPv6
         return []
     return [line.split() for line in lines]
 
 
 def _sockets_of(pids: Iterable[int]) -> set[str]:
-    """Inodes of all sockets that some processes hold open."""
+    """Return the inodes of all open sockets of some processes."""
     links = [_target(link) for pid in pids for link in _links(Path(f"/proc/{pid}/fd"))]
     return {link.removeprefix("socket:[").removesuffix("]") for link in links if link.startswith("socket:[")}
 
@@ -57,19 +58,19 @@ def _sockets_of(pids: Iterable[int]) -> set[str]:
 def _links(folder: Path) -> list[Path]:
     try:
         return list(folder.iterdir())
-    except OSError:  # ended meanwhile, or another user's
+    except OSError:  # the process has ended or belongs to another user
         return []
 
 
 def _target(link: Path) -> str:
     try:
         return str(link.readlink())
-    except OSError:  # closed meanwhile
+    except OSError:  # the file was closed meanwhile
         return ""
 
 
 def _words(address: bytes) -> str:
-    """Write an address as the kernel's tables do: in words of four bytes, each in this machine's order."""
+    """Write an address in the format of the kernel's tables: words of four bytes, each in this machine's byte order."""
     words = [address[start : start + 4] for start in range(0, len(address), 4)]
     return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words)
 
@@ -80,4 +81,4 @@ _WIDTH = {
     _words(socket.inet_pton(socket.AF_INET, "0.0.0.0")): 1,  # noqa: S104 - looked for, not listened at
     _words(socket.inet_pton(socket.AF_INET6, "::")): 2,
 }
-"""The addresses at which 127.0.0.1 is heard; of several listeners the narrowest gets it."""
+"""Addresses that receive connections to 127.0.0.1, with their rank. The narrowest listener (lowest rank) gets them."""

@@ -1,6 +1,6 @@
-"""One nightly run as a person starts it: data, stack, trigger, live progress, verdict.
+"""One nightly run that a person starts: data, stack, trigger, live progress, verdict.
 
-Airflow does the work; this only asks for it and watches, so ending the watcher does not end the run.
+Airflow does the work. This module only triggers and watches the run, so the run continues if the watcher ends.
 """
 
 import json
@@ -24,17 +24,17 @@ from stillhouse.tasks.settings import Settings, load_settings
 
 POLL_SECONDS = 1.5
 READ_SECONDS = 120.0
-"""How long Airflow may take to read the DAG of a recipe."""
+"""Maximum seconds for Airflow to read the DAG of a recipe."""
 SAME_MOMENT_SECONDS = 3.0
-"""A file changed this shortly before it was read may have been read as it was before."""
+"""If a file changed less than this many seconds before it was read, Airflow may have read the old content."""
 SHAPE_OF_DAGS = ("dags/nightly.py", "dags/every_recipe.py", "tasks/pipeline/graph.py", "tasks/recipe/recipe.py")
 INTERRUPTED = 130
 
 
 def run_nightly(recipe_name: str, *, once: bool) -> int:
-    """Run a recipe's DAG once and show it; the exit code is 0 unless a stage broke.
+    """Run a recipe's DAG once and show it; the exit code is 0 unless a stage failed.
 
-    With `once` the servers are stopped afterwards, whatever happened.
+    With `once`, the servers are always stopped afterwards.
     """
     settings, screen = load_settings(), Screen(sys.stdout)
     try:
@@ -78,10 +78,10 @@ def _run(settings: Settings, recipe_name: str, screen: Screen) -> int:
 
 
 def await_dag(airflow: Airflow, dag_id: str, files: list[Path], screen: Screen) -> None:
-    """Wait until Airflow has read a DAG from its files as they are now.
+    """Wait until Airflow has read a DAG from the current content of its files.
 
     Raises:
-        ServiceError: its DAG file raises, or it was not read within `READ_SECONDS`; names what could not be read.
+        ServiceError: the DAG file raises, or was not read within `READ_SECONDS`. The error names the unread files.
     """
     changed, asked = _last_change(files), time.time()
     deadline = time.monotonic() + READ_SECONDS
@@ -100,15 +100,15 @@ def await_dag(airflow: Airflow, dag_id: str, files: list[Path], screen: Screen) 
 
 
 def _last_change(files: list[Path]) -> float:
-    """Give the moment, in epoch seconds, after which the files were surely read as they are now.
+    """Return the moment, in epoch seconds, after which a read surely sees the current files.
 
-    A file that is dated in the future counts as changed now: no reading is ever newer than its date.
+    If a file's date is in the future, it counts as changed now, because no read can be newer than its date.
     """
     return min(max(file.stat().st_mtime for file in files), time.time()) + SAME_MOMENT_SECONDS
 
 
 def _refuse_import_error(airflow: Airflow, dag_id: str, since: float) -> None:
-    """End the wait as soon as Airflow says that the DAG's file raises: waiting longer does not mend it."""
+    """Stop waiting as soon as Airflow reports an error in the DAG's file, because waiting does not help."""
     kind = dag_id.partition("_")[0]
     for error in airflow.import_errors(since):
         if Path(error.partition(":")[0]).stem == kind:

@@ -1,15 +1,15 @@
-"""Which TCP port a server of the embedded stack gets. It opens no server itself."""
+"""Choose the TCP ports for the servers of the embedded stack. This module opens no server."""
 
 import socket
 
 from stillhouse.tasks.errors import ServiceError
 
 REACH = 100
-"""How many ports above the preferred one are tried."""
+"""Number of ports above the preferred one that are tried."""
 
 
 def is_free(port: int) -> bool:
-    """Tell whether nobody on this host holds a port, on 127.0.0.1 or on all interfaces."""
+    """Tell whether a port is free on 127.0.0.1 and on all interfaces."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -20,7 +20,7 @@ def is_free(port: int) -> bool:
 
 
 def choose_ports(preferred: dict[str, int]) -> dict[str, int]:
-    """Give every name its preferred port, or the next one that is free and not given away already.
+    """Give every name its preferred port, or the next free port that is not assigned yet.
 
     Raises:
         ServiceError: no port within `REACH` of a preferred one is free.

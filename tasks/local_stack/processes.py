@@ -1,8 +1,8 @@
-"""Background servers and how they are ended: all of their processes, and never somebody else's.
+"""Start background servers, and end all their processes without touching processes of others.
 
-A server is started in a session of its own with a random mark in its environment. Every process it
-ever starts inherits the mark, also one whose parent was killed, so an orphan is found again and a
-process that merely got a recycled id is not. Read from /proc: Linux only.
+A server starts in its own session with a random mark in its environment. Every descendant process inherits the mark,
+even if its parent was killed. So orphans are found, and a process that only got a recycled id is not mistaken for one
+of ours. The data comes from /proc: Linux only.
 """
 
 import os
@@ -16,30 +16,30 @@ from pathlib import Path
 
 MARK = "STILLHOUSE_SERVER"
 GRACE_SECONDS = 10.0
-"""How long a server may take to end by itself before it is killed."""
+"""Seconds that a server has to end by itself before it is killed."""
 POLL_SECONDS = 0.1
 _started: list[subprocess.Popen[bytes]] = []
-"""What this process has started: kept, because nobody waits for a server that outlives it."""
+"""Processes that this process has started. They are kept, because no code waits for a server that outlives it."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """One started server: its first process and the mark of all of them."""
+    """One started server: its first process, and the mark of all its processes."""
 
     pid: int
     mark: str
 
     def is_running(self) -> bool:
-        """Tell whether the first process of the server still lives."""
+        """Tell whether the first process of the server is alive."""
         return self.pid in marked(self.mark)
 
     def children(self) -> list[int]:
-        """Ids of the living processes right under the first one."""
+        """Return the ids of the living child processes of the first process."""
         return [pid for pid in marked(self.mark) if _parent(pid) == self.pid]
 
 
 def spawn(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Server:
-    """Start a server that outlives this process, its output appended to a log file."""
+    """Start a server that outlives this process, and append its output to a log file."""
     mark = secrets.token_hex(8)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:
@@ -57,20 +57,20 @@ def spawn(command: Sequence[str], environment: Mapping[str, str], log: Path) -> 
 
 
 def marked(mark: str) -> list[int]:
-    """Ids of all living processes of a server, whoever their parent is by now."""
+    """Return the ids of all living processes of a server, whatever their present parent is."""
     wanted = f"{MARK}={mark}".encode()
     folders = [folder for folder in Path("/proc").iterdir() if folder.name.isdecimal()]
     return [int(folder.name) for folder in folders if wanted in _read(folder / "environ").split(b"\0")]
 
 
 def end(mark: str) -> int:
-    """Ask all processes of a server to end, kill those that do not, and say how many there were."""
+    """Ask all processes of a server to end, then kill the rest; returns the number of processes."""
     first = marked(mark)
     _signal(first, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
     while (left := marked(mark)) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-    while left:  # until none is left: a dying parent may have started another
+    while left:  # repeat, because a dying parent may have started another process
         _signal(left, signal.SIGKILL)
         time.sleep(POLL_SECONDS)
         left = marked(mark)
@@ -86,7 +86,7 @@ def _signal(pids: Sequence[int], number: signal.Signals) -> None:
 
 
 def _parent(pid: int) -> int:
-    # "pid (any name) state parent ...": the name may hold blanks and brackets.
+    # The format is "pid (any name) state parent ...". The name may contain blanks and brackets.
     fields = _read(Path(f"/proc/{pid}/stat")).rpartition(b")")[2].split()
     return int(fields[1]) if fields else 0
 
@@ -94,5 +94,5 @@ def _parent(pid: int) -> int:
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except OSError:  # ended meanwhile, or another user's
+    except OSError:  # the process has ended or belongs to another user
         return b""

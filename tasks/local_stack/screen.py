@@ -1,14 +1,14 @@
-"""Progress for a person: lasting lines, and passing ones that a terminal shows in place."""
+"""Progress output for a person: permanent lines, and temporary lines that a terminal overwrites."""
 
 import time
 from typing import TextIO
 
 PASSING_SECONDS = 10.0
-"""Without a terminal, a passing line is written only after such a silence."""
+"""Without a terminal, a temporary line is written only after this many seconds without output."""
 
 
 class Screen:
-    """Writes lines with the time since the start, in seconds, in front."""
+    """Writes lines that begin with the seconds since the start."""
 
     def __init__(self, stream: TextIO) -> None:
         """Start the clock."""
@@ -19,13 +19,13 @@ class Screen:
         self._quiet_since = self._begin
 
     def line(self, text: str) -> None:
-        """Write a line that stays."""
+        """Write a permanent line."""
         self._wipe()
         self._write(f"{self._stamp()}{text}\n")
         self._quiet_since = time.monotonic()
 
     def passing(self, text: str) -> None:
-        """Show what is going on now; the next text takes its place."""
+        """Show a temporary text. The next text replaces it."""
         if self._in_place:
             self._wipe()
             self._write(f"{self._stamp()}{text}")

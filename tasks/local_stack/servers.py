@@ -1,7 +1,7 @@
-"""How the two servers of the embedded stack are called: command, environment, health address.
+"""The two servers of the embedded stack: command, environment and health address of each.
 
-Secrets (Airflow's password, its signing keys) are made by Airflow itself inside the state folder,
-which only its owner can read; none is passed on a command line or written to a log of ours.
+Airflow makes its secrets (the password and the signing keys) itself, in the state folder, which only its owner can
+read. No secret is passed on a command line or written to a log of Stillhouse.
 """
 
 import os
@@ -15,22 +15,22 @@ from stillhouse.tasks.settings import Settings
 
 HOST = "127.0.0.1"
 AIRFLOW_PARTS = 4
-"""Processes right under `airflow standalone`: scheduler, DAG processor, API server, triggerer."""
+"""Number of child processes of `airflow standalone`: scheduler, DAG processor, API server, triggerer."""
 TASK_SLOTS = 3
-"""Tasks at once: one that trains and light ones beside it."""
+"""Number of parallel tasks: one that trains, and light tasks beside it."""
 TRAINING_POOL = "training"
-"""The Airflow pool whose only slot every training or measuring task takes."""
+"""The Airflow pool with one slot. Every task that trains or measures takes this slot."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How one kind of server is called."""
+    """The definition of one kind of server."""
 
     ports: dict[str, int]
-    """Preferred port by name; the server's own name is the one that answers HTTP."""
+    """Name -> preferred port. The port with the server's own name answers HTTP."""
     command: Callable[[Settings, dict[str, int]], list[str]]
     environment: Callable[[Settings, dict[str, int], str], dict[str, str]]
-    """Of the settings, the chosen ports and MLflow's address."""
+    """Builds the environment from the settings, the chosen ports and MLflow's address."""
 
 
 def _mlflow_command(settings: Settings, ports: dict[str, int]) -> list[str]:
@@ -91,10 +91,10 @@ def _airflow_environment(settings: Settings, ports: dict[str, int], tracking_uri
         "LOGGING__TRIGGER_LOG_SERVER_PORT": ports["airflow_trigger_logs"],
         "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
         "DAG_PROCESSOR__PARSING_PROCESSES": 1,
-        # Short, so that tasks follow each other quickly, yet the scheduler leaves the cores to the training.
+        # Short, so that tasks follow each other quickly, but long enough to leave the cores to the training.
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.8,
         "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 20,
-        # A task whose supervisor was killed is noticed within a minute, not within five.
+        # If a task's supervisor is killed, this is noticed within one minute instead of five.
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 45,
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 5,
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 30,
@@ -106,7 +106,7 @@ def _airflow_environment(settings: Settings, ports: dict[str, int], tracking_uri
 
 
 def password_file(settings: Settings) -> Path:
-    """Where Airflow keeps the password it made for its only user, `admin`."""
+    """Return the file in which Airflow keeps the generated password of its only user, `admin`."""
     return _airflow_home(settings) / "simple_auth_manager_passwords.json.generated"
 
 

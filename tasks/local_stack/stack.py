@@ -1,7 +1,7 @@
 """The embedded stack on 127.0.0.1: an MLflow server and Airflow standalone, shared by all commands.
 
-It starts what is missing, keeps what works and replaces what is half dead. It is for one machine
-and one user; docker/ is for more.
+The stack starts missing servers, keeps working servers, and replaces damaged ones. It is for one machine and one user.
+For more, use docker/.
 """
 
 import json
@@ -20,17 +20,17 @@ from stillhouse.tasks.settings import Settings
 
 START_SECONDS = 180.0
 TRIES = 5
-"""How often other ports are chosen when somebody takes one before our server listens there."""
+"""Number of retries with other ports if another process takes a port before our server listens there."""
 POLL_SECONDS = 0.5
 SAY_EVERY_SECONDS = 4.0
 Progress = Callable[[str], None]
 
 
 def start(settings: Settings, progress: Progress) -> Addresses:
-    """Bring the whole stack up, keeping each server that works.
+    """Start the whole stack, and keep each server that works.
 
     Raises:
-        ServiceError: a server does not come up; names its log.
+        ServiceError: a server does not start. The error names its log.
     """
     with waiting(_lock(settings)):
         for _ in range(TRIES):
@@ -47,7 +47,7 @@ def start(settings: Settings, progress: Progress) -> Addresses:
 
 
 def stop(settings: Settings, progress: Progress) -> None:
-    """End every process of both servers, orphans included; nothing to stop is fine."""
+    """End every process of both servers, including orphans. If no server runs, nothing happens."""
     with waiting(_lock(settings)):
         for name in ("airflow", "mlflow"):
             started = recall(settings, name)
@@ -56,16 +56,16 @@ def stop(settings: Settings, progress: Progress) -> None:
 
 
 def status(settings: Settings) -> dict[str, str]:
-    """Say of each server whether it is `up`, `down` or `damaged`."""
+    """Return the state of each server: `up`, `down` or `damaged`."""
     servers = {name: recall(settings, name) for name in ("mlflow", "airflow")}
     return {name: started.state() if started else "down" for name, started in servers.items()}
 
 
 def addresses(settings: Settings) -> Addresses:
-    """Where the stack answers.
+    """Return the addresses of the stack.
 
     Raises:
-        ServiceError: it was never started here.
+        ServiceError: the stack was never started here.
     """
     mlflow, airflow = recall(settings, "mlflow"), recall(settings, "airflow")
     if mlflow is None or airflow is None:
@@ -98,11 +98,12 @@ def _launch(settings: Settings, name: str, tracking_uri: str, remembered: dict[s
 
 
 def _await(started: Started, log: Path, progress: Progress) -> bool:
-    """Wait until a server is up; False when somebody else listens at one of its ports."""
+    """Wait until a server is up; returns False if another process listens at one of its ports."""
     begin = said = time.monotonic()
     while started.state() != "up":
         now, running = time.monotonic(), started.server.is_running()
-        # asked after `running`: a server that ended because its port was taken finds the taker there by now
+        # This check comes after `running`: if a server ended because its port was taken, the other process is visible
+        # by now.
         if port := started.lost_port():
             progress(f"port {port} of {started.name} was taken by another process meanwhile; choosing another")
             return False

@@ -1,4 +1,4 @@
-"""What `stack.json` remembers of the started servers, and how well each of them is."""
+"""The record `stack.json` of the started servers, and the state of each server."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -25,15 +25,15 @@ class Started:
     server: Server
     ports: dict[str, int]
     tracking_uri: str
-    """The MLflow address it was told; empty for MLflow itself."""
+    """MLflow's address, as given to this server; empty for MLflow itself."""
 
     @property
     def address(self) -> str:
-        """Where it answers."""
+        """The server's address."""
         return f"http://{HOST}:{self.ports[self.name]}"
 
     def state(self) -> str:
-        """`up`, `down`, or `damaged`: processes are left, but it does not work as a whole."""
+        """The server's state: `up`, `down`, or `damaged` (some processes are left, but the server does not work)."""
         if not marked(self.server.mark):
             return "down"
         parts = AIRFLOW_PARTS if self.name == "airflow" else 0
@@ -41,17 +41,17 @@ class Started:
         return "up" if whole and self.is_ours() and self.lost_port() is None and self._answers() else "damaged"
 
     def is_ours(self) -> bool:
-        """Tell whether its own processes listen at its address, and not another house's."""
+        """Tell whether the server's own processes listen at its address, and not those of another deployment."""
         return is_held_by(self.ports[self.name], self.server.mark)
 
     def lost_port(self) -> int | None:
-        """Name one of its ports at which somebody else listens."""
+        """Return one of the server's ports at which another process listens, or `None`."""
         return next((port for port in self.ports.values() if is_lost(port, self.server.mark)), None)
 
     def _answers(self) -> bool:
         path = "/health" if self.name == "mlflow" else "/api/v2/monitor/health"
         with requests.Session() as session:
-            session.trust_env = False  # a proxy of the environment is not asked for 127.0.0.1
+            session.trust_env = False  # do not send requests for 127.0.0.1 through a proxy of the environment
             try:
                 reply = session.get(self.address + path, timeout=ASK_SECONDS)
             except requests.RequestException:
@@ -61,7 +61,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the stack answers, and who may enter Airflow. MLflow asks for no name."""
+    """The addresses of the stack, and Airflow's user. MLflow needs no login."""
 
     airflow: str
     mlflow: str
@@ -87,7 +87,7 @@ def recall(settings: Settings, name: str) -> Started | None:
 
 
 def remember(settings: Settings, started: Started) -> None:
-    """Write a started server down, so that any later command finds it."""
+    """Record a started server, so that later commands find it."""
     path = _path(settings)
     entry = {**asdict(started.server), "ports": started.ports, "tracking_uri": started.tracking_uri}
     write_json(path, {**_read(path), started.name: entry})

@@ -1,4 +1,4 @@
-"""What MLflow knows of the stages of a nightly run while it goes on. Plain REST: `import mlflow` takes a second."""
+"""Read the stages of a running nightly run from MLflow, with plain REST, because `import mlflow` takes a second."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +18,11 @@ class StageRun:
 
 
 def stage_runs(mlflow: str, recipe: str, run_key: str) -> dict[str, StageRun]:
-    """Newest child run by stage name; empty while MLflow knows nothing of the run or does not answer."""
+    """Return stage -> its newest child run; empty if MLflow does not know the run or does not answer."""
     try:
         return _newest(_tags_of_children(mlflow, recipe, run_key))
     except requests.RequestException:
-        return {}  # only shown: the stages themselves fail on a dead server, with the remedy
+        return {}  # only for display: if the server is down, the stages fail with the remedy
 
 
 def _tags_of_children(mlflow: str, recipe: str, run_key: str) -> list[dict[str, str]]:

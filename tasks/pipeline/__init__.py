@@ -1,1 +1,1 @@
-"""The ordered stages of a recipe, their keys, and how one is run."""
+"""The ordered stages of a recipe, the keys of the stages, and the code that runs one stage."""

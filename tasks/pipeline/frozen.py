@@ -1,8 +1,8 @@
-"""What a run began with: its recipe, its code and its data version, kept with its MLflow run.
+"""The recipe, the code and the data version that a run begins with, stored with its MLflow run.
 
-The first stage writes it and every later stage reads it there, so that a file edited meanwhile changes nothing of a
-run that goes on. When the first stage runs again with something else, a new MLflow run begins under the same run id:
-what the earlier one made stays as it was.
+The first stage writes them. Every later stage reads them from MLflow, so an edit of the recipe's file does not change
+a run that is in progress. If the first stage runs again with other inputs, a new MLflow run begins under the same run
+id, and the earlier MLflow run stays unchanged.
 """
 
 import json
@@ -28,21 +28,21 @@ from stillhouse.tasks.tracking.runs import FINISHED, PREFIX, Nightly, find_night
 FIRST = "pull"
 """The stage that begins a run."""
 FOLDER, RECIPE_FILE, RUN_FILE = "run", "recipe.yaml", "run.json"
-"""Where it lies among the parent run's artifacts: the recipe's text, and all of it as JSON."""
+"""Folder and files among the parent run's artifacts: the recipe's text, and the whole `Frozen` as JSON."""
 TAG = f"{PREFIX}began_with"
-"""Tag of the parent run: digest of run.json, written last."""
+"""Tag of the parent run: the digest of run.json. The tag is written last."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a call of a stage names: the recipe's file, and what may differ from it."""
+    """The arguments of a call of a stage: the recipe's file, and the values that replace values of the recipe."""
 
     path: Path
     revision: str | None = None
     seed: int | None = None
 
     def recipe(self) -> Recipe:
-        """Read the recipe as it is now.
+        """Read the recipe from its file and apply the replaced values.
 
         Raises:
             RecipeError: the file cannot be used.
@@ -57,25 +57,25 @@ class Asked:
 
 @dataclass(frozen=True)
 class Frozen:
-    """What a run works with from its first stage to its last."""
+    """The recipe, code and data that a run uses from its first stage to its last."""
 
     recipe: Recipe
-    """With the data revision and the seed that the first stage was asked for."""
+    """The recipe, with the data revision and the seed that the first stage was called with."""
     recipe_yaml: str
-    """The file's text."""
+    """Text of the recipe's file."""
     revision: str | None
     seed: int | None
-    """What the first stage was asked for in place of the recipe's."""
+    """Revision and seed that the first stage was called with; None uses the recipe's own."""
     code_version: str
     code_digest: str
-    """Of every source file, committed or not."""
+    """Digest of every source file, committed or not."""
     data: str
-    """DVC's MD5 of the data; empty where it was not known."""
+    """MD5 that DVC gives the data; empty if it was unknown."""
     providers: list[dict[str, str]] = field(default_factory=list)
-    """Installed packages that the recipe uses, as `tasks.pipeline.providers.used_by` describes them."""
+    """Installed packages that the recipe uses, in the form that `tasks.pipeline.providers.used_by` returns."""
 
     def lines(self, asked: Asked, run_key: str) -> Iterator[str]:
-        """Say what is no longer as it was when the run began."""
+        """Yield one line for each thing that has changed since the run began."""
         if edited(self, asked):
             yield (
                 f"{asked.path.name} was edited after run {run_key} began: this run keeps the recipe it began with, "
@@ -89,26 +89,28 @@ class Frozen:
 
 
 def edited(frozen: Frozen, asked: Asked) -> bool:
-    """Tell whether the recipe's file says something else by now."""
+    """Tell whether the recipe's file now differs from the recipe that the run began with."""
     try:
         return Asked(asked.path, frozen.revision, frozen.seed).recipe() != frozen.recipe
     except RecipeError:
         return True
 
 
-@cache  # once per process, as a process goes on with the code that it has loaded
+@cache  # once per process: a process keeps the code that it loaded
 def code_digest() -> str:
-    """Digest all our source files, as they are when a process first asks."""
+    """Return the digest of all our source files, as they are at the first call in a process."""
     files = sorted(path for folder in CODE for path in (ROOT / folder).rglob("*.py"))
     return json_digest({path.relative_to(ROOT).as_posix(): file_digest(path) for path in files})
 
 
 def join(client: MlflowClient, settings: Settings, asked: Asked, run_key: str, stage: str) -> tuple[Nightly, Frozen]:
-    """Find a run with what it began with; its first stage, and any stage of a run that is not there, begins it.
+    """Find a run and the `Frozen` that it began with.
+
+    The first stage begins the run; so does any stage if there is none.
 
     Raises:
         RecipeError: the recipe's file cannot be used, or the run began with another revision or seed.
-        StillhouseError: what the run began with cannot be read.
+        StillhouseError: the stored `Frozen` of the run cannot be read.
     """
     nightly = find_nightly(client, asked.path.stem, run_key)
     kept = read_frozen(nightly) if nightly else None
@@ -127,10 +129,10 @@ def join(client: MlflowClient, settings: Settings, asked: Asked, run_key: str, s
 
 
 def read_frozen(nightly: Nightly) -> Frozen | None:
-    """Read what a run began with; None where it was never written, or not to its end.
+    """Read the `Frozen` that a run began with. Returns None if it was not written, or not completely.
 
     Raises:
-        ServiceError: MLflow does not give it back.
+        ServiceError: MLflow does not return it.
         StillhouseError: this code cannot read it.
     """
     digest = nightly.client.get_run(nightly.run_id).data.tags.get(TAG)
@@ -141,7 +143,7 @@ def read_frozen(nightly: Nightly) -> Frozen | None:
             path = nightly.client.download_artifacts(nightly.run_id, f"{FOLDER}/{RUN_FILE}", folder)
             content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
         if json_digest(content) != digest:
-            return None  # ended in between: the first stage did not begin
+            return None  # the first stage was interrupted before it set the tag, so the run has not begun
         expect_same(content.get("providers", ()), f"run {nightly.run_id}")
         return Frozen(**content | {"recipe": Recipe.model_validate(content["recipe"])})
     except OSError as error:
@@ -157,7 +159,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _write(nightly: Nightly, frozen: Frozen) -> None:
-    """Keep it; the tag goes last, as a run without it has not begun."""
+    """Store `frozen` in MLflow. The tag is written last: a run without the tag has not begun."""
     content = asdict(frozen) | {"recipe": frozen.recipe.model_dump(mode="json")}
     nightly.client.log_text(nightly.run_id, frozen.recipe_yaml, f"{FOLDER}/{RECIPE_FILE}")
     nightly.client.log_dict(nightly.run_id, content, f"{FOLDER}/{RUN_FILE}")
@@ -169,7 +171,7 @@ def _now(settings: Settings, asked: Asked) -> Frozen:
     try:
         data = data_digest(recipe.data)
     except DataError:
-        data = ""  # the stage pull says what is wrong with it
+        data = ""  # the stage `pull` reports what is wrong with the data
     text = asked.path.read_text(encoding="utf-8")
     code = code_version(settings.root), code_digest()
     return Frozen(recipe, text, asked.revision, asked.seed, *code, data, used_by(recipe))

@@ -1,6 +1,6 @@
-"""The ordered stages of a recipe: the one place that the DAG and the command line both read.
+"""The ordered stages of a recipe. The DAG and the command line both read them here.
 
-Light on purpose: it knows names and order, and imports none of the work.
+This module is light on purpose: it knows names and order, and does not import the code of the stages.
 """
 
 from collections.abc import Mapping
@@ -18,36 +18,39 @@ class Stage:
     """One stage of one recipe."""
 
     name: str
-    """Unique in the recipe; the Airflow task id and the MLflow child run's name."""
+    """Unique in the recipe. It is the Airflow task id and the name of the MLflow child run."""
     kind: str
-    """Its row in `tasks.pipeline.stages.KINDS`."""
+    """The stage's row in `tasks.pipeline.stages.KINDS`."""
     settings: Mapping[str, Any]
-    """The slice of the recipe the stage may read, and so all that its key depends on."""
+    """The part of the recipe that the stage may read. The stage's key depends on this part only."""
     inputs: Mapping[str, str] = field(default_factory=dict)
-    """Role of the input -> name of the earlier stage that makes it."""
+    """Name of an input -> name of the earlier stage that makes it."""
     outside: Mapping[str, str] = field(default_factory=dict)
-    """Facts from outside the run, read when the stage begins; its key counts them, see `tasks.pipeline.outside`."""
+    """Facts from outside the run, read when the stage begins.
+
+    The stage's key includes them; see `tasks.pipeline.outside`.
+    """
     providers: tuple[Provider, ...] = ()
-    """Installed packages whose code it runs, beside ours."""
+    """Installed packages whose code the stage runs in addition to ours."""
 
     @property
     def workload(self) -> str:
-        """The recipe's workload, of a stage that depends on it; else nothing."""
+        """The recipe's workload, if the stage depends on it; otherwise an empty string."""
         return str(self.settings.get("workload", ""))
 
     @property
     def heavy(self) -> bool:
-        """It takes the only slot of the training pool."""
+        """Whether the stage takes the only slot of the training pool."""
         return KINDS[self.kind].heavy
 
     @property
     def reusable(self) -> bool:
-        """It does work that a key describes."""
+        """Whether the stage's output is identified by a key, so that a later run can reuse it."""
         return KINDS[self.kind].reusable
 
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
-    """All stages of a recipe, in the order in which they run."""
+    """Return all stages of a recipe, in the order in which they run."""
     steps, providers = _steps(recipe), providers_of(recipe)
     stages = (*_before(recipe), *steps, *_judging(recipe, steps[-1].name), *_after(recipe))
     return tuple(replace(stage, providers=providers) if KINDS[stage.kind].faces else stage for stage in stages)
@@ -58,7 +61,7 @@ def _common(recipe: Recipe) -> dict[str, Any]:
 
 
 def _before(recipe: Recipe) -> tuple[Stage, ...]:
-    """Give the stages up to the teacher."""
+    """Return the stages up to the teacher."""
     teacher = {**_common(recipe), "teacher": recipe.teacher}
     return (
         Stage("pull", "pull", {"data": recipe.data}),
@@ -68,7 +71,7 @@ def _before(recipe: Recipe) -> tuple[Stage, ...]:
 
 
 def _steps(recipe: Recipe) -> list[Stage]:
-    """Give one stage for each step of compression, each upon what the one before it left."""
+    """Return one stage for each compression step. Each stage starts from the output of the stage before it."""
     stages: list[Stage] = []
     for number, step in enumerate(recipe.steps, start=1):
         previous = stages[-1].name if stages else "teacher"
@@ -84,7 +87,7 @@ def _steps(recipe: Recipe) -> list[Stage]:
 
 
 def _judging(recipe: Recipe, student: str) -> tuple[Stage, ...]:
-    """Give the stages that export what the last step left, and measure and judge it."""
+    """Return the stages that export the output of the last step, measure it and judge it."""
     common, confidence = _common(recipe), {"confidence": recipe.gate.confidence}
     measured = {**common, **confidence, "latency": recipe.latency, "latency_limit": recipe.gate.latency}
     compared = {**common, **confidence, "latency": recipe.latency, "name": recipe.name}
@@ -101,7 +104,7 @@ def _judging(recipe: Recipe, student: str) -> tuple[Stage, ...]:
 
 
 def _after(recipe: Recipe) -> tuple[Stage, ...]:
-    """Give the stages that act on the registry and on the whole run."""
+    """Return the stages that act on the registry and on the whole run."""
     shown = {"data": "pull", "models": "export"} | {name: name for name in ("gate", "final_test")}
     return (
         Stage("register", "register", {"recipe": recipe}, {**shown, "evaluation": "evaluate"}),

@@ -1,4 +1,4 @@
-"""What a stage function is given: its slice of the recipe, the folders it reads, the folder it fills."""
+"""The arguments of a stage function: its part of the recipe, the folders that it reads, the folder that it fills."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,24 +10,30 @@ Metrics = dict[str, float]
 
 @dataclass(frozen=True)
 class Job:
-    """One stage's work, told apart from how it is tracked."""
+    """The work of one stage, without its tracking."""
 
     settings: Mapping[str, Any]
-    """The slice of the recipe that the stage declared."""
+    """The part of the recipe that the stage declares."""
     inputs: Mapping[str, Path]
-    """Role -> folder of an earlier stage's artifact."""
+    """Name of an input -> folder of the earlier stage's artifact."""
     out: Path
-    """An empty folder; what is left in it becomes the artifact."""
+    """An empty folder. The files that the stage leaves in it become the artifact."""
     scratch: Path
-    """Survives a kill: checkpoints and caches."""
+    """Folder for checkpoints and caches. It survives a kill of the process."""
     shared: Path
-    """Kept between stages and runs, for what is worth computing once; whoever writes here names it by its content."""
+    """Cache of results that are computed once for all stages and runs.
+
+    The name of each result identifies its content.
+    """
     progress: Callable[[str], None]
-    """Shows one line to whoever is waiting."""
+    """Shows one progress line."""
     record: Callable[[int, Mapping[str, float]], None]
-    """Keeps the numbers of one epoch."""
+    """Records the metrics of one epoch."""
     outside: Mapping[str, str] = field(default_factory=dict)
-    """Facts from outside the run that the stage's key counts, see outside.py; the stage reads them here only."""
+    """Facts from outside the run that the stage's key includes; see outside.py.
+
+    The stage reads such facts only from here.
+    """
 
 
 StageFunction = Callable[[Job], Metrics]

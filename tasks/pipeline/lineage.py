@@ -1,7 +1,7 @@
-"""Which MLflow run made what: of all runs of a night's stages, those that the night's recipe accounts for.
+"""Find the MLflow runs that made the outputs of a night, among all runs of the night's stages.
 
-A stage may have run several times in one night, with other data, other code or another recipe. Each key has its own
-run; a run counts when it has finished and its key follows from the recipe and from the runs before it.
+A stage may run several times in one night, with other data, other code or another recipe. Each key has its own MLflow
+run. A run belongs to the lineage if it has finished and if its key follows from the recipe and the earlier runs.
 """
 
 from collections.abc import Iterable
@@ -18,16 +18,21 @@ from stillhouse.tasks.tracking.runs import FINISHED, PREFIX, STAGE, newest_first
 KEY = f"{PREFIX}stage_key"
 DIGEST = f"{PREFIX}digest"
 CONTENT = f"{PREFIX}content"
-"""Digest of the data that a pull pinned: later keys count it, not the digest of the pointer to it."""
+"""Digest of the data that `pull` pinned.
+
+Keys of later stages include this digest, not the digest of the pointer file.
+"""
 CODE = "stage_code"
 """Tag: digest of the source and the libraries that a stage ran with."""
 
 
 def runs_of(recipe: Recipe, children: Iterable[Run]) -> dict[str, Run]:
-    """Stage -> the finished run that made what this recipe says; a stage without one is missing.
+    """Return stage name -> the finished run that made its output for this recipe.
+
+    A stage without such a run is left out.
 
     Args:
-        recipe: what the night began with.
+        recipe: the recipe that the night began with.
         children: the runs of the night's stages.
     """
     newest, found = newest_first(children), dict[str, Run]()
@@ -40,13 +45,13 @@ def runs_of(recipe: Recipe, children: Iterable[Run]) -> dict[str, Run]:
 
 
 def inputs_of(stage: Stage, runs: dict[str, Run]) -> dict[str, str]:
-    """Role -> digest of what a stage reads, as its key counts it."""
+    """Return input name -> digest of the artifact that a stage reads, as the stage's key includes it."""
     tags = {role: runs[name].data.tags for role, name in stage.inputs.items()}
     return {role: found.get(CONTENT, found.get(DIGEST, "")) for role, found in tags.items()}
 
 
 def _follows(stage: Stage, run: Run, before: dict[str, Run]) -> bool:
-    """Tell whether a run's key is that of the stage, given the facts and the code that the run names."""
+    """Tell whether a run's key equals the stage's key, computed with the facts and code in the run's tags."""
     if not stage.reusable or not before.keys() >= set(stage.inputs.values()):
         return False
     known, tags = replace(stage, outside=facts_of(run, PREFIX)), run.data.tags

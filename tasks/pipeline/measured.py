@@ -1,9 +1,9 @@
-"""Which results hold on this machine only: those that are times, and steps that were kept or dropped by a time.
+"""Tell which results are valid on this machine only: times, and steps that were kept or dropped because of a time.
 
-What the stages `evaluate`, `challenge` and `load` measure, and a step that prunes down to milliseconds, count the
-machine in their keys. The screening of any other step is a time too, but decides only where bytes and quality alone
-would decide otherwise: only such a step is done again on another machine. No model is trained again for a time that
-decided nothing; whether the student is fast enough is measured on this machine in any case.
+The keys of the stages `evaluate`, `challenge` and `load`, and of a step that prunes to a number of milliseconds,
+include the machine. The screening of any other step also measures a time. Such a step is repeated on another machine
+only if the time decided: if size and quality alone would have decided otherwise. No model is trained again because of
+a time that decided nothing. The latency of the student is measured on this machine in any case.
 """
 
 from mlflow.tracking import MlflowClient
@@ -17,16 +17,16 @@ from stillhouse.tasks.tracking.runs import FINISHED, PREFIX, finished_with_key
 WORK_KEY = "work_key"
 """Tag: the key without the machine."""
 DONE_ON = "done_on"
-"""Tag: the machine that did the work, which a reused result keeps."""
+"""Tag: the machine that did the work. A reused result keeps it."""
 
 
 def holds_here_only(client: MlflowClient, stage: Stage, work_key: str) -> bool:
-    """Tell whether a stage's key counts the machine.
+    """Tell whether a stage's key includes the machine.
 
     Args:
-        client: asked what a step's screening decided.
+        client: MLflow client that finds how the screening of a step was decided.
         stage: the stage.
-        work_key: its key without a machine.
+        work_key: the stage's key without the machine.
     """
     if stage.kind != "compress":
         return KINDS[stage.kind].timed
@@ -34,7 +34,7 @@ def holds_here_only(client: MlflowClient, stage: Stage, work_key: str) -> bool:
 
 
 def _timed_elsewhere(client: MlflowClient, work_key: str) -> bool:
-    """Tell whether a time decided about this step, on another machine than this."""
+    """Tell whether a time measured on another machine decided about this step."""
     runs = finished_with_key(client, work_key)
     return any(
         run.data.metrics.get(BY_TIME, 0) and run.data.tags.get(PREFIX + DONE_ON, machine()) != machine() for run in runs
@@ -42,7 +42,7 @@ def _timed_elsewhere(client: MlflowClient, work_key: str) -> bool:
 
 
 def why_anew(client: MlflowClient, experiment_id: str, work_key: str) -> str:
-    """Say which other machine had measured the same; nothing if none had."""
+    """Name the other machine that measured the same result; an empty string if there is none."""
     query = f"tags.`{PREFIX}{WORK_KEY}` = '{work_key}' and attributes.status = '{FINISHED}'"
     order = ["attributes.start_time DESC"]
     for run in client.search_runs([experiment_id], query, max_results=5, order_by=order):

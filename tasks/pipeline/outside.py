@@ -1,7 +1,7 @@
-"""What a stage depends on beside its recipe slice and the outputs of earlier stages: facts from outside the run.
+"""Facts from outside the run that a stage depends on, in addition to its part of the recipe and earlier outputs.
 
-Each fact is read once. It is part of the stage's key, it stands in the tags of the stage's run, and the stage itself
-works with the same value: a fact that changes in the meantime cannot put a result under another fact's key.
+Each fact is read once. The stage's key includes it, the tags of the stage's run record it, and the stage uses the same
+value. If a fact changes during the stage, the result is therefore still stored under the key of the old fact.
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from stillhouse.tasks.registry.versions import champion_of
 from stillhouse.tasks.stages.pull import data_digest
 
 TAG = "outside."
-"""Before the name of a fact, among our own tags."""
+"""Prefix of the name of a fact, among our own tags."""
 
 
 def outside_of(context: RunContext, stage: Stage) -> dict[str, str]:
-    """Read the facts of a stage: `data` of pull, `champion` of challenge; `tasks.pipeline.measured` adds the `machine`.
+    """Read the facts of a stage: `data` for pull, `champion` for challenge. `tasks.pipeline.measured` adds `machine`.
 
     Raises:
         DataError: the recipe's data revision is unknown or does not pin the dataset.
@@ -31,11 +31,11 @@ def outside_of(context: RunContext, stage: Stage) -> dict[str, str]:
 
 
 def as_tags(facts: Mapping[str, str]) -> dict[str, str]:
-    """Name facts as tags."""
+    """Return the facts under the names of their tags."""
     return {TAG + name: value for name, value in facts.items()}
 
 
 def facts_of(run: Run, prefix: str) -> dict[str, str]:
-    """Read from the tags of a stage's run the facts that it worked with."""
+    """Read the facts that a stage used from the tags of its run."""
     start = prefix + TAG
     return {name.removeprefix(start): value for name, value in run.data.tags.items() if name.startswith(start)}

@@ -1,6 +1,6 @@
-"""The installed packages that a recipe uses: what they are, and whether they are still what a run began with.
+"""The installed packages that a recipe uses, and a check that they are the same as when a run began.
 
-Light where it can be: DAG files ask which packages a recipe uses. Only `check_foreign` imports any of them.
+This module is light where it can be, because DAG files read it. Only `check_foreign` imports any of these packages.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,21 +20,21 @@ from stillhouse.tasks.recipe.teacher import Network
 
 @dataclass(frozen=True)
 class Used:
-    """One name that a recipe uses of an installed package, as it was at one time."""
+    """One name that a recipe uses from an installed package, as the package was at one time."""
 
     group: str
     name: str
     distribution: str
     version: str
     digest: str
-    """Of every file of the package."""
+    """Digest of every file of the package."""
 
 
 def providers_of(recipe: Recipe) -> tuple[Provider, ...]:
-    """Find the packages that offer the recipe's workload and networks; none for built-in ones.
+    """Find the packages that offer the recipe's workload and networks. Built-in names have no package.
 
     Raises:
-        ModelError: a name is no longer there, or several packages offer it.
+        ModelError: no package offers a name any more, or several packages offer it.
     """
     offered = [provider_of(recipe.workload)]
     offered += [providers.find(providers.NETWORKS, network.name, ARGUMENTS) for network in _networks(recipe)]
@@ -43,10 +43,10 @@ def providers_of(recipe: Recipe) -> tuple[Provider, ...]:
 
 
 def used_by(recipe: Recipe) -> list[dict[str, str]]:
-    """Describe the packages that a recipe uses, as they are now; a list that JSON can hold.
+    """Describe the packages that a recipe uses, as they are now, as a list that JSON can hold.
 
     Raises:
-        ModelError: a package is not there.
+        ModelError: a package is not installed.
     """
     return [
         asdict(Used(each.group, each.name, each.distribution, each.version, each.digest))
@@ -55,14 +55,14 @@ def used_by(recipe: Recipe) -> list[dict[str, str]]:
 
 
 def expect_same(before: Sequence[Mapping[str, str]], what: str) -> None:
-    """Compare the packages that something was made with to those of this machine.
+    """Compare the packages that a thing was made with to the packages on this machine.
 
     Args:
-        before: what `used_by` gave then.
-        what: names what was made, such as `run nightly_x`.
+        before: the result of `used_by` at that time.
+        what: name of the thing, such as `run nightly_x`.
 
     Raises:
-        StillhouseError: one is missing here, or is not the same.
+        StillhouseError: a package is missing here, or differs.
     """
     for each in before:
         needs = f"{what} needs the package {each['distribution']} {each['version']}"
@@ -79,10 +79,10 @@ def expect_same(before: Sequence[Mapping[str, str]], what: str) -> None:
 
 
 def check_foreign(recipe: Recipe) -> None:
-    """Check what could not be checked while the recipe was read: the sections that are a package's own.
+    """Check the sections of a recipe that belong to an installed package. Reading the recipe does not check them.
 
     Raises:
-        ModelError: a package cannot be imported, or refuses what the recipe says.
+        ModelError: a package cannot be imported, or refuses the recipe's settings.
     """
     if not providers_of(recipe):
         return

@@ -1,4 +1,4 @@
-"""What every stage of a run works with: its recipe as the run began, its run in MLflow, this host's settings."""
+"""The objects that every stage of a run uses: the run's frozen recipe, its MLflow run, this host's settings."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,11 @@ from stillhouse.tasks.tracking.runs import Nightly, connect
 
 @dataclass(frozen=True)
 class RunContext:
-    """What every stage of a run works with."""
+    """The objects that every stage of a run uses."""
 
     settings: Settings
     recipe: Recipe
-    """What the run began with; the file may say something else by now."""
+    """The recipe that the run began with. The file may have changed since."""
     recipe_path: Path
     run_key: str
     nightly: Nightly
@@ -23,10 +23,10 @@ class RunContext:
 
 
 def join_run(settings: Settings, asked: Asked, run_key: str, stage_name: str) -> RunContext:
-    """Open a run for one of its stages; the run in MLflow is made if there is none.
+    """Open a run for one of its stages. If MLflow has no such run, it is created.
 
     Raises:
-        RecipeError: the stage is asked for with other data or another seed than the run began with.
+        RecipeError: the stage is called with other data or another seed than the run began with.
         ServiceError: MLflow does not answer.
     """
     nightly, frozen = join(connect(settings.tracking_uri), settings, asked, run_key, stage_name)
@@ -34,7 +34,7 @@ def join_run(settings: Settings, asked: Asked, run_key: str, stage_name: str) ->
 
 
 def open_run(recipe_path: Path, run_key: str, *, revision: str | None = None, seed: int | None = None) -> RunContext:
-    """Open a run for whoever reads it.
+    """Open a run to read it.
 
     Raises:
         ServiceError: MLflow does not answer.

@@ -1,4 +1,4 @@
-"""Run one stage of one nightly run, or reuse it: the only code that keys, reuses and resumes work."""
+"""Run one stage of one nightly run, or reuse its result. Only this module computes keys, reuses and resumes work."""
 
 import os
 import shutil
@@ -43,18 +43,18 @@ def run_stage(  # noqa: PLR0913 - which stage of which run, and what may differ 
     seed: int | None = None,
     force: bool = False,
 ) -> Result:
-    """Do one stage, or take over what was done before; returns small metrics.
+    """Run one stage, or reuse an earlier result. Returns a few metrics.
 
     Args:
         recipe_path: the recipe's file.
-        stage_name: one of `stages_of(recipe)`.
-        run_key: names the nightly run; stages with the same key belong together.
-        revision: data revision to use in place of the recipe's.
-        seed: seed to use in place of the recipe's.
-        force: do it again even if nothing changed.
+        stage_name: name of one of `stages_of(recipe)`.
+        run_key: names the nightly run. Stages with the same run key belong together.
+        revision: data revision that replaces the recipe's.
+        seed: seed that replaces the recipe's.
+        force: run the stage even if nothing has changed.
 
     Raises:
-        StillhouseError: one sentence that says what to mend.
+        StillhouseError: one sentence that says how to repair the problem.
     """
     settings, asked = load_settings(), Asked(recipe_path, revision, seed)
     try:
@@ -66,7 +66,7 @@ def run_stage(  # noqa: PLR0913 - which stage of which run, and what may differ 
         if stage_name == FIRST:
             check_foreign(context.recipe)
         return _tracked(context, stage, force=force) if stage.reusable else function_of(stage.kind)(context, stage)
-    except ModelError as error:  # of an installed package that the recipe uses
+    except ModelError as error:  # raised by an installed package that the recipe uses
         msg = f"stage {stage_name}: {error}"
         raise StillhouseError(msg) from error
     except MlflowException as error:
@@ -95,7 +95,7 @@ def _tracked(context: RunContext, stage: Stage, *, force: bool) -> Result:
         stage, tags = _with_facts(context, stage, inputs_of(stage, runs))
         key = stage_key(stage, inputs_of(stage, runs), tags[CODE])
     except Exception:
-        with context.nightly.child(stage.name, stage.kind):  # whose page says why the stage has no key
+        with context.nightly.child(stage.name, stage.kind):  # this run's page shows why the stage has no key
             raise
     with context.nightly.child(stage.name, stage.kind, key) as child:
         for name, value in tags.items():
@@ -112,7 +112,10 @@ def _tracked(context: RunContext, stage: Stage, *, force: bool) -> Result:
 
 
 def _with_facts(context: RunContext, stage: Stage, inputs: Mapping[str, str]) -> tuple[Stage, dict[str, str]]:
-    """Give a stage the facts from outside that its key counts, and the tags that let others follow the key."""
+    """Add to a stage the outside facts that its key includes.
+
+    Also return the tags from which others compute the key.
+    """
     code = code_of(stage.kind, stage.workload, stage.providers)
     stage = replace(stage, outside=outside_of(context, stage))
     work_key = stage_key(stage, inputs, code)
@@ -122,7 +125,7 @@ def _with_facts(context: RunContext, stage: Stage, inputs: Mapping[str, str]) ->
 
 
 def _say_why(context: RunContext, stage: Stage, child: Child, work_key: str) -> None:
-    """Note where the work is done, and why it is done although another machine had done it."""
+    """Record the machine that does the work, and the reason if another machine has already done it."""
     child.tag(DONE_ON, machine())
     why = (
         why_anew(context.nightly.client, context.nightly.experiment_id, work_key) if "machine" in stage.outside else ""
@@ -155,7 +158,10 @@ def _reusable(context: RunContext, key: str, child: Child) -> Artifact | None:
 def _work(  # noqa: PLR0913 - one call, every argument named
     context: RunContext, stage: Stage, inputs: Mapping[str, Artifact], key: str, child: Child, *, force: bool
 ) -> Artifact:
-    """Do the work aside, seal it, move it into place, upload it. A second process on the same work waits."""
+    """Do the work in a partial folder, seal it, move it into place, upload it.
+
+    A second process on the same work waits.
+    """
     folder = context.settings.artifacts / key
     with waiting(context.settings.artifacts / f".{key}.lock"):
         whole = None if force else _whole(folder)
@@ -182,11 +188,11 @@ def _fill(context: RunContext, stage: Stage, inputs: Mapping[str, Artifact], fol
 
 
 def _prepare_torch() -> None:
-    """Set what torch reads once, when it is loaded."""
-    # Its threads would otherwise spin for each other while Airflow needs their core,
-    # which made training slower by a quarter to three quarters beside one busy process.
+    """Set the environment variables that torch reads once, when it is loaded."""
+    # Without this, torch's threads spin while they wait for each other and Airflow needs their core.
+    # Training was then slower by 25 to 75 % beside one busy process.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
-    # Huge pages for torch's larger tensors: a training step took 8 % less here.
+    # Huge pages for torch's larger tensors: a training step took 8 % less time here.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
@@ -207,7 +213,7 @@ def _job(context: RunContext, stage: Stage, inputs: Mapping[str, Artifact], fold
 
 
 def _note_look(context: RunContext, stage: Stage, job: Job) -> None:
-    """Note that a stage is about to measure a model on a held-out split, if it is one that does."""
+    """Record that a stage is about to measure a model on a held-out split, if the stage does so."""
     if split := KINDS[stage.kind].split:
         facts = {"recipe": context.recipe.name, "run_key": context.run_key, "looked": stage.name}
         note_stage(context.nightly.client, split, job.inputs["data"], facts)

@@ -1,7 +1,7 @@
-"""The one table of stages: which function does each kind, and what holds of the kind wherever it appears.
+"""The table of stage kinds: the function of each kind, and the properties of the kind.
 
-Functions and modules are named, and not imported: a DAG file and a stage's key read this table, and neither can wait
-for torch.
+The table names functions and modules and does not import them: DAG files and stage keys read this table, and torch
+would take too long to load there.
 """
 
 import pkgutil
@@ -16,24 +16,30 @@ Split = Literal["search", "gate"]
 
 @dataclass(frozen=True)
 class StageKind:
-    """What holds of every stage of one kind."""
+    """The properties of every stage of one kind."""
 
     function: str
-    """`module:function`. The module's source, with all it imports of ours, is part of the stage's key."""
+    """`module:function`. The stage's key includes the source of this module and of all our modules that it imports."""
     subprocesses: tuple[str, ...] = ()
-    """Modules that it runs in a process of their own. Their source is part of the key too."""
+    """Modules that the stage runs in a separate process. The stage's key includes their source too."""
     heavy: bool = False
-    """Trains or measures, so it takes the only slot of the training pool."""
+    """The stage trains or measures, so it takes the only slot of the training pool."""
     reusable: bool = True
-    """Does work that a key describes. Any other stage acts on the registry or on the whole run, each time."""
+    """A key identifies the stage's work, so it can be reused.
+
+    Other stages act on the registry or the whole run, every time.
+    """
     timed: bool = False
-    """Its result is a time of this machine, so its key counts the machine."""
+    """The result is a time measured on this machine, so the stage's key includes the machine."""
     split: Split | None = None
-    """The held-out split that it measures on; a look at it is noted. `final_test` notes its own."""
+    """The held-out split that the stage measures on. Each such look is recorded. `final_test` records its own."""
     faces: tuple[Literal["training", "runtime"], ...] = ()
-    """Faces of the workload that it runs. Those of the recipe's workload are part of the key, no others are."""
+    """Faces (modules) of the workload that the stage runs.
+
+    The key includes those of the recipe's workload, and no others.
+    """
     builds: bool = True
-    """Makes a part of what ships, or judges it by itself: a replay does it again."""
+    """The stage makes a part of the bundle, or measures it. `stillhouse reproduce` repeats these stages only."""
 
 
 KINDS = {
@@ -89,13 +95,16 @@ KINDS = {
 
 
 def function_of(kind: str) -> Callable[..., Any]:
-    """Import the function that does a kind of stage."""
+    """Import the function of a kind of stage."""
     function: Callable[..., Any] = pkgutil.resolve_name(KINDS[kind].function)
     return function
 
 
 def modules_of(kind: str, workload: str) -> tuple[str, ...]:
-    """Name the modules that a kind of stage runs for a workload, each with all that it imports of ours."""
+    """Name the modules that a kind of stage runs for a workload.
+
+    The key also includes our modules that these import.
+    """
     row = KINDS[kind]
     faces = [module_of(workload, face) for face in row.faces]
     return (row.function.partition(":")[0], *row.subprocesses, *faces)

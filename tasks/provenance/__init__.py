@@ -1,1 +1,1 @@
-"""Where a version comes from: issued, signed, verified, built again."""
+"""Provenance of a version: issue, sign and verify its provenance record, and reproduce it."""

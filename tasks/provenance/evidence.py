@@ -1,4 +1,4 @@
-"""What a decision about a version is made on: what its night left in MLflow, read from there, and where to look."""
+"""The evidence for a decision about a version: the results of its nightly run, read from MLflow, with links."""
 
 import json
 import tempfile
@@ -25,35 +25,35 @@ from stillhouse.tasks.tracking.runs import ARTIFACT, PREFIX, STAGE_RUNS, newest_
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a person looks at before they say yes."""
+    """The evidence that a person sees before approving."""
 
     model: str
     version: str
     gate: Mapping[str, Any]
-    """gate.json: the verdict and its checks."""
+    """Content of gate.json: the verdict and its checks."""
     evaluation: Evaluation
     challenge: Challenge
     final_test: FinalTest
     looks: Mapping[str, int]
-    """Split -> how often it was looked at so far, over all nights; empty where that is not known."""
+    """Split -> number of uses so far, over all nightly runs; empty if unknown."""
     links: Mapping[str, str]
-    """What it is -> its address."""
+    """Name of a page -> its address."""
     digests: Mapping[str, str]
-    """Of what was read, for the audit."""
+    """Stage -> digest of its result, for the audit."""
 
 
 def evidence_of(client: MlflowClient, version: ModelVersion, tracking_uri: str) -> Evidence:
-    """Read what the night of a version left.
+    """Read the results of a version's nightly run.
 
     Raises:
-        StillhouseError: MLflow does not have it any more.
+        StillhouseError: MLflow no longer has the results.
         ServiceError: MLflow does not answer.
     """
     night = version.tags.get(f"{PREFIX}nightly_run", "")
     try:
         runs = stages_of_version(client, version)
         files = {"gate": "gate.json", "evaluate": "evaluation.json", "challenge": ANSWER}
-        if "final_test" in runs:  # a night before there was this stage has none
+        if "final_test" in runs:  # a nightly run from before this stage existed has none
             files["final_test"] = FINAL_TEST
         read = {stage: read_output(client, runs[stage], file) for stage, file in files.items()}
     except (AbsentError, KeyError, ValueError) as error:
@@ -79,17 +79,19 @@ def evidence_of(client: MlflowClient, version: ModelVersion, tracking_uri: str) 
 
 
 def stages_of_version(client: MlflowClient, version: ModelVersion) -> dict[str, Run]:
-    """Stage -> the very MLflow run that made or judged a version, whatever its night did before or after.
+    """Return stage -> the exact MLflow run that made or evaluated a version.
+
+    Other runs of the same stage in that nightly run, earlier or later, are ignored.
 
     Raises:
-        KeyError: MLflow does not have a run any more.
-        StillhouseError: a stage was done again in its run since the version was registered.
+        KeyError: MLflow no longer has a run.
+        StillhouseError: a stage was repeated in its run after the version was registered.
     """
     night = version.tags.get(f"{PREFIX}nightly_run", "")
     with answering():
         experiment = client.get_run(night).info.experiment_id
         children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{night}'")
-    if STAGE_RUNS not in version.tags:  # registered before versions named their runs
+    if STAGE_RUNS not in version.tags:  # registered before versions recorded their runs
         return newest_of_each(children)
     known = {run.info.run_id: run for run in children}
     named: dict[str, tuple[str, str]] = json.loads(version.tags[STAGE_RUNS])

@@ -1,4 +1,7 @@
-"""Issue a passport when a version is registered: built from the night, signed, kept among the night's artifacts."""
+"""Issue a provenance record when a version is registered.
+
+The record is built from the nightly run, signed, and stored among the run's artifacts.
+"""
 
 import json
 from collections.abc import Mapping
@@ -26,11 +29,11 @@ FOLDER, PASSPORT, CARD = "passport", "passport.json", "model_card.md"
 
 
 def lineage_of(context: RunContext) -> dict[str, Run]:
-    """Stage -> the run that made what the night's recipe says, of every stage that a version comes from.
+    """Return stage -> the run that finished with the nightly run's recipe, for every stage that a version comes from.
 
     Raises:
         ArtifactError: a stage has no such run.
-        StillhouseError: a stage ran with other code than the night began with.
+        StillhouseError: a stage ran with other code than the code at the start of the nightly run.
     """
     runs, frozen = runs_of(context.recipe, context.nightly.children()), context.frozen
     if absent := missing(context.recipe, runs):
@@ -55,7 +58,7 @@ def lineage_of(context: RunContext) -> dict[str, Run]:
 def issue(
     context: RunContext, inputs: Mapping[str, Path], digest: str, evaluation: Mapping[str, Any], runs: Mapping[str, Run]
 ) -> tuple[str, str]:
-    """Build, sign and keep the passport of what these runs of stages made; returns its digest and the model card."""
+    """Build, sign and store the provenance record of these stage runs; returns its digest and the model card."""
     client, night = context.nightly.client, context.nightly.run_id
     pointer = read_pointer(inputs["data"])
     parsed, final = parse_evaluation(evaluation), read_final_test(inputs["final_test"])

@@ -1,8 +1,8 @@
-"""How a student is logged to MLflow: its files as they were judged, and what MLflow loads to serve them.
+"""Log a student to MLflow: the evaluated files, and the files that MLflow loads to serve them.
 
-One file is logged as an ONNX model: unpacked, so that MLflow loads it without any pickle, and beside it the bundle as
-it was judged. MLflow has no flavour for several ONNX files, so a model of several components is logged as code
-(`tasks/provenance/served_bundle.py`) that opens the bundle. Nothing is pickled.
+A student with one file is logged as an ONNX model. The model is unpacked, so that MLflow loads it without pickle, and
+the evaluated bundle is stored beside it. MLflow has no flavour for several ONNX files. So a model of several components
+is logged as code (`tasks/provenance/served_bundle.py`) that opens the bundle. Nothing is pickled.
 """
 
 import importlib.metadata
@@ -28,11 +28,11 @@ from stillhouse.tasks.tracking.runs import Child
 RUNTIME = ("onnxruntime", "numpy")
 COMPILED = shutil.ignore_patterns("__pycache__")
 COMPONENTS_FOLDER = "bundle"
-"""Where MLflow keeps the bundle of several components, among a model's artifacts."""
+"""Folder of a multi-component bundle among a model's artifacts in MLflow."""
 
 
 def packages_of(workload: str) -> tuple[str, ...]:
-    """Name the packages that answering needs."""
+    """Return the packages that inference needs."""
     provider = provider_of(workload)
     return (*RUNTIME, *runtime_of(workload).packages, *([provider.distribution] if provider else []))
 
@@ -41,9 +41,9 @@ def log_student(child: Child, student: Bundle, data: Path) -> str:
     """Log a student; returns the model's address.
 
     Args:
-        child: of the stage.
-        student: what was judged.
-        data: the materialised dataset, of which one request becomes the example.
+        child: the stage's child run.
+        student: the evaluated bundle.
+        data: the materialised dataset; one request from it becomes the input example.
     """
     child.progress("logging the student to MLflow")
     return _log_components(child, student) if len(student.files) > 1 else _log_file(child, student, data)
@@ -67,7 +67,7 @@ def _log_file(child: Child, student: Bundle, data: Path) -> str:
 
 
 def _schema(ports: Sequence[ValueInfoProto]) -> Schema:
-    """Describe what a graph takes or gives; a size that is not fixed is -1."""
+    """Describe the inputs or outputs of a graph. A dynamic size is -1."""
     return Schema([TensorSpec(_type(port), _shape(port), port.name) for port in ports])
 
 
@@ -104,5 +104,8 @@ def _log_components(child: Child, student: Bundle) -> str:
 
 
 def pinned(packages: Sequence[str]) -> list[str]:
-    """Pin what a logged model needs to what is installed; left to guess, MLflow loads the model to see."""
+    """Pin a logged model's packages to the installed versions.
+
+    Without this list, MLflow loads the model to guess them.
+    """
     return [f"{package}=={importlib.metadata.version(package)}" for package in dict.fromkeys(packages)]

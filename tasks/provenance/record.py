@@ -1,6 +1,7 @@
-"""The passport of a version: where it comes from, what it reached, what it needs; signed, and written for people too.
+"""The provenance record of a version: its origin, its results and its requirements. It is signed.
 
-It is made of what the night left and has no clock in it: registering again makes the same passport.
+The model card is the same record in readable form. The record comes only from the nightly run and contains no time, so
+registering again gives the same record.
 """
 
 import importlib.metadata
@@ -14,7 +15,7 @@ from stillhouse.tasks.reporting.quantities import percent, times
 
 SCHEMA = 1
 WORST = 3
-"""Slices that a card names."""
+"""Number of slices on a card."""
 Json = dict[str, Any]
 
 
@@ -32,20 +33,20 @@ def passport(  # noqa: PLR0913 - the parts of a passport, each named by its call
     lineage: Sequence[Mapping[str, str]],
     packages: Sequence[str],
 ) -> Json:
-    """Put a passport together.
+    """Assemble a provenance record.
 
     Args:
         model: name of the registered model.
-        file: digest and bytes of what was judged.
+        file: digest and bytes of the evaluated file.
         data: version and digest of the data.
         code_version: commit of the code.
         providers: installed packages whose workload or networks the recipe uses.
-        recipe: all of it.
-        evaluation: what was measured.
-        final_test: what was measured on the sealed split, after the verdict.
-        gate: gate.json.
-        lineage: stage, key and digest of every stage, the teacher's among them, in order.
-        packages: what answering needs.
+        recipe: the whole recipe.
+        evaluation: the measured results.
+        final_test: results on the split `sealed`, measured after the verdict.
+        gate: content of gate.json.
+        lineage: stage, key and digest of every stage in order, including the teacher's stages.
+        packages: packages that inference needs.
     """
     return {
         "schema": SCHEMA,
@@ -82,7 +83,7 @@ def _metrics(evaluation: Evaluation) -> Json:
 
 
 def sbom(packages: Sequence[str]) -> Json:
-    """List what answering needs as CycloneDX 1.6 has it: name, version, licence, package URL."""
+    """List the packages for inference in CycloneDX 1.6 format: name, version, licence, package URL."""
     components = []
     for package in packages:
         about = importlib.metadata.metadata(package)
@@ -101,7 +102,7 @@ def sbom(packages: Sequence[str]) -> Json:
 
 
 def model_card(passport_: Mapping[str, Any], evaluation: Evaluation, final: FinalTest) -> str:
-    """Write the passport for people: what it is, what it reached, where it fails most, where it comes from."""
+    """Write the model card from a provenance record: description, results, largest failures, origin."""
     recipe = passport_["recipe"]
     slices = zip(evaluation.classes.labels, evaluation.classes.student, strict=True)
     worst = sorted((recall, label) for label, recall in slices if recall is not None)[:WORST]

@@ -1,8 +1,8 @@
-"""Build a version again from what its passport names, in a house of its own, and compare.
+"""Rebuild a version from its provenance record, in a separate state folder, and compare the results.
 
-The code is the passport's commit, the data its version, the recipe its recipe; the libraries are those that are
-installed here. Nothing of this house is reused or changed: stages are kept in the replay's own folder, so that a
-replay that was killed goes on where it was.
+The record gives the commit of the code, the data version and the recipe. The libraries are the ones installed here. The
+rebuild does not reuse or change anything in this deployment. Its stages are stored in the reproduction's own folder, so
+a killed reproduction continues where it stopped.
 """
 
 import json
@@ -50,28 +50,28 @@ for number, stage in enumerate(stages, start=1):
     run_stage(Path(recipe), stage, "replay/stages")
 """
 TIMED = (STEP, VOLATILE)
-"""Files and folders with times in them: never the same bytes twice."""
+"""Files and folders that contain times. Their bytes differ in every run."""
 SAME = "the same bytes"
 Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What building a version again came to."""
+    """The result of a reproduction."""
 
     equal: bool
-    """The file that ships has the same bytes."""
+    """Whether the exported file has the same bytes."""
     lines: tuple[str, ...]
-    """Stage by stage, and number by number."""
+    """The comparison, line by line: first the stages, then the numbers."""
     first: str | None
-    """First stage that made other bytes."""
+    """First stage with different bytes, or `None`."""
 
 
 def reproduce(model: str, version: str, show: Callable[[str], None]) -> Replayed:
-    """Rebuild a version and say whether it is the same.
+    """Rebuild a version and tell whether it is the same.
 
     Raises:
-        StillhouseError: its passport is not good, its code or its data cannot be had any more, or a stage breaks.
+        StillhouseError: its provenance record is invalid, its code or data is no longer available, or a stage fails.
     """
     settings = load_settings()
     client = connect(settings.tracking_uri)
@@ -98,7 +98,7 @@ def _build(settings: Settings, passport: Json, folder: Path, show: Callable[[str
 
 
 def _recipe(root: Path, passport: Json, folder: Path) -> Path:
-    """Write the passport's recipe, with a revision that pins its data."""
+    """Write the recipe of the provenance record, with a revision that pins its data."""
     data = passport["data"]
     md5 = data["data_version"].partition("-")[2]
     pinned = {"dataset": data["dataset"], "revision": revision_of(root, data["dataset"], md5)}
@@ -124,10 +124,10 @@ def _environment(settings: Settings, folder: Path, code: Path) -> dict[str, str]
 def run_aside(
     recipe: Path, stages: Sequence[str], environment: Mapping[str, str], folder: Path, show: Callable[[str], None]
 ) -> None:
-    """Run stages in a process of their own, which knows the code of the environment only; shows what it says.
+    """Run stages in a separate process that uses only the environment's code; `show` receives its output.
 
     Raises:
-        StillhouseError: one broke; repeats its sentence.
+        StillhouseError: a stage failed. The error repeats the stage's message.
     """
     code = environment["PYTHONPATH"]
     command, errors = [sys.executable, "-c", BUILD, str(recipe), code, *stages], folder / "errors.txt"
@@ -163,7 +163,7 @@ def _told(before: Mapping[str, str], now: Mapping[str, str]) -> str:
 
 
 def _far(passport: Json, folder: Path) -> list[str]:
-    """Lay the passport's numbers beside those of the replay."""
+    """Compare the numbers of the provenance record with the numbers of the reproduction."""
     found = parse_evaluation(json.loads((folder / "evaluation.json").read_text(encoding="utf-8")))
     lines = [f"{'':28} {'passport':>12} {'replay':>12}"]
     before, now = passport["student"]["quality"]["gate"]["value"], found.student.quality.gate.value
@@ -175,7 +175,7 @@ def _far(passport: Json, folder: Path) -> list[str]:
 
 
 def _stages(folder: Path) -> dict[str, Path]:
-    """Stage -> its verified output, the newest where there are several."""
+    """Return stage -> its verified output. If a stage has several outputs, the newest is used."""
     manifests = sorted((folder / "state" / "artifacts").glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
     outputs = [verify(path.parent).path for path in manifests]
     return {_manifest(output)["origin"]["stage"]: output for output in outputs}

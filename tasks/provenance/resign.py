@@ -1,9 +1,9 @@
-"""Sign a version anew: the way on for a house that lost its signing key, audited, and only where the evidence holds.
+"""Sign a version again if the deployment has lost its signing key. The new signature is audited.
 
-The signature of the lost key cannot be verified by the house any more. What can be is the rest: the file has the digest
-that was judged, the passport is the one that the version was registered with and is as it was signed, and it says what
-the night left in MLflow. The old signature stays in the new passport. The audit is written before anything changes, and
-a command that was killed goes on where it was.
+The deployment cannot verify the lost key's signature, so it checks everything else. The file must have the evaluated
+digest. The provenance record must be the one that the version was registered with and must be unaltered since it was
+signed. It must agree with the nightly run in MLflow. The new record keeps the old signature. The audit is written
+before anything changes. If the command is killed, the next call continues where it stopped.
 """
 
 import json
@@ -43,33 +43,34 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Signing:
-    """What is signed anew, and with what."""
+    """A version that is signed again, with its context."""
 
     client: MlflowClient
     settings: Settings
     version: ModelVersion
     former: Json
-    """The passport that the version was registered with."""
+    """The provenance record with which the version was registered."""
 
     @property
     def name(self) -> str:
-        """Name the version as people do."""
+        """Readable name of the version."""
         return f"{self.version.name} version {self.version.version}"
 
 
 def resign(model: str, version: str, decision: Decision) -> str:
-    """Sign the passport of a version with the key that this house has now.
+    """Sign a version's provenance record with the deployment's current key.
 
     Args:
         model: a recipe's model, or its production model.
-        version: of that model.
-        decision: who, and why.
+        version: a version of that model.
+        decision: who decided, and why.
 
     Returns:
-        One sentence that says what changed.
+        One sentence about the change.
 
     Raises:
-        StillhouseError: the file, the passport or the night in MLflow do not go together; nothing is changed then.
+        StillhouseError: the file, the provenance record and the nightly run in MLflow do not agree. Then nothing
+            changes.
         ServiceError: MLflow does not answer.
     """
     settings = load_settings()
@@ -93,7 +94,10 @@ def _is_ours(settings: Settings, document: Json) -> bool:
 
 
 def _former(settings: Settings, version: ModelVersion, document: Json) -> Json:
-    """Give the passport that a version was registered with; a killed command may have written the new one over it."""
+    """Return the provenance record with which a version was registered.
+
+    A killed command may have replaced it by the new one already.
+    """
     former: Json = document
     if document.get(FORMER) and _is_ours(settings, document):
         *before, last = document[FORMER]
@@ -108,10 +112,10 @@ def _former(settings: Settings, version: ModelVersion, document: Json) -> Json:
 
 
 def _expect_evidence(work: Signing) -> None:
-    """Compare the file, the passport, and what the night left in MLflow.
+    """Compare the file, the provenance record, and the results of the nightly run in MLflow.
 
     Raises:
-        StillhouseError: two of them differ; names the first difference.
+        StillhouseError: two of them differ. The error names the first difference.
     """
     with shippable(work.version) as folder:
         probe(folder)
@@ -142,7 +146,7 @@ def _at(document: Any, *keys: str) -> Any:  # noqa: ANN401 - a place in a JSON d
 
 
 def _missing(work: Signing) -> list[str]:
-    """Name the stages of the passport of which the night in MLflow has no run with that key and that output."""
+    """Name the stages of the record for which the nightly run in MLflow has no run with the same key and output."""
     client, night = work.client, work.version.tags[NIGHT_TAG]
     with answering():
         experiment = client.get_run(night).info.experiment_id
@@ -154,7 +158,10 @@ def _missing(work: Signing) -> list[str]:
 
 
 def _sign(work: Signing, recipe: str, decision: Decision) -> str:
-    """Audit, write the new passport, then point every version of the same file and night at it."""
+    """Sign the version again.
+
+    The order is: the audit row, the new provenance record, the tags of all versions with the same file and nightly run.
+    """
     former, client = work.former, work.client
     content = {**without_signature(former), FORMER: [*former.get(FORMER, []), former[SIGNATURE]]}
     document = signed(work.settings, content)
@@ -181,7 +188,7 @@ def _audit(client: MlflowClient, recipe: str, decision: Decision) -> None:
 
 
 def _same_file(work: Signing, recipe: str) -> list[ModelVersion]:
-    """List the versions of the recipe's model and of production that share the night and the file; the chosen last."""
+    """List the recipe's and production's versions with the same nightly run and file. The chosen one is last."""
     own = (work.version.name, str(work.version.version))
     found: list[ModelVersion] = []
     for model in (recipe, production_of(recipe)):

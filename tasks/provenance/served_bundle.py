@@ -1,4 +1,4 @@
-"""What MLflow runs to serve a model of several components, as code and not as a pickle."""
+"""The code that MLflow runs to serve a model of several components, instead of a pickle."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,10 @@ from stillhouse.models.workloads.base import runtime_of
 
 
 class ServedBundle(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """A table with a column of inputs of one kind, such as `text`, becomes a table of answers, a row for each."""
+    """A pyfunc model of a bundle.
+
+    The input is a table with one column, such as `text`. The output is a table with one row of answers per input.
+    """
 
     def load_context(self, context: Any) -> None:  # noqa: ANN401 - MLflow's type is private
         """Open the bundle."""
@@ -20,10 +23,10 @@ class ServedBundle(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         self.answers = runtime_of(bundle.workload).serve(bundle, ())
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ANN401, ARG002
-        """Answer every row, as the server does.
+        """Answer every row, in the same way as the server.
 
         Raises:
-            ModelError: there is no such column, a value is missing, or an input cannot be read.
+            ModelError: the column does not exist, a value is missing, or an input cannot be read.
         """
         for kind, answer in self.answers.items():
             if kind in model_input and model_input[kind].notna().all():

@@ -1,7 +1,7 @@
-"""Sign a document with the house's own key, and check a signature: Ed25519 over canonical JSON.
+"""Sign documents with the deployment's own key and check signatures: Ed25519 over canonical JSON.
 
-The key is made when something is first signed and stays in the state folder, readable by its owner alone. Whoever has
-only its public half, which is beside it and in every signature, can check but not sign. Checking makes no key.
+The first signature creates the key. The key stays in the state folder, and only its owner can read it. The public key
+is stored beside it and in every signature. It can check signatures but not sign. Checking does not create a key.
 """
 
 import base64
@@ -24,7 +24,7 @@ RAW = serialization.Encoding.Raw, serialization.PublicFormat.Raw
 
 
 def signed(settings: Settings, document: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a document with its signature."""
+    """Return a document with its signature."""
     key = _key(settings)
     public = key.public_key().public_bytes(*RAW).hex()
     signature = base64.b64encode(key.sign(_canonical(document))).decode()
@@ -32,10 +32,10 @@ def signed(settings: Settings, document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_signature(settings: Settings, document: Mapping[str, Any]) -> None:
-    """Check that this house signed a document as it is now.
+    """Check that this deployment signed a document in its present form.
 
     Raises:
-        StillhouseError: it has no signature, was signed by another house, or was altered since.
+        StillhouseError: the document has no signature, was signed by another deployment, or was altered since.
     """
     ours = public_key(settings)
     if ours is None or _given(document).get("public_key") != ours:
@@ -49,10 +49,10 @@ def check_signature(settings: Settings, document: Mapping[str, Any]) -> None:
 
 
 def check_unaltered(document: Mapping[str, Any]) -> None:
-    """Check that a document is as it was signed, by whoever has the key that its signature names.
+    """Check that a document is unaltered since it was signed, with the key that its signature names.
 
     Raises:
-        StillhouseError: it has no signature, or was altered since.
+        StillhouseError: the document has no signature, or was altered since.
     """
     given = _given(document)
     try:
@@ -64,12 +64,12 @@ def check_unaltered(document: Mapping[str, Any]) -> None:
 
 
 def without_signature(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what is signed."""
+    """Return the signed part of a document."""
     return {name: value for name, value in document.items() if name != SIGNATURE}
 
 
 def public_key(settings: Settings) -> str | None:
-    """Give the public half of this house's key in hexadecimal, None if it has no key."""
+    """Return this deployment's public key in hexadecimal, or `None` if it has no key."""
     path = settings.state / "keys" / KEY
     return _key(settings).public_key().public_bytes(*RAW).hex() if path.exists() else None
 
@@ -101,7 +101,10 @@ def _unusable(path: Path, what: str) -> str:
 
 
 def _make_key(path: Path) -> None:
-    """Write a new key aside, for its owner alone, then link it into place: of two at once the first one stays."""
+    """Write a new key that only its owner can read, then link it into place.
+
+    If two are made at once, the first stays.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = Ed25519PrivateKey.generate()
     pem = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

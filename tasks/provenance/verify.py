@@ -1,4 +1,4 @@
-"""Is a version what its passport says, and the passport what was signed? Every check is told, good or bad."""
+"""Check a version against its provenance record, and the record against its signature. Every result is reported."""
 
 import json
 import tempfile
@@ -25,11 +25,11 @@ def verify(model: str, version: str) -> Iterator[tuple[str, str | None]]:
     """Check a version of a recipe's model or of its production model.
 
     Yields:
-        What was checked, and what is wrong with it or None.
+        The name of a check, and its fault or `None`.
 
     Raises:
-        StillhouseError: there is no such version.
-        ServiceError: MLflow does not answer; the checks say nothing then.
+        StillhouseError: the version does not exist.
+        ServiceError: MLflow does not answer, so the checks have no result.
     """
     settings = load_settings()
     client = connect(settings.tracking_uri)
@@ -44,10 +44,10 @@ def verify(model: str, version: str) -> Iterator[tuple[str, str | None]]:
 
 
 def passport_of(client: MlflowClient, version: ModelVersion) -> dict[str, Any]:
-    """Fetch a version's passport from its night.
+    """Fetch a version's provenance record from its nightly run.
 
     Raises:
-        StillhouseError: MLflow does not have it.
+        StillhouseError: MLflow does not have the record.
         ServiceError: MLflow does not answer.
     """
     try:
@@ -71,10 +71,12 @@ def _signed(client: MlflowClient, settings: Settings, version: ModelVersion) -> 
 
 
 def signed_passport(client: MlflowClient, settings: Settings, version: ModelVersion) -> dict[str, Any]:
-    """Fetch a version's passport and check that it is the registered one, of its file, signed by this house.
+    """Fetch and check a version's provenance record.
+
+    The record must be the registered one, name the version's file, and have this deployment's signature.
 
     Raises:
-        StillhouseError: it is missing or another; says what to do.
+        StillhouseError: the record is missing or wrong. The error says what to do.
     """
     document = passport_of(client, version)
     if json_digest(document) != version.tags.get(f"{PREFIX}passport"):
@@ -97,7 +99,7 @@ def _fault(check: Callable[[], None]) -> str | None:
     try:
         check()
     except ServiceError:
-        raise  # nothing is known of the version
+        raise  # the version could not be checked
     except StillhouseError as error:
         return str(error)
     return None

@@ -1,1 +1,1 @@
-"""Recipes: typed YAML."""
+"""Recipes: YAML files with typed, checked keys."""

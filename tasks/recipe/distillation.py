@@ -1,7 +1,7 @@
-"""The section of a recipe that says how a student learns from its teacher: a kind, and what that kind takes.
+"""The recipe section that says how a student learns from its teacher: a kind, and the settings of that kind.
 
-The kind follows from what the teacher gives: `logits` of classes, an `embedding`, or an embedding and the letters of a
-`ctc` encoder. A workload of an installed package has kinds of its own. It checks their settings in the first stage.
+The kind follows from the teacher's output: `logits` of classes, an `embedding`, or for `ctc` an embedding and letters.
+A workload of an installed package has its own kinds. The first stage checks their settings.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -15,7 +15,7 @@ BUILT_IN = ("logits", "embedding", "ctc")
 
 
 class Features(Section):
-    """The student also learns what an inner layer of the teacher says, through a projection learned beside it."""
+    """The student also learns the output of an inner layer of the teacher, through a projection trained with it."""
 
     teacher: Line
     """Name of a layer of the teacher, as `named_modules` spells it."""
@@ -24,11 +24,14 @@ class Features(Section):
 
 
 class Distillation(Section):
-    """What every kind has."""
+    """The keys that every kind has."""
 
     training: Training
     augmented_views: Count = 1
-    """Views of every training example on which the teacher is asked, once each; the first is the example itself."""
+    """Number of views of every training example.
+
+    The teacher runs once on each view. The first view is the example itself.
+    """
 
     @model_validator(mode="after")
     def _views_augment_students(self) -> Self:
@@ -42,11 +45,17 @@ class SoftDistillation(Distillation):
     """`hard_weight * L_student + (1 - hard_weight) * L_distillation`."""
 
     loss: Literal["kl", "dkd", "dist"] = "kl"
-    """What the teacher's logits teach: their distribution (Hinton), decoupled (DKD) or correlations (DIST)."""
+    """kl: the distribution of the teacher's logits (Hinton).
+
+    dkd: the decoupled form (DKD). dist: correlations (DIST).
+    """
     temperature: Annotated[float, Field(ge=0.01, le=100)] = 4.0
     hard_weight: Fraction = 0.3
     mixup_views: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """Further views that blend each example with another one, so without a label: `hard_weight` is 0."""
+    """Number of extra views that blend each example with another one.
+
+    A blend has no label, so `hard_weight` must be 0.
+    """
 
     @model_validator(mode="after")
     def _blends_have_no_label(self) -> Self:
@@ -62,17 +71,17 @@ class LogitDistillation(SoftDistillation):
     kind: Literal["logits"] = "logits"
     features: Features | None = None
     rkd_weight: Positive | None = None
-    """Weight of the relational loss: distances and angles between the examples of a batch."""
+    """Weight of the relational loss (RKD): distances and angles between the examples of a batch."""
     extra_teachers: Annotated[tuple[BlackBox, ...], AsList, Field(max_length=100)] = ()
-    """Further teachers; all are asked and their probabilities averaged."""
+    """More teachers. The probabilities of all teachers are averaged."""
 
 
 class EmbeddingDistillation(SoftDistillation):
-    """The student learns the teacher's similarities to a gallery, as logits, and its vector."""
+    """The student learns the teacher's similarities to a gallery, used as logits, and the teacher's vector."""
 
     kind: Literal["embedding"]
     cosine_weight: Weight = 0.0
-    """Weight of one minus the cosine to the teacher's vector, beside its similarities to the gallery."""
+    """Weight of (1 - cosine similarity to the teacher's vector), added to the loss of the gallery similarities."""
 
 
 class CtcDistillation(SoftDistillation):
@@ -83,17 +92,17 @@ class CtcDistillation(SoftDistillation):
 
     kind: Literal["ctc"]
     cosine_weight: Weight = 0.0
-    """Weight of one minus the cosine to the teacher's vector, beside its similarities to the gallery."""
+    """Weight of (1 - cosine similarity to the teacher's vector), added to the loss of the gallery similarities."""
     ctc_kl_weight: Positive
     """Weight of the KL divergence from the teacher's letters."""
 
 
 class OwnDistillation(Distillation):
-    """A kind of an installed package's workload."""
+    """A kind that belongs to an installed package's workload."""
 
     kind: Name
     settings: Annotated[dict[str, Any], Field(default_factory=dict)]
-    """What that workload says of them."""
+    """Settings that the workload defines and checks."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""What a person is told of the keys of a recipe that do not fit."""
+"""The error text for the keys of a recipe that do not fit."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,21 +27,21 @@ RENAMED = {
     "views": "augmented_views",
     "worth": "keep_step_if",
 }
-"""Key of a recipe until version 0.1 -> what it is called now."""
+"""Key of a recipe until version 0.1 -> the name of that key now."""
 MAPPING = "Input should be a mapping of keys"
 YAMLS_WORDS = {"model_type": MAPPING, "model_attributes_type": MAPPING, "tuple_type": "Input should be a list"}
-"""Kind of fault -> what it is called in YAML, where pydantic speaks of Python."""
+"""Error type of pydantic -> a message in terms of YAML; pydantic's own message uses terms of Python."""
 
 
 def explain(error: ValidationError) -> str:
-    """Name each key at fault, what is wrong with it, and what was found."""
+    """Name each wrong key, the problem, and the value that was found."""
     faults = _causes([dict(each) for each in error.errors(include_url=False, include_context=False)])
     more = [f"and {len(faults) - MOST_FAULTS} more"] if len(faults) > MOST_FAULTS else []
     return "; ".join([*(f"{_place(e['loc'])}: {_wrong(e)}{_found(e)}" for e in faults[:MOST_FAULTS]), *more])
 
 
 def _causes(faults: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Leave out lists that are too short only because what is in them does not fit."""
+    """Leave out the error of a list that is too short only because its items do not fit."""
     places = [fault["loc"] for fault in faults]
     return [
         fault
@@ -52,7 +52,7 @@ def _causes(faults: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _place(keys: tuple[int | str, ...]) -> str:
-    """Spell a place as the recipe does, without the names of the union's members."""
+    """Write the path of a key as in the recipe, without the names of union members."""
     owners = ("", *keys)
     pairs = zip(keys, owners, strict=False)
     keys = tuple(key for key, owner in pairs if key not in UNION_MEMBERS or owner not in UNIONS)
@@ -67,7 +67,7 @@ def _wrong(fault: Mapping[str, Any]) -> str:
 
 
 def _found(fault: Mapping[str, Any]) -> str:
-    """Show a single value that does not fit; of a key that is missing or unknown the name is enough."""
+    """Show a single value that does not fit. For a missing or unknown key, the name of the key is enough."""
     value = fault["input"]
     shown = isinstance(value, bool | int | float | str | None) and fault["type"] not in {"missing", "extra_forbidden"}
     return f", not {_as_yaml(value)}" if shown and fault["type"] != "value_error" else ""

@@ -1,6 +1,6 @@
 """Where recipes are: in the project's folder, and in every folder that `STILLHOUSE_RECIPES` names.
 
-Light on purpose: DAG files ask this while Airflow parses them. A folder at fault takes no recipe away.
+This module is light on purpose: DAG files call it while Airflow parses them. A wrong folder hides no other recipe.
 """
 
 import os
@@ -14,9 +14,9 @@ REMEDY = f"give absolute paths of folders, with {os.pathsep} between them"
 
 
 def recipe_files(shipped: Path) -> list[Path]:
-    """List the recipe files of all folders, by name; of two with one name the first.
+    """List the recipe files of all folders. If two files have the same name, the first one counts.
 
-    Files that begin with a dot are left out: macOS leaves a `._x.yaml` beside `x.yaml`.
+    Files that begin with a dot are left out, because macOS leaves a `._x.yaml` beside `x.yaml`.
 
     Args:
         shipped: the project's own folder of recipes, which comes first.
@@ -28,10 +28,10 @@ def recipe_files(shipped: Path) -> list[Path]:
 
 
 def find_recipe(shipped: Path, name: str) -> Path:
-    """Find the file of a recipe; where there is none, the place where it would be.
+    """Find the file of a recipe. If there is none, return the path that it would have in the project's folder.
 
     Raises:
-        RecipeError: `STILLHOUSE_RECIPES` names something that is no folder, or a second recipe of this name.
+        RecipeError: `STILLHOUSE_RECIPES` names a path that is no folder, or a second recipe has this name.
     """
     for path, reason in faults(shipped):
         if path.stem == name or path.suffix != ".yaml":
@@ -41,7 +41,7 @@ def find_recipe(shipped: Path, name: str) -> Path:
 
 
 def faults(shipped: Path) -> list[tuple[Path, str]]:
-    """List what is wrong with the folders: a path, and a sentence that says what and how to mend it."""
+    """List the problems of the folders: a path, and a sentence that names the problem and the repair."""
     wrong = [folder for folder in _further() if not (folder.is_absolute() and folder.is_dir())]
     folders = [(folder, f"{VARIABLE} names {folder}, which is {_what(folder)}; {REMEDY}") for folder in wrong]
     first = {path.stem: path for path in recipe_files(shipped)}

@@ -1,4 +1,4 @@
-"""The sections of a recipe that say how a student is measured, what it must reach, and who decides about it then."""
+"""The recipe sections that say how a student is measured, what it must reach, and who decides about promotion."""
 
 from typing import Annotated, Literal
 
@@ -17,7 +17,7 @@ class Latency(Section):
 
 
 class Gate(Section):
-    """The least a student must reach, each as student against teacher."""
+    """The minimum values that a student must reach, each as student against teacher."""
 
     quality: Fraction
     """Student quality / teacher quality."""
@@ -26,10 +26,13 @@ class Gate(Section):
     latency: Positive
     """Teacher time / student time, batch 1, one pinned thread."""
     max_drop_points: Annotated[float, Field(ge=0, lt=100)] | None = None
-    """Most percentage points that quality may fall on the split `gate`; None leaves it to `quality`."""
+    """Maximum drop of quality on the split `gate`, in percentage points. None: only `quality` limits the drop."""
     comparisons: Annotated[dict[Name, Positive], Field(default_factory=dict)]
-    """Named comparison of the workload -> its least value, such as retrieval's `backward_compatibility`: the quality
-    of the student's queries over the teacher's index / the teacher's quality."""
+    """Named comparison of the workload -> its minimum value.
+
+    Example: retrieval's `backward_compatibility` is the quality of
+    the student's queries on the teacher's index / the teacher's quality.
+    """
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
 
 
@@ -37,13 +40,14 @@ class Promotion(Section):
     """Who decides whether a candidate goes to production."""
 
     policy: Literal["manual", "auto"] = "manual"
-    """manual: a person is always asked; auto: only where the candidate is not surely as good as the champion."""
+    """manual: a person always decides. auto: a person decides only if the candidate may be worse than the champion."""
     most_churn: Fraction = 0.05
-    """Share of the gate role's answers that may not be the champion's for `auto` to say yes by itself."""
+    """`auto` approves alone only if candidate and champion differ on at most this share of the split `gate`."""
     max_quality_drop: Fraction = 0.01
-    """Non-inferiority margin of `auto` on the gate role, as a share: the lower end of the interval of the difference
-    to the champion must lie above minus this margin."""
+    """Non-inferiority margin of `auto` on the split `gate`, as a share: the lower end of the confidence interval of the
+    difference to the champion must lie above minus this margin.
+    """
     max_slice_drop: Fraction = 0.05
     """The same margin for the worst class or language."""
     answer_hours: Annotated[float, Field(gt=0, le=24 * 365)] = 48
-    """How long a person may take; after that the answer is no."""
+    """Hours that a person has to decide. After that the candidate is refused."""

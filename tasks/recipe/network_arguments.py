@@ -1,6 +1,7 @@
-"""What each network of `models.networks` takes, with bounds, so that a recipe is refused before anything is trained.
+"""The arguments of each network in `models.networks`, with bounds. A wrong recipe is refused before training starts.
 
-Light on purpose: the networks themselves import torch. A test holds these names and arguments against theirs.
+This module is light on purpose: the networks themselves import torch. A test compares these names and arguments with
+those of the networks.
 """
 
 from typing import Annotated, Literal, Self
@@ -19,7 +20,7 @@ Strides = Annotated[tuple[Stride, ...], Strict(strict=False), Field(min_length=1
 
 
 class _Arguments(BaseModel):
-    """Arguments of one network, each of exactly its type."""
+    """Arguments of one network. Each argument must have exactly its type."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -105,7 +106,7 @@ class _SpeechEncoder(_Arguments):
     reader: Widths
     hidden: Width
     letters: Annotated[int, Field(ge=2, le=100_000)] | None = None
-    """None: training knows it from its data."""
+    """Number of letters. None: the training data gives it."""
 
 
 ARGUMENTS: dict[str, type[BaseModel]] = {
@@ -123,10 +124,10 @@ ARGUMENTS: dict[str, type[BaseModel]] = {
 
 
 def check_network(name: str) -> str:
-    """Give the name back if there is such a network, ours or an installed package's.
+    """Return the name if such a network exists, in this project or in an installed package.
 
     Raises:
-        ModelError: there is none (the nearest name is suggested), or several packages offer it.
+        ModelError: there is no such network (the message suggests the nearest name), or several packages offer it.
     """
     find(NETWORKS, name, ARGUMENTS)
     return name

@@ -1,6 +1,6 @@
-"""What one nightly compression is: typed, frozen YAML in which an unknown key is an error.
+"""The recipe of one nightly compression: typed, frozen YAML. An unknown key is an error.
 
-Light on purpose: DAG files read recipes while they are parsed, so nothing heavy is imported here.
+This module is light on purpose: DAG files read recipes while Airflow parses them, so it imports nothing heavy.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ MOST_BYTES = 64 * 1024
 
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-"""As wide as numpy and torch both take."""
+"""The range that both numpy and torch accept."""
 
 
 class Recipe(Section):
@@ -32,11 +32,11 @@ class Recipe(Section):
     name: Name
     description: Line
     schedule: Annotated[str, AfterValidator(check_schedule)] | None
-    """Cron expression in UTC; null: by hand only."""
+    """Cron expression in UTC; null: the recipe runs only when a person starts it."""
     owner: Annotated[str, Field(pattern=r"^[^,\n]{1,100}$")] = "ml-operations"
     seed: Seed
     seeds: Annotated[tuple[Seed, ...], AsList, Field(min_length=2, max_length=100)] | None = None
-    """Seeds over which `stillhouse seeds` judges the recipe; a night trains `seed` only."""
+    """Seeds for `stillhouse seeds`, which judges the recipe over all of them. A nightly run trains `seed` only."""
     data: Data
     workload: Annotated[str, AfterValidator(check_workload)]
     teacher: AnyTeacher
@@ -85,7 +85,7 @@ class Recipe(Section):
 
 
 def _is_joint(step: Step) -> bool:
-    """Whether a step changes all components together."""
+    """Tell whether a step changes all components together."""
     return isinstance(step, Quantize) and step.weights == "mixed" and not (step.distillation or step.keep_float)
 
 
@@ -93,13 +93,13 @@ def load_recipe(path: Path) -> Recipe:
     """Read and check one recipe file.
 
     Raises:
-        RecipeError: the file is missing, is no text, is not YAML, or does not fit; names every key at fault.
+        RecipeError: the file is missing, is not text, is not YAML, or does not fit. The message names every wrong key.
     """
     return parse_recipe(read_recipe(path), str(path))
 
 
 def read_recipe(path: Path) -> str:
-    """Give the text of one recipe file.
+    """Return the text of one recipe file.
 
     Raises:
         RecipeError: there is no such file, it is too large, or it is not UTF-8.
@@ -124,11 +124,11 @@ def parse_recipe(text: str, name_of_file: str) -> Recipe:
     """Check the text of a recipe.
 
     Args:
-        text: of the whole file.
-        name_of_file: its path or name, which the recipe's own name must be, with `.yaml`.
+        text: text of the whole file.
+        name_of_file: path or name of the file. Its stem must be the recipe's name.
 
     Raises:
-        RecipeError: the text is not YAML or does not fit; names every key at fault.
+        RecipeError: the text is not YAML or does not fit. The message names every wrong key.
     """
     try:
         recipe = Recipe.model_validate(read_yaml(text))

@@ -1,4 +1,4 @@
-"""When a recipe runs by the clock: what Airflow's own cron library reads, and only if it ever fires."""
+"""The schedule of a recipe: a cron expression that Airflow's own cron library can read and that fires at some time."""
 
 from datetime import UTC, datetime
 
@@ -7,15 +7,16 @@ from croniter import croniter
 FIELDS = 5
 MOST_CHARACTERS = 100
 PRESETS = {"@quarterly": "0 0 1 */3 *"}
-"""Those that Airflow knows and croniter does not."""
+"""Presets that Airflow knows and croniter does not know."""
 REMEDY = 'write minute, hour, day, month and weekday as "0 2 * * *", a preset as "@daily", or null for by hand only'
 
 
 def check_schedule(expression: str) -> str:
-    """Give the expression back if there is a moment at which it fires.
+    """Return the expression if there is a time at which it fires.
 
     Raises:
-        ValueError: it is no cron expression of five fields or preset, is random, or never fires; says the remedy.
+        ValueError: the expression is neither five cron fields nor a preset, is random, or never fires. The message says
+            the remedy.
     """
     fields = expression.lower().split()
     if len(expression) > MOST_CHARACTERS or not fields or len(fields) != (1 if fields[0].startswith("@") else FIELDS):
@@ -26,7 +27,7 @@ def check_schedule(expression: str) -> str:
         raise ValueError(msg)
     try:
         croniter(PRESETS.get(expression, expression), datetime.now(UTC)).get_next(datetime)
-    except Exception as error:  # its own errors and, for some input, AttributeError or IndexError
+    except Exception as error:  # croniter's own errors and, for some input, AttributeError or IndexError
         msg = f"{expression!r} never fires ({error}); {REMEDY}"
         raise ValueError(msg) from error
     return expression

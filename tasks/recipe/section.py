@@ -1,6 +1,6 @@
-"""What the sections of a recipe share: how strict they are, and the numbers that they take; and the section of data.
+"""The base of all recipe sections: strictness and number types. Also the section `data`.
 
-Light on purpose, like all that reads recipes: DAG files read them while they are parsed.
+This module is light on purpose: DAG files read recipes while Airflow parses them.
 """
 
 from typing import Annotated
@@ -16,22 +16,22 @@ Count = Annotated[int, Field(ge=1, le=10_000)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Line = Annotated[str, Field(min_length=1, max_length=1000)]
 AsList = Strict(strict=False)
-"""YAML has lists where a frozen section has tuples; what is in them stays strict."""
+"""YAML has lists; a frozen section has tuples. The items stay strict."""
 
 
 class Section(BaseModel):
-    """A part of a recipe: unknown keys are refused, types are exact, and nothing changes after loading."""
+    """A part of a recipe. Unknown keys are refused, types must match exactly, and a loaded section cannot change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 DATA_REVISION = r"^[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,99}$"
-"""A git revision: it cannot start with a dash, so it is never read as an option."""
+"""A git revision. It cannot start with a dash, so git never reads it as an option."""
 
 
 class Data(Section):
-    """Which versioned data the run uses."""
+    """The versioned data that the run uses."""
 
     dataset: Name
     revision: Annotated[str, Field(pattern=DATA_REVISION)] | None = None
-    """Any git revision whose `data.dvc` is used; the deployed one when absent."""
+    """Any git revision; the `data.dvc` of that revision is used. If absent, the deployed revision is used."""

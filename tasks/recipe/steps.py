@@ -1,7 +1,7 @@
-"""The sections of a recipe that say how a model is changed: networks, trainings, and one section per method.
+"""The recipe sections of the compression steps: one section per method.
 
-Light on purpose, like `tasks.recipe.recipe`, which puts them together. What a method does with its section is in
-`tasks.compression.methods`.
+This module is light on purpose, like `tasks.recipe.recipe`, which combines the sections. `tasks.compression.methods`
+has the code of each method.
 """
 
 from typing import Annotated, Literal, Self
@@ -17,20 +17,20 @@ class Distil(Section):
     """A smaller network learns from the teacher."""
 
     component: Name | None = None
-    """Which component of the model the step changes; None: its only one."""
+    """The component of the model that the step changes. None: the model's only component."""
     method: Literal["distil"]
     network: Network
     distillation: AnyDistillation
 
 
 class PruneUnstructured(Section):
-    """Zero the least important weights, train what is left if asked, then make the masks permanent."""
+    """Set the least important weights to zero, fine-tune if the recipe asks for it, then make the masks permanent."""
 
     component: Name | None = None
     method: Literal["prune_unstructured"]
     sparsity: Share | None = None
     pattern: Annotated[str, Field(pattern=r"^[1-9][0-9]?:[1-9][0-9]?$")] | None = None
-    """N:M, such as 2:4: of every M weights in a row, N stay."""
+    """N:M, such as 2:4: of every M consecutive weights in a row, N stay."""
     scope: Literal["global", "layer"] = "global"
     measure: Literal["magnitude", "movement"] = "magnitude"
     finetune: AnyDistillation | None = None
@@ -58,20 +58,23 @@ class PruneUnstructured(Section):
 
 
 class PruneStructured(Section):
-    """Remove whole channels, with all that is coupled to them, until one target is met."""
+    """Remove whole channels, and all channels coupled to them, until one target is met."""
 
     component: Name | None = None
     method: Literal["prune_structured"]
     macs: Share | None = None
-    """Multiply-accumulates left, as a share of the model before this step."""
+    """Multiply-accumulate operations left, as a share of the model before this step."""
     bytes: Annotated[int, Field(ge=1, le=2**40)] | None = None
-    """Most bytes of the exported integer file."""
+    """Maximum size of the exported integer file."""
     milliseconds: Positive | None = None
-    """Longest time of the exported integer file, measured: batch 1, one pinned thread."""
+    """Maximum measured time of the exported integer file: batch 1, one pinned thread."""
     importance: Literal["magnitude", "taylor", "lamp"] = "magnitude"
     round_to: Count = 8
     rounds: Count = 1
-    """In how many parts the channels go, each followed by its share of the epochs of `finetune`."""
+    """Number of rounds.
+
+    Each round removes a part of the channels and then trains its share of the epochs of `finetune`.
+    """
     finetune: AnyDistillation
 
     @model_validator(mode="after")
@@ -83,7 +86,7 @@ class PruneStructured(Section):
 
 
 class DropLayers(Section):
-    """Take out the whole layers that matter least, and recover."""
+    """Remove the whole layers that matter least, then fine-tune."""
 
     component: Name | None = None
     method: Literal["drop_layers"]
@@ -92,45 +95,51 @@ class DropLayers(Section):
 
 
 class LowRank(Section):
-    """Replace linear layers and convolutions by products of thinner ones, and recover."""
+    """Replace linear layers and convolutions by products of thinner ones, then fine-tune."""
 
     component: Name | None = None
     method: Literal["low_rank"]
     energy: Share
     """Share of each weight's squared singular values that is kept."""
     layers: Annotated[tuple[Line, ...], AsList] = ()
-    """Layers to choose from, as `named_modules` spells them; none: all. A linear layer of few bits is fast whole."""
+    """Layers to choose from, as `named_modules` spells them; empty: all.
+
+    A low-bit linear layer is fast without this.
+    """
     finetune: AnyDistillation
 
 
 class Fold(Section):
-    """Fold batch norms and the pixel scale into the layers beside them; `quantize` does so by itself."""
+    """Fold batch norms and the pixel scale into the neighbouring layers. `quantize` does this by itself."""
 
     component: Name | None = None
     method: Literal["fold"]
 
 
 class Quantize(Section):
-    """Integer weights, `round(W / scale) * scale` per output channel, and what activations become."""
+    """Quantize weights to integers, `round(W / scale) * scale` per output channel, and optionally activations."""
 
     component: Name | None = None
     """`None` quantizes all components jointly (only with `weights: mixed`)."""
     method: Literal["quantize"]
     weights: Literal["int8", "int4", "int3", "ternary", "mixed"] = "int8"
-    """Fewer bits leave the first and the last layer at 8; mixed gives every layer what its measured damage allows."""
+    """With fewer than 8 bits, the first and last layer keep 8.
+
+    mixed: bits per layer follow the measured quality drop.
+    """
     activations: Literal["static", "dynamic", "float"] = "static"
-    """static: calibrated integers (text: dynamic); dynamic: scaled at every call; float: only weights are integers."""
+    """static: calibrated integers (text: dynamic). dynamic: scaled at every call. float: only weights are integers."""
     calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
     keep_float: Annotated[tuple[Line, ...], AsList] = ()
     """Layers left in fp32, as `named_modules` spells them."""
     max_quality_drop: Fraction = 0.005
-    """Quality on the split `search` that `mixed` may spend before training."""
+    """Maximum quality drop that `mixed` may cause before training, on the validation split `search`."""
     distillation: AnyDistillation | None = None
-    """Quantization-aware training; None rounds a finished model."""
+    """Quantization-aware training. None quantizes a finished model without training."""
 
 
 class Pack(Section):
-    """Ship the file entropy-coded; it is unpacked when it is loaded."""
+    """Ship the file entropy-coded. It is unpacked when it is loaded."""
 
     component: Name | None = None
     method: Literal["pack"]
@@ -143,15 +152,15 @@ Step = Annotated[
 
 
 class KeepStepIf(Section):
-    """What every step must save to stay in the chain; a step that does not is dropped, with the reason."""
+    """The saving that a step must reach to stay in the chain. Any other step is dropped, and the reason is recorded."""
 
     max_quality_drop: Fraction = 0.03
-    """Quality on the split `search` that one step may cost."""
+    """Maximum quality drop of one step, on the validation split `search`."""
     min_saving: Fraction = 0.01
-    """Share of the zstd bytes or of the time that one step must save, beyond what it costs in the other."""
+    """Minimum share of the zstd bytes or of the time that a step must save, beyond its cost in the other of the two."""
 
 
 def distillation_of(step: Section) -> Distillation | None:
-    """Give what a step trains with, if it trains."""
+    """Return the distillation section that a step trains with, if it trains."""
     found = getattr(step, "distillation", None) or getattr(step, "finetune", None)
     return found if isinstance(found, Distillation) else None

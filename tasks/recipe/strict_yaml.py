@@ -1,7 +1,8 @@
-"""YAML as its 1.2 core schema has it, for files that people write: what looks ambiguous is refused, not guessed.
+"""Read YAML by the 1.2 core schema, for files that people write. Ambiguous text is refused, not guessed.
 
-PyYAML by itself reads YAML 1.1 (`yes` is true, `012` is ten) and lets the last of two equal keys win. Here a key stands
-once, tags are not read, and size, depth and what aliases expand to are bounded. Nothing is known of recipes here.
+PyYAML by itself reads YAML 1.1 (`yes` is true, `012` is ten), and the last of two equal keys wins. Here a key may
+occur only once, tags are refused, and size, depth and the expansion of aliases are bounded. This module knows nothing
+about recipes.
 """
 
 import re
@@ -19,23 +20,23 @@ from yaml.scanner import Scanner
 
 MOST_CHARACTERS = 64 * 1024
 MOST_LEVELS = 20
-"""Of lists and mappings inside each other."""
+"""Maximum depth of nested lists and mappings."""
 MOST_VALUES = 10_000
-"""Counted with what aliases repeat."""
+"""Maximum number of values, including the values that aliases repeat."""
 MOST_DIGITS = 40
 _TAG = "tag:yaml.org,2002:"
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\ufffe\uffff]")
 
 
 class YamlError(ValueError):
-    """Text that is not YAML as this module reads it; the message says where and what to mend."""
+    """Text that this module refuses. The message gives the line and the remedy."""
 
 
 def read_yaml(text: str) -> object:
-    """Read one YAML document; mappings have string keys.
+    """Read one YAML document. All keys of mappings are strings.
 
     Raises:
-        YamlError: the text is too large, is not YAML, or is ambiguous; says in which line, and the remedy.
+        YamlError: the text is too large, is not YAML, or is ambiguous. The message gives the line and the remedy.
     """
     if len(text) > MOST_CHARACTERS:
         msg = f"has {len(text)} characters where {MOST_CHARACTERS} are read; shorten it"
@@ -44,7 +45,7 @@ def read_yaml(text: str) -> object:
         content: object = _Loader(text).get_single_data()
     except yaml.YAMLError as error:
         raise YamlError(_sentence(error)) from error
-    except Exception as error:  # PyYAML lets ValueError, IndexError and more out of some malformed escapes
+    except Exception as error:  # PyYAML raises ValueError, IndexError and more for some malformed escapes
         msg = f"is not YAML ({type(error).__name__}: {_one_line(error)}); mend or remove what it does not read"
         raise YamlError(msg) from error
     return content
@@ -65,14 +66,14 @@ def _one_line(error: Exception) -> str:
 
 
 class _RefusedError(MarkedYAMLError):
-    """What YAML allows and this module does not."""
+    """YAML that the specification allows and this module refuses."""
 
     def __init__(self, problem: str, mark: Any, remedy: str) -> None:  # noqa: ANN401 - as above
         super().__init__(problem=problem, problem_mark=mark, note=remedy)
 
 
 class _Loader(Reader, Scanner, Parser, Composer, BaseConstructor, BaseResolver):
-    """Makes None, booleans, numbers, strings, lists and dicts of one document."""
+    """Build None, booleans, numbers, strings, lists and dicts from one document."""
 
     def __init__(self, text: str) -> None:
         Reader.__init__(self, text)
@@ -83,10 +84,10 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseConstructor, BaseResolver):
         BaseResolver.__init__(self)
         self._levels = 0
         self._sizes: dict[int, int] = {}
-        """Of each finished node, with all that is inside it."""
+        """Id of a finished node -> number of values in it, with all values inside it."""
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:  # noqa: ANN401 - as PyYAML's
-        """Compose one node, within bounds."""
+        """Compose one node, within the bounds."""
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if getattr(event, "tag", None) is not None:
             problem = f"has the tag {event.tag}"
@@ -120,14 +121,14 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseConstructor, BaseResolver):
             raise _RefusedError(problem, node.start_mark, "shorten it")
 
     def construct_plain(self, node: ScalarNode) -> str:
-        """Give a string without control characters."""
+        """Return a string. Control characters are refused."""
         if found := _CONTROL.search(node.value):
             problem = f"has the control character U+{ord(found[0]):04X} in a string"
             raise _RefusedError(problem, node.start_mark, "remove it")
         return str(node.value)
 
     def construct_whole(self, node: ScalarNode) -> int:
-        """Give an integer: decimal, 0o17 or 0x1f."""
+        """Return an integer: decimal, 0o17 or 0x1f."""
         if len(node.value) > MOST_DIGITS:
             problem = f"has a number of {len(node.value)} digits"
             raise _RefusedError(problem, node.start_mark, "write a smaller one")
@@ -135,15 +136,15 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseConstructor, BaseResolver):
         return int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10)
 
     def construct_real(self, node: ScalarNode) -> float:
-        """Give a number with a point or an exponent."""
+        """Return a number with a point or an exponent."""
         return float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
 
     def construct_list(self, node: SequenceNode) -> list[object]:
-        """Give a list."""
+        """Return a list."""
         return [self.construct_object(child, deep=True) for child in node.value]
 
     def construct_dict(self, node: MappingNode) -> dict[str, object]:
-        """Give a dict in which every key is a string that stands once."""
+        """Return a dict. Every key is a string and occurs once."""
         content: dict[str, object] = {}
         for name, value in node.value:
             key = self._key(name)
@@ -172,7 +173,7 @@ def _boolean(_loader: _Loader, node: ScalarNode) -> bool:
     return str(node.value).lower() == "true"
 
 
-# Plain scalars, by the core schema: https://yaml.org/spec/1.2.2/#103-core-schema
+# Patterns of plain scalars in the core schema: https://yaml.org/spec/1.2.2/#103-core-schema
 for _name, _pattern, _first in (
     ("null", r"(?:~|null|Null|NULL|)", ["~", "n", "N", ""]),
     ("bool", r"(?:true|True|TRUE|false|False|FALSE)", list("tTfF")),

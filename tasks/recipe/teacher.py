@@ -1,4 +1,4 @@
-"""The sections of a recipe that say what is trained, and how: networks, trainings, and the teacher."""
+"""The recipe sections of networks, training, and the teacher."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -11,9 +11,9 @@ from stillhouse.tasks.recipe.section import AsList, Count, Fraction, Line, Name,
 
 
 class Network(Section):
-    """An architecture: a name of `models.networks.registry.NETWORKS`, or of an installed package's, and its arguments.
+    """A network: a name of `models.networks.registry.NETWORKS` or of an installed package, and its arguments.
 
-    The arguments of a package's network are checked in the first stage: nothing of it is imported here.
+    The first stage checks the arguments of a package's network, because this module imports no package.
     """
 
     name: Annotated[str, AfterValidator(check_network)]
@@ -28,24 +28,27 @@ class Network(Section):
 
 
 class Training(Section):
-    """One pass through the only training loop."""
+    """One run of the training loop."""
 
     epochs: Count
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
     learning_rate: Annotated[float, Field(gt=0, le=1e30)]
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
     optimizer: Literal["sgd", "adamw", "muon", "muon_adamw"] = "sgd"
-    """`muon` takes convolutions along orthogonal directions and leaves the rest to sgd, `muon_adamw` to adamw."""
+    """`muon` orthogonalizes the updates of convolutions. It leaves other weights to sgd, `muon_adamw` to adamw."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augment: bool = False
-    """Mirror every image in every other epoch; where drawings are retrieved, draw each anew."""
+    """Mirror every image in every other epoch. If drawings are retrieved, draw each of them again."""
     erase: bool = False
     """Black out a random square in half of the images."""
     resolutions: Annotated[tuple[Annotated[int, Field(ge=4, le=1024)], ...], AsList] | None = None
-    """Side of the training images in each epoch, so that early epochs cost less; None keeps their own."""
+    """Side of the training images in each epoch.
+
+    Smaller early epochs cost less time. None keeps the images' own size.
+    """
     precision: Literal["fp32", "bf16"] = "fp32"
     warmup: Fraction = 0.2
-    """Share of all steps spent raising the learning rate before it falls to zero."""
+    """Share of all steps in which the learning rate rises, before it falls to zero."""
 
     @model_validator(mode="after")
     def _one_resolution_per_epoch(self) -> Self:
@@ -56,26 +59,26 @@ class Training(Section):
 
 
 class BlackBox(Section):
-    """A teacher of which only an ONNX file is known, exported from any framework."""
+    """A teacher given only as an ONNX file, exported from any framework."""
 
     onnx: Line
-    """Path of the file, from the repository's root."""
+    """Path of the file, relative to the repository's root."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     scale: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
-    """What raw pixels are divided by before they go in."""
+    """Raw pixels are divided by this number before they enter the model."""
     output: Literal["logits", "probabilities"] = "logits"
     licence: Line = "unknown"
-    """Of the file's weights, as its publisher names it; it is written into what ships."""
+    """Licence of the file's weights, as its publisher names it. It is written into the shipped bundle."""
 
     @property
     def networks(self) -> Mapping[str, Network]:
-        """Component -> its network: none is known."""
+        """Component -> its network. Empty, because no network is known."""
         return {}
 
 
 class Teacher(Section):
-    """The model to be compressed: one network, or several components that are trained together."""
+    """The model to compress: one network, or several components that are trained together."""
 
     network: Network | None = None
     components: Annotated[dict[Name, Network], Field(min_length=1)] | None = None
@@ -90,7 +93,7 @@ class Teacher(Section):
 
     @property
     def licence(self) -> str:
-        """Of the weights: they were made here."""
+        """Licence of the weights, which are trained here."""
         return "trained from the data"
 
     @property

@@ -1,1 +1,1 @@
-"""Promotion: candidates, approval, audit, champions."""
+"""Promotion to production: candidates, approval, audit and champions."""

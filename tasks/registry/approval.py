@@ -1,4 +1,4 @@
-"""The question whether a candidate goes to production: asked once, answered by a person or by the recipe's policy."""
+"""Ask once whether a candidate goes to production. A person or the recipe's policy answers."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -33,33 +33,38 @@ REMEDY = "run a nightly that passes, or name a version"
 
 @dataclass(frozen=True)
 class Offer:
-    """A question, as small as it is passed from task to task."""
+    """The approval question, in the small form that tasks pass to each other."""
 
     model: str
     version: str
     card: str
     approved: str
-    """Why the policy says yes without a person; empty: a person is asked."""
+    """Reason why the policy approves without a person. If it is empty, a person is asked."""
     evidence: Mapping[str, str]
     champion: str | None = None
-    """Version in production when the question was put."""
+    """Production version at the time of the question."""
 
 
 class Settled(Exception):  # noqa: N818 - an outcome, not an error
-    """There is nothing to ask; says why. Whoever names a version asks all the same."""
+    """Raised, with the reason, if there is nothing to ask.
+
+    If a person names a version that was offered before or is not better, the question is asked again.
+    """
 
 
 def offer(recipe: Recipe, asker: str, version: str | None = None) -> dict[str, Any]:
     """Assemble the question for a candidate.
 
     Args:
-        recipe: whose candidate.
-        asker: names the run that asks; the same run may ask again, another only for a version that it names.
-        version: of the recipe's model; None: the candidate.
+        recipe: the candidate's recipe.
+        asker: name of the run that asks. The same run may ask again. Another run may ask again only if it names the
+            version.
+        version: a version of the recipe's model; `None` means the candidate.
 
     Raises:
-        Settled: it was offered before, or is no better than what is in production.
-        StillhouseError: there is no candidate, or its night is not whole.
+        Settled: the version is in production already; or, if no version is named, another run has offered it already or
+            it is not better than the champion.
+        StillhouseError: there is no candidate, or its nightly run is incomplete.
         ServiceError: MLflow does not answer.
     """
     settings = load_settings()
@@ -90,7 +95,7 @@ def _offer(client: MlflowClient, settings: Settings, recipe: Recipe, asker: str,
 
 
 def _by_policy(recipe: Recipe, evidence: Evidence, champion: str | None) -> tuple[str, str]:
-    """Give why the policy says yes, or nothing; and what the card says about why a person is asked."""
+    """Return the policy's reason for approval (or an empty string), and the card's note on why a person is asked."""
     measured_beside = evidence.challenge.champion
     if recipe.promotion.policy == "manual":
         stale = champion != measured_beside
@@ -101,24 +106,24 @@ def _by_policy(recipe: Recipe, evidence: Evidence, champion: str | None) -> tupl
 
 
 def _no_better(evidence: Evidence, champion: str | None) -> bool:
-    """Whether a candidate was measured beside what is in production now, and is clearly better on nothing."""
+    """Tell whether a candidate was compared with the current champion and is clearly better on no measure."""
     challenge = evidence.challenge
     return challenge.measured is not None and challenge.champion == champion and not challenge.better()
 
 
 def decide(question: Mapping[str, Any], answer: Mapping[str, Any], deed: str) -> tuple[bool, str]:
-    """Do what was answered, and audit it either way; without a clear yes nothing is promoted.
+    """Carry out the answer and audit it. Without a clear yes nothing is promoted.
 
     Args:
         question: an `Offer`.
-        answer: what Airflow's approval returned, `chosen_options` and `responded_by_user`.
-        deed: names this decision, so that a retry audits it once.
+        answer: the result of Airflow's approval, with `chosen_options` and `responded_by_user`.
+        deed: id of this decision, so that a retry does not audit it twice.
 
     Returns:
-        Whether it was promoted, and one sentence that says what became of it.
+        Whether the version was promoted, and one sentence about the outcome.
 
     Raises:
-        ServiceError: MLflow does not answer; deciding again goes on where it was.
+        ServiceError: MLflow does not answer. If `decide` is called again, it continues where it stopped.
     """
     asked = Offer(**question)
     who = _who(answer)
@@ -131,7 +136,7 @@ def decide(question: Mapping[str, Any], answer: Mapping[str, Any], deed: str) ->
         over = asked.champion if asked.approved else None
         return True, promote(asked.model, decision, asked.version, newest=True, over=over)
     except ServiceError:
-        raise  # what was noted is finished by the retry: it must not be called refused
+        raise  # The retry finishes the noted promotion, so it must not be audited as refused.
     except StillhouseError as error:
         return False, refuse(asked.model, asked.version, Decision(str(who), str(error), asked.evidence), deed)
 
@@ -143,7 +148,7 @@ def _who(answer: Mapping[str, Any]) -> str | None:
 
 
 def audit_lines(model: str) -> list[str]:
-    """Tell a production model's history, oldest first."""
+    """Return the history of a production model as lines, oldest first."""
     client = connect(load_settings().tracking_uri)
     with answering():
         rows = audit.rows_of(client, production_of(model))

@@ -1,9 +1,9 @@
-"""The audit: one row for everything that happened to production, never changed, found in MLflow by people and by code.
+"""The audit: one permanent row for every event in production, stored in MLflow for people and code.
 
-MLflow keeps no history of its aliases, so a row is a run of its own in the experiment `production`, made by one call
-with all it says. A row holds the digest of the row before it, and a tag of the production model that of the newest:
-one that was altered or taken out is noticed, and so is an experiment that was deleted or renamed. No second history
-is ever begun beside the first.
+MLflow keeps no history of its aliases. So each row is a separate run in the experiment `production`, created with all
+its content by one call. Each row holds the digest of the row before it, and a tag of the production model holds the
+digest of the newest row. This detects a row that was altered or removed, and an experiment that was deleted or renamed.
+A second history is never started beside the first.
 """
 
 import json
@@ -31,40 +31,40 @@ ROW_ID = f"{PREFIX}row_id"
 MODEL = f"{PREFIX}model"
 NUMBER = f"{PREFIX}number"
 NEWEST = f"{PREFIX}audit_newest"
-"""Tag of a production model: number and digest of its newest row."""
+"""Tag of a production model with the number and digest of its newest row."""
 PAGE = 1000
 ABSENT = "RESOURCE_DOES_NOT_EXIST"
-"""MLflow's word for a registered model that is not there."""
+"""MLflow's error code for a registered model that does not exist."""
 BACKUP = f"restore the experiment {EXPERIMENT} from a backup of MLflow's database"
 FIRST = "0" * 64
-"""Stands for the digest of the row before the first."""
+"""Placeholder for the digest before the first row."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that happened to a production model."""
+    """One event of a production model."""
 
     id: str
-    """Names the deed, not the row: doing it again finds the row."""
+    """Id of the event, not of the row. If the event is repeated, the existing row is found."""
     model: str
     action: str
-    """promote, rollback, external, refuse or resign."""
+    """One of promote, rollback, external, refuse, resign."""
     before: str | None
-    """Version that was the champion, None if there was none."""
+    """Champion before the event, `None` if there was none."""
     after: str | None
-    """Version that is the champion since."""
+    """Champion after the event."""
     who: str
     why: str
     at: str
-    """UTC, ISO 8601."""
+    """Time in UTC, ISO 8601."""
     evidence: Mapping[str, str]
-    """Digests and addresses of what the decision was made on."""
+    """Digests and addresses of the evidence for the decision."""
     number: int = 0
     row_before: str = FIRST
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all it says."""
+        """SHA-256 of the row's content."""
         return json_digest(asdict(self))
 
 
@@ -72,7 +72,7 @@ def rows_of(client: MlflowClient, model: str) -> list[Row]:
     """List a production model's rows, oldest first.
 
     Raises:
-        StillhouseError: a row was altered, or one is missing; names the first, and how it comes back.
+        StillhouseError: a row was altered or is missing. The error names the first such row and how to restore it.
     """
     rows = sorted((_row(run) for run in _runs(client, f"tags.`{MODEL}` = '{model}'")), key=lambda row: row.number)
     expected = FIRST
@@ -89,7 +89,7 @@ def rows_of(client: MlflowClient, model: str) -> list[Row]:
 
 
 def append(client: MlflowClient, row: Row) -> Row:
-    """Add a row unless its deed is there already; returns what stands in the audit. Callers hold the model's lock."""
+    """Add a row unless its event is in the audit already; returns the audit's row. Callers hold the model's lock."""
     rows = rows_of(client, row.model)
     known = next((old for old in rows if old.id == row.id), None)
     if known is None:
@@ -129,7 +129,7 @@ def _runs(client: MlflowClient, query: str) -> list[Run]:
 
 
 def _newest(client: MlflowClient, model: str) -> tuple[int, str]:
-    """Number and digest of the newest row that the production model knows of; 0 where it knows of none."""
+    """Return number and digest of the newest row recorded at the production model; number 0 if there is none."""
     try:
         number, _, digest = client.get_registered_model(model).tags.get(NEWEST, "0 ").partition(" ")
     except MlflowException as error:
@@ -144,25 +144,25 @@ def _note_newest(client: MlflowClient, row: Row) -> None:
         client.set_registered_model_tag(row.model, NEWEST, f"{row.number} {row.digest}")
     except MlflowException as error:
         if error.error_code != ABSENT:
-            raise  # a refusal may be audited before anything was ever in production
+            raise  # a refusal may be audited before any version was in production
 
 
 def _refuse_gone(client: MlflowClient, model: str, number: int, before: str, *, known: int) -> None:
-    """Refuse an audit that ends too soon: the model knows of more rows, or they lie in another experiment."""
+    """Raise an error if rows are missing at the end: the model knows more rows, or another experiment holds them."""
     copies = _copies(client, model, number, before)
     if known or any(run.info.lifecycle_stage == LifecycleStage.ACTIVE for run in copies):
         raise StillhouseError(_gone(client, model, number, before))
 
 
 def _gone(client: MlflowClient, model: str, number: int, before: str) -> str:
-    """Say what became of a row, and how it comes back."""
+    """Describe a missing row and how to restore it."""
     told = f"row {number} of the audit of {model} was altered or removed"
     found = (way_back(client, run, EXPERIMENT) for run in _copies(client, model, number, before))
     return f"{told}; {next(filter(None, found), BACKUP)}"
 
 
 def _copies(client: MlflowClient, model: str, number: int, before: str) -> list[Run]:
-    """Find a row wherever in MLflow it lies, deleted or not."""
+    """Find all copies of a row in MLflow, including deleted ones."""
     runs = search_everywhere(client, f"tags.`{MODEL}` = '{model}' and tags.`{NUMBER}` = '{number}'")
     return [run for run in runs if f'"row_before": "{before}"' in run.data.tags.get(ROW, "")]
 

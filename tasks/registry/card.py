@@ -1,4 +1,4 @@
-"""The approval card: what a person reads before they say yes. Pure: evidence in, Markdown out."""
+"""The approval card: the summary that a person reads before approving. Pure: evidence in, Markdown out."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,11 +10,11 @@ from stillhouse.tasks.reporting.markdown import table
 from stillhouse.tasks.reporting.quantities import percent, times
 
 WORST = 3
-"""Slices that are shown."""
+"""Number of slices on the card."""
 
 
 def card(evidence: Evidence) -> str:
-    """Lay out verdict, numbers, what changes for users, the worst slices, and where to look."""
+    """Write the card: verdict, numbers, changes for users, the worst slices, and links."""
     evaluation = evidence.evaluation
     parts = [
         f"## {evidence.model} version {evidence.version}: {evidence.gate['verdict']}",
@@ -39,7 +39,7 @@ def _numbers(evaluation: Evaluation) -> Iterable[tuple[str, ...]]:
 
 
 def _final(final: FinalTest, looks: Mapping[str, int]) -> str:
-    """Show the final test, which decided nothing, and how worn the splits are."""
+    """Show the final test, which does not influence the verdict, and how often the splits were used."""
     found = final.opened
     if found is None:
         return final.skipped or "No final test was made of this version."
@@ -49,7 +49,7 @@ def _final(final: FinalTest, looks: Mapping[str, int]) -> str:
 
 
 def _against(challenge: Challenge) -> str:
-    """Say what changes for users who have the champion now."""
+    """Describe the changes for users of the current champion."""
     found = challenge.measured
     if found is None:
         return challenge.reason or "**Nothing is in production yet**: there is no champion to compare it with."
@@ -80,7 +80,7 @@ def _share(estimate: Estimate) -> str:
 
 
 def _worst(evaluation: Evaluation) -> str:
-    """Show the slices that lose most to the teacher, if any does."""
+    """Show the slices with the largest losses against the teacher, if there are any."""
     classes = evaluation.classes
     rows = zip(classes.labels, classes.teacher, classes.student, classes.count, strict=True)
     known = [(label, t, s, count) for label, t, s, count in rows if t is not None and s is not None and s < t]

@@ -1,7 +1,7 @@
-"""What is about to happen to a production model, noted in MLflow before it does: whoever is killed, the next goes on.
+"""The pending move of a production model's champion, noted in MLflow before it happens.
 
-An alias moves in several calls and MLflow has no transactions. The note says all that the calls need, so that doing
-them again, from wherever they were left, comes to the same end.
+A move takes several calls, and MLflow has no transactions. If a process is killed, the next one continues from the
+note. The note holds all data for the calls, so repeating them from any point gives the same result.
 """
 
 import json
@@ -18,16 +18,16 @@ TAG = f"{PREFIX}intent"
 
 @dataclass(frozen=True)
 class Intent:
-    """A move of the champion that was decided on."""
+    """A decided move of the champion."""
 
     id: str
     model: str
-    """The production model."""
+    """Name of the production model."""
     action: str
     source: str
-    """`MODEL/VERSION` that becomes the champion: a candidate, or a version of the production model itself."""
+    """`MODEL/VERSION` of the new champion: a candidate, or a version of the production model itself."""
     digest: str
-    """Of the judged file."""
+    """Digest of the evaluated file."""
     before: str | None
     who: str
     why: str
@@ -36,12 +36,12 @@ class Intent:
 
 
 def note(client: MlflowClient, intent: Intent) -> None:
-    """Write down what is about to be done; from here on it will be."""
+    """Write the note. From now on the move will happen, even after a kill."""
     client.set_registered_model_tag(intent.model, TAG, json.dumps(asdict(intent)))
 
 
 def noted(client: MlflowClient, model: str) -> Intent | None:
-    """Read what was about to be done, if it was not finished."""
+    """Read the pending move, or return `None` if there is none."""
     try:
         with answering():
             tags = client.get_registered_model(model).tags
@@ -51,5 +51,5 @@ def noted(client: MlflowClient, model: str) -> Intent | None:
 
 
 def done(client: MlflowClient, intent: Intent) -> None:
-    """Take the note away, last of all."""
+    """Delete the note, as the last step of the move."""
     client.delete_registered_model_tag(intent.model, TAG)

@@ -1,7 +1,8 @@
-"""The policy `auto`: does the evidence show that a candidate is at least as good as the champion, or is a person asked?
+"""The policy `auto`: approve a candidate if the evidence shows that it is not worse than the champion.
 
-The question is non-inferiority: the lower end of the interval of the difference to the champion must lie above minus a
-margin of the recipe, for the gate role as a whole and for its worst class or language.
+This is a non-inferiority test. The lower bound of the interval of the difference to the champion must lie above minus a
+margin from the recipe. This must hold for the split `gate` as a whole and for its worst class or language. Otherwise a
+person decides.
 """
 
 from collections.abc import Iterator
@@ -14,12 +15,12 @@ from stillhouse.tasks.reporting.quantities import percent, percent_limit, points
 
 
 def doubts(policy: Promotion, evidence: Evidence, champion: str | None) -> list[str]:
-    """Say why a person must decide; nothing if the policy may say yes by itself.
+    """List the reasons why a person must decide. If the list is empty, the policy approves.
 
     Args:
-        policy: of the recipe.
-        evidence: what the candidate's night left.
-        champion: version that is in production now.
+        policy: the recipe's policy.
+        evidence: the results of the candidate's nightly run.
+        champion: the current production version.
     """
     challenge = evidence.challenge
     verdicts = {check["name"]: check["verdict"] for check in evidence.gate["checks"]}

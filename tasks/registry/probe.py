@@ -1,4 +1,4 @@
-"""Does a downloaded version answer? A probe is put to it in its own runtime before anything is pointed at it."""
+"""Test that a downloaded version answers, in its own runtime, before an alias points at it."""
 
 from pathlib import Path
 
@@ -10,11 +10,12 @@ from stillhouse.tasks.errors import ServiceError, StillhouseError
 
 
 def probe(folder: Path) -> Bundle:
-    """Let a version answer one input of noise; returns its bundle.
+    """Run a version on one random input; returns its bundle.
 
     Raises:
-        StillhouseError: it cannot be opened, or answers with what is not finite, or with vectors that are no units.
-        ServiceError: this machine cannot read the files, which says nothing about the version.
+        StillhouseError: the version cannot be opened, or its answer is not finite, or its vectors do not have unit
+            length.
+        ServiceError: this machine cannot read the files. This says nothing about the version.
     """
     try:
         bundle = open_bundle(locate_judged(folder))

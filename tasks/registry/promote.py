@@ -1,7 +1,8 @@
-"""Move the champion: to a candidate after somebody has looked, and back when they were wrong.
+"""Move the champion: promote a candidate after approval, or roll back to an earlier version.
 
-Every move is decided on, noted, carried out and audited, in this order, under a lock; what a kill left unfinished the
-next command finishes first. One house promotes to a registry: the lock is one of its state folder.
+Under a lock, every move is decided, noted, carried out and audited, in this order. If a kill leaves a move unfinished,
+the next command finishes it first. Only one deployment may promote to a registry, because the lock is a file in its
+state folder.
 """
 
 import uuid
@@ -45,7 +46,7 @@ OUTSIDE = "somebody outside Stillhouse"
 
 @dataclass(frozen=True)
 class Decision:
-    """Who decided, why, and what on."""
+    """The person who decided, the reason, and the evidence."""
 
     who: str
     why: str
@@ -56,21 +57,21 @@ class Decision:
 def promote(
     model: str, decision: Decision, version: str | None = None, *, newest: bool = False, over: str | None = None
 ) -> str:
-    """Make a version the champion of production (default: the candidate); the former one becomes `previous`.
+    """Make a version the champion of production (default: the candidate). The old champion becomes `previous`.
 
     Args:
         model: the recipe's model.
-        decision: who, why, what on.
-        version: of that model.
-        newest: refuse a version that is not the candidate any more.
-        over: refuse unless this version of production is the champion still, beside which it was measured.
+        decision: who decided, why, and on which evidence.
+        version: a version of that model.
+        newest: refuse the version if it is no longer the candidate.
+        over: production version with which the candidate was compared; refuse if it is no longer the champion.
 
     Returns:
-        One sentence that says what changed.
+        One sentence about the change.
 
     Raises:
-        StillhouseError: no such version, or one that did not pass its gate, is not whole, has no passport of this
-            house, was superseded or does not answer.
+        StillhouseError: the version does not exist, did not pass its gate, is incomplete, has no provenance record of
+            this deployment, was superseded, or does not answer.
     """
     with settled(model) as client:
         remedy = "run a nightly that passes, or name a version"
@@ -87,13 +88,13 @@ def promote(
 
 
 def rollback(model: str, decision: Decision, row: int | None = None) -> str:
-    """Make the previous champion the champion again, or the one before a row of the audit.
+    """Make the previous champion the champion again, or the champion before a row of the audit.
 
     Returns:
-        One sentence that says what changed.
+        One sentence about the change.
 
     Raises:
-        StillhouseError: there is nothing to go back to, or it is not whole or does not answer.
+        StillhouseError: there is no earlier version, or it is incomplete or does not answer.
     """
     production = production_of(model)
     with settled(model) as client:
@@ -105,7 +106,7 @@ def rollback(model: str, decision: Decision, row: int | None = None) -> str:
 
 
 def refuse(model: str, version: str, decision: Decision, deed: str) -> str:
-    """Keep in the audit that a version was not promoted; a deed of one name is kept once."""
+    """Record in the audit that a version was not promoted. The same `deed` is recorded only once."""
     production = production_of(model)
     with settled(model) as client:
         champion = aliased(client, production, CHAMPION)
@@ -117,7 +118,7 @@ def refuse(model: str, version: str, decision: Decision, deed: str) -> str:
 
 @contextmanager
 def settled(model: str) -> Iterator[MlflowClient]:
-    """Hold the model's lock, with nothing left half done and every move of the alias in the audit."""
+    """Hold the model's lock, after unfinished moves are finished and every move of the alias is in the audit."""
     settings, production = load_settings(), production_of(model)
     client = connect(settings.tracking_uri)
     with waiting(settings.state / "production" / f"{model}.lock"):
@@ -140,7 +141,7 @@ def _move(client: MlflowClient, model: str, chosen: ModelVersion, action: str, d
         return f"{name} is the champion already; nothing changed"
     with shippable(chosen) as folder:
         probe(folder)
-    if action == "promote":  # a rollback goes to what was promoted once, and needs no night for it
+    if action == "promote":  # a rollback target was promoted before, so its nightly run is not needed
         signed_passport(client, load_settings(), chosen)
     _ensure_model(client, production)
     decided = Intent(
@@ -162,7 +163,7 @@ def _move(client: MlflowClient, model: str, chosen: ModelVersion, action: str, d
 
 
 def _carry_out(client: MlflowClient, decided: Intent) -> str:
-    """Do what was decided, from wherever it was left."""
+    """Carry out a decided move, from the point where it stopped."""
     after = _in_production(client, decided)
     if aliased(client, decided.model, CHAMPION) != after:
         if decided.before:
@@ -176,17 +177,17 @@ def _carry_out(client: MlflowClient, decided: Intent) -> str:
 
 
 def _in_production(client: MlflowClient, decided: Intent) -> str:
-    """Give the production version of what was decided on; copied, tags and all, by one call, unless it is there."""
+    """Return the production version of the move's source. If production lacks it, one call copies it with its tags."""
     model, version = decided.source.rsplit("/", 1)
     if model == decided.model:
         return version
     known = version_with_digest(client, decided.model, decided.digest)
-    with redirect_stderr(StringIO()):  # MLflow tells there what we tell ourselves
+    with redirect_stderr(StringIO()):  # MLflow prints there what Stillhouse reports itself
         return str((known or client.copy_model_version(f"models:/{decided.source}", decided.model)).version)
 
 
 def _notice(client: MlflowClient, production: str) -> None:
-    """Put a champion that moved without us into the audit."""
+    """Audit a move of the champion that was made outside Stillhouse."""
     rows, champion = audit.rows_of(client, production), aliased(client, production, CHAMPION)
     known = rows[-1].after if rows else None
     if champion != known:
@@ -215,5 +216,5 @@ def _ensure_model(client: MlflowClient, production: str) -> None:
 
 
 def now() -> str:
-    """Give the time as the audit writes it."""
+    """Return the current time in the audit's format."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Lineage debt: what is in production was made from an older teacher, or from older data, than there is now."""
+"""Staleness: the champion comes from an older teacher or older data than the newest ones."""
 
 from collections.abc import Iterator
 
@@ -16,19 +16,19 @@ from stillhouse.tasks.tracking.answers import AbsentError, answering
 from stillhouse.tasks.tracking.runs import FINISHED, PREFIX
 
 STALE = f"{PREFIX}stale"
-"""Tag of a champion that is in debt, with the reasons."""
+"""Tag of a stale champion, with the reasons."""
 NIGHTS = 20
-"""Newest teachers that are looked at."""
+"""Number of newest teachers that are checked."""
 
 
 def debt_of(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[str]:
-    """Say why a recipe's champion is stale; nothing if it is not, or if there is none."""
+    """List the reasons why a recipe's champion is stale; empty if it is not stale or there is no champion."""
     champion = version_with_alias(client, production_of(recipe.name), CHAMPION)
     return list(_reasons(client, settings, recipe, champion)) if champion else []
 
 
 def note_debt(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[str]:
-    """Mark a recipe's champion stale, or take the mark away; returns the reasons."""
+    """Tag a recipe's champion as stale, or remove the tag; returns the reasons."""
     champion = version_with_alias(client, production_of(recipe.name), CHAMPION)
     if champion is None:
         return []
@@ -45,7 +45,7 @@ def _reasons(client: MlflowClient, settings: Settings, recipe: Recipe, champion:
         revision, dataset = recipe.data.revision, recipe.data.dataset
         newest = pinned_md5(settings.root, revision, dataset) if revision else newest_md5(settings.root, dataset)
     except DataError:
-        return  # the night itself says what is wrong with its data
+        return  # the nightly run reports the fault of its data
     version = champion.tags.get(f"{PREFIX}data_version", "")
     if version and not version.endswith(newest):
         yield f"its data is {version}, the newest version of {recipe.data.dataset} is {newest}"
@@ -57,14 +57,17 @@ def _reasons(client: MlflowClient, settings: Settings, recipe: Recipe, champion:
 
 
 def _teacher_on(client: MlflowClient, recipe: str, md5: str) -> Run | None:
-    """Find the newest teacher of a recipe's nights on one version of the data; trials of seeds have no report."""
+    """Find the newest teacher of a recipe's nightly runs on one data version.
+
+    Seed trials have no report and are ignored.
+    """
     experiment = client.get_experiment_by_name(recipe)
     if experiment is None:
         return None
     query = f"tags.`{PREFIX}stage` = 'teacher' and attributes.status = '{FINISHED}'"
     order = ["attributes.start_time DESC"]
     for run in client.search_runs([experiment.experiment_id], query, max_results=NIGHTS, order_by=order):
-        parent = run.data.tags["mlflow.parentRunId"]  # whose run may be deleted
+        parent = run.data.tags["mlflow.parentRunId"]  # the parent run may be deleted
         nights = client.search_runs([experiment.experiment_id], f"attributes.run_id = '{parent}'")
         if any(night.data.tags.get(f"{PREFIX}data_version", "").endswith(md5) for night in nights):
             return run
@@ -72,7 +75,7 @@ def _teacher_on(client: MlflowClient, recipe: str, md5: str) -> Run | None:
 
 
 def _digest_of(client: MlflowClient, teacher_run: str) -> str | None:
-    """Digest of the teacher that a run made; None for a run that MLflow does not have any more."""
+    """Return the digest of a run's teacher; `None` if MLflow no longer has the run."""
     try:
         with answering():
             digest = client.get_run(teacher_run).data.tags.get(f"{PREFIX}digest")

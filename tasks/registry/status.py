@@ -1,4 +1,4 @@
-"""How every recipe stands in production: what is live since when and by whom, what waits, what is stale."""
+"""The production status of every recipe: the live version, since when and by whom, waiting candidates, staleness."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,37 +16,37 @@ from stillhouse.tasks.settings import Settings
 from stillhouse.tasks.tracking.deleted import find_experiment
 
 UNMOVED = ("refuse", "resign")
-"""Actions of the audit that leave the champion where it is."""
+"""Audit actions that do not move the champion."""
 
 
 def recipes_of(folder: Path) -> Iterator[Recipe]:
-    """Load the recipes that can be used, by name."""
+    """Load the valid recipes, by name."""
     for path in recipe_files(folder):
         try:
             yield load_recipe(path)
         except RecipeError:
-            continue  # its nightly DAG says what is wrong with it
+            continue  # its nightly DAG reports the fault
 
 
 def stale_recipes(client: MlflowClient, settings: Settings, folder: Path) -> list[str]:
-    """Name the recipes whose champion comes from an older teacher or older data than there is now."""
+    """Name the recipes whose champion comes from an older teacher or older data than the newest ones."""
     return [recipe.name for recipe in recipes_of(folder) if debt_of(client, settings, recipe)]
 
 
 def note_debts(client: MlflowClient, settings: Settings, folder: Path, dataset: str) -> list[str]:
-    """Mark the champions of a dataset's recipes that are stale; gives a line for each."""
+    """Tag the stale champions of a dataset's recipes; returns one line for each reason."""
     recipes = (recipe for recipe in recipes_of(folder) if recipe.data.dataset == dataset)
     return [f"{recipe.name}: {reason}" for recipe in recipes for reason in note_debt(client, settings, recipe)]
 
 
 def standing(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[str]:
-    """Tell how one recipe stands, a line for each thing there is to say; none if nothing was ever registered."""
+    """Describe the status of one recipe in lines; empty if nothing was ever registered."""
     stale = _stale(client, settings, recipe)
     return [*_nights(client, recipe), *_live(client, recipe), *_waiting(client, recipe), *stale]
 
 
 def _nights(client: MlflowClient, recipe: Recipe) -> Iterator[str]:
-    """Say why no night of the recipe can run, where its experiment was deleted."""
+    """If the recipe's experiment was deleted, say why no nightly run is possible."""
     try:
         find_experiment(client, recipe.name)
     except StillhouseError as error:
@@ -71,7 +71,7 @@ def _live(client: MlflowClient, recipe: Recipe) -> Iterator[str]:
 
 
 def _gone(production: str, rows: Sequence[Row]) -> Iterator[str]:
-    """Say that nothing is live any more, which Stillhouse itself never does."""
+    """Report that no version is live any more. Stillhouse itself never causes this."""
     if rows:
         last = rows[-1]
         yield (

@@ -1,4 +1,7 @@
-"""Versions in MLflow's registry: a recipe's model holds what its gate passed, its production model what was chosen."""
+"""Versions in MLflow's registry.
+
+A recipe's model holds the versions that passed its gate. Its production model holds the versions that were promoted.
+"""
 
 import tempfile
 from collections.abc import Iterator
@@ -17,18 +20,18 @@ CANDIDATE = "candidate"
 CHAMPION = "champion"
 PREVIOUS = "previous"
 NOBODY = "none"
-"""What `champion_of` gives while nothing is in production."""
+"""Result of `champion_of` if nothing is in production."""
 DIGEST = f"{PREFIX}digest"
 VERDICT = f"{PREFIX}verdict"
 
 
 def production_of(model: str) -> str:
-    """Name the production model of a recipe's model."""
+    """Return the name of a recipe's production model."""
     return f"{model}-production"
 
 
 def aliased(client: MlflowClient, model: str, alias: str) -> str | None:
-    """Give the version that an alias points at, or None.
+    """Return the version that an alias points at, or `None`.
 
     Raises:
         ServiceError: MLflow does not answer.
@@ -41,10 +44,10 @@ def aliased(client: MlflowClient, model: str, alias: str) -> str | None:
 
 
 def version_of(client: MlflowClient, model: str, version: str) -> ModelVersion:
-    """Look a version up.
+    """Look up a version.
 
     Raises:
-        StillhouseError: there is none of that number.
+        StillhouseError: there is no version of that number.
         ServiceError: MLflow does not answer.
     """
     try:
@@ -56,7 +59,7 @@ def version_of(client: MlflowClient, model: str, version: str) -> ModelVersion:
 
 
 def version_with_alias(client: MlflowClient, model: str, alias: str) -> ModelVersion | None:
-    """Look up the version that an alias points at, or None."""
+    """Look up the version that an alias points at, or return `None`."""
     version = aliased(client, model, alias)
     return None if version is None else version_of(client, model, version)
 
@@ -65,7 +68,7 @@ def with_alias(client: MlflowClient, model: str, alias: str, remedy: str) -> Mod
     """Look up the version that an alias points at.
 
     Raises:
-        StillhouseError: there is none; ends with the remedy.
+        StillhouseError: the alias points at no version. The error ends with the remedy.
     """
     version = version_with_alias(client, model, alias)
     if version is None:
@@ -75,17 +78,17 @@ def with_alias(client: MlflowClient, model: str, alias: str, remedy: str) -> Mod
 
 
 def is_champion(client: MlflowClient, model: str, version: ModelVersion) -> bool:
-    """Tell whether the judged file of a version is the one that is in production."""
+    """Tell whether the evaluated file of a version is the file in production."""
     champion = version_with_alias(client, production_of(model), CHAMPION)
     return champion is not None and DIGEST in version.tags and champion.tags.get(DIGEST) == version.tags[DIGEST]
 
 
 @contextmanager
 def shippable(version: ModelVersion) -> Iterator[Path]:
-    """Download a version that passed its gate, whole and with the digest that was judged, for as long as needed.
+    """Download a version into a temporary folder, and check that it passed its gate and has the evaluated digest.
 
     Raises:
-        StillhouseError: it did not pass, is incomplete, or is not the judged file.
+        StillhouseError: the version did not pass, is incomplete, or is not the evaluated file.
         ServiceError: MLflow does not answer.
     """
     name = f"{version.name} version {version.version}"
@@ -106,6 +109,6 @@ def version_with_digest(client: MlflowClient, model: str, digest: str) -> ModelV
 
 
 def champion_of(client: MlflowClient, model: str) -> str:
-    """Name what is in production as `VERSION:DIGEST`, on which the stage depends as on an input; or `none`."""
+    """Return the champion as `VERSION:DIGEST`, or `none`. The stage uses this value as an input."""
     champion = version_with_alias(client, production_of(model), CHAMPION)
     return f"{champion.version}:{champion.tags.get(DIGEST, '')}" if champion else NOBODY

@@ -1,1 +1,1 @@
-"""What a nightly run leaves for people and tools to read: report.html and summary.json."""
+"""The report of a nightly run for people and tools: report.html and summary.json."""

@@ -1,4 +1,4 @@
-"""Numbers as people read them, with their units: the one wording for reasons, tables and plots."""
+"""Numbers with their units, as people read them. Reasons, tables and plots all use these functions."""
 
 KILO = 1000
 MINUTE = 60
@@ -11,17 +11,17 @@ def percent(fraction: float) -> str:
 
 
 def percent_limit(fraction: float) -> str:
-    """Write a share somebody chose, without the decimals it does not have: 0.99 -> '99 %'."""
+    """Write a limit as a share, without needless decimals: 0.99 -> '99 %'."""
     return f"{100 * fraction:.6g} %"
 
 
 def times(ratio: float) -> str:
-    """Write a ratio in three digits or so: 70.13 -> '70.1x', with the multiplication sign."""
+    """Write a ratio with about three digits: 70.13 -> '70.1x', with the multiplication sign."""
     return f"{_three_digits(ratio)}\N{MULTIPLICATION SIGN}"
 
 
 def times_limit(ratio: float) -> str:
-    """Write a ratio somebody chose: 50.0 -> '50x', with the multiplication sign."""
+    """Write a limit as a ratio: 50.0 -> '50x', with the multiplication sign."""
     return f"{ratio:g}\N{MULTIPLICATION SIGN}"
 
 
@@ -41,7 +41,7 @@ def size(count: float) -> str:
 
 
 def mebibytes(count: float) -> str:
-    """Write memory in binary units, as systems account for it: 13037568 -> '12.4 MiB'."""
+    """Write memory in binary units, as operating systems do: 13037568 -> '12.4 MiB'."""
     return f"{_three_digits(count / 2**20)} MiB"
 
 
@@ -51,7 +51,7 @@ def milliseconds(duration_ms: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a stretch of wall time: 123.4 -> '2 min 03 s'."""
+    """Write a duration: 123.4 -> '2 min 03 s'."""
     if seconds < 10:  # noqa: PLR2004 - below ten seconds the tenths are worth reading
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -1,6 +1,6 @@
-"""The last stage: write report.html and summary.json of a run, and point `latest` at them.
+"""Write report.html and summary.json of a run, and point the link `latest` at them.
 
-It always writes something, also for a run that broke; deciding what a run's exit means is not its job.
+This module always writes a report, also for a failed run. It does not decide the exit status of the run.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ LATEST = "latest"
 
 
 def report_stage(run: RunRecord, folder: Path) -> Path:
-    """Fill `runs/<run>/` and move `runs/latest` to it; gives the path of the page.
+    """Write the report to `runs/<run>/` and move the link `runs/latest` to it. Returns the path of the page.
 
     Raises:
         ArtifactError: the folder cannot be written.
@@ -31,7 +31,7 @@ def report_stage(run: RunRecord, folder: Path) -> Path:
 
 
 def _write(run: RunRecord, folder: Path) -> Path:
-    """Write the summary last: a folder that has one is whole."""
+    """Write the page, then the summary. A folder that has a summary is complete."""
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / REPORT
     _write_text(page, render(run))

@@ -1,7 +1,7 @@
-"""What the report reads of a night's outputs: what cannot be read is told in the report, and breaks no night.
+"""Read the outputs of a night for the report. The report lists an unreadable output; the night does not fail.
 
-A stage that did not finish has no output, and says so itself. One that did may have an output that this host cannot
-get now: the night is what its stages say, and the report is poorer by that file.
+A stage that did not finish has no output, and its record says so. A finished stage may have an output that this host
+cannot read now. The status of the night depends on its stages only; the report then lacks that file.
 """
 
 import json
@@ -20,23 +20,23 @@ T = TypeVar("T")
 
 
 class ReportInputs:
-    """Reads the outputs of a night's stages, and keeps what it could not read."""
+    """Reads the outputs of a night's stages, and records what could not be read."""
 
     def __init__(self, context: RunContext, runs: Mapping[str, Run]) -> None:
-        """Read outputs of these runs of stages, by stage."""
+        """Read outputs of these runs, given by stage name."""
         self._context, self._runs = context, runs
         self.unread: list[str] = []
-        """A line for each thing that could not be read, with the reason."""
+        """One line for each output that could not be read, with the reason."""
 
     def json(self, stage: str, file: str) -> dict[str, Any] | None:
-        """Read a JSON file of a stage's output; None where the stage did not finish or it cannot be read."""
+        """Read a JSON file of a stage's output. None if the stage did not finish or the file cannot be read."""
         run = self._runs.get(stage)
         if run is None or f"{PREFIX}digest" not in run.data.tags:
             return None
         return self.attempt(f"{file} of stage {stage}", None, lambda: self._load(stage, file))
 
     def attempt(self, what: str, otherwise: T, read: Callable[[], T]) -> T:
-        """Read something, or note why not and give something else."""
+        """Call `read` and return its result. If it fails, record the reason and return `otherwise`."""
         try:
             return read()
         except (StillhouseError, MlflowException, OSError, ValueError, KeyError) as error:

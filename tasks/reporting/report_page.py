@@ -1,6 +1,6 @@
-"""The report as one self-contained HTML page: no script, no network, everything the reader sees escaped.
+"""The report as one self-contained HTML page: no script, no network, and all shown text is escaped.
 
-The look lives in report.html and report.css beside this file; this module only gathers what they show.
+report.html and report.css beside this file define the layout. This module only collects the values that they show.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,7 +42,7 @@ HEADLINES = {
 
 
 def render(run: RunRecord) -> str:
-    """Give the whole page; a broken run is shown as far as it came."""
+    """Return the whole page. For a failed run, the page shows the finished part."""
     evaluation, tested = evaluation_of(run), opened_in(run.final_test)
     error = error_of(run)
     verdict = "BROKEN" if error else (run.gate or {"verdict": "UNDECIDED"})["verdict"]
@@ -81,30 +81,30 @@ def _templates() -> Environment:
 
 
 def _laid_out(section: Section) -> dict[str, str]:
-    """Render what only the workload tells, by its own template."""
+    """Render the workload's own section with the workload's template."""
     template = _templates().from_string(section.template.read_text(encoding="utf-8"))
     body = template.render(section.values)
     return {"title": section.title, "body": Markup(body)}  # noqa: S704 - its values were escaped
 
 
 def _sentence(text: str) -> str:
-    """Start with a capital, and never break a line between a number and its per cent sign."""
+    """Start with a capital letter, and keep a number and its per cent sign on one line."""
     return text[:1].upper() + text[1:].replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def _reasons(gate: Mapping[str, Any], verdict: str) -> list[str]:
-    """Give the checks that made the verdict what it is: for a PASS, all of them."""
+    """Return the reasons of the checks that have this verdict. For a PASS, these are all checks."""
     return [check["reason"] for check in gate.get("checks", ()) if check["verdict"] == verdict]
 
 
 def _verdicts(gate: Mapping[str, Any]) -> dict[str, str]:
-    """Give each headline number the verdict of its check, or nothing where none was reached."""
+    """Return the verdict of the check of each headline number. Empty if there is no such check."""
     nothing = dict.fromkeys(("bytes", "latency", "quality"), "")
     return nothing | {check["name"]: check["verdict"] for check in gate.get("checks", ())}
 
 
 def _steps(stages: tuple[StageRecord, ...]) -> Iterator[tuple[StageRecord, float | None]]:
-    """Pair each model-making stage with its change of search accuracy since the one before."""
+    """Pair each stage that makes a model with its change of search accuracy since the stage before."""
     before: float | None = None
     for stage in stages:
         if stage.kind not in {"teacher", "compress"}:
@@ -126,7 +126,7 @@ def _figures(run: RunRecord, evaluation: Evaluation | None, tested: Opened | Non
 
 
 def _without_credentials(url: str) -> str:
-    """Keep web addresses only, without the user and password a tracking address may carry."""
+    """Keep only web addresses, and remove the user and password that a tracking address may contain."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"}:
         return ""

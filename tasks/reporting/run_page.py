@@ -1,6 +1,6 @@
-"""What a nightly run shows in MLflow, whose own pages then say which student is smaller, faster, safer, or refused.
+"""The metrics, parameters, tags and description that a nightly run shows on its MLflow pages.
 
-Pure: the run's record and its summary in, names and values out.
+All functions are pure: they take the run's record and its summary, and return names and values.
 """
 
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from stillhouse.tasks.reporting.markdown import table
 from stillhouse.tasks.reporting.run_record import RunRecord
 
 LONGEST = 500
-"""Characters of a parameter or a tag."""
+"""Maximum number of characters of a parameter or a tag."""
 Summary = Mapping[str, Any]
 
 
 def metrics(run: RunRecord, summary: Summary) -> dict[str, float]:
-    """Give the numbers: ratios, both models, the gate's checks, the difference to the teacher and to the champion.
+    """Return the metrics: ratios, both models, the gate's checks, the differences to the teacher and to the champion.
 
-    The interval of a comparison, where it is more than a point, stands beside it as `_low` and `_high`.
+    If the interval of a comparison is more than a point, `_low` and `_high` give its ends.
     """
     ratios, difference = summary["ratios"] or {}, summary["difference"]
     found = _numbers("ratio", ratios)
@@ -38,7 +38,7 @@ def metrics(run: RunRecord, summary: Summary) -> dict[str, float]:
 
 
 def parameters(recipe: Recipe, summary: Summary) -> dict[str, str]:
-    """Give the recipe, an option a line, with its steps in one word each and the version of its data."""
+    """Return the recipe as one parameter per option, the steps as one line, and the data version."""
     steps = " -> ".join("_".join(filter(None, (step.method, step.component))) for step in recipe.steps)
     flat = {name: value for name, value in _flat(recipe.model_dump(mode="json")).items() if value is not None}
     data = {"data.version": summary["data_version"]} if summary["data_version"] else {}
@@ -46,7 +46,7 @@ def parameters(recipe: Recipe, summary: Summary) -> dict[str, str]:
 
 
 def tags(summary: Summary) -> dict[str, str]:
-    """Give what a column of the list of runs can show of one."""
+    """Return the tags that the list of runs can show as columns."""
     columns = {name: summary[name] for name in ("verdict", "recipe", "data_version", "code_version")}
     return {name: str(value) for name, value in columns.items()} | {
         "why": why(summary)[:LONGEST],
@@ -55,7 +55,7 @@ def tags(summary: Summary) -> dict[str, str]:
 
 
 def why(summary: Summary) -> str:
-    """Say why a run ended as it did: what broke, which checks did not pass, or that all did."""
+    """Say why a run ended as it did: the error, the checks that did not pass, or that all checks passed."""
     if summary["error"]:
         return str(summary["error"])
     refused = [check["reason"] for check in summary["checks"] if check["verdict"] != "PASS"]
@@ -63,7 +63,7 @@ def why(summary: Summary) -> str:
 
 
 def description(recipe: Recipe, summary: Summary, links: Mapping[str, str]) -> str:
-    """Write the run's page: verdict and why, the checks, what became of the student, where to look."""
+    """Write the text of the run's page: verdict and reason, the checks, the registered version, the links."""
     checks = [(check["name"], check["verdict"], check["reason"]) for check in summary["checks"]]
     registered = _registered(summary)
     parts = [
@@ -86,7 +86,7 @@ def about(recipe: Recipe) -> str:
 
 
 def changed(known: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Name the parameters that a run has already, with another value: MLflow keeps the first for ever."""
+    """Name the parameters that the run already has with another value. MLflow never changes a parameter."""
     return [f"`{name}`: {known[name]} -> {value}" for name, value in now.items() if known.get(name, value) != value]
 
 

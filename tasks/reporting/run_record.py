@@ -1,4 +1,4 @@
-"""What a nightly run left behind, collected in one value: all that the summary and the report read."""
+"""The record of a nightly run: one value with everything that the summary and the report read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class StageRecord:
     kind: str
     status: Status
     seconds: float | None = None
-    """Wall time in this run; for a reused stage that is the time it took to find and verify."""
+    """Wall time in this run. For a reused stage, the time to find and verify the output."""
     reused_from: str | None = None
     """MLflow id of the run whose output was reused."""
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -30,12 +30,12 @@ class StageRecord:
     """Metric name -> (step, value), one per epoch."""
     error: str | None = None
     step: Mapping[str, Any] | None = None
-    """step.json, of a stage that compressed: `kept`, `reason`, `gained` (search quality, a fraction) and `cost`."""
+    """step.json of a compression stage: `kept`, `reason`, `gained` (search quality, a fraction) and `cost`."""
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One nightly run, whole or broken."""
+    """One nightly run, complete or failed."""
 
     recipe: Recipe
     recipe_yaml: str
@@ -48,31 +48,31 @@ class RunRecord:
     ended: datetime
     stages: tuple[StageRecord, ...]
     gate: Mapping[str, Any] | None = None
-    """gate.json, when the gate was reached."""
+    """gate.json, if the gate was reached."""
     evaluation: Mapping[str, Any] | None = None
-    """evaluation.json, when evaluate finished."""
+    """evaluation.json, if the stage `evaluate` finished."""
     data: Mapping[str, Any] | None = None
-    """data.json of pull; with `roles` of dataset.json merged in, the report shows each role's digest."""
+    """data.json of the stage `pull`. With `roles` of dataset.json added, the report shows the digest of each split."""
     registered: Mapping[str, Any] | None = None
-    """`model`, `version` and `alias`, when a version was registered."""
+    """`model`, `version` and `alias`, if a version was registered."""
     challenge: Mapping[str, Any] | None = None
-    """challenge.json, when the student was put beside what is in production."""
+    """challenge.json, if the student was compared with the champion."""
     load: Mapping[str, Any] | None = None
-    """load.json, when load was put on the student's server."""
+    """load.json, if the student's server had a load test."""
     final_test: Mapping[str, Any] | None = None
-    """final_test.json, when that stage finished."""
+    """final_test.json, if the stage `final_test` finished."""
     looks: Mapping[str, int] = field(default_factory=dict)
-    """Split -> how often it was looked at so far, over all nights and recipes."""
+    """Split -> number of looks at the split so far, over all nights and recipes."""
     debt: Sequence[str] = ()
-    """Why what is in production is stale."""
+    """Reasons why the version in production is stale."""
     environment: Mapping[str, str] = field(default_factory=dict)
     data_docs_url: str | None = None
     unread: Sequence[str] = ()
-    """What of the stages' outputs could not be read for the report, and why."""
+    """Outputs of stages that could not be read for the report, with the reasons."""
     section: Section | None = None
-    """What only the workload tells."""
+    """The workload's own section of the report."""
     slices: str = "classes"
-    """What the workload's slices are."""
+    """Plural name of the workload's slices."""
 
     @property
     def seconds(self) -> float:
@@ -81,7 +81,7 @@ class RunRecord:
 
 
 def error_of(run: RunRecord) -> str | None:
-    """Say in one sentence what broke the run, or None when its gate spoke and every stage it needed is done."""
+    """Say in one sentence why the run failed. None if the gate gave a verdict and every needed stage is done."""
     failed = next((stage for stage in run.stages if stage.status == "FAILED"), None)
     if failed:
         return f"stage {failed.name} failed: {failed.error or 'it left no reason; read its log in Airflow'}"
@@ -94,7 +94,10 @@ def error_of(run: RunRecord) -> str | None:
 
 
 def _unfinished(stage: StageRecord, run: RunRecord) -> bool:
-    """Tell a stage that should be done by now: not the report itself, nor register after a gate that said no."""
+    """Tell whether a stage is not done but should be.
+
+    The report, and `register` after a gate without PASS, do not count.
+    """
     refused = run.gate is None or run.gate["verdict"] != "PASS"  # a gate that was not reached is found first
     if stage.kind == "report" or (stage.kind == "register" and refused):
         return False
@@ -102,7 +105,7 @@ def _unfinished(stage: StageRecord, run: RunRecord) -> bool:
 
 
 def evaluation_of(run: RunRecord) -> Evaluation | None:
-    """Give the run's measurements, or None when there are none that can be trusted."""
+    """Return the run's measurements. None if there are none or they are not valid."""
     if run.evaluation is None:
         return None
     try:

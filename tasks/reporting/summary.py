@@ -1,6 +1,6 @@
-"""summary.json: the run in numbers, for tools. docs/summary.md is its description; keep both in step.
+"""summary.json: the numbers of the run, for tools. docs/summary.md describes it; change both together.
 
-Within one schema number, fields are only ever added. Schema 2: qualities and the difference are those of the gate role.
+Within one schema number, fields are only added. Schema 2: qualities and the difference are those of the split `gate`.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Seconds = Annotated[float, Field(ge=0)]
 
 
 class Part(BaseModel):
-    """A piece of the summary: nothing unknown, nothing infinite."""
+    """A part of the summary. Unknown keys and infinite numbers are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -34,7 +34,7 @@ class CheckLine(Part):
 
 
 class Measured(Part):
-    """One exported model: quality on the gate role (fraction), bytes, 10th-percentile latency (ms)."""
+    """One exported model: quality on the split `gate` (fraction), size in bytes, 10th-percentile latency (ms)."""
 
     quality: float
     quality_interval: Interval
@@ -51,7 +51,7 @@ class Measured(Part):
 
 
 class Difference(Part):
-    """Quality on the gate role of the student less that of the teacher, paired: a fraction."""
+    """Student quality minus teacher quality on the split `gate`, paired, as a fraction."""
 
     value: float
     interval: Interval
@@ -62,7 +62,7 @@ class Difference(Part):
 
 
 class Ratios(Part):
-    """Teacher / student for bytes and latency, student / teacher for quality: more is better in all three."""
+    """Teacher / student for bytes and latency, student / teacher for quality. Higher is better in all three."""
 
     bytes: float
     bytes_interval: Interval
@@ -73,7 +73,7 @@ class Ratios(Part):
 
 
 class Against(Part):
-    """The student against what is in production, on the gate role: `value` is a difference, the others ratios."""
+    """The student compared with the champion on the split `gate`: `value` is a difference, the others are ratios."""
 
     version: str
     value: float
@@ -86,7 +86,7 @@ class Against(Part):
 
 
 class FinalTest(Part):
-    """Both models on the sealed split, which decides nothing: qualities, student / teacher, student less teacher."""
+    """Both models on the test split `sealed`: qualities, student / teacher, student - teacher. They decide nothing."""
 
     teacher: float
     teacher_interval: Interval
@@ -99,7 +99,7 @@ class FinalTest(Part):
 
 
 class Load(Part):
-    """The student behind its server: times at a steady rate, lost requests, and answers per second at most."""
+    """The student behind its server: times at a steady rate, lost requests, and maximum answers per second."""
 
     rate: float
     p50_ms: float
@@ -110,7 +110,7 @@ class Load(Part):
 
 
 class Tracked(Part):
-    """Where the run is in MLflow; the last three are null when nothing was registered."""
+    """The run in MLflow. The last three fields are null if nothing was registered."""
 
     run_id: str
     model: str | None = None
@@ -119,7 +119,7 @@ class Tracked(Part):
 
 
 class Summary(Part):
-    """All of summary.json."""
+    """The whole content of summary.json."""
 
     schema_: Literal[2] = Field(default=2, serialization_alias="schema")
     recipe: str
@@ -145,9 +145,9 @@ class Summary(Part):
 
 
 def summarise(run: RunRecord) -> dict[str, Any]:
-    """Give the run as the JSON value documented in docs/summary.md.
+    """Return the run as the JSON value that docs/summary.md describes.
 
-    A run that broke before its gate is UNDECIDED, and its `error` says why.
+    A run that failed before its gate is UNDECIDED, and its `error` gives the reason.
     """
     evaluation = evaluation_of(run)
     gate = run.gate or {"verdict": "UNDECIDED", "checks": ()}

@@ -1,11 +1,11 @@
-"""The end of a nightly run as text for a terminal. Pure: a summary in, lines out."""
+"""The result of a nightly run as text for a terminal. Pure functions: a summary in, lines out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 
 def verdict_table(summary: Mapping[str, Any]) -> str:
-    """Lay out the checks with their verdicts, then teacher beside student, from a summary.json."""
+    """Return the table of checks with their verdicts, then teacher beside student, from a summary.json."""
     checks = [("check", "value", "limit", "verdict", "")]
     checks += [_check(check) for check in summary["checks"]]
     parts = [f"verdict: {summary['verdict']}", _columns(checks)]

@@ -1,1 +1,1 @@
-"""The champion behind HTTP: what answers, how it follows the registry, what it refuses."""
+"""The HTTP server of the champion: inference, following the registry, and refusing invalid requests."""

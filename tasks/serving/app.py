@@ -1,7 +1,7 @@
-"""The HTTP side: requests in, answers out; what cannot be answered gets one sentence and the right status.
+"""The HTTP application. If a request cannot be answered, the response has one sentence and the right status.
 
-Whatever a body holds, it is read within limits of bytes, pixels and seconds. What takes long is done beside the event
-loop, a few at a time, so that `/health` goes on answering. 4xx is the request's fault, 5xx the server's.
+A body is read within limits on bytes, pixels and seconds. Slow work runs outside the event loop, a few requests at a
+time, so that `/health` still answers. 4xx means a fault of the request, 5xx a fault of the server.
 """
 
 import asyncio
@@ -21,15 +21,15 @@ from stillhouse.tasks.serving.bodies import Refusal, is_light, kind_of, read
 from stillhouse.tasks.serving.served import Answer, Served
 
 LARGEST = 8 * 1024 * 1024
-"""Bytes of a request's body."""
+"""Maximum bytes of a request's body."""
 BODY_SECONDS = 30.0
-"""A body arrives within this."""
+"""Maximum seconds until a body has arrived."""
 HEAVY_AT_ONCE, MOST_WAITING = 2, 32
-"""Requests that take long: how many are answered at once, and how many may wait for that."""
+"""Slow requests: the number that run at once, and the number that may wait."""
 
 
 class Answering(Protocol):
-    """What answers now, and why that is not what should, if it is not."""
+    """The served version, and the reason if it is not the champion."""
 
     @property
     def current(self) -> Served: ...  # noqa: D102 - see above
@@ -38,7 +38,7 @@ class Answering(Protocol):
 
 
 def build(follower: Answering) -> Starlette:
-    """Build the application around what answers."""
+    """Build the application around the served version."""
     turns = CapacityLimiter(HEAVY_AT_ONCE)
 
     async def answer(request: Request) -> JSONResponse:
@@ -86,7 +86,7 @@ def _answers(served: Served, kind: str, content: bytes) -> list[Answer]:
 
 
 async def _beside(work: "partial[list[Answer]]", turns: CapacityLimiter) -> list[Answer]:
-    """Work in a thread, when it is this request's turn."""
+    """Run the work in a thread when it is this request's turn."""
     if turns.statistics().tasks_waiting >= MOST_WAITING:
         raise Refusal(503, f"{MOST_WAITING} large requests are waiting already; ask again later")
     return await to_thread.run_sync(work, limiter=turns)
@@ -132,5 +132,5 @@ async def _elsewhere(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unforeseen(_request: Request, _error: Exception) -> JSONResponse:
-    """Answer; Starlette raises the error again, so that the server's log has it."""
+    """Answer after an unexpected error. Starlette raises the error again, so that the server's log has it."""
     return JSONResponse({"error": "the server cannot answer this request; its log says why"}, 500)

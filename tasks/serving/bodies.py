@@ -1,40 +1,40 @@
-"""A request's body -> the kind of its inputs, and these: what it may hold, and whether reading it takes long."""
+"""Parse a request's body into inputs and their kind, check its limits, and tell whether reading it is slow."""
 
 import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
 FIELDS = {"texts": "text"}
-"""Field of a JSON body -> kind of what it holds; any other field has the name of its kind."""
+"""Field of a JSON body -> kind of its inputs. The name of any other field is the kind itself."""
 FILES = {"image": "image", "audio": "speech", "text": "text"}
-"""First part of a body's media type -> kind of what the body is."""
+"""First part of a body's media type -> kind of its input."""
 JSON = "application/json"
 UTF_8 = {"", "utf-8", "utf8", "us-ascii"}
 LIGHT_BYTES, LIGHT_PIXELS = 16 * 1024, 1 << 18
-"""Of a body that is read and answered within milliseconds."""
+"""Maximum size of a body that is read and answered within milliseconds."""
 MOST_PARTS = 200_000
-"""Lists, objects and keys of a JSON body: its parser lets nothing else run, and takes long for these."""
+"""Maximum lists, objects and keys of a JSON body. The parser blocks all other work, and more of them take long."""
 PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 class Refusal(Exception):  # noqa: N818 - an answer
-    """A request that is not answered: an HTTP status and a sentence."""
+    """A refused request: an HTTP status and a sentence."""
 
     def __init__(self, status: int, sentence: str) -> None:
-        """Keep both."""
+        """Keep the status and the sentence."""
         super().__init__(sentence)
         self.status = status
 
 
 def kind_of(media_type: str, encoding: str = "") -> str:
-    """Tell what a body is by its headers: `JSON` or a value of `FILES`.
+    """Return the kind of a body from its headers: `JSON` or a value of `FILES`.
 
     Args:
         media_type: the header content-type, in any case and with any parameters.
         encoding: the header content-encoding.
 
     Raises:
-        Refusal: such a body is not read.
+        Refusal: the server does not read such a body.
     """
     if encoding.strip().lower() not in {"", "identity"}:
         raise Refusal(415, f"a body in the encoding {encoding} is not read; send it as it is")
@@ -50,7 +50,7 @@ def kind_of(media_type: str, encoding: str = "") -> str:
 
 
 def is_light(kind: str, content: bytes) -> bool:
-    """Tell whether a body is read and answered so fast that other requests may wait for it."""
+    """Tell whether reading and answering a body is so fast that other requests may wait for it."""
     if len(content) > LIGHT_BYTES or kind == "speech":
         return False
     if kind != "image":
@@ -60,15 +60,15 @@ def is_light(kind: str, content: bytes) -> bool:
 
 
 def read(kind: str, content: bytes, taken: Collection[str]) -> tuple[str, Sequence[Any]]:
-    """Tell what kind of input a body holds, and list the inputs.
+    """Return the kind of a body's inputs, and the inputs.
 
     Args:
-        kind: what its headers say.
-        content: of the body.
+        kind: the kind from the body's headers.
+        content: the content of the body.
         taken: kinds of input that the model takes.
 
     Raises:
-        Refusal: it is not what its headers say.
+        Refusal: the body does not fit its headers.
     """
     if kind == JSON:
         return _json(content, taken)

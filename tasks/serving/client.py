@@ -1,7 +1,7 @@
-"""Put load on a server: requests at random moments at a given rate, or as many as a few connections can ask for.
+"""Load a server with requests: at random moments at a given rate, or as fast as a few connections allow.
 
-At a given rate a request's time counts from the moment at which it was due, also when every connection was still
-busy then: a server that stalls is not spared the requests that it made wait.
+At a given rate, a request's time counts from the moment when it was due, even if every connection was still busy. So a
+server that stalls is also charged for the requests that had to wait.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ import numpy as np
 
 CONNECTIONS = 16
 ANSWER_SECONDS = 30.0
-"""A request without an answer by then is lost."""
+"""If a request has no answer after this many seconds, it counts as lost."""
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 OK = 200
 
 
 @dataclass(frozen=True)
 class Body:
-    """What is asked."""
+    """The body of a request."""
 
     media_type: str
     content: bytes
@@ -32,17 +32,17 @@ class Body:
 
 @dataclass(frozen=True)
 class Load:
-    """What became of the requests."""
+    """The results of a load test."""
 
     milliseconds: Sequence[float]
-    """One for each that was answered."""
+    """One value for each answered request."""
     lost: int
-    """Refused, broken off, or answered with anything but 200."""
+    """Number of requests that were refused, broken off, or answered with a status other than 200."""
     seconds: float
     answers: Sequence[bytes]
 
     def percentile(self, percent: float) -> float:
-        """Milliseconds within which this share of the requests was answered."""
+        """Return the milliseconds within which this percentage of the requests was answered."""
         return float(np.percentile(self.milliseconds, percent))
 
     @property
@@ -52,26 +52,26 @@ class Load:
 
 
 def at_rate(address: str, bodies: Sequence[Body], rate: float, seconds: float, seed: int = 3) -> Load:
-    """Ask at random moments, on average so many times a second.
+    """Send requests at random moments, at a mean rate.
 
     Args:
-        address: of the page that answers, such as `http://127.0.0.1:8500/answer`.
-        bodies: asked in turn.
+        address: address of the endpoint, such as `http://127.0.0.1:8500/answer`.
+        bodies: request bodies, sent in turn.
         rate: requests per second.
-        seconds: for how long requests come.
-        seed: of the moments; the gaps between them are exponential.
+        seconds: duration of the load.
+        seed: seed of the moments; the gaps between them are exponential.
     """
     gaps = np.random.default_rng(seed).exponential(1 / rate, int(rate * seconds))
     return asyncio.run(_run(address, bodies, iter(np.cumsum(gaps).tolist()), CONNECTIONS))
 
 
 def at_most(address: str, bodies: Sequence[Body], seconds: float, connections: int = 8) -> Load:
-    """Ask again as soon as an answer is there, over a few connections at once."""
+    """Send the next request as soon as an answer arrives, over a few parallel connections."""
     return asyncio.run(_run(address, bodies, _until(time.monotonic() + seconds), connections))
 
 
 def _until(end: float) -> Iterator[float]:
-    """Give moments that are always due, until the end."""
+    """Yield moments that are due at once, until the end."""
     while time.monotonic() < end:
         yield 0.0
 
@@ -112,7 +112,7 @@ def _request(host: str, path: str, body: Body) -> bytes:
 
 @dataclass(frozen=True)
 class _Line:
-    """One connection, kept open."""
+    """One connection that stays open."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -123,7 +123,7 @@ class _Line:
         return cls(*await asyncio.open_connection(host, port))
 
     async def ask(self, request: bytes) -> tuple[int, bytes]:
-        """Give status and body of the answer."""
+        """Send a request; returns status and body of the answer."""
         self.writer.write(request)
         head = await self.reader.readuntil(b"\r\n\r\n")
         length = LENGTH.search(head)
@@ -131,7 +131,7 @@ class _Line:
 
 
 async def _closed(line: _Line | None) -> None:
-    """Close a connection, if there is one; how the other end takes it does not matter."""
+    """Close a connection, if there is one. Errors of the other end are ignored."""
     if line is not None:
         line.writer.close()
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Follow the alias `champion`: the new version is opened beside the old one, and only then takes its place."""
+"""Follow the alias `champion`: open the new version beside the old one, and switch only after it is ready."""
 
 import threading
 import time
@@ -14,21 +14,21 @@ POLL_SECONDS = 2.0
 
 
 class Follower:
-    """Holds what answers now; requests that have begun keep what they began with."""
+    """Holds the served version. A request keeps the version with which it began."""
 
     def __init__(self, client: MlflowClient, model: str) -> None:
         """Open the champion.
 
         Raises:
-            StillhouseError: there is none, or it is not fit to be served.
+            StillhouseError: there is no champion, or it cannot be served.
         """
         self._client, self._model = client, model
         self.current: Served = self._opened(self._champion())
         self.problem: str | None = None
-        """Why what answers is not the champion, if it is not."""
+        """Reason why the served version is not the champion, or `None`."""
 
     def start(self) -> None:
-        """Follow until the process ends."""
+        """Follow the alias until the process ends."""
         threading.Thread(target=self._follow, name="follow the champion", daemon=True).start()
 
     def _follow(self) -> None:
@@ -37,7 +37,10 @@ class Follower:
             self.look()
 
     def look(self) -> None:
-        """Take over a new champion; one that cannot be served, or a registry that is away, leaves what answers."""
+        """Switch to a new champion.
+
+        If it cannot be served, or the registry does not answer, the old version stays.
+        """
         try:
             champion = self._champion()
             if champion != self.current.version:

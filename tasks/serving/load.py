@@ -1,7 +1,8 @@
-"""Put an exported student behind its server and load on that: how long answers take, and how many there are a second.
+"""Load-test an exported student behind its server: response times and answers per second.
 
-Run as `python -m stillhouse.tasks.serving.load REQUEST ANSWER`, two JSON files. The server on one core is pinned to the
-last of this process's cores and the load comes from the first; on all cores both share them.
+Run it as `python -m stillhouse.tasks.serving.load REQUEST ANSWER`, with two JSON files. In the one-core test, the
+server is pinned to the last core of this process and the load comes from the first core. In the all-cores test, both
+share all cores.
 """
 
 import json
@@ -29,7 +30,7 @@ from stillhouse.tasks.serving.served import Served
 from stillhouse.tasks.serving.server import answer_at, listen
 
 RATE = 200.0
-"""Requests per second at which times are told."""
+"""Requests per second at which response times are measured."""
 RATE_SECONDS = 4.0
 MOST_SECONDS = 1.0
 START_SECONDS = 60.0
@@ -38,17 +39,18 @@ WARM_SECONDS = 0.3
 
 @dataclass(frozen=True)
 class Exported:
-    """What answers: a student that has no version yet."""
+    """A served student that has no version yet."""
 
     current: Served
     problem: str | None = None
 
 
 def under_load(student: Bundle, bodies: Sequence[Body]) -> dict[str, Any]:
-    """Measure a student behind its server.
+    """Load-test a student behind its server.
 
     Returns:
-        `rate`, `p50_ms` and `p99_ms` at that rate and `lost` there; `most`: answers per second of one core and of all.
+        `rate`; `p50_ms` and `p99_ms` at that rate; `lost`: requests without an answer, in all tests; `most`: answers
+            per second on one core and on all cores; `cores`: number of cores.
     """
 
     def application() -> Starlette:
@@ -82,7 +84,7 @@ def _expect_answers(load: Load) -> None:
 
 @contextmanager
 def serving(application: Callable[[], Starlette], cores: Sequence[set[int]]) -> Iterator[str]:
-    """Serve in a process for each set of cores; gives the address that answers."""
+    """Start one server process for each set of cores; yields the address of the endpoint."""
     listener = listen("127.0.0.1", 0)
     fork = multiprocessing.get_context("fork")
     started = [fork.Process(target=_serve, args=(listener, application, each), daemon=True) for each in cores]
@@ -100,7 +102,7 @@ def serving(application: Callable[[], Starlette], cores: Sequence[set[int]]) -> 
 
 
 def _await(page: str, started: Sequence[BaseProcess]) -> None:
-    """Wait until a server answers: the port is open before, and holds what asks."""
+    """Wait until a server answers. The port opens earlier and holds requests until then."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and all(process.is_alive() for process in started):
         with suppress(requests.RequestException):
@@ -126,7 +128,7 @@ def _pinned(cores: set[int]) -> Iterator[None]:
 
 
 def main() -> None:
-    """Read the request, measure, write the answer."""
+    """Read the request file, measure, and write the answer file."""
     request_path, answer_path = map(Path, sys.argv[1:])
     request: Mapping[str, Any] = json.loads(request_path.read_text(encoding="utf-8"))
     bodies = [Body(request["media_type"], Path(path).read_bytes()) for path in request["bodies"]]

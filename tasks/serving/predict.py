@@ -1,4 +1,4 @@
-"""`stillhouse predict`: ask a registered model about inputs of one's own. The answer is a page."""
+"""`stillhouse predict`: run a registered model on a user's own inputs, and write the answers to a page."""
 
 import html
 import re
@@ -20,10 +20,12 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def predict(recipe_path: Path, queries: list[str]) -> Path:
-    """Answer each query, such as a sentence or the path of a file, and write a page; gives its path.
+    """Answer each query and write a page; returns the page's path.
+
+    A query is, for example, a sentence or the path of a file.
 
     Raises:
-        StillhouseError: no such model, or a query that cannot be answered; one sentence says why.
+        StillhouseError: the model does not exist, or a query cannot be answered. One sentence says why.
     """
     settings, recipe = load_settings(), load_recipe(recipe_path)
     data = pulled(settings, recipe.data)
@@ -40,10 +42,12 @@ def predict(recipe_path: Path, queries: list[str]) -> Path:
 
 
 def registered_bundle(settings: Settings, model: str) -> Path:
-    """Give the champion's bundle, or the candidate's if there is no champion, downloaded once and checked.
+    """Return the bundle of the champion, or of the candidate if there is no champion.
+
+    It is downloaded once and checked.
 
     Raises:
-        StillhouseError: there is no version, or it is not one that Stillhouse registered.
+        StillhouseError: there is no version, or Stillhouse did not register it.
         ServiceError: MLflow does not answer.
     """
     client = connect(settings.tracking_uri)
@@ -68,7 +72,7 @@ def _download(uri: str, digest: str, folder: Path) -> None:
         judged = locate_judged(download_verified(uri, digest, Path(scratch)))
         if judged.is_dir():
             judged.rename(folder)
-        else:  # one file, as versions had it until version 0.1
+        else:  # a single file, the format of versions until 0.1
             (Path(scratch) / "alone").mkdir()
             judged.rename(Path(scratch) / "alone" / judged.name).parent.rename(folder)
 

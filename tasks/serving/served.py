@@ -1,4 +1,4 @@
-"""One version of a production model, opened to answer: checked from its digest to the shape of its first answer."""
+"""Open a version of a production model for serving, and check it, from its digest to the shape of a first answer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,29 +18,29 @@ from stillhouse.tasks.registry.probe import probe
 from stillhouse.tasks.registry.versions import DIGEST, shippable
 
 OPSETS = range(17, 26)
-"""Of the standard operators; ONNX Runtime as it is pinned has all of them."""
+"""Accepted opsets of the standard operators. The pinned ONNX Runtime supports all of them."""
 MOST_AT_ONCE = 256
-"""Inputs of one request."""
+"""Maximum number of inputs in one request."""
 Answer = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Served:
-    """What answers requests."""
+    """An opened version that answers requests."""
 
     model: str
     version: str
     digest: str
     opset: int
     answers: Mapping[str, Answerer]
-    """Kind of input (`image`, `text`, `speech`, `pixels`) -> what answers a batch of them."""
+    """Kind of input (`image`, `text`, `speech`, `pixels`) -> function that answers a batch of such inputs."""
 
     def answer(self, kind: str, inputs: Sequence[Any]) -> list[Answer]:
         """Answer a batch.
 
         Raises:
-            ModelError: there is nothing in it, too much, a kind that this model does not take, or what it cannot read.
-            ModelFault: it does not answer what was read.
+            ModelError: the batch is empty or too large, the model does not take this kind, or an input cannot be read.
+            ModelFault: the inputs were read, but the model does not answer.
         """
         if kind not in self.answers:
             msg = f"{self.model} takes {', '.join(self.answers)}, not {kind}; send one of these"
@@ -52,10 +52,10 @@ class Served:
 
 
 def open_served(version: ModelVersion) -> Served:
-    """Download a version, check it, and open what answers.
+    """Download a version, check it, and open it for serving.
 
     Raises:
-        StillhouseError: its digest, its signature or its opset is not what it should be, or it does not answer.
+        StillhouseError: the digest, the signature or the opset is wrong, or the version does not answer.
     """
     with shippable(version) as folder:
         bundle = probe(folder)
@@ -76,7 +76,7 @@ def _opset(path: Path) -> int:
 
 
 def _expect_signature(folder: Path, bundle: Bundle, answers: Mapping[str, Any], name: str) -> None:
-    """Compare what MLflow says that the model takes with what it does take."""
+    """Compare the signature in MLflow with the inputs that the model takes."""
     signature = mlflow.models.Model.load(str(folder)).signature
     said = set(signature.inputs.input_names()) if signature else set()
     taken = set(answers) if len(bundle.files) > 1 else _inputs(bundle.files[0])

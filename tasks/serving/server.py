@@ -1,4 +1,4 @@
-"""Run the server of a production model until it is told to stop, in one process or in several at one port."""
+"""Run the server of a production model until it is stopped, in one process or in several processes at one port."""
 
 import ctypes
 import errno
@@ -28,7 +28,7 @@ def run_server(model: str, host: str, port: int, processes: int, show: Callable[
     """Serve the champion of a recipe's production model.
 
     Raises:
-        StillhouseError: there is no champion that can be served, the port is taken, or a process ended.
+        StillhouseError: no champion can be served, the port is taken, or a process ended.
     """
     listener = listen(host, port)
     address = f"http://{shown(host)}:{listener.getsockname()[1]}/answer"
@@ -46,14 +46,14 @@ def run_server(model: str, host: str, port: int, processes: int, show: Callable[
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open the port; what asks before the server runs waits.
+    """Open the port. Requests that arrive before the server runs wait.
 
     Args:
         host: a name or an address, of IPv4 or IPv6.
-        port: 0 for one that is free.
+        port: a port number; 0 chooses a free port.
 
     Raises:
-        ServiceError: there is no such port or host, or the port is taken.
+        ServiceError: the port or host does not exist, or the port is taken.
     """
     if not 0 <= port <= LAST_PORT:
         msg = f"there is no port {port}; choose a --port from 1 to {LAST_PORT}, or 0 for one that is free"
@@ -73,7 +73,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, ...]]:
-    """Find where a host is; of a name that has both, the IPv4 address, which clients try too."""
+    """Resolve a host. If a name has an IPv4 and an IPv6 address, IPv4 is used, because clients also try it."""
     try:
         found = socket.getaddrinfo(host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
@@ -84,18 +84,18 @@ def _address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, 
 
 
 def shown(host: str) -> str:
-    """Write a host as it stands in an address: an IPv6 one in brackets."""
+    """Write a host for use in a URL: an IPv6 address gets brackets."""
     return f"[{host.strip('[]')}]" if ":" in host else host
 
 
 def answer_at(listener: socket.socket, application: Callable[[], Starlette]) -> None:
-    """Answer what comes to an open port until told to stop."""
+    """Answer requests at an open port until stopped."""
     config = uvicorn.Config(application(), log_level="warning", access_log=False)
     uvicorn.Server(config).run(sockets=[listener])
 
 
 def _together(listener: socket.socket, application: Callable[[], Starlette], processes: int) -> None:
-    """Answer in several processes, to which the kernel deals the connections out; none goes on without the others."""
+    """Serve in several processes; the kernel distributes the connections. If one process ends, all end."""
     parent = os.getpid()
 
     def one() -> None:
@@ -105,7 +105,7 @@ def _together(listener: socket.socket, application: Callable[[], Starlette], pro
         except StillhouseError as error:
             sys.exit(f"stillhouse: {error}")
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # which ends the daemons below
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # this exit also ends the daemons below
     fork = multiprocessing.get_context("fork")
     started = [fork.Process(target=one, daemon=True) for _ in range(processes)]
     for process in started:
@@ -116,7 +116,7 @@ def _together(listener: socket.socket, application: Callable[[], Starlette], pro
 
 
 def _end_with(parent: int) -> None:
-    """Have the kernel end this process when its parent ends, however that does (Linux)."""
+    """Ask the kernel to end this process when its parent ends for any reason (Linux only)."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:

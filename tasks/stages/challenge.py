@@ -1,4 +1,4 @@
-"""Stage `challenge`: is the student better on anything than what is in production? Both are measured anew."""
+"""Stage `challenge`: compare the student with the model in production (the champion). Both are measured again."""
 
 import tempfile
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from stillhouse.tasks.tracking.runs import connect
 
 
 def challenge(job: Job) -> Metrics:
-    """Measure student and champion; writes challenge.json."""
+    """Measure the student and the champion, and write challenge.json."""
     found = _challenge(job)
     write_json(job.out / ANSWER, found.model_dump())
     if found.measured is None:
@@ -38,7 +38,7 @@ def challenge(job: Job) -> Metrics:
 
 
 def _challenge(job: Job) -> Challenge:
-    """Compare with the champion that the stage's key counts, whichever is in production by now."""
+    """Compare with the champion that the stage's key includes, even if another model is in production by now."""
     if job.outside["champion"] == NOBODY:
         return Challenge(champion=None)
     version, _, champion_digest = job.outside["champion"].partition(":")
@@ -50,7 +50,7 @@ def _challenge(job: Job) -> Challenge:
         with shippable(champion) as folder, tempfile.TemporaryDirectory() as scratch:
             measured = _measured(job, locate_judged(folder), Path(scratch))
     except ServiceError:
-        raise  # nothing is known of the champion: the stage is tried again
+        raise  # MLflow does not answer, so nothing is known about the champion: the stage is tried again
     except StillhouseError as error:
         return Challenge(champion=version, reason=f"version {version} of production cannot be compared: {error}")
     return Challenge(champion=version, measured=Measured.model_validate(measured))

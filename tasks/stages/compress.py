@@ -1,7 +1,7 @@
-"""Stage `compress`, one per step of the recipe: load, apply, recover, judge, save, the same for every method.
+"""Stage `compress`, one per step of the recipe: load, apply, fine-tune, judge and save, the same for every method.
 
-A step that saves too little (see `tasks.judging.keep_step`) or whose training diverged is dropped: the model before it
-goes on.
+A step is dropped if it saves too little (see `tasks.judging.keep_step`) or if its training diverges. The next step then
+starts from the model before the dropped step.
 """
 
 import shutil
@@ -34,11 +34,14 @@ from stillhouse.tasks.stages.pull import materialise
 DEPLOYABLE = "model.onnx"
 AS_FAST = {"value": 1.0, "interval": (1.0, 1.0)}
 SETTLING = ("distil", "quantize", "pack")
-"""Methods that decide about integers themselves, or leave the weights alone."""
+"""Methods that choose the quantization themselves or leave the weights unchanged."""
 
 
 def compress(job: Job) -> Metrics:
-    """Apply one step of the recipe to the model before it; returns the measures of the model that goes on."""
+    """Apply one step of the recipe to the model before it.
+
+    Returns the metrics of the model that the next step starts from.
+    """
     workload, data = training_of(job.settings["workload"]), materialise(job.inputs["data"])
     names = components_in(job.inputs["previous"], workload)
     chosen = [name for name in names if job.settings["step"].component in {name, None}]
@@ -48,7 +51,7 @@ def compress(job: Job) -> Metrics:
 
 
 def _bench_of(job: Job, workload: Training, data: Path, name: str) -> StepContext:
-    """Give a component a bench as if it were a model of its own."""
+    """Make the step context of one component, as if the component were a model of its own."""
     teacher, previous = job.inputs["teacher"], job.inputs["previous"]
     inputs = {**job.inputs, "teacher": teacher / name, "previous": previous / name}
     component = workload.component(name, data, teacher, previous)
@@ -56,7 +59,7 @@ def _bench_of(job: Job, workload: Training, data: Path, name: str) -> StepContex
 
 
 def _compress(job: Job, workload: Training, benches: list[StepContext]) -> Metrics:
-    """Change one component, or several together."""
+    """Change one component, or several components together."""
     try:
         metrics = _saved(workload, benches, _apply(workload, benches))
         cost = _cost(benches)
@@ -85,7 +88,10 @@ def _apply(workload: Training, benches: list[StepContext]) -> list[Compressed]:
 
 
 def _changed(bench: StepContext) -> Compressed:
-    """Do the step; integers are opened before a step that changes layers and closed again after it."""
+    """Run the step.
+
+    Before a step that changes layers, integer weights become floats; after it they are quantized again.
+    """
     step = bench.job.settings["step"]
     made = METHODS[step.method](bench, step)
     if step.method in SETTLING or bench.stored[1].quantization is None:
@@ -94,7 +100,7 @@ def _changed(bench: StepContext) -> Compressed:
 
 
 def _saved(workload: Training, benches: list[StepContext], made: list[Compressed]) -> Metrics:
-    """Save each; returns the measures of all together."""
+    """Save each component. Returns the metrics of all components together."""
     for bench, one in zip(benches, made, strict=True):
         _save(bench, *one)
     if len(benches) == 1:
@@ -107,7 +113,7 @@ def _saved(workload: Training, benches: list[StepContext], made: list[Compressed
 
 
 def _save(bench: StepContext, module: nn.Module, architecture: Architecture) -> None:
-    """Leave the model as a checkpoint and as the file that would ship."""
+    """Write the model as a checkpoint and as the file that would ship."""
     save_model(bench.job.out, module, architecture)
     export_model(module, architecture, bench.component.calibration(), bench.job.out / DEPLOYABLE)
 
@@ -135,7 +141,7 @@ def _one_input(bench: StepContext) -> Path:
 
 def _file_before(bench: StepContext) -> Path:
     for shipped in bench.job.inputs["previous"].glob("*.onnx*"):
-        return shipped  # plain, packed or adopted: there is one, or none where a trained teacher is before
+        return shipped  # plain, packed or adopted; none if the previous model is a teacher trained here
     exported = bench.job.scratch / f"{bench.job.out.name}.onnx"
     module, architecture = load_model(bench.job.inputs["previous"])
     export_model(module, architecture, bench.component.calibration(), exported)

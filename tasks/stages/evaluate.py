@@ -1,4 +1,4 @@
-"""Stage `evaluate`: hand the exported files to a clean process that knows only the runtime."""
+"""Stage `evaluate`: measure the exported files in a clean process that loads only the runtime."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from stillhouse.tasks.stages.pull import materialise
 
 
 def evaluate(job: Job) -> Metrics:
-    """Measure quality, bytes, time and memory of the teacher's and the student's file; writes evaluation.json."""
+    """Measure quality, bytes, time and memory of the teacher's and the student's files, and write evaluation.json."""
     export = job.inputs["models"]
     request = {
         "workload": job.settings["workload"],

@@ -1,7 +1,7 @@
-"""Stage `export`: the teacher and the student as the bundles that are judged and that ship.
+"""Stage `export`: write the teacher and the student as the bundles that are judged and that ship.
 
-Beside the bundles stand the answers that the training-time modules give for the gate split, so that the judge can say
-whether export and quantization changed any.
+The stage also writes the outputs of the training-time modules on the gate split. The stage `evaluate` compares them
+with the outputs of the exported files, to find changes by export and quantization.
 """
 
 import shutil
@@ -27,7 +27,7 @@ from stillhouse.tasks.stages.pull import materialise
 
 
 def export(job: Job) -> Metrics:
-    """Write what ships of the teacher and of the student; returns their bytes."""
+    """Write the shipped bundles of the teacher and of the student. Returns their sizes in bytes."""
     data, workload = materialise(job.inputs["data"]), training_of(job.settings["workload"])
     licence = licence_of(data, job.settings["weights_licence"])
     about = workload.about(data) | {"space": verify(job.inputs["teacher"]).digest, "licence": licence}
@@ -41,7 +41,7 @@ def export(job: Job) -> Metrics:
 
 
 def licence_of(data: Path, weights: str) -> dict[str, str]:
-    """Say under which licences the data is that trained the model, and the teacher's weights."""
+    """Return the licences of the training data and of the teacher's weights."""
     return {"data": str(describe(data).get("licence", "unknown")), "weights": weights}
 
 
@@ -50,7 +50,7 @@ def _names(job: Job, workload: Training, model: str) -> list[str]:
 
 
 def _export(job: Job, workload: Training, data: Path, model: str, name: str) -> Path:
-    """Write one component, and beside the bundle what its training-time module answers."""
+    """Write one component, and write the outputs of its training-time module to the references."""
     job.progress(f"exporting the {model}: {name}")
     made, references = job.inputs[model] / name, job.out / REFERENCES / model
     component = workload.component(name, data, job.inputs["teacher"], job.inputs[model])
@@ -67,7 +67,7 @@ def _module(folder: Path) -> nn.Module:
 
 
 def _write(folder: Path, calibration: NDArray[np.generic], path: Path) -> None:
-    """Write the file of a model, as it is where it came as a file."""
+    """Write the file of a model. If the model came as a file, copy that file unchanged."""
     if (folder / TEACHER_FILE).exists():
         shutil.copyfile(folder / TEACHER_FILE, path)
     else:

@@ -1,7 +1,7 @@
-"""Stage `final_test`: open the sealed split once for a candidate that passed its gate. It decides nothing.
+"""Stage `final_test`: measure a candidate that passed its gate once on the test split `sealed`. It decides nothing.
 
-A student whose verdict is not PASS leaves the split closed. A student that was tested before, by the digest of its
-file, is not tested again: the earlier result is taken from MLflow.
+If the verdict is not PASS, the split stays closed. If a student with the same file digest was tested before, it is not
+tested again: the earlier result is taken from MLflow.
 """
 
 import json
@@ -27,7 +27,7 @@ SPLIT = "sealed"
 
 
 def final_test(job: Job) -> Metrics:
-    """Measure teacher and student on the sealed split; writes final_test.json."""
+    """Measure the teacher and the student on the test split `sealed`, and write final_test.json."""
     found = _final_test(job)
     write_json(job.out / ANSWER, found.model_dump(mode="json"))
     return {} if found.opened is None else {"opening": float(found.opened.opening)}
@@ -45,7 +45,7 @@ def _final_test(job: Job) -> FinalTest:
 
 
 def _opened(job: Job, client: MlflowClient, digest: str) -> Opened:
-    """Take the earlier result of this file, or open the split now."""
+    """Return the earlier result of this file. If there is none, open the split now."""
     splits = split_digests(materialise(job.inputs["data"]))
     earlier = _earlier(client, splits[SPLIT], digest)
     if earlier:
@@ -77,7 +77,7 @@ def _measured(job: Job) -> dict[str, Any]:
 
 
 def _earlier(client: MlflowClient, split_digest: str, digest: str) -> Opened | None:
-    """Find the finished look of a file at this split; one whose result is lost counts as none."""
+    """Find the finished look at this split with this file digest. A look whose result is lost does not count."""
     for run in looks_at(client, SPLIT, split_digest):
         if run.data.tags.get(f"{PREFIX}digest") == digest and run.info.status == FINISHED:
             found = _result(client, run.info.run_id)

@@ -1,4 +1,4 @@
-"""Stage `load`: the exported student behind the server that would serve it, with load on it."""
+"""Stage `load`: a load test of the exported student behind the server that would serve it."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ ANSWER = "load.json"
 
 
 def load(job: Job) -> Metrics:
-    """Measure the server's answers at a steady rate and at most, on one core and on all; writes load.json."""
+    """Measure the server at a steady request rate and at its maximum rate, on one core and on all; write load.json."""
     workload = job.settings["workload"]
     media_type, bodies = runtime_of(workload).sample_requests(materialise(job.inputs["data"]))
     job.progress("putting load on the student's server")

@@ -1,6 +1,6 @@
-"""The pull stage: one version of one dataset, from the DVC remote into this host's cache, every byte checked.
+"""Stage `pull`: copy one version of one dataset from the DVC remote into this host's cache and check every byte.
 
-The stage's artifact only says which data; each host materialises it before use, so data never goes through MLflow.
+The stage's artifact only names the data. Each host materialises the data before use, so data never goes through MLflow.
 """
 
 import json
@@ -25,13 +25,13 @@ POINTER = "data.json"
 
 
 def pull_data(job: "Job") -> dict[str, float]:
-    """Bring the recipe's dataset to this host and write data.json, which pins it for the later stages.
+    """Copy the recipe's dataset to this host and write data.json, which pins the dataset for the later stages.
 
     Returns:
-        Rows per role (`rows_train` and so on) and `bytes`, all files together.
+        Rows per split (`rows_train` and so on), and `bytes`, the size of all files together.
 
     Raises:
-        DataError: unknown revision or dataset, or a missing, truncated or altered object.
+        DataError: the revision or dataset is unknown, or an object is missing, truncated or altered.
         ServiceError: the remote does not answer.
     """
     settings, data = load_settings(), job.settings["data"]
@@ -54,16 +54,16 @@ def pull_data(job: "Job") -> dict[str, float]:
 
 
 def materialise(pull_artifact: Path) -> Path:
-    """Find the data a pull stage pinned on this host, verified, and fetch it again when it is absent or altered.
+    """Return the verified data that a pull stage pinned. If this host's copy is absent or altered, it is fetched again.
 
     Args:
         pull_artifact: the pull stage's output, with its data.json.
 
     Returns:
-        The dataset folder, to be read only.
+        The dataset folder, for reading only.
 
     Raises:
-        DataError: the data cannot be had whole.
+        DataError: the data cannot be fetched completely.
         ServiceError: the remote does not answer.
     """
     settings = load_settings()
@@ -78,17 +78,17 @@ def materialise(pull_artifact: Path) -> Path:
 
 
 def pulled(settings: Settings, data: Data) -> Path:
-    """Bring a recipe's dataset to this host, verified; gives its folder, to be read only.
+    """Copy a recipe's dataset to this host and verify it. Returns its folder, for reading only.
 
     Raises:
-        DataError: unknown revision or dataset, or a missing, truncated or altered object.
+        DataError: the revision or dataset is unknown, or an object is missing, truncated or altered.
         ServiceError: the remote does not answer.
     """
     return _pulled(settings, data.dataset, data_digest(data))
 
 
 def data_digest(data: Data) -> str:
-    """DVC's MD5 of the dataset and version a recipe names: what the pull stage's key depends on. Downloads nothing.
+    """Return DVC's MD5 of the dataset version that a recipe names. The key of `pull` includes it. Downloads nothing.
 
     Raises:
         DataError: the revision is unknown or does not pin the dataset.
@@ -97,7 +97,7 @@ def data_digest(data: Data) -> str:
 
 
 def read_pointer(pull_artifact: Path) -> dict[str, Any]:
-    """Read what a pull stage pinned: dataset, revision, dvc_md5, digest, data_version, counts.
+    """Read the data.json of a pull stage: dataset, revision, dvc_md5, digest, data_version, counts.
 
     Raises:
         DataError: data.json is missing or unreadable.
@@ -111,7 +111,7 @@ def read_pointer(pull_artifact: Path) -> dict[str, Any]:
 
 
 def _pulled(settings: Settings, dataset: str, md5: str) -> Path:
-    """Pull under this host's lock: a second pull waits, then finds the data whole."""
+    """Pull under this host's lock. A second pull waits, and then finds the data complete."""
     try:
         with waiting(settings.data_cache / "lock"):
             scratch = settings.data_cache / ".partial"

@@ -1,7 +1,8 @@
-"""The stage `register`: what passed its gate becomes a version in MLflow's registry, once, and only if it is whole.
+"""Stage `register`: make a student that passed its gate a version in MLflow's registry, once and only if it is whole.
 
-A half-uploaded model can be registered in MLflow, so the model is downloaded again and compared with the judged
-file before any version exists. A version carries the digest of its file: registering twice finds the first one.
+MLflow can register a half-uploaded model. This stage therefore downloads the model again and compares it with the
+judged file before it makes a version. A version carries the digest of its file, so a second registration finds the
+first one.
 """
 
 import json
@@ -26,17 +27,17 @@ from stillhouse.tasks.stages.pull import materialise, read_pointer
 from stillhouse.tasks.tracking.runs import PREFIX, STAGE_RUNS, Child
 
 MOST_LABELS = 100
-"""Classes whose names fit a tag of MLflow."""
+"""Maximum number of classes whose names are stored in a tag of MLflow."""
 
 
 def register(context: RunContext, stage: Stage) -> dict[str, float | str]:
-    """Register the judged student if its verdict is PASS, and point the alias `candidate` at it.
+    """Register the judged student if its verdict is PASS, and point the alias `candidate` at the new version.
 
     Returns:
         `model` and `version`, or `skipped` with the reason.
 
     Raises:
-        ArtifactError: MLflow does not give back the file that was judged.
+        ArtifactError: MLflow does not return the file that was judged.
     """
     inputs = {role: output_of(context, name).path for role, name in stage.inputs.items()}
     gate = json.loads((inputs["gate"] / "gate.json").read_text(encoding="utf-8"))
@@ -82,7 +83,7 @@ def _about(context: RunContext) -> str:
 
 
 def _labels(student: Bundle) -> str:
-    """One class a line, of a model that has classes, as the server names them."""
+    """Return the class names that the server uses, one per line. Empty if the model has no classes or too many."""
     labels: list[str] = student.about.get("labels", [])
     return "\n".join(labels) if len(labels) <= MOST_LABELS else ""
 
@@ -115,6 +116,6 @@ def _tags(context: RunContext, data: Path, evaluation: dict[str, Any]) -> dict[s
 
 
 def _made_by(runs: Mapping[str, Run]) -> dict[str, str]:
-    """Name the exact runs that made and judged a version: what is shown of it is read from these only."""
+    """Name the exact runs that made and judged a version. Pages about the version read only these runs."""
     exact = {stage: [run.info.run_id, run.data.tags[f"{PREFIX}digest"]] for stage, run in runs.items()}
     return {f"{PREFIX}teacher_run": runs["teacher"].info.run_id, STAGE_RUNS: json.dumps(exact)}

@@ -1,4 +1,4 @@
-"""The stage `report`: gather what a nightly run left in MLflow and on disk, write the report, hang it on the run."""
+"""Stage `report`: collect the results of a nightly run from MLflow and disk, write the report, attach it to the run."""
 
 import importlib.metadata
 import json
@@ -35,14 +35,14 @@ from stillhouse.tasks.tracking.runs import ARTIFACT, NOTE, PREFIX, newest_of_eac
 
 HISTORY = ("train_loss", "search_accuracy")
 FOLDER = "report"
-"""Where the report lies among the parent run's artifacts."""
+"""Folder of the report among the parent run's artifacts."""
 
 
 def write_report(context: RunContext, _stage: Stage) -> dict[str, float | str]:
-    """Write report.html and summary.json of this run, also of a broken one, and log them to the parent run.
+    """Write report.html and summary.json of this run, even if a stage failed, and log them to the parent run.
 
     Raises:
-        StillhouseError: after writing, when a stage of the run broke; repeats its sentence.
+        StillhouseError: a stage of the run failed. Raised after writing, with the sentence of that stage.
     """
     record = _record(context)
     folder = context.settings.runs / context.run_key.replace("/", "__").replace(":", "")
@@ -61,7 +61,7 @@ def _record(context: RunContext) -> RunRecord:
     runs = newest_of_each(context.nightly.children())
     inputs = ReportInputs(context, runs)
     data = _data(context, inputs)
-    if data:  # what is stale is told by it, and so it goes before
+    if data:  # `note_debt` reads this tag, so the tag is set first
         context.nightly.client.set_tag(context.nightly.run_id, f"{PREFIX}data_version", data["data_version"])
     night = stages_of(context.recipe)[:-1]
     stages = tuple(_stage_record(context, stage, runs.get(stage.name), inputs) for stage in night)
@@ -94,14 +94,14 @@ def _record(context: RunContext) -> RunRecord:
 
 
 def _looks(context: RunContext, data: Mapping[str, Any] | None) -> dict[str, int]:
-    """Count the looks at each split of this run's data, where this host has the data."""
+    """Count the looks at each split of this run's data, if this host has the data."""
     roles = (data or {}).get("roles", {})
     digests = {split: roles[split]["digest"] for split in SPLITS if split in roles}
     return count_looks(context.nightly.client, digests)
 
 
 def _section(context: RunContext, inputs: ReportInputs) -> Section | None:
-    """Let the workload lay out what only it tells, with examples where this host has the data."""
+    """Let the workload make its own section of the report, with examples if this host has the data."""
     evaluation, tested = inputs.json("evaluate", "evaluation.json"), inputs.json("final_test", FINAL_TEST)
     if evaluation is None:
         return None
@@ -176,7 +176,7 @@ def _data_docs_url(context: RunContext, run: Run | None) -> str | None:
 
 
 def _log(context: RunContext, record: RunRecord, folder: Path, summary: Mapping[str, Any]) -> None:
-    """Make the parent run's page say how the night went, and hang the report on it; doing it again is fine."""
+    """Write the results of the night on the parent run's page and attach the report. A repeated call is harmless."""
     client, run_id = context.nightly.client, context.nightly.run_id
     now = int(datetime.now(UTC).timestamp() * 1000)
     known, wanted = client.get_run(run_id).data.params, run_page.parameters(context.recipe, summary)

@@ -1,4 +1,4 @@
-"""Stage `teacher`: train the model that is to be compressed, or adopt one known only as a file."""
+"""Stage `teacher`: train the model to compress, or adopt a model that is given only as a file."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from stillhouse.tasks.stages.pull import materialise
 
 
 def train_teacher(job: Job) -> Metrics:
-    """Make the recipe's teacher; returns its measures, of which a file known only from outside has fewer."""
+    """Make the recipe's teacher. Returns its metrics; a teacher given as a file has fewer of them."""
     teacher, data = job.settings["teacher"], materialise(job.inputs["data"])
     return _adopt(job, teacher, data) if isinstance(teacher, BlackBox) else train(job, teacher, data)
 
@@ -30,7 +30,7 @@ def _adopt(job: Job, teacher: BlackBox, data: Path) -> Metrics:
 
 
 def train(job: Job, teacher: Teacher, data: Path) -> Metrics:
-    """Train all components together; each is kept as a model of its own."""
+    """Train all components together, and save each as a model of its own."""
     workload = training_of(job.settings["workload"])
     plan = train_config_of(teacher.training, job.settings["seed"])
     architectures = workload.architectures(data, teacher.networks)

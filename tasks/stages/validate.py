@@ -1,6 +1,6 @@
-"""The validate stage: Great Expectations on manifest and decoded content, before anything is trained on them.
+"""Stage `validate`: run Great Expectations on the manifest and the decoded content, before anything is trained on them.
 
-It leaves Data Docs (HTML) whether the data passes or not; validation.json beside them says the same without timestamps.
+The stage writes Data Docs (HTML) whether the data passes or not. validation.json has the same results without times.
 """
 
 import os
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 VALIDATION = "validation.json"
 DATA_DOCS = "data_docs"
 SHOWN = 5
-"""Failing expectations named in the error; Data Docs has them all."""
+"""Number of failing expectations that the error names. Data Docs lists all of them."""
 
 Outcome = dict[str, Any]
 
 
 def validate_data(job: "Job") -> dict[str, float]:
-    """Hold the pulled dataset against every suite.
+    """Check the pulled dataset against every suite.
 
-    Leaves `validation.json` (suite, expectation, columns, success, rows, unexpected) and `data_docs/index.html`.
+    Writes `validation.json` (suite, expectation, columns, success, rows, unexpected) and `data_docs/index.html`.
 
     Returns:
         `expectations`, `passed` and `rows`.
 
     Raises:
-        DataError: an expectation fails; names it, the rows at fault and the Data Docs.
+        DataError: an expectation fails. The message names the expectation, the wrong rows and the Data Docs.
     """
     folder = materialise(job.inputs["data"])
     described = read_description(folder)
@@ -66,8 +66,8 @@ def judge(
     scratch: Path,
     progress: Callable[[str], None],
 ) -> list[Outcome]:
-    """Run every suite on its table and build the Data Docs; returns an outcome per expectation."""
-    # Read when great_expectations is first imported, which is below.
+    """Run every suite on its table and build the Data Docs. Returns one outcome per expectation."""
+    # Great Expectations reads this variable when it is first imported, which happens below.
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     progress("loading Great Expectations")
     import great_expectations as gx
@@ -90,7 +90,7 @@ def judge(
 
 
 def named(failed: list[Outcome]) -> str:
-    """Name the first failing expectations, with the rows at fault."""
+    """Name the first failing expectations, with the number of wrong rows."""
     more = f" and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
     return "; ".join(_named(outcome) for outcome in failed[:SHOWN]) + more
 

@@ -1,8 +1,8 @@
-"""What MLflow answers: a definite no is told apart from a call that failed, and what is downloaded comes whole.
+"""Calls of MLflow: tell "there is no such thing" from a failed call, and make sure that downloads are complete.
 
-Only MLflow itself can say that a thing is not there. A connection that breaks, a timeout, a proxy's page, a refused
-login and a busy server say nothing about the thing: they are a `ServiceError`, and the same call may work later.
-MLflow's own download of a run's artifacts reports each of them as "does not exist", so the files are listed first.
+Only MLflow itself can say that a thing does not exist. A broken connection, a timeout, a proxy's page, a refused login
+and a busy server say nothing about the thing. They raise a `ServiceError`, and the same call may work later. MLflow's
+own artifact download reports each of them as "does not exist", so the files are listed first.
 """
 
 import posixpath
@@ -21,17 +21,17 @@ from requests import RequestException
 from stillhouse.tasks.errors import ServiceError, StillhouseError
 
 NO = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
-"""Error codes with which MLflow says that there is no such thing; an alias or a name that is none has the last one."""
+"""Error codes with which MLflow says that there is no such thing. An invalid alias or name gives the last one."""
 HTTP_LAYER = (rest_utils.__name__, request_utils.__name__)
 LONGEST = 300
 
 
 class AbsentError(StillhouseError):
-    """MLflow says that a thing is not there."""
+    """MLflow says that a thing does not exist."""
 
 
 def is_definite(error: Exception) -> bool:
-    """Tell whether an error is MLflow's answer that there is no such thing, and not a call that failed."""
+    """Tell whether an error is MLflow's answer that there is no such thing, and not a failed call."""
     if not isinstance(error, MlflowException) or error.error_code not in NO:
         return False
     return isinstance(error, RestException) or _raised_in(error) not in HTTP_LAYER
@@ -47,11 +47,11 @@ def _raised_in(error: Exception) -> str:
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Tell the errors of MLflow's client apart.
+    """Convert the errors of MLflow's client.
 
     Raises:
-        AbsentError: MLflow says no.
-        ServiceError: MLflow did not answer, or not as it should.
+        AbsentError: MLflow says that there is no such thing.
+        ServiceError: MLflow did not answer, or gave an invalid answer.
     """
     try:
         yield
@@ -62,11 +62,11 @@ def answering() -> Iterator[None]:
 
 
 def download_output(client: MlflowClient, run_id: str, path: str, folder: Path) -> Path:
-    """Download a file or a folder of a run's artifacts, whole; gives where it lies.
+    """Download a file or a folder of a run's artifacts completely. Returns its path.
 
     Raises:
         AbsentError: MLflow has no such run, or the run has no such artifact.
-        ServiceError: MLflow does not answer, or gives only a part.
+        ServiceError: MLflow does not answer, or returns only a part.
     """
     with answering():
         place = client.get_run(run_id).info.artifact_uri
@@ -75,11 +75,11 @@ def download_output(client: MlflowClient, run_id: str, path: str, folder: Path) 
 
 
 def download_model(uri: str, folder: Path) -> Path:
-    """Download a logged or registered model, whole; gives where it lies.
+    """Download a logged or registered model completely. Returns its path.
 
     Raises:
-        AbsentError: MLflow has no such model, or there is nothing in it.
-        ServiceError: MLflow does not answer, or gives only a part.
+        AbsentError: MLflow has no such model, or the model is empty.
+        ServiceError: MLflow does not answer, or returns only a part.
     """
     with answering():
         return _download(get_artifact_repository(uri), "", folder)
@@ -93,13 +93,13 @@ def _download(repository: ArtifactRepository, path: str, folder: Path) -> Path:
     try:
         found = Path(repository.download_artifacts(path, str(folder)))
     except (MlflowException, RequestException) as error:
-        raise _no_answer(error) from error  # whatever its code says: MLflow has just listed the files
+        raise _no_answer(error) from error  # for any error code: MLflow has just listed the files
     _expect_whole(folder, sizes)
     return found
 
 
 def _sizes(repository: ArtifactRepository, path: str) -> dict[str, int | None]:
-    """List the files of a folder, or the one file, with their bytes; none if there is no such path."""
+    """List the files of a folder, or the one file, with their sizes in bytes. Empty if there is no such path."""
     parent = posixpath.dirname(path)
     entries = repository.list_artifacts(parent or None)
     sizes: dict[str, int | None] = {}

@@ -1,6 +1,7 @@
-"""What a person deleted in MLflow lies in its bin: which thing it is, and the command that brings it back.
+"""Find runs and experiments that a person deleted in MLflow, and the command that restores them.
 
-Nothing is restored here: whoever deleted it may have meant it. Nothing is begun anew beside it either.
+This module restores nothing, because the deletion may be intended. The callers also start nothing new beside a deleted
+run.
 """
 
 from urllib.parse import urlsplit
@@ -12,10 +13,10 @@ from stillhouse.tasks.errors import StillhouseError
 
 
 def find_experiment(client: MlflowClient, name: str) -> str | None:
-    """Find an experiment by its name; None if there is none.
+    """Find an experiment by its name. Returns None if there is none.
 
     Raises:
-        StillhouseError: it was deleted; gives the command that brings it back.
+        StillhouseError: the experiment was deleted. The message has the command that restores it.
     """
     found = client.get_experiment_by_name(name)
     if found is None:
@@ -27,16 +28,16 @@ def find_experiment(client: MlflowClient, name: str) -> str | None:
 
 
 def refuse_deleted(client: MlflowClient, experiment_id: str, query: str, what: str) -> None:
-    """Refuse to begin anew what a deleted run was.
+    """Refuse to start a run again if that run was deleted.
 
     Args:
-        client: MLflow.
-        experiment_id: where it was.
-        query: that finds the run.
-        what: names it in the sentence.
+        client: MLflow client.
+        experiment_id: experiment of the run.
+        query: MLflow search query that finds the run.
+        what: name of the run in the error message.
 
     Raises:
-        StillhouseError: there is such a run in the bin; gives the command that brings it back.
+        StillhouseError: there is such a deleted run. The message has the command that restores it.
     """
     found = client.search_runs([experiment_id], query, ViewType.DELETED_ONLY, max_results=1)
     if found:
@@ -45,13 +46,13 @@ def refuse_deleted(client: MlflowClient, experiment_id: str, query: str, what: s
 
 
 def search_everywhere(client: MlflowClient, query: str) -> list[Run]:
-    """Find runs in all experiments, deleted ones and deleted experiments too."""
+    """Find runs in all experiments, including deleted runs and deleted experiments."""
     everywhere = [each.experiment_id for each in client.search_experiments(view_type=ViewType.ALL)]
     return list(client.search_runs(everywhere, query, ViewType.ALL))
 
 
 def way_back(client: MlflowClient, run: Run, home: str) -> str | None:
-    """Say how a run comes back to its experiment of a name; None where it is there."""
+    """Say how a run can return to its experiment named `home`. Returns None if the run is there."""
     experiment = client.get_experiment(run.info.experiment_id)
     if experiment.lifecycle_stage == LifecycleStage.DELETED:
         return f"its experiment was deleted in MLflow; {restore_experiment(client, experiment.experiment_id)}"
@@ -61,12 +62,12 @@ def way_back(client: MlflowClient, run: Run, home: str) -> str | None:
 
 
 def restore_experiment(client: MlflowClient, experiment_id: str) -> str:
-    """Say how an experiment comes back."""
+    """Return the sentence with the command that restores an experiment."""
     return f"bring it back with `{_command(client)} experiments restore --experiment-id {experiment_id}`"
 
 
 def restore_run(client: MlflowClient, run: Run) -> str:
-    """Say how a run comes back."""
+    """Return the sentence with the command that restores a run."""
     return f"bring it back with `{_command(client)} runs restore --run-id {run.info.run_id}`"
 
 
@@ -75,7 +76,7 @@ def _is_deleted(run: Run) -> bool:
 
 
 def _command(client: MlflowClient) -> str:
-    """Begin a command for this MLflow, without the password that its address may carry."""
+    """Return the start of a command for this MLflow server, without the password that its address may contain."""
     parts = urlsplit(client.tracking_uri)
     address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.netloc else client.tracking_uri
     return f"MLFLOW_TRACKING_URI={address} mlflow"

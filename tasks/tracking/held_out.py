@@ -1,8 +1,8 @@
-"""How often each held-out split was looked at, counted in MLflow over all nights and recipes.
+"""Count the looks at each held-out split in MLflow, over all nights and recipes.
 
-A look is one execution of a stage that measures the quality of a model on the split. A stage that is reused does not
-look. Each look is one run of the experiment `held-out splits`. Counting runs loses none when two nights look at once.
-A look is noted before the split is read, so a stage that is killed and done again counts twice.
+A look is one execution of a stage that measures the quality of a model on the split. A reused stage does not look. Each
+look is one run of the experiment `held-out splits`, so two nights that look at the same time are both counted. A look
+is recorded before the split is read, so a stage that is killed and run again counts twice.
 """
 
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ SPLITS = ("search", "gate", "sealed")
 
 
 def note_look(client: MlflowClient, split: str, split_digest: str, facts: Mapping[str, str]) -> str:
-    """Note one look at a split; returns the id of its run in MLflow, which is left running.
+    """Record one look at a split. Returns the id of its MLflow run, which stays in the state RUNNING.
 
     Args:
-        client: of MLflow.
+        client: MLflow client.
         split: one of `SPLITS`.
-        split_digest: of the split's content, as dataset.json has it.
+        split_digest: digest of the split's content, as in dataset.json.
         facts: tags that say who looked and at what.
     """
     tags = {"split": split, "split_digest": split_digest, **facts}
@@ -43,10 +43,10 @@ def note_look(client: MlflowClient, split: str, split_digest: str, facts: Mappin
 
 
 def note_stage(client: MlflowClient, split: str, data: Path, facts: Mapping[str, str]) -> None:
-    """Note the look of a stage that is about to measure a model on a split.
+    """Record the look of a stage that is about to measure a model on a split.
 
     Args:
-        client: of MLflow.
+        client: MLflow client.
         split: one of `SPLITS`.
         data: the output of the stage `pull`.
         facts: tags that say who looked.
@@ -57,16 +57,16 @@ def note_stage(client: MlflowClient, split: str, data: Path, facts: Mapping[str,
 
 
 def split_digests(data: Path) -> dict[str, str]:
-    """Split -> digest of its content, of a materialised dataset: the same in every version that leaves it as it is."""
+    """Return split -> digest of its content in a materialised dataset. The digest changes only if the split changes."""
     roles: Mapping[str, Any] = describe(data)["roles"]
     return {split: str(roles[split]["digest"]) for split in SPLITS if split in roles}
 
 
 def count_looks(client: MlflowClient, digests: Mapping[str, str]) -> dict[str, int]:
-    """Count the looks at each split so far, those whose runs a person has deleted among them.
+    """Count the looks at each split so far, including looks whose runs a person has deleted.
 
     Args:
-        client: of MLflow.
+        client: MLflow client.
         digests: split -> digest of its content.
     """
     return {split: len(looks_at(client, split, digest)) for split, digest in digests.items()}

@@ -1,7 +1,7 @@
-"""What a stage says while it works: every line is kept in `progress.txt` of its MLflow run, the newest is its tag.
+"""The progress lines of a stage. `progress.txt` of its MLflow run keeps every line; a tag shows the newest line.
 
-The tag is thinned out, because it only shows a waiting person where the stage is. The text is not: a line in it may
-be the only reason that is given for a decision.
+The tag is updated at most once a second, because it only shows a waiting person where the stage is. The text keeps all
+lines: a line may be the only place that gives the reason for a decision.
 """
 
 import tempfile
@@ -35,7 +35,10 @@ class ProgressLog:
     _unsaved: bool = False
 
     def add(self, line: str) -> bool:
-        """Print a line and keep it; returns whether it was also sent to MLflow, with whatever else is due."""
+        """Print and keep a line.
+
+        Returns whether the line was also sent to MLflow; the caller then sends its metrics too.
+        """
         print(line, flush=True)  # noqa: T201 - becomes a line of the Airflow log
         self._lines.append(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}  {line}")
         self._newest, self._unsaved = line, True
@@ -59,7 +62,7 @@ class ProgressLog:
             self._newest = None
 
     def _upload(self) -> None:
-        """Replace `progress.txt`; where that fails, the stage goes on and the next upload has the lines."""
+        """Replace `progress.txt`. If the upload fails, the stage continues and the next upload has the lines."""
         self._uploaded = time.monotonic()
         try:
             self._continue()

@@ -1,8 +1,8 @@
-"""The MLflow side of a nightly run: one parent run, one child run per stage and key, found again after a kill.
+"""The MLflow side of a nightly run: one parent run, and one child run per stage and key. They are found after a kill.
 
-Stages are told apart by tags; a stage that broke goes on in the child run it had, unless its key differs: what
-another recipe, other data or other code made keeps its own run, and so does what has finished. MLflow is also where
-finished stages are looked up for reuse, so what people review and what is reused are one thing.
+Tags tell stages apart. A stage that failed continues in its old child run, unless its key differs. Each key (recipe,
+data, code) has its own run, and a finished run is never opened again. Finished stages are also looked up in MLflow for
+reuse, so people review exactly the runs that are reused.
 """
 
 import logging
@@ -29,23 +29,23 @@ from stillhouse.tasks.tracking.progress import ProgressLog
 RUN_KEY = r"[\w.:+/~-]{1,250}"
 PREFIX = "stillhouse."
 ARTIFACT = "artifact"
-"""Where a stage's output folder lies among its run's artifacts."""
+"""Folder of a stage's output among its run's artifacts."""
 HEALTHY = "OK"
-"""All that MLflow's `/health` says."""
+"""The whole answer of MLflow's `/health`."""
 BATCH = 500
-"""Most metrics that MLflow takes in one call."""
+"""Maximum number of metrics that MLflow accepts in one call."""
 NOTE = "mlflow.note.content"
 """The tag that MLflow shows as the description of a run or an experiment, as Markdown."""
 FINISHED, RUNNING = (RunStatus.to_string(status) for status in (RunStatus.FINISHED, RunStatus.RUNNING))
 STAGE, STAGE_KEY, OPENED = (PREFIX + name for name in ("stage", "stage_key", "opened"))
 STAGE_RUNS = f"{PREFIX}stage_runs"
-"""Tag of a version: stage -> the run that made what it made, and the digest of that."""
+"""Tag of a version: stage -> the run that made the stage's output, and the digest of that output."""
 OF_ONE_TRY = ("error", "reused_from", "done_on", "measured_anew")
-"""Tags of a stage's run that belong to one try, and go when it is tried again."""
+"""Tags of a stage's run that belong to one try. They are deleted when the stage is tried again."""
 
 
 def connect(tracking_uri: str) -> MlflowClient:
-    """Open MLflow, without waiting long for a server that is not there.
+    """Open MLflow. If the server is down, this fails quickly.
 
     Raises:
         ServiceError: no server is known, or it does not answer as MLflow does.
@@ -56,16 +56,16 @@ def connect(tracking_uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # what we do, we say ourselves
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # our own code prints its progress
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
     if tracking_uri.startswith("http"):
         _expect_healthy(tracking_uri)
-    return MlflowClient(tracking_uri, registry_uri=tracking_uri)  # whatever MLFLOW_REGISTRY_URI says
+    return MlflowClient(tracking_uri, registry_uri=tracking_uri)  # ignores MLFLOW_REGISTRY_URI
 
 
 def _expect_healthy(tracking_uri: str) -> None:
-    """Ask a server whether it is an MLflow that works, with the certificates that MLflow's own client takes."""
+    """Check that a server is a working MLflow, with the certificates that MLflow's own client accepts."""
     try:
         verify = get_default_host_creds(tracking_uri).verify
         reply = requests.get(f"{tracking_uri}/health", timeout=10, verify=verify)
@@ -93,21 +93,21 @@ class Child:
     _log: ProgressLog = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin without lines."""
+        """Start without lines."""
         self._log = ProgressLog(self.client, self.run_id)
 
     def progress(self, line: str) -> None:
-        """Keep one line, and show it to whoever is waiting unless another was shown within the second."""
+        """Keep one line. Also show it as the tag, unless another line was shown within the last second."""
         if self._log.add(line):
             self._send()
 
     def record(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Keep the numbers of one epoch."""
+        """Keep the metrics of one epoch."""
         now = int(time.time() * 1000)
         self._unsent += [Metric(name, value, now, step) for name, value in metrics.items()]
 
     def flush(self) -> None:
-        """Send what was recorded and every line."""
+        """Send all recorded metrics and all lines."""
         self._send()
         self._log.flush()
 
@@ -117,7 +117,10 @@ class Child:
         self._unsent.clear()
 
     def say_where(self, folder: Path, tracking_uri: str) -> None:
-        """Print where people find the output, and the Data Docs if it has them, of a server that has pages."""
+        """Print the address of the output, and of the Data Docs if there are any.
+
+        Prints nothing if MLflow has no web pages.
+        """
         if not tracking_uri.startswith("http"):
             return
         run = self.client.get_run(self.run_id).info
@@ -147,14 +150,14 @@ class Nightly:
 
     @contextmanager
     def child(self, stage: str, kind: str, key: str = "") -> Iterator[Child]:
-        """Open a stage's run; it ends FINISHED, or FAILED with the sentence, or stays open after a kill.
+        """Open a stage's run. It ends FINISHED, or FAILED with the error sentence. After a kill it stays open.
 
-        A run that has finished is never opened again: what was decided on it stays as it was.
+        A finished run is never opened again, so its recorded decisions stay unchanged.
 
         Args:
             stage: name of the stage.
-            kind: its kind.
-            key: what the run belongs to; a stage with another key gets another run. Empty: not known yet.
+            kind: kind of the stage.
+            key: key of the run. A stage with another key gets another run. Empty: the key is not known yet.
         """
         child = Child(self.client, self._find_or_start(stage, kind, key))
         started = time.monotonic()
@@ -198,18 +201,18 @@ class Nightly:
 
 
 def _of_key(runs: Iterable[Run], key: str) -> Run | None:
-    """Find the run with a key, or else one that ended before its key was known."""
+    """Find the run with a key, or else a run that ended before its key was known."""
     keys = {run.data.tags.get(STAGE_KEY, ""): run for run in reversed(list(runs))}
     return keys.get(key, keys.get(""))
 
 
 def newest_first(runs: Iterable[Run]) -> list[Run]:
-    """Sort runs of stages by when they were last tried."""
+    """Sort runs of stages by the time of their last try."""
     return sorted(runs, key=lambda run: (run.data.tags.get(OPENED, ""), run.info.start_time), reverse=True)
 
 
 def newest_of_each(runs: Iterable[Run]) -> dict[str, Run]:
-    """Stage -> the run in which it was last tried, whatever became of it."""
+    """Return stage -> the run of its last try, whatever its status."""
     return {run.data.tags[STAGE]: run for run in reversed(newest_first(runs)) if STAGE in run.data.tags}
 
 
@@ -217,7 +220,7 @@ def open_nightly(client: MlflowClient, experiment: str, run_key: str) -> Nightly
     """Find the parent run of a nightly run, or start it.
 
     Raises:
-        StillhouseError: the run key has characters that MLflow cannot search for, or its run or experiment was deleted.
+        StillhouseError: MLflow cannot search for a character of the run key, or the run or its experiment was deleted.
     """
     found = find_nightly(client, experiment, run_key)
     return found or start_nightly(Nightly(client, experiment_of(client, experiment), ""), run_key)
@@ -227,7 +230,7 @@ def find_nightly(client: MlflowClient, experiment: str, run_key: str) -> Nightly
     """Find the newest parent run of a nightly run.
 
     Raises:
-        StillhouseError: the run key has characters that MLflow cannot search for.
+        StillhouseError: MLflow cannot search for a character of the run key, or the run or its experiment was deleted.
     """
     if not re.fullmatch(RUN_KEY, run_key):
         msg = f"the run id {run_key!r} cannot be tracked; use letters, digits and . : + / ~ - _ only"
@@ -245,7 +248,7 @@ def find_nightly(client: MlflowClient, experiment: str, run_key: str) -> Nightly
 
 
 def start_nightly(before: Nightly, run_key: str) -> Nightly:
-    """Start a parent run beside an earlier one; the earlier one goes on no more."""
+    """Start a new parent run beside an earlier one. The earlier one is closed."""
     client, experiment_id = before.client, before.experiment_id
     if before.run_id and client.get_run(before.run_id).info.status == RUNNING:
         client.set_terminated(before.run_id, "KILLED")
@@ -265,24 +268,24 @@ def finished_with_key(client: MlflowClient, stage_key: str) -> list[Run]:
 
 
 def page_of(tracking_uri: str, experiment_id: str, run_id: str, artifact: str | None = None) -> str:
-    """Give the address of a run's page in MLflow, or of one of its artifacts there.
+    """Return the address of a run's page in MLflow, or of one of the run's artifacts.
 
-    It asks for the layout of trained models: without, MLflow 3 shows a newcomer the one of chats and traces.
+    The address asks for the page layout of trained models. Otherwise MLflow 3 first shows that of chats and traces.
     """
     part = f"/artifacts/{artifact}" if artifact else ""
     return f"{tracking_uri}/#/experiments/{experiment_id}/runs/{run_id}{part}?workflowType=machine_learning"
 
 
 def experiment_of(client: MlflowClient, name: str, about: str = "") -> str:
-    """Find an experiment by its name, or start it with a description.
+    """Find an experiment by its name, or create it with a description.
 
     Raises:
-        StillhouseError: it was deleted in MLflow; gives the command that brings it back.
+        StillhouseError: the experiment was deleted in MLflow. The message has the command that restores it.
     """
     found = find_experiment(client, name)
     if found is not None:
         return found
     try:
         return str(client.create_experiment(name, tags={NOTE: about} if about else None))
-    except MlflowException:  # another stage made it in between
+    except MlflowException:  # another stage created it in between
         return str(client.get_experiment_by_name(name).experiment_id)

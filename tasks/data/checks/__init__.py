@@ -1,1 +1,1 @@
-"""Great Expectations on every dataset."""
+"""Data validation with Great Expectations."""

@@ -1,6 +1,6 @@
-"""What validation looks at: a dataset's shards, manifest, decoded content, roles and captions, as plain tables.
+"""Read a dataset into plain tables for validation: shards, manifest, decoded content, splits and captions.
 
-It reads whatever is there and never judges: a shard that cannot be read is a row that says so.
+This module only reads and makes no judgement. If a shard cannot be read, its row in the table says so.
 """
 
 import re
@@ -18,22 +18,25 @@ from stillhouse.tasks.data.format.layout import is_array, is_spoken, layout_of
 
 Decoder = Callable[[pa.Table, str, Described], pd.DataFrame]
 CONTROL = r"[\x00-\x1f\x7f-\x9f]"
-"""A control character, which no caption has."""
+"""Matches a control character. No caption may have one."""
 
 
 def tables_of(folder: Path, described: Described) -> dict[str, pd.DataFrame]:
-    """Read the tables of one dataset: four, with captions a fifth, and with recordings two more.
+    """Read the tables of one dataset.
+
+    Every dataset has four tables. A dataset with captions has a fifth, and a dataset with recordings has two more.
 
     Returns:
         `shards`: path, schema, rows, expected_rows.
-        `manifest`: the manifest as it is.
-        `content`, or with recordings `recordings`: a row for each that is stored: id, label or target, sha256, and what
-        `tasks.data.checks.decoding` finds in it, and beside them what the manifest says (manifest_id,
-        manifest_label, manifest_sha256), missing where either has no such row.
+        `manifest`: the manifest, unchanged.
+        `content` (or `recordings`, for a dataset with recordings): one row per stored example, with id, label or
+            target, sha256, the columns of `tasks.data.checks.decoding`, and the manifest's values (manifest_id,
+            manifest_label, manifest_sha256). If the shards or the manifest lack the row, its values are missing.
         `roles`: role, rows, expected_rows, digest, expected_digest, missing_labels.
-        `captions`: a row for every label in every language, and for what the file has besides: label, language, name,
-        tags (how many) and bad_tags (blank ones, and with control characters), missing where the file has no such row;
-        without columns when the file is no table of captions. With recordings, only what the file has.
+        `captions`: one row per label and language, plus the other rows of the file. Columns: label, language, name,
+            tags (their number) and bad_tags (the number of tags that are blank or have control characters). If the file
+            lacks the row, its values are missing. If the file is not a table of captions, the table has no columns.
+            With recordings, the table has only the rows of the file.
         `gallery` and `labels`: see `tasks.data.checks.spoken_tables`.
     """
     manifest, _ = read_table(folder / described["manifest"]["path"])
@@ -49,7 +52,7 @@ def tables_of(folder: Path, described: Described) -> dict[str, pd.DataFrame]:
 
 
 def _shards(folder: Path, described: Described) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What each shard is, and what the rows of all are."""
+    """Describe each shard, and collect the rows of all shards."""
     columns, decoded = layout_of(described).shard.names, _decoder(described)
     shards, contents = [], []
     for shard in (shard for role in described["roles"].values() for shard in role["shards"]):

@@ -1,4 +1,7 @@
-"""What a dataset's tables store, decoded row by row: pixels and recordings. What cannot be read is a missing value."""
+"""Decode the stored examples of a dataset: images, arrays and recordings.
+
+If an example cannot be decoded, its values are missing.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -17,11 +20,14 @@ from stillhouse.models.errors import ModelError
 
 Described = Mapping[str, Any]
 LISTENED = 60.0
-"""Seconds of a recording that are decoded, many more than are allowed."""
+"""Maximum number of seconds that are decoded of one recording. This is far above the allowed length."""
 
 
 def read_table(path: Path) -> tuple[pa.Table, str]:
-    """Read a Parquet file and its schema in one line; an empty table and a reason when it cannot be read."""
+    """Read a Parquet file; returns the table and its schema in one line.
+
+    If the file cannot be read, returns an empty table and the reason.
+    """
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
@@ -30,18 +36,24 @@ def read_table(path: Path) -> tuple[pa.Table, str]:
 
 
 def schema_text(schema: pa.Schema) -> str:
-    """Write a schema in one line: `id: string, image: binary, label: int64`."""
+    """Write a schema in one line, such as `id: string, image: binary, label: int64`."""
     return ", ".join(f"{field.name}: {field.type}" for field in schema)
 
 
 def pixels_in(table: pa.Table, path: str, described: Described) -> pd.DataFrame:
-    """Decode images: image_bytes, minimum, maximum and nan_values, missing where an image has another size."""
+    """Decode images into the columns image_bytes, minimum, maximum and nan_values.
+
+    If an image has the wrong size, its last three values are missing.
+    """
     images = table["image"].combine_chunks()
     return _stored(table, path, images).assign(**_numbers_in("image", images, described["image_shape"], described))
 
 
 def arrays_in(table: pa.Table, path: str, described: Described) -> pd.DataFrame:
-    """Decode arrays: array_bytes, minimum, maximum and nan_values, missing where an array has another size."""
+    """Decode arrays into the columns array_bytes, minimum, maximum and nan_values.
+
+    If an array has the wrong size, its last three values are missing.
+    """
     arrays = table["array"].combine_chunks()
     return _stored(table, path, arrays).assign(**_numbers_in("array", arrays, described["array_shape"], described))
 
@@ -58,7 +70,10 @@ def _numbers_in(name: str, stored: pa.Array, shape: Sequence[int], described: De
 
 
 def heard_in(table: pa.Table, path: str, _described: Described) -> pd.DataFrame:
-    """Decode recordings: language, seconds, peak and sample_rate, missing where one cannot be read."""
+    """Decode recordings into the columns language, seconds, peak and sample_rate.
+
+    If a recording cannot be decoded, its last three values are missing.
+    """
     audio = table["audio"].combine_chunks()
     heard = pd.DataFrame(
         [_heard(each or b"") for each in audio.to_pylist()], columns=["seconds", "peak", "sample_rate"]

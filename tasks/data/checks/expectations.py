@@ -1,4 +1,4 @@
-"""What is expected of every dataset, as Great Expectations suites over the tables of data_tables.py."""
+"""The Great Expectations suites for every dataset, over the tables of data_tables.py."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
 
 LABELLED_ROLES = ("train", "gate", "sealed")
-"""Roles of images that must show every label: training and both judgements."""
+"""Splits of images that must contain every label: the training split and the two splits that judge a model."""
 
 
 def suites_of(described: Mapping[str, Any]) -> dict[str, list["Expectation"]]:
-    """Table name -> what is expected of it, given a dataset's description."""
+    """Build the expectations of each table from a dataset's description; returns table name -> expectations."""
     decoded = spoken_suites(described) if is_spoken(described) else {"content": _of_content(described)}
     suites = {
         "shards": _of_shards(described),
@@ -51,7 +51,7 @@ def _of_manifest(described: Mapping[str, Any]) -> list["Expectation"]:
         *(expect.ExpectColumnValuesToNotBeNull(column=column) for column in columns),
         *(expect.ExpectColumnValuesToBeOfType(column=column, type_="int64") for column in ("row", *labelled)),
         expect.ExpectColumnValuesToBeUnique(column="id"),
-        # One image in two roles, or twice in one, is one digest twice.
+        # If an image is in two splits, or twice in one split, its digest appears twice.
         expect.ExpectColumnValuesToBeUnique(column="sha256"),
         expect.ExpectColumnValuesToMatchRegex(column="sha256", regex="^[0-9a-f]{64}$"),
         expect.ExpectCompoundColumnsToBeUnique(column_list=["shard", "row"]),
@@ -77,7 +77,7 @@ def _of_content(described: Mapping[str, Any]) -> list["Expectation"]:
         expect.ExpectColumnValuesToBeInSet(column="nan_values", value_set=[0]),
         expect.ExpectColumnValuesToBeBetween(column="minimum", min_value=low, max_value=high),
         expect.ExpectColumnValuesToBeBetween(column="maximum", min_value=low, max_value=high),
-        # An image of one value shows nothing: it is a decoding fault, not an example.
+        # An image with a single pixel value is a decoding fault, not an example.
         expect.ExpectColumnPairValuesAToBeGreaterThanB(column_A="maximum", column_B="minimum"),
     ]
 
@@ -96,7 +96,7 @@ def _of_roles(described: Mapping[str, Any]) -> list["Expectation"]:
     from great_expectations import expectations as expect
     from great_expectations.expectations.row_conditions import Column
 
-    # A role of recordings holds sentences out, not labels: only training has all labels.
+    # With recordings, the splits hold out sentences, not labels, so only the training split has all labels.
     labelled = ["train"] if is_spoken(described) else list(LABELLED_ROLES)
     return [
         expect.ExpectTableRowCountToEqual(value=len(ROLES)),
@@ -117,7 +117,7 @@ def _of_captions(described: Mapping[str, Any]) -> list["Expectation"]:
     return [
         expect.ExpectTableColumnsToMatchOrderedList(column_list=columns),
         expect.ExpectTableRowCountToEqual(value=described["captions"]["rows"]),
-        # A label without a caption in some language is a row without a name.
+        # If a label has no caption in some language, its row has no name.
         *(expect.ExpectColumnValuesToNotBeNull(column=column) for column in ("label", "language", "name")),
         expect.ExpectColumnValuesToBeBetween(column="label", min_value=0, max_value=len(described["labels"]) - 1),
         expect.ExpectColumnValuesToBeInSet(column="language", value_set=described["languages"]),

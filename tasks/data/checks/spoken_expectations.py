@@ -1,4 +1,7 @@
-"""What is expected besides of a dataset with recordings: that each can be heard, seen and read, in one role."""
+"""Additional expectations for a dataset with recordings.
+
+They check that each recording, picture and caption can be decoded, and that each sentence is in one split only.
+"""
 
 from collections.abc import Mapping
 from math import prod
@@ -12,11 +15,11 @@ if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
 
 SHORTEST, LONGEST = 0.2, 10.0
-"""Seconds of a recording: the least and the most."""
+"""Minimum and maximum length of a recording in seconds."""
 
 
 def spoken_suites(described: Mapping[str, Any]) -> dict[str, list["Expectation"]]:
-    """Table name -> what is expected of it, for the tables that only such a dataset has."""
+    """Return table name -> expectations, for the tables that only a dataset with recordings has."""
     return {
         "recordings": _of_recordings(described),
         "gallery": _of_gallery(described),
@@ -25,7 +28,7 @@ def spoken_suites(described: Mapping[str, Any]) -> dict[str, list["Expectation"]
 
 
 def of_spoken_captions() -> list["Expectation"]:
-    """What is expected of the captions besides: a role each, and every sentence in one role only."""
+    """Build the additional caption expectations: each caption has a split, and each sentence is in one split only."""
     from great_expectations import expectations as expect
 
     return [
@@ -46,7 +49,7 @@ def _of_recordings(described: Mapping[str, Any]) -> list["Expectation"]:
             for column in ("id", "label", "language", "sha256")
         ),
         expect.ExpectColumnValuesToBeInSet(column="language", value_set=described["languages"]),
-        # What cannot be decoded has no length.
+        # If a recording cannot be decoded, its length is missing.
         expect.ExpectColumnValuesToNotBeNull(column="seconds"),
         expect.ExpectColumnValuesToBeBetween(column="seconds", min_value=SHORTEST, max_value=LONGEST),
         expect.ExpectColumnValuesToBeBetween(column="peak", min_value=SILENCE, strict_min=True),
@@ -64,7 +67,7 @@ def _of_gallery(described: Mapping[str, Any]) -> list["Expectation"]:
         expect.ExpectColumnValuesToBeInSet(column="label", value_set=list(range(len(described["labels"])))),
         expect.ExpectColumnValuesToNotBeNull(column="image_bytes"),
         expect.ExpectColumnValuesToBeInSet(column="image_bytes", value_set=[size]),
-        # A picture of one value shows nothing; two labels with the same picture cannot be told apart.
+        # A picture with a single pixel value shows nothing. Two labels with the same picture cannot be told apart.
         expect.ExpectColumnPairValuesAToBeGreaterThanB(column_A="maximum", column_B="minimum"),
         expect.ExpectColumnValuesToBeUnique(column="sha256"),
     ]

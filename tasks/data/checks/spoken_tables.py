@@ -1,4 +1,4 @@
-"""What validation looks at besides in a dataset of recordings: its gallery, its pairs' roles and what a label lacks."""
+"""Additional validation tables for a dataset with recordings: the gallery, the split of each pair, counts per label."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from stillhouse.tasks.data.checks.decoding import Described, pixels_in, read_tab
 from stillhouse.tasks.data.format.layout import SHARD_SCHEMA
 
 NO_ROLE = "none"
-"""The caption's role of a recording whose pair has no caption."""
+"""Value of `caption_role` if the recording's pair has no caption."""
 
 
 def spoken_tables(
@@ -18,11 +18,12 @@ def spoken_tables(
     """Complete the tables of a dataset with recordings.
 
     Returns:
-        `recordings`: with caption_role, the role of the same label in the same language among the captions.
-        `captions`: with other_roles, in how many other roles the same sentence stands, whatever its language.
-        `gallery`: a row per picture: label, image_bytes, minimum, maximum; without rows when it is no table of images.
-        `labels`: a row per label: label, and how many pictures, captions, recordings, training_captions and
-        training_recordings it has.
+        `recordings`: gains caption_role, the split of the caption with the same label and language.
+        `captions`: gains other_roles, the number of other splits that contain the same sentence in any language.
+        `gallery`: one row per picture, with label, image_bytes, minimum, maximum. If the file is not a table of images,
+            there are no rows.
+        `labels`: one row per label, with its number of pictures, captions, recordings, training_captions and
+            training_recordings.
     """
     gallery = _gallery(folder, described)
     return {
@@ -66,5 +67,5 @@ def _labels(described: Described, tables: dict[str, pd.DataFrame]) -> pd.DataFra
 
 
 def _counted(table: pd.DataFrame, labels: pd.Series) -> pd.Series:
-    """How many rows of a table each label has."""
+    """Count the rows of a table for each label."""
     return labels.map(table["label"].value_counts() if "label" in table.columns else {}).fillna(0).astype(int)

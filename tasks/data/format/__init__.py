@@ -1,1 +1,1 @@
-"""The format of a dataset."""
+"""The dataset format."""

@@ -1,7 +1,6 @@
-"""The format of one dataset folder: Parquet shards, a manifest, perhaps captions, and dataset.json, which pins them.
+"""The format of one dataset folder: Parquet shards, a manifest, optional captions, and dataset.json with their digests.
 
-It writes the format and checks a folder against its digests; whether the content makes sense is for
-`tasks.stages.validate`.
+This module writes the format and checks a folder against its digests. `tasks.stages.validate` checks the content.
 """
 
 import hashlib
@@ -30,60 +29,60 @@ class Example:
     """One labelled image."""
 
     id: str
-    """Original split and index, such as `train/000123`."""
+    """Split and index in the source, such as `train/000123`."""
     image: bytes
     """The original pixels, row-major."""
     label: int
 
     @property
     def sha256(self) -> str:
-        """Digest of the pixels alone, so that equal images are found under any id or label."""
+        """Digest of the pixels only, so that equal images are found under any id or label."""
         return hashlib.sha256(self.image).hexdigest()
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One array, and what is to be found from it."""
+    """One array with its regression target."""
 
     id: str
     array: bytes
-    """The numbers, row-major, of the dataset's type."""
+    """The numbers, row-major, in the dataset's type."""
     target: float
 
     @property
     def sha256(self) -> str:
-        """Digest of the numbers alone, so that equal arrays are found under any id or target."""
+        """Digest of the numbers only, so that equal arrays are found under any id or target."""
         return hashlib.sha256(self.array).hexdigest()
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One caption, spoken."""
+    """One spoken caption."""
 
     id: str
     """The label in words and the language, such as `animals/birds/duck/fr`."""
     audio: bytes
-    """The original file."""
+    """The bytes of the original file."""
     label: int
     language: str
 
     @property
     def sha256(self) -> str:
-        """Digest of the file alone, so that equal recordings are found under any id or label."""
+        """Digest of the file only, so that equal recordings are found under any id or label."""
         return hashlib.sha256(self.audio).hexdigest()
 
 
 @dataclass(frozen=True)
 class Caption:
-    """What one language calls a label."""
+    """The name of a label in one language."""
 
     label: int
     language: str
     name: str
     tags: list[str]
-    """Other words for it."""
+    """Other words for the label."""
     role: str | None = None
-    """Where captions are dealt to roles, as recordings are; else every caption is for training."""
+    """The caption's split. If `None`, captions have no splits and every caption is for training."""
 
 
 def write_dataset(
@@ -93,17 +92,17 @@ def write_dataset(
     roles: Mapping[str, Sequence[Example | Measured | Recording]],
     beside: Mapping[str, Sequence[Caption | Example]],
 ) -> None:
-    """Fill an empty folder with one dataset, dataset.json last.
+    """Fill an empty folder with one dataset; dataset.json is written last.
 
     Args:
-        folder: where; it exists.
-        about: what dataset.json says besides the files: name, licence, sources, image_shape, dtype, value_range,
-            labels, with captions their languages, and with recordings their sample_rates. Arrays have array_shape and
-            target_range in place of image_shape and labels.
+        folder: an existing folder for the dataset.
+        about: the fields of dataset.json that do not describe files: name, licence, sources, image_shape, dtype,
+            value_range, labels, languages (with captions), sample_rates (with recordings). A dataset of arrays has
+            array_shape and target_range instead of image_shape and labels.
         licence_text: the publisher's licence, byte for byte.
-        roles: the examples or the recordings of each role in the order in which they are stored.
-        beside: what has no role: captions (the labels in words) and a gallery (a picture of each label, with
-            recordings); without rows there is no such file.
+        roles: split -> its examples or recordings, in the order in which they are stored.
+        beside: files that belong to no split: captions (the labels in words), and with recordings a gallery (one
+            picture per label). If there are no rows, the file is not written.
     """
     manifest: list[dict[str, Any]] = []
     layout = layout_of(about)
@@ -120,15 +119,15 @@ def write_dataset(
 
 
 def extend_dataset(base: Path, folder: Path, examples: Sequence[Example], source: Mapping[str, str]) -> None:
-    """Fill an empty folder with a dataset of images that has more to train on, dataset.json last.
+    """Fill an empty folder with an image dataset that extends the training split of another; dataset.json is last.
 
-    Its other roles stay as they are, and so does every file but the manifest: what is new has shards of its own.
+    The other splits and all files except the manifest stay unchanged. The new examples get their own shards.
 
     Args:
-        base: the dataset that is extended.
-        folder: where; it exists.
-        examples: what is added to the role train.
-        source: name and sha256 of where they come from.
+        base: folder of the dataset that is extended.
+        folder: an existing folder for the new dataset.
+        examples: examples to add to the split `train`.
+        source: name and sha256 of the source of the new examples.
     """
     described = read_description(base)
     layout, train = layout_of(described), described["roles"]["train"]
@@ -148,7 +147,7 @@ def extend_dataset(base: Path, folder: Path, examples: Sequence[Example], source
 
 
 def role_digest(digests: Sequence[str]) -> str:
-    """SHA-256 over the sorted digests of a role's content: the same for any order and any sharding."""
+    """SHA-256 over the sorted digests of a split's content. Order and sharding do not change it."""
     return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
 
 
@@ -156,7 +155,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     """Read dataset.json.
 
     Raises:
-        DataError: it is missing or is not a description of a dataset.
+        DataError: dataset.json is missing or does not describe a dataset.
     """
     try:
         described: dict[str, Any] = json.loads((folder / DESCRIPTION).read_bytes())
@@ -168,7 +167,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def fault_of(folder: Path, digest: str) -> str:
-    """Check every byte of a dataset folder; returns the first file that is wrong and how, empty when none is."""
+    """Check every byte of a dataset folder; returns the first wrong file and its fault, or an empty string."""
     if _sha256(folder / DESCRIPTION) != digest:
         return f"{DESCRIPTION} is missing or altered"
     for name, expected in _pinned_files(read_description(folder)):
@@ -200,7 +199,7 @@ def _write_role(  # noqa: PLR0913 - one call, every argument named
     *,
     first: int = 0,
 ) -> dict[str, Any]:
-    """Write the shards of a role, numbered from `first`, and their rows of the manifest."""
+    """Write the shards of a split, numbered from `first`, and add its rows to the manifest."""
     digests = [example.sha256 for example in examples]
     shards = []
     for number, start in enumerate(range(0, len(examples), layout.shard_rows), start=first):
@@ -222,8 +221,8 @@ def _write_rows(folder: Path, name: str, rows: Sequence[Caption | Example], sche
 
 
 def _write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    """Write the schema's columns of some rows, whatever else these have."""
-    # Every choice that changes bytes is spelled out: the digest must not follow a default of a later pyarrow.
+    """Write rows to a Parquet file; columns that the schema does not have are left out."""
+    # Every option that changes bytes is set here, so that new defaults of pyarrow do not change the digest.
     pq.write_table(
         pa.Table.from_pylist(rows, schema),
         path,

@@ -1,6 +1,6 @@
-"""Which columns a dataset's files have: images, arrays with a target, or recordings and a gallery of pictures.
+"""The columns of a dataset's files, for images, for arrays with a target, or for recordings with a gallery of pictures.
 
-Arrays are for a user's own modality: numbers of one shape and type, and a number that is to be found from them.
+Arrays serve a user's own modality: each example is an array of fixed shape and type with a number as target.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 SHARD_ROWS = 16_384
-"""At most; large images fill SHARD_BYTES sooner."""
+"""Maximum rows of a shard. With large images, SHARD_BYTES is reached first."""
 SHARD_BYTES = 48 * 1024 * 1024
-"""Of pixels, before compression."""
+"""Maximum bytes of pixels in a shard, before compression."""
 RECORDING_ROWS = 1_536
-"""Recordings of a shard, some 24 kB each."""
+"""Recordings in one shard. One recording has about 24 kB."""
 SHARD_SCHEMA = pa.schema([("id", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
 RECORDING_SCHEMA = pa.schema(
     [("id", pa.string()), ("audio", pa.binary()), ("label", pa.int64()), ("language", pa.string())]
@@ -37,7 +37,7 @@ CAPTION_SCHEMA = pa.schema(
         ("label", pa.int64()),
         ("language", pa.string()),
         ("name", pa.string()),
-        ("tags", pa.list_(pa.field("element", pa.string()))),  # Parquet's own name, so that it reads as it was written
+        ("tags", pa.list_(pa.field("element", pa.string()))),  # Parquet's own name: the schema survives reading
     ]
 )
 
@@ -47,25 +47,25 @@ class Layout:
     """The columns of one dataset's files."""
 
     shard: pa.Schema
-    """Its second column is the content."""
+    """The second column is the content."""
     shard_rows: int
     manifest: pa.Schema
     beside: Mapping[str, pa.Schema]
-    """Of the files that have no role: captions, and with recordings the gallery."""
+    """Schemas of the files that belong to no split: captions, and with recordings the gallery."""
 
 
 def is_spoken(described: Mapping[str, Any]) -> bool:
-    """Whether the roles hold recordings, which are decoded at load, and not images."""
+    """Tell whether the splits hold recordings, which are decoded when they are loaded, and not images."""
     return "sample_rates" in described
 
 
 def is_array(described: Mapping[str, Any]) -> bool:
-    """Whether the roles hold arrays with a target, and not labelled images."""
+    """Tell whether the splits hold arrays with a target, and not labelled images."""
     return "array_shape" in described
 
 
 def layout_of(described: Mapping[str, Any]) -> Layout:
-    """Choose the columns for what dataset.json says."""
+    """Choose the columns that fit a dataset's description."""
     if is_spoken(described):
         manifest = MANIFEST_SCHEMA.insert(5, pa.field("language", pa.string()))
         captions = CAPTION_SCHEMA.append(pa.field("role", pa.string()))
@@ -77,6 +77,6 @@ def layout_of(described: Mapping[str, Any]) -> Layout:
 
 
 def content_bytes(described: Mapping[str, Any]) -> int:
-    """Bytes of one image or of one array."""
+    """Return the number of bytes of one image or one array."""
     shape = described["array_shape" if is_array(described) else "image_shape"]
     return int(prod(shape) * np.dtype(described["dtype"]).itemsize)

@@ -1,1 +1,1 @@
-"""New batches."""
+"""Ingestion of new batches of raw data."""

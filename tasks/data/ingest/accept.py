@@ -1,7 +1,8 @@
-"""One landed batch -> a new data version: checked, merged into the role train, checked as a whole, pushed, committed.
+"""Turn one batch from the inbox into a new data version.
 
-The judging roles stay what they were, so results stay comparable. A batch that is refused leaves nothing behind; one
-that was killed on its way is made again to the same bytes, and one that has a version already gets no other.
+The steps are: check the batch, merge it into the split `train`, validate the whole dataset, push, and commit. The other
+splits do not change, so results stay comparable. If a batch is refused, nothing is left behind. If the process is
+killed, the next run makes the same bytes again. If the batch already has a version, no other version is made.
 """
 
 import shutil
@@ -43,12 +44,15 @@ from stillhouse.tasks.stages.pull import pulled
 from stillhouse.tasks.stages.validate import DATA_DOCS, judge, named
 
 LEAST_AGREEMENT, CONFIDENCE = 0.8, 0.95
-"""Of what the role search has: a batch that is surely below it has labels that are mixed up."""
+"""Minimum agreement, relative to the split `search`, and the confidence level.
+
+If the upper confidence bound of a batch's agreement is lower, its labels are mixed up.
+"""
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """What became of a batch that is data now."""
+    """The result of a batch that became data."""
 
     tag: str
     sentence: str
@@ -56,7 +60,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class IngestContext:
-    """What is worked on: one batch, and the dataset it is for."""
+    """One batch and the dataset that it extends."""
 
     settings: Settings
     landing: Landing
@@ -65,27 +69,27 @@ class IngestContext:
     progress: Progress
     base: Base
     folder: Path
-    """The dataset before."""
+    """The dataset folder before the merge."""
     described: Mapping[str, Any]
 
     def files(self) -> list[str]:
-        """Names of the batch's files."""
+        """List the names of the batch's files."""
         prefix = f"{INCOMING}/{self.dataset}/{self.batch}/"
         return [key.removeprefix(prefix) for key in self.landing.keys(prefix)]
 
     def fetch(self, name: str, folder: Path) -> None:
-        """Copy one of them to this host."""
+        """Copy one of the batch's files to this host."""
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         self.landing.fetch(f"{INCOMING}/{self.dataset}/{self.batch}/{name}", folder / name)
 
 
 def accept(settings: Settings, landing: Landing, dataset: str, batch: str, progress: Progress) -> Accepted:
-    """Make a new data version of a whole batch, or find the one that was made of it.
+    """Make a new data version from a whole batch, or find the version that the batch already has.
 
     Raises:
-        BatchError: no data may be made of it.
-        DataError: the dataset takes no pictures, or it or its repository cannot be used as it is.
-        ServiceError: a place does not answer, or another house was faster.
+        BatchError: the batch is refused.
+        DataError: the dataset does not take pictures, or the dataset or its repository cannot be used.
+        ServiceError: a service does not answer, or another deployment has moved the branch meanwhile.
     """
     desk = _desk(settings, landing, dataset, batch, progress)
     with tempfile.TemporaryDirectory(prefix="stillhouse-refresh-") as scratch:
@@ -117,7 +121,7 @@ def _desk(settings: Settings, landing: Landing, dataset: str, batch: str, progre
 
 
 def _fetched(desk: IngestContext, raw: Path) -> Contents:
-    """Bring the batch to this host; what is judged from here on are these bytes."""
+    """Copy the batch to this host. All later checks use this copy."""
     names = desk.files()
     desk.fetch(CONTENTS, raw)
     contents = read_contents(raw / CONTENTS)
@@ -131,10 +135,10 @@ def _fetched(desk: IngestContext, raw: Path) -> Contents:
 
 
 def _landed_before(desk: IngestContext, contents: Contents) -> Accepted | None:
-    """Find the version of a batch that is data already; the batch itself must still be on its way to accepted.
+    """Find the version of a batch that is already in the data. Such a batch still waits for its move to `accepted`.
 
     Raises:
-        BatchError: it is in accepted already, so this one landed again.
+        BatchError: the batch is already in `accepted`, so it was sent a second time.
     """
     before = {each["sha256"]: each["name"] for each in desk.described["sources"]}.get(contents.digest)
     if before is None:
@@ -150,7 +154,7 @@ def _landed_before(desk: IngestContext, contents: Contents) -> Accepted | None:
 
 
 def _is_accepted(desk: IngestContext, name: str, digest: str) -> bool:
-    """Whether a batch of this name, or of this name with a number, has this content."""
+    """Tell whether `accepted` has a batch of this name, with or without a number, that has this content."""
     keys = desk.landing.keys(f"{ACCEPTED}/{desk.dataset}/")
     found = [key for key in keys if key.endswith(f"/{CONTENTS}") and key.split("/")[2].startswith(name)]
     with tempfile.TemporaryDirectory(prefix="stillhouse-refresh-") as scratch:
@@ -162,10 +166,10 @@ def _is_accepted(desk: IngestContext, name: str, digest: str) -> bool:
 
 
 def _unknown(desk: IngestContext, examples: list[Example]) -> list[Example]:
-    """Leave out what is in train already, and what the batch has twice.
+    """Drop the pictures that `train` already has, and duplicates within the batch.
 
     Raises:
-        BatchError: a picture has two labels or is held out, or none is new.
+        BatchError: a picture has two labels, a picture is in another split, or no picture is new.
     """
     known = {row["sha256"]: row for row in pq.read_table(desk.folder / MANIFEST).to_pylist()}
     labels, fresh = desk.described["labels"], []
@@ -191,10 +195,13 @@ def _unknown(desk: IngestContext, examples: list[Example]) -> list[Example]:
 
 
 def _believable(desk: IngestContext, fresh: list[Example]) -> None:
-    """Compare labels with those of the nearest pictures in train; a dataset with captions shows few alike to compare.
+    """Compare the labels of new pictures with the labels of their nearest neighbours in `train`.
+
+    A dataset with captions is not checked, because it has too few similar pictures.
 
     Raises:
-        BatchError: they agree less often than those of the role search, by more than luck and a new look explain.
+        BatchError: the labels agree less often than in the split `search`, by more than chance and a new style of
+            pictures explain.
     """
     if "captions" in desk.described:
         return
@@ -214,10 +221,10 @@ def _believable(desk: IngestContext, fresh: list[Example]) -> None:
 
 
 def _sound(desk: IngestContext, new: Path, scratch: Path) -> None:
-    """Hold the merged dataset against every expectation.
+    """Check the merged dataset against every expectation.
 
     Raises:
-        BatchError: one fails.
+        BatchError: an expectation fails.
     """
     described = read_description(new)
     outcomes = judge(tables_of(new, described), described, scratch / DATA_DOCS, scratch, desk.progress)
@@ -230,7 +237,7 @@ def _sound(desk: IngestContext, new: Path, scratch: Path) -> None:
 
 
 def _published(desk: IngestContext, new: Path, contents: Contents, counts: str) -> Accepted:
-    """Push every object, then commit and tag: a version that can be named can be pulled."""
+    """Push every object, then commit and tag. So every version that has a name can be pulled."""
     listing = list_folder(new)
     push_folder(new, listing, open_remote(desk.settings), desk.progress)
     version = f"{file_digest(new / DESCRIPTION)[:12]}-{listing_md5(listing)}"

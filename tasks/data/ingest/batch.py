@@ -1,6 +1,7 @@
-"""What a landed batch must be before anything is made of it: what batch.json promises, whole files, sound pictures.
+"""Check a batch from the inbox: batch.json is valid, the files are complete, and the pictures can be decoded.
 
-Whether its pictures are new and its labels believable is for `tasks.data.ingest.accept`. A batch is refused whole.
+`tasks.data.ingest.accept` checks whether the pictures are new and the labels plausible. If one file is at fault, the
+whole batch is refused.
 """
 
 from collections import Counter
@@ -21,32 +22,32 @@ from stillhouse.tasks.errors import BatchError
 from stillhouse.tasks.recipe.section import AsList, Section
 
 MODES = {1: "L", 3: "RGB"}
-"""Channels of a dataset's images -> the only mode in which Pillow may find a picture of it."""
+"""Channels of a dataset's images -> the only Pillow mode that its pictures may have."""
 MOST_BYTES = 64 * 1024 * 1024
-"""Of the file of a picture."""
+"""Maximum bytes of a picture file."""
 SHOWN = 3
-"""Faults named in a refusal."""
+"""Maximum number of faults that a refusal names."""
 
 
 class Picture(Section):
     """One picture of a batch."""
 
     name: Annotated[str, Field(pattern=r"^\w[\w .()+@=,-]{0,99}$")]
-    """A plain file name: no folder, nothing hidden."""
+    """A plain file name, without a folder and not hidden."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    """Of the file."""
+    """Digest of the file."""
     label: StrictStr | StrictInt
-    """One of the dataset's labels, or its index."""
+    """A label of the dataset, or its index."""
 
 
 class Contents(Section):
-    """What batch.json says."""
+    """The content of batch.json."""
 
     files: Annotated[tuple[Picture, ...], AsList, Field(min_length=1)]
 
     @property
     def digest(self) -> str:
-        """What the batch is, under whatever name and in whatever order it lands."""
+        """Digest of the batch. Its name and the order of its files do not change it."""
         return json_digest(sorted([each.name, each.sha256, str(each.label)] for each in self.files))
 
 
@@ -54,7 +55,7 @@ def read_contents(path: Path) -> Contents:
     """Read batch.json.
 
     Raises:
-        BatchError: it is no JSON, does not fit, or lists a file twice.
+        BatchError: batch.json is not JSON, does not fit the schema, or lists a file twice.
     """
     try:
         contents = Contents.model_validate_json(path.read_bytes())
@@ -71,15 +72,15 @@ def read_contents(path: Path) -> Contents:
 
 
 def check_files(folder: Path, names: Sequence[str], contents: Contents) -> None:
-    """Hold what landed against what batch.json lists.
+    """Compare the files of the batch with the list in batch.json.
 
     Args:
-        folder: where the files are on this host.
-        names: of all files that landed, batch.json among them.
-        contents: what was promised.
+        folder: folder of the files on this host.
+        names: names of all files in the inbox, including batch.json.
+        contents: the content of batch.json.
 
     Raises:
-        BatchError: a file is missing, not listed, or has other bytes than it should.
+        BatchError: a file is missing, is not listed, or has the wrong bytes.
     """
     listed = {each.name for each in contents.files}
     if missing := sorted(listed - set(names)):
@@ -98,7 +99,7 @@ def examples_of(folder: Path, contents: Contents, described: Mapping[str, Any], 
     """Decode every picture of a batch.
 
     Raises:
-        BatchError: a label is unknown, or a picture is not one that the dataset takes.
+        BatchError: a label is unknown, or the dataset does not take a picture.
     """
     return [
         Example(f"{prefix}/{each.name}", _pixels(folder / each.name, described).tobytes(), _label(each, described))
@@ -117,7 +118,7 @@ def _label(picture: Picture, described: Mapping[str, Any]) -> int:
 
 
 def _pixels(path: Path, described: Mapping[str, Any]) -> NDArray[np.uint8]:
-    """Decode one picture as pixels_CHW; nothing is resized or converted."""
+    """Decode one picture as pixels_CHW, without resizing or conversion."""
     channels, height, width = described["image_shape"]
     pixels = _decoded(path, (width, height), MODES[channels])
     low, high = described["value_range"]
@@ -131,7 +132,7 @@ def _pixels(path: Path, described: Mapping[str, Any]) -> NDArray[np.uint8]:
 
 
 def _decoded(path: Path, size: tuple[int, int], mode: str) -> NDArray[np.uint8]:
-    """Decode a picture of a size and a mode, upright as its EXIF orientation says."""
+    """Decode a picture that must have this size and mode; its EXIF orientation is applied."""
     from stillhouse.models.data.picture_files import open_picture, upright
 
     if path.stat().st_size > MOST_BYTES:
@@ -139,7 +140,7 @@ def _decoded(path: Path, size: tuple[int, int], mode: str) -> NDArray[np.uint8]:
         raise BatchError(msg)
     with _decoding(path.name):
         opened = open_picture(path.read_bytes(), ("PNG", "JPEG"))
-    if opened.mode != mode or opened.size not in {size, size[::-1]}:  # before a pixel is unpacked
+    if opened.mode != mode or opened.size not in {size, size[::-1]}:  # before a pixel is decoded
         raise BatchError(_misfit(path.name, (opened.size, opened.mode), (size, mode)))
     if opened.has_transparency_data:
         msg = f"{path.name} has transparent pixels, which show no value; save it without transparency"
@@ -157,7 +158,7 @@ def _misfit(name: str, found: tuple[tuple[int, int], str], taken: tuple[tuple[in
 
 @contextmanager
 def _decoding(name: str) -> Iterator[None]:
-    """Turn the many ways in which a hostile file fails into one sentence: it must not stop the other batches."""
+    """Turn every error of a damaged or hostile file into one sentence, so that other batches go on."""
     try:
         yield
     except ModelError as error:

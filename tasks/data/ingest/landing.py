@@ -1,11 +1,11 @@
-"""The landing place of raw files, a folder or an S3 prefix: the few things that both can do with a file.
+"""The inbox of raw files: a folder or an S3 prefix, with the few file operations that both support.
 
-    incoming/<dataset>/<batch>/      batch.json, which the sender writes last, and the pictures it lists
+    incoming/<dataset>/<batch>/      a new batch: its pictures, and batch.json, which the sender writes last
     accepted/<dataset>/<batch>/      a batch that became data
-    quarantine/<dataset>/<batch>/    one that did not, with reason.txt
-    moving/<dataset>/<batch>/        what is being moved where, so that a move that was killed is finished
+    quarantine/<dataset>/<batch>/    a batch that was refused, with reason.txt
+    moving/<dataset>/<batch>/        a note about a move in progress, so that a killed move is finished later
 
-What the files are is for `tasks.data.ingest.batch`; what becomes of them, for `tasks.data.ingest.refresh`.
+`tasks.data.ingest.batch` checks the files. `tasks.data.ingest.refresh` decides what happens to a batch.
 """
 
 import os
@@ -20,59 +20,62 @@ from stillhouse.tasks.settings import Settings
 
 INCOMING, ACCEPTED, QUARANTINE, MOVING = "incoming", "accepted", "quarantine", "moving"
 CONTENTS = "batch.json"
-"""A batch without it is still arriving."""
+"""If a batch has no batch.json, it is still arriving."""
 S3 = "s3://"
 
 
 class Landing(Protocol):
-    """A place of files, each named by its path below the place.
+    """A place for files. Each file is named by its path below the place.
 
-    Every method raises ServiceError where the place does not answer.
+    If the place does not answer, every method raises ServiceError.
     """
 
     def keys(self, prefix: str) -> list[str]:
-        """Names of all files below a prefix that ends with a slash, in their order."""
+        """List the sorted names of all files below a prefix. The prefix ends with a slash."""
 
     def fetch(self, key: str, target: Path) -> None:
         """Copy a file to this host."""
 
     def put(self, key: str, content: bytes) -> None:
-        """Write a file whole, over one of that name."""
+        """Write a whole file; an existing file of that name is replaced."""
 
     def rename(self, key: str, to: str) -> None:
-        """Move a file; after a kill there is one of the two, or both and the same."""
+        """Move a file. After a kill, one of the two names exists, or both exist with the same content."""
 
     def delete(self, key: str) -> None:
-        """Remove a file; one that is gone is fine."""
+        """Remove a file. A missing file is no error."""
 
 
 def open_landing(settings: Settings) -> Landing:
-    """Open the place at `STILLHOUSE_LANDING`, a folder or `s3://bucket/prefix`, or `landing` in the state folder."""
+    """Open the inbox at `STILLHOUSE_LANDING`, or else the folder `landing` of the state folder.
+
+    `STILLHOUSE_LANDING` is a folder or `s3://bucket/prefix`.
+    """
     place = os.environ.get("STILLHOUSE_LANDING") or str(settings.state / "landing")
     return Bucket(place) if place.startswith(S3) else Folder(Path(place))
 
 
 class Folder:
-    """A landing place on this host. A symbolic link is no file of it."""
+    """An inbox on this host. Symbolic links are ignored."""
 
     def __init__(self, root: Path) -> None:
-        """Remember where; the folder need not exist yet."""
+        """Keep the path. The folder need not exist yet."""
         self.root = root
 
     def keys(self, prefix: str) -> list[str]:
-        """As in `Landing`."""
+        """See `Landing`."""
         with _answering(str(self.root), OSError):
             paths = [path for path in (self.root / prefix).rglob("*") if path.is_file() and not path.is_symlink()]
             return sorted(path.relative_to(self.root).as_posix() for path in paths)
 
     def fetch(self, key: str, target: Path) -> None:
-        """As in `Landing`."""
+        """See `Landing`."""
         with _answering(str(self.root), OSError), (self.root / key).open("rb") as source, target.open("wb") as copy:
             while block := source.read(1 << 20):
                 copy.write(block)
 
     def put(self, key: str, content: bytes) -> None:
-        """As in `Landing`."""
+        """See `Landing`."""
         path = self.root / key
         with _answering(str(self.root), OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +83,7 @@ class Folder:
                 aside.write_bytes(content)
 
     def rename(self, key: str, to: str) -> None:
-        """As in `Landing`."""
+        """See `Landing`."""
         target = self.root / to
         with _answering(str(self.root), OSError):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -88,23 +91,23 @@ class Folder:
             self._tidy(key)
 
     def delete(self, key: str) -> None:
-        """As in `Landing`."""
+        """See `Landing`."""
         with _answering(str(self.root), OSError):
             (self.root / key).unlink(missing_ok=True)
             self._tidy(key)
 
     def _tidy(self, key: str) -> None:
-        """Remove the folders of a batch that are empty now, as a bucket has none."""
-        with suppress(OSError):  # not empty
+        """Remove the empty folders of a batch, because a bucket has no empty folders."""
+        with suppress(OSError):  # the folder is not empty
             for parent in list(Path(key).parents)[:-3]:
                 (self.root / parent).rmdir()
 
 
 class Bucket:
-    """A landing place in S3; endpoint, region and credentials come from the usual AWS variables."""
+    """An inbox in S3. The usual AWS variables give the endpoint, region and credentials."""
 
     def __init__(self, address: str) -> None:
-        """Open `s3://bucket/prefix`; nothing is asked of it yet."""
+        """Open `s3://bucket/prefix`; no request is sent yet."""
         import boto3
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -116,7 +119,7 @@ class Bucket:
             self._client: Any = boto3.client("s3")
 
     def keys(self, prefix: str) -> list[str]:
-        """As in `Landing`."""
+        """See `Landing`."""
         pages = self._client.get_paginator("list_objects_v2")
         with _answering(self.address, *self._faults):
             asked = pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
@@ -124,31 +127,31 @@ class Bucket:
         return sorted(key for key in found if not key.endswith("/"))
 
     def fetch(self, key: str, target: Path) -> None:
-        """As in `Landing`."""
+        """See `Landing`."""
         with _answering(self.address, *self._faults):
             self._client.download_file(self._bucket, self._prefix + key, str(target))
 
     def put(self, key: str, content: bytes) -> None:
-        """As in `Landing`."""
+        """See `Landing`."""
         with _answering(self.address, *self._faults):
             self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=content)
 
     def rename(self, key: str, to: str) -> None:
-        """As in `Landing`."""
+        """See `Landing`."""
         source = {"Bucket": self._bucket, "Key": self._prefix + key}
         with _answering(self.address, *self._faults):
             self._client.copy(source, self._bucket, self._prefix + to)
         self.delete(key)
 
     def delete(self, key: str) -> None:
-        """As in `Landing`."""
+        """See `Landing`."""
         with _answering(self.address, *self._faults):
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
 
 
 @contextmanager
 def _answering(place: str, *faults: type[Exception]) -> Iterator[None]:
-    """Turn whatever a place raises into one sentence."""
+    """Turn the errors of a place into a ServiceError with one sentence."""
     try:
         yield
     except faults as error:

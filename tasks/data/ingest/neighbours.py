@@ -1,7 +1,7 @@
-"""Whether labels are believable: how often a picture has the label of most of its nearest neighbours, pixel by pixel.
+"""Check whether labels are plausible: compare each picture's label with the labels of its nearest neighbours.
 
-It tells labels that mean nothing from labels that mean something, and no more: a few wrong ones among many right ones
-are not seen.
+Distances are taken between pixels. The check detects a batch with meaningless labels. It does not detect a few wrong
+labels among many correct ones.
 """
 
 import numpy as np
@@ -11,11 +11,14 @@ from stillhouse.models.data.images import Images
 
 NEIGHBOURS = 5
 BLOCK = 256
-"""Pictures asked about at once: their distances to 52,000 others are 53 MB."""
+"""Pictures per block of distances. The distances of one block to 52,000 pictures take 53 MB."""
 
 
 def agreement(known: Images, asked: Images) -> float:
-    """Share of the asked pictures whose label is that of most of their nearest known ones, the nearest in a tie."""
+    """Return the share of asked pictures whose label is the majority label of their nearest known pictures.
+
+    In a tie, the nearest picture decides.
+    """
     known_NP, asked_MP = _flat(known), _flat(asked)
     squares_N = (known_NP**2).sum(axis=1)
     agreeing = 0
@@ -31,7 +34,7 @@ def _flat(images: Images) -> NDArray[np.float32]:
 
 
 def _nearest(distances_BN: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Find the nearest few of each row, the nearest first."""
+    """Find the few nearest columns of each row, the nearest first."""
     few = min(NEIGHBOURS, distances_BN.shape[1])
     unsorted_BK = np.argpartition(distances_BN, few - 1, axis=1)[:, :few]
     order_BK = np.argsort(np.take_along_axis(distances_BN, unsorted_BK, axis=1), axis=1)

@@ -1,8 +1,10 @@
-"""What landed -> accepted, quarantined or still arriving: each batch once, whoever is killed in between.
+"""Ingest the batches of the inbox: each batch is accepted, quarantined, or still arriving.
 
-A batch is moved by a note in `moving` that says where and why. The note goes last, after the outcome was handed to the
-caller: a rerun finishes the move and tells the outcome again, so nobody misses it. Light on purpose, because it is
-asked every few minutes; `tasks.data.ingest.accept` has the work.
+Each batch is processed exactly once, even if the process is killed. A note in `moving` says where the batch moves and
+why. The note is removed last, after the caller has received the outcome. After a kill, the next run finishes the move
+and reports the outcome again, so no outcome is lost.
+
+This module imports little, because it runs every few minutes. `tasks.data.ingest.accept` does the work.
 """
 
 import json
@@ -28,21 +30,21 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one batch."""
+    """The outcome of one batch."""
 
     batch: str
     state: Literal["accepted", "quarantined", "still arriving"]
     sentence: str
     tag: str | None = None
-    """Of the data version that was made of it."""
+    """Git tag of the data version that was made from the batch."""
 
 
 def refresh(settings: Settings, dataset: str, progress: Progress) -> Iterator[Outcome]:
-    """Take all that landed for a dataset, batch by batch in the order of their names; a second refresh waits.
+    """Ingest all batches of a dataset, in the order of their names. A second refresh waits for the first.
 
     Raises:
-        DataError: there is no such dataset, or it takes no pictures, or its repository cannot be used.
-        ServiceError: the landing place or the DVC remote does not answer; what landed stays.
+        DataError: the dataset does not exist, does not take pictures, or has a repository that cannot be used.
+        ServiceError: the inbox or the DVC remote does not answer. The batches stay in the inbox.
     """
     pinned_md5(settings.root, None, dataset)
     try:
@@ -74,7 +76,7 @@ def _judged(settings: Settings, landing: Landing, dataset: str, batch: str, prog
     if f"{INCOMING}/{dataset}/{batch}/{CONTENTS}" not in landing.keys(f"{INCOMING}/{dataset}/{batch}/"):
         return Outcome(batch, "still arriving", f"{CONTENTS} is not there yet; the sender writes it last")
     from stillhouse.tasks.data.ingest.accept import (
-        accept,  # imports pyarrow and more, which nothing that landed does not need
+        accept,  # imports pyarrow and more, needed only for a new batch
     )
 
     progress(f"{dataset}: looking at {batch}")
@@ -99,13 +101,13 @@ def _note(landing: Landing, dataset: str, outcome: Outcome) -> None:
 
 
 def _free(landing: Landing, wanted: str) -> str:
-    """Give the place, or with the first number that is not taken: what lies there from before stays."""
+    """Return the path, or the path with the first free number, so that an earlier batch is kept."""
     numbered = (f"{wanted}.{number}" for number in count(2))
     return next(place for place in chain([wanted], numbered) if not landing.keys(f"{place}/"))
 
 
 def _moved(landing: Landing, dataset: str, batch: str) -> Iterator[Outcome]:
-    """Do what the note says, tell it, and drop the note."""
+    """Carry out the move in the note, yield its outcome, then delete the note."""
     noted, source = f"{MOVING}/{dataset}/{batch}/{NOTE}", f"{INCOMING}/{dataset}/{batch}/"
     note = _read(landing, noted)
     outcome = Outcome(**note["outcome"])

@@ -1,6 +1,7 @@
-"""Whether the refresh of a dataset is stopped, and what people were told of it: each reason once, until it goes on.
+"""Remember whether the refresh of a dataset is stopped, and which reasons people were told.
 
-The note is a file of the state folder. It is written after the message was sent, so a kill in between sends it again.
+Each reason is told once until the refresh works again. The record is a file in the state folder. It is written after
+the message was sent, so after a kill in between, the message is sent again.
 """
 
 import json
@@ -11,32 +12,32 @@ from stillhouse.tasks.artifacts.artifact import write_json
 from stillhouse.tasks.settings import Settings
 
 VARIES = re.compile(r"0x[0-9a-f]+|\d+")
-"""What differs from one run to the next in the same reason: addresses in memory, ports, seconds, process ids."""
+"""Parts that differ between runs for the same reason: memory addresses, ports, seconds, process ids."""
 
 
 def told_of(settings: Settings, dataset: str) -> list[str]:
-    """List the reasons that people were told since the refresh stopped; none if it goes."""
+    """List the reasons that people were told since the refresh stopped; empty if the refresh works."""
     try:
         reasons = json.loads(_note(settings, dataset).read_bytes())
     except (OSError, ValueError):
-        return []  # no note, or half of one: the message goes out again
+        return []  # The file is missing or incomplete: the message is sent again
     return [str(reason) for reason in reasons] if isinstance(reasons, list) else []
 
 
 def is_told(settings: Settings, dataset: str, reason: str) -> bool:
-    """Whether people know that the refresh is stopped for a reason."""
+    """Tell whether people already know this reason."""
     return _same(reason) in map(_same, told_of(settings, dataset))
 
 
 def note_told(settings: Settings, dataset: str, reason: str) -> None:
-    """Remember that people were told a reason."""
+    """Record that people were told a reason."""
     note = _note(settings, dataset)
     note.parent.mkdir(parents=True, exist_ok=True)
     write_json(note, [*told_of(settings, dataset), reason])
 
 
 def note_going(settings: Settings, dataset: str) -> None:
-    """Forget the reasons: the refresh goes on."""
+    """Forget the reasons, because the refresh works again."""
     _note(settings, dataset).unlink(missing_ok=True)
 
 

@@ -1,1 +1,1 @@
-"""Where the sample data comes from."""
+"""Sources of the sample data."""

@@ -1,4 +1,4 @@
-"""Builds the datasets of spoken captions: a caption and its recording are dealt to roles together, by what they say."""
+"""Build the datasets of spoken captions. A caption and its recording get the same split, chosen by their sentence."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ class SpokenPlan:
 
     read: Callable[[Progress], Stamps]
     shares: tuple[tuple[str, float], ...]
-    """Role and its share of the (label, language) pairs; the rest trains."""
+    """Split and its share of the (label, language) pairs. All other pairs go to the training split."""
 
 
 STAMPS = SpokenPlan(

@@ -1,4 +1,4 @@
-"""Debian packages without root: fetched and unpacked aside by Debian's own clients. What is in them others pin."""
+"""Fetch and unpack Debian packages without root, with Debian's own clients. The callers check digests."""
 
 import atexit
 import functools
@@ -10,15 +10,17 @@ from pathlib import Path
 from stillhouse.tasks.errors import DataError
 
 PATIENCE = 300
-"""Seconds."""
+"""Timeout in seconds."""
 
 
 @functools.cache
 def unpacked(package: str) -> Path:
-    """Fetch a package once per process; returns the folder that stands for `/`, which goes when the process ends.
+    """Fetch a package once per process; returns the folder that stands for `/`.
+
+    The folder is removed when the process ends.
 
     Raises:
-        DataError: it cannot be downloaded or unpacked.
+        DataError: the package cannot be downloaded or unpacked.
     """
     scratch = Path(tempfile.mkdtemp(prefix=f"stillhouse-{package}-"))
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)
@@ -29,7 +31,7 @@ def download(package: str, scratch: Path) -> Path:
     """Fetch and unpack a package into an empty folder; returns the folder that stands for `/`.
 
     Raises:
-        DataError: it cannot be downloaded or unpacked.
+        DataError: the package cannot be downloaded or unpacked.
     """
     fault = _fetch(package, scratch)
     if fault:
@@ -48,8 +50,8 @@ def download(package: str, scratch: Path) -> Path:
 
 
 def _fetch(package: str, scratch: Path) -> str:
-    """Download the archive; returns apt-get's complaint, empty when it succeeded."""
-    # Package lists may be missing and only root may refresh the system's, so the second try keeps its own.
+    """Download the archive; returns the error of apt-get, empty on success."""
+    # The system's package lists may be missing, and only root may update them. So the second try uses its own lists.
     own = ["-o", f"Dir::State::lists={scratch}/lists", "-o", f"Dir::Cache={scratch}/cache"]
     for folder in ("lists/partial", "cache/archives/partial"):
         (scratch / folder).mkdir(parents=True)
@@ -60,7 +62,7 @@ def _fetch(package: str, scratch: Path) -> str:
 
 
 def _run(command: list[str], folder: Path) -> str:
-    """Run a command; returns the last line of its complaint, empty when it succeeded."""
+    """Run a command; returns the last line of its error output, empty on success."""
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)  # noqa: S603
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Drawings -> pixels, by one pinned renderer that sees no font of the machine: icons in Iconify's format, and files."""
+"""Render icons in Iconify's format and image files to pixels, with one pinned renderer and no fonts of this machine."""
 
 import io
 from collections.abc import Mapping
@@ -10,27 +10,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 64
-"""Pixels of a drawing's width and height."""
+"""Width and height of a drawing in pixels."""
 FINE = 4 * SIDE
-"""Pixels of the longer side of an SVG file, before it is scaled as a photograph is."""
+"""Pixels of the longer side of a rendered SVG file, before it is scaled down as a photograph is."""
 DPI = 96
-"""Pixels of an inch in CSS: what turns points and millimetres into pixels."""
+"""Pixels per inch in CSS. It converts points and millimetres into pixels."""
 
 
 @dataclass(frozen=True)
 class IconSet:
-    """The drawings of one style, as its icons.json has them."""
+    """The drawings of one style, from its icons.json."""
 
     content: Mapping[str, Any]
 
     @property
     def names(self) -> list[str]:
-        """Everything it draws: icons, then plain aliases. One that turns or mirrors its parent is no plain alias."""
+        """List the names of all drawings: first icons, then plain aliases.
+
+        An alias that rotates or mirrors its parent is not a plain alias.
+        """
         aliases = self.content.get("aliases", {})
         return [*self.content["icons"], *(name for name, alias in aliases.items() if set(alias) == {"parent"})]
 
     def svg(self, name: str) -> str:
-        """Write one of its `names` as an SVG document."""
+        """Return the drawing of one of the `names` as an SVG document."""
         icons = self.content["icons"]
         icon = icons[name if name in icons else self.content["aliases"][name]["parent"]]
         width, height = (icon.get(side, self.content[side]) for side in ("width", "height"))
@@ -42,7 +45,7 @@ def draw(svg: str) -> NDArray[np.uint8]:
     """Render an SVG document on white; returns pixels_CHW.
 
     Raises:
-        ValueError: the renderer refuses it.
+        ValueError: the renderer refuses the document.
     """
     import resvg_py
     from PIL import Image
@@ -56,7 +59,7 @@ def draw_file(path: Path) -> NDArray[np.uint8]:
     """Render a PNG or SVG file on white, whole and centred; returns pixels_CHW.
 
     Raises:
-        ValueError: the renderer refuses it.
+        ValueError: the renderer refuses the file.
     """
     import resvg_py
 

@@ -1,7 +1,7 @@
-"""Emoji as many hands drew them, with their names in many languages: npm packages, each pinned by its SHA-256.
+"""Emoji in many drawing styles, with their names in many languages, from npm packages pinned by SHA-256.
 
-A split is a style, so that whole styles can be kept from training. Nothing here decides what a style is for; that is
-`tasks.data.store.build_data`.
+Each source split is one style, so that whole styles can be kept out of training. `tasks.data.store.build_data` decides
+which dataset split a style belongs to.
 """
 
 import json
@@ -39,7 +39,7 @@ LANGUAGES = (
     "bn", "da", "de", "en", "es", "et", "fi", "fr", "hi", "hu", "it", "ja", "ko", "lt", "ms", "nb", "nl", "pl", "pt",
     "ru", "sv", "th", "uk", "vi", "zh", "zh-hant",
 )  # fmt: skip
-"""All of Emojibase's but en-gb and es-mx, which repeat most of en and es."""
+"""All languages of Emojibase except en-gb and es-mx, which repeat most of en and es."""
 
 Drawn = Mapping[str, NDArray[np.uint8]]
 """Concept -> pixels_CHW."""
@@ -47,25 +47,25 @@ Drawn = Mapping[str, NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class Choice:
-    """Which emoji become the labels of a dataset, and what belongs to each."""
+    """Selects the emoji that become a dataset's labels, and their styles and languages."""
 
     name: str
     styles: tuple[str, ...]
     all_of: tuple[str, ...]
-    """Each of these styles has a drawing of every label."""
+    """Each of these styles must have a drawing of every label."""
     any_of: tuple[str, ...]
-    """At least one of these styles has a drawing of every label."""
+    """At least one of these styles must have a drawing of every label."""
     languages: tuple[str, ...]
-    """English among them: its labels name what a set without code points draws."""
+    """Must include English: its labels name the drawings of a set without code points."""
     labels: int | None
-    """How many, or None for all."""
+    """Number of labels, or `None` for all."""
 
 
 def read_emoji(choice: Choice, progress: Callable[[str], None]) -> Source:
-    """Fetch, match and draw the emoji of a choice.
+    """Fetch, match and draw the selected emoji.
 
     Raises:
-        DataError: npm is missing or fails, or a package has other bytes.
+        DataError: npm is missing or fails, or a package has the wrong bytes.
     """
     packages = [EMOJIBASE, *(DRAWINGS[style] for style in choice.styles)]
     progress(f"{choice.name}: fetching {len(packages)} packages with npm")
@@ -90,13 +90,13 @@ def read_emoji(choice: Choice, progress: Callable[[str], None]) -> Source:
 
 
 def _words(emojibase: bytes, languages: Sequence[str]) -> dict[str, dict[str, Entry]]:
-    """Language -> concept -> entry."""
+    """Return language -> concept -> entry."""
     files = read_files(emojibase, [f"{language}/data.json" for language in languages])
     return {language: concepts_of(json.loads(files[f"{language}/data.json"])) for language in languages}
 
 
 def _documents(sets: Mapping[str, bytes], concepts: Mapping[str, Entry]) -> dict[str, dict[str, str]]:
-    """Style -> concept -> SVG document."""
+    """Return style -> concept -> SVG document."""
     codes = {style: _json(tarball, "chars.json") for style, tarball in sets.items()}
     known = known_names(list(codes.values()), concepts)
     documents = {}
@@ -113,7 +113,7 @@ def _json(tarball: bytes, name: str) -> dict[str, Any]:
 
 
 def _eligible(concepts: Collection[str], drawings: Mapping[str, Collection[str]], choice: Choice) -> list[str]:
-    """Choose the concepts that are drawn in enough styles to be a label."""
+    """Select the concepts that have drawings in enough styles to be a label."""
     return [
         concept
         for concept in concepts
@@ -123,7 +123,7 @@ def _eligible(concepts: Collection[str], drawings: Mapping[str, Collection[str]]
 
 
 def _first(concepts: Sequence[str], count: int | None) -> list[str]:
-    """Choose the first by rank, still in Emojibase's order."""
+    """Select the first `count` concepts by rank, in Emojibase's order."""
     chosen = set(sorted(concepts, key=rank)[:count])
     return [concept for concept in concepts if concept in chosen]
 
@@ -131,9 +131,10 @@ def _first(concepts: Sequence[str], count: int | None) -> list[str]:
 def _draw_all(
     what: str, concepts: Sequence[str], documents: Mapping[str, str], progress: Callable[[str], None]
 ) -> dict[str, NDArray[np.uint8]]:
-    """Draw what a style has of some concepts; the first keeps a drawing that several share, which tells them not apart.
+    """Draw a style's version of some concepts.
 
-    Shows how many there are, how many repeat an earlier one, and by name those that the renderer refuses.
+    If several concepts share one drawing, only the first keeps it, because the drawing cannot tell them apart. Shows
+    the number of drawings, the number of repeated ones, and the names of those that the renderer refuses.
     """
     drawn: dict[bytes, tuple[str, NDArray[np.uint8]]] = {}
     refused: list[str] = []
@@ -164,7 +165,7 @@ def _captions(labels: Sequence[str], words: Mapping[str, Mapping[str, Entry]]) -
 
 
 def _licences(sets: Mapping[str, bytes], emojibase: bytes) -> tuple[list[str], bytes]:
-    """All licences by SPDX name, and the text that says which is whose."""
+    """Return the SPDX names of all licences, and the text that assigns them to their packages."""
     infos = {style: _json(tarball, "info.json") for style, tarball in sets.items()}
     notices = [_notice(info, DRAWINGS[style]) for style, info in infos.items()]
     words = f"Names and tags: {EMOJIBASE.spec}, {EMOJIBASE_LICENCE}\n\n".encode()

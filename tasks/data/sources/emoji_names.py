@@ -1,7 +1,7 @@
-"""Which drawing of an icon set shows which emoji: by code point where the set says so, else by name.
+"""Match the drawings of an icon set to emoji, by code point if the set has code points, else by name.
 
-A concept is a code point sequence in lower case without the variation selector fe0f, such as `1f600`.
-It knows names only; drawing is for `tasks.data.sources.drawing`.
+A concept is a code point sequence in lower case without the variation selector fe0f, such as `1f600`. This module
+handles names only. `tasks.data.sources.drawing` renders the drawings.
 """
 
 import re
@@ -10,24 +10,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 COMPONENT = 2
-"""Emojibase's group of skin tones and hair: parts of an emoji, not one."""
+"""Emojibase's group of skin tones and hair, which are parts of emoji and not emoji."""
 APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}"
 
 Entry = Mapping[str, Any]
 
 
 def concept_of(hexcode: str) -> str:
-    """Write a hexcode as a concept: `2764-FE0F` is `2764`."""
+    """Convert a hexcode into a concept: `2764-FE0F` becomes `2764`."""
     return "-".join(part for part in hexcode.lower().split("-") if part != "fe0f")
 
 
 def concepts_of(entries: Iterable[Entry]) -> dict[str, Entry]:
-    """Concept -> its entry, in Emojibase's order; what has no group (a lone regional indicator) is none."""
+    """Return concept -> its entry, in Emojibase's order.
+
+    Entries without a group (single regional indicators) are left out.
+    """
     return {concept_of(entry["hexcode"]): entry for entry in entries if entry.get("group", COMPONENT) != COMPONENT}
 
 
 def by_code_point(codes: Mapping[str, str], concepts: Mapping[str, Entry]) -> dict[str, str]:
-    """Concept -> icon name, for a set that maps code points to names; of two names the first."""
+    """Return concept -> icon name, for a set that maps code points to names. The first of two names wins."""
     found: dict[str, str] = {}
     for code, name in codes.items():
         if concept_of(code) in concepts:
@@ -36,7 +39,7 @@ def by_code_point(codes: Mapping[str, str], concepts: Mapping[str, Entry]) -> di
 
 
 def by_name(names: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:
-    """Concept -> icon name, for a set that has names alone; of two names the first."""
+    """Return concept -> icon name, for a set that has only names. The first of two names wins."""
     found: dict[str, str] = {}
     for name in names:
         if name in known:
@@ -45,11 +48,12 @@ def by_name(names: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:
 
 
 def known_names(maps: Sequence[Mapping[str, str]], concepts: Mapping[str, Entry]) -> dict[str, str]:
-    """Icon name -> concept, from all that is known of names; of two meanings the first.
+    """Return icon name -> concept from all known names. The first of two meanings wins.
 
     Args:
-        maps: what the sets with code points call them.
-        concepts: their English labels follow, as `grinning-face`, then Unicode's own names, as `grinningface`.
+        maps: code point -> name of each set with code points.
+        concepts: source of further names: first the English labels, such as `grinning-face`, then Unicode's names, such
+            as `grinningface`.
     """
     known: dict[str, str] = {}
     for codes in maps:
@@ -64,13 +68,13 @@ def known_names(maps: Sequence[Mapping[str, str]], concepts: Mapping[str, Entry]
 
 
 def slug(label: str) -> str:
-    """Write a label as icon sets do: `Piñata: 1st` is `pinata-1st`."""
+    """Write a label in the style of icon sets: `Piñata: 1st` becomes `pinata-1st`."""
     letters = unicodedata.normalize("NFKD", label.lower())
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter) and letter not in APOSTROPHES)
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
 
 
 def _unicode_name(concept: str) -> str:
-    """Name of a single character, in lower-case letters and digits alone; empty for a sequence."""
+    """Return the Unicode name of a single character in lower-case letters and digits; empty for a sequence."""
     name = "" if "-" in concept else unicodedata.name(chr(int(concept, 16)), "")
     return "".join(letter for letter in name.lower() if letter.isalnum())

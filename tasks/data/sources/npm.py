@@ -1,6 +1,6 @@
-"""npm packages as pinned tarballs, through npm's own client and its own cache.
+"""Fetch npm packages as pinned tarballs, with npm's own client and cache.
 
-Nothing is installed or unpacked onto a disk, and no script of a package is run: files are read out of the tarball.
+Nothing is installed or unpacked onto a disk, and no script of a package runs. Files are read from the tarball.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from pathlib import Path
 from stillhouse.tasks.errors import DataError
 
 PATIENCE = 300
-"""Seconds."""
+"""Timeout in seconds."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Package:
     """One version of one package."""
 
     spec: str
-    """Name and version as npm spells them, such as `@iconify-json/noto@1.2.9`."""
+    """Name and version in npm's notation, such as `@iconify-json/noto@1.2.9`."""
     sha256: str
-    """Of its tarball."""
+    """Digest of the tarball."""
 
     @property
     def file(self) -> str:
-        """What `npm pack` calls the tarball."""
+        """File name that `npm pack` gives the tarball."""
         return self.spec.removeprefix("@").replace("/", "-").replace("@", "-") + ".tgz"
 
 
@@ -38,7 +38,7 @@ def download(packages: Sequence[Package]) -> list[bytes]:
     """Fetch the tarballs of some packages.
 
     Raises:
-        DataError: npm is missing or fails, or a tarball is not the pinned one.
+        DataError: npm is missing or fails, or a tarball differs from the pinned digest.
     """
     with tempfile.TemporaryDirectory(prefix="stillhouse-npm-") as scratch:
         fault = _pack([package.spec for package in packages], Path(scratch))
@@ -52,10 +52,10 @@ def download(packages: Sequence[Package]) -> list[bytes]:
 
 
 def read_files(tarball: bytes, names: Collection[str]) -> dict[str, bytes]:
-    """Read some files of a package, named as inside it, in one pass.
+    """Read some files of a package in one pass. Names are paths inside the package.
 
     Raises:
-        KeyError: the package has no such file.
+        KeyError: the package does not have a file.
     """
     with tarfile.open(fileobj=io.BytesIO(tarball), mode="r:gz") as archive:
         members = ((member.name.removeprefix("package/"), member) for member in archive if member.isfile())
@@ -80,7 +80,7 @@ def _checked(path: Path, package: Package) -> bytes:
 
 
 def _pack(specs: Sequence[str], folder: Path) -> str:
-    """Download tarballs into a folder; returns npm's complaint, empty when it succeeded."""
+    """Download tarballs into a folder; returns the error of npm, empty on success."""
     command = ["npm", "pack", "--json", "--silent", "--prefer-offline", "--ignore-scripts", *specs]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)  # noqa: S603

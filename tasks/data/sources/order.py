@@ -1,4 +1,4 @@
-"""The one order in which examples are dealt out: that of SHA-256(seed, id), which no library's version can change."""
+"""The fixed order of examples: they are sorted by SHA-256(seed, id), so no library version can change the order."""
 
 import hashlib
 
@@ -6,5 +6,5 @@ SEED = 20261123
 
 
 def rank(identity: str) -> bytes:
-    """Where an id stands among others, as bytes to sort by."""
+    """Return the sort key of an id."""
     return hashlib.sha256(f"{SEED}:{identity}".encode()).digest()

@@ -1,6 +1,6 @@
-"""Roles for (label, language) pairs: what is judged is a sentence that no training pair says, in any language.
+"""Assign (label, language) pairs to splits, so that no training pair has an evaluation sentence, in any language.
 
-It deals pairs, whatever they stand for; the caption and the recording of a pair follow it.
+The caption and the recording of a pair follow the pair's split.
 """
 
 from collections import Counter
@@ -15,15 +15,16 @@ Pair = tuple[int, str]
 def deal(
     sentences: Mapping[Pair, str], recorded: Collection[Pair], shares: Sequence[tuple[str, float]]
 ) -> dict[Pair, str]:
-    """Give each role its share of the pairs, sentence by sentence in the order of their ranks; the rest trains.
+    """Give each split its share of the pairs. All other pairs go to the training split.
 
-    Pairs that say the same, but for case, stay together. A sentence whose role would leave one of its labels without
-    a recorded training pair trains, too.
+    Sentences are assigned one by one in the order of their ranks. Pairs with the same sentence, ignoring case, stay
+    together. If a sentence would leave one of its labels without a recorded training pair, it goes to the training
+    split.
 
     Args:
-        sentences: what each pair says.
+        sentences: pair -> its sentence.
         recorded: the pairs that have a recording.
-        shares: role and share, the first role first.
+        shares: (split, share), in the order in which the splits are filled.
     """
     groups = grouped(sentences)
     waiting = iter(sorted(groups, key=rank))
@@ -42,7 +43,7 @@ def deal(
 
 
 def grouped(sentences: Mapping[Pair, str]) -> dict[str, list[Pair]]:
-    """Sentence without its case -> the pairs that say it."""
+    """Return case-folded sentence -> the pairs that have it."""
     groups: dict[str, list[Pair]] = {}
     for pair, sentence in sentences.items():
         groups.setdefault(sentence.casefold(), []).append(pair)

@@ -1,6 +1,6 @@
-"""Where the sample data comes from: installed packages and Debian's archive, each file pinned by its SHA-256.
+"""The sources of the small datasets: installed packages and Debian's archive, each file pinned by its SHA-256.
 
-Nothing here decides what an example is for; that is `tasks.data.store.build_data`.
+`tasks.data.store.build_data` assigns the examples to splits.
 """
 
 import gzip
@@ -44,7 +44,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Split:
-    """Examples as the source orders them: images_NCHW of uint8, labels_N of int64."""
+    """Examples in the order of the source: images_NCHW of uint8, labels_N of int64."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -52,7 +52,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Source:
-    """One dataset, as its publisher shipped it."""
+    """One dataset as its publisher shipped it."""
 
     licence: str
     licence_text: bytes
@@ -65,10 +65,10 @@ class Source:
 
 
 def read_digits(progress: Progress) -> Source:
-    """Read the 1,797 digits of 8 x 8 pixels that ship inside scikit-learn.
+    """Read the 1,797 digits of 8 x 8 pixels from scikit-learn.
 
     Raises:
-        DataError: the installed scikit-learn carries other bytes.
+        DataError: the installed scikit-learn has other bytes.
     """
     progress("digits: reading scikit-learn's own copy")
     content = _checked({name: _inside_scikit_learn(name) for name in DIGITS_FILES}, DIGITS_FILES, "scikit-learn")
@@ -86,10 +86,10 @@ def read_digits(progress: Progress) -> Source:
 
 
 def read_fashion_mnist(progress: Progress) -> Source:
-    """Read Fashion-MNIST from the installed Debian package, or from a freshly downloaded one.
+    """Read Fashion-MNIST from the installed Debian package, or else from a downloaded one.
 
     Raises:
-        DataError: the package cannot be had, or one of its files has other bytes.
+        DataError: the package is not available, or one of its files has the wrong bytes.
     """
     with tempfile.TemporaryDirectory(prefix="stillhouse-fashion-mnist-") as scratch:
         folder = Path("/")

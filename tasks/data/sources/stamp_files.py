@@ -1,6 +1,6 @@
-"""How Tux Paint's stamps are laid out: a picture, its captions and its recordings share a name in a tree of categories.
+"""The file layout of Tux Paint's stamps: a stamp's picture, captions and recordings share a name in a category tree.
 
-It reads names and captions; which stamps are wanted is for `tasks.data.sources.stamps`.
+This module reads names and captions. `tasks.data.sources.stamps` selects the stamps.
 """
 
 import re
@@ -10,28 +10,28 @@ from pathlib import Path, PurePosixPath
 
 ENGLISH = "en"
 DRAWINGS = (".png", ".svg")
-"""A picture that is both is taken as pixels: what its author saw does not hang on a renderer."""
+"""If a picture exists as both, the PNG is used, because its pixels do not depend on a renderer."""
 CAPTIONS = ".txt"
 SPOKEN = re.compile(r"(?P<name>.+)_desc_(?P<language>[^.]+)\.ogg")
-"""`duck_desc_fr.ogg`; `duck.ogg` is what a duck sounds like."""
+"""Matches the recording of a caption, such as `duck_desc_fr.ogg`. (`duck.ogg` is the sound of a duck.)"""
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """One stamp, its files named from the stamps' folder."""
+    """One stamp. Its file paths are relative to the stamps' folder."""
 
     name: str
-    """Its path without ending, such as `animals/birds/duck`."""
+    """Path without the file ending, such as `animals/birds/duck`."""
     drawing: str
     captions: Mapping[str, str]
     """Language -> sentence."""
     recordings: Mapping[str, str]
-    """Language -> a file that says it; only languages with a sentence."""
+    """Language -> file with the spoken sentence. Only languages with a sentence are present."""
 
 
 def stamps_among(folder: Path, names: Iterable[str]) -> Iterator[Stamp]:
-    """Find the stamps that have a picture and an English caption among the files of a folder, by name.
+    """Find the stamps of a folder that have a picture and an English caption, sorted by name.
 
     Raises:
         OSError: captions cannot be read.
@@ -47,7 +47,7 @@ def stamps_among(folder: Path, names: Iterable[str]) -> Iterator[Stamp]:
 
 
 def captions_in(text: str) -> dict[str, str]:
-    """Language -> sentence, English first: it is the first line, and `fr.utf8=Un canard.` may follow."""
+    """Return language -> sentence. The first line is English; lines such as `fr.utf8=Un canard.` may follow."""
     english, *others = text.split("\n")
     named = {ENGLISH: english} | dict(line.split(".utf8=", 1) for line in others if ".utf8=" in line)
     cleaned = {language: CONTROL.sub("", sentence).strip() for language, sentence in named.items()}
@@ -55,12 +55,12 @@ def captions_in(text: str) -> dict[str, str]:
 
 
 def categories_of(name: str) -> list[str]:
-    """Name the folders a stamp is in, a word each: `animals/birds/duck` is `animals` and `birds`."""
+    """Return the folders of a stamp, one word each: `animals/birds/duck` gives `animals` and `birds`."""
     return [category.replace("_", " ") for category in PurePosixPath(name).parent.parts]
 
 
 def _recordings_among(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Stamp -> language -> file, in the order of languages."""
+    """Return stamp -> language -> file, in the order of languages."""
     spoken: dict[str, dict[str, str]] = {}
     for file in sorted(names):
         if match := SPOKEN.fullmatch(file):

@@ -1,6 +1,6 @@
-"""Tux Paint's stamps from Debian's package, pinned by one SHA-256: pictures with captions, written and spoken.
+"""Tux Paint's stamps from Debian's package, pinned by one SHA-256: pictures with written and spoken captions.
 
-Nothing here decides what a caption is for; that is `tasks.data.sources.build_spoken`.
+`tasks.data.sources.build_spoken` assigns the captions to splits.
 """
 
 import hashlib
@@ -24,38 +24,40 @@ LICENCE_FILE = f"usr/share/doc/{PACKAGE}/copyright"
 LICENCE = "GPL-2.0-or-later"
 ENDINGS = (".png", ".svg", ".txt", ".ogg")
 SHA256 = "51dc1b02acfd12ac4fa3835ed2f4959838b2fa1954d7b59de13a60d3f62f327a"
-"""Over what `sha256sum` says of the licence and of every file with one of the endings, sorted by path."""
+"""SHA-256 over the `sha256sum` lines of the licence and of every file with one of the endings, sorted by path."""
 LANGUAGES = (
     "ach", "af", "am", "an", "ar", "ast", "be", "bg", "ca", "cs", "da", "de", "el", "en", "eo", "es", "eu", "ff", "fi",
     "fr", "ga", "gd", "gl", "gu", "hi", "hr", "hu", "hy", "id", "is", "it", "iu", "ja", "ka", "ko", "lv", "ml", "ms",
     "nb", "nl", "nn", "pl", "pt", "ro", "ru", "sk", "sl", "son", "sq", "sr", "sv", "th", "tr", "uk", "vec", "vi",
     "zh_CN", "zh_TW",
 )  # fmt: skip
-"""Those that caption at least 600 of the stamps, but en_AU, en_GB, pt_BR, ca@valencia and sr@latin: they repeat most of
-another."""
+"""Languages with captions for at least 600 stamps.
+
+en_AU, en_GB, pt_BR, ca@valencia and sr@latin are left out, because each repeats most of another language.
+"""
 WHITE = ("naturalforces/lightningbolt",)
-"""Drawn in white alone: nothing of it shows on white."""
+"""Stamps that are drawn only in white. Nothing of them shows on a white background."""
 SAMPLE_RATES = [8_000, 44_100]
-"""Hertz of the recordings."""
+"""Sample rates of the recordings in hertz."""
 FEWEST = 4
-"""Recordings of a stamp, at least."""
+"""Minimum number of recordings of a stamp."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which stamps become the labels of a dataset, and what belongs to each."""
+    """Selects the stamps that become a dataset's labels, and their languages."""
 
     name: str
     languages: tuple[str, ...]
     recordings: int
-    """How many a label has at least, in these languages."""
+    """Minimum number of recordings of a label in these languages."""
     labels: int | None
-    """How many, or None for all."""
+    """Number of labels, or `None` for all."""
 
 
 @dataclass(frozen=True)
 class Stamps:
-    """One dataset of stamps, before anything is dealt to roles."""
+    """One dataset of stamps, before it is split."""
 
     licence_text: bytes
     digests: Mapping[str, str]
@@ -67,10 +69,10 @@ class Stamps:
 
 
 def read_stamps(choice: Choice, progress: Callable[[str], None]) -> Stamps:
-    """Read the stamps of a choice from the installed package, or from a freshly downloaded one.
+    """Read the selected stamps from the installed package, or else from a downloaded one.
 
     Raises:
-        DataError: the package cannot be had, or is not the pinned one.
+        DataError: the package is not available, or differs from the pinned digest.
     """
     progress(f"{choice.name}: reading Debian's {PACKAGE}, downloaded (161 MB) unless it is installed")
     root = Path("/") if Path("/", FOLDER).is_dir() else unpacked(PACKAGE)
@@ -88,12 +90,12 @@ def read_stamps(choice: Choice, progress: Callable[[str], None]) -> Stamps:
 
 
 def digest_of(digests: Mapping[str, str]) -> str:
-    """SHA-256 over the lines that `sha256sum` writes for some files, sorted by path."""
+    """Return the SHA-256 over the lines that `sha256sum` writes for some files, sorted by path."""
     return hashlib.sha256("".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode()).hexdigest()
 
 
 def _checked(root: Path) -> dict[str, str]:
-    """Digest of every file that a stamp may be made of, by its path in the stamps' folder."""
+    """Return path -> digest of every file that a stamp may use. Paths are relative to the stamps' folder."""
     paths = [root / LICENCE_FILE, *(path for path in (root / FOLDER).rglob("*") if path.suffix in ENDINGS)]
     try:
         digests = {path.relative_to(root).as_posix(): file_digest(path) for path in paths}
@@ -112,7 +114,7 @@ def _checked(root: Path) -> dict[str, str]:
 
 
 def _told_apart(folder: Path, digests: Mapping[str, str]) -> list[Stamp]:
-    """Choose the stamps with enough recordings that no earlier one has: siblings often share them all."""
+    """Select the stamps that have enough recordings of their own: sibling stamps often share all recordings."""
     heard: set[str] = set()
     stamps = []
     for stamp in stamps_among(folder, digests):
@@ -134,7 +136,10 @@ def _lasts(recording: Path) -> bool:
 
 
 def _chosen(stamps: Sequence[Stamp], choice: Choice) -> list[Stamp]:
-    """Keep a choice's languages, and of the stamps with enough recordings in them the first by rank, in their order."""
+    """Keep the selected languages, then choose the first stamps by rank that have enough recordings.
+
+    The result keeps the order of the stamps.
+    """
     narrowed = [
         replace(stamp, captions=_only(stamp.captions, choice), recordings=_only(stamp.recordings, choice))
         for stamp in stamps

@@ -1,6 +1,6 @@
-"""Builds the datasets of `data/` from their sources, the same bytes on every machine, and keeps them in the DVC remote.
+"""Build the datasets of `data/` from their sources and store them in the DVC remote.
 
-The only randomness is the order of `tasks.data.sources.order`.
+The bytes are the same on every machine. The only pseudo-random choice is the order of `tasks.data.sources.order`.
 """
 
 import tempfile
@@ -32,13 +32,14 @@ class Plan:
 
     read: Callable[[Progress], Source]
     roles: tuple[tuple[str, str, int | None], ...]
-    """(role, split it is taken from, examples or None for the rest). An image that appears twice stays in the first.
+    """(split, source split, number of examples or `None` for the rest).
 
-    A role may be taken from several splits, a row for each.
+    If an image appears twice, the first split keeps it. A split may have several rows, one for each source split.
     """
 
 
-# Siblings (noto and noto-v1, emojione and its v1, the two fluent ones) stand on one side, or no style would be unseen.
+# Related styles (noto and noto-v1, emojione and its v1, the two fluent ones) are in the same split. Otherwise no
+# evaluation style would be unseen in training.
 EMOJI = Choice(
     name="emoji",
     styles=tuple(DRAWINGS),
@@ -104,9 +105,9 @@ PLANS: Mapping[str, Plan | SpokenPlan] = {
 
 
 def ensure_data(settings: Settings, data: Data, progress: Progress) -> None:
-    """Make the DVC remote hold every object of the dataset and the version that a recipe names.
+    """Make sure that the DVC remote holds every object of the dataset version that a recipe names.
 
-    Builds the dataset only when something is missing or altered; a second caller waits for the first.
+    The dataset is built only if an object is missing or altered. A second caller waits for the first.
 
     Raises:
         DataError: a source is missing or altered, or the build differs from data.dvc.
@@ -121,7 +122,7 @@ def ensure_data(settings: Settings, data: Data, progress: Progress) -> None:
 
 
 def commit_data(settings: Settings, progress: Progress) -> None:
-    """Build every dataset, push it and pin it in data.dvc, for a maintainer who means to change them."""
+    """Build every dataset, push it, and pin it in data.dvc. Only a maintainer who changes the datasets needs this."""
     listings: dict[str, dict[str, str]] = {}
     with _writing(settings):
         for name in PLANS:
@@ -132,10 +133,10 @@ def commit_data(settings: Settings, progress: Progress) -> None:
 
 
 def build_data(root: Path, name: str, progress: Progress) -> Path:
-    """Build one dataset aside, then put it in its place in `data/`; returns the folder.
+    """Build one dataset in a temporary folder, then move it into `data/`; returns its folder.
 
     Raises:
-        DataError: it has no plan, or a source is missing or altered.
+        DataError: the dataset has no plan, or a source is missing or altered.
     """
     if name not in PLANS:
         msg = f"data/{name} is not whole in the DVC remote and nothing here builds it; `dvc push` it from where it is"
@@ -180,7 +181,7 @@ def _build_images(folder: Path, name: str, plan: Plan, progress: Progress) -> No
 
 
 def assign(splits: Mapping[str, Split], plan: Plan) -> dict[str, list[Example]]:
-    """Give each example one role and each image one example: the first role of the plan that could have it."""
+    """Assign each example to one split. Each distinct image is kept once, in the first matching split of the plan."""
     seen: set[str] = set()
     waiting = {name: _unseen(_shuffled(name, split), seen) for name, split in splits.items()}
     roles: dict[str, list[Example]] = {role: [] for role, _, _ in plan.roles}
@@ -190,7 +191,7 @@ def assign(splits: Mapping[str, Split], plan: Plan) -> dict[str, list[Example]]:
 
 
 def push_folder(folder: Path, listing: Mapping[str, str], remote: Remote, progress: Progress) -> None:
-    """Upload what the remote lacks, the listing last: its presence means that all it names was uploaded."""
+    """Upload the objects that the remote lacks. The listing is last: if it exists, all its objects were uploaded."""
     lacking = {name: oid for name, oid in listing.items() if not remote.holds(oid)}
     for number, (name, oid) in enumerate(lacking.items(), start=1):
         progress(f"pushing {number}/{len(lacking)} {folder.name}/{name}")
@@ -239,7 +240,7 @@ def _unseen(examples: Iterator[Example], seen: set[str]) -> Iterator[Example]:
 
 @contextmanager
 def _writing(settings: Settings) -> Iterator[None]:
-    """Hold the house's data lock; a second holder waits for the first."""
+    """Hold the data lock of the state folder. A second caller waits for the first."""
     try:
         with waiting(settings.state / "data.lock"):
             yield

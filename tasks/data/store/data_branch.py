@@ -1,8 +1,8 @@
-"""New data versions as commits on the git branch `data`, each with its tag, made beside the working tree and the index.
+"""Commit new data versions, each with a tag, to the git branch `data` without touching the working tree or the index.
 
-A new version is made from HEAD where the branch does not exist or HEAD has all of it (`git merge data` was done), and
-else from the branch, so that what landed before is kept. Where HEAD has meanwhile come to pin another version of the
-dataset by itself, nobody can say which is right: that is refused, for a person to decide.
+If the branch does not exist, or HEAD contains all of it (after `git merge data`), a new version starts from HEAD.
+Otherwise it starts from the branch, so that earlier batches are kept. If HEAD has meanwhile pinned another version of
+the dataset, the new version is refused, because only a person can decide which one is right.
 """
 
 import tempfile
@@ -19,31 +19,31 @@ ABSENT = "0" * 40
 AUTHOR = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (
     ("NAME", "Stillhouse"), ("EMAIL", "stillhouse@localhost"),
 )}  # fmt: skip
-"""Whoever this machine's git is configured for."""
+"""Author and committer of these commits, whatever name this machine's git has configured."""
 
 
 @dataclass(frozen=True)
 class Base:
-    """What a new version is made from."""
+    """The starting point of a new version."""
 
     commit: str
     tip: str
-    """Where the branch was, or `ABSENT`: a branch that somebody moved since is not moved again."""
+    """Commit of the branch, or `ABSENT`. If somebody has moved the branch since, it is not moved again."""
 
 
 @dataclass(frozen=True)
 class Landed:
-    """A batch that a commit made a version of."""
+    """A batch that a commit made into a version."""
 
     tag: str
     subject: str
 
 
 def base_of(root: Path, dataset: str) -> Base:
-    """Find what a new version of a dataset is made from, by the rule above.
+    """Find the starting point of a dataset's new version, by the rule of this module.
 
     Raises:
-        DataError: there is no repository, the branch is checked out, or HEAD and the branch have parted.
+        DataError: there is no repository, the branch is checked out, or HEAD and the branch have diverged.
     """
     head, tip = _commit(root, "HEAD"), _commit(root, BRANCH)
     if not head:
@@ -59,11 +59,11 @@ def base_of(root: Path, dataset: str) -> Base:
 
 
 def commit_version(root: Path, base: Base, pointer: str, tag: str, message: str) -> None:
-    """Commit a data.dvc on the branch and tag it, both or neither.
+    """Commit a data.dvc on the branch and tag it. Either both happen or neither.
 
     Raises:
         DataError: git cannot write.
-        ServiceError: somebody has moved the branch meanwhile; the same again will do.
+        ServiceError: somebody has moved the branch meanwhile. A retry helps.
     """
     path = _git(root, "rev-parse", "--show-prefix") + POINTER
     with tempfile.TemporaryDirectory(prefix="stillhouse-index-") as scratch:
@@ -87,7 +87,7 @@ def message_of(subject: str, dataset: str, digest: str, data_version: str) -> st
 
 
 def landed(root: Path, commit: str, dataset: str, digest: str) -> Landed | None:
-    """Find the version that was made of a batch, tagging it if whoever made it was killed before."""
+    """Find the version that was made from a batch. If its tag is missing after a kill, the tag is added."""
     found = ["log", "-1", "--fixed-strings", f"--grep={_trailer(dataset, digest)}"]
     form = "--format=%H%n%s%n%(trailers:key=Data-version,valueonly,separator=%x20)"
     lines = _git(root, *found, form, commit).splitlines()
@@ -99,7 +99,7 @@ def landed(root: Path, commit: str, dataset: str, digest: str) -> Landed | None:
 
 
 def newest_tag(root: Path, dataset: str) -> str | None:
-    """Name the version of a dataset that the branch `data` has, if it was made of what landed."""
+    """Return the tag of the version that the branch `data` pins, or `None` if no batch made that version."""
     if not _commit(root, BRANCH):
         return None
     pattern = f"refs/tags/{tag_of(dataset, f'*-{pinned_md5(root, BRANCH, dataset)}')}"
@@ -108,7 +108,7 @@ def newest_tag(root: Path, dataset: str) -> str | None:
 
 
 def newest_md5(root: Path, dataset: str) -> str:
-    """Look up what DVC calls the newest version of a dataset: one that landed since the deployed one, or that one.
+    """Return DVC's MD5 of a dataset's newest version: a newer one on the branch, or else the deployed one.
 
     Raises:
         DataError: data.dvc or the repository cannot be read.
@@ -121,17 +121,17 @@ def newest_md5(root: Path, dataset: str) -> str:
 
 
 def tag_of(dataset: str, data_version: str) -> str:
-    """Name a data version as git does."""
+    """Return the git tag of a data version."""
     return f"data/{dataset}/{data_version}"
 
 
 def version_of(tag: str) -> str:
-    """Name the data version of a tag."""
+    """Return the data version of a git tag."""
     return tag.rpartition("/")[2]
 
 
 def _refuse_parted(root: Path, dataset: str, head: str, tip: str) -> None:
-    """Refuse to choose between what HEAD and the branch pin, where both have changed it since they parted."""
+    """Refuse to choose if both HEAD and the branch have changed the pinned version since they diverged."""
     here, there, before = _pins(root, dataset, head, tip)
     if there is None or here not in {there, before}:
         msg = (
@@ -142,7 +142,7 @@ def _refuse_parted(root: Path, dataset: str, head: str, tip: str) -> None:
 
 
 def _pins(root: Path, dataset: str, head: str, tip: str) -> tuple[str | None, str | None, str | None]:
-    """Give what HEAD pins, what the branch pins, and what was pinned where they parted."""
+    """Return the versions pinned by HEAD, by the branch, and by their common ancestor."""
     common = ask(root, "merge-base", head, tip)
     here, there = (pinned_datasets(root, commit).get(dataset) for commit in (head, tip))
     return here, there, pinned_datasets(root, common).get(dataset) if common else None
@@ -153,7 +153,7 @@ def _trailer(dataset: str, digest: str) -> str:
 
 
 def _commit(root: Path, revision: str) -> str:
-    """Give the commit of a revision, or nothing where there is none, or no repository.
+    """Return the commit of a revision, or `None` if there is no such revision or no repository.
 
     Raises:
         DataError: git cannot read the repository.
@@ -165,7 +165,7 @@ def _commit(root: Path, revision: str) -> str:
 
 
 def _has(root: Path, head: str, commit: str) -> bool:
-    """Tell whether a commit is part of another's history."""
+    """Tell whether a commit is in the history of another commit."""
     return bool(head) and ask(root, "merge-base", "--is-ancestor", commit, head) is not None
 
 

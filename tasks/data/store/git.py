@@ -1,6 +1,7 @@
-"""Ask git: the one place that starts it. A no of git's is an answer; where git cannot answer, its own reason is told.
+"""Run git. No other module starts it.
 
-Git is asked about the repository of a folder, whatever repository the caller's shell has set for it.
+A negative result of git is a normal return value. If git cannot answer, the error repeats git's reason. Git works on
+the repository of the given folder, even if the caller's shell has set another one.
 """
 
 import os
@@ -25,20 +26,20 @@ ELSEWHERE = (
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 )
-"""Variables that point git at another repository than that of the folder; hooks set them."""
+"""Variables that point git at another repository than the folder's. Git hooks set them."""
 
 
 class NoRepositoryError(DataError):
-    """The folder lies in no git repository."""
+    """The folder is not in a git repository."""
 
 
 def git(
     root: Path, *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run git in a folder; a call that fails is an answer, too.
+    """Run git in a folder. A failing exit code is returned, not raised.
 
     Raises:
-        DataError: git is not installed, cannot be started, or does not answer in a minute.
+        DataError: git is not installed, cannot be started, or does not answer within a minute.
     """
     try:
         return subprocess.run(  # noqa: S603 - a revision cannot start with a dash (stillhouse.tasks.recipe.recipe.DATA_REVISION)
@@ -66,11 +67,11 @@ def git(
 
 
 def ask(root: Path, *arguments: str) -> str | None:
-    """Give what git prints, or None where it says no, which it does without a word.
+    """Return git's output, or `None` if git exits with a negative result and no message.
 
     Raises:
         NoRepositoryError: the folder is in no repository.
-        DataError: git cannot answer; repeats its reason.
+        DataError: git cannot answer; the error repeats its reason.
     """
     done = git(root, *arguments)
     if done.returncode == 0:
@@ -83,7 +84,10 @@ def ask(root: Path, *arguments: str) -> str | None:
 
 
 def reason_of(done: subprocess.CompletedProcess[str]) -> str:
-    """Give git's own reason in one line; for a repository of another user it names the command that trusts it."""
+    """Return git's reason in one line.
+
+    If the repository belongs to another user, it names the command that trusts it.
+    """
     return " ".join(done.stderr.split())[:400] or f"exit code {done.returncode}"
 
 

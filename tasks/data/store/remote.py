@@ -1,8 +1,9 @@
-"""The DVC remote, read and written object by object in DVC's own layout.
+"""Read and write the DVC remote object by object, in DVC's own layout.
 
-DVC's commands are not used at run time: they take the workspace's lock, and they let altered objects pass (an altered
-remote object without `verify`, a read-only cache file even with it). Here every object is hashed on each use, and
-nothing lies between the remote and its reader. What is written here, `dvc pull` and `dvc push` read as their own.
+DVC's commands are not used at run time, because they lock the workspace and let altered objects pass. DVC accepts an
+altered remote object without `verify`, and an altered read-only cache file even with it. Here every object is hashed on
+each use, and there is no cache between the remote and its reader. `dvc pull` and `dvc push` can read the objects that
+this module writes.
 """
 
 import hashlib
@@ -25,28 +26,28 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Remote:
-    """A folder or a bucket of objects named by their MD5."""
+    """A folder or a bucket of objects that are named by their MD5."""
 
     fs: Any
-    """A file system of dvc-objects: local, S3 or any other that DVC knows."""
+    """A file system of dvc-objects: local, S3 or any other that DVC supports."""
     path: str
 
     @property
     def url(self) -> str:
-        """Where it is, as `STILLHOUSE_DVC_URL` takes it."""
+        """The remote's URL, in the format of `STILLHOUSE_DVC_URL`."""
         return self.path if self.fs.protocol == "local" else str(self.fs.unstrip_protocol(self.path))
 
     def address(self, oid: str) -> str:
-        """Where an object lies in DVC's layout."""
+        """Return the path of an object in DVC's layout."""
         return str(self.fs.join(self.path, "files", "md5", oid[:2], oid[2:]))
 
     def fetch(self, oid: str, target: Path, name: str) -> None:
         """Copy one object to a file and check it.
 
         Args:
-            oid: MD5 of the content, with `.dir` behind it for a listing.
+            oid: MD5 of the content; a listing's has the suffix `.dir`.
             target: the file to write.
-            name: what the object holds, for the message.
+            name: what the object holds, for the error message.
 
         Raises:
             DataError: the object is missing, truncated or altered.
@@ -68,10 +69,10 @@ class Remote:
             raise DataError(msg)
 
     def listing(self, dataset: str, md5: str, scratch: Path) -> dict[str, str]:
-        """Relative path -> MD5 of every file of a dataset's version.
+        """Return relative path -> MD5 of every file of a dataset version.
 
         Raises:
-            DataError: the listing is missing, truncated, altered or names a path outside the folder.
+            DataError: the listing is missing, truncated, altered, or names a path outside the folder.
             ServiceError: the remote does not answer.
         """
         target = scratch / "listing.json"
@@ -85,17 +86,20 @@ class Remote:
         return listing
 
     def holds(self, oid: str) -> bool:
-        """Whether an object is there; a local one is hashed too, which a bucket's would need a download for."""
+        """Tell whether the remote has an object.
+
+        A local object is also hashed; in a bucket this would need a download.
+        """
         with _answering(self.path):
             if not self.fs.exists(self.address(oid)):
                 return False
         return self.fs.protocol != "local" or _md5_of(Path(self.address(oid))) == oid.removesuffix(".dir")
 
     def store(self, oid: str, content: Path) -> None:
-        """Upload one object, over any altered one, and read it back.
+        """Upload one object, replacing an altered one, and read it back.
 
         Raises:
-            ServiceError: the remote does not answer, refuses, or gives back other bytes.
+            ServiceError: the remote does not answer, refuses, or returns other bytes.
         """
         address = self.address(oid)
         with _answering(self.path):
@@ -114,7 +118,7 @@ class Remote:
 def open_remote(settings: Settings) -> Remote:
     """Open the default DVC remote, or the one at `STILLHOUSE_DVC_URL`, without opening the repository.
 
-    S3 endpoint, region and credentials come from the usual AWS variables of the environment.
+    The usual AWS variables of the environment give the S3 endpoint, region and credentials.
 
     Raises:
         ServiceError: the configuration names no usable remote.
@@ -134,13 +138,13 @@ def open_remote(settings: Settings) -> Remote:
 
 
 def list_folder(folder: Path) -> dict[str, str]:
-    """Relative path -> MD5 of every file below a folder, as DVC lists it."""
+    """Return relative path -> MD5 of every file below a folder, as DVC lists it."""
     paths = (path for path in folder.rglob("*") if path.is_file())
     return dict(sorted((path.relative_to(folder).as_posix(), _md5_of(path)) for path in paths))
 
 
 def listing_bytes(listing: Mapping[str, str]) -> bytes:
-    """DVC's own serialisation of a listing."""
+    """Serialise a listing as DVC does."""
     entries = [{"md5": md5, "relpath": path} for path, md5 in sorted(listing.items())]
     return json.dumps(entries, sort_keys=True).encode()
 
@@ -163,7 +167,7 @@ def _overrides(settings: Settings) -> dict[str, Any]:
 
 @contextmanager
 def _answering(path: str) -> Iterator[None]:
-    """Turn whatever a storage client raises into one sentence."""
+    """Turn every error of a storage client into one sentence."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:

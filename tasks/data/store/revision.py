@@ -1,6 +1,6 @@
-"""Which data version a revision of the repository pins: the MD5 of each dataset in its data.dvc.
+"""Find the data version that a git revision pins: the MD5 of each dataset in its data.dvc.
 
-Cheap: it downloads nothing. Each dataset is an output of its own, so that a remote may hold some and not the others.
+This module downloads nothing. Each dataset is a separate DVC output, so a remote may hold only some of them.
 """
 
 import re
@@ -21,7 +21,9 @@ MD5_OF_FOLDER = re.compile(r"[0-9a-f]{32}\.dir")
 
 
 def pinned_md5(root: Path, revision: str | None, dataset: str) -> str:
-    """Look up DVC's digest of one dataset, 32 hexadecimal digits and `.dir`, at a git revision or (None) as deployed.
+    """Return DVC's digest of one dataset: 32 hexadecimal digits and `.dir`.
+
+    The digest is read at a git revision, or from the deployed data.dvc if the revision is `None`.
 
     Raises:
         DataError: the revision is unknown, or its data.dvc does not track the dataset.
@@ -35,7 +37,7 @@ def pinned_md5(root: Path, revision: str | None, dataset: str) -> str:
 
 
 def pinned_datasets(root: Path, revision: str | None) -> dict[str, str]:
-    """Look up the digests of all datasets, by name, at a git revision or (None) as deployed.
+    """Return dataset -> digest at a git revision, or from the deployed data.dvc if the revision is `None`.
 
     Raises:
         DataError: the revision is unknown, or has no data.dvc that tracks the datasets of `data/`.
@@ -51,10 +53,10 @@ def pinned_datasets(root: Path, revision: str | None) -> dict[str, str]:
 
 
 def revision_of(root: Path, dataset: str, md5: str) -> str | None:
-    """Find a revision that pins a dataset at a digest; None: the deployed data.dvc does.
+    """Find a git revision that pins a dataset at a digest; `None` if the deployed data.dvc pins it.
 
     Raises:
-        DataError: no commit of this repository does.
+        DataError: no commit of this repository pins this digest.
     """
     if pinned_datasets(root, None).get(dataset) == md5:
         return None
@@ -69,7 +71,7 @@ def committed_pointer(root: Path, revision: str) -> str:
     """Read the data.dvc of a git revision.
 
     Raises:
-        DataError: the revision is unknown or has none, or git cannot read the repository.
+        DataError: the revision is unknown or has no data.dvc, or git cannot read the repository.
     """
     if not ask(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"):
         msg = (
@@ -93,7 +95,7 @@ def write_pointer(root: Path, listings: Mapping[str, Mapping[str, str]]) -> None
 
 
 def repinned(pointer: str, root: Path, dataset: str, listing: Mapping[str, str]) -> str:
-    """Write another data.dvc as it would be with one dataset as it is in `root`/data; the others stay."""
+    """Return a data.dvc with one dataset replaced by the content of `root`/data. The other datasets do not change."""
     content = yaml.safe_load(pointer)
     output = _output(root, f"data/{dataset}", listing)
     content["outs"] = [out | output if out["path"] == output["path"] else out for out in content["outs"]]

@@ -1,4 +1,4 @@
-"""How every picture of the report looks, and how it becomes inline SVG. No pyplot, no global figure."""
+"""The style of the report's pictures, and their conversion to inline SVG. No pyplot, no global figure."""
 
 import io
 import re
@@ -39,9 +39,9 @@ STYLE: dict[Any, Any] = {
 
 
 def picture(width: float, height: float, description: str, draw: Callable[[Figure], None]) -> str:
-    """Give what `draw` puts on a figure (inches) as inline SVG, the same bytes for the same drawing.
+    """Return what `draw` puts on a figure (size in inches) as inline SVG. The same drawing gives the same bytes.
 
-    The description is its title for screen readers; ids stay only where something refers to them.
+    The description becomes the title for screen readers. The ids of groups are removed, because nothing refers to them.
     """
     stream = io.StringIO()
     with mpl.rc_context(STYLE | {"svg.hashsalt": description}):
@@ -64,7 +64,7 @@ def note(  # noqa: PLR0913 - where, what and how of one label
     coordinates: Any = "data",  # noqa: ANN401 - whatever matplotlib takes
     align: str = "baseline",
 ) -> None:
-    """Write beside a point, `shift` typographic points away."""
+    """Write text beside a point, at a distance of `shift` typographic points."""
     axes.annotate(text, at, xytext=shift, xycoords=coordinates, textcoords="offset points", color=colour, va=align)
 
 

@@ -1,4 +1,4 @@
-"""The report's pictures of the outcome: the ratios, the trade that was made, and what each class paid."""
+"""The report's pictures of the outcome: the ratios, size and latency against quality, and the change of each class."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -30,11 +30,11 @@ MOST_CLASSES = 30
 LONGEST_LABEL = 28
 BIGGEST_DISC = 900
 WIDE = 30
-"""From this ratio between its ends on, a log axis has room for fewer labels."""
+"""If the ratio between the ends of a log axis is at least this, the axis gets fewer labels."""
 
 
 def evidence(evaluation: Evaluation, gate: Gate, tested: Opened | None) -> str:
-    """Draw both ratios the gate has to estimate, their intervals, and the limit each must clear."""
+    """Draw the two ratios that the gate estimates, their intervals, and the limit of each."""
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
@@ -53,7 +53,7 @@ def evidence(evaluation: Evaluation, gate: Gate, tested: Opened | None) -> str:
 
 
 def trade(evaluation: Evaluation, gate: Gate, stages: Sequence[StageRecord]) -> str:
-    """Draw quality against size for every step, and against latency for the two exported files."""
+    """Draw quality against size for every step, and quality against latency for the two exported files."""
     sized = _sizes(stages)
 
     def draw(figure: Figure) -> None:
@@ -69,7 +69,7 @@ def trade(evaluation: Evaluation, gate: Gate, stages: Sequence[StageRecord]) -> 
 
 
 def class_changes(classes: Classes) -> str:
-    """Draw how the recall of each class changed, worst first."""
+    """Draw the change of recall of each class, worst first."""
     rows = _changes(classes)[:MOST_CLASSES]
 
     def draw(figure: Figure) -> None:
@@ -105,7 +105,7 @@ def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limit: float, word
 
 
 def _sizes(stages: Sequence[StageRecord]) -> list[tuple[StageRecord, int]]:
-    """Pair the teacher and each kept step with the bytes of its exported file, which the steps have compared."""
+    """Pair the teacher and each kept step with the size of its exported file in bytes, as the steps measured it."""
     judged = [
         (s, s.step["cost"]["bytes"]) for s in stages if s.step and s.step["kept"] and "search_accuracy" in s.metrics
     ]
@@ -148,7 +148,7 @@ def _model(axes: Axes, name: str, model: Model, colour: str, disc: float) -> Non
 
 
 def _target(axes: Axes, teacher: Model, gate: Gate) -> None:
-    """Shade where a student is both fast enough and good enough."""
+    """Shade the area in which a student is both fast enough and good enough."""
     slowest = teacher.latency_ms.p10 / gate.latency
     lowest = teacher.quality.gate.value * gate.quality
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
@@ -177,7 +177,7 @@ def _percent_axis(axes: Axes) -> None:
 
 
 def _changes(classes: Classes) -> list[tuple[float, str, str]]:
-    """Give (change of recall, label with count, both recalls in words) of each class that has both, worst first."""
+    """Return (change of recall, label with count, text of both recalls) per class, worst first."""
     rows = []
     for label, teacher, student, count in zip(
         classes.labels, classes.teacher, classes.student, classes.count, strict=True

@@ -1,4 +1,4 @@
-"""The report's pictures of the work: how each training went and where the time went."""
+"""The report's pictures of the work: the training curves and the time of each stage."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from stillhouse.tasks.reporting.run_record import StageRecord
 
 
 def training_curve(stage: StageRecord) -> str:
-    """Draw one stage's training loss over its epochs, above the accuracy on the search role."""
+    """Draw one stage's training loss over its epochs, above the accuracy on the validation split `search`."""
 
     def draw(figure: Figure) -> None:
         upper, lower = figure.subplots(2, 1, sharex=True)
@@ -29,7 +29,7 @@ def training_curve(stage: StageRecord) -> str:
 
 
 def stage_times(stages: Sequence[StageRecord]) -> str:
-    """Draw the wall time of every stage in the order in which they ran; hollow bars were reused."""
+    """Draw the wall time of every stage, in the order in which the stages ran. Hollow bars are reused stages."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""The loss waterfall: what each step of the recipe cost in quality, and what it saved in bytes and time."""
+"""The waterfall picture: the quality that each step of the recipe lost, and the bytes and time that it saved."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from stillhouse.tasks.reporting.run_record import StageRecord
 
 
 def waterfall(stages: Sequence[StageRecord]) -> str:
-    """Draw each judged step's change of search quality, of the exported file's bytes, and of its time."""
+    """Draw each judged step's change of quality on the split `search`, of file size in bytes, and of time."""
     judged = {stage.name.removeprefix("step_"): stage.step for stage in stages if stage.step and stage.step["cost"]}
 
     def draw(figure: Figure) -> None:
@@ -59,7 +59,7 @@ def _time(axes: Axes, speedups: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _ratios(axes: Axes, ratios: Sequence[float]) -> None:
-    """Draw bars from 1 on a log axis, without ticks: each bar says its value."""
+    """Draw bars from 1 on a log axis without ticks. The label of each bar gives its value."""
     axes.barh(range(len(ratios)), [ratio - 1 for ratio in ratios], left=1, color=STUDENT, height=0.5)
     axes.axvline(1, color=THREAD, linewidth=0.9)
     axes.set_xscale("log")
