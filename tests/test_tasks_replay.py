@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from data_samples import git
 from tiny_house import House, tiny_house
 
 from stillhouse.tasks.artifacts.code_version import unpack_code
@@ -81,6 +82,18 @@ def test_code_that_is_no_commit_is_refused(tmp_path: Path) -> None:
     assert (code / "tasks" / "cli" / "main.py").is_file()
     with pytest.raises(StillhouseError, match="code 0123abc-dirty is no commit of "):
         unpack_code(ROOT, "0123abc-dirty", tmp_path / "other")
+
+
+def test_code_from_before_it_had_one_name_is_refused(tmp_path: Path) -> None:
+    """Code without `src` cannot be imported beside this; the sentence says where to reproduce it."""
+    for folder in ("dags", "models", "tasks"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.py").write_text("", encoding="utf-8")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "--message", "old")
+    with pytest.raises(StillhouseError, match="code HEAD is from before the package stillhouse; check that commit out"):
+        unpack_code(tmp_path, "HEAD", tmp_path / "code")
 
 
 def test_data_is_found_by_its_digest() -> None:

@@ -64,7 +64,8 @@ def unpack_code(root: Path, commit: str, folder: Path) -> Path:
 
 def _expect_links(root: Path, commit: str) -> None:
     """Refuse code from before the package `stillhouse` existed, because it cannot be imported beside this code."""
-    if ask(root, "cat-file", "-t", f"{commit}:dags") and not ask(root, "cat-file", "-t", f"{commit}:{IMPORTED}"):
+    there = ask(root, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
+    if there and not ask(root, "rev-parse", "--verify", "--quiet", f"{commit}:{IMPORTED}"):
         msg = f"code {commit} is from before the package stillhouse; check that commit out and work there"
         raise StillhouseError(msg)
 
