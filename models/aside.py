@@ -1,4 +1,7 @@
-"""Write a file aside, then rename it: readers see the old file or the new one, and two writers never meet."""
+"""Write a file under a temporary name, then rename it.
+
+A reader sees either the old file or the new one. Two writers never use the same temporary file.
+"""
 
 import os
 import secrets
@@ -9,12 +12,12 @@ from pathlib import Path
 
 SUFFIX = ".partial"
 ABANDONED_SECONDS = 86400.0
-"""A file aside of this age belongs to a writer that was killed."""
+"""A temporary file of this age belongs to a writer that was killed."""
 
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """Give a path of the writer's own beside `path`; what is written there becomes `path` unless the block raises."""
+    """Yield a temporary path beside `path`. The temporary file is renamed to `path` unless the block raises."""
     aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}")
     try:
         yield aside
@@ -24,7 +27,7 @@ def written_aside(path: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Delete what killed writers left in a folder that lives for long."""
+    """Delete the temporary files that killed writers left in a long-lived folder."""
     now = time.time()
     for aside in folder.glob(f".*{SUFFIX}"):
         try:

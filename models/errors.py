@@ -1,13 +1,13 @@
-"""The one way the model layer refuses: a sentence that names the thing and the remedy."""
+"""Errors of the models package. Each message names the problem and the remedy."""
 
 
 class ModelError(ValueError):
-    """Something that cannot be done to this model with these settings."""
+    """An operation is not possible on this model with these settings."""
 
 
 class DivergedError(ModelError):
-    """A training whose loss is no number any more: what it made is worthless, what was before it is not."""
+    """The training loss is not finite. The result is useless, but the model from before the training is valid."""
 
 
 class ModelFault(Exception):  # noqa: N818 - an answer
-    """The model does not answer an input that it should: not the fault of who asks."""
+    """The model fails on a valid input. The client is not at fault."""

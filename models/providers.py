@@ -1,7 +1,7 @@
-"""What installed packages add: workloads and networks, by their entry points.
+"""Workloads and networks of installed packages, found by their entry points.
 
-A name is read from the metadata of a package, so that nothing is imported: a DAG file reads recipes while Airflow
-parses it. The source of a provider is part of the key of each stage that runs it.
+Names come from the metadata of the packages and nothing is imported, because Airflow parses DAG files that read
+recipes. The source of a provider is part of the key of each stage that runs it.
 """
 
 import difflib
@@ -19,12 +19,12 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.runtime.digest import sha256
 
 WORKLOADS, NETWORKS = "stillhouse.workloads", "stillhouse.networks"
-"""Groups of entry points. A workload names a package, a network names a `Known` of a module."""
+"""Entry point groups. A workload's entry point names a package, a network's names a `Known` in a module."""
 
 
 @dataclass(frozen=True)
 class Provider:
-    """One name that an installed package offers."""
+    """One entry point of an installed package."""
 
     group: str
     name: str
@@ -35,7 +35,7 @@ class Provider:
 
     @property
     def what(self) -> str:
-        """Say who offers what."""
+        """Describe the package and what it offers."""
         kind = "workload" if self.group == WORKLOADS else "network"
         return f"{kind} {self.name} of the package {self.distribution} {self.version}"
 
@@ -44,7 +44,7 @@ class Provider:
         """Digest of every file of the package.
 
         Raises:
-            ModelError: the package is not there, although its metadata is.
+            ModelError: the package's files are missing, although its metadata is there.
         """
         return digest_of(tuple(_files(self)))
 
@@ -53,15 +53,15 @@ class Provider:
         """List the Python files of the package.
 
         Raises:
-            ModelError: the package is not there, although its metadata is.
+            ModelError: the package's files are missing, although its metadata is there.
         """
         return [path for _, path in _files(self) if path.suffix == ".py"]
 
-    def load(self, target: str | None = None) -> Any:  # noqa: ANN401 - whoever knows the group gives its type
-        """Import what the entry point names, or something else of the package.
+    def load(self, target: str | None = None) -> Any:  # noqa: ANN401 - the caller knows the type
+        """Import the target of the entry point, or another target of the package.
 
         Raises:
-            ModelError: the import fails; gives the reason.
+            ModelError: the import fails. The message gives the reason.
         """
         try:
             return pkgutil.resolve_name(target or self.target)
@@ -72,10 +72,10 @@ class Provider:
 
 
 def find(group: str, name: str, built_in: Collection[str]) -> Provider | None:
-    """Find who offers a name; None for a built-in one.
+    """Find the provider of a name. Returns None for a built-in name.
 
     Raises:
-        ModelError: there is no such name (the nearest one is suggested), or several packages offer it.
+        ModelError: there is no such name (the message suggests the nearest one), or several packages offer it.
     """
     found = [provider for provider in installed(group) if provider.name == name]
     who = [*(["Stillhouse itself"] if name in built_in else []), *(each.distribution for each in found)]
@@ -88,7 +88,7 @@ def find(group: str, name: str, built_in: Collection[str]) -> Provider | None:
 
 
 def names(group: str) -> list[str]:
-    """Name what installed packages offer."""
+    """List the names that installed packages offer in a group."""
     return sorted({provider.name for provider in installed(group)})
 
 
@@ -103,9 +103,9 @@ def _unknown(group: str, name: str, known: Iterable[str]) -> str:
     return f"there is no {kind} {name[:50]!r}; {meant}use one of {', '.join(listed)}, or install the package of it"
 
 
-@cache  # once per process, as a process goes on with the packages that it has loaded
+@cache  # once per process, because a process keeps the packages that it has loaded
 def installed(group: str) -> tuple[Provider, ...]:
-    """List what all installed packages offer in a group."""
+    """List all entry points of installed packages in a group."""
     points = importlib.metadata.entry_points(group=group)
     found = [
         Provider(group, point.name, point.dist.name, point.dist.version, point.value) for point in points if point.dist
@@ -115,7 +115,7 @@ def installed(group: str) -> tuple[Provider, ...]:
 
 @cache
 def digest_of(files: tuple[tuple[str, Path], ...]) -> str:
-    """Digest files with their names."""
+    """Return the digest of files with their names."""
     total = hashlib.sha256()
     for name, path in files:
         total.update(f"{name}\n{sha256(path)}\n".encode())
@@ -123,7 +123,7 @@ def digest_of(files: tuple[tuple[str, Path], ...]) -> str:
 
 
 def _files(provider: Provider) -> list[tuple[str, Path]]:
-    """List the files of a provider's package, each with its name below the package; not what Python compiled."""
+    """List the files of a provider's package, with names relative to the package, without compiled Python files."""
     found = []
     for root in _roots(provider):
         files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())

@@ -1,4 +1,4 @@
-"""Views of whole batches of images, made in memory."""
+"""Augmentations of whole batches of images, computed in memory."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ def flipped(images_NCHW: Tensor, mirrored_N: Tensor) -> Tensor:
 
 
 def shifted(images_NCHW: Tensor, generator: torch.Generator, most: int = 1) -> Tensor:
-    """Move each image at random by up to `most` pixels in each direction, filling with zeros."""
+    """Shift each image at random by up to `most` pixels in each direction. Empty borders are zero."""
     count, _, height, width = images_NCHW.shape
     padded = functional.pad(images_NCHW, (most, most, most, most))
     top_N, left_N = (torch.randint(0, 2 * most + 1, (count,), generator=generator) for _ in range(2))
@@ -22,8 +22,9 @@ def shifted(images_NCHW: Tensor, generator: torch.Generator, most: int = 1) -> T
 def erased(images_NCHW: Tensor, generator: torch.Generator, share: float = 0.5, side: float = 0.3) -> Tensor:
     """Zero one square in a `share` of the images (random erasing, Zhong et al. 2017, arXiv:1708.04896).
 
-    The paper draws the rectangle's area and proportions and fills it with noise; here it is a square of `side` of the
-    shorter image side, black as the padding is, so that a batch is erased in one pass.
+    The paper draws the area and the proportions of the rectangle at random and fills it with noise. Here the rectangle
+    is a square, black like the padding, so that one pass erases a whole batch. `side` is its length as a share of the
+    shorter image side.
     """
     count, _, height, width = images_NCHW.shape
     size = max(1, round(side * min(height, width)))
@@ -34,11 +35,11 @@ def erased(images_NCHW: Tensor, generator: torch.Generator, share: float = 0.5, 
 
 
 def blended(images_NCHW: Tensor, generator: torch.Generator) -> Tensor:
-    """Blend each image with another one, which gets a share from 0 to 1/2 (mixup, Zhang 2017, arXiv:1710.09412).
+    """Blend each image with another image, whose share is between 0 and 1/2 (mixup, Zhang 2017, arXiv:1710.09412).
 
     Args:
-        images_NCHW: raw pixels, uint8, as the blended ones are.
-        generator: chooses partners and shares.
+        images_NCHW: raw pixels, uint8. The result is uint8 too.
+        generator: chooses the partners and the shares.
     """
     partner_N = torch.randperm(len(images_NCHW), generator=generator)
     share_N111 = 0.5 * torch.rand(len(images_NCHW), 1, 1, 1, generator=generator)
@@ -46,14 +47,14 @@ def blended(images_NCHW: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _band(count: int, length: int, size: int, generator: torch.Generator) -> Tensor:
-    """Mark `size` neighbours out of `length` at a random place, for each of `count` (bool)."""
+    """Mark `size` consecutive positions out of `length` at a random place, for each of `count` rows (bool)."""
     first_N1 = torch.randint(0, length - size + 1, (count, 1), generator=generator)
     places_1L = torch.arange(length)[None]
     return (places_1L >= first_N1) & (places_1L < first_N1 + size)
 
 
 def resized(images_NCHW: Tensor, side: int) -> Tensor:
-    """Scale raw pixels to (N, C, side, side), as floats; unchanged where they have that size already."""
+    """Resize raw pixels to (N, C, side, side) floats. Images of that size already are returned unchanged."""
     if images_NCHW.shape[-1] == side:
         return images_NCHW.float()
     return functional.interpolate(images_NCHW.float(), size=(side, side), mode="bilinear", antialias=True)

@@ -1,6 +1,7 @@
-"""Written letters as an encoder hears them: spread over frames, with pauses, and now and then missed or mistaken.
+"""Written letters turned into frames as a speech encoder would hear them.
 
-So an encoder that reads the letters it hears learns from every caption, not only from those that somebody has spoken.
+Letters are spread over frames with pauses. Some letters are missed and some are mistaken for others. With these frames,
+the part of the encoder that reads letters can learn from every caption, including captions that nobody has recorded.
 """
 
 import torch
@@ -10,19 +11,22 @@ from torch.nn import functional
 from stillhouse.models.data.letters import NOTHING
 
 SLOWEST = 3.0
-"""Frames of a letter, with the pause after it, where a word is said slowest; where fastest, one."""
+"""Frames per letter, with the pause after it, in the slowest speech. The fastest speech has one frame per letter."""
 MISSED, MISTAKEN = 0.1, 0.05
-"""Shares of letters that are not heard, and that are heard as another."""
+"""Share of letters that are not heard, and share of letters that are heard as another letter."""
 
 
 def as_heard(letters_NL: Tensor, frames: int, known: int, generator: torch.Generator) -> Tensor:
-    """Say written letters (N, L) at random; returns letters, or 0 for none, then how sure they are (N, 2, frames).
+    """Simulate how written letters (N, L) are heard.
 
     Args:
-        letters_NL: numbers from 1, filled up with 0; those that do not fit are cut off.
-        frames: of a recording.
-        known: letters that there are.
-        generator: of all that is random.
+        letters_NL: letter numbers from 1, padded with 0. Letters that do not fit are cut off.
+        frames: number of frames of a recording.
+        known: number of letters in the alphabet.
+        generator: source of all randomness.
+
+    Returns:
+        (N, 2, frames): the letter of each frame (0 for none), then the confidence in it.
     """
     frames_NF = _spread(letters_NL[:, :frames], frames, generator)
     fate_NF = torch.rand(frames_NF.shape, generator=generator)
@@ -33,7 +37,7 @@ def as_heard(letters_NL: Tensor, frames: int, known: int, generator: torch.Gener
 
 
 def chances_of(heard_N2F: Tensor, letters: int) -> Tensor:
-    """Give a letter the chance (N, frames, letters) of how sure it is, and what is left of 1 to no letter."""
+    """Convert heard letters to probabilities (N, frames, letters). The rest of 1 goes to "no letter"."""
     letters_NF, sure_NF1 = heard_N2F[:, 0].long(), heard_N2F[:, 1, :, None]
     nothing_V = functional.one_hot(letters_NF.new_tensor(NOTHING), letters)
     return sure_NF1 * functional.one_hot(letters_NF, letters) + (1 - sure_NF1) * nothing_V

@@ -1,6 +1,7 @@
-"""Views of drawings as another hand might have made them: moved, turned, in other colours, as outlines.
+"""Augmentations of drawings: move, rotate, recolour, trace the outline, erase a part.
 
-A style that no training drawing has is what a retrieval model meets; views are how it learns what does not matter.
+A retrieval model meets drawing styles that the training data does not have. Augmentations teach the model which
+differences do not matter.
 """
 
 import torch
@@ -10,15 +11,15 @@ from torch.nn import functional
 PAPER = 255
 """Value of an empty pixel."""
 TURN, SHEAR, SHIFT = 0.1, 0.05, 0.12
-"""Most radians, most shear, and most shift as a share of half the side."""
+"""Largest rotation in radians, largest shear, and largest shift as a share of half the side."""
 SCALE, STRETCH = 0.25, 0.12
-"""Most logarithm of the scale around 1.1, and of height against width."""
+"""Largest deviation of the logarithm of the scale (centred on 1.1), and of the height-to-width ratio."""
 MIX, GREY, OUTLINE, ERASE = 0.4, 0.1, 0.08, 0.12
-"""Shares of drawings whose colours are mixed, taken away, whose outline is traced, which lose a square."""
+"""Shares of drawings with mixed colours, with no colour, with only the outline traced, and with an erased square."""
 
 
 def redrawn(images_NCHW: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw every image (N, 3, H, W) of raw pixels, of any number type, anew at random; returns floats."""
+    """Augment every image (N, 3, H, W) of raw pixels, of any number type, at random. Returns floats."""
     ink_NCHW = 1 - images_NCHW.float() / PAPER
     ink_NCHW = _moved(ink_NCHW, generator)
     ink_NCHW = _traced(_coloured(ink_NCHW, generator), generator)
@@ -39,7 +40,7 @@ def _moved(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _coloured(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
-    """Mix the three inks at random, some drawings into grey, and change their strength and contrast."""
+    """Mix the three colour channels at random, turn some drawings grey, and change strength and contrast."""
     count = len(ink_NCHW)
     identity = torch.eye(3).expand(count, 3, 3)
     noise = 0.25 * torch.randn(count, 3, 3, generator=generator) * _chosen(count, MIX, generator)[:, None, None]

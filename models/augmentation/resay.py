@@ -1,6 +1,6 @@
-"""Views of recordings as another voice might have said them: faster or slower, brighter or duller, in noise, with gaps.
+"""Augmentations of recordings: pace, delay, brightness, noise, gaps.
 
-A language's recordings are mostly one voice; views are how an encoder learns what does not matter.
+In one language, most recordings are by one voice. Augmentations teach the encoder which differences do not matter.
 """
 
 import torch
@@ -10,19 +10,22 @@ from torch.nn import functional
 from stillhouse.models.data.audio import SAMPLE_RATE
 
 PACE = 0.15
-"""Most logarithm of the pace; the pitch goes with it."""
+"""Largest absolute logarithm of the pace. The pitch changes with the pace."""
 DELAY = 0.2
-"""Most seconds of silence before the first word."""
+"""Longest silence before the first word, in seconds."""
 TILT = 0.4
-"""Deviation of the share of the sample before that is taken away: above 0 brighter, below 0 duller."""
+"""Standard deviation of the filter coefficient.
+
+The filter subtracts this share of the previous sample. Above 0 the sound is brighter, below 0 it is duller.
+"""
 NOISE = 30.0
-"""Typical deviation of the noise, of samples that reach 32,000."""
+"""Typical standard deviation of the noise, for samples that reach 32,000."""
 GAPS, GAP = 2, 0.15
-"""Gaps of silence in a recording, and the seconds of the longest."""
+"""Number of silent gaps in a recording, and the longest gap in seconds."""
 
 
 def said_anew(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
-    """Say every recording (N, T), samples of any number type, anew at random; returns floats."""
+    """Augment every recording (N, T), samples of any number type, at random. Returns floats."""
     waves_NT = _paced(waves_NT.float(), generator)
     tilt_N1 = TILT * torch.randn(len(waves_NT), 1, generator=generator)
     tilted_NT = waves_NT - tilt_N1 * functional.pad(waves_NT, (1, 0))[:, :-1]
@@ -32,7 +35,7 @@ def said_anew(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _paced(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
-    """Move and stretch in time, by linear interpolation."""
+    """Shift and stretch in time, by linear interpolation."""
     count, length = waves_NT.shape
     pace_N1 = torch.exp(PACE * (2 * torch.rand(count, 1, generator=generator) - 1))
     delay_N1 = DELAY * SAMPLE_RATE * torch.rand(count, 1, generator=generator)

@@ -1,4 +1,4 @@
-"""What a module costs before it is exported: multiply-accumulates and parameters."""
+"""Cost of a module before export: multiply-accumulates and parameters."""
 
 import copy
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 def macs_and_parameters(module: nn.Module, example: Tensor) -> tuple[int, int]:
-    """Count multiply-accumulates of one input, and weights and biases, integer ones too."""
+    """Count the multiply-accumulates of one input, and the weights and biases, integer weights included."""
     with torch.no_grad():
         macs, _ = tp.utils.count_ops_and_params(copy.deepcopy(module), example)
     tensors = [getattr(layer, name, None) for layer in module.modules() for name in ("weight", "bias")]

@@ -1,6 +1,7 @@
-"""Fewer layers: take out whole blocks whose absence changes the outputs least, one by one.
+"""Depth pruning: remove whole blocks, one by one, starting with the block that changes the outputs least.
 
-Greedy, and every remaining block is scored anew after each one has gone (SLEB, Song et al. 2024, arXiv:2402.09025).
+The search is greedy. After each removal, every remaining block is scored again (SLEB, Song et al. 2024,
+arXiv:2402.09025).
 """
 
 import copy
@@ -16,7 +17,9 @@ from stillhouse.models.errors import ModelError
 
 
 def droppable(module: nn.Module, example: Tensor) -> list[str]:
-    """Name the layers that can go: outermost children of an `nn.Sequential`, with weights, that keep the shape.
+    """Name the layers that can be dropped: outermost children of an `nn.Sequential` with weights and equal shapes.
+
+    A layer can be dropped only if its output has the shape of its input.
 
     Args:
         module: the network.
@@ -43,17 +46,17 @@ def drop_layers(module: nn.Module, names: Sequence[str]) -> nn.Module:
 
 @torch.no_grad()
 def least_harmful(module: nn.Module, images_NCHW: Tensor, layers: int) -> list[str]:
-    """Choose the layers to drop, in the order in which they go; the module is left as it is.
+    """Choose the layers to drop, in the order of removal. The module is not changed.
 
-    Harm is the KL divergence of the outputs without the layer from those of the full model.
+    The score of a layer is the KL divergence of the outputs without the layer from the outputs of the full model.
 
     Args:
         module: the network.
-        images_NCHW: raw pixels to compare the outputs on.
-        layers: how many layers to drop.
+        images_NCHW: raw pixels on which the outputs are compared.
+        layers: number of layers to drop.
 
     Raises:
-        ModelError: there are not so many; says how many there are.
+        ModelError: the network has fewer droppable layers. The message gives their number.
     """
     reduced = copy.deepcopy(module).eval()
     wanted_NK = _log_probabilities(reduced, images_NCHW)

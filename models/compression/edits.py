@@ -1,4 +1,4 @@
-"""Structural edits as data: what surgery changed, replayed when a model is loaded."""
+"""Structural edits as data: a record of each change to the layers, applied again when a model is loaded."""
 
 from collections.abc import Callable, Mapping
 
@@ -21,7 +21,7 @@ Sizes = dict[str, dict[str, int]]
 
 
 def layer_sizes(module: nn.Module) -> Sizes:
-    """List the sizes of every layer that surgery can resize, by its name."""
+    """List the sizes of every layer that a structural edit can resize, by layer name."""
     return {
         name: {size: _number(getattr(layer, size)) for size in _SIZES[type(layer)]}
         for name, layer in module.named_modules()
@@ -30,7 +30,7 @@ def layer_sizes(module: nn.Module) -> Sizes:
 
 
 def resize(module: nn.Module, sizes: Mapping[str, Mapping[str, int]]) -> nn.Module:
-    """Give layers the recorded sizes; their numbers are undefined until a state is loaded."""
+    """Give layers the recorded sizes. Their weights are undefined until a state is loaded."""
     for name, size in sizes.items():
         layer = module.get_submodule(name)
         for attribute, value in size.items():

@@ -1,4 +1,4 @@
-"""Fold batch norms and the pixel scale into the layers beside them: fewer operators, the same function."""
+"""Fold batch norms and the pixel scale into the neighbouring layers: fewer operators, the same function."""
 
 import copy
 
@@ -11,7 +11,10 @@ from stillhouse.models.networks.pixels import Pixels, UnscaledPixels
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
-    """Return a copy in evaluation mode without the batch norms that follow a convolution; traced if there are any."""
+    """Return a copy in evaluation mode with batch norms folded into the convolutions before them.
+
+    If there are any batch norms, the copy is a traced module.
+    """
     if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules()):  # noqa: SLF001 - the only name of them all
         return copy.deepcopy(module.eval())
     return fuse(module.eval(), inplace=False, no_trace=False)
@@ -19,10 +22,10 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def fold_pixel_scale(module: nn.Module) -> nn.Module:
-    """Let the first convolution of `Sequential(Pixels, network)` divide by the pixel scale, in place.
+    """Fold the pixel scale into the first convolution of `Sequential(Pixels, network)`, in place.
 
     Raises:
-        ModelError: the module does not start so.
+        ModelError: the module does not start with these layers.
     """
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)), None)
     if not isinstance(module, nn.Sequential) or not isinstance(module[0], Pixels) or first is None:

@@ -1,8 +1,8 @@
-"""Low rank: a product of thinner layers in place of a linear layer or a convolution.
+"""Low-rank factorization: thinner layers replace a linear layer, a convolution or a table of n-grams.
 
-Linear layers and 1x1 convolutions become two by the singular value decomposition; larger convolutions become three,
-1x1, core, 1x1, by a Tucker-2 decomposition (Kim et al. 2015, arXiv:1511.06530), its factors by HOSVD. A table of
-n-grams becomes one of thinner rows, whose sum a linear layer widens again.
+Linear layers and 1x1 convolutions become two layers by singular value decomposition. Larger convolutions become three
+layers (1x1, core, 1x1) by a Tucker-2 decomposition (Kim et al. 2015, arXiv:1511.06530) with HOSVD factors. A table of
+n-grams becomes a table of thinner rows, and a linear layer widens their sum.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -17,41 +17,41 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.ngrams import NgramTable, tables_of
 
 MULTIPLE = 8
-"""Ranks are multiples of this: integer kernels work on whole vectors of channels."""
+"""Ranks are multiples of this number, because integer kernels work on whole vectors of channels."""
 Ranks = dict[str, list[int]]
-"""Layer -> [rank], or [rank of the input, rank of the output] of a convolution larger than 1x1."""
+"""Layer -> [rank]. A convolution larger than 1x1 has [input rank, output rank]."""
 
 
 class Factors(nn.Sequential):
-    """Thin layers that stand for one."""
+    """Thin layers that replace one layer."""
 
 
 class ThinTable(nn.Module):
-    """A table of thin rows, and the layer that widens their sum, which stand for a table."""
+    """A table of thin rows and a linear layer that widens their sum. Together they replace one table."""
 
     def __init__(self, buckets: int, rank: int, width: int) -> None:
-        """Build: rows of `rank` numbers, their sum widened to `width`."""
+        """Build rows of `rank` numbers. Their sum is widened to `width`."""
         super().__init__()
         self.rows = NgramTable(buckets, rank)
         self.widen = nn.Linear(rank, width, bias=False)
 
     def forward(self, buckets_NG: Tensor, inside_NG: Tensor) -> Tensor:
-        """Sum the rows of those n-grams (N, G) that are inside the sentence, and widen the sum (N, width)."""
+        """Sum the rows of the n-grams (N, G) that are inside the sentence, and widen the sum to (N, width)."""
         widened_NW: Tensor = self.widen(self.rows(buckets_NG, inside_NG))
         return widened_NW
 
 
 def ranks_for(module: nn.Module, example: Tensor, energy: float, only: Collection[str] = ()) -> Ranks:
-    """Choose for every layer the smallest ranks that keep `energy`; layers that would not get cheaper are left out.
+    """Choose the smallest ranks that keep `energy`, for every layer. Layers that would not get cheaper are left out.
 
     Args:
         module: the network.
-        example: one input (1, C, H, W), to know how often each layer is applied.
+        example: one input (1, C, H, W). It shows how often each layer is applied.
         energy: share of the squared singular values to keep.
-        only: names of the layers to choose from; none: all.
+        only: names of the layers to choose from. An empty collection means all layers.
 
     Raises:
-        ModelError: no layer would take fewer multiply-accumulates, or there is none of such a name.
+        ModelError: no layer would need fewer multiply-accumulates, or `only` has an unknown name.
     """
     _refuse_unknown(module, only)
     ranks: Ranks = {}
@@ -73,7 +73,7 @@ def ranks_for(module: nn.Module, example: Tensor, energy: float, only: Collectio
 
 
 def factorise(module: nn.Module, ranks: Mapping[str, Sequence[int]]) -> nn.Module:
-    """Put thin layers in place of the named ones, in place; their numbers are undefined until a state is loaded."""
+    """Replace the named layers by thin layers, in place. Their weights are undefined until a state is loaded."""
     layers = _layers(module)
     for name, chosen in ranks.items():
         module.set_submodule(name, _thin(layers[name], chosen))
@@ -82,7 +82,7 @@ def factorise(module: nn.Module, ranks: Mapping[str, Sequence[int]]) -> nn.Modul
 
 @torch.no_grad()
 def low_rank(module: nn.Module, ranks: Mapping[str, Sequence[int]]) -> nn.Module:
-    """Put thin layers in place of the named ones that come closest to them in the least squares, in place."""
+    """Replace the named layers by their best low-rank approximation (least squares), in place."""
     layers = _layers(module)
     for name, chosen in ranks.items():
         thin = _thin(layers[name], chosen)
@@ -107,7 +107,10 @@ def _is_matrix(layer: Layer | NgramTable) -> bool:
 
 
 def _unfolded(layer: Layer | NgramTable) -> list[Tensor]:
-    """Matrices whose left singular vectors are the factors: of the inputs and of the outputs, or of the outputs."""
+    """Unfold a weight into matrices whose left singular vectors are the factors.
+
+    A larger convolution gives one matrix for the inputs and one for the outputs. Other layers give one for the outputs.
+    """
     weight = layer.weight.detach()
     return [weight.flatten(1)] if _is_matrix(layer) else [weight.transpose(0, 1).flatten(1), weight.flatten(1)]
 
@@ -152,6 +155,6 @@ def _fill(thin: Factors | ThinTable, layer: Layer | NgramTable) -> None:
 
 
 def _macs(layers: nn.Module, shape: torch.Size) -> int:
-    """Multiply-accumulates of one input: every number of an output takes one row of weights."""
+    """Count the multiply-accumulates of one input. Every output number uses one row of weights."""
     applied = layer_shapes(layers, torch.zeros(1, *shape[1:]))
     return sum(applied[name][1].numel() * layer.weight[0].numel() for name, layer in prunable(layers).items())

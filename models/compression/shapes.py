@@ -1,4 +1,4 @@
-"""Which shapes flow through a network's layers."""
+"""Input and output shapes of a network's layers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def layer_shapes(module: nn.Module, example: Tensor) -> dict[str, tuple[torch.Size, torch.Size]]:
-    """Find the shapes of input and output of every layer that maps one tensor to one tensor, by its name.
+    """Find the input and output shapes of every layer that maps one tensor to one tensor, by layer name.
 
     Args:
-        module: put into evaluation mode.
+        module: the network. It is put into evaluation mode.
         example: the input to run it on.
     """
     shapes: dict[str, tuple[torch.Size, torch.Size]] = {}

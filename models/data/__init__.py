@@ -1,1 +1,1 @@
-"""Bytes on disk -> arrays, one modality a file."""
+"""Readers of data on disk: bytes to arrays, one file per modality."""

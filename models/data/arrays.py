@@ -1,4 +1,7 @@
-"""Shards of arrays on disk -> arrays and their targets. Decoding only: the pull checked the digests."""
+"""Read shards of arrays and their targets from disk.
+
+This module only decodes. The data pull has checked the digests.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +17,7 @@ from stillhouse.models.errors import ModelError
 
 @dataclass(frozen=True)
 class Arrays:
-    """Arrays of one split with what is to be found from them, in memory."""
+    """Arrays of one split with their targets, in memory."""
 
     arrays: NDArray[Any]
     """Numbers (N, ...)."""

@@ -1,4 +1,7 @@
-"""Recordings on disk -> waveforms: original bytes, decoded when asked for. The pull checked their digests."""
+"""Read recordings from disk and decode them to waveforms.
+
+Recordings stay encoded in memory until they are needed. The data pull has checked their digests.
+"""
 
 import io
 import math
@@ -15,33 +18,33 @@ from stillhouse.models.data.images import describe
 from stillhouse.models.errors import ModelError
 
 SAMPLE_RATE = 16_000
-"""Hertz of a waveform."""
+"""Sample rate of a waveform in hertz."""
 LONGEST, SHORTEST = 4.0, 0.1
-"""Seconds of a waveform: the rest is cut off, and less is refused."""
+"""Longest and shortest waveform in seconds. A longer one is cut off, a shorter one is refused."""
 LISTENED = 60.0
-"""Seconds of a recording in which speech is looked for; what comes after them is not decoded."""
+"""Speech is searched in this many first seconds of a recording. The rest is not decoded."""
 BEGUN, BEFORE = 2.0, 0.25
-"""If speech begins later than this, a waveform begins this long before it, in seconds."""
+"""Seconds. If speech begins later than the first value, the waveform begins the second value before the speech."""
 RATES, MOST_CHANNELS = range(4_000, 192_001), 8
-"""Hertz and channels of a recording that is read."""
+"""Accepted sample rates in hertz, and largest accepted number of channels."""
 LOUDEST = 1e6
-"""No sample is larger; full scale is 1."""
+"""Largest accepted magnitude of a sample. Full scale is 1."""
 BLOCK = 1 << 20
-"""Samples that are decoded at once, of all channels."""
+"""Samples decoded at once, over all channels."""
 STARTS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3", b"\xff")
-"""Of the files that are read: WAV, FLAC, Ogg and MP3."""
+"""First bytes of the accepted file types: WAV, FLAC, Ogg and MP3."""
 KINDS = "give a whole Ogg, FLAC, MP3 or WAV file"
 
 
 @dataclass(frozen=True)
 class Recordings:
-    """Spoken captions of one role, as their publisher encoded them."""
+    """Spoken captions of one split, in the encoding of their publisher."""
 
     labels_N: NDArray[np.int64]
-    """Class indices, as those of the gallery and the captions."""
+    """Class indices, the same as in the gallery and the captions."""
     languages: list[str]
     audio: list[bytes]
-    """Whole files, for `waveform_of`."""
+    """Whole audio files. `waveform_of` decodes them."""
 
     def __len__(self) -> int:
         """Count the recordings."""
@@ -49,10 +52,10 @@ class Recordings:
 
 
 def load_recordings(folder: Path, role: str) -> Recordings:
-    """Read every shard of a role of a materialised dataset.
+    """Read every shard of a split of a materialised dataset.
 
     Raises:
-        ModelError: the dataset has no recordings, or no such role.
+        ModelError: the dataset has no recordings or no such split.
     """
     description = describe(folder)
     if "sample_rates" not in description:
@@ -70,12 +73,12 @@ def load_recordings(folder: Path, role: str) -> Recordings:
 
 
 def waveform_of(content: bytes) -> NDArray[np.float32]:
-    """Samples_T of an audio file: mono, `SAMPLE_RATE`, as loud as it was recorded, at most `LONGEST` seconds.
+    """Decode an audio file to samples_T: mono, `SAMPLE_RATE`, original loudness, at most `LONGEST` seconds.
 
-    They are the first ones, unless speech begins later than `BEGUN`.
+    The samples are the first ones of the file, unless speech begins later than `BEGUN`.
 
     Raises:
-        ModelError: it cannot be read, is silent or too short.
+        ModelError: the file cannot be read, is silent or too short.
     """
     from scipy.signal import resample_poly
 
@@ -93,10 +96,10 @@ def waveform_of(content: bytes) -> NDArray[np.float32]:
 
 
 def decode(content: bytes, longest: float) -> tuple[NDArray[np.float32], int]:
-    """Decode the first `longest` seconds of an audio file; returns samples_T, mono, and their rate in hertz.
+    """Decode the first `longest` seconds of an audio file. Returns samples_T, mono, and their rate in hertz.
 
     Raises:
-        ModelError: it cannot be read.
+        ModelError: the file cannot be read.
     """
     try:
         _check_kind(content)
@@ -105,13 +108,13 @@ def decode(content: bytes, longest: float) -> tuple[NDArray[np.float32], int]:
             return _mono(file, math.ceil(longest * file.samplerate)), int(file.samplerate)
     except ModelError:
         raise
-    except Exception as error:  # a hostile file fails in many ways
+    except Exception as error:  # a malicious file can raise any error
         msg = f"the recording cannot be read ({error}); {KINDS}"
         raise ModelError(msg) from error
 
 
 def _check_kind(content: bytes) -> None:
-    """Keep files away from the decoders of kinds that nobody records speech in."""
+    """Refuse files of unsupported types before a decoder opens them."""
     if not content.startswith(STARTS):
         msg = f"the recording cannot be read (it is of no known kind); {KINDS}"
         raise ModelError(msg)
@@ -125,7 +128,7 @@ def _check_format(rate: int, channels: int) -> None:
 
 
 def _mono(file: soundfile.SoundFile, samples: int) -> NDArray[np.float32]:
-    """Decode so many samples_T, block by block, as the mean of the channels."""
+    """Decode the first `samples` samples, block by block, as the mean of the channels."""
     blocks = [np.zeros(0, np.float32)]
     while samples and len(block_TC := file.read(min(samples, BLOCK // file.channels), "float32", always_2d=True)):
         if not (np.abs(block_TC) <= LOUDEST).all():
@@ -137,7 +140,7 @@ def _mono(file: soundfile.SoundFile, samples: int) -> NDArray[np.float32]:
 
 
 def _with_speech(samples_T: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-    """Cut `LONGEST` seconds out of a recording: the first ones, or those from shortly before speech begins."""
+    """Cut `LONGEST` seconds out of a recording, from its start or from shortly before speech begins."""
     length = math.ceil(LONGEST * rate)
     begins = speech_start(samples_T, rate) if len(samples_T) > length else 0.0
     start = 0 if begins <= BEGUN else int((begins - BEFORE) * rate)

@@ -1,4 +1,4 @@
-"""Captions on disk -> rows of words, for a model that reads text. Digests were checked when the data was pulled."""
+"""Read captions from disk, as rows of words, for a text encoder. The data pull has checked the digests."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,23 +13,23 @@ from stillhouse.models.errors import ModelError
 
 @dataclass(frozen=True)
 class Captions:
-    """The labels of a dataset in words: at most a row for each label in each language, in the file's order."""
+    """The labels of a dataset in words: at most one row per label and language, in the order of the file."""
 
     labels_N: NDArray[np.int64]
-    """Class indices, as those of the images."""
+    """Class indices, the same as those of the images."""
     languages: list[str]
     names: list[str]
     tags: list[list[str]]
-    """Other words for the label, at least one."""
+    """Other words for the label, at least one word."""
     roles: list[str] | None = None
-    """Of each row, where captions have roles: where the images have them instead, None."""
+    """Split of each row. None if the images have splits and the captions have none."""
 
     def __len__(self) -> int:
         """Count the captions."""
         return len(self.labels_N)
 
     def of(self, role: str) -> "Captions":
-        """Keep those of a role; all of them where captions have no roles."""
+        """Keep the captions of one split. If captions have no splits, keep all."""
         if self.roles is None:
             return self
         rows = [row for row, own in enumerate(self.roles) if own == role]
@@ -41,7 +41,7 @@ def load_captions(folder: Path) -> Captions:
     """Read the captions of a materialised dataset.
 
     Raises:
-        ModelError: the dataset has none.
+        ModelError: the dataset has no captions.
     """
     description = describe(folder)
     if "captions" not in description:

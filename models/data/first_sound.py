@@ -1,38 +1,42 @@
-"""Where in a recording somebody speaks: after silence, and not at a click that stands alone.
+"""Find where speech begins in a recording: after the silence, and not at a single click.
 
-Everything is decided on the loudest sample of each hundredth of a second.
+All decisions use the loudest sample of each hundredth of a second.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 FRAME = 0.01
-"""Seconds of a frame."""
+"""Length of a frame in seconds."""
 CLICK, PAUSE = 6, 30
-"""Frames of the longest click, and of the shortest pause that sets sounds apart."""
+"""Length of the longest click, and of the shortest pause that separates two sounds, in frames."""
 SILENCE = 1e-3
-"""The highest peak that is silence: -60 dBFS."""
+"""Highest peak that counts as silence: -60 dBFS."""
 QUIET = 0.02
-"""Share of the peak below which a recording has not begun yet, or has ended."""
+"""Share of the peak. Frames below it at the start and at the end are cut off."""
 STANDS_OUT = 0.2
-"""Share of the way from the background to the peak at which speech stands out from noise."""
+"""Share of the way from the background to the peak. Speech stands out from the noise above this level."""
 BACKGROUND = 10
-"""Percent of the frames that are at most as loud as the background."""
+"""The background level is this percentile of the frames' levels."""
 MISSED, DROWNED = 0.1, 2.0
-"""A click matters if the window that begins with it misses this share of the speech, or it is so many times as loud."""
+"""When a click matters.
+
+A click matters if the window that begins with it misses more than this share of the speech, or if the click is more
+than this many times as loud as the speech.
+"""
 
 Levels = NDArray[np.float32]
 
 
 def speech_start(samples_T: NDArray[np.float32], rate: int) -> float:
-    """Seconds before the first sound that stands out from the background and is no click; 0 in silence."""
+    """Return the seconds before the first sound that stands out from the background and is no click; 0 in silence."""
     levels_F = without_clicks(levels_of(samples_T, rate))
     floor, peak = np.percentile(levels_F, BACKGROUND), levels_F.max()
     return FRAME * float(np.argmax(levels_F >= floor + STANDS_OUT * (peak - floor)))
 
 
 def muted(samples_T: NDArray[np.float32], rate: int, seconds: float) -> NDArray[np.float32]:
-    """Silence the clicks, if they keep speech from being heard in so many seconds from the first sound."""
+    """Silence the clicks that would hide speech in the first `seconds` seconds from the first sound."""
     levels_F = levels_of(samples_T, rate)
     speech_F = without_clicks(levels_F)
     length = round(seconds / FRAME)
@@ -43,7 +47,7 @@ def muted(samples_T: NDArray[np.float32], rate: int, seconds: float) -> NDArray[
 
 
 def levels_of(samples_T: NDArray[np.float32], rate: int) -> Levels:
-    """Loudest sample (F,) of each frame; the last one may be cut short."""
+    """Return the loudest sample (F,) of each frame. The last frame may be shorter."""
     size = _size(rate)
     whole_T = np.pad(np.abs(samples_T), (0, -len(samples_T) % size))
     peaks_F: Levels = whole_T.reshape(-1, size).max(axis=1)
@@ -51,7 +55,7 @@ def levels_of(samples_T: NDArray[np.float32], rate: int) -> Levels:
 
 
 def without_clicks(levels_F: Levels) -> Levels:
-    """Put 0 where there is a click, unless nothing but clicks can be heard."""
+    """Set the level of clicks to 0, unless the recording has nothing but clicks."""
     while clicks := [(start, end) for start, end in sounds(levels_F) if end - start <= CLICK]:
         left_F = levels_F.copy()
         for start, end in clicks:
@@ -63,7 +67,10 @@ def without_clicks(levels_F: Levels) -> Levels:
 
 
 def sounds(levels_F: Levels) -> list[tuple[int, int]]:
-    """First frame of each sound and the frame after its last, one sound lasting through pauses shorter than `PAUSE`."""
+    """Return the first frame of each sound and the frame after its last.
+
+    Pauses shorter than `PAUSE` do not end a sound.
+    """
     loud = np.flatnonzero(levels_F > QUIET * levels_F.max())
     if not len(loud):
         return []

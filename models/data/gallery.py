@@ -1,4 +1,4 @@
-"""The pictures that a dataset of recordings is about: one for each label, on disk -> an array."""
+"""Read the gallery of a dataset of recordings: one picture per label."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def load_gallery(folder: Path) -> Images:
     """Read the gallery of a materialised dataset, in the order of its labels.
 
     Raises:
-        ModelError: the dataset has none.
+        ModelError: the dataset has no gallery.
     """
     description = describe(folder)
     if "gallery" not in description:

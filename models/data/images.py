@@ -1,4 +1,4 @@
-"""Image shards on disk -> arrays. Decoding only: digests were checked when the data was pulled."""
+"""Read image shards from disk. This module only decodes: the data pull has checked the digests."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from stillhouse.models.errors import ModelError
 
 @dataclass(frozen=True)
 class Images:
-    """Labelled images of one role, in memory."""
+    """Labelled images of one split, in memory."""
 
     images_NCHW: NDArray[np.uint8]
     """Raw pixels."""
@@ -29,16 +29,16 @@ class Images:
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """Read what a materialised dataset says of itself: labels, image shape, roles with their shards."""
+    """Read the description of a materialised dataset: labels, image shape, splits with their shards."""
     description: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     return description
 
 
 def load_images(folder: Path, role: str) -> Images:
-    """Read every shard of a role of a materialised dataset.
+    """Read every shard of a split of a materialised dataset.
 
     Raises:
-        ModelError: the dataset has no such role, or its roles hold recordings.
+        ModelError: the dataset has no such split, or its splits hold recordings.
     """
     description = describe(folder)
     if "gallery" in description:
@@ -54,6 +54,6 @@ def load_images(folder: Path, role: str) -> Images:
 
 
 def images_of(table: pa.Table, description: Mapping[str, Any]) -> Images:
-    """Decode the columns image and label of a table."""
+    """Decode the columns `image` and `label` of a table."""
     pixels = np.frombuffer(b"".join(table["image"].to_pylist()), dtype=np.uint8).copy()
     return Images(pixels.reshape(len(table), *description["image_shape"]), table["label"].to_numpy().astype(np.int64))

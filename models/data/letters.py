@@ -1,4 +1,4 @@
-"""Sentences -> letters, for an encoder that spells what it hears: no accents, no digits, no case."""
+"""Convert sentences to letters for a CTC encoder: no accents, no digits, no case."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -7,24 +7,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 NOTHING = 0
-"""What stands for no letter: the blank of CTC, and what fills rows up."""
+"""The number for "no letter": the CTC blank, and the padding of rows."""
 MOST_UNKNOWN = 0.2
-"""Share of a sentence's letters that may be unknown; such letters are left out."""
+"""Largest share of unknown letters in a sentence. Unknown letters are left out."""
 
 
 def alphabet_of(sentences: Sequence[str]) -> dict[str, int]:
-    """Number the letters that occur, from 1, in their order."""
+    """Number the letters that occur, from 1, in sorted order."""
     return {letter: number for number, letter in enumerate(sorted(set("".join(map(_plain, sentences)))), start=1)}
 
 
 def letters_of(sentences: Sequence[str], alphabet: Mapping[str, int]) -> NDArray[np.int64]:
-    """Spell each sentence (N, L) by the numbers of an alphabet; rows are filled up with 0.
+    """Convert each sentence (N, L) to letter numbers, padded with 0.
 
-    A sentence of which too much is unknown, as one in another script, is all 0.
+    A row is all 0 if too many letters of its sentence are unknown, as in another script.
 
     Args:
-        sentences: in any language and script; an accent is taken off its letter.
-        alphabet: number of each letter.
+        sentences: in any language and script. Accents are removed from letters.
+        alphabet: letter -> number.
     """
     spelled = [_spelled(_plain(sentence), alphabet) for sentence in sentences]
     letters_NL = np.zeros((len(spelled), max(map(len, spelled), default=0)), np.int64)

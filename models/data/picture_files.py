@@ -1,8 +1,8 @@
-"""A picture file -> its pixels as a viewer shows them: upright, with transparency. The one reader of pictures.
+"""Decode a picture file to pixels as a viewer shows them: upright, with transparency.
 
-Serving, landed batches and built data read pictures here. A file is held against its limits before it is unpacked, so
-that a few kilobytes cannot cost gigabytes or minutes. Colour profiles are not applied, and of several frames the first
-one counts.
+All pictures are read here: in serving, in data ingest and in dataset builds. The limits are checked before the file is
+decoded, so that a file of a few kilobytes cannot cost gigabytes or minutes. Colour profiles are not applied. Of several
+frames, only the first is read.
 """
 
 import io
@@ -16,11 +16,11 @@ from stillhouse.models.errors import ModelError
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 MOST_PIXELS = 50_000_000
-"""Of a picture, whatever its sides."""
+"""Largest number of pixels of a picture."""
 MOST_SCANNED = 20 * MOST_PIXELS
-"""Pixels of a progressive JPEG times its scans: each scan goes over all of them."""
+"""Largest product of pixels and scans of a progressive JPEG. Each scan decodes all pixels."""
 LONGEST = 3072
-"""Pixels of a side; what is longer is first reduced by a whole factor."""
+"""Longest side in pixels. A picture with a longer side is first reduced by an integer factor."""
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -30,26 +30,26 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation -> what turns the stored pixels upright."""
+"""EXIF orientation -> operation that turns the stored pixels upright."""
 PNG_START = b"\x89PNG\r\n\x1a\n"
 NOTES = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
-"""Chunks of a PNG file that may be large and say nothing of its pixels, except for `ORIENTED`."""
+"""PNG chunks that may be large and do not affect the pixels, except for `ORIENTED`."""
 ORIENTED = (b"XML:com.adobe.xmp", b"Raw profile type exif", b"Raw profile type APP1")
 SCAN = b"\xff\xda"
 WITHOUT_RANGE = ("I", "F")
 
 
 def read_picture(content: bytes) -> Image.Image:
-    """Decode a file as RGBA, upright, reduced where a side is longer than `LONGEST`.
+    """Decode a file as RGBA, upright, and reduce it if a side is longer than `LONGEST`.
 
     Raises:
-        ModelError: it is not a picture of `FORMATS` that can be read, or one too large.
+        ModelError: the file is not a readable picture of `FORMATS`, or the picture is too large.
     """
     try:
         return upright(open_picture(content))
     except ModelError:
         raise
-    except Exception as error:  # a hostile file fails in many ways
+    except Exception as error:  # a malicious file can raise any error
         unknown = isinstance(error, UnidentifiedImageError)
         reason = "it is of no known kind" if unknown else " ".join(str(error).split())[:200] or type(error).__name__
         msg = f"the picture cannot be read ({reason}); give a whole PNG, JPEG, WebP, GIF, BMP or TIFF file"
@@ -57,11 +57,11 @@ def read_picture(content: bytes) -> Image.Image:
 
 
 def open_picture(content: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
-    """Read a file's header and hold it against the limits; nothing is decoded yet.
+    """Read the header of a file and check it against the limits. No pixels are decoded yet.
 
     Raises:
-        ModelError: it is too large, or its pixels have no known range.
-        Exception: Pillow cannot read it.
+        ModelError: the picture is too large, or its pixels have no known range.
+        Exception: Pillow cannot read the file.
     """
     opened = Image.open(io.BytesIO(_without_notes(content)), formats=formats)
     pixels, scans = opened.width * opened.height, content.count(SCAN) if opened.format in {"JPEG", "MPO"} else 1
@@ -78,10 +78,10 @@ def open_picture(content: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Im
 
 
 def upright(opened: Image.Image) -> Image.Image:
-    """Decode an opened picture as RGBA and turn it as its file says.
+    """Decode an opened picture as RGBA and rotate it as its EXIF orientation says.
 
     Raises:
-        Exception: Pillow cannot read it.
+        Exception: Pillow cannot read the file.
     """
     factor = -(-max(opened.size) // LONGEST)
     if factor > 1 and opened.format in {"JPEG", "MPO"}:
@@ -97,7 +97,7 @@ def upright(opened: Image.Image) -> Image.Image:
 
 
 def orientation(opened: Image.Image) -> int:
-    """Give the EXIF orientation of a decoded picture, 1 where it says none that can be read."""
+    """Return the EXIF orientation of a decoded picture, or 1 if there is no readable orientation."""
     try:
         return int(opened.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001 - viewers show a picture whose notes are broken
@@ -105,7 +105,7 @@ def orientation(opened: Image.Image) -> int:
 
 
 def _reducible(opened: Image.Image) -> bool:
-    """Tell whether pixels can be averaged as they are: neither numbers of a palette nor keyed as transparent."""
+    """Tell whether the pixels can be averaged. Palette indices and colour-keyed transparency cannot."""
     return opened.mode in {"L", "LA", "RGB", "RGBA", "CMYK"} and "transparency" not in opened.info
 
 
@@ -116,7 +116,7 @@ def _as_rgba(image: Image.Image) -> Image.Image:
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:
-    """Keep the upper eight bits, where Pillow would clip."""
+    """Keep the upper eight bits. Pillow would clip the values."""
     values_HW = np.asarray(image)
     rgba = Image.fromarray((values_HW >> 8).astype(np.uint8)).convert("RGBA")
     if "transparency" in image.info:
@@ -125,13 +125,13 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
 
 
 def _tile(opened: Image.Image) -> int:
-    """Count the pixels of a tile of a TIFF file, which may be larger than the picture."""
+    """Count the pixels of a tile of a TIFF file. A tile may be larger than the picture."""
     tags = getattr(opened, "tag_v2", {})
     return int(tags.get(TILEWIDTH, 0)) * int(tags.get(TILELENGTH, 0))
 
 
 def _without_notes(content: bytes) -> bytes:
-    """Leave text and colour profiles out of a PNG file: they would be unpacked, and may be bombs."""
+    """Remove text and colour profiles from a PNG file. Pillow would unpack them, and they may be huge."""
     if not content.startswith(PNG_START):
         return content
     kept, place = [PNG_START], len(PNG_START)

@@ -1,9 +1,9 @@
-"""A picture file of any kind -> what an image encoder takes: the preparation of serving, nothing of training.
+"""Convert a picture file of any kind to the input of an image encoder. Serving uses this module, training does not.
 
-Transparent pixels show the paper. It is white, as a viewer shows the file and as the drawings that encoders learn from
-stand. If nothing shows on white, as white ink does not, the paper is black: so stand the digits that a classifier of
-white on black learns from. Black ink on nothing becomes black on white; it is never inverted, so it is answered as the
-same drawing on white paper is.
+Transparent pixels show the background ("paper"). The background is white, as in a viewer and in the training drawings
+of encoders. If nothing is visible on white, as with white ink, the background is black, as in the training digits of
+white-on-black classifiers. Black ink on a transparent background becomes black on white. It is never inverted, so the
+model gives the same answer as for the drawing on white paper.
 """
 
 import numpy as np
@@ -14,16 +14,16 @@ from stillhouse.models.data.picture_files import read_picture
 
 SIDE = 64
 PAPERS = ((255, 255, 255, 255), (0, 0, 0, 255))
-"""The first on which something shows is taken."""
+"""Backgrounds in order of preference. The first one on which something is visible is used."""
 FAINT = 8
-"""Levels of 255 between the lightest and the darkest of a picture that shows nothing."""
+"""A picture shows nothing if its lightest and darkest levels (of 255) differ by at most this number."""
 
 
 def picture_of(content: bytes) -> NDArray[np.uint8]:
-    """Raw pixels (3, SIDE, SIDE) of a picture file, on paper, whole and centred.
+    """Return the raw pixels (3, SIDE, SIDE) of a picture file on a background, complete and centred.
 
     Raises:
-        ModelError: it is not a picture that can be read, or one too large.
+        ModelError: the file is not a readable picture, or the picture is too large.
     """
     drawn = read_picture(content)
     side = max(drawn.size)
@@ -32,10 +32,10 @@ def picture_of(content: bytes) -> NDArray[np.uint8]:
 
 
 def pixels_of(content: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Raw pixels of a shape (C, H, W) of a picture file on paper, grey where C is 1, resized to fit.
+    """Return the raw pixels (C, H, W) of a picture file on a background, grey if C is 1, resized to fit.
 
     Raises:
-        ModelError: it is not a picture that can be read, or one too large.
+        ModelError: the file is not a readable picture, or the picture is too large.
     """
     channels, height, width = shape
     drawn = read_picture(content)
@@ -45,7 +45,7 @@ def pixels_of(content: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
 
 
 def _on_paper(drawn: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Centre a picture on paper of a size."""
+    """Centre a picture on a background of the given size."""
     corner = ((size[0] - drawn.width) // 2, (size[1] - drawn.height) // 2)
     opaque = drawn.getchannel("A").getextrema() == (255, 255)
     if opaque and drawn.size == size:

@@ -1,6 +1,6 @@
-"""Sentences -> code points: all the preparation that a text encoder needs, before training and at serving alike.
+"""Convert sentences to code points. This is all preprocessing of a text encoder, in training and in serving.
 
-Which characters matter is learned: any code point goes in, and the encoder hashes what stands side by side.
+The encoder accepts any code point and hashes neighbouring characters. Training learns which characters matter.
 """
 
 import reprlib
@@ -13,24 +13,27 @@ from numpy.typing import NDArray
 from stillhouse.models.errors import ModelError
 
 CONTEXT = 96
-"""Code points that count, the space before and the space behind included; what comes after them is cut off."""
+"""Largest number of code points, including one space before and one space behind. The rest is cut off."""
 SHORTEST = 3
 """Code points of the shortest sentence: one character between two spaces."""
 SPARE = 16
-"""Characters that are looked at for each that counts: a sentence may hold much that is invisible, but not megabytes."""
+"""Characters that are read for each code point that counts.
+
+A sentence may have many invisible characters, but not megabytes of them.
+"""
 SHOWN = 40
-"""Characters of a sentence in a message."""
+"""Characters of a sentence that an error message shows."""
 
 
 def codes_of(sentences: Sequence[str], context: int = CONTEXT) -> NDArray[np.int64]:
-    """Code points (N, L), filled up with 0, L as long as the longest sentence needs.
+    """Convert sentences to code points (N, L), padded with 0. L is the length of the longest sentence.
 
     Args:
         sentences: in any language and script.
-        context: the most code points that count.
+        context: largest number of code points per sentence.
 
     Raises:
-        ModelError: a sentence is no text, empty, blank, or nothing but invisible characters.
+        ModelError: a sentence is not text, is empty or blank, or has only invisible characters.
     """
     cleaned = [clean(_beginning(sentence, context))[:context] for sentence in sentences]
     codes_NL = np.zeros((len(cleaned), max(map(len, cleaned), default=0)), np.int64)
@@ -40,15 +43,15 @@ def codes_of(sentences: Sequence[str], context: int = CONTEXT) -> NDArray[np.int
 
 
 def trimmed(codes_NL: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Cut off the filling that none of these sentences (N, L) needs."""
+    """Remove the padding columns that none of these sentences (N, L) needs."""
     return codes_NL[:, : int((codes_NL > 0).sum(1).max())]
 
 
 def clean(sentence: str) -> str:
-    """Make equal what looks equal (NFKC), fold case, drop what is invisible, and put one space around every word.
+    """Normalise (NFKC), fold case, remove invisible characters, and put one space around every word.
 
     Raises:
-        ModelError: nothing is left.
+        ModelError: no character is left.
     """
     folded = unicodedata.normalize("NFKC", sentence).casefold()
     visible = "".join(" " if character.isspace() else character for character in folded if _shows(character))
@@ -60,7 +63,7 @@ def clean(sentence: str) -> str:
 
 
 def _beginning(sentence: object, context: int) -> str:
-    """Leave out what is too far behind to count."""
+    """Cut off the characters that are too far behind to count."""
     if not isinstance(sentence, str):
         msg = f"the sentence {reprlib.repr(sentence)} is no text; give a string"
         raise ModelError(msg)

@@ -1,6 +1,6 @@
-"""Waveforms -> what a speech encoder takes: the first seconds that are not silent, as loud as they can be, 16 bits.
+"""Convert waveforms to the input of a speech encoder: the first seconds that are not silent, at full volume, 16 bits.
 
-All rows have one length, so that speech goes through everything that pictures go through.
+All rows have the same length, so that recordings can use the same code as pictures.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from stillhouse.models.data.audio import SAMPLE_RATE, waveform_of
 from stillhouse.models.data.first_sound import QUIET, muted
 
 SECONDS = 2.0
-"""What of a recording counts, from its first sound; five spoken captions in six are shorter."""
+"""Seconds of a recording that the encoder sees, from the first sound. Five of six spoken captions are shorter."""
 LENGTH = int(SECONDS * SAMPLE_RATE)
 LOUDEST = 32_000
 
 
 def waves_of(files: Sequence[bytes]) -> NDArray[np.int16]:
-    """Samples (N, LENGTH) of audio files, filled up with 0.
+    """Convert audio files to samples (N, LENGTH), padded with 0.
 
     Raises:
         ModelError: a file cannot be read, is silent or too short.
@@ -31,7 +31,7 @@ def waves_of(files: Sequence[bytes]) -> NDArray[np.int16]:
 
 
 def trimmed(samples_T: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Cut off what is quiet at both ends, clicks in the way of speech, and what comes after SECONDS."""
+    """Cut off quiet parts at both ends, clicks that would hide speech, and everything after SECONDS."""
     samples_T = muted(samples_T, SAMPLE_RATE, SECONDS)
     peak = np.abs(samples_T).max()
     loud = np.flatnonzero(np.abs(samples_T) > QUIET * peak)

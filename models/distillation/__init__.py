@@ -1,1 +1,1 @@
-"""Losses by which a student learns from its teacher; the cache of its answers."""
+"""Distillation losses, and the cache of teacher outputs."""

@@ -1,4 +1,4 @@
-"""What a student learns from: every input in a few fixed views, with its teacher's answers to each."""
+"""Training batches of a student: every input in a few fixed views, with the teacher's outputs for each view."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from stillhouse.models.training.loop import Batch
 from stillhouse.models.training.ready import ready
 
 FIRST_VIEWS = 1_000_002
-"""A position in the random sequence that no epoch has."""
+"""A position in the random sequence that no epoch uses."""
 
 
 @dataclass(frozen=True)
 class DistillationBatches:
-    """Views take turns over the epochs."""
+    """Batches of fixed views. The epochs use the views in turn."""
 
     views: Tensor
     """Raw inputs (V, N, ...)."""
     answers: tuple[Tensor, ...]
-    """Logits or vectors (V, N, K), then features (V, N, D) where they were asked for."""
+    """Logits or vectors (V, N, K), then features (V, N, D) if the distillation uses features."""
     labels_N: Tensor
     seed: int
 
@@ -29,7 +29,7 @@ class DistillationBatches:
         return -(-len(self.labels_N) // batch_size)
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
-        """Yield (inputs, labels_B, answers_BK) and, where asked for, teacher_features_BD."""
+        """Yield (inputs, labels_B, answers_BK), and teacher_features_BD if the distillation uses features."""
         views, count = self.views.shape[:2]
         first_N = torch.randint(0, views, (count,), generator=seeded(self.seed, FIRST_VIEWS))
         for index_B in shuffled(count, batch_size, seeded(self.seed, epoch)):
@@ -39,10 +39,10 @@ class DistillationBatches:
 
 
 def shuffled(count: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Put the numbers below `count` in random order, in batches."""
+    """Yield the numbers below `count` in random order, in batches."""
     return torch.split(torch.randperm(count, generator=generator), batch_size)
 
 
 def seeded(seed: int, position: int) -> torch.Generator:
-    """Make the generator of one position, such as an epoch, in the random sequence of a seed."""
+    """Return the random generator of one position, such as an epoch, in the random sequence of a seed."""
     return torch.Generator().manual_seed(seed * 1_000_003 + position)

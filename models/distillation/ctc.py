@@ -1,7 +1,7 @@
-"""Spelling: beside its place in the space, a speech encoder learns from captions which letters it hears, by frame.
+"""CTC loss: a speech encoder also learns which letters it hears in each frame.
 
-Few recordings say each thing, so whole recordings teach little; their letters say what is alike in different ones.
-Connectionist temporal classification (Graves 2006) finds by itself where in the recording each letter is.
+There are few recordings of each caption, so whole recordings teach little. Letters show what different recordings have
+in common. Connectionist temporal classification (Graves 2006) aligns the letters with the frames by itself.
 """
 
 import torch
@@ -15,11 +15,11 @@ from stillhouse.models.training.ready import ready
 
 
 def spelling_loss(logits_NFV: Tensor, letters_NL: Tensor) -> Tensor:
-    """Mean loss per letter, a scalar, over the recordings that have letters; 0 where none has.
+    """Return the mean loss per letter, a scalar, over the recordings with known letters; 0 if there are none.
 
     Args:
-        logits_NFV: of every letter, the blank being the first, in every frame.
-        letters_NL: numbers of letters from 1, filled up with 0; a row of 0 says that nothing is known.
+        logits_NFV: logits of every letter in every frame. The blank is the first letter.
+        letters_NL: letter numbers from 1, padded with 0. A row of zeros means that the letters are unknown.
     """
     lengths_N = (letters_NL != NOTHING).sum(1)
     known_N = lengths_N > 0
@@ -34,13 +34,13 @@ def spelling_loss(logits_NFV: Tensor, letters_NL: Tensor) -> Tensor:
 
 @torch.no_grad()
 def teacher_letters(teacher: CtcEncoder, samples_NT: Tensor, batch_size: int = 500) -> Tensor:
-    """Ask a teacher that spells about recordings; returns the chances (N, frames, letters) of its letters, float16."""
+    """Return the teacher's letter probabilities (N, frames, letters) for recordings, in float16."""
     teacher.eval()
     return torch.cat([teacher.spelled(ready(batch)).softmax(2).half() for batch in samples_NT.split(batch_size)])
 
 
 @torch.no_grad()
 def teacher_readings(teacher: CtcEncoder, heard_N2F: Tensor, batch_size: int = 500) -> Tensor:
-    """Ask a teacher that spells to read letters as if it had heard them; returns its vectors (N, D)."""
+    """Return the teacher's vectors (N, D) for written letters, given in the form of heard letters."""
     teacher.eval()
     return torch.cat([teacher.read(chances_of(batch, teacher.letters)) for batch in heard_N2F.split(batch_size)])

@@ -1,8 +1,8 @@
-"""What an encoder learns from its teacher's: to put things where it puts them, among what the others have put there.
+"""Losses of an encoder that learns the vector space of its teacher.
 
-The teacher's gallery, the other encoder's vectors of every concept, turns a vector into logits, so that every loss on
-logits applies: `kl` is then distillation of the similarity distribution, which is relational, and the labels' loss is
-contrastive against the gallery.
+The teacher's gallery has one vector of the teacher's other encoder for each concept. The similarities to the gallery
+turn a vector into logits, so every loss on logits applies. `kl` is then distillation of the similarity distribution,
+which is relational. The loss on the labels is contrastive against the gallery.
 """
 
 from collections.abc import Callable
@@ -19,28 +19,31 @@ from stillhouse.models.networks.speech import CtcEncoder
 from stillhouse.models.training.loop import Batch, Objective
 
 SHARPNESS = 30.0
-"""What cosines are multiplied by to become logits, when a student learns."""
+"""Factor that turns cosines into logits when a student learns."""
 ANCHORED_SHARPNESS = 20.0
-"""The same when a teacher learns."""
+"""Factor that turns cosines into logits when a teacher learns."""
 SPELLING = 3.0
-"""Weight of the letters beside the place: places of recordings are soon known by heart, letters are not."""
+"""Weight of the CTC loss against the loss on the vectors.
+
+The encoder soon memorises the vectors of recordings. It does not memorise letters so fast.
+"""
 
 
 TowerObjective = Callable[[Callable[[Tensor], Tensor], Batch], Tensor]
-"""An objective that asks no more of a model than to be called."""
+"""An objective that only calls the model."""
 
 
 def taught_vectors(
     gallery_KD: Tensor, loss: str, temperature: float, hard_weight: float, regression: float
 ) -> TowerObjective:
-    """Distillation loss on (inputs, labels_B, teacher_vectors_BD), for a network that gives unit vectors.
+    """Return the distillation loss on (inputs, labels_B, teacher_vectors_BD), for a network that gives unit vectors.
 
     Args:
         gallery_KD: unit vectors of the teacher's other encoder, one per label.
-        loss: a name of LOGIT_LOSSES.
-        temperature: what softens both sides' logits.
-        hard_weight: share of the labels' loss.
-        regression: weight of one minus the cosine between student's and teacher's vector.
+        loss: a key of LOGIT_LOSSES.
+        temperature: softens the logits of student and teacher.
+        hard_weight: share of the loss on the labels.
+        regression: weight of one minus the cosine between the vectors of student and teacher.
     """
 
     def objective(model: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
@@ -54,13 +57,13 @@ def taught_vectors(
 
 
 def taught_letters(taught: TowerObjective, weight: float) -> Objective:
-    """Let an encoder that spells learn its teacher's letters, and read written captions as its teacher reads them.
+    """Add the loss of a CTC encoder: the teacher's letters, and the teacher's vectors of written captions.
 
-    Its batches are those of a `TextInjectionBatches`.
+    Its batches come from `TextInjectionBatches`.
 
     Args:
-        taught: what is minimised on the vectors of recordings, and on those of captions.
-        weight: of the KL divergence from the teacher's letters, the mean over all frames.
+        taught: objective on the vectors of recordings and of captions.
+        weight: weight of the KL divergence from the teacher's letters, averaged over all frames.
     """
 
     def objective(model: nn.Module, batch: Batch) -> Tensor:
@@ -94,10 +97,13 @@ def _divergence(logits_BFV: Tensor, chances_BFV: Tensor) -> Tensor:
 
 
 def anchored(model: nn.Module, batch: Batch) -> Tensor:
-    """Teach encoders one space from a batch of inputs and labels of the first encoder, then of the second, and so on.
+    """Train the encoders of one space together.
 
-    Every concept has an anchor, learned beside the encoders (a proxy, arXiv:1703.07464), and every
-    drawing, caption and recording is to find its own among those of all concepts, not only among the batch's.
+    The batch has the inputs and labels of the first encoder, then those of the second encoder, and so on.
+
+    Every concept has an anchor vector (a proxy, arXiv:1703.07464), which is trained with the encoders. Each drawing,
+    caption and recording must find its own anchor among the anchors of all concepts of the data, not only of the
+    batch.
     """
     anchors_KD = functional.normalize(model.anchors, dim=1)  # type: ignore[arg-type]
     pairs = zip(model.encoders.values(), batch[::2], batch[1::2], strict=False)  # type: ignore[operator]
@@ -105,10 +111,10 @@ def anchored(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def anchored_and_spelled(model: nn.Module, batch: Batch) -> Tensor:
-    """Like `anchored`, the last encoder being for speech: it is taught to spell, and to read what is heard or written.
+    """Like `anchored`, but the last encoder is a speech encoder that also learns letters and written captions.
 
-    Its inputs and labels are followed by their letters (B, L), then by captions that nobody may have spoken, as if
-    heard (W, 2, frames), and the labels of these.
+    After the inputs and labels of the speech encoder, the batch has the letters of the recordings (B, L). Then it has
+    captions in the form of heard letters (W, 2, frames), recorded or not, and their labels.
     """
     *pairs, samples_BT, labels_B, letters_BL, written_W2F, labels_W = batch
     encoder: CtcEncoder = model.encoders["speech"]  # type: ignore[index,assignment]
@@ -120,7 +126,7 @@ def anchored_and_spelled(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def _read(encoder: CtcEncoder, spelled_BFV: Tensor, written_W2F: Tensor) -> tuple[Tensor, Tensor]:
-    """Read what is heard and what is written in one go; returns the vectors (B, D) and (W, D)."""
+    """Read heard and written letters in one call. Returns the vectors (B, D) and (W, D)."""
     chances = torch.cat([spelled_BFV.softmax(2), chances_of(written_W2F, encoder.letters)])
     heard_BD, read_WD = encoder.read(chances).split([len(spelled_BFV), len(written_W2F)])
     return heard_BD, read_WD

@@ -1,7 +1,8 @@
-"""Hints from inside the teacher (FitNets, Romero et al. 2014, arXiv:1412.6550) through a learned projection.
+"""Feature distillation (FitNets, Romero et al. 2014, arXiv:1412.6550) through a learned projection.
 
-Both sides are averaged over positions first, so that the teacher's side is small enough to keep on disk for every
-view. A 1x1 convolution and an average may change places, so the projection is a linear layer on averages.
+Features of student and teacher are averaged over positions first, so that the teacher's features of every view are
+small enough to keep on disk. A 1x1 convolution and an average can be exchanged, so the projection is a linear layer on
+the averages.
 """
 
 from collections.abc import Iterator
@@ -17,15 +18,15 @@ NAMES_SHOWN = 12
 
 
 class ActivationHook:
-    """Keeps what one layer said last: `features_NC`, averaged over positions."""
+    """Keeps the last output of one layer as `features_NC`, averaged over positions."""
 
     features_NC: Tensor
 
     def __init__(self, network: nn.Module, layer: str) -> None:
-        """Listen to a layer, by its name.
+        """Attach the hook to a layer, by its name.
 
         Raises:
-            ModelError: there is no such layer; names some that are.
+            ModelError: there is no such layer. The message names some layers.
         """
         layers = dict(network.named_modules())
         if not layer or layer not in layers:
@@ -41,15 +42,15 @@ class ActivationHook:
         self.features_NC = averaged(output)
 
     def close(self) -> None:
-        """Stop listening."""
+        """Detach the hook."""
         self._handle.remove()
 
 
 class Projected(nn.Module):
-    """A student whose inner layer is mapped to the teacher's width; called, it answers as the student does."""
+    """A student with a projection of an inner layer to the teacher's width. A call returns the student's output."""
 
     def __init__(self, student: nn.Module, ear: ActivationHook, width_in: int, width: int) -> None:
-        """Put a new projection beside the student."""
+        """Add a new projection to the student."""
         super().__init__()
         self.student = student
         self.projection = nn.Linear(width_in, width)
@@ -61,24 +62,24 @@ class Projected(nn.Module):
         return logits_NK
 
     def projected(self) -> Tensor:
-        """The listened layer's features (N, width) at the last call, projected."""
+        """Return the projected features (N, width) of the layer at the last call."""
         projected_ND: Tensor = self.projection(self.ear.features_NC)
         return projected_ND
 
 
 @contextmanager
 def projected_student(student: nn.Module, layer: str, width: int, image_NCHW: Tensor, seed: int) -> Iterator[Projected]:
-    """Lend a student a projection for the time of a training; afterwards neither it nor the hook is left.
+    """Add a projection to a student during a training. Afterwards the projection and the hook are removed.
 
     Args:
-        student: the network to be trained.
-        layer: its layer, as `named_modules` spells it.
-        width: channels of the teacher's features.
-        image_NCHW: any input, by which the layer's own width is found.
-        seed: all that the projection's first numbers depend on.
+        student: the network to train.
+        layer: name of the student's layer, as in `named_modules`.
+        width: number of channels of the teacher's features.
+        image_NCHW: any input. It is used to find the width of the layer.
+        seed: determines the initial weights of the projection.
 
     Raises:
-        ModelError: there is no such layer, or it gives no tensor.
+        ModelError: there is no such layer, or its output is not a tensor.
     """
     ear = ActivationHook(student, layer)
     try:
@@ -92,17 +93,17 @@ def projected_student(student: nn.Module, layer: str, width: int, image_NCHW: Te
 
 
 def hint_loss(projected_BD: Tensor, teacher_BD: Tensor) -> Tensor:
-    """Mean over the batch of the squared distance between both sides scaled to length 1: from 0 to 4."""
+    """Return the mean squared distance between both features scaled to length 1, over the batch: from 0 to 4."""
     student_BD, fixed_BD = (functional.normalize(side.float(), dim=1) for side in (projected_BD, teacher_BD))
     return (student_BD - fixed_BD).pow(2).sum(1).mean()
 
 
 @torch.no_grad()
 def layer_features(network: nn.Module, layer: str, images_NCHW: Tensor, batch_size: int = 500) -> Tensor:
-    """Ask for the features (N, C) of a layer, by its name, in float16.
+    """Return the features (N, C) of a layer, by its name, in float16.
 
     Raises:
-        ModelError: there is no such layer, or it gives no tensor.
+        ModelError: there is no such layer, or its output is not a tensor.
     """
     ear = ActivationHook(network.eval(), layer)
     found = []
@@ -124,7 +125,7 @@ def averaged(output: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _ask_once(student: nn.Module, image_NCHW: Tensor) -> None:
-    """Call the student without touching its batch statistics."""
+    """Call the student without changing its batch statistics."""
     training = student.training
     student.eval()(image_NCHW)
     student.train(training)

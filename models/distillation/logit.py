@@ -1,6 +1,7 @@
-"""Distillation losses: what a student can learn from its teacher's logits, beside the labels.
+"""Distillation losses on the teacher's logits, used together with the loss on the labels.
 
-All soften both sides by a temperature T, and all are multiplied by T^2 in the end, so that gradients keep their size.
+Every loss softens the logits of student and teacher by a temperature T. Every loss is then multiplied by T^2, so that
+the gradients keep their size.
 """
 
 from collections.abc import Callable
@@ -24,9 +25,9 @@ def kl(logits_BK: Tensor, teacher_logits_BK: Tensor, _labels_B: Tensor, temperat
 def dkd(logits_BK: Tensor, teacher_logits_BK: Tensor, labels_B: Tensor, temperature: float) -> Tensor:
     """Decoupled distillation (Zhao et al. 2022, arXiv:2203.08679): `1 * target + 8 * others`.
 
-    `target` is the KL divergence of (true class, all others) and `others` that of the distribution among the wrong
-    classes; plain KL weighs the second by how unsure the teacher is, which hides it. Its gradients are several times
-    those of `kl`, and the paper warms it up: train with about a quarter of the learning rate that `kl` bears.
+    `target` is the KL divergence of (true class, all others). `others` is the KL divergence among the wrong classes.
+    Plain KL weighs `others` by the teacher's uncertainty, so a confident teacher hides it. The gradients are several
+    times those of `kl`, and the paper uses a warm-up: train with about a quarter of the learning rate that suits `kl`.
     """
     target_BK = functional.one_hot(labels_B, logits_BK.shape[1]).bool()
     student_B2, teacher_B2 = (_target_or_not(x, target_BK, temperature) for x in (logits_BK, teacher_logits_BK))
@@ -38,8 +39,8 @@ def dkd(logits_BK: Tensor, teacher_logits_BK: Tensor, labels_B: Tensor, temperat
 def dist(logits_BK: Tensor, teacher_logits_BK: Tensor, _labels_B: Tensor, temperature: float) -> Tensor:
     """One minus Pearson's correlation with the teacher (DIST, Huang et al. 2022, arXiv:2205.10536).
 
-    Between the classes of each example, plus between the examples of each class: a student too small to copy
-    probabilities can still rank as its teacher does.
+    The loss has a term between the classes of each example and a term between the examples of each class. A student
+    that is too small to copy the teacher's probabilities can still learn the teacher's ranking.
     """
     student_BK, teacher_BK = (_log_softmax(x, temperature).exp() for x in (logits_BK, teacher_logits_BK))
     between_classes = 1 - _correlation(student_BK, teacher_BK).mean()
@@ -60,9 +61,9 @@ def distillation_loss(  # noqa: PLR0913, PLR0917 - the formula's terms
     hard_weight: float,
     loss: str = "kl",
 ) -> Tensor:
-    """`hard_weight * L_student + (1 - hard_weight) * T^2 * L_distillation`, a scalar.
+    """Return `hard_weight * L_student + (1 - hard_weight) * T^2 * L_distillation`, a scalar.
 
-    L_student is the cross-entropy with the labels, L_distillation the named one of LOGIT_LOSSES.
+    L_student is the cross-entropy with the labels. L_distillation is the named loss of LOGIT_LOSSES.
     """
     student_loss = functional.cross_entropy(logits_BK.float(), labels_B)
     taught_loss = LOGIT_LOSSES[loss](logits_BK, teacher_logits_BK, labels_B, temperature)
@@ -71,13 +72,13 @@ def distillation_loss(  # noqa: PLR0913, PLR0917 - the formula's terms
 
 @torch.no_grad()
 def teacher_logits(teacher: torch.nn.Module, inputs: Tensor, batch_size: int = 500) -> Tensor:
-    """Ask the teacher once about every image (N, C, H, W) or sentence (N, L); returns its logits or vectors (N, K)."""
+    """Return the teacher's logits or vectors (N, K) for every image (N, C, H, W) or sentence (N, L)."""
     folded = fold_batch_norm(teacher)
     return torch.cat([folded(ready(batch)) for batch in inputs.split(batch_size)])
 
 
 def mean_logits(logits: list[Tensor]) -> Tensor:
-    """Logarithm (N, K) of the mean of several teachers' probabilities, given each one's logits (N, K)."""
+    """Return the logarithm (N, K) of the mean probabilities of several teachers, given the logits (N, K) of each."""
     logs_TNK = torch.stack([each.float().log_softmax(1) for each in logits])
     mean: Tensor = torch.logsumexp(logs_TNK, dim=0) - torch.tensor(float(len(logits))).log()
     return mean
@@ -96,12 +97,12 @@ def _others(logits_BK: Tensor, target_BK: Tensor) -> Tensor:
 
 
 def _target_or_not(logits_BK: Tensor, target_BK: Tensor, temperature: float) -> Tensor:
-    """Log-probabilities (B, 2) of the true class and of all others together."""
+    """Return the log-probabilities (B, 2) of the true class and of all other classes together."""
     logs_BK = _log_softmax(logits_BK, temperature)
     return torch.stack([logs_BK[target_BK], _others(logs_BK, target_BK).logsumexp(1)], dim=1)
 
 
 def _correlation(one_RN: Tensor, other_RN: Tensor) -> Tensor:
-    """Pearson's correlation (R,) of each row with its fellow; 0 where a row does not vary."""
+    """Return Pearson's correlation (R,) of each row with the matching row; 0 if a row is constant."""
     one_centred, other_centred = (rows - rows.mean(1, keepdim=True) for rows in (one_RN, other_RN))
     return functional.cosine_similarity(one_centred, other_centred, dim=1)

@@ -1,4 +1,4 @@
-"""What a taught student's training minimises: distillation, and hints and relations where a lesson asks for them."""
+"""Training objectives of a student: distillation on logits, and optionally features and relations."""
 
 from torch import Tensor, nn
 
@@ -9,12 +9,12 @@ from stillhouse.models.training.loop import Batch, Objective
 
 
 def taught_objective(loss: str, temperature: float, hard_weight: float, relations: float = 0.0) -> Objective:
-    """Distillation loss on (images_BCHW, labels_B, teacher_logits_BK, ...), for any network.
+    """Return the distillation loss on (images_BCHW, labels_B, teacher_logits_BK, ...), for any network.
 
     Args:
-        loss: a name of LOGIT_LOSSES.
-        temperature: what softens both sides' logits.
-        hard_weight: share of the labels' loss.
+        loss: a key of LOGIT_LOSSES.
+        temperature: softens the logits of student and teacher.
+        hard_weight: share of the loss on the labels.
         relations: weight of the relational loss between the logits.
     """
 
@@ -28,12 +28,14 @@ def taught_objective(loss: str, temperature: float, hard_weight: float, relation
 
 
 def hinted_objective(taught: Objective, weight: float, relations: float = 0.0) -> Objective:
-    """`taught`, and features, on (images_BCHW, labels_B, teacher_logits_BK, teacher_features_BD), for a Projected.
+    """Add a feature loss to `taught`, on (images_BCHW, labels_B, teacher_logits_BK, teacher_features_BD).
+
+    The model must be a `Projected`.
 
     Args:
-        taught: what is minimised on the logits.
-        weight: of the loss between projected and teacher's features.
-        relations: weight of the relational loss between the student's own features and the teacher's.
+        taught: objective on the logits.
+        weight: weight of the loss between the projected features and the teacher's features.
+        relations: weight of the relational loss between the features of student and teacher.
     """
 
     def objective(model: nn.Module, batch: Batch) -> Tensor:

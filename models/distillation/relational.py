@@ -1,6 +1,6 @@
-"""Relational distillation (RKD, Park et al. 2019, arXiv:1904.05068): how the examples of a batch lie to each other.
+"""Relational distillation (RKD, Park et al. 2019, arXiv:1904.05068): relations between the examples of a batch.
 
-Student and teacher may have different widths, as only distances and angles are compared.
+The losses compare only distances and angles, so student and teacher may have different widths.
 """
 
 import torch
@@ -9,16 +9,16 @@ from torch.nn import functional
 
 DISTANCE_WEIGHT, ANGLE_WEIGHT = 1.0, 2.0
 ANGLE_EXAMPLES = 64
-"""Angles are taken among the first so many examples of a batch: 250 have 15 million, seconds of work."""
+"""Angles use only this many examples of a batch. A batch of 250 has 15 million angles, which take seconds."""
 SMALLEST = 1e-12
 
 
 def relational_loss(features_BC: Tensor, teacher_BD: Tensor) -> Tensor:
-    """`1 * distance_loss + 2 * angle_loss`, a scalar; 0 for a batch of one, which has no relations.
+    """Return `1 * distance_loss + 2 * angle_loss`, a scalar. A batch of one example has no relations and gives 0.
 
     Args:
-        features_BC: what the student makes of the batch.
-        teacher_BD: what the teacher makes of it, of any width.
+        features_BC: the student's outputs or features.
+        teacher_BD: the teacher's outputs or features, of any width.
     """
     student_BC, fixed_BD = features_BC.float(), teacher_BD.float()
     if len(student_BC) == 1:
@@ -28,7 +28,7 @@ def relational_loss(features_BC: Tensor, teacher_BD: Tensor) -> Tensor:
 
 
 def distance_loss(features_BC: Tensor, teacher_BD: Tensor) -> Tensor:
-    """Huber loss between all pairwise distances, each set measured in its own mean distance."""
+    """Huber loss between all pairwise distances. Each set of distances is divided by its mean."""
     return functional.smooth_l1_loss(_distances(features_BC), _distances(teacher_BD))
 
 
@@ -43,6 +43,6 @@ def _distances(features_BC: Tensor) -> Tensor:
 
 
 def _cosines(features_BC: Tensor) -> Tensor:
-    """Cosines (B, B, B): at corner j between the directions to i and to k."""
+    """Cosines (B, B, B): the angle at corner j between the directions to i and to k."""
     directions_BBC = functional.normalize(features_BC[None] - features_BC[:, None], dim=2)
     return torch.bmm(directions_BBC, directions_BBC.transpose(1, 2))

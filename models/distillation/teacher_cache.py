@@ -1,7 +1,7 @@
-"""A teacher's answers on disk: asked once about the same images, whatever the step or the night.
+"""Cache of teacher outputs on disk: the teacher runs once on the same images, for all steps and all runs.
 
-A file holds one named tensor for one set of images and is named by the digest of their shape and bytes; which teacher
-was asked, and by which code, is the folder's name, given by the caller.
+A file holds one named tensor for one set of images. The file's name is the digest of the shape and the bytes of the
+images. The caller gives the folder. The folder's name identifies the teacher and the version of the code.
 """
 
 import hashlib
@@ -14,17 +14,17 @@ from stillhouse.models.aside import remove_abandoned
 from stillhouse.models.training.checkpoint import load_tensors, save_tensors
 
 Ask = Callable[[Tensor], Tensor]
-"""Raw images (N, C, H, W) -> one answer per image (N, ...)."""
+"""Raw images (N, C, H, W) -> one output per image (N, ...)."""
 LOGITS = "logits_NK"
 
 
 def kept(ask: Ask, folder: Path, name: str = LOGITS) -> Ask:
-    """Return `ask` with its answers kept in a folder.
+    """Return `ask` with its outputs cached in a folder.
 
     Args:
-        ask: the expensive question.
-        folder: of one teacher asked by one version of the code, made when first needed.
-        name: what is asked; every question but for the logits has files of its own.
+        ask: the expensive function.
+        folder: belongs to one teacher and one version of the code. It is created when first needed.
+        name: name of the output. Every output except the logits has separate files.
     """
     remove_abandoned(folder)
 

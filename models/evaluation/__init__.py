@@ -1,1 +1,1 @@
-"""Judging what ships, in a clean process: nothing of the training code is loaded."""
+"""Evaluation of deployables in a separate process that loads no training code."""

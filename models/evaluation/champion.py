@@ -1,8 +1,8 @@
-"""Measure what is in production beside what may follow it, on the same examples and in turns, in a clean process.
+"""Compare the champion with a candidate on the same examples, in turns, in a separate process.
 
-Run as `python -m stillhouse.models.evaluation.champion REQUEST ANSWER`, two JSON files. Both are measured now: numbers
-of another night would carry that night's machine. In the request and in what is shared with the evaluation against the
-teacher, the champion has the teacher's place.
+Run as `python -m stillhouse.models.evaluation.champion REQUEST ANSWER`, two JSON files. Both models are measured now,
+because older numbers would also measure the machine of an older run. In the request, and in code shared with the
+evaluation against the teacher, the champion is called `teacher`.
 """
 
 from collections.abc import Mapping
@@ -21,12 +21,12 @@ from stillhouse.models.workloads.base import Runtime, runtime_of
 def compare_champion(
     workload: Runtime, data: Path, bundles: Mapping[str, Bundle], schedule: Schedule
 ) -> dict[str, Any]:
-    """Compare `student` with the champion, `teacher`.
+    """Compare `student` with the champion, which is called `teacher`.
 
     Returns:
-        `paired`, the difference in quality and the churn on the gate split; `slices`, the difference in quality,
-        student minus champion, of every class or language that the split has, with its two-sided interval; `bytes` and
-        `latency`, the champion's over the student's.
+        `paired`: the difference in quality and the churn on the gate split. `slices`: for every class or language of
+        the split, the quality of the student minus that of the champion, with a two-sided interval. `bytes` and
+        `latency`: champion / student.
     """
     split = workload.load_split(data, SPLIT)
     teacher, student = (workload.outcomes(split, workload.ask(bundles[model], split)) for model in MODELS)

@@ -1,4 +1,7 @@
-"""Two models on the same examples: quality, ratio, difference, each with its interval. `confidence` is two-sided."""
+"""Compare two models on the same examples: quality, ratio and difference, each with its interval.
+
+`confidence` is two-sided.
+"""
 
 from typing import Any
 
@@ -19,16 +22,16 @@ from stillhouse.models.measurement.statistics import (
 )
 
 UNKNOWN = (-1.0, 1.0)
-"""Interval of a difference of which nothing is known: a slice of one example has no spread."""
+"""Interval of an unknown difference. A slice with one example has no spread."""
 Estimate = dict[str, Any]
 Qualities = NDArray[np.float64]
 
 
 def quality(scores: Scores, confidence: float) -> Estimate:
-    """Give the mean quality with its interval.
+    """Return the mean quality with its interval.
 
     Raises:
-        ModelError: all examples are of one group.
+        ModelError: all examples belong to one group.
     """
     if scores.are_counts:
         right_N = scores.quality_N == 1
@@ -39,10 +42,10 @@ def quality(scores: Scores, confidence: float) -> Estimate:
 
 
 def ratio(teacher: Scores, student: Scores, confidence: float) -> Estimate:
-    """Give the student's quality / the teacher's with its interval.
+    """Return student quality / teacher quality with its interval.
 
     Raises:
-        ModelError: all examples are of one group.
+        ModelError: all examples belong to one group.
     """
     value = student.mean / max(teacher.mean, 1e-9)
     if teacher.are_counts and student.are_counts:
@@ -51,10 +54,12 @@ def ratio(teacher: Scores, student: Scores, confidence: float) -> Estimate:
 
 
 def difference(teacher: Scores, student: Scores, confidence: float) -> Estimate:
-    """Give the student's quality - the teacher's with its interval; `lower_bound` is one-sided at (1 + confidence) / 2.
+    """Return student quality - teacher quality with its interval.
+
+    `lower_bound` is one-sided at (1 + confidence) / 2.
 
     Raises:
-        ModelError: all examples are of one group.
+        ModelError: all examples belong to one group.
     """
     interval = _difference_interval(teacher, student, confidence)
     value = student.mean_of(student.quality_N - teacher.quality_N)
@@ -68,12 +73,12 @@ def _difference_interval(teacher: Scores, student: Scores, confidence: float) ->
 
 
 def _paired_intervals(teacher: Scores, student: Scores, confidence: float) -> tuple[Interval, Interval]:
-    """Interval of the ratio and of the difference."""
+    """Return the intervals of the ratio and of the difference."""
     return paired_intervals(teacher.quality_N, student.quality_N, confidence, teacher.groups_N, teacher.weights_N)
 
 
 def slice_differences(teacher: Outcomes, student: Outcomes, confidence: float) -> dict[str, Estimate]:
-    """Give the difference on every slice that has examples."""
+    """Return the difference on every slice that has examples."""
     return {
         name: _slice_difference(teacher.slices[name], scores, confidence)
         for name, scores in student.slices.items()
@@ -82,7 +87,7 @@ def slice_differences(teacher: Outcomes, student: Outcomes, confidence: float) -
 
 
 def _slice_difference(teacher: Scores, student: Scores, confidence: float) -> Estimate:
-    """Nothing is known of a single example, or of one group."""
+    """Return the difference on one slice. With a single example or a single group, the interval is `UNKNOWN`."""
     try:
         found = difference(teacher, student, confidence)
     except ModelError:
@@ -92,10 +97,10 @@ def _slice_difference(teacher: Scores, student: Scores, confidence: float) -> Es
 
 
 def paired(teacher: Outcomes, student: Outcomes, confidence: float) -> dict[str, Any]:
-    """Compare the two example by example; the p-value is that of a sign test over groups of examples.
+    """Compare the two models example by example. The p-value is from a sign test over groups of examples.
 
     Raises:
-        ModelError: all examples are of one group.
+        ModelError: all examples belong to one group.
     """
     both_N2 = np.stack([teacher.scores.quality_N, student.scores.quality_N], axis=1)
     return {
@@ -107,14 +112,14 @@ def paired(teacher: Outcomes, student: Outcomes, confidence: float) -> dict[str,
 
 
 def _by_group(scores: Scores, both_N2: Qualities) -> Qualities:
-    """Sum both models' quality over each group (G, 2), by weight."""
+    """Sum the weighted quality of both models over each group (G, 2)."""
     groups_N = np.arange(len(both_N2)) if scores.groups_N is None else scores.groups_N
     weights_N = np.ones(len(both_N2)) if scores.weights_N is None else scores.weights_N
     return group_sums(both_N2 * weights_N[:, None], groups_N).round(9)
 
 
 def _better(both_N2: Qualities) -> tuple[int, int]:
-    """Count where the teacher is better, and where the student is."""
+    """Count the rows where the teacher is better, and those where the student is better."""
     teacher_N, student_N = both_N2.T
     return int((teacher_N > student_N).sum()), int((student_N > teacher_N).sum())
 

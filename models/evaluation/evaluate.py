@@ -1,4 +1,4 @@
-"""Judge two deployables in a clean process: quality, bytes, time and memory of what ships, and nothing else.
+"""Evaluate two deployables in a separate process: quality, bytes, time and memory of the shipped files.
 
 Run as `python -m stillhouse.models.evaluation.evaluate REQUEST ANSWER`, two JSON files.
 """
@@ -22,7 +22,7 @@ from stillhouse.models.workloads.base import Request, Runtime, runtime_of
 
 MODELS = ("teacher", "student")
 SPLIT = "gate"
-"""What is judged. `models.evaluation.final_test` alone opens the split `sealed`."""
+"""The evaluated split. Only `models.evaluation.final_test` opens the split `sealed`."""
 
 
 def evaluate(
@@ -31,10 +31,10 @@ def evaluate(
     """Measure quality, bytes and time of `teacher` and `student`.
 
     Args:
-        workload: what the models are for.
+        workload: the runtime of the models' workload.
         data: a materialised dataset.
         bundles: the two models.
-        references: folder with the answers of the training-time models, a folder each.
+        references: folder with the outputs of the training-time models, one folder per model.
         schedule: how much to time.
     """
     split = workload.load_split(data, SPLIT)
@@ -70,13 +70,13 @@ def evaluate(
 
 
 def time_in_turns(workload: Runtime, bundles: Mapping[str, Bundle], request: Request, schedule: Schedule) -> Comparison:
-    """Time one request, teacher and student in turns."""
+    """Time one request on teacher and student, in turns."""
     teacher, student = (partial(workload.call, bundles[model], request) for model in MODELS)
     return compare_calls((teacher, student), schedule)
 
 
 def measure_files(bundle: Bundle, request: Request) -> dict[str, Any]:
-    """Add up the bytes of what a deployment loads, and what each component takes to serve."""
+    """Measure the total bytes that a deployment loads, and the serving cost of each component."""
     parts = [asdict(serving_of(bundle.file(name), raw)) for name, raw in request.raw.items()]
     return {
         "bytes": bundle.size,
@@ -87,7 +87,7 @@ def measure_files(bundle: Bundle, request: Request) -> dict[str, Any]:
 
 
 def classes(outcomes: Mapping[str, Outcomes]) -> dict[str, Any]:
-    """Quality of both models on every slice; NaN for one without examples."""
+    """Return the quality of both models on every slice. A slice without examples gives NaN."""
     slices = outcomes["teacher"].slices
     return {
         "labels": list(slices),

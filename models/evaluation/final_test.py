@@ -1,7 +1,7 @@
-"""Measure the quality of two bundles on the split `sealed`, once, in a clean process; nothing is decided on it.
+"""Measure the quality of two bundles on the split `sealed`, once, in a separate process. The result decides nothing.
 
-Run as `python -m stillhouse.models.evaluation.final_test REQUEST ANSWER`, two JSON files. Bytes and time are those of
-the evaluation.
+Run as `python -m stillhouse.models.evaluation.final_test REQUEST ANSWER`, two JSON files. Bytes and time come from the
+evaluation and are not measured again.
 """
 
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ def final_test(workload: Runtime, data: Path, bundles: Mapping[str, Bundle], con
     """Compare `teacher` and `student` on the sealed examples.
 
     Args:
-        workload: what the models are for.
+        workload: the runtime of the models' workload.
         data: a materialised dataset.
         bundles: the two models.
-        confidence: of each interval, two-sided.
+        confidence: confidence of each two-sided interval.
 
     Returns:
-        `teacher` and `student`, the quality of each with its interval; `ratio`, student / teacher; `paired`, the
-        comparison example by example; and `details`, what the workload tells beside it.
+        `teacher` and `student`: the quality of each with its interval. `ratio`: student / teacher. `paired`: the
+        comparison example by example. `details`: results that only this workload has.
     """
     split = workload.load_split(data, SPLIT)
     answers = {model: workload.ask(bundles[model], split) for model in MODELS}

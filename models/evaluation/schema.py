@@ -1,7 +1,7 @@
-"""The typed shape of what the judge writes, for the judge and for all who read it.
+"""Typed schema of the evaluation's result, for the evaluation and for all readers.
 
-Units: bytes, milliseconds, and quality as a fraction in which more is better. Every interval is two-sided, so at
-`2 * confidence - 1` its ends are the one-sided bounds the gate needs.
+Units: bytes, milliseconds, and quality as a fraction (higher is better). Every interval is two-sided. At
+a confidence of `2 * confidence - 1`, its ends are the one-sided bounds that the gate needs.
 """
 
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Part(BaseModel):
-    """A piece of the evaluation: every number is there and finite; new keys may come beside it."""
+    """Base of all parts of the evaluation. Every number is present and finite. Extra keys are allowed."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
 class Estimate(Part):
-    """A value and the interval around it."""
+    """A value and its interval."""
 
     value: float
     interval: Interval
@@ -37,13 +37,13 @@ class Estimate(Part):
 
 
 class Roles(Part):
-    """One estimate for the role that is judged; `sealed` is in final_test.json."""
+    """One estimate for the evaluated split. The estimate for `sealed` is in final_test.json."""
 
     gate: Estimate
 
 
 class Times(Part):
-    """Milliseconds for one example on one pinned thread; the interval belongs to the 10th percentile."""
+    """Milliseconds for one example on one pinned thread. The interval is that of the 10th percentile."""
 
     p10: Positive
     median: Positive
@@ -52,31 +52,31 @@ class Times(Part):
 
 
 class Serving(Part):
-    """What it takes to serve one file: the median of fresh processes that did nothing else."""
+    """Serving cost of one file: the median over fresh processes that do nothing else."""
 
     unpack_ms: NotNegative
-    """0 for a plain file; part of `load_ms`."""
+    """0 for a plain file. `load_ms` includes this time."""
     load_ms: Positive
     peak_bytes: NotNegative
-    """Resident memory beyond the imported runtime."""
+    """Resident memory above that of the imported runtime."""
     cpu_seconds_per_1000: Positive
     """Processor time of 1,000 answers at batch 1."""
 
 
 class Model(Part):
-    """One exported file in the runtime that ships."""
+    """One exported file in the deployed runtime."""
 
     bytes: Annotated[int, Field(ge=1)]
-    """What ships, packed if it is packed."""
+    """Size of the shipped file, packed if it is packed."""
     zstd_bytes: Annotated[int, Field(ge=1)]
-    """The same file after zstd at level 19."""
+    """Size of the same file after zstd at level 19."""
     unpacked_bytes: Annotated[int, Field(ge=1)]
-    """The ONNX file after unpacking; equals `bytes` for a plain file."""
+    """Size of the ONNX file after unpacking. For a plain file it equals `bytes`."""
     serving: Serving
     latency_ms: Times
     quality: Roles
     parity: Share
-    """Share of gate examples on which the runtime answers differently from the training-time module."""
+    """Share of gate examples on which the runtime's answer differs from that of the training-time module."""
 
 
 class Ratios(Part):
@@ -88,31 +88,31 @@ class Ratios(Part):
 
 
 class Difference(Estimate):
-    """Student - teacher as a share, two-sided; `lower_bound` is one-sided at the recipe's confidence."""
+    """Student - teacher as a share, two-sided. `lower_bound` is one-sided at the recipe's confidence."""
 
     lower_bound: float
 
 
 class Pair(Part):
-    """Teacher and student on the same examples of one role."""
+    """Teacher and student on the same examples of one split."""
 
     difference: Difference
     mcnemar_p: Share
-    """Exact and two-sided: is each equally often the only one that is right?"""
+    """Exact two-sided p-value. Null hypothesis: each model is equally often the only one that is right."""
     discordant: tuple[Count, Count]
-    """Examples on which only the teacher is right, and only the student."""
+    """Number of examples on which only the teacher is right, and on which only the student is right."""
     churn: Share
-    """Share of examples that the two answer differently, right or wrong."""
+    """Share of examples on which the two answers differ, right or wrong."""
 
 
 class Pairs(Part):
-    """One comparison for the role that is judged."""
+    """One comparison for the evaluated split."""
 
     gate: Pair
 
 
 class Classes(Part):
-    """Recall of every class on the gate role; a class without examples may have no recall."""
+    """Recall of every class on the gate split. A class without examples may have no recall."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=True)
     labels: tuple[str, ...]
@@ -129,7 +129,7 @@ class Classes(Part):
 
 
 class Evaluation(Part):
-    """All of evaluation.json."""
+    """The content of evaluation.json."""
 
     teacher: Model
     student: Model
@@ -139,13 +139,13 @@ class Evaluation(Part):
     latency_ratios: tuple[Positive, ...]
     machine: dict[str, Any]
     comparisons: dict[str, Estimate] = {}
-    """What only this workload compares, each by its name; a recipe's gate may ask for a least value."""
+    """Comparisons that only this workload has, by name. A recipe's gate may require a least value."""
     details: dict[str, Any] = {}
-    """What only this workload tells; its own report knows how to read it."""
+    """Details that only this workload has. Its report reads them."""
 
 
 class Tested(Part):
-    """What was measured on the sealed split. It decides nothing."""
+    """Results on the sealed split. They decide nothing."""
 
     teacher: Estimate
     """Quality."""
@@ -154,11 +154,11 @@ class Tested(Part):
     """Student / teacher."""
     paired: Pair
     details: dict[str, Any] = {}
-    """What only this workload tells."""
+    """Details that only this workload has."""
 
 
 class Measured(Part):
-    """What was measured of both."""
+    """Results of the comparison of champion and student."""
 
     paired: Pair
     bytes: Positive
@@ -166,4 +166,4 @@ class Measured(Part):
     latency: Estimate
     """Champion / student."""
     slices: Mapping[str, Estimate] = {}
-    """Class or language -> quality of the student minus that of the champion on the gate role, two-sided."""
+    """Class or language -> quality of the student minus that of the champion on the gate split, two-sided."""

@@ -1,1 +1,1 @@
-"""Time, memory and bytes of files; statistics."""
+"""Measurement of time, memory and bytes of files; statistics."""

@@ -1,13 +1,14 @@
-"""Time of two exported files against each other, on one pinned thread.
+"""Compare the latency of two exported files on one pinned thread.
 
-A shared machine changes pace, so the files take turns, the fast tail (10th percentile) of each repeat is compared,
-repeats are spread over time, and the ratio comes with an interval over repeats. A file against itself must give 1,
-so nothing may favour a place: who goes first changes every round, and both files are opened anew for every repeat,
-in changing order, so that luck with memory differs between repeats and is seen in the interval.
+The speed of a shared machine changes. So the files are timed in turns, the 10th percentiles of each repeat are
+compared, the repeats are spread over time, and the ratio has an interval over the repeats. A file compared with itself
+must give 1, so no position may have an advantage. The first file changes every round. Both files are opened again for
+every repeat, in changing order, so that the effect of memory placement varies between repeats and widens the interval.
 
-While the interval straddles the limit the timing goes on, up to `most` repeats; still straddling means undecided.
-Whoever looks several times and stops when pleased is wrong more often than each look says, so the confidence is
-divided over the looks (Bonferroni): the interval holds the true ratio at least as often as `confidence` says.
+While the interval contains the limit, the timing continues, up to `most` repeats. If the interval still contains the
+limit then, the result is undecided. Looking several times and stopping at a good result raises the error rate, so the
+confidence is divided over the looks (Bonferroni). The interval contains the true ratio at least as often as
+`confidence` says.
 """
 
 import math
@@ -28,7 +29,7 @@ from stillhouse.models.runtime.session import last_core, open_session, pinned_to
 CALLS_PER_TURN = 5
 WINDOW_ROUNDS = 10
 STEADY = 0.03
-"""Warm is when the 10th percentiles of two windows in a row differ by no more than this share."""
+"""The warm-up ends when the 10th percentiles of two consecutive windows differ by at most this share."""
 LONGEST_WARM_UP_SECONDS = 3.0
 
 Call = Callable[[], object]
@@ -43,9 +44,9 @@ class Schedule:
     rounds: int
     pause_seconds: float
     confidence: float
-    """Two-sided, of the interval over repeats, whatever the number of looks."""
+    """Two-sided confidence of the interval over repeats, whatever the number of looks."""
     limit: float
-    """The ratio that decides, which says when more repeats are worth it."""
+    """The ratio that decides. More repeats are timed while the interval contains it."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +61,21 @@ class Times:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Baseline against candidate."""
+    """Latency of the baseline against the candidate."""
 
     baseline: Times
     candidate: Times
     ratio: float
-    """Baseline time / candidate time: above 1, the candidate is faster."""
+    """Baseline time / candidate time. Above 1, the candidate is faster."""
     interval: Interval
     ratios: tuple[float, ...]
     """One ratio of 10th percentiles per repeat."""
     unsteady: int
-    """Repeats that began although the warm-up never became steady."""
+    """Number of repeats that began although the warm-up never became steady."""
 
 
 Opener = Callable[[], Call]
-"""Opens what is timed anew, and returns a call that answers once."""
+"""Opens a file or model again and returns a call that computes one answer."""
 
 
 def compare(baseline: Path, candidate: Path, raw: NDArray[np.generic], schedule: Schedule) -> Comparison:
@@ -90,7 +91,7 @@ def compare(baseline: Path, candidate: Path, raw: NDArray[np.generic], schedule:
 
 
 def compare_calls(openers: tuple[Opener, Opener], schedule: Schedule) -> Comparison:
-    """Time a baseline and a candidate in turns on one pinned thread, whatever an answer is made of."""
+    """Time any two calls, a baseline and a candidate, in turns on one pinned thread."""
     with pinned_to_one_core():
         return _compared(openers, schedule)
 
@@ -114,13 +115,13 @@ def _compared(openers: tuple[Opener, Opener], schedule: Schedule) -> Comparison:
 
 
 def confidence_per_look(schedule: Schedule) -> float:
-    """Divide the doubt over the looks at 1, 2, 3... times `repeats` and at `most`, so that together they keep it."""
+    """Divide the allowed error over the looks at 1, 2, 3... times `repeats` and at `most` repeats (Bonferroni)."""
     looks = math.ceil(schedule.most / schedule.repeats)
     return 1 - (1 - schedule.confidence) / looks
 
 
 def machine() -> dict[str, object]:
-    """Describe what the times were measured on."""
+    """Describe the machine of the measurement."""
     flags = _cpu_field("flags").split()
     return {
         "cpu": _cpu_field("model name") or platform.processor(),
@@ -138,21 +139,21 @@ def _is_look(done: int, schedule: Schedule) -> bool:
 
 
 def _opened(openers: tuple[Opener, ...], *, backwards: bool) -> list[Call]:
-    """Open each one anew, the last one first if `backwards`; the calls come in the openers' order."""
+    """Open each one again, the last one first if `backwards`. The calls are in the order of the openers."""
     order = sorted(range(len(openers)), reverse=backwards)
     calls = {place: openers[place]() for place in order}
     return [calls[place] for place in range(len(openers))]
 
 
 def open_call(path: Path, raw: NDArray[np.generic]) -> Call:
-    """Open a file anew; the call answers one raw input."""
+    """Open a file again. The call computes the answer to one raw input."""
     session = open_session(path)
     name = session.get_inputs()[0].name
     return lambda: session.run(None, {name: raw})
 
 
 def _warm_up(calls: list[Call]) -> bool:
-    """Call until the pace is steady, or give up; tells which."""
+    """Call until the speed is steady, or give up. Returns whether it is steady."""
     end = time.perf_counter() + LONGEST_WARM_UP_SECONDS
     before = [math.inf for _ in calls]
     while time.perf_counter() < end:
@@ -164,7 +165,7 @@ def _warm_up(calls: list[Call]) -> bool:
 
 
 def _rounds(calls: list[Call], rounds: int) -> list[list[float]]:
-    """Time the calls in turns, A B then B A: milliseconds of all but the first of a turn, which finds cold caches."""
+    """Time the calls in turns, A B then B A. Returns milliseconds, without the first call of a turn (cold caches)."""
     times: list[list[float]] = [[] for _ in calls]
     turns = list(zip(calls, times, strict=True))
     for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""Quality, as fractions in which more is better."""
+"""Quality metrics, as fractions. Higher is better."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,10 +7,10 @@ from stillhouse.models.errors import ModelError
 
 
 def right(answers_N: NDArray[np.int64], labels_N: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Say for every example whether the answer is its label.
+    """Tell for each example whether the answer equals the label.
 
     Raises:
-        ModelError: the two do not have the same length.
+        ModelError: the lengths differ.
     """
     if answers_N.shape != labels_N.shape:
         msg = f"{len(answers_N)} answers cannot be compared with {len(labels_N)} labels; evaluate the same role"
@@ -20,16 +20,16 @@ def right(answers_N: NDArray[np.int64], labels_N: NDArray[np.int64]) -> NDArray[
 
 
 def churn(teacher_answers_N: NDArray[np.int64], student_answers_N: NDArray[np.int64]) -> float:
-    """Share of examples that the two answer differently, right or wrong (Milani Fard et al. 2016).
+    """Return the share of examples on which the two answers differ, right or wrong (Milani Fard et al. 2016).
 
     Raises:
-        ModelError: the two do not have the same length.
+        ModelError: the lengths differ.
     """
     return 1.0 - float(right(student_answers_N, teacher_answers_N).mean())
 
 
 def recall_per_class(answers_N: NDArray[np.int64], labels_N: NDArray[np.int64], classes: int) -> list[float]:
-    """Share of each class's examples that were recognised; NaN for a class without examples."""
+    """Return the share of each class's examples that are recognised; NaN for a class without examples."""
     counts_K = np.bincount(labels_N, minlength=classes)
     found_K = np.bincount(labels_N[right(answers_N, labels_N)], minlength=classes)
     return [float(found / count) if count else float("nan") for found, count in zip(found_K, counts_K, strict=True)]

@@ -1,7 +1,8 @@
-"""How long one exported file takes, so that surgery can stop at a time: one number, no interval, no verdict.
+"""Measure the latency of one exported file, so that pruning can stop at a target time.
 
-Run as `python -m stillhouse.models.measurement.quick_latency REQUEST ANSWER`, two JSON files: what
-trains must not be pinned.
+The result is one number without an interval. Run as
+`python -m stillhouse.models.measurement.quick_latency REQUEST ANSWER`, two JSON files. It is a separate process because
+the training process must not be pinned to one core.
 """
 
 import json
@@ -19,7 +20,7 @@ SECONDS = 1.0
 
 
 def time_file(path: Path, raw: NDArray[np.generic]) -> float:
-    """Milliseconds of one call, the 10th percentile of a second of calls, on one thread pinned to one core.
+    """Return the milliseconds of one call: the 10th percentile over a second of calls, on one pinned thread.
 
     Args:
         path: the exported file.

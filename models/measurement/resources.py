@@ -1,8 +1,8 @@
-"""What it takes to serve one exported file: time to load, memory, work.
+"""Measure the serving cost of one exported file: load time, memory, processor time.
 
-Run as `python -m stillhouse.models.measurement.resources FILE IMAGE`, an exported file and one raw image as .npy; it
-prints JSON. Every measurement is a fresh process that does nothing else, because memory that was once used is not used
-for the first time again. Linux only: peak memory is read from /proc. See `models.measurement.latency` for time.
+Run as `python -m stillhouse.models.measurement.resources FILE IMAGE`, an exported file and one raw image as .npy. The
+process prints JSON. Every measurement uses a fresh process that does nothing else, because memory is allocated for the
+first time only once. Linux only: peak memory is read from /proc. `models.measurement.latency` measures latency.
 """
 
 import json
@@ -30,16 +30,16 @@ LEAST_ANSWERS = 20
 
 @dataclass(frozen=True)
 class Serving:
-    """One process that loads a file and answers; for several processes, the median of each number."""
+    """Cost of one process that loads a file and answers. For several processes, each number is the median."""
 
     unpack_ms: float
-    """Time to undo the packing; 0 for a plain file. It is part of `load_ms`."""
+    """Time to unpack the file; 0 for a plain file. `load_ms` includes this time."""
     load_ms: float
-    """From the file on disk, in the page cache, to a session that is ready."""
+    """Time from the file on disk, in the page cache, to a ready session."""
     peak_bytes: float
-    """Most resident memory of loading and answering, beyond what the imported runtime holds without a model."""
+    """Peak resident memory of loading and answering, above the memory of the imported runtime without a model."""
     cpu_seconds_per_1000: float
-    """Processor time of 1,000 answers at batch 1 on one thread: what energy is nearly proportional to."""
+    """Processor time of 1,000 answers at batch 1 on one thread. Energy is nearly proportional to it."""
 
 
 def serving_of(path: Path, image_NCHW: NDArray[np.uint8], processes: int = PROCESSES) -> Serving:
@@ -48,10 +48,10 @@ def serving_of(path: Path, image_NCHW: NDArray[np.uint8], processes: int = PROCE
     Args:
         path: a plain or packed ONNX file.
         image_NCHW: one raw image (1, C, H, W).
-        processes: how many.
+        processes: number of processes.
 
     Raises:
-        ModelError: the file cannot be loaded or cannot answer; repeats the reason.
+        ModelError: the file cannot be loaded or cannot answer. The message gives the reason.
     """
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "image.npy"
@@ -71,9 +71,9 @@ def _fresh(path: Path, image: Path) -> Serving:
 
 
 def _measured(path: Path, image_NCHW: NDArray[np.uint8]) -> Serving:
-    """Measure in this process: memory first, as only the first time counts."""
+    """Measure in this process. Memory comes first, because only the first allocation counts."""
     before = _resident("VmRSS")
-    # A later peak is found only from a mark of now; ru_maxrss would hold the parent's memory from before exec.
+    # Reset the peak, so that VmHWM counts from now. ru_maxrss would include the parent's memory from before exec.
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     start = time.perf_counter()
     session = open_session(path)
@@ -92,7 +92,7 @@ def _unpack_ms(path: Path) -> float:
 
 
 def _cpu_seconds(session: onnxruntime.InferenceSession, image_NCHW: NDArray[np.uint8]) -> float:
-    """Processor seconds of one answer, over enough answers to count them; the first few do not count."""
+    """Return the processor seconds of one answer, over enough answers to measure them, without the first few."""
     name = session.get_inputs()[0].name
     for _ in range(LEAST_ANSWERS):
         session.run(None, {name: image_NCHW})

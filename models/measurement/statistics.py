@@ -1,4 +1,4 @@
-"""Intervals, so that a number is never quoted without how far it can be trusted."""
+"""Confidence intervals, so that every number is reported with its uncertainty."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ RESAMPLES = 20_000
 
 
 def wilson_interval(successes: int, trials: int, confidence: float) -> Interval:
-    """Two-sided interval of a share (Wilson 1927)."""
+    """Return the two-sided interval of a share (Wilson 1927)."""
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share = successes / trials
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
@@ -28,10 +28,10 @@ def wilson_interval(successes: int, trials: int, confidence: float) -> Interval:
 def accuracy_ratio_interval(
     teacher_right_N: NDArray[np.bool_], student_right_N: NDArray[np.bool_], confidence: float, seed: int = 0
 ) -> Interval:
-    """Two-sided bootstrap interval of student accuracy / teacher accuracy on the same examples.
+    """Return the two-sided bootstrap interval of student accuracy / teacher accuracy on the same examples.
 
-    Pairs are resampled, so that what both find hard does not count as noise. Only the four counts of the pairs
-    matter, hence one multinomial draw a resample.
+    Pairs are resampled, so that examples that are hard for both models do not count as noise. Only the four counts of
+    the pairs matter, so each resample is one multinomial draw.
     """
     cells = np.array(pair_counts(teacher_right_N, student_right_N))
     draws = np.random.default_rng(seed).multinomial(cells.sum(), cells / cells.sum(), RESAMPLES)
@@ -43,12 +43,12 @@ def accuracy_ratio_interval(
 def accuracy_difference_interval(
     teacher_right_N: NDArray[np.bool_], student_right_N: NDArray[np.bool_], confidence: float
 ) -> Interval:
-    """Two-sided interval of student accuracy - teacher accuracy on the same examples (Newcombe 1998, method 10).
+    """Return the two-sided interval of student - teacher accuracy on the same examples (Newcombe 1998, method 10).
 
-    The Wilson intervals of both accuracies, put together by their correlation (with Newcombe's correction for
-    continuity). It keeps some width where the two are right on exactly the same examples. Its lower end at
-    `2 * c - 1` is the one-sided bound at `c`: the student is non-inferior by a margin if that end is above minus
-    the margin.
+    The method combines the Wilson intervals of both accuracies by their correlation (with Newcombe's correction for
+    continuity). The interval has some width even if both models are right on exactly the same examples. Its lower
+    end at `2 * c - 1` is the one-sided bound at `c`. The student is non-inferior by a margin if the lower end is above
+    minus the margin.
     """
     n = len(teacher_right_N)
     both, teacher_only, student_only, neither = pair_counts(teacher_right_N, student_right_N)
@@ -68,16 +68,16 @@ def mean_interval(
     groups_N: Groups | None = None,
     weights_N: Weights | None = None,
 ) -> Interval:
-    """Two-sided bootstrap interval of a mean of qualities, such as each concept's recall.
+    """Return the two-sided bootstrap interval of a mean of qualities, such as each concept's recall.
 
     Args:
-        values_N: of each example, at most 1.
-        confidence: of the interval.
+        values_N: quality of each example, at most 1.
+        confidence: confidence of the interval.
         groups_N: group of each example; see `paired_intervals`.
         weights_N: weight of each example; see `paired_intervals`.
 
     Raises:
-        ModelError: all examples are of one group.
+        ModelError: all examples belong to one group.
     """
     return _quantiles(_resampled(values_N[:, None], groups_N, weights_N)[:, 0], confidence)
 
@@ -89,19 +89,20 @@ def paired_intervals(
     groups_N: Groups | None = None,
     weights_N: Weights | None = None,
 ) -> tuple[Interval, Interval]:
-    """Two-sided bootstrap intervals of student mean / teacher mean, and of the difference of the means.
+    """Return the two-sided bootstrap intervals of student mean / teacher mean, and of the difference of the means.
 
     Args:
         teacher_N: a share from 0 to 1 for each example.
-        student_N: of the same examples; pairs are resampled.
-        confidence: of each interval.
-        groups_N: group of each example. Examples of one group share what makes them hard, such as the label, so whole
-            groups are resampled (cluster bootstrap, Davison and Hinkley 1997, 3.8). None: examples are independent.
-        weights_N: weight of each example in the mean, above 0. An error rate over a corpus is the mean of the examples'
-            error rates by the number of their words. None: all weigh the same.
+        student_N: shares of the same examples. Pairs are resampled.
+        confidence: confidence of each interval.
+        groups_N: group of each example. Examples of one group are similarly hard, for instance because of their common
+            label, so whole groups are resampled (cluster bootstrap, Davison and Hinkley 1997, 3.8). None means that the
+            examples are independent.
+        weights_N: weight of each example in the mean, above 0. For example, an error rate over a corpus is the mean of
+            the examples' error rates, weighted by their number of words. None gives equal weights.
 
     Raises:
-        ModelError: all examples are of one group.
+        ModelError: all examples belong to one group.
     """
     teacher_R, student_R = _resampled(np.stack([teacher_N, student_N], axis=1), groups_N, weights_N).T
     ratio = _quantiles(student_R / np.maximum(teacher_R, 1e-9), confidence)
@@ -109,7 +110,7 @@ def paired_intervals(
 
 
 def group_sums(values_NV: NDArray[np.float64], groups_N: Groups) -> NDArray[np.float64]:
-    """Sum the rows of each group (G, V), in the order of the groups' numbers."""
+    """Sum the rows of each group (G, V), in the order of the group numbers."""
     numbers_G, places_N = np.unique(groups_N, return_inverse=True)
     sums_GV = np.zeros((len(numbers_G), values_NV.shape[1]))
     np.add.at(sums_GV, places_N, values_NV)
@@ -119,7 +120,7 @@ def group_sums(values_NV: NDArray[np.float64], groups_N: Groups) -> NDArray[np.f
 def _resampled(
     values_NV: NDArray[np.float64], groups_N: Groups | None, weights_N: Weights | None
 ) -> NDArray[np.float64]:
-    """Means (RESAMPLES, V) of resamples of the groups; groups that are alike are drawn together, as counts."""
+    """Return means (RESAMPLES, V) of resampled groups. Equal groups are drawn together, as counts, to save time."""
     weights_N1 = np.ones((len(values_NV), 1)) if weights_N is None else weights_N[:, None]
     rows_GV = np.concatenate([values_NV * weights_N1, weights_N1], axis=1)
     if groups_N is not None:
@@ -143,11 +144,13 @@ def _quantiles(values: NDArray[np.float64], confidence: float) -> Interval:
 
 
 def mcnemar_p(teacher_only: int, student_only: int) -> float:
-    """Two-sided exact p-value of McNemar's test (1947): are the two models equally often the only one that is right?
+    """Return the two-sided exact p-value of McNemar's test (1947).
+
+    Null hypothesis: each model is equally often the only one that is right.
 
     Args:
-        teacher_only: examples on which only the teacher is right.
-        student_only: examples on which only the student is right.
+        teacher_only: number of examples on which only the teacher is right.
+        student_only: number of examples on which only the student is right.
     """
     discordant = teacher_only + student_only
     return min(1.0, 2 * float(stats.binom.cdf(min(teacher_only, student_only), discordant, 0.5)))
@@ -164,7 +167,10 @@ def pair_counts(teacher_right_N: NDArray[np.bool_], student_right_N: NDArray[np.
 
 
 def _correlation(both: int, teacher_only: int, student_only: int, neither: int) -> float:
-    """Phi of the paired table, its numerator lowered by n / 2, not below 0, where positive; 0 for an empty margin."""
+    """Return phi of the paired table; 0 if a margin is empty.
+
+    If the numerator is positive, it is lowered by n / 2, but not below 0.
+    """
     product = (both + teacher_only) * (student_only + neither) * (both + student_only) * (teacher_only + neither)
     above = both * neither - teacher_only * student_only
     half = (both + teacher_only + student_only + neither) / 2
@@ -173,10 +179,10 @@ def _correlation(both: int, teacher_only: int, student_only: int, neither: int) 
 
 
 def over_seeds(values: Sequence[float], confidence: float = 0.95) -> tuple[float, Interval]:
-    """Mean of one number over the seeds of a training, and its two-sided Student interval.
+    """Return the mean of one number over training seeds, and its two-sided Student interval.
 
     Raises:
-        ModelError: fewer than two values, which have no spread.
+        ModelError: there are fewer than two values, which have no spread.
     """
     if len(values) < 2:  # noqa: PLR2004 - the least that has a spread
         msg = f"an interval over seeds needs two values, not {len(values)}; train with another seed"
@@ -187,21 +193,21 @@ def over_seeds(values: Sequence[float], confidence: float = 0.95) -> tuple[float
 def over_seeds_and_examples(
     values: Sequence[float], intervals: Sequence[Interval], confidence: float
 ) -> tuple[float, Interval]:
-    """Mean of one number over the seeds of a training, and its interval with both doubts: training and examples.
+    """Return the mean of one number over training seeds, with an interval for two uncertainties: training and examples.
 
-    All seeds are measured on the same examples, so more seeds do not make the doubt of the examples smaller. Each end
-    is as far from the mean as the square root of the sum of two squares: Student's half width over the seeds, and the
-    root mean square of the distances from each seed's value to that end of its own interval (the variances of the two
-    doubts added by side, MOVER, Zou and Donner 2008). That is a little too wide where the seeds err on different
-    examples, and never too narrow.
+    All seeds are measured on the same examples, so more seeds do not reduce the uncertainty of the examples. The
+    distance of each end from the mean is the square root of a sum of two squares. The first is Student's half width
+    over the seeds. The second is the root mean square of the distances from each seed's value to that end of its own
+    interval. So the variances of both uncertainties are added separately for each side (MOVER, Zou and Donner 2008).
+    The interval is a little too wide if the seeds err on different examples. It is never too narrow.
 
     Args:
-        values: one for each seed.
-        intervals: of each value, over the examples, two-sided at `confidence`.
-        confidence: of the interval.
+        values: one value per seed.
+        intervals: interval of each value over the examples, two-sided at `confidence`.
+        confidence: confidence of the interval.
 
     Raises:
-        ModelError: fewer than two values.
+        ModelError: there are fewer than two values.
     """
     mean, (low, _) = over_seeds(values, confidence)
     ends_S2, values_S = np.asarray(intervals, dtype=float), np.asarray(values, dtype=float)
@@ -211,7 +217,7 @@ def over_seeds_and_examples(
 
 
 def geometric_interval(values: Sequence[float], confidence: float) -> tuple[float, Interval]:
-    """Geometric mean of positive values and its two-sided Student interval."""
+    """Return the geometric mean of positive values and its two-sided Student interval."""
     mean, (low, high) = _student(np.log(np.asarray(values, dtype=float)), confidence)
     return math.exp(mean), (math.exp(low), math.exp(high))
 

@@ -1,4 +1,4 @@
-"""What one step changed in what would ship: bytes and time, before against after, in a clean process.
+"""Measure how one step changed the shipped files: bytes and time, before against after, in a separate process.
 
 Run as `python -m stillhouse.models.measurement.step_cost REQUEST ANSWER`, two JSON files.
 """
@@ -16,7 +16,7 @@ from stillhouse.models.measurement.latency import Call, Schedule, compare_calls,
 from stillhouse.models.onnx.packing import zstd_bytes
 
 SCHEDULE = Schedule(repeats=3, most=7, rounds=10, pause_seconds=0.1, confidence=0.9, limit=1.0)
-"""A screening, not a verdict: a few repeats, more only while the speed that decides lies in the interval."""
+"""A quick screening with few repeats. More repeats follow only while the interval contains the needed speedup."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,12 @@ class Change:
 
 
 def step_cost(changes: Sequence[Change], least_gain: float) -> dict[str, Any]:
-    """Compare exported files before and after: bytes added up, times of one answer of each, one after the other.
+    """Compare exported files before and after a step: total bytes, and total time of one answer of each file.
 
     Args:
         changes: the files that the step changed.
-        least_gain: what fewer bytes times more speed must come to; `speedup.needed` is what it leaves to the speed.
+        least_gain: required product of the size ratio and the speedup. `speedup.needed` is the speedup that the size
+            ratio leaves to reach.
     """
     sides = {side: [getattr(change, side) for change in changes] for side in ("before", "after")}
     sizes = {

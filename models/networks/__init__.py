@@ -1,1 +1,1 @@
-"""Plain networks, one family a file."""
+"""Networks without compression, one family per file."""

@@ -9,11 +9,11 @@ from stillhouse.models.errors import ModelError
 class SelfAttention(nn.Module):
     """Attention with several heads (Vaswani et al. 2017, arXiv:1706.03762), each `head_width` wide.
 
-    How many heads there are follows from the layers' sizes, so that heads can be taken out of the layers.
+    The number of heads follows from the sizes of the layers, so that heads can be removed from the layers.
     """
 
     def __init__(self, width: int, heads: int) -> None:
-        """Build, all heads together as wide as the tokens."""
+        """Build. All heads together are as wide as the tokens."""
         super().__init__()
         self.head_width = width // heads
         self.query, self.key, self.value, self.output = (nn.Linear(width, width) for _ in range(4))
@@ -31,7 +31,7 @@ class SelfAttention(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Attention, then two linear layers, each on normalised tokens and with a shortcut around it."""
+    """Attention, then two linear layers. Each part normalises its input tokens and has a shortcut."""
 
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         """Build."""
@@ -47,7 +47,7 @@ class AttentionBlock(nn.Module):
 
 
 class AttentionNetwork(nn.Module):
-    """Patches of an image as tokens with learned positions, blocks, an average over the tokens, one linear layer."""
+    """Image patches as tokens with learned positions, blocks, an average over the tokens, one linear layer."""
 
     places_T: Tensor
 
@@ -57,16 +57,16 @@ class AttentionNetwork(nn.Module):
         """Build.
 
         Args:
-            side: of the images.
-            patch: side of a patch; it divides the image's.
-            width: of a token.
-            heads: of each attention; they divide the width.
+            side: side of the images.
+            patch: side of a patch. It must divide the side of the images.
+            width: width of a token.
+            heads: heads of each attention. They must divide the width.
             hidden: width between the two linear layers of a block.
-            depth: blocks.
-            classes: how many logits.
+            depth: number of blocks.
+            classes: number of logits.
 
         Raises:
-            ModelError: something does not divide.
+            ModelError: a number does not divide another as required.
         """
         super().__init__()
         if side % patch or width % heads:

@@ -1,4 +1,4 @@
-"""Image encoders: the networks that classify, with a unit vector of a shared space in place of their logits."""
+"""Image encoders: the classification networks, with a unit vector of a shared space instead of logits."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ RGB = 3
 
 
 class ResidualEncoder(ResidualNetwork):
-    """Residual blocks -> one unit vector per image."""
+    """Residual blocks to one unit vector per image."""
 
     def __init__(  # noqa: PLR0913 - the arguments a recipe gives by name
         self,
@@ -25,7 +25,7 @@ class ResidualEncoder(ResidualNetwork):
         stem_stride: int = 2,
         pool: int | None = None,
     ) -> None:
-        """Build a ResidualNetwork for colour images; `dimension` is that of the space all encoders share."""
+        """Build a ResidualNetwork for colour images. `dimension` is the dimension of the shared space."""
         super().__init__(stem, widths, strides, stem_kernel, pool, dimension, channels=RGB, stem_stride=stem_stride)
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
@@ -34,12 +34,12 @@ class ResidualEncoder(ResidualNetwork):
 
 
 class PlainEncoder(PlainNetwork):
-    """A plain stack of convolutions -> one unit vector per image."""
+    """A plain stack of convolutions to one unit vector per image."""
 
     def __init__(
         self, *, dimension: int, widths: Sequence[int], strides: Sequence[int], pool: int, stem_kernel: int = 3
     ) -> None:
-        """Build a PlainNetwork for colour images; `dimension` is that of the space all encoders share."""
+        """Build a PlainNetwork for colour images. `dimension` is the dimension of the shared space."""
         super().__init__(widths, strides, pool, dimension, channels=RGB, stem_kernel=stem_kernel)
 
     def forward(self, images_NCHW: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """A text encoder: hashed character n-grams, summed, then a small perceptron (after fastText, arXiv:1607.04606).
 
-The hash is part of the network, so an exported encoder takes code points and needs no vocabulary beside it. A small
-character transformer learned captions more than ten times slower on the same processor.
+The hash is part of the network, so an exported encoder takes code points and needs no vocabulary file. On the same
+processor, a small character transformer was more than ten times slower in learning captions.
 """
 
 import torch
@@ -12,21 +12,24 @@ from stillhouse.models.data.text import CONTEXT
 from stillhouse.models.networks.unit import unit
 
 BASE, PRIME = 1_000_003, 2**31 - 1
-"""Powers of the one below the other weigh characters in a hash: a code point has 21 bits, so sums stay in 64."""
+"""Base and modulus of the hash. Powers of the base modulo the prime weigh the characters.
+
+A code point has 21 bits, so the sums fit in 64 bits.
+"""
 
 
 class NgramTable(nn.Module):
-    """A linear layer on counts of hashed n-grams, of which only the few rows that count are read."""
+    """A linear layer on counts of hashed n-grams. It reads only the few rows whose counts are not zero."""
 
     def __init__(self, buckets: int, width: int) -> None:
-        """Build with `weight` (width, buckets), output first as layers have it; in memory, buckets come first."""
+        """Build with `weight` (width, buckets), output first as in other layers. In memory, buckets come first."""
         super().__init__()
         self.weight = nn.Parameter((0.03 * torch.randn(buckets, width)).t())
 
     def forward(self, buckets_NG: Tensor, inside_NG: Tensor) -> Tensor:
-        """Sum the rows (N, width) of those n-grams (N, G) that are inside the sentence."""
+        """Sum the rows of the n-grams (N, G) that are inside the sentence. Returns (N, width)."""
         rows = self.weight.t()
-        if torch.compiler.is_exporting():  # the exporter makes a loop of an embedding bag
+        if torch.compiler.is_exporting():  # the exporter would turn an embedding bag into a loop
             return (inside_NG.float()[:, None] @ functional.embedding(buckets_NG, rows))[:, 0]
         ends_N = inside_NG.sum(1).cumsum(0)
         return functional.embedding_bag(buckets_NG[inside_NG], rows, ends_N - inside_NG.sum(1), mode="sum")
@@ -38,7 +41,7 @@ def tables_of(module: nn.Module) -> dict[str, NgramTable]:
 
 
 class NgramEncoder(nn.Module):
-    """Code points -> one unit vector per sentence."""
+    """Code points to one unit vector per sentence."""
 
     factors_OO: Tensor
     salts_O: Tensor
@@ -48,11 +51,11 @@ class NgramEncoder(nn.Module):
         """Build.
 
         Args:
-            buckets: rows of the table, best a prime.
-            width: of a row.
-            hidden: of the perceptron.
-            dimension: of the space all encoders share.
-            longest: n-grams of 1 to this many characters count.
+            buckets: rows of the table, preferably a prime.
+            width: width of a row.
+            hidden: hidden width of the perceptron.
+            dimension: dimension of the shared space.
+            longest: n-grams have 1 to this many characters.
         """
         super().__init__()
         self.buckets, self.longest = buckets, longest
@@ -68,14 +71,14 @@ class NgramEncoder(nn.Module):
         self.head = nn.Linear(hidden, dimension)
 
     def forward(self, codes_NL: Tensor) -> Tensor:
-        """Map code points (N, L), int64, filled up with 0, to unit vectors (N, dimension)."""
+        """Map code points (N, L), int64, padded with 0, to unit vectors (N, dimension)."""
         sums_NW = self.table(*self.hashed(codes_NL))
         hidden_NH = functional.relu(self.up(self.norm(sums_NW)))
         hidden_NH = hidden_NH + functional.relu(self.mix(hidden_NH))
         return unit(self.head(hidden_NH))
 
     def hashed(self, codes_NL: Tensor) -> tuple[Tensor, Tensor]:
-        """Hash every n-gram: its bucket (N, G) and whether it lies inside the sentence, G = longest * L."""
+        """Hash every n-gram. Returns its bucket (N, G) and whether it is inside the sentence, with G = longest * L."""
         padded = functional.pad(codes_NL, (0, self.longest - 1))
         windows_NG = padded.index_select(1, self.places_P[: codes_NL.shape[1] * self.longest])
         hashes_NLO = windows_NG.unflatten(1, (-1, self.longest)) @ self.factors_OO + self.salts_O

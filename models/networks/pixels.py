@@ -1,20 +1,20 @@
-"""Raw pixels in, scaled pixels out: part of the network, so that nothing can ship without it."""
+"""Scale raw pixels. The scaling is part of the network, so every exported model contains it."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Pixels(nn.Module):
-    """`pixels / scale`, the one channel repeated `times` over where the network wants colours and the data is grey.
+    """Compute `pixels / scale`. If the network needs colours and the data is grey, repeat the channel `times` times.
 
-    No mean is subtracted, but for the value of an empty pixel: zero padding then stays empty, and the scale folds
-    exactly into the first layer.
+    No mean is subtracted, only the value of an empty pixel. So zero padding stays empty, and the scale folds exactly
+    into the first layer.
     """
 
     scale: Tensor
 
     def __init__(self, scale: float, times: int, background: int = 0) -> None:
-        """Keep the scale, the standard deviation of the training pixels, and the value of an empty one."""
+        """Store the scale (the standard deviation of the training pixels) and the value of an empty pixel."""
         super().__init__()
         self.times, self.background = times, background
         self.register_buffer("scale", torch.tensor(scale))
@@ -25,10 +25,10 @@ class Pixels(nn.Module):
 
 
 class UnscaledPixels(nn.Module):
-    """What is left of `Pixels` once the layer after it has taken over the scale."""
+    """`Pixels` without the scale, after the scale was folded into the next layer."""
 
     def __init__(self, times: int, background: int = 0) -> None:
-        """Keep how often the channel is repeated and the value of an empty pixel."""
+        """Store the number of channel repetitions and the value of an empty pixel."""
         super().__init__()
         self.times, self.background = times, background
 
@@ -38,10 +38,10 @@ class UnscaledPixels(nn.Module):
 
 
 def above(images_NCHW: Tensor, background: int) -> Tensor:
-    """Count from an empty pixel's value, without an operator where that is 0."""
+    """Subtract the value of an empty pixel. If it is 0, no operator is added."""
     return images_NCHW.float() - background if background else images_NCHW.float()
 
 
 def repeated(images_NCHW: Tensor, times: int) -> Tensor:
-    """Repeat the one channel, without an operator where once is enough."""
+    """Repeat the channel. If `times` is 1, no operator is added."""
     return images_NCHW if times == 1 else images_NCHW.expand(-1, times, -1, -1)

@@ -1,8 +1,9 @@
-"""A plain stack of 3x3 convolutions: at batch 1 a small integer network spends much of its time between operators.
+"""A plain stack of 3x3 convolutions, without shortcuts.
 
-Without shortcuts it has half as many operators as a residual network of the same depth, so the same time buys wider
-layers; a teacher makes up for what shortcuts do for training. RepVGG's branches (arXiv:2101.03697) were tried on it: no
-surer quality in an epoch that takes 1.6 times as long.
+At batch 1, a small integer network spends much of its time between operators. This network has half as many operators
+as a residual network of the same depth, so its layers can be wider in the same time. Shortcuts help the training, and
+distillation from a teacher compensates for their absence. RepVGG's branches (arXiv:2101.03697) were tried: the quality
+was not clearly better, and an epoch took 1.6 times as long.
 """
 
 from collections.abc import Sequence
@@ -27,10 +28,10 @@ class PlainNetwork(nn.Module):
         Args:
             widths: channels of each convolution.
             strides: stride of each convolution; 2 halves the image.
-            pool: side of the last feature map: a pooling of fixed size stays an integer operator in ONNX Runtime.
-            classes: how many logits.
-            channels: of the images.
-            stem_kernel: side of the first convolution; where it equals the stride, its patches do not overlap.
+            pool: side of the last feature map. A pooling of fixed size stays an integer operator in ONNX Runtime.
+            classes: number of logits.
+            channels: channels of the images.
+            stem_kernel: side of the first convolution. If it equals the stride, the patches do not overlap.
         """
         super().__init__()
         kernels = (stem_kernel, *[3] * (len(widths) - 1))

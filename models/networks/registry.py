@@ -1,4 +1,4 @@
-"""The one dict that names the networks, and the way to those that an installed package offers."""
+"""Registry of the built-in networks, and lookup of networks in installed packages."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,8 +37,8 @@ def find_network(name: str) -> Known:
     """Find a network by its name.
 
     Raises:
-        ModelError: there is no such network (the nearest one is suggested), several packages offer it, or its package
-            cannot be imported.
+        ModelError: there is no such network (the message suggests the nearest name), several packages offer it, or its
+            package cannot be imported.
     """
     provider = providers.find(providers.NETWORKS, name, NETWORKS)
     known = provider.load() if provider else NETWORKS[name]
@@ -49,10 +49,12 @@ def find_network(name: str) -> Known:
 
 
 def check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
-    """Check what a recipe gives a network that a package offers; those of ours were checked with the recipe.
+    """Check the recipe's arguments for a network of an installed package.
+
+    The recipe's own validation has already checked the arguments of built-in networks.
 
     Raises:
-        ModelError: the network does not take them; names the first that is wrong.
+        ModelError: the network does not accept an argument. The message names the first wrong one.
     """
     known = find_network(name)
     try:
@@ -65,16 +67,16 @@ def check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
 
 
 def build_network(name: str, arguments: Mapping[str, Any], scale: float, background: int = 0) -> nn.Module:
-    """Build a network, which takes and gives what its `Known` says.
+    """Build a network. Its `Known` describes its input and its output.
 
     Args:
-        name: of NETWORKS, or of an installed package's.
-        arguments: its own.
-        scale: what pixels are divided by.
+        name: a key of NETWORKS, or a network of an installed package.
+        arguments: arguments of the network.
+        scale: divisor of the pixels.
         background: value of an empty pixel.
 
     Raises:
-        ModelError: no such network, or arguments it does not take.
+        ModelError: there is no such network, or it does not accept the arguments.
     """
     known = find_network(name)
     try:

@@ -17,7 +17,7 @@ class Separable(nn.Sequential):
     """A 3x3 convolution per channel, then a 1x1 over channels (MobileNet, Howard et al. 2017, arXiv:1704.04861)."""
 
     def __init__(self, width_in: int, width: int, stride: int) -> None:
-        """Build in place of one 3x3 convolution, with about an eighth of its multiply-accumulates."""
+        """Build a replacement of one 3x3 convolution, with about an eighth of its multiply-accumulates."""
         super().__init__(
             nn.Conv2d(width_in, width_in, 3, stride, padding=1, groups=width_in, bias=False),
             nn.BatchNorm2d(width_in),
@@ -33,7 +33,7 @@ class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with batch norm, and a shortcut around them."""
 
     def __init__(self, width_in: int, width: int, stride: int, block: str = "basic") -> None:
-        """Build one block; a 1x1 convolution carries the shortcut where the shape changes."""
+        """Build one block. If the shape changes, the shortcut is a 1x1 convolution."""
         super().__init__()
         convolution = CONVOLUTIONS[block]
         self.conv1 = convolution(width_in, width, stride)
@@ -76,15 +76,15 @@ class ResidualNetwork(nn.Module):
             widths: channels of each block.
             strides: stride of each block; 2 halves the image.
             stem_kernel: size of the first convolution.
-            pool: side of the last feature map, where it is known: a pooling of fixed size stays an integer
-                operator in ONNX Runtime, a global mean does not. None averages a map of any size.
-            classes: how many logits.
-            block: basic for full convolutions, separable for cheaper ones.
-            channels: of the images.
-            stem_stride: of the first convolution.
+            pool: side of the last feature map, if it is known. A pooling of fixed size stays an integer operator in
+                ONNX Runtime, a global mean does not. None averages a map of any size.
+            classes: number of logits.
+            block: `basic` for full convolutions, `separable` for cheaper ones.
+            channels: channels of the images.
+            stem_stride: stride of the first convolution.
 
         Raises:
-            ModelError: no such block.
+            ModelError: there is no such block.
         """
         super().__init__()
         if block not in CONVOLUTIONS:

@@ -1,4 +1,4 @@
-"""The seed article's `MultimodalBigModel`, made to work, and a simpler network to replace it."""
+"""The `MultimodalBigModel` of the seed article, corrected, and a simpler network to replace it."""
 
 from torch import Tensor, nn
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 class MultimodalBigModel(nn.Module):
     """Convolution 3->64, then fully connected 4096->1024->10, on 3x8x8 inputs.
 
-    As printed in the article the flattened size did not fit; padding the convolution makes it 64*8*8 = 4096.
+    In the printed article the flattened size does not fit. Padding in the convolution makes it 64*8*8 = 4096.
     """
 
     def __init__(self, channels: int = 64, hidden: int = 1024, classes: int = 10) -> None:
@@ -25,7 +25,7 @@ class MultimodalBigModel(nn.Module):
 
 
 class MultimodalSmallModel(nn.Module):
-    """Structural compression of the above: a strided convolution and one layer fewer."""
+    """A structurally compressed `MultimodalBigModel`: a strided convolution and one layer fewer."""
 
     def __init__(self, channels: int = 16, classes: int = 10) -> None:
         """Build for 3x8x8 inputs."""

@@ -1,6 +1,6 @@
-"""Speech encoders: a filter bank, then convolutions over time -> one unit vector per recording.
+"""Speech encoders: a filter bank, then convolutions over time, then one unit vector per recording.
 
-The filter bank is part of the network, so an exported encoder takes samples and needs no front end beside it.
+The filter bank is part of the network, so an exported encoder takes samples and needs no separate front end.
 """
 
 import math
@@ -18,31 +18,31 @@ from stillhouse.models.networks.unit import unit
 
 LOUDEST = 32_768.0
 LOWEST, HIGHEST = 60.0, 7600.0
-"""Hertz of the lowest and of the highest band's edge."""
+"""Lowest and highest band edge, in hertz."""
 TAPS = 400
-"""Samples of a filter: 25 ms."""
+"""Length of a filter in samples: 25 ms."""
 FLOOR = 1e-7
-"""Energy that counts as nothing."""
+"""Energy that is added before the logarithm, so that the logarithm of silence is finite."""
 STEM_KERNEL = 5
 READING = 7
-"""Frames that each convolution over letters sees."""
+"""Number of frames that each convolution over letters sees."""
 SPREAD = 4.0
-"""Typical deviation of the logarithms, by which they are divided."""
+"""Typical standard deviation of the logarithms. The logarithms are divided by it."""
 
 
 class FilterBank(nn.Module):
     """Logarithmic energies in mel-spaced bands, by complex Gabor filters (time-domain filter banks, arXiv:1711.01161).
 
-    One convolution does what a Fourier transform and a mel matrix do.
+    One convolution replaces the Fourier transform and the mel matrix.
     """
 
     filters_F1T: Tensor
 
     def __init__(self, bands: int, hop: int) -> None:
-        """Compute the filters; nothing of them is learned.
+        """Compute the filters. They are not trained.
 
         Args:
-            bands: how many, mel-spaced.
+            bands: number of mel-spaced bands.
             hop: samples from one frame to the next.
         """
         super().__init__()
@@ -59,19 +59,19 @@ class FilterBank(nn.Module):
 
 
 class FramedFilterBank(nn.Module):
-    """The same for frames that lie side by side, as one matrix product: half the time, and nothing is normalised."""
+    """A filter bank on adjacent frames, as one matrix product: half the time of `FilterBank`, without normalisation."""
 
     filters_TF: Tensor
 
     def __init__(self, bands: int, hop: int) -> None:
-        """Compute the filters, as long as a frame.
+        """Compute the filters. Each filter is as long as a frame.
 
         Args:
-            bands: how many, mel-spaced.
+            bands: number of mel-spaced bands.
             hop: samples of a frame.
 
         Raises:
-            ModelError: a recording is no whole number of frames.
+            ModelError: a recording is not a whole number of frames.
         """
         super().__init__()
         if LENGTH % hop:
@@ -83,7 +83,7 @@ class FramedFilterBank(nn.Module):
     def forward(self, samples_NT: Tensor) -> Tensor:
         """Map 16-bit samples (N, T) of any number type to roots of energies (N, bands, frames), from 0 to about 1.
 
-        The frame before the first, of which there are no samples, is 0, so that there are as many as `FilterBank` has.
+        A zero frame is added before the first frame, so that the number of frames equals that of `FilterBank`.
         """
         frames_NFT = samples_NT.reshape(-1, LENGTH // self.hop, self.hop).float()
         waves_NFC = frames_NFT @ self.filters_TF
@@ -92,10 +92,10 @@ class FramedFilterBank(nn.Module):
 
 
 def gabor_filters(bands: int, taps: int) -> Tensor:
-    """Real parts, then imaginary parts, of Gaussian-windowed waves (2 * bands, taps), centred on mel-spaced bands.
+    """Return Gaussian-windowed waves (2 * bands, taps) for mel-spaced bands: real parts, then imaginary parts.
 
-    The tails of the windows that float32 can only hold as subnormal numbers are 0. They change no answer, and a
-    processor multiplies subnormal numbers up to a hundred times slower: 36 of 7,680 made the product 14 times slower.
+    Window tails that float32 can only hold as subnormal numbers are set to 0. They change no output. A processor
+    multiplies subnormal numbers up to a hundred times slower: 36 of 7,680 numbers made the product 14 times slower.
     """
     edges_E = _hertz(torch.linspace(_mel(LOWEST), _mel(HIGHEST), bands + 2, dtype=torch.float64))
     centres_B1, widths_B1 = edges_E[1:-1, None], (edges_E[2:] - edges_E[:-2])[:, None] / 2
@@ -117,7 +117,7 @@ def _hertz(mels: Tensor) -> Tensor:
 
 
 def _frames(hop: int, stem: Sequence[int]) -> int:
-    """Count the frames left of a recording after as many halvings as the stem has layers."""
+    """Count the frames of a recording after the stem. Each layer of the stem halves the frames."""
     left = LENGTH // hop + 1
     for _ in stem:
         left = -(-left // 2)
@@ -134,7 +134,7 @@ class ResidualOverTime(nn.Module):
     """Two convolutions over frames, and a shortcut around them."""
 
     def __init__(self, width_in: int, width: int, stride: int, kernel: int) -> None:
-        """Build one block; a 1x1 convolution carries the shortcut where the shape changes."""
+        """Build one block. If the shape changes, the shortcut is a 1x1 convolution."""
         super().__init__()
         self.first = over_time(width_in, width, stride, kernel)
         self.second = over_time(width, width, 1, kernel)[:2]
@@ -148,16 +148,16 @@ class ResidualOverTime(nn.Module):
 
 
 class CtcEncoder(nn.Module):
-    """Spells what it hears, frame by frame, and reads what it has spelled -> one unit vector per recording.
+    """A CTC encoder: finds letters in each frame ("hearing"), then maps the letters to a unit vector ("reading").
 
-    Hearing sees little more than a syllable at a time, so it cannot know whole words by heart. Reading can learn from
-    captions that nobody has spoken (as text injection does for speech recognition, arXiv:2204.03409).
+    The hearing part sees little more than a syllable at a time, so it cannot memorise whole words. The reading part can
+    also learn from captions that nobody has recorded (like text injection in speech recognition, arXiv:2204.03409).
     """
 
     bank_type: type[nn.Module]
-    """Called with bands and hop; samples (N, T) -> energies (N, bands, frames)."""
+    """Constructor of the filter bank, called with bands and hop. Maps samples (N, T) to energies (N, bands, frames)."""
     block: Callable[[int, int, int, int], nn.Module]
-    """Called with channels in, channels out, stride and kernel; what hears is made of these."""
+    """Constructor of a block of the hearing part, called with input channels, output channels, stride and kernel."""
 
     def __init__(  # noqa: PLR0913 - the arguments a recipe gives by name
         self,
@@ -175,15 +175,15 @@ class CtcEncoder(nn.Module):
         """Build.
 
         Args:
-            dimension: of the space all encoders share.
-            bands: of the filter bank.
+            dimension: dimension of the shared space.
+            bands: bands of the filter bank.
             hop: samples from one frame to the next.
-            stem: channels of the first convolutions, each of which halves the frames.
-            widths: channels of each block that hears.
-            kernel: frames that each convolution of these sees.
-            reader: channels of a letter, and of the convolutions that read, the second of which halves the frames.
-            hidden: of the layer before the last.
-            letters: how many there are, with 0, which stands for none; training knows it from its data.
+            stem: channels of the first convolutions. Each one halves the frames.
+            widths: channels of each block of the hearing part.
+            kernel: frames that each convolution of these blocks sees.
+            reader: channels of a letter and of the reading convolutions. The second of them halves the frames.
+            hidden: width of the layer before the last.
+            letters: number of letters, including 0 for "no letter". Training takes it from the data.
         """
         super().__init__()
         self.letters, self.frames = letters, _frames(hop, stem)
@@ -203,15 +203,18 @@ class CtcEncoder(nn.Module):
         return self._read(self._spelled(samples_NT).softmax(1))
 
     def spelled(self, samples_NT: Tensor) -> Tensor:
-        """Map samples (N, T) to logits of the letters (N, frames, letters)."""
+        """Map samples (N, T) to letter logits (N, frames, letters)."""
         return self._spelled(samples_NT).reshape(-1, self.frames, self.letters)
 
     def read(self, chances_NFV: Tensor) -> Tensor:
-        """Map chances of the letters (N, frames, letters) to unit vectors (N, dimension)."""
+        """Map letter probabilities (N, frames, letters) to unit vectors (N, dimension)."""
         return self._read(chances_NFV.flatten(0, 1))
 
     def _spelled(self, samples_NT: Tensor) -> Tensor:
-        """Logits (N * frames, letters): a linear layer's bias is part of its integer operator in a matrix of rows."""
+        """Return letter logits (N * frames, letters).
+
+        In this two-dimensional form, the bias of the linear layer becomes part of its integer operator.
+        """
         heard_N1FC = self.body(self.bank(samples_NT)[:, :, None]).permute(0, 2, 3, 1)
         rows_RV: Tensor = self.speller(heard_N1FC.reshape(-1, self.speller.in_features))
         return rows_RV
@@ -224,14 +227,14 @@ class CtcEncoder(nn.Module):
 
 
 class ResidualSpeechEncoder(CtcEncoder):
-    """An encoder that spells after residual blocks over the logarithms of energies: a teacher."""
+    """A CTC encoder with residual blocks on the logarithms of energies, used as teacher."""
 
     bank_type = FilterBank
     block = ResidualOverTime
 
 
 class PlainSpeechEncoder(CtcEncoder):
-    """The same after plain convolutions over the roots of energies: a student."""
+    """A CTC encoder with plain convolutions on the roots of energies, used as student."""
 
     bank_type = FramedFilterBank
     block = staticmethod(over_time)

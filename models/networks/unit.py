@@ -1,10 +1,10 @@
-"""Vectors of length one, in three operators where torch's `normalize` exports six."""
+"""Normalise vectors to length one, in three ONNX operators. Torch's `normalize` exports six."""
 
 import torch
 from torch import Tensor
 
 LEAST = 1e-12
-"""Length below which a vector is not made longer."""
+"""A shorter vector is not scaled up to length one."""
 
 
 def unit(vectors_ND: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""torch -> ONNX -> integers -> the packed file that ships; and foreign ONNX files."""
+"""Export from torch to ONNX, quantization, packing of the shipped file, and import of foreign ONNX files."""

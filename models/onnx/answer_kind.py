@@ -1,4 +1,4 @@
-"""What numbers a foreign file answers with: logits or probabilities, told by what they are on real examples."""
+"""Check whether a foreign file returns logits or probabilities, by its outputs on real examples."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,19 +7,19 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.onnx.foreign_graph import LEAST_PROBABILITY, Answers
 
 NEAR = 0.01
-"""How far a sum of shares may be from what it should be."""
+"""Tolerance for a sum of probabilities."""
 
 
 def check_kind(logits_NK: NDArray[np.float32], answers: Answers, name: str) -> None:
-    """Hold answers about real examples against what a recipe says that they are.
+    """Check that the outputs on real examples are of the kind that the recipe declares.
 
     Args:
-        logits_NK: of an adopted file: its own numbers, or the logarithms of what it calls probabilities.
-        answers: the recipe's key.
-        name: of the file.
+        logits_NK: outputs of an adopted file: its own numbers, or the logarithms of its declared probabilities.
+        answers: value of the recipe's key.
+        name: name of the file.
 
     Raises:
-        ModelError: they are something else, or the same for every example.
+        ModelError: the outputs are of another kind, or are the same for every example.
     """
     values_NK = np.exp(logits_NK) if answers == "probabilities" else logits_NK
     if len(values_NK) > 1 and not np.ptp(values_NK, axis=0).any():
@@ -57,7 +57,7 @@ def _within_one(values_NK: NDArray[np.float32]) -> bool:
 
 
 def _shares(values_NK: NDArray[np.float32]) -> float:
-    """Give what the answers of each example sum to, where none is below 0 and all sum to the same; otherwise 0."""
+    """Return the sum of each example's outputs if no output is below 0 and all sums are equal; otherwise 0."""
     sums_N = values_NK.sum(1)
     total = float(np.median(sums_N))
     if (values_NK < -LEAST_PROBABILITY).any() or not np.allclose(sums_N, total, atol=NEAR * max(1.0, total)):

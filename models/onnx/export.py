@@ -1,7 +1,7 @@
-"""torch -> ONNX, and ONNX -> integer ONNX: the file that ships.
+"""Export torch to ONNX, and ONNX to integer ONNX, the file that ships.
 
-The exported graph takes raw pixels (uint8), code points (int64), samples (int16) or the numbers of a user's own
-modality (float32). It contains its own normalisation, hashing or filter bank, so the file is the whole deployable.
+The exported graph takes raw pixels (uint8), code points (int64), samples (int16) or the numbers of a user-defined
+modality (float32). The graph contains its own normalisation, hashing or filter bank, so the deployable is one file.
 """
 
 import logging
@@ -35,14 +35,14 @@ INPUTS = {"image": INPUT, "text": TEXT_INPUT, "speech": SPEECH_INPUT}
 RAW = {"image": torch.uint8, "text": torch.int64, "speech": torch.int16}
 OUTPUTS = {"logits": OUTPUT, "vectors": "vectors_ND"}
 OWN_INPUT, OWN_OUTPUT = "inputs", "outputs"
-"""Of a network that takes or gives something else."""
+"""Input and output names of a network with a user-defined input or output."""
 
 
 def export_float(module: nn.Module, architecture: Architecture, path: Path) -> None:
     """Write an fp32 ONNX file with a dynamic batch size.
 
     Raises:
-        ModelError: an operator has no ONNX form; names it.
+        ModelError: an operator has no ONNX form. The message names it.
     """
     example = architecture.example(2).to(RAW.get(architecture.takes, torch.float32))
     sizes = {0: torch.export.Dim("batch")}
@@ -74,18 +74,18 @@ def export_float(module: nn.Module, architecture: Architecture, path: Path) -> N
 
 
 def export_model(module: nn.Module, architecture: Architecture, calibration: NDArray[np.generic], path: Path) -> None:
-    """Write the deployable of a model: integer where the architecture says how to calibrate, else fp32.
+    """Write the deployable of a model: integer if the architecture says how to calibrate, otherwise fp32.
 
-    Integer weights of the module become the floats they stand for, in place.
+    Integer weights of the module are replaced by their float values, in place.
 
     Args:
         module: the model.
-        architecture: its own.
-        calibration: raw images (N, C, H, W), code points (N, L) or samples (N, T), from which static scales are read.
-        path: where to write the plain file; a packed one stands beside it.
+        architecture: architecture of the model.
+        calibration: raw images (N, C, H, W), code points (N, L) or samples (N, T) that determine the static scales.
+        path: path of the plain file. A packed file is written beside it.
 
     Raises:
-        ModelError: the exporter or the integer runtime lacks an operator, or the model a layer of `keep_float`.
+        ModelError: the exporter or the integer runtime lacks an operator, or the model lacks a layer of `keep_float`.
     """
     if architecture.quantization is None:
         export_float(fold_batch_norm(module), architecture, path)

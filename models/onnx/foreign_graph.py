@@ -1,4 +1,4 @@
-"""A foreign ONNX graph put between raw pixels and logits: names, layout, scale and logarithm, as graph edits."""
+"""Adapt a foreign ONNX graph to raw pixels and logits, by graph edits for names, layout, scale and logarithm."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +14,10 @@ from stillhouse.models.onnx.export import INPUT, OUTPUT
 Layout = Literal["NCHW", "NHWC"]
 Answers = Literal["logits", "probabilities"]
 LEAST_PROBABILITY = 1e-7
-"""Below this a probability is taken for this, as its logarithm would be minus infinity."""
+"""A lower probability is replaced by this value, because the logarithm of 0 is minus infinity."""
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 NARROW = (TensorProto.INT8, TensorProto.BOOL, TensorProto.STRING)
-"""Types of an input that cannot hold pixels from 0 to 255."""
+"""Input types that cannot hold pixels from 0 to 255."""
 
 
 def wrapped(  # noqa: PLR0913 - what has to be known of a foreign file
@@ -26,7 +26,7 @@ def wrapped(  # noqa: PLR0913 - what has to be known of a foreign file
     """Return the file's graph, taking uint8 `images_NCHW` and returning `logits_NK`; arguments as in `adopt`.
 
     Raises:
-        ModelError: the file is no ONNX, is not whole, or its ends do not fit these.
+        ModelError: the file is not a complete ONNX file, or its input and output do not fit the arguments.
     """
     model = _read(source)
     graph_in, graph_out = (_only(kind, found, source) for kind, found in _ends(model).items())
@@ -50,7 +50,7 @@ def _read(source: Path) -> onnx.ModelProto:
 
 
 def _elsewhere(message: Any) -> bool:  # noqa: ANN401 - any part of a model
-    """Tell whether a tensor anywhere in a model, as in a branch or a constant, or a context is in another file."""
+    """Tell whether a tensor or a context anywhere in a model (also in a branch or a constant) is in another file."""
     if isinstance(message, TensorProto):
         return bool(message.data_location == TensorProto.EXTERNAL)
     if isinstance(message, NodeProto) and message.op_type == "EPContext":
@@ -130,7 +130,7 @@ def _append(model: onnx.ModelProto, graph_out: Any, classes: int, answers: Answe
 
 
 def _chained(model: onnx.ModelProto, chain: list[tuple[str, dict[str, Any]]], first: str, last: str) -> list[Any]:
-    """Make the nodes of a chain of operators from one name to another; `by` is a constant second input."""
+    """Make the nodes of a chain of operators from `first` to `last`. `by` is a constant second input of an operator."""
     nodes, name = [], first
     for number, (operator, arguments) in enumerate(chain, start=1):
         inputs, target = [name], last if number == len(chain) else f"{first}/{number}"
@@ -144,10 +144,10 @@ def _chained(model: onnx.ModelProto, chain: list[tuple[str, dict[str, Any]]], fi
 
 
 def spelt(shape: Any) -> str:  # noqa: ANN401 - ints, or None for any
-    """Spell a shape for people."""
+    """Format a shape for messages."""
     return "(" + ", ".join("any" if side is None else str(side) for side in shape) + ")"
 
 
 def one_line(error: Exception) -> str:
-    """Put another library's message into a sentence."""
+    """Shorten the message of another library to one line."""
     return " ".join(str(error).split())[:300]

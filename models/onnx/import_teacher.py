@@ -1,6 +1,7 @@
-"""A teacher of which only an ONNX file is known: made to take raw pixels and give logits, then only asked.
+"""Import a teacher that exists only as an ONNX file. The adapted file takes raw pixels and returns logits.
 
-Nothing of its inside is used, so any framework's export will do: Keras, PyTorch, JAX, scikit-learn.
+The teacher is only run, and its inside is not used. So the export of any framework works: Keras, PyTorch, JAX,
+scikit-learn.
 """
 
 import tempfile
@@ -18,10 +19,10 @@ from stillhouse.models.onnx.foreign_graph import Answers, Layout, one_line, spel
 from stillhouse.models.runtime.session import open_session, predict
 
 EXAMPLES = 500
-"""Real examples that a file is tried on, as many as it is asked about at once."""
+"""Number of real examples on which a file is tried, and the largest batch of a later request."""
 BATCHES = (1, 3, EXAMPLES)
 SAME = 0.01
-"""A class's probability may differ by this from one time or batch to another."""
+"""Largest allowed difference of a class's probability between runs or batches."""
 
 
 def adopt(  # noqa: PLR0913 - what has to be known of a foreign file
@@ -35,23 +36,23 @@ def adopt(  # noqa: PLR0913 - what has to be known of a foreign file
     answers: Answers,
     examples_NCHW: NDArray[np.uint8],
 ) -> None:
-    """Write a file that takes uint8 `images_NCHW` and returns `logits_NK`, and try it as it will be asked.
+    """Write a file that takes uint8 `images_NCHW` and returns `logits_NK`, and try it.
 
-    A copy that stands alone in a folder is opened as a teacher is, and asked about real examples, in batches of one, of
-    a few and of many.
+    The trial opens a copy, alone in a folder, in the same way as a teacher is opened later. It runs on real examples in
+    batches of one, of a few and of many.
 
     Args:
-        source: any ONNX file with one input and one output, and a batch of any size.
-        out_path: where to write; nothing is written unless the file works.
+        source: any ONNX file with one input, one output, and a batch of any size.
+        out_path: path of the new file. Nothing is written unless the file works.
         image_shape: (channels, height, width) of a raw image.
-        classes: how many answers are expected for an image.
-        layout: order of the source's input.
-        scale: what raw pixels are divided by before they go in.
-        answers: what the source returns.
-        examples_NCHW: real raw images of the data, of which the first `EXAMPLES` count.
+        classes: expected number of outputs per image.
+        layout: order of the dimensions of the source's input.
+        scale: divisor of the raw pixels.
+        answers: kind of the source's outputs.
+        examples_NCHW: real raw images of the data. The first `EXAMPLES` are used.
 
     Raises:
-        ModelError: the file is no ONNX, does not fit these, lacks an operator, or answers with something else.
+        ModelError: the file is not ONNX, does not fit the arguments, lacks an operator, or has outputs of another kind.
     """
     model = wrapped(source, image_shape=image_shape, classes=classes, layout=layout, scale=scale, answers=answers)
     with tempfile.TemporaryDirectory(dir=out_path.parent) as alone:
@@ -62,7 +63,7 @@ def adopt(  # noqa: PLR0913 - what has to be known of a foreign file
 
 
 class FileModel(nn.Module):
-    """An adopted file that can be asked wherever a network can; it has no numbers of its own and cannot be trained."""
+    """An adopted file as a module that can be called like a network. It has no parameters and cannot be trained."""
 
     def __init__(self, path: Path) -> None:
         """Open the file."""
@@ -76,7 +77,7 @@ class FileModel(nn.Module):
 
 
 def _tried(path: Path, source: Path, examples_NCHW: NDArray[np.uint8], classes: int) -> NDArray[np.float32]:
-    """Ask a file about examples; returns logits_NK, which are the same whatever the batch."""
+    """Run a file on examples. Returns logits_NK and checks that they are the same in batches of any size."""
     try:
         session = open_session(path)
         tried = [session.run(None, {INPUT: examples_NCHW[:count]})[0] for count in (*BATCHES, EXAMPLES)]

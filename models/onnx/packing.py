@@ -1,6 +1,6 @@
-"""The deployable entropy-coded, by the standard library's LZMA: smaller on its way, unpacked when it is loaded.
+"""Pack the deployable with LZMA (standard library): a smaller file to transfer, unpacked when it is loaded.
 
-A packed file is a header of 42 bytes, then one raw LZMA1 stream:
+A packed file has a header of 42 bytes, then one raw LZMA1 stream:
 
 | bytes | content |
 |---|---|
@@ -10,7 +10,7 @@ A packed file is a header of 42 bytes, then one raw LZMA1 stream:
 | 4 | length of the plain file, little-endian |
 | 32 | SHA-256 of the plain file |
 
-Putting all integer weights together before coding gained 0.3 % on an exported student, so nothing is reordered.
+Sorting all integer weights together before packing saved only 0.3 % on an exported student, so nothing is reordered.
 """
 
 import hashlib
@@ -30,16 +30,19 @@ VERSION = 1
 SUFFIX = ".lzma"
 HEADER = struct.Struct("<4sBBI32s")
 CONTEXTS = tuple((lc, lp) for lp in (0, 2) for lc in range(5 - lp))
-"""Bits of context tried, literal and position: bytes of integers like lp 0, floats of four bytes like lp 2."""
+"""LZMA's literal (lc) and position (lp) context bits that are tried.
+
+Integer bytes pack best with lp 0, floats of four bytes with lp 2.
+"""
 SMALLEST_DICTIONARY = 4096
 ZSTD_LEVEL = 19
 
 
 def ship(path: Path, packing: str | None) -> Path:
-    """Leave an exported plain file as it is or pack it; no file of the other form stays beside it.
+    """Pack an exported plain file, or leave it plain. The file of the other form is removed.
 
     Returns:
-        Path of what ships.
+        Path of the shipped file.
     """
     if packing:
         return pack(path)
@@ -48,10 +51,10 @@ def ship(path: Path, packing: str | None) -> Path:
 
 
 def pack(path: Path) -> Path:
-    """Put the packed file `<name>.onnx.lzma` in the place of a plain `<name>.onnx`.
+    """Replace a plain `<name>.onnx` by the packed file `<name>.onnx.lzma`.
 
     Returns:
-        Path of the packed file; the plain one is gone.
+        Path of the packed file. The plain file is removed.
     """
     plain = path.read_bytes()
     packed = path.with_name(path.name + SUFFIX)
@@ -64,16 +67,16 @@ def pack(path: Path) -> Path:
 
 
 def is_packed(path: Path) -> bool:
-    """Tell a packed file by its name or by its first bytes."""
+    """Tell whether a file is packed, by its name or by its first bytes."""
     with path.open("rb") as stream:
         return path.suffix == SUFFIX or stream.read(len(MAGIC)) == MAGIC
 
 
 def unpacked(path: Path) -> bytes:
-    """Give the plain ONNX bytes of a packed or a plain file.
+    """Return the plain ONNX bytes of a packed or a plain file.
 
     Raises:
-        ModelError: a packed file is damaged, or of another version.
+        ModelError: a packed file is damaged, or has another version.
     """
     content = path.read_bytes()
     try:
@@ -84,10 +87,10 @@ def unpacked(path: Path) -> bytes:
 
 
 def deployable(folder: Path, name: str) -> Path:
-    """Find what ships under a name: `<name>.onnx.lzma` if it was packed, else `<name>.onnx`.
+    """Find the shipped file of a name: `<name>.onnx.lzma` if it was packed, otherwise `<name>.onnx`.
 
     Raises:
-        ModelError: there is neither.
+        ModelError: neither file exists.
     """
     plain = folder / f"{name}.onnx"
     for path in (plain.with_name(plain.name + SUFFIX), plain):
@@ -98,7 +101,7 @@ def deployable(folder: Path, name: str) -> Path:
 
 
 def zstd_bytes(path: Path) -> int:
-    """Count the bytes of a file as zstd (RFC 8878) at level 19 leaves it: what a registry or an image layer moves."""
+    """Return the size of a file after zstd (RFC 8878) at level 19, as a registry or an image layer transfers it."""
     return len(zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(path.read_bytes()))
 
 
@@ -124,5 +127,5 @@ def _decoded(content: bytes) -> bytes:
 
 
 def _filter(lc: int, lp: int, length: int) -> dict[str, Any]:
-    """Describe LZMA1 with a dictionary as long as the file, which is all that unpacking has to hold."""
+    """Describe LZMA1 with a dictionary as long as the file. Unpacking needs no more memory than that."""
     return {"id": lzma.FILTER_LZMA1, "lc": lc, "lp": lp, "pb": 0, "dict_size": max(length, SMALLEST_DICTIONARY)}

@@ -1,7 +1,7 @@
-"""fp32 ONNX -> integer ONNX by ONNX Runtime's quantizers, after which the checkpoint's own integers are put in.
+"""Convert fp32 ONNX to integer ONNX with ONNX Runtime's quantizers, then put the checkpoint's own integers in.
 
-The quantizers round anew, to `round(k * 127 / 7)` for a 4-bit integer k; what ships holds k itself, so that a file of
-few distinct values can be packed well. The kernels are those of int8 whatever the bits.
+The quantizers round again, to `round(k * 127 / 7)` for a 4-bit integer k. The shipped file holds k itself, because a
+file with few distinct values packs well. The kernels are int8 kernels for all bit widths.
 """
 
 import contextlib
@@ -30,24 +30,27 @@ from stillhouse.models.onnx.passes.float_operators import keep_operators_float
 from stillhouse.models.onnx.passes.integer_graph import Place, find_weight, put_integers, readers, store_weight
 
 SLOWER = ("Softmax",)
-"""Operators that take longer on integers: 51 rows of 102 letters took 7.6 microseconds more than in floats."""
+"""Operators that are slower on integers: 51 rows of 102 letters took 7.6 microseconds more than in floats."""
 BINS = 1024
-"""Of the histograms in which entropy looks for a threshold; of 128, the default, 128 make a quantized one."""
+"""Number of histogram bins for entropy calibration.
+
+With ONNX Runtime's default of 128 there is only one candidate threshold.
+"""
 
 AT_ONCE = 100
-"""Most examples of a batch that is calibrated on."""
+"""Largest batch of examples in calibration."""
 
 
 @dataclass(frozen=True)
 class Floats:
-    """An fp32 file, prepared for the quantizers, and what its weights are to become."""
+    """An fp32 file, prepared for the quantizers, and the integers for its weights."""
 
     path: Path
     model: ModelProto
     places: Mapping[str, Place]
-    """Where each layer's weight stands."""
+    """Position of each layer's weight."""
     stored: Mapping[str, Stored]
-    """Integers that the file is to hold, by layer; the quantizer rounds the weights of the others."""
+    """Integers by layer. The quantizer rounds the weights of all other layers."""
     excluded: list[str]
     """Names of the nodes that stay float."""
 
@@ -64,10 +67,10 @@ def export_integer(  # noqa: PLR0913, PLR0917 - the whole contract, each part na
 
     Args:
         float_path: the fp32 file.
-        weights: of its convolutions and linear layers, by name.
-        stored: integers that the file is to hold, by name.
+        weights: layer name -> weight, for its convolutions and linear layers.
+        stored: layer name -> integers for the file.
         how: `activations` static, dynamic or float; `calibration` minmax, entropy or percentile; `keep_float`.
-        calibration: raw inputs (N, ...) from which static scales are read.
+        calibration: raw inputs (N, ...) that determine the static scales.
         path: where to write.
 
     Raises:
@@ -100,14 +103,17 @@ def _prepared(
 
 
 def _before_layers(model: ModelProto, initializers: set[str]) -> list[str]:
-    """Name the nodes before the first that reads a layer's weight: a front end's numbers are too fine for 8 bits."""
+    """Name the nodes before the first layer with weights. The numbers of a front end are too fine for 8 bits."""
     nodes = list(model.graph.node)
     first = next((place for place, node in enumerate(nodes) if initializers & {*node.input}), 0)
     return [node.name for node in nodes[:first]]
 
 
 def _static(floats: Floats, calibration: NDArray[np.generic], method: str) -> ModelProto:
-    """Make activations uint8, with calibrated scales. Below 16 channels a convolution is slower so than in fp32."""
+    """Make activations uint8, with calibrated scales.
+
+    A convolution with fewer than 16 channels is slower in this form than in fp32.
+    """
     path = floats.path.with_name("static.onnx")
     with _without_warnings():
         quantization.quantize_static(
@@ -130,7 +136,7 @@ def _static(floats: Floats, calibration: NDArray[np.generic], method: str) -> Mo
 
 @contextlib.contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Keep the quantizer from warning of every tensor that is no number to quantize, such as the axes of a norm."""
+    """Suppress the quantizer's warnings about tensors that are not quantized, such as the axes of a norm."""
     logging.disable(logging.WARNING)
     try:
         yield
@@ -139,7 +145,10 @@ def _without_warnings() -> Iterator[None]:
 
 
 def _ranges(floats: Floats, calibration: NDArray[np.generic], method: str) -> Path:
-    """Calibrate, into a file that the quantizer reads: it would leave entropy with one threshold to choose from."""
+    """Calibrate, and write the ranges to a file for the quantizer.
+
+    The quantizer's own calibration would leave entropy only one candidate threshold.
+    """
     calibrator = calibrate.create_calibrator(
         floats.path,
         augmented_model_path=str(floats.path.with_name("augmented.onnx")),
@@ -155,10 +164,11 @@ def _ranges(floats: Floats, calibration: NDArray[np.generic], method: str) -> Pa
 
 
 def _dynamic(floats: Floats) -> ModelProto:
-    """Make activations int8, scaled at every call, in linear layers; convolutions and tables are as in `_weights_only`.
+    """Make the activations of linear layers int8, scaled at every call. Other layers are as in `_weights_only`.
 
-    The quantizer's ConvInteger takes one scale for all channels, and twice the time of fp32: 177 against 88
-    microseconds for a residual network of 120 K weights, batch 1. A linear layer of few weights stays float, too.
+    The quantizer's ConvInteger takes one scale for all channels and twice the time of fp32: 177 against 88 microseconds
+    for a residual network of 120 K weights, batch 1. So convolutions keep float activations. A linear layer with few
+    weights stays float, too.
     """
     model = floats.model
     for name, stored in floats.stored.items():
@@ -170,9 +180,9 @@ def _dynamic(floats: Floats) -> ModelProto:
 
 
 def _weights_only(floats: Floats) -> ModelProto:
-    """Leave activations float: the file keeps the integers, packed, and the runtime multiplies them by their scales.
+    """Keep activations float. The file has packed integers, and the runtime multiplies them by their scales.
 
-    It does so once, when it loads the file. A call takes the time and the memory of fp32.
+    The runtime does this once, when it loads the file. A call takes the time and the memory of fp32.
     """
     model = floats.model
     for name, stored in floats.stored.items():
@@ -189,7 +199,7 @@ _METHODS = {
 
 
 class _Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
-    """Batches of one size, as the histograms of entropy and percentile need them."""
+    """Calibration batches of one size. The histograms of entropy and percentile need equal sizes."""
 
     def __init__(self, name: str, inputs: NDArray[np.generic]) -> None:
         batch_size = max(size for size in range(1, AT_ONCE + 1) if len(inputs) % size == 0)

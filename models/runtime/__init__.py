@@ -1,1 +1,1 @@
-"""What ships, and ONNX Runtime."""
+"""Shipped bundles, and ONNX Runtime sessions."""

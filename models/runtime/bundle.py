@@ -1,6 +1,6 @@
-"""What ships: `bundle.json`, and the files of each component of a model.
+"""A shipped model: `bundle.json`, and the files of each component.
 
-Whatever reads a deployable reads this, and looks neither at the names of files nor at their shapes.
+Every reader of a deployable uses this module and does not rely on file names or shapes.
 """
 
 import hashlib
@@ -17,23 +17,23 @@ from stillhouse.models.runtime.digest import sha256
 
 BUNDLE = "bundle.json"
 FORMAT = 1
-"""The next format has the next number: an older program then refuses it."""
+"""Version of the format. A newer format has a higher number, and an older program refuses it."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A deployable that was checked: every file is there, none besides, each with its digest."""
+    """A checked deployable: every listed file is there with its digest, and no other file is there."""
 
     workload: str
     components: Mapping[str, Sequence[Path]]
-    """Component -> its files; the first is the one that is opened."""
+    """Component -> its files. The first file is the one that is opened."""
     about: Mapping[str, Any]
-    """`labels` of classes, `space` of vectors, `licence` of the data: what there is."""
+    """Optional facts: `labels` of classes, `space` of vectors, `licence` of the data."""
     named_digest: str | None = None
-    """Digest in an older scheme."""
+    """Digest in an older scheme, if the bundle has one."""
 
     def file(self, component: str) -> Path:
-        """Give the file of a component that is opened.
+        """Return the file of a component that is opened.
 
         Raises:
             ModelError: the model has no such component.
@@ -45,17 +45,17 @@ class Bundle:
 
     @property
     def files(self) -> list[Path]:
-        """List what a deployment loads."""
+        """List the files that a deployment loads."""
         return [path for paths in self.components.values() for path in paths]
 
     @property
     def size(self) -> int:
-        """Bytes of what a deployment loads."""
+        """Total bytes of the files that a deployment loads."""
         return sum(path.stat().st_size for path in self.files)
 
     @cached_property
     def digest(self) -> str:
-        """Digest of all files, by component; of a single file its own."""
+        """Digest of all files, by component. If there is a single file, its own digest."""
         if self.named_digest is not None:
             return self.named_digest
         digests = {name: {path.name: sha256(path) for path in paths} for name, paths in self.components.items()}
@@ -65,12 +65,12 @@ class Bundle:
 
 
 def write_bundle(folder: Path, workload: str, components: Mapping[str, Sequence[Path]], **about: object) -> None:
-    """Say what a folder holds, once every file is in it.
+    """Write `bundle.json`, after all files are in the folder.
 
     Args:
-        folder: of the files.
-        workload: what the model is for.
-        components: component -> its files; the first is the one that is opened.
+        folder: folder of the files.
+        workload: name of the model's workload.
+        components: component -> its files. The first file is the one that is opened.
         about: see `Bundle`.
     """
     listed = {name: {path.name: sha256(path) for path in paths} for name, paths in components.items()}
@@ -79,10 +79,10 @@ def write_bundle(folder: Path, workload: str, components: Mapping[str, Sequence[
 
 
 def open_bundle(shipped: Path) -> Bundle:
-    """Read what ships, and check it.
+    """Read a shipped bundle, and check it.
 
     Raises:
-        ModelError: it is none, is of a newer format, or a file is missing, altered or not listed.
+        ModelError: it is not a bundle, has a newer format, or a file is missing, altered or not listed.
     """
     if not (shipped / BUNDLE).is_file():
         return Bundle(*legacy_bundle.read(shipped))

@@ -1,6 +1,6 @@
-"""What shipped before there was a `bundle.json`: one exported file, or a folder of towers with `towers.json`.
+"""Shipped models from before `bundle.json`: one exported file, or a folder of encoders with `towers.json`.
 
-Read only: champions of that time are served, compared and rolled back to, and never written anew.
+Read only. Old champions in this form are served, compared and used for rollbacks, but never written again.
 """
 
 import hashlib
@@ -16,10 +16,10 @@ ABOUT = "towers.json"
 
 
 def read(shipped: Path) -> tuple[str, dict[str, list[Path]], dict[str, Any], str]:
-    """Give workload, components, what is said of them, and the digest in the scheme of its time.
+    """Return workload, components, facts (see `Bundle.about`), and the digest in the old scheme.
 
     Raises:
-        ModelError: it is neither.
+        ModelError: it has neither form.
     """
     return _towers(shipped) if shipped.is_dir() else _file(shipped)
 

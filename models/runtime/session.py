@@ -1,4 +1,4 @@
-"""The exported file in its own runtime, as it ships: ONNX Runtime, one thread."""
+"""Run an exported file as it is deployed: ONNX Runtime, one thread."""
 
 import os
 import warnings
@@ -15,9 +15,9 @@ from stillhouse.models.onnx.packing import is_packed, unpacked
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:
-    """Load a plain or packed file for the CPU: one thread, and the runtime's default options in all else.
+    """Load a plain or packed file for the CPU, with one thread and otherwise the runtime's default options.
 
-    Who loads the file in another program gets these options, so nothing that ships may need others to be fast.
+    Other programs load the file with the default options too, so a shipped file must be fast with them.
 
     Raises:
         ModelError: a packed file is damaged.
@@ -32,7 +32,7 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
 def predict(
     session: onnxruntime.InferenceSession, raw: NDArray[np.generic], batch_size: int = 500
 ) -> NDArray[np.float32]:
-    """Logits or vectors (N, K) for raw images (N, C, H, W) or code points (N, L).
+    """Return logits or vectors (N, K) for raw images (N, C, H, W) or code points (N, L).
 
     Raises:
         ModelError: the runtime returned a number that is not finite.
@@ -47,15 +47,16 @@ def predict(
 
 
 def last_core() -> int:
-    """Give the number of the last core that this process may use; -1 where a system does not tell."""
+    """Return the number of the last core that this process may use, or -1 if the system does not tell."""
     return max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else -1
 
 
 @contextmanager
 def pinned_to_one_core() -> Iterator[int]:
-    """Bind this process to its last core, and give it all its cores back afterwards; yields the core's number.
+    """Pin this process to its last core, and restore all its cores afterwards. Yields the core's number.
 
-    A process that stayed bound would hand one core down to its children, and training there rounds otherwise.
+    If the process stayed pinned, its child processes would have one core, and training on one core rounds
+    differently.
     """
     core = last_core()
     if core < 0:

@@ -1,1 +1,1 @@
-"""The training loop, its optimizers and its checkpoints."""
+"""The training loop, its optimizers, and model checkpoints."""

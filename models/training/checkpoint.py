@@ -1,7 +1,7 @@
-"""Models on disk: safetensors for the numbers, JSON for the architecture, nothing pickled.
+"""Models on disk: safetensors for the weights, JSON for the architecture, no pickle.
 
-An architecture is a base network and the structural edits made to it since, in order. Loading builds the base
-and replays the edits, so a pruned or integer model comes back as the module it was.
+An architecture is a base network and its later structural edits, in order. Loading builds the base network and applies
+the edits again. So a pruned or integer model comes back as the same module.
 """
 
 import errno
@@ -25,40 +25,40 @@ from stillhouse.models.networks.registry import build_network, find_network
 WEIGHTS = "model.safetensors"
 ARCHITECTURE = "architecture.json"
 TEXT_LENGTH = 24
-"""Characters of an example sentence, about as many as a caption has."""
+"""Characters of an example sentence. A caption has about as many."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """All that is needed to build the module, but for its numbers."""
+    """All facts needed to build the module, except its weights."""
 
     network: str
     arguments: dict[str, Any]
     scale: float
-    """What raw pixels are divided by; unused for text and speech."""
+    """Divisor of raw pixels. Unused for text and speech."""
     image_shape: tuple[int, ...]
-    """(channels, height, width) of one raw image, (samples,) of one recording, or as it is; empty for text."""
+    """Shape of one raw input: (channels, height, width), (samples,), or a user-defined shape. Empty for text."""
     edits: tuple[dict[str, Any], ...] = ()
-    """Structural edits since, each `{"edit": name of EDITS, ...its arguments}`."""
+    """Structural edits in order, each `{"edit": name of EDITS, ...its arguments}`."""
     quantization: dict[str, Any] | None = None
-    """How the exporter makes integers: `activations`, `calibration`, `keep_float`; None ships floats."""
+    """How the exporter makes integers: `activations`, `calibration`, `keep_float`. None ships floats."""
     packing: str | None = None
-    """How the exported file is coded; None ships plain ONNX."""
+    """How the exported file is packed. None ships plain ONNX."""
     background: int = 0
     """Value of an empty raw pixel."""
 
     @property
     def takes(self) -> str:
-        """Say what goes in: `image` for raw pixels, `text` for code points, `speech` for samples, or another word."""
+        """Kind of input: `image` for raw pixels, `text` for code points, `speech` for samples, or another word."""
         return find_network(self.network).takes
 
     @property
     def gives(self) -> str:
-        """Say what comes out: `logits`, `vectors`, or another word."""
+        """Kind of output: `logits`, `vectors`, or another word."""
         return find_network(self.network).gives
 
     def build(self) -> nn.Module:
-        """Build the module with fresh numbers."""
+        """Build the module with fresh weights."""
         module = build_network(self.network, self.arguments, self.scale, self.background)
         for edit in self.edits:
             arguments = {key: value for key, value in edit.items() if key != "edit"}
@@ -66,7 +66,7 @@ class Architecture:
         return module
 
     def build_seeded(self, seed: int) -> nn.Module:
-        """Build the module with fresh numbers that depend on nothing but the seed."""
+        """Build the module with fresh weights that depend only on the seed."""
         torch.manual_seed(seed)
         return self.build()
 
@@ -75,9 +75,10 @@ class Architecture:
         return replace(self, edits=(*self.edits, *edits))
 
     def example(self, count: int = 1) -> Tensor:
-        """Make an input: empty images (count, channels, height, width), as floats, or what else the network takes.
+        """Return an example input for the network.
 
-        That is code points (count, TEXT_LENGTH), int64, of text, or samples (count, T), as floats, of silence.
+        Images are empty floats (count, channels, height, width). Text is code points (count, TEXT_LENGTH), int64.
+        Recordings are silent float samples (count, T).
         """
         if self.takes == "text":
             return torch.full((count, TEXT_LENGTH), ord("a"))
@@ -92,7 +93,7 @@ def save_model(folder: Path, module: nn.Module, architecture: Architecture) -> N
 
 
 def load_model(folder: Path) -> tuple[nn.Module, Architecture]:
-    """Read a module back, in evaluation mode.
+    """Load a module, in evaluation mode.
 
     Raises:
         ModelError: a file is missing, damaged, or does not fit the architecture.
@@ -111,7 +112,7 @@ def load_model(folder: Path) -> tuple[nn.Module, Architecture]:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], notes: dict[str, str]) -> None:
-    """Write tensors aside, flush them to disk, then rename."""
+    """Write tensors to a temporary file, flush it to disk, then rename it."""
     with written_aside(path) as aside:
         try:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, aside, notes)
@@ -122,7 +123,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], notes: dict[str, str
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read tensors and notes back.
+    """Load tensors and notes.
 
     Raises:
         OSError: the file is missing or damaged.

@@ -1,8 +1,8 @@
-"""The only training loop: teacher, distillation and recovery after surgery are all this loop.
+"""The only training loop. It trains teachers, students by distillation, and models after structural edits.
 
-It trains to a plan, writes a checkpoint after every epoch, and after a kill goes on from there to the same
-final weights: the order of the data and the learning rate depend on nothing but the seed and the position.
-It does not know what is learned: the caller's objective does.
+The loop writes a checkpoint after every epoch. After a kill it continues from the checkpoint to the same final weights,
+because the order of the data and the learning rate depend only on the seed and the position. The caller's objective
+defines what is learned.
 """
 
 import math
@@ -36,28 +36,28 @@ class TrainConfig:
     optimizer: Literal["sgd", "adamw", "muon", "muon_adamw"]
     precision: Literal["fp32", "bf16"]
     warmup: float
-    """Share of all steps spent raising the learning rate."""
+    """Share of all steps in which the learning rate rises."""
     seed: int
 
 
 class BatchSource(Protocol):
-    """Where batches come from."""
+    """Source of training batches."""
 
     def batches_per_epoch(self, batch_size: int) -> int:
         """Count the batches of one epoch."""
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
-        """Yield one epoch's batches, the same whenever it is asked."""
+        """Yield the batches of one epoch, the same ones at every call."""
 
 
 class ProgressReporter(Protocol):
-    """Who is told how training goes."""
+    """Receives the progress of a training."""
 
     def progress(self, line: str) -> None:
-        """Show one line to whoever is waiting."""
+        """Show one line to the user."""
 
     def record(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Keep the numbers of one epoch."""
+        """Record the metrics of one epoch."""
 
 
 def fit(  # noqa: PLR0913 - the whole contract of training, each part named by its caller
@@ -70,7 +70,7 @@ def fit(  # noqa: PLR0913 - the whole contract of training, each part named by i
     score: Callable[[nn.Module], float],
     watcher: ProgressReporter,
 ) -> None:
-    """Train `model` in place, going on from `checkpoint` when there is one.
+    """Train `model` in place. If `checkpoint` exists, continue from it.
 
     Raises:
         DivergedError: the loss became NaN or infinite.
@@ -120,11 +120,11 @@ def _train_epoch(  # noqa: PLR0913, PLR0917 - the loop's state, passed on
 
 
 def learning_rate(plan: TrainConfig, position: float) -> float:
-    """Rise linearly over the warm-up, then fall to zero along a cosine.
+    """Return the learning rate: it rises linearly over the warm-up, then falls to zero along a cosine.
 
     Args:
         plan: the peak rate, the epochs and the share of warm-up.
-        position: epochs done, with fractions.
+        position: number of finished epochs, with fractions.
     """
     share = position / plan.epochs
     if share < plan.warmup:

@@ -1,6 +1,6 @@
 """Muon: convolutions step along the nearest orthogonal matrix (Jordan 2024, kellerjordan.github.io/posts/muon).
 
-torch.optim.Muon takes matrices only; a convolution is one here, its kernel flattened to (out, in * height * width).
+torch.optim.Muon takes only matrices. Here a convolution is the matrix (out, in * height * width) of its kernel.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 MOMENTUM = 0.9
 ITERATIONS = 3
 KERNEL_RATE = 0.1
-"""A convolution's learning rate, as a share of everyone else's."""
+"""Learning rate of convolutions, as a share of the learning rate of the other weights."""
 KERNEL_DECAY = 0.5
-"""A convolution's weight decay, as a share of its learning rate: steps of fixed length need it far stronger."""
+"""Weight decay of convolutions, as a share of their learning rate. Steps of fixed length need a stronger decay."""
 ADAM_RATE, ADAM_DECAYS, ADAM_LEAST = 0.01, (0.9, 0.98), 1e-8
-"""Adam's learning rate, as a share of SGD's; how slowly its two means forget; what keeps it from dividing by 0."""
+"""Adam's learning rate as a share of SGD's, its two decay rates (betas), and its epsilon."""
 
 State = dict[str, Tensor]
 
@@ -25,7 +25,7 @@ def orthogonalized(matrix_OI: Tensor, iterations: int = ITERATIONS) -> Tensor:
 
     Args:
         matrix_OI: (outputs, inputs).
-        iterations: three bring values over 0.1 into 0.6 to 1.3, which is as exact as training needs.
+        iterations: three iterations bring singular values over 0.1 into 0.6 to 1.3, which is exact enough for training.
     """
     tall = matrix_OI.shape[0] > matrix_OI.shape[1]
     wide: Tensor = (matrix_OI.T if tall else matrix_OI) / (matrix_OI.norm() + 1e-7)
@@ -36,18 +36,18 @@ def orthogonalized(matrix_OI: Tensor, iterations: int = ITERATIONS) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for convolutions that mix channels, SGD with Nesterov momentum or AdamW for everything else."""
+    """Muon for convolutions that mix channels, SGD with Nesterov momentum or AdamW for all other parameters."""
 
     def __init__(
         self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, *, adam: bool = False
     ) -> None:
-        """Sort the parameters by what they are.
+        """Group the parameters by their kind.
 
         Args:
-            parameters: those to train.
-            lr: learning rate of SGD's share; convolutions take `KERNEL_RATE` of it, AdamW `ADAM_RATE`.
-            weight_decay: of the matrices in SGD's or AdamW's share; vectors have none.
-            adam: use AdamW in place of SGD: tables, most of whose rows a batch does not read, need it.
+            parameters: the parameters to train.
+            lr: learning rate of SGD. Convolutions use `KERNEL_RATE` of it, AdamW uses `ADAM_RATE` of it.
+            weight_decay: weight decay of the matrices under SGD or AdamW. Vectors have none.
+            adam: use AdamW instead of SGD. Tables need it, because a batch reads only few of their rows.
         """
         kernels: list[nn.Parameter] = []
         matrices: list[nn.Parameter] = []

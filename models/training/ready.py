@@ -1,14 +1,14 @@
-"""Raw inputs of one batch -> what a network takes while it trains or is asked."""
+"""Convert the raw inputs of one batch to the input of a network."""
 
 import torch
 from torch import Tensor
 
 
 def ready(batch: Tensor) -> Tensor:
-    """Give raw inputs as a network takes them; their type says what they are.
+    """Convert raw inputs to the input of a network. The data type tells the kind of input.
 
-    Pixels (B, C, H, W), uint8, become floats, channels last. Code points (B, L), int32 or int64, become int64, no
-    longer than they need be. Samples (B, T), int16, and other numbers become floats.
+    Pixels (B, C, H, W), uint8, become floats, channels last. Code points (B, L), int32 or int64, become int64, without
+    unneeded padding. Samples (B, T), int16, and other numbers become floats.
     """
     if batch.dtype == torch.uint8:
         return ready_images(batch)
@@ -19,5 +19,5 @@ def ready(batch: Tensor) -> Tensor:
 
 
 def ready_images(batch: Tensor) -> Tensor:
-    """Give images (B, C, H, W) of any number type as floats, channels last."""
+    """Convert images (B, C, H, W) of any number type to floats, channels last."""
     return batch.float().contiguous(memory_format=torch.channels_last)

@@ -1,1 +1,1 @@
-"""What a model is for: one folder per workload, with a face for training and one for what ships."""
+"""Workloads (tasks that models solve): one folder per workload, with modules for training, runtime and report."""

@@ -1,4 +1,4 @@
-"""What the core asks of a workload at run time, when nothing of the training code is loaded."""
+"""Runtime interface of a workload. No training code is loaded at run time."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.registry import resolve
 
 Split = Any
-"""A split as a workload reads it; the core hands it on and looks at nothing in it."""
+"""A split in the workload's own form. The core passes it on without looking inside."""
 Answers = Any
-"""What a model answers to a split, likewise."""
+"""A model's answers to a split, in the workload's own form."""
 Answerer = Callable[[Sequence[Any]], list[dict[str, Any]]]
-"""Answers a batch of inputs of one kind, each with a JSON object.
+"""Answers a batch of inputs of one kind, with one JSON object per input.
 
-Raises ModelError for an input that it cannot read, ModelFault where the model does not answer what was read.
+Raises ModelError if an input cannot be read, and ModelFault if the model fails on a valid input.
 """
 
 
@@ -29,9 +29,9 @@ class Request:
     """One request, as a client would send it."""
 
     raw: Mapping[str, NDArray[Any]]
-    """Component of the model -> one raw input in a batch of its own, such as pixels (1, C, H, W)."""
+    """Component of the model -> one raw input as a batch of one, such as pixels (1, C, H, W)."""
     body: str = ""
-    """What is sent in place of numbers, such as a sentence; empty where the raw input is sent."""
+    """Text that is sent instead of numbers, such as a sentence. Empty if the raw input is sent."""
 
 
 class Runtime(Protocol):
@@ -39,76 +39,76 @@ class Runtime(Protocol):
 
     @property
     def packages(self) -> Sequence[str]:
-        """Packages that answering needs beside ONNX Runtime and numpy."""
+        """Packages that the runtime needs besides ONNX Runtime and numpy."""
 
     def load_split(self, data: Path, split: str) -> Split:
         """Read a split of a materialised dataset."""
 
     def ask(self, bundle: Bundle, split: Split) -> Answers:
-        """Open a bundle and answer all that the split asks.
+        """Open a bundle and answer the whole split.
 
         Raises:
             ModelError: a file is missing or damaged, or an answer is not finite.
         """
 
     def outcomes(self, split: Split, answers: Answers) -> Outcomes:
-        """Say how good a model's answers are."""
+        """Compute the quality of a model's answers."""
 
     def parity(self, references: Path, split: Split, answers: Answers) -> float:
-        """Share of answers that the training-time model gives otherwise.
+        """Return the share of answers that differ from those of the training-time model.
 
         Args:
-            references: folder with what `Component.reference` gave, as `<component>.npy`.
-            split: what was asked.
-            answers: what the bundle answered.
+            references: folder with the outputs of `Component.reference`, as `<component>.npy`.
+            split: the split.
+            answers: the bundle's answers.
         """
 
     def one_request(self, data: Path, split: Split) -> Request:
-        """Give one typical request."""
+        """Return one typical request."""
 
     def call(self, bundle: Bundle, request: Request) -> Callable[[], object]:
-        """Open a bundle anew; the call answers the request once, with all that a server does for it."""
+        """Open a bundle again. The call answers the request once and does all work that a server does for it."""
 
     def comparisons(
         self, split: Split, answers: Mapping[str, Answers], confidence: float
     ) -> Mapping[str, Mapping[str, Any]]:
-        """Compare `teacher` and `student` by what only this workload has; name -> value and interval.
+        """Compare `teacher` and `student` in ways that only this workload has. Returns name -> value and interval.
 
         Args:
-            split: what was asked.
-            answers: what each model answered.
-            confidence: of each interval, two-sided.
+            split: the split.
+            answers: the answers of each model.
+            confidence: two-sided confidence of each interval.
         """
 
     def details(
         self, data: Path, bundles: Mapping[str, Bundle], split: Split, answers: Mapping[str, Answers]
     ) -> dict[str, Any]:
-        """Tell of `teacher` and `student` what only this workload tells, for its report; as JSON."""
+        """Return details of `teacher` and `student` that only this workload has, for its report, as JSON."""
 
     def test_details(self, split: Split, answers: Mapping[str, Answers]) -> dict[str, Any]:
-        """Tell of both on the split `sealed` what only this workload tells, for its report; as JSON."""
+        """Return details of both models on the split `sealed` that only this workload has, for its report, as JSON."""
 
     def serve(self, bundle: Bundle, labels: Sequence[str]) -> Mapping[str, Answerer]:
-        """Open a bundle for a server: kind of input (such as `image` or `pixels`) -> what answers a batch of it.
+        """Open a bundle for a server. Returns kind of input (such as `image` or `pixels`) -> its answerer.
 
         Args:
-            bundle: what is served.
-            labels: names of classes, where a bundle from before has them beside it.
+            bundle: the bundle to serve.
+            labels: names of the classes, for an old bundle that does not contain them.
         """
 
     def probe(self, bundle: Bundle) -> None:
         """Answer one input of noise.
 
         Raises:
-            ModelError: the answer is not finite, or not of its kind.
+            ModelError: the answer is not finite, or has the wrong form.
         """
 
     def sample_requests(self, data: Path) -> tuple[str, list[bytes]]:
-        """Give what people would ask: a media type, and bodies of it, from the gate split."""
+        """Return realistic requests from the gate split: a media type, and request bodies of this type."""
 
 
 def runtime_of(workload: str) -> Runtime:
-    """Import a workload's face for what ships.
+    """Import the runtime module of a workload.
 
     Raises:
         ModelError: there is no such workload.
@@ -118,10 +118,10 @@ def runtime_of(workload: str) -> Runtime:
 
 
 def asked(ask: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Ask a model about what was read without a fault: that it fails now is its own.
+    """Run a model on inputs that were read without an error. An error is then the model's fault.
 
     Raises:
-        ModelFault: it does not answer.
+        ModelFault: the model fails.
     """
     try:
         return ask()

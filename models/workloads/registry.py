@@ -1,8 +1,8 @@
-"""The one place that turns a name into a workload: a built-in one, or one that an installed package offers.
+"""Find a workload by its name: a built-in workload, or one of an installed package.
 
-A workload is a package of three modules: `training` for what trains, `runtime` for what ships, and `report` for what
-people read of it. They are named by their paths: what judges must not import what trains, and the key of a stage counts
-the workload in use and no other.
+A workload is a package of three modules: `training`, `runtime` (for the shipped model) and `report`. The modules are
+named by their paths, and not imported here, for two reasons. The evaluation must not import training code. The key of a
+stage must depend only on the workload in use.
 """
 
 import pkgutil
@@ -14,18 +14,18 @@ from stillhouse.models.providers import WORKLOADS, Provider, find
 
 Face = Literal["training", "runtime", "report"]
 ALONE = "model"
-"""Component of a model that has only one."""
+"""Component name of a model with only one component."""
 
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """What is known of a workload before it is imported, so that a recipe is refused while it is read."""
+    """Facts about a workload that are known before it is imported, so that a recipe can be checked when it is read."""
 
     package: str
     components: Mapping[str, Collection[str]]
-    """All components that a model may have -> the kinds of distillation that it can learn by."""
+    """All components that a model may have -> the kinds of distillation that each one supports."""
     needed: Collection[str]
-    """Those that it must have."""
+    """Components that a model must have."""
 
 
 BUILT_IN = {
@@ -39,7 +39,7 @@ BUILT_IN = {
 
 
 def provider_of(name: str) -> Provider | None:
-    """Find the package that offers a workload; None for a built-in one.
+    """Find the package that offers a workload. Returns None for a built-in workload.
 
     Raises:
         ModelError: there is no such workload, or several packages offer it.
@@ -48,7 +48,7 @@ def provider_of(name: str) -> Provider | None:
 
 
 def module_of(name: str, face: Face) -> str:
-    """Name the module of a workload's face.
+    """Return the dotted name of a workload's module for training, runtime or report.
 
     Raises:
         ModelError: there is no such workload, or several packages offer it.
@@ -57,8 +57,8 @@ def module_of(name: str, face: Face) -> str:
     return f"{provider.target if provider else BUILT_IN[name].package}.{face}"
 
 
-def resolve(name: str, face: Face) -> Any:  # noqa: ANN401 - whoever knows the face gives its type
-    """Import a face of a workload.
+def resolve(name: str, face: Face) -> Any:  # noqa: ANN401 - the caller knows the type
+    """Import a workload's module for training, runtime or report.
 
     Raises:
         ModelError: there is no such workload, several packages offer it, or its package cannot be imported.
@@ -68,17 +68,17 @@ def resolve(name: str, face: Face) -> Any:  # noqa: ANN401 - whoever knows the f
 
 
 def check_workload(name: str) -> str:
-    """Give a name back if it is that of a workload.
+    """Return the name if a workload has it.
 
     Raises:
-        ModelError: it is not; suggests the nearest one.
+        ModelError: there is no such workload. The message suggests the nearest name.
     """
     provider_of(name)
     return name
 
 
 def misfit_of_components(workload: str, components: Collection[str]) -> str:
-    """Say why a model of a built-in workload cannot have these components; nothing if it can."""
+    """Return why a model of a built-in workload cannot have these components. Empty if it can."""
     known = BUILT_IN.get(workload)
     if known is None:
         return ""
@@ -90,7 +90,7 @@ def misfit_of_components(workload: str, components: Collection[str]) -> str:
 
 
 def misfit_of_kind(workload: str, component: str, kind: str) -> str:
-    """Say why a component of a built-in workload cannot learn by a kind of distillation; nothing if it can."""
+    """Return why a component of a built-in workload cannot use a kind of distillation. Empty if it can."""
     known = BUILT_IN.get(workload)
     kinds = known.components.get(component, ()) if known else (kind,)
     if kind in kinds:

@@ -1,4 +1,4 @@
-"""What a workload adds to the report: one section, laid out by a template of its own."""
+"""Report interface of a workload: one section of the report, with its own template."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ class Section:
 
     title: str
     template: Path
-    """Jinja template of the section's inside. All values are escaped; the filters are those of `report.html`."""
+    """Jinja template for the content of the section. All values are escaped. It has the filters of `report.html`."""
     values: Mapping[str, Any]
-    """What the template shows."""
+    """Values for the template."""
 
 
 class Report(Protocol):
-    """A workload for people who read of it."""
+    """Report of a workload."""
 
     @property
     def slices(self) -> str:
-        """Say what the slices are, such as `classes`."""
+        """Return the plural name of the slices, such as `classes`."""
 
     def section(
         self,
@@ -34,34 +34,34 @@ class Report(Protocol):
         tested: Mapping[str, Any] | None,
         data: Path | None,
     ) -> Section | None:
-        """Lay out what only this workload tells; None if that is nothing.
+        """Return the section with the workload's own results, or None if there are none.
 
         Args:
-            details: what `Runtime.details` gave, read back.
-            comparisons: what `Runtime.comparisons` gave, each with `value` and `interval`.
-            tested: what `Runtime.test_details` gave; None if the split was not opened.
-            data: the materialised dataset; None if this machine does not have it.
+            details: output of `Runtime.details`, read back.
+            comparisons: output of `Runtime.comparisons`, each with `value` and `interval`.
+            tested: output of `Runtime.test_details`. None if the sealed split was not opened.
+            data: the materialised dataset. None if this machine does not have it.
 
         Raises:
-            ValueError: the details are not what the workload writes.
+            ValueError: the details do not have the workload's form.
         """
 
     def answer_queries(self, bundle: Bundle, data: Path, queries: Sequence[str], cache: Path) -> str:
-        """Lay out a model's answers to a person's own queries, as the inside of an HTML page with all texts escaped.
+        """Return a model's answers to a user's own queries, as the content of an HTML page. All texts are escaped.
 
         Args:
-            bundle: of the model.
+            bundle: the model's bundle.
             data: a materialised dataset.
-            queries: what was typed, such as sentences or paths of files.
-            cache: folder for what is worth keeping, for this model and this data alone.
+            queries: the user's queries, such as sentences or file paths.
+            cache: cache folder of this model and this dataset.
 
         Raises:
-            ModelError: a query cannot be answered; says why.
+            ModelError: a query cannot be answered. The message gives the reason.
         """
 
 
 def report_of(workload: str) -> Report:
-    """Import a workload's face for the report.
+    """Import the report module of a workload.
 
     Raises:
         ModelError: there is no such workload.

@@ -1,4 +1,4 @@
-"""What the core asks of a workload when it trains and compresses."""
+"""Training interface of a workload: teacher training and compression."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,77 +14,77 @@ from stillhouse.models.training.loop import BatchSource, Objective, ProgressRepo
 from stillhouse.models.workloads.registry import resolve
 
 Ask = Callable[[Tensor], tuple[Tensor, ...]]
-"""Raw inputs (N, ...) -> what a teacher says of them: logits or vectors (N, K), then more."""
+"""Raw inputs (N, ...) -> a teacher's outputs: logits or vectors (N, K), then optional others."""
 Built = Mapping[str, tuple[nn.Module, Architecture]]
-"""Component -> its module and how that was built."""
+"""Component -> its module and the module's architecture."""
 
 
 class Network(Protocol):
-    """A network as a recipe names it."""
+    """A network of a recipe."""
 
     @property
     def name(self) -> str:
-        """A name of `models.networks.registry`."""
+        """Name of the network in `models.networks.registry`."""
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What it is built with."""
+        """Arguments of the network."""
 
 
 class TeacherOptions(Protocol):
-    """What a recipe's training section says beside the plan of the loop."""
+    """Options of a recipe's training section besides the training loop's own."""
 
     @property
     def augment(self) -> bool:
-        """Show every example in new views."""
+        """Augment every example with new views."""
 
     @property
     def erase(self) -> bool:
-        """Black out a part of some images."""
+        """Erase a part of some images."""
 
     @property
     def resolutions(self) -> tuple[int, ...] | None:
-        """Side of the images in each epoch; None keeps their own."""
+        """Side of the images in each epoch. None keeps the original size."""
 
     @property
     def label_smoothing(self) -> float:
-        """Share of the label that goes to all classes."""
+        """Share of the label that is spread over all classes."""
 
 
 class DistillationOptions(Protocol):
-    """How a student learns from its teacher's answers, whatever the kind."""
+    """Options common to all kinds of distillation."""
 
     @property
     def kind(self) -> str:
-        """`logits`, `embedding`, `ctc`, or a word of a workload's own."""
+        """`logits`, `embedding`, `ctc`, or a workload's own word."""
 
     @property
     def augmented_views(self) -> int:
-        """Views of every training example on which the teacher is asked."""
+        """Number of views of every training example for which the teacher's outputs are computed."""
 
 
 class SoftOptions(DistillationOptions, Protocol):
-    """What the kinds share that soften what the teacher says."""
+    """Options of the kinds of distillation that soften the teacher's outputs."""
 
     @property
     def loss(self) -> str:
-        """A name of LOGIT_LOSSES."""
+        """A key of LOGIT_LOSSES."""
 
     @property
     def temperature(self) -> float:
-        """What softens both sides."""
+        """Softens the logits of student and teacher."""
 
     @property
     def hard_weight(self) -> float:
-        """Share of the labels' loss."""
+        """Share of the loss on the labels."""
 
     @property
     def mixup_views(self) -> int:
-        """Further views, each blended with another example."""
+        """Number of additional views, each mixed with another example."""
 
 
 class LogitOptions(SoftOptions, Protocol):
-    """Of the kind `logits`."""
+    """Options of the kind `logits`."""
 
     @property
     def rkd_weight(self) -> float | None:
@@ -92,11 +92,11 @@ class LogitOptions(SoftOptions, Protocol):
 
     @property
     def features(self) -> object | None:
-        """Layers whose features are learned too."""
+        """Layers whose features are distilled too."""
 
 
 class EmbeddingOptions(SoftOptions, Protocol):
-    """Of the kind `embedding`."""
+    """Options of the kind `embedding`."""
 
     @property
     def cosine_weight(self) -> float:
@@ -104,41 +104,41 @@ class EmbeddingOptions(SoftOptions, Protocol):
 
 
 class CtcOptions(EmbeddingOptions, Protocol):
-    """Of the kind `ctc`."""
+    """Options of the kind `ctc`."""
 
     @property
     def ctc_kl_weight(self) -> float:
-        """Weight of the divergence from the teacher's letters."""
+        """Weight of the KL divergence from the teacher's letters."""
 
 
 @dataclass(frozen=True)
 class TeacherTraining:
-    """What a teacher is trained with."""
+    """Module, batches and objective of a teacher's training."""
 
     learner: nn.Module
-    """Holds all components, and what is thrown away after training."""
+    """Module with all components, and with parts that are discarded after training."""
     feed: BatchSource
     objective: Objective
 
 
 class Component(Protocol):
-    """One component of a model while it is compressed, beside the others as they are."""
+    """One component of a model during its compression. The other components do not change."""
 
     @property
     def name(self) -> str:
-        """Its name in the bundle."""
+        """Name of the component in the bundle."""
 
     def architecture(self, network: Network) -> Architecture:
         """Describe a new network for it."""
 
     def distillation_batches(self, ask: Ask, seed: int, options: Any, watcher: ProgressReporter) -> DistillationBatches:  # noqa: ANN401 - see below
-        """Feed the training split with what the teacher says of every view.
+        """Return the training split with the teacher's outputs for every view.
 
         Args:
-            ask: asks the teacher.
-            seed: of the views.
-            options: the recipe's `DistillationOptions`, of a kind that the component knows.
-            watcher: is told how far it is.
+            ask: runs the teacher.
+            seed: seed of the views.
+            options: the recipe's `DistillationOptions`, of a kind that the component supports.
+            watcher: receives the progress.
         """
 
     def distillation(
@@ -147,71 +147,72 @@ class Component(Protocol):
         options: Any,  # noqa: ANN401 - of the kind that the component's workload says
         read: Callable[[], Callable[[Tensor], Tensor]],
     ) -> tuple[BatchSource, Objective]:
-        """Give what a student is trained with.
+        """Return batches and objective of a student's training.
 
         Args:
-            feed: the teacher's answers.
-            options: the recipe's `DistillationOptions`, of a kind that the component knows.
-            read: opens what asks the teacher to read text as if heard; only a component that spells needs it.
+            feed: distillation batches with the teacher's outputs.
+            options: the recipe's `DistillationOptions`, of a kind that the component supports.
+            read: returns a function that lets the teacher read text as heard letters. Only a CTC encoder needs it.
         """
 
     def scorer(self, split: str) -> Callable[[nn.Module], float]:
-        """Prepare to measure the quality of the model with this component."""
+        """Return a function that measures the quality of the model with this component."""
 
     def calibration(self) -> NDArray[Any]:
-        """Raw inputs of the calibration split."""
+        """Return the raw inputs of the calibration split."""
 
     def judged(self, split: str) -> NDArray[Any]:
-        """Raw inputs that a judged split keeps from training; none where all splits have the same."""
+        """Return the raw inputs of an evaluation split that training must not use. Empty if all splits share them."""
 
     def reference(self, module: nn.Module) -> NDArray[Any]:
-        """Answers of the training-time module on the gate split, for holding the exported one against it."""
+        """Return the outputs of the training-time module on the gate split, for comparison with the exported module."""
 
 
 class Training(Protocol):
-    """A workload when it trains and compresses."""
+    """Training interface of a workload."""
 
     @property
     def components(self) -> Sequence[str]:
-        """All components that a model may have, in their order."""
+        """All components that a model may have, in order."""
 
     def check(self, components: Sequence[str], distillations: Mapping[str, Sequence[DistillationOptions]]) -> None:
-        """Refuse a recipe that does not fit, before anything is trained.
+        """Refuse a recipe that does not fit, before any training.
 
         Args:
-            components: of the teacher.
-            distillations: component -> how its students learn, step by step.
+            components: components of the teacher.
+            distillations: component -> distillation options of its students, step by step.
 
         Raises:
-            ModelError: a component is missing or unknown, or cannot learn so; names the remedy.
+            ModelError: a component is missing or unknown, or does not support a kind of distillation. The message names
+                the remedy.
         """
 
     def architectures(self, data: Path, networks: Mapping[str, Network]) -> dict[str, Architecture]:
         """Describe the teacher's networks for this data.
 
         Raises:
-            ModelError: they do not go with the data.
+            ModelError: the networks do not fit the data.
         """
 
     def teacher_training(self, data: Path, built: Built, options: TeacherOptions, seed: int) -> TeacherTraining:
-        """Prepare to train a teacher's components together."""
+        """Prepare the common training of a teacher's components."""
 
     def scorer(self, data: Path, split: str) -> Callable[[Mapping[str, nn.Module]], float]:
-        """Prepare to measure the quality of a whole model.
+        """Return a function that measures the quality of a whole model.
 
         Raises:
-            ModelError: the split asks what the model has no component for.
+            ModelError: the split needs a component that the model does not have.
         """
 
     def component(self, name: str, data: Path, teacher: Path, previous: Path) -> Component:
-        """Give a component, with the folders of the teacher's and of the previous model's components."""
+        """Return a component, given the folders of the teacher's and of the previous model's components."""
 
     def about(self, data: Path) -> dict[str, Any]:
-        """Say of a bundle what belongs to the data, such as `labels`."""
+        """Return facts of the data for the bundle, such as `labels`."""
 
 
 def training_of(workload: str) -> Training:
-    """Import a workload's face for what trains.
+    """Import the training module of a workload.
 
     Raises:
         ModelError: there is no such workload.

@@ -1,1 +1,1 @@
-"""Fewer weights, channels and heads."""
+"""Pruning of weights, channels and heads."""

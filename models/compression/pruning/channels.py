@@ -1,6 +1,6 @@
-"""Structured pruning: remove whole channels and heads with all coupled to them (Fang et al. 2023, arXiv:2301.12900).
+"""Structured pruning: remove whole channels and heads with all coupled layers (Fang et al. 2023, arXiv:2301.12900).
 
-What is coupled, Torch-Pruning's dependency graph knows; how far to go, a measure of the caller's choice.
+Torch-Pruning's dependency graph knows which layers are coupled. The caller chooses the measure that ends the pruning.
 """
 
 import copy
@@ -15,26 +15,26 @@ from stillhouse.models.compression.pruning.heads import heads_by_layer, prune_he
 from stillhouse.models.errors import ModelError
 
 ITERATIONS = 20
-"""Channels go in this many small rounds, so the first to fall below the target is close to it."""
+"""Number of small pruning rounds. With small rounds, the first model below the target is close to the target."""
 IMPORTANCES: dict[str, Callable[[], tp.importance.Importance]] = {
     "magnitude": lambda: tp.importance.GroupMagnitudeImportance(p=2),
     "taylor": tp.importance.GroupTaylorImportance,
     "lamp": tp.importance.LAMPImportance,
 }
-"""Norm; first-order Taylor of the loss (arXiv:1906.10771); layer-adaptive magnitude (arXiv:2010.07611)."""
+"""Importance name -> class: norm, first-order Taylor of the loss (arXiv:1906.10771), or LAMP (arXiv:2010.07611)."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """How far to prune."""
+    """Where pruning ends."""
 
     name: str
-    """What the recipe calls it."""
+    """Name of the target in the recipe."""
     most: float
     unit: str
-    """How to spell a value, such as `{:.0f} bytes`."""
+    """Format of a value, such as `{:.0f} bytes`."""
     measure: Callable[[nn.Module], float]
-    """What a module is measured at; it leaves the module as it is."""
+    """Measures a module. It does not change the module."""
 
     def spell(self, value: float) -> str:
         """Write a value with its unit."""
@@ -43,27 +43,28 @@ class Target:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which channels go first."""
+    """Which channels are removed first."""
 
     importance: str
-    """A name of IMPORTANCES."""
+    """A key of IMPORTANCES."""
     round_to: int
-    """Channel counts stay multiples of this."""
+    """Channel counts stay multiples of this number."""
     gradients: Callable[[nn.Module], None] = nn.Module.zero_grad
     """Fills the module's gradients before each small round, for an importance that needs them."""
 
 
 def prune_channels(module: nn.Module, example: Tensor, target: Target, selection: Selection) -> nn.Module:
-    """Return a copy that is measured at no more than the target; its last linear layer keeps its outputs.
+    """Return a pruned copy that meets the target. Its last linear layer keeps its outputs.
 
     Args:
         module: the network.
         example: one input (1, C, H, W).
-        target: how far.
-        selection: which channels go first.
+        target: where pruning ends.
+        selection: which channels are removed first.
 
     Raises:
-        ModelError: the target is met already, or cannot be met; says where the model is, or the nearest.
+        ModelError: the model meets the target already (the message gives its value), or no pruning can meet the target
+            (the message gives the nearest value).
     """
     pruned = copy.deepcopy(module).eval()
     nearest, sizes = target.measure(pruned), layer_sizes(pruned)
@@ -96,18 +97,18 @@ def prune_in_rounds(  # noqa: PLR0913, PLR0917 - what, how far, in how many part
     rounds: int,
     recover: Callable[[nn.Module, int], nn.Module],
 ) -> nn.Module:
-    """Go from the model to the target in equal parts, and recover after each.
+    """Prune to the target in equal parts, and train the model again after each part.
 
     Args:
         module: the network.
         example: one input (1, C, H, W).
         target: where the last part ends.
-        selection: which channels go first.
-        rounds: how many parts.
-        recover: trains a pruned module after the part of that number, from 1.
+        selection: which channels are removed first.
+        rounds: number of parts.
+        recover: trains the pruned module after a part. Its argument is the number of the part, from 1.
 
     Raises:
-        ModelError: as `prune_channels`.
+        ModelError: see `prune_channels`.
     """
     start = target.measure(module)
     for part in range(1, rounds + 1):
@@ -124,7 +125,8 @@ def _pruner(module: nn.Module, example: Tensor, selection: Selection) -> tp.prun
         module,
         example,
         importance=IMPORTANCES[selection.importance](),
-        # Within one layer LAMP ranks as the magnitude does: it is made to compare channels of different layers.
+        # Within one layer, LAMP gives the same order as the magnitude.
+        # Its purpose is to compare channels of different layers.
         global_pruning=selection.importance == "lamp",
         pruning_ratio=0.9,
         max_pruning_ratio=0.9,

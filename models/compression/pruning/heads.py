@@ -1,7 +1,7 @@
-"""Structured pruning of attention: whole heads go, with their share of all four linear layers around them.
+"""Structured pruning of attention: remove whole heads, with their rows and columns in all four linear layers.
 
-Torch-Pruning's pruner would apply its ratio to what is left in every round, and take the last head too; so it leaves
-heads alone, and they go here.
+Torch-Pruning's pruner would apply its ratio to the remaining heads in every round and would remove the last head too.
+So the pruner does not touch heads, and this module removes them.
 """
 
 import math
@@ -13,21 +13,21 @@ from torch import nn
 from stillhouse.models.networks.attention import SelfAttention
 
 LEFT = 0.1
-"""Share of the heads that is left at the end, though never less than one in each attention."""
+"""Share of the heads that is left at the end. Each attention keeps at least one head."""
 
 
 def heads_by_layer(module: nn.Module) -> dict[nn.Linear, int]:
-    """Count the heads of every layer that makes queries, keys or values, as Torch-Pruning wants to know them."""
+    """Count the heads of every layer that computes queries, keys or values, in the form that Torch-Pruning expects."""
     return {layer: _heads(attention) for attention in _attentions(module) for layer in _makers(attention)}
 
 
 def prune_heads(pruner: tp.pruner.BasePruner, at_first: Mapping[nn.Linear, int], progress: float) -> None:
-    """Take out the least important heads of every attention, in place, as far as `progress` says.
+    """Remove the least important heads of every attention, in place.
 
     Args:
-        pruner: made for the module, with the heads in `num_heads`.
-        at_first: the heads before any pruning.
-        progress: from 0, all are left, to 1, `LEFT` of them.
+        pruner: the module's pruner, with the heads in `num_heads`.
+        at_first: the number of heads before any pruning.
+        progress: 0 keeps all heads, 1 keeps the share `LEFT`.
     """
     for attention in _attentions(pruner.model):
         most = max(1, math.ceil(at_first[_makers(attention)[0]] * (1 - (1 - LEFT) * progress)))
@@ -40,7 +40,7 @@ def _attentions(module: nn.Module) -> list[SelfAttention]:
 
 
 def _makers(attention: SelfAttention) -> list[nn.Linear]:
-    """List the layers that make queries, keys and values; of a factorised one, the last factor."""
+    """List the layers that compute queries, keys and values. For a factorised layer, list its last factor."""
     made = (attention.query, attention.key, attention.value)
     return [[layer for layer in maker.modules() if isinstance(layer, nn.Linear)][-1] for maker in made]
 

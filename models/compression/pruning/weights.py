@@ -1,6 +1,6 @@
-"""Unstructured pruning: zero single weights by masks, which stay on through training until they are made permanent.
+"""Unstructured pruning: masks zero single weights. The masks stay on during training until they are made permanent.
 
-A score says what a weight is worth, larger = keep; a mask says which weights stay. Whole channels go elsewhere.
+A score says how important a weight is (larger = keep). A mask says which weights stay. `channels` prunes channels.
 """
 
 import copy
@@ -14,9 +14,9 @@ from torch.nn.utils import prune
 from stillhouse.models.errors import DivergedError, ModelError
 
 Layer = nn.Conv2d | nn.Linear
-"""What has weights worth zeroing."""
+"""Layers whose weights can be pruned."""
 Scores = dict[str, Tensor]
-"""What every weight of a layer is worth, by the layer's name, in the weight's shape."""
+"""Layer name -> score of every weight, in the shape of the weight."""
 
 
 def prunable(module: nn.Module) -> dict[str, Layer]:
@@ -37,12 +37,12 @@ def movement(
 ) -> Scores:
     """Score weights by how far training moves them away from zero (Sanh et al. 2020, arXiv:2005.07683).
 
-    The score is `-sum(weight * gradient)` over the batches, while a copy of the module takes a plain step of gradient
-    descent after each. Weights that are zero already score lowest.
+    The score is `-sum(weight * gradient)` over the batches. After each batch, a copy of the module takes one plain step
+    of gradient descent. Weights that are zero already have the lowest score.
 
     Args:
-        module: left as it is.
-        batches: what the copy is trained on.
+        module: the network. It is not changed.
+        batches: training batches of the copy.
         objective: loss of one batch, a scalar.
         learning_rate: size of the steps.
 
@@ -67,12 +67,15 @@ def movement(
 
 
 class LowestScores(prune.BasePruningMethod):
-    """Mask the share `amount` with the lowest scores; torch's own method takes scores for signed magnitudes."""
+    """Mask the share `amount` of weights with the lowest scores.
+
+    Torch's own method would use the absolute values of the scores.
+    """
 
     PRUNING_TYPE = "unstructured"
 
     def __init__(self, amount: float) -> None:
-        """Keep the share."""
+        """Store the share of weights to mask."""
         self.amount = amount
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
@@ -83,13 +86,13 @@ class LowestScores(prune.BasePruningMethod):
 
 
 def prune_weights(module: nn.Module, scores: Scores, sparsity: float, scope: Literal["global", "layer"]) -> int:
-    """Mask the share `sparsity` of weights with the lowest scores, over all layers or in each, in place.
+    """Mask the share `sparsity` of weights with the lowest scores, over all layers or in each layer, in place.
 
     Returns:
-        How many weights are zero now.
+        Number of zero weights after pruning.
 
     Raises:
-        ModelError: no weight was changed, or a layer has none left.
+        ModelError: no weight was changed, or a layer has no weight left.
     """
     before = zeros(module)
     layers = [(name, layer, "weight") for name, layer in prunable(module).items()]
@@ -108,17 +111,18 @@ def prune_weights(module: nn.Module, scores: Scores, sparsity: float, scope: Lit
 
 
 def prune_pattern(module: nn.Module, scores: Scores, pattern: str) -> int:
-    """Mask all but N of every M consecutive weights of a row (Mishra et al. 2021, arXiv:2104.08378), in place.
+    """Keep N of every M consecutive weights of a row, and mask the rest, in place (arXiv:2104.08378).
 
-    A row is one output's weights, flattened; what is left over where M does not divide its length stays.
+    The method is from Mishra et al. 2021. A row is the flattened weight of one output. If M does not divide its length,
+    the remaining weights at the end stay.
 
     Args:
         module: the network.
-        scores: what each weight is worth.
+        scores: score of each weight.
         pattern: "N:M".
 
     Returns:
-        How many weights are zero now.
+        Number of zero weights after pruning.
 
     Raises:
         ModelError: no weight was changed.
@@ -145,14 +149,14 @@ def _pattern_mask(scores: Tensor, keep: int, of: int) -> Tensor:
 
 
 def make_permanent(module: nn.Module) -> int:
-    """Write the zeros into the weights and drop the masks, in place; returns how many weights are zero."""
+    """Write the zeros into the weights and remove the masks, in place. Returns the number of zero weights."""
     for layer in prunable(module).values():
         prune.remove(layer, "weight")
     return zeros(module)
 
 
 def zeros(module: nn.Module) -> int:
-    """Count the zero weights of convolutions and linear layers, masked ones too."""
+    """Count the zero weights of convolutions and linear layers, masked weights included."""
     return sum(int(layer.weight.eq(0).sum()) for layer in prunable(module).values())
 
 

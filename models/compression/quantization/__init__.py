@@ -1,1 +1,1 @@
-"""Integers."""
+"""Quantization of weights to integers."""

@@ -1,7 +1,7 @@
 """Quantization-aware training with learned step sizes (LSQ, Esser et al. 2019, arXiv:1902.08153).
 
-The network keeps its batch norms and its pixel scale while it learns: both multiply whole output channels, so folding
-them afterwards changes the step sizes and leaves every integer as it was learned.
+The network keeps its batch norms and its pixel scale during the training. Both multiply whole output channels. So
+folding them afterwards changes the step sizes but not the learned integers.
 """
 
 import math
@@ -20,10 +20,10 @@ class LearnedStep(nn.Module):
     kept: Tensor
 
     def __init__(self, weight: Tensor, bits: int) -> None:
-        """Start from the steps of rounding without training, rather than the paper's 2 * mean|W| / sqrt(Q).
+        """Start from the step sizes of post-training rounding, not from the paper's 2 * mean|W| / sqrt(Q).
 
         Args:
-            weight: (O, ...); where it is 0, because it was pruned, it stays 0.
+            weight: (O, ...). A weight that is 0 because it was pruned stays 0.
             bits: 8, 4, 3 or 2.
         """
         super().__init__()
@@ -33,14 +33,14 @@ class LearnedStep(nn.Module):
         self.gradient_scale = 1 / math.sqrt(weight[0].numel() * self.largest)
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Fake-quantize; gradients pass through the rounding, and reach the step times `1 / sqrt(n * Q)`."""
+        """Fake-quantize. Gradients pass through the rounding. The step's gradient is scaled by `1 / sqrt(n * Q)`."""
         step = self._step(weight)
         ratio = (weight / step).clamp(-self.largest, self.largest)
         return (ratio + (ratio.round() - ratio).detach()) * step * self.kept
 
     @torch.no_grad()
     def integers(self, weight: Tensor) -> Tensor:
-        """Integers (O, ...) that `forward` multiplies by the step, int8."""
+        """Return the integers (O, ...), int8, that `forward` multiplies by the step."""
         ratio = (weight / self._step(weight)).clamp(-self.largest, self.largest)
         return (ratio.round() * self.kept).to(torch.int8)
 
@@ -51,7 +51,7 @@ class LearnedStep(nn.Module):
 
 
 def learn_steps(module: nn.Module, bits: Mapping[str, int]) -> nn.Module:
-    """Fake-quantize the weights of the layers named, in place, ready for training."""
+    """Fake-quantize the weights of the named layers, in place, ready for training."""
     for name, width in bits.items():
         layer = module.get_submodule(name)
         step = LearnedStep(layer.get_parameter("weight"), width)
@@ -60,7 +60,7 @@ def learn_steps(module: nn.Module, bits: Mapping[str, int]) -> nn.Module:
 
 
 def settle_steps(module: nn.Module) -> dict[str, Tensor]:
-    """End the training: leave each fake-quantized weight as it is computed, in place; returns its integers by layer."""
+    """End the training: replace each fake-quantized weight by its value, in place. Returns the integers by layer."""
     integers = {}
     for name, layer in module.named_modules():
         if parametrize.is_parametrized(layer, "weight") and isinstance(

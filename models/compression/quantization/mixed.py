@@ -1,8 +1,8 @@
-"""Mixed precision: every layer gets the fewest bits that its measured damage allows.
+"""Mixed precision: every layer gets the fewest bits that its measured quality loss allows.
 
-Greedy: what a layer costs in quality is measured with only that layer rounded, and the least damage per byte saved is
-bought first. How far to go is measured on the whole: damages need not add up, and where each is measured on a few
-hundred examples, most of their sum is noise.
+The search is greedy. The quality loss of a layer is measured with only that layer rounded. The change with the least
+loss per saved byte is made first. The end of the search is decided by the quality of the whole model, because losses
+need not add up, and because a loss measured on a few hundred examples is mostly noise.
 """
 
 from bisect import bisect
@@ -17,20 +17,20 @@ Score = Callable[[nn.Module], float]
 FLOAT = 32
 FEWER = {FLOAT: 8, 8: 4, 4: 2}
 Damages = Mapping[str, Mapping[int, float]]
-"""Quality lost, at least 0, by layer and bits."""
+"""Quality loss, at least 0, by layer and bits."""
 
 
 def fewest_bits(
     module: nn.Module, layers: Iterable[str], score: Score, most_damage: float, tell: Callable[[str], None]
 ) -> dict[str, int]:
-    """Choose 8, 4 or 2 bits for every layer; one that even 8 bits hurt too much is left out and stays float.
+    """Choose 8, 4 or 2 bits for every layer. A layer that loses too much even with 8 bits stays float.
 
     Args:
-        module: float and folded; the same afterwards.
-        layers: which of its convolutions and linear layers.
-        score: quality, from 0 to 1; higher is better.
-        most_damage: quality that rounding all layers together may cost.
-        tell: is given one line per layer, with its bits and the damages that decided.
+        module: float and folded. It is the same afterwards.
+        layers: names of the convolutions and linear layers to quantize.
+        score: quality, from 0 to 1. Higher is better.
+        most_damage: largest quality loss when all layers are rounded together.
+        tell: receives one line per layer, with its bits and the losses that decided.
     """
     damages = layer_damages(module, layers, score)
     weights = {name: module.get_parameter(f"{name}.weight").numel() for name in damages}
@@ -47,7 +47,7 @@ def fewest_bits(
 
 
 def layer_damages(module: nn.Module, layers: Iterable[str], score: Score) -> dict[str, dict[int, float]]:
-    """Measure the quality lost, at least 0, by rounding only one layer, for every layer and 8, 4 and 2 bits."""
+    """Measure the quality loss, at least 0, of rounding only one layer, for every layer and for 8, 4 and 2 bits."""
     whole = score(module)
     return {
         name: {bits: max(0.0, whole - _score_rounded(module, score, {name: bits})) for bits in FEWER.values()}
@@ -56,14 +56,14 @@ def layer_damages(module: nn.Module, layers: Iterable[str], score: Score) -> dic
 
 
 def cheapest_first(damages: Damages, weights: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Buy fewer bits for every layer, the least damage per byte first, until all have the fewest.
+    """Order the reductions of bits by loss per saved byte, the smallest first, until all layers have the fewest bits.
 
     Args:
-        damages: by layer and bits, of that layer alone.
-        weights: how many each layer has.
+        damages: quality loss of each layer alone, by layer and bits.
+        weights: number of weights of each layer.
 
     Returns:
-        (layer, bits) in the order bought; the last of a layer holds.
+        (layer, bits) in the order of the search. The last entry of a layer is its final number of bits.
     """
     bits, bought = dict.fromkeys(damages, FLOAT), list[tuple[str, int]]()
 

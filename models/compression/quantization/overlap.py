@@ -1,4 +1,7 @@
-"""Whether the examples of one role turn up in another: scales read from what is later judged would flatter the file."""
+"""Check for examples that are both in the calibration split and in another split.
+
+If scales were calibrated on examples of the test splits, the measured quality would be too high.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,14 +13,14 @@ from stillhouse.models.errors import ModelError
 
 
 def refuse_overlap(calibration_NCHW: NDArray[np.generic], others: Mapping[str, NDArray[np.generic]]) -> None:
-    """Check that no calibration example is an example of another role, by the digest of each.
+    """Check that no calibration example is also in another split, by the digest of each example.
 
     Args:
         calibration_NCHW: examples along the first axis.
-        others: by role, examples of the same shape and type.
+        others: split -> examples of the same shape and type.
 
     Raises:
-        ModelError: they overlap; names the role and says how many.
+        ModelError: examples overlap. The message names the split and the number of examples.
     """
     calibration = set(map(_digest, calibration_NCHW))
     for role, examples_NCHW in others.items():

@@ -1,6 +1,6 @@
-"""Integer weights of layers, by `round(W / scale) * scale` with one scale per output channel, stored as integers.
+"""Integer weights: `round(W / scale) * scale` with one scale per output channel, stored as integers.
 
-How a weight is rounded stands in `rounding`, training for it in `learned_step`, the choice of bits in `mixed`.
+`rounding` defines how a weight is rounded, `learned_step` trains for it, and `mixed` chooses the bits.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,11 +14,11 @@ from stillhouse.models.networks.ngrams import NgramTable
 
 QUANTIZABLE = (nn.Conv2d, nn.Linear, NgramTable)
 Bits = int | Mapping[str, int]
-"""Bits of every layer, or of the layers named; a layer left out stays float."""
+"""Bits of every layer, or of the named layers. A layer that is not named stays float."""
 
 
 class IntegerWeight(nn.Module):
-    """A parametrization whose stored tensors are int8 weights and their scales."""
+    """A parametrization that stores int8 weights and their scales."""
 
     def __init__(self, bits: int) -> None:
         """Use 8, 4, 3 or 2 bits."""
@@ -30,16 +30,16 @@ class IntegerWeight(nn.Module):
         return integers.float() * per_channel(scale_O, integers)
 
     def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantize without training."""
+        """Quantize a float weight without training."""
         stored = rounded(weight, self.bits)
         return stored.integers, stored.scale_O
 
 
 def integer_weights(module: nn.Module, bits: Bits = 8) -> nn.Module:
-    """Store weights of convolutions and linear layers as integers, in place.
+    """Store the weights of convolutions and linear layers as integers, in place.
 
     Raises:
-        ModelError: no layer is changed, or `bits` names one that is not there.
+        ModelError: no layer is changed, or `bits` names an unknown layer.
     """
     for name, width in bits_by_layer(module, bits).items():
         layer = module.get_submodule(name)
@@ -49,12 +49,12 @@ def integer_weights(module: nn.Module, bits: Bits = 8) -> nn.Module:
 
 
 def trained_integers(module: nn.Module, bits: Mapping[str, int], integers: Mapping[str, Tensor]) -> nn.Module:
-    """Like `integer_weights`, in place, with integers that training has settled; the weights give the scales.
+    """Store trained integers, in place, as `integer_weights` does. The scales come from the weights.
 
     Args:
-        module: its weights are multiples of the integers, channel by channel, as they still are after folding.
-        bits: of every layer that becomes integer.
-        integers: of the same layers.
+        module: its weights are multiples of the integers, channel by channel. Folding keeps this property.
+        bits: bits of every layer that becomes integer.
+        integers: integers of the same layers.
     """
     settled = {name: proportional(module.get_parameter(f"{name}.weight"), found) for name, found in integers.items()}
     integer_weights(module, bits)
@@ -65,10 +65,10 @@ def trained_integers(module: nn.Module, bits: Mapping[str, int], integers: Mappi
 
 
 def bits_by_layer(module: nn.Module, bits: Bits, keep_float: Collection[str] = ()) -> dict[str, int]:
-    """Spell out the bits of every layer that becomes integer.
+    """Return the bits of every layer that becomes integer.
 
     Raises:
-        ModelError: no layer is left, or a name is not that of a layer with weights.
+        ModelError: no layer is left, or a name is not the name of a layer with weights.
     """
     layers = quantizable(module)
     given = dict.fromkeys(layers, bits) if isinstance(bits, int) else dict(bits)
@@ -84,9 +84,10 @@ def bits_by_layer(module: nn.Module, bits: Bits, keep_float: Collection[str] = (
 
 
 def with_whole_edges(bits: Mapping[str, int], tables: Collection[str] = ()) -> dict[str, int]:
-    """Give the first and the last of more than two layers 8 bits, as LSQ's authors do: few bytes, but much damage.
+    """Give the first and the last layer 8 bits if there are more than two layers, as the authors of LSQ do.
 
-    Tables, which hold most of a text encoder's bytes, are no edge.
+    These layers have few bytes, and fewer bits would lose much quality. Tables do not count as first or last
+    layer: they hold most bytes of a text encoder.
     """
     names = [name for name in bits if name not in tables]
     edges = {names[0], names[-1]} if len(names) > 2 else set()  # noqa: PLR2004 - else nothing would lie between
@@ -99,13 +100,13 @@ def quantizable(module: nn.Module) -> list[str]:
 
 
 def integer_edit(module: nn.Module, chosen: Mapping[str, int]) -> dict[str, object]:
-    """Describe `integer_weights` as an edit: one number where every layer has it, else the bits of each."""
+    """Describe `integer_weights` as an edit: one number if all layers have the same bits, else the bits of each."""
     alike = set(chosen) == set(quantizable(module)) and len(set(chosen.values())) == 1
     return {"edit": "integer_weights", "bits": next(iter(chosen.values())) if alike else dict(chosen)}
 
 
 def stored_integers(module: nn.Module) -> dict[str, Stored]:
-    """Read the integers of every layer that has them, by the layer's name."""
+    """Return the integers of every layer that has integer weights, by layer name."""
     state = module.state_dict()
     first, second = (f".parametrizations.weight.original{index}" for index in (0, 1))
     layers = [name for name, layer in module.named_modules() if _is_integer(layer)]
@@ -113,7 +114,7 @@ def stored_integers(module: nn.Module) -> dict[str, Stored]:
 
 
 def dequantized(module: nn.Module) -> nn.Module:
-    """Replace integer weights by the numbers they stand for, as parameters, in place."""
+    """Replace integer weights by their float values, as parameters, in place."""
     for layer in module.modules():
         if _is_integer(layer):
             parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)

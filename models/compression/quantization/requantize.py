@@ -1,4 +1,4 @@
-"""A further step upon an integer model: its weights become floats for the step, and the same integers after it."""
+"""Edit an integer model: its weights become floats for the step, and integers again after it."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -16,19 +16,20 @@ from stillhouse.models.training.checkpoint import Architecture
 
 
 def dequantize_for_edit(module: nn.Module, architecture: Architecture) -> tuple[nn.Module, Architecture]:
-    """Make floats of an integer model, in place, so that a further step can change it; it stays folded."""
+    """Convert an integer model to floats, in place, so that a further step can change it. The model stays folded."""
     edits = tuple(edit for edit in architecture.edits if edit["edit"] != "integer_weights")
     return dequantized(module), replace(architecture, edits=edits, quantization=None)
 
 
 def requantize(module: nn.Module, architecture: Architecture, before: Architecture) -> tuple[nn.Module, Architecture]:
-    """Round a dequantized model again, in place, after the step that changed it.
+    """Quantize a dequantized model again, in place, after the step that changed it.
 
     Args:
         module: the changed model, in floats.
-        architecture: its architecture.
-        before: the architecture given to `dequantize_for_edit`. A layer that is new has the bits of the layer it lies
-            in, as the factors of a low-rank layer do; otherwise it stays float where bits were given layer by layer.
+        architecture: architecture of the changed model.
+        before: the architecture given to `dequantize_for_edit`. A new layer inside an old layer, such as a factor of a
+            low-rank layer, gets the bits of the old layer. If the bits were given layer by layer, all other new layers
+            stay float.
     """
     bits = next(edit["bits"] for edit in before.edits if edit["edit"] == "integer_weights")
     if not isinstance(bits, int):

@@ -1,11 +1,11 @@
-"""Rounding a weight to a few integers, one scale per output channel: the formulas, without layers or files.
+"""Formulas to round a weight to a few integers, with one scale per output channel. No layers, no files.
 
-Symmetric: 8 bits are -63..63, 4 bits -7..7, 3 bits -3..3, 2 bits the ternary -1, 0, 1. Rounding twice changes no
-integer.
+Rounding is symmetric: 8 bits are -63..63, 4 bits -7..7, 3 bits -3..3, and 2 bits are the ternary values -1, 0, 1.
+Rounding twice gives the same integers.
 
-Why not -127..127? A processor without VNNI adds two products with uint8 activations in 16 bits, for which 2 * 255 * 127
-is too large: it saturates without a word, and a model answers otherwise there than where it was judged. ONNX Runtime's
-name for the remedy is `reduce_range`.
+8 bits do not use -127..127, because of processors without VNNI. They add two products with uint8 activations in 16
+bits, and 2 * 255 * 127 does not fit. The sum saturates silently, so such a processor would give different outputs from
+the machine that evaluated the model. ONNX Runtime calls this remedy `reduce_range`.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,9 @@ from torch import Tensor
 
 BITS = {"int8": 8, "int4": 4, "int3": 3, "ternary": 2}
 LARGEST = {8: 63, 4: 7, 3: 3, 2: 1}
-"""Largest integer by bits."""
+"""Bits -> largest integer."""
 THRESHOLD = 0.7
-"""Ternary weights are 0 up to this share of the channel's mean magnitude."""
+"""A ternary weight is 0 if its magnitude is at most this share of the channel's mean magnitude."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Stored:
     """The integer weight of one layer."""
 
     integers: Tensor
-    """int8, shaped as the weight, output channels first."""
+    """int8, in the shape of the weight, output channels first."""
     scale_O: Tensor
     """float32, greater than 0."""
 
@@ -35,9 +35,11 @@ class Stored:
 def rounded(weight: Tensor, bits: int) -> Stored:
     """Quantize a weight (O, ...) without training, to 8, 4, 3 or 2 bits.
 
-    8 bits are scaled by the channel's largest magnitude, 4 and 3 bits by the share of it, from 0.5 to 1, that leaves
-    the least squared error. 2 bits are ternary weight networks (arXiv:1605.04711): the sign where the
-    magnitude exceeds 0.7 of the channel's mean magnitude, scaled by the mean of those magnitudes.
+    8 bits: the scale comes from the largest magnitude of the channel. 4 and 3 bits: the scale comes from the share of
+    the largest magnitude, from 0.5 to 1, that gives the least squared error.
+    2 bits: ternary weight networks
+    (arXiv:1605.04711). The integer is the sign if the magnitude exceeds 0.7 of the channel's mean magnitude. The scale
+    is the mean of those magnitudes.
     """
     weight = weight.detach()
     scale_O = _SCALES[bits](weight)
@@ -48,8 +50,8 @@ def rounded(weight: Tensor, bits: int) -> Stored:
 def proportional(weight: Tensor, integers: Tensor) -> Stored:
     """Find the scales of known integers in a weight (O, ...) whose channels are multiples of them.
 
-    So are the weights of a layer trained as integers, once its batch norm is folded. A channel multiplied by a
-    negative number changes the sign of its integers, one multiplied by 0 loses them.
+    A layer trained with integers has such a weight after its batch norm is folded. If a channel is multiplied by a
+    negative number, its integers change their sign. If a channel is multiplied by 0, its integers become 0.
     """
     dense_OI, integers_OI = weight.detach().double().flatten(1), integers.double().flatten(1)
     factor_O = (dense_OI * integers_OI).sum(1) / integers_OI.square().sum(1).clamp(min=1)
@@ -102,5 +104,5 @@ def _squared_error(weight: Tensor, scale_O: Tensor, bits: int) -> Tensor:
 
 
 def _usable(size_O: Tensor) -> Tensor:
-    """Replace 0, which a channel of zeros gives, by 1: nothing may be divided by it."""
+    """Replace a scale of 0, which a channel of zeros gives, by 1, so that no division by 0 happens."""
     return torch.where(size_O < torch.finfo(torch.float32).tiny, torch.ones_like(size_O), size_O)

@@ -1,1 +1,1 @@
-"""Rewrites of a graph, one a file."""
+"""Graph rewrites, one per file."""

@@ -1,4 +1,7 @@
-"""Reshape by constants where the exporter counts elements at every call: six operators a shape, in a call of thirty."""
+"""Replace computed Reshape shapes by constants.
+
+The exporter computes each shape at every call: six operators per shape, in a graph of thirty operators.
+"""
 
 from dataclasses import dataclass
 
@@ -6,12 +9,12 @@ import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
 
 SAME, REST = 0, -1
-"""What ONNX takes for a dimension that stays, and for what is left of the elements."""
+"""ONNX values for a dimension that stays, and for the dimension that takes the remaining elements."""
 
 
 @dataclass(frozen=True)
 class _Graph:
-    """Who makes what."""
+    """Producers and constants of a graph."""
 
     makers: dict[str, NodeProto]
     constants: dict[str, list[int]]
@@ -21,7 +24,7 @@ class _Graph:
 
 
 def reshape_by_constants(model: ModelProto) -> None:
-    """Give constant shapes to what keeps its batch and has at most one other dimension that is counted, in place."""
+    """Give each Reshape a constant shape, in place, if it keeps the batch and computes at most one other dimension."""
     graph, found = model.graph, _graph(model)
     for number, node in enumerate(node for node in graph.node if node.op_type == "Reshape"):
         shape = _constant_shape(node, found)
@@ -56,7 +59,7 @@ def _constant_shape(node: NodeProto, graph: _Graph) -> list[int] | None:
 
 
 def _drop_unread(model: ModelProto) -> None:
-    """Remove nodes that nobody reads any more, the last first."""
+    """Remove nodes whose outputs are not read any more, from the last node to the first."""
     graph = model.graph
     read = {value.name for value in graph.output}
     for node in reversed(list(graph.node)):

@@ -1,8 +1,8 @@
-"""Linear layers that multiply integers of few bits, by the runtime's own operator `MatMulNBits`.
+"""Linear layers with weights of few bits, by ONNX Runtime's own operator `MatMulNBits`.
 
-It rounds what it is given to int8, anew at every call and in every block of `BLOCK` numbers, and takes weights of 4 or
-8 bits as they are. One row through 512 x 512 weights of 4 bits took 2.7 microseconds, of fp32 11.5, and through two
-thin layers in fp32 that keep 136 of the 512 dimensions 7.4.
+The operator rounds its input to int8 at every call, in blocks of `BLOCK` numbers. It takes weights of 4 or 8 bits
+directly. Times for one row through 512 x 512 weights, in microseconds: 4 bits 2.7, fp32 11.5, two thin fp32 layers of
+rank 136 7.4.
 """
 
 import numpy as np
@@ -13,23 +13,23 @@ from stillhouse.models.compression.quantization.rounding import Stored
 from stillhouse.models.onnx.passes.integer_graph import Place, readers
 
 BLOCK = 128
-"""Numbers that share a scale; 32 are slower by a third."""
+"""Numbers that share a scale. Blocks of 32 are a third slower."""
 FEW_WEIGHTS = 64 * 64
-"""Weights up to which a layer stays float: 64 x 64 took 1.1 microseconds in fp32 and 1.7 here."""
+"""A layer with at most this many weights stays float: 64 x 64 took 1.1 microseconds in fp32 and 1.7 here."""
 LINEAR = ("Gemm", "MatMul")
 DOMAIN = "com.microsoft"
 ROUND_TO_INT8 = 4
-"""The operator's `accuracy_level`."""
+"""Value of the operator's `accuracy_level`."""
 
 
 def is_linear(model: ModelProto, place: Place) -> bool:
-    """Tell whether a weight is read by plain linear layers alone."""
+    """Tell whether only plain linear layers read a weight."""
     nodes = readers(model, place.initializer)
     return all(node.op_type in LINEAR and node.input[1] == place.initializer for node in nodes)
 
 
 def multiply_few_bits(model: ModelProto, place: Place, stored: Stored) -> None:
-    """Put integers in place of a float weight that linear layers read, in place."""
+    """Replace a float weight of linear layers by integers, in place."""
     weights_OI = stored.integers.numpy()
     bits = 4 if np.abs(weights_OI).max() < 8 else 8  # noqa: PLR2004 - of four bits, one is the sign's
     name, (outputs, inputs) = place.initializer, weights_OI.shape
@@ -52,7 +52,10 @@ def _become(node: NodeProto, name: str, sizes: dict[str, int]) -> None:
 
 
 def _packed(weights_OI: NDArray[np.int8], bits: int) -> NDArray[np.uint8]:
-    """Pack into (O, blocks, bytes of a block): above 0 by half the range, the first of two in a byte's lower half."""
+    """Pack into (O, blocks, bytes of a block).
+
+    Half the range is added to each integer. The first of two integers is in the lower half of the byte.
+    """
     outputs, inputs = weights_OI.shape
     blocks, middle = -(-inputs // BLOCK), 1 << (bits - 1)
     full_OI = np.pad(weights_OI.astype(np.int16), ((0, 0), (0, blocks * BLOCK - inputs))) + middle

@@ -1,7 +1,7 @@
-"""Operators that stay float between integer ones, also under the runtime's default options.
+"""Keep chosen operators float between integer operators, also under the runtime's default options.
 
-The runtime turns DequantizeLinear, operator, QuantizeLinear back into one integer operator where it has one. It does
-not see the pattern where the same numbers come from a Cast, a Sub and a Mul.
+The runtime fuses DequantizeLinear, operator, QuantizeLinear back into one integer operator if it has one. It does not
+recognise the pattern if a Cast, a Sub and a Mul compute the same numbers.
 """
 
 from collections.abc import Collection
@@ -14,7 +14,7 @@ PASSES_THROUGH = ("Reshape", "Transpose")
 
 
 def keep_operators_float(model: ModelProto, kinds: Collection[str]) -> None:
-    """Spell out the DequantizeLinear before each operator of these kinds, in place."""
+    """Replace the DequantizeLinear before each operator of these kinds by simpler operators, in place."""
     makers = {output: node for node in model.graph.node for output in node.output}
     sources = {id(node): node for node in map(makers.get, _inputs_of(model, kinds, makers)) if node is not None}
     for node in sources.values():
@@ -34,7 +34,7 @@ def _before_shapes(name: str, makers: dict[str, NodeProto]) -> str:
 
 
 def _spell_out(model: ModelProto, node: NodeProto) -> None:
-    """Put `(float(integers) - zero_point) * scale`, which is what the operator computes, in its place."""
+    """Replace one DequantizeLinear by its formula `(float(integers) - zero_point) * scale`."""
     integers, scale, zero = node.input
     value = next(numpy_helper.to_array(tensor) for tensor in model.graph.initializer if tensor.name == zero)
     result = node.output[0]

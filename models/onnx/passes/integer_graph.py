@@ -1,6 +1,6 @@
-"""Which initializer of an ONNX graph is which layer's weight, and how integers of our own are put into it.
+"""Find the weight of each layer in an ONNX graph, and put the checkpoint's integers into it.
 
-Weights are found by their values: exporters rename and transpose them.
+Weights are found by their values, because exporters rename and transpose them.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from stillhouse.models.compression.quantization.rounding import Stored
 from stillhouse.models.errors import ModelError
 
 PACKED = {1: (TensorProto.INT2, 25), 7: (TensorProto.INT4, 21), 127: (TensorProto.INT8, 20)}
-"""Type for integers up to a magnitude, and the first opset that multiplies it by a scale per channel."""
+"""Largest magnitude -> integer type, and the first opset that multiplies this type by a scale per channel."""
 BIAS_ROOM = 2**30
-"""Largest magnitude of an int32 bias, half of what fits: the products are added to it."""
+"""Largest magnitude of an int32 bias: half the range, because the products are added to it."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a layer's weight stands in a graph."""
+    """Position of a layer's weight in a graph."""
 
     initializer: str
     transposed: bool
@@ -31,7 +31,7 @@ def find_weight(model: ModelProto, layer: str, weight: NDArray[np.float32]) -> P
     """Find a layer's weight (O, ...) among the initializers.
 
     Raises:
-        ModelError: it is not there.
+        ModelError: the weight is not there.
     """
     named = sorted(model.graph.initializer, key=lambda tensor: tensor.name != f"{layer}.weight")
     for tensor in named:
@@ -48,12 +48,12 @@ def readers(model: ModelProto, name: str) -> list[NodeProto]:
 
 
 def put_integers(quantized: ModelProto, prepared: ModelProto, place: Place, stored: Stored) -> None:
-    """Put a layer's integers and scales in place of the quantizer's, and round its bias again to go with them.
+    """Replace the quantizer's integers and scales of a layer by given ones, and round its bias again to match.
 
     Args:
-        quantized: what the quantizer made, changed in place; it calls a tensor X `X_quantized` and `X_scale`.
-        prepared: what the quantizer was given; holds the float biases.
-        place: the weight in `prepared`.
+        quantized: output of the quantizer, changed in place. It names a tensor X `X_quantized` and `X_scale`.
+        prepared: input of the quantizer. It has the float biases.
+        place: position of the weight in `prepared`.
         stored: integers and scales of the checkpoint.
     """
     name, transposed = _quantized_name(quantized, place)
@@ -69,10 +69,10 @@ def put_integers(quantized: ModelProto, prepared: ModelProto, place: Place, stor
 
 
 def store_weight(model: ModelProto, place: Place, stored: Stored) -> ModelProto:
-    """Return a float graph that reads a weight from integers, packed as they allow, times their scales.
+    """Return a float graph that computes a weight from packed integers times their scales.
 
-    The product is a Cast and a Mul, not a DequantizeLinear: under the runtime's default options both are computed once,
-    when the file is loaded, and a DequantizeLinear at every call. The numbers are the same to the last bit.
+    The product is a Cast and a Mul, not a DequantizeLinear. Under the runtime's default options, Cast and Mul are
+    computed once, when the file is loaded. A DequantizeLinear is computed at every call. The results are bit-identical.
     """
     integers = stored.integers.numpy().T if place.transposed else stored.integers.numpy()
     kind, opset = next(PACKED[largest] for largest in sorted(PACKED) if np.abs(integers).max() <= largest)
@@ -99,7 +99,7 @@ def _raised(model: ModelProto, opset: int) -> ModelProto:
 
 
 def _quantized_name(quantized: ModelProto, place: Place) -> tuple[str, bool]:
-    """Name the weight as the quantizer does, and say whether it stands transposed there."""
+    """Return the quantizer's name of the weight, and whether the weight is transposed there."""
     turned = f"{place.initializer}_Transposed"
     if any(tensor.name == f"{turned}_quantized" for tensor in quantized.graph.initializer):
         return turned, not place.transposed
@@ -116,7 +116,7 @@ def _bias_name(node: NodeProto) -> str | None:
 def _with_room(
     integers: NDArray[np.int8], scale_O: NDArray[np.float64], least_O: NDArray[np.float64]
 ) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
-    """Raise the scales of channels whose bias would not fit int32: their weights hardly count beside it."""
+    """Raise the scales of channels whose bias would not fit int32. Their weights are tiny beside the bias."""
     if (scale_O >= least_O).all():
         return integers, scale_O
     raised_O = np.maximum(scale_O, least_O)

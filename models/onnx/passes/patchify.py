@@ -1,19 +1,19 @@
-"""Patches read in longer runs: a first convolution on few channels, whose kernel is its stride, does the same on more.
+"""Speed up a first convolution that cuts the image into patches (few channels, kernel size equal to the stride).
 
-The runtime copies a patch pixel by pixel, three bytes at a time. Side by side in a row, the pixels of a patch are one
-run of bytes, if the channels stand last: then they are the channels of a convolution as high as before and 1 wide.
+The runtime copies a patch pixel by pixel, three bytes at a time. With channels last, the pixels of one row of a patch
+are one run of bytes. The rewrite treats these runs as channels, for a convolution of the same height and of width 1.
 """
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 FEW = 4
-"""Channels up to which a pixel is a short run."""
+"""Most channels for which the rewrite is used: a pixel of few channels is a short run."""
 CHANNELS_LAST, CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 def widen_patches(model: ModelProto) -> None:
-    """Let an integer convolution that cuts the raw image (N, C, H, W) into patches read runs of pixels, in place."""
+    """Rewrite an integer convolution that cuts the raw image (N, C, H, W) into patches to read long runs, in place."""
     source = model.graph.input[0]
     nodes = [node for node in model.graph.node if source.name in node.input]
     if len(nodes) == 1 and nodes[0].op_type == "QLinearConv":

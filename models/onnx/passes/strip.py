@@ -1,4 +1,4 @@
-"""Take out of an ONNX file what only its makers need: every byte and every operator of a deployable counts."""
+"""Remove bytes and operators that a deployed ONNX file does not need."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from stillhouse.models.onnx.passes.subnormals import flush_subnormals
 
 
 def slim(path: Path) -> None:
-    """Shorten inner names, drop notes, and feed raw bytes straight to the first integer operator, in place."""
+    """Shorten inner names, drop metadata, and feed raw bytes directly to the first integer operator, in place."""
     model = onnx.load(path)
     _skip_identity_quantize(model)
     widen_patches(model)
@@ -23,9 +23,9 @@ def slim(path: Path) -> None:
 
 
 def _skip_identity_quantize(model: ModelProto) -> None:
-    """Remove uint8 -> Cast (-> Sub) -> QuantizeLinear where the integers are the raw bytes: it changes nothing.
+    """Remove uint8 -> Cast (-> Sub) -> QuantizeLinear if its result equals the raw bytes.
 
-    They are where the scale is 1 and the zero point is the value that is subtracted, or 0.
+    The result equals the raw bytes if the scale is 1 and the zero point is the subtracted value, or 0 without a Sub.
     """
     graph = model.graph
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}

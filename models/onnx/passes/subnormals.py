@@ -1,6 +1,6 @@
-"""Subnormal weights become 0 in an exported file: a processor multiplies them up to a hundred times slower.
+"""Replace subnormal weights by 0, because a processor multiplies them up to a hundred times slower.
 
-They lie below 1.2e-38, where float32 loses its precision. Weight decay and the tails of windows make them.
+Subnormal numbers are below 1.2e-38, where float32 loses precision. Weight decay and window tails produce them.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ SMALLEST = np.finfo(np.float32).tiny
 
 
 def flush_subnormals(model: ModelProto) -> int:
-    """Put 0 in place of each subnormal float32 weight of a graph, in place; returns how many there were."""
+    """Replace each subnormal float32 weight of a graph by 0, in place. Returns how many there were."""
     return sum(_flush(tensor) for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT)
 
 

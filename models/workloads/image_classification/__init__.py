@@ -1,1 +1,1 @@
-"""Image classification: which class a picture belongs to; quality is accuracy."""
+"""Image classification: the model names the class of a picture. Quality is accuracy."""

@@ -1,4 +1,4 @@
-"""Image classification in the report: what all workloads tell is enough."""
+"""Report of image classification. It adds nothing to the common report."""
 
 import base64
 import html
@@ -12,18 +12,18 @@ from stillhouse.models.workloads.report_base import Report
 
 
 class ImageClassification:
-    """Has no section of its own."""
+    """Report without a section of its own."""
 
     slices = "classes"
 
     def section(self, *_: object) -> None:
-        """Tell nothing more."""
+        """Return no section."""
 
     def answer_queries(self, bundle: Bundle, _data: Path, queries: Sequence[str], _cache: Path) -> str:
-        """Say which class each picture has, and how sure the model is.
+        """Show the class of each picture, with the model's probability.
 
         Raises:
-            ModelError: a query is no path of a picture that can be read.
+            ModelError: a query is not the path of a readable picture.
         """
         classify = runtime_of(bundle.workload).serve(bundle, ())["image"]
         files = [_read(query) for query in queries]

@@ -1,4 +1,4 @@
-"""Image classification at run time: pictures in, classes out; quality is accuracy."""
+"""Runtime of image classification: pictures in, classes out. Quality is accuracy."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -27,11 +27,11 @@ Split = tuple[Images, list[str]]
 """Raw pictures with their classes, and the names of all classes."""
 SEED = 3
 BODIES = 64
-"""Different requests, asked in turn."""
+"""Number of different requests for a load test."""
 
 
 class ImageClassification:
-    """Pictures with their classes are a split; the classes that a model gives are its answers."""
+    """Runtime of image classification. A split is pictures with their classes. The answers are the model's classes."""
 
     packages: Sequence[str] = ()
 
@@ -40,44 +40,44 @@ class ImageClassification:
         return load_images(data, split), describe(data)["labels"]
 
     def ask(self, bundle: Bundle, split: Split) -> Classes:
-        """Classes (N,) that a file gives."""
+        """Return the classes (N,) that a file predicts."""
         classes_N: Classes = predict(open_session(bundle.file(ALONE)), split[0].images_NCHW).argmax(1)
         return classes_N
 
     def outcomes(self, split: Split, answers: Classes) -> Outcomes:
-        """A picture is recognised or not; a slice is a class."""
+        """Return the quality of each picture: 1 if its class is right, otherwise 0. Each class is a slice."""
         images, names = split
         right_N = right(answers, images.labels_N).astype(np.float64)
         slices = {str(name): Scores(right_N[images.labels_N == label], None) for label, name in enumerate(names)}
         return Outcomes(Scores(right_N, None), answers, slices)
 
     def parity(self, references: Path, _split: Split, answers: Classes) -> float:
-        """Share of pictures whose class the training-time model gives otherwise."""
+        """Return the share of pictures for which the training-time model predicts another class."""
         expected_N = np.load(references / f"{ALONE}.npy", allow_pickle=False)
         return float((answers != expected_N).mean())
 
     def one_request(self, _data: Path, split: Split) -> Request:
-        """One picture."""
+        """Return one picture."""
         return Request({ALONE: split[0].images_NCHW[:1]})
 
     def call(self, bundle: Bundle, request: Request) -> Callable[[], object]:
-        """Open a file anew; the call classifies the picture."""
+        """Open a file again. The call classifies the picture."""
         return open_call(bundle.file(ALONE), request.raw[ALONE])
 
     def comparisons(self, *_: object) -> dict[str, Any]:
-        """Nothing is compared beside what all workloads compare."""
+        """Return no additional comparisons."""
         return {}
 
     def details(self, *_: object) -> dict[str, Any]:
-        """Nothing is told beside what all workloads tell."""
+        """Return no additional details."""
         return {}
 
     def test_details(self, *_: object) -> dict[str, Any]:
-        """Nothing is told beside what all workloads tell."""
+        """Return no additional details."""
         return {}
 
     def serve(self, bundle: Bundle, labels: Sequence[str]) -> dict[str, Answerer]:
-        """Answer files of pictures, or raw pixels, with the likeliest class and its probability."""
+        """Answer picture files or raw pixels with the most likely class and its probability."""
         session, names = open_session(bundle.file(ALONE)), bundle.about.get("labels") or labels
         shape = tuple(session.get_inputs()[0].shape[1:])
         return {
@@ -92,15 +92,15 @@ class ImageClassification:
         predict(session, np.random.default_rng(SEED).integers(0, 256, sizes, dtype=np.uint8))
 
     def sample_requests(self, data: Path) -> tuple[str, list[bytes]]:
-        """Pictures of the gate split, as PNG files."""
+        """Return pictures of the gate split, as PNG files."""
         return "image/png", [_png(image_CHW) for image_CHW in load_images(data, "gate").images_NCHW[:BODIES]]
 
 
 def raw_of(images: Sequence[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Pixels (N, *shape) of nested lists, which are checked one level after the other before anything is copied.
+    """Convert nested lists to pixels (N, *shape). Each level is checked before anything is copied.
 
     Raises:
-        ModelError: they are no whole numbers from 0 to 255 in this shape.
+        ModelError: the lists are not whole numbers from 0 to 255 in this shape.
     """
     numbers = list(images)
     for size in shape:

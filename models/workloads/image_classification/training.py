@@ -1,4 +1,4 @@
-"""Image classification: which class a picture belongs to; quality is accuracy."""
+"""Training of image classification: the model learns the class of a picture. Quality is accuracy."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,12 +33,12 @@ from stillhouse.models.workloads.training_base import (
 )
 
 COINS = 1_000_001
-"""A position in the random sequence that no epoch has."""
+"""A position in the random sequence that no epoch uses."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """One role as tensors."""
+    """One split as tensors."""
 
     images_NCHW: Tensor
     """Raw pixels, uint8."""
@@ -51,20 +51,20 @@ class Examples:
 
 
 def load_examples(folder: Path, role: str) -> Examples:
-    """Read a role of a materialised dataset."""
+    """Read a split of a materialised dataset."""
     images = load_images(folder, role)
     return Examples(torch.from_numpy(images.images_NCHW), torch.from_numpy(images.labels_N))
 
 
 @dataclass(frozen=True)
 class LabelledBatches:
-    """Images and labels, each epoch in a new order and, with `augment` and `erase`, in a new view."""
+    """Images and labels in a new order every epoch. With `augment` and `erase`, each epoch has a new view."""
 
     examples: Examples
     seed: int
     augment: bool
     resolutions: tuple[int, ...] | None
-    """Side of the images in each epoch; None keeps their own."""
+    """Side of the images in each epoch. None keeps the original size."""
     erase: bool = False
 
     def batches_per_epoch(self, batch_size: int) -> int:
@@ -86,14 +86,17 @@ class LabelledBatches:
 
 
 def view_of(images_NCHW: Tensor, seed: int, view: int) -> Tensor:
-    """Make the numbered view of all images (N, C, H, W): the images themselves first, then mirrored and moved."""
+    """Return view number `view` of all images (N, C, H, W).
+
+    View 0 is the images themselves. Later views are mirrored and shifted.
+    """
     if view == 0:
         return images_NCHW
     return shifted(flipped(images_NCHW, _mirrored(len(images_NCHW), seed, view)), seeded(seed + 1, view))
 
 
 def blend_of(images_NCHW: Tensor, seed: int, blend: int) -> Tensor:
-    """Make the numbered blend of all images (N, C, H, W): every one in a view, with a share of another one."""
+    """Return blend number `blend` of all images (N, C, H, W): a view of each image, mixed with another image."""
     return blended(view_of(images_NCHW, seed, blend + 1), seeded(seed + 3, blend))
 
 
@@ -111,9 +114,9 @@ class Classifier:
     def distillation_batches(
         self, ask: Ask, seed: int, options: SoftOptions, watcher: ProgressReporter
     ) -> DistillationBatches:
-        """Feed the training split with what `ask` says of every view: logits (N, K) first, then features (N, D).
+        """Return the training split with the outputs of `ask` for every view: logits (N, K), then features (N, D).
 
-        Blends are further views; the label of a blended image is that of its larger part.
+        Blends are additional views. The label of a blended image is the label of its larger part.
         """
         examples = load_examples(self.data, "train")
         made = [partial(view_of, view=view) for view in range(options.augmented_views)]
@@ -129,12 +132,12 @@ class Classifier:
     def distillation(
         self, feed: DistillationBatches, options: LogitOptions, _read: object
     ) -> tuple[DistillationBatches, Objective]:
-        """Learn the teacher's logits, and relations between them."""
+        """Return batches and objective to learn the teacher's logits, and optionally their relations."""
         relations = 0.0 if options.features else options.rkd_weight or 0.0
         return feed, taught_objective(options.loss, options.temperature, options.hard_weight, relations)
 
     def scorer(self, split: str) -> Callable[[nn.Module], float]:
-        """Prepare to measure accuracy on a split."""
+        """Return a function that measures accuracy on a split."""
         images = load_examples(self.data, split)
 
         def score(model: nn.Module) -> float:
@@ -143,15 +146,15 @@ class Classifier:
         return score
 
     def calibration(self) -> NDArray[np.uint8]:
-        """Raw images (N, C, H, W) of the calibration split."""
+        """Return the raw images (N, C, H, W) of the calibration split."""
         return load_images(self.data, "calibration").images_NCHW
 
     def judged(self, split: str) -> NDArray[np.uint8]:
-        """Raw images (N, C, H, W) of a judged split, which training keeps away from."""
+        """Return the raw images (N, C, H, W) of an evaluation split. Training must not use them."""
         return load_images(self.data, split).images_NCHW
 
     def reference(self, module: nn.Module) -> NDArray[np.int64]:
-        """Classes (N,) that the training-time module gives for the gate split."""
+        """Return the classes (N,) that the training-time module predicts for the gate split."""
         return answers(module, load_examples(self.data, "gate")).numpy()
 
 
@@ -161,29 +164,29 @@ class ImageClassification:
     components = (ALONE,)
 
     def check(self, components: Sequence[str], distillations: Mapping[str, Sequence[DistillationOptions]]) -> None:
-        """Nothing is left to refuse: the recipe was checked against the registry while it was read."""
+        """Check nothing more: the recipe was checked against the registry when it was read."""
 
     def architectures(self, data: Path, networks: Mapping[str, Network]) -> dict[str, Architecture]:
         """Describe the network for this data."""
         return {name: architecture_of(data, network) for name, network in networks.items()}
 
     def teacher_training(self, data: Path, built: Built, options: TeacherOptions, seed: int) -> TeacherTraining:
-        """Learn the labels of the training split."""
+        """Return what is needed to train on the labels of the training split."""
         examples = load_examples(data, "train")
         feed = LabelledBatches(examples, seed, options.augment, options.resolutions, options.erase)
         return TeacherTraining(built[ALONE][0], feed, labelled_objective(options.label_smoothing))
 
     def scorer(self, data: Path, split: str) -> Callable[[Mapping[str, nn.Module]], float]:
-        """Prepare to measure accuracy on a split."""
+        """Return a function that measures accuracy on a split."""
         score = Classifier(data).scorer(split)
         return lambda modules: score(modules[ALONE])
 
     def component(self, _name: str, data: Path, _teacher: Path, _previous: Path) -> Classifier:
-        """Give the only one."""
+        """Return the only component."""
         return Classifier(data)
 
     def about(self, data: Path) -> dict[str, Any]:
-        """Name the classes."""
+        """Return the names of the classes."""
         return {"labels": describe(data)["labels"]}
 
 
@@ -209,12 +212,12 @@ def labelled_objective(label_smoothing: float) -> Objective:
 
 @torch.no_grad()
 def answers(model: nn.Module, images: Examples, batch_size: int = 1000) -> Tensor:
-    """Classes (N,) that a module gives, in fp32."""
+    """Return the classes (N,) that a module predicts, in fp32."""
     model.eval()
     return torch.cat([model(ready(batch)).argmax(1) for batch in images.images_NCHW.split(batch_size)])
 
 
 def _mirrored(count: int, seed: int, turn: int) -> Tensor:
-    """Choose half of the images by coin, and the other half in every other turn."""
+    """Choose half of the images at random to be mirrored, and the other half in every second turn."""
     coin_N = torch.rand(count, generator=seeded(seed, COINS)) < 0.5  # noqa: PLR2004 - a fair coin
     return coin_N ^ bool(turn % 2)

@@ -1,1 +1,1 @@
-"""Retrieval: pictures and captions, written and perhaps spoken, in one space; quality is recall both ways."""
+"""Retrieval: pictures and captions (written, optionally spoken) in one space. Quality is recall in all directions."""

@@ -1,4 +1,4 @@
-"""What is told of two deployables of encoders beside the verdict: recalls, the index, each encoder, examples."""
+"""Additional results for two retrieval deployables: recalls, index, cost of each encoder, example queries."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,16 +17,16 @@ from stillhouse.models.workloads.retrieval.search.index import KINDS, Index, bui
 from stillhouse.models.workloads.retrieval.search.ranks import CUTS, Vectors, recall
 
 EXAMPLES = 12
-"""Queries whose first answers are shown."""
+"""Number of queries whose first answers are shown."""
 SHOWN = 5
 Answers = dict[str, Vectors]
-"""Vectors that one model gives for all inputs of a role."""
+"""One model's vectors for all inputs of a split."""
 
 
 def details(
     data: Path, bundles: Mapping[str, Bundle], role: EvalSplit, answers: Mapping[str, Answers]
 ) -> dict[str, Any]:
-    """Tell of `teacher` and `student` folders of encoders what only retrieval has."""
+    """Return the results of `teacher` and `student` that only retrieval has."""
     teacher, student = answers["teacher"], answers["student"]
     typical_QD = _typical_queries(data, bundles["student"])
     return {
@@ -40,7 +40,7 @@ def details(
 
 
 def _each_encoder(bundles: Mapping[str, Bundle], raw: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """Bytes and time of every encoder by itself; the time is a screening, the verdict is on both together."""
+    """Measure bytes and time of each encoder. This timing is a quick screening. The gate uses all encoders together."""
     costs = {}
     for encoder, one in raw.items():
         teacher, student = (bundles[model].file(encoder) for model in ("teacher", "student"))
@@ -54,7 +54,7 @@ def _each_encoder(bundles: Mapping[str, Bundle], raw: Mapping[str, NDArray[Any]]
 
 
 def recalls(role: EvalSplit, answers: Answers) -> dict[str, Any]:
-    """Recall@k of each direction and of all together, over all languages and of each."""
+    """Compute recall@k of each direction and the mean over directions, over all languages and per language."""
     places: dict[str, dict[str, NDArray[np.int64]]] = {way.direction: {} for way in role.query_sets}
     for way in role.query_sets:
         places[way.direction][way.language] = way.ranks(answers, answers)
@@ -64,14 +64,14 @@ def recalls(role: EvalSplit, answers: Answers) -> dict[str, Any]:
 
 
 def _at_cuts(places: list[NDArray[np.int64]]) -> dict[str, Any]:
-    """Recall@k over all queries, and of each language."""
+    """Compute recall@k over all queries, and per language."""
     return {f"recall@{k}": recall(np.concatenate(places), k) for k in CUTS} | {
         f"recall@{k}_by_language": [recall(each, k) for each in places] for k in CUTS
     }
 
 
 def chance(role: EvalSplit) -> dict[str, float]:
-    """Recall at the role's cut, in each direction, of answers drawn at random."""
+    """Compute the recall of random answers at the split's cut, in each direction."""
     found: dict[str, list[NDArray[np.float64]]] = {}
     for way in role.query_sets:
         found.setdefault(way.direction, []).append(way.chances(role.cut))
@@ -79,13 +79,13 @@ def chance(role: EvalSplit) -> dict[str, float]:
 
 
 def _typical_queries(data: Path, student: Bundle) -> Vectors:
-    """Embed the sentences of the search role, none of which is judged."""
+    """Embed the sentences of the validation split `search`. None of them is evaluated."""
     role, encoders = load_eval_split(data, "search"), open_encoders(student)
     return np.concatenate([encoders.of(inputs) for inputs in role.inputs.values() if inputs.encoder == TEXT])
 
 
 def _index(role: EvalSplit, answers: Answers, kind: str, typical_QD: Vectors) -> dict[str, float]:
-    """Recall, at the role's cut, of sentences over an index of pictures, and the bytes of that."""
+    """Measure the recall of sentences over an index of pictures, at the split's cut, and the bytes of the index."""
     index = build_index(answers[IMAGE], "gate", kind, typical_QD)
     found = [_found(index, way, answers, role.cut) for way in role.query_sets if way.encoders == (TEXT, IMAGE)]
     return {"bytes": index.nbytes, "recall": float(np.concatenate(found).mean())}
@@ -98,7 +98,7 @@ def _found(index: Index, way: QuerySet, answers: Answers, cut: int) -> NDArray[n
 
 
 def _examples(data: Path, role: EvalSplit, teacher: Answers, student: Answers) -> list[dict[str, Any]]:
-    """Give some queries with the places of the first pictures that both models find: spoken ones where there are."""
+    """Return some queries with the ranked pictures of both models. Spoken queries are preferred."""
     captions = load_captions(data)
     names = {
         (label, language): name

@@ -1,8 +1,7 @@
-"""A deployable of several encoders: one exported file each, in one folder, and how its inputs are prepared.
+"""A deployable with several encoders: one exported file per encoder in one folder, and the preprocessing of inputs.
 
-Serving needs nothing else: an image encoder takes raw pixels, a text encoder the code points that `models.data.text`
-makes of a sentence, a speech encoder the samples that `models.data.waves` makes of a recording. All answer with unit
-vectors of one space.
+Serving needs nothing else. An image encoder takes raw pixels. A text encoder takes code points, made by
+`models.data.text`. A speech encoder takes samples, made by `models.data.waves`. All return unit vectors of one space.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,35 +31,35 @@ class Deployed:
     sessions: dict[str, onnxruntime.InferenceSession]
 
     def of_images(self, images_NCHW: NDArray[np.uint8]) -> Vectors:
-        """Unit vectors (N, D) of raw images (N, 3, H, W)."""
+        """Return the unit vectors (N, D) of raw images (N, 3, H, W)."""
         return self.of(Inputs(IMAGE, images_NCHW))
 
     def of_texts(self, sentences: Sequence[str]) -> Vectors:
-        """Unit vectors (N, D) of sentences.
+        """Return the unit vectors (N, D) of sentences.
 
         Raises:
-            ModelError: a sentence is empty; likewise what `of` raises.
+            ModelError: a sentence is empty, or an error of `of`.
         """
         return self.of(Inputs(TEXT, codes_of(sentences)))
 
     def of_recordings(self, files: Sequence[bytes]) -> Vectors:
-        """Unit vectors (N, D) of audio files.
+        """Return the unit vectors (N, D) of audio files.
 
         Raises:
-            ModelError: a file cannot be read, is silent or too short; likewise what `of` raises.
+            ModelError: a file cannot be read, is silent or too short, or an error of `of`.
         """
         return self.of(Inputs(SPEECH, waves_of(files)))
 
     def of(self, inputs: Inputs) -> Vectors:
-        """Unit vectors (N, D) of raw inputs.
+        """Return the unit vectors (N, D) of raw inputs.
 
         Raises:
-            ModelError: there is no encoder for such inputs, or it answers with what is not finite.
+            ModelError: there is no encoder for such inputs, or its output is not finite.
         """
         session = self._session(inputs.encoder)
         if inputs.encoder != TEXT:
             return predict(session, inputs.raw)
-        order = np.argsort((inputs.raw > 0).sum(1), kind="stable")  # sentences of a length together: less filling
+        order = np.argsort((inputs.raw > 0).sum(1), kind="stable")  # sort sentences by length: less padding in a batch
         vectors_ND = np.concatenate([predict(session, trimmed(inputs.raw[some])) for some in _split(order)])
         return vectors_ND[np.argsort(order)]
 
@@ -77,7 +76,7 @@ def open_encoders(bundle: Bundle) -> Deployed:
 
 
 def answer_once(bundle: Bundle, one: Mapping[str, NDArray[Any]], sentence: str) -> Callable[[], object]:
-    """Open the encoders anew; the call embeds one raw input of each encoder, the sentence's preparation included."""
+    """Open the encoders again. The call embeds one raw input of each encoder, and prepares the sentence."""
     sessions = open_encoders(bundle).sessions
     names = {encoder: session.get_inputs()[0].name for encoder, session in sessions.items()}
 

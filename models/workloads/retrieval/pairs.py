@@ -1,4 +1,4 @@
-"""Pictures with captions, written and perhaps spoken: a role in memory, and the feed for a teacher's encoders."""
+"""Pictures with captions (written, optionally spoken): a split in memory, and training batches for the teacher."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,28 +25,31 @@ from stillhouse.models.training.loop import Batch
 from stillhouse.models.training.ready import ready_images
 
 NAME_ONLY, TAGS_ONLY = 0.5, 0.2
-"""Shares of training captions that are the name, or a few tags; the others are the name and a few tags."""
+"""Shares of training captions that are only the name, and only a few tags. The others are the name and a few tags."""
 MOST_TAGS = 4
 DRAWINGS = 2
-"""Of every concept in a batch, in different hands where there are two; one if no concept has two."""
+"""Pictures of each concept in a batch, by different artists if possible. One if no concept has two pictures."""
 WRITTEN = 2
-"""Captions that a speech encoder reads for each recording that it hears."""
+"""Written captions that a speech encoder reads for each recording that it hears."""
 CUT_OFF = 160
-"""Last samples of a waveform that are not silent where a recording was too long."""
+"""If one of this many last samples of a waveform is not silent, the recording was too long."""
 CAPTIONS = 4
-"""Of every concept in a batch: a sentence costs a hundredth of a drawing, and there are many more ways to say it."""
+"""Captions of each concept in a batch.
+
+A sentence costs a hundredth of a drawing, and a concept has many more captions than drawings.
+"""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """One role: pictures, what each shows, and what that is called."""
+    """One split: pictures, their concepts, and the captions of the concepts."""
 
     images_NCHW: Tensor
     """Raw pixels, uint8."""
     labels_N: Tensor
     """Concepts, int64."""
     captions: Captions
-    """Of this role, where captions have roles."""
+    """Captions of this split, or all captions if they have no splits."""
 
     @cached_property
     def rows(self) -> list[list[int]]:
@@ -60,39 +63,39 @@ class Pairs:
 
     @cached_property
     def hands(self) -> int:
-        """Count the pictures that each concept of a batch is shown in."""
+        """Return the number of pictures per concept in a batch."""
         return min(DRAWINGS, max(map(len, self.drawings)))
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """The recordings of one role."""
+    """The recordings of one split."""
 
     waves_NT: Tensor
     """Samples, int16."""
     labels_N: Tensor
     """Concepts, int64."""
     letters_NL: Tensor
-    """What is said, by letters; nothing where the recording is longer than what counts of it."""
+    """Letters of each recording. All 0 if the recording was cut off."""
     letters: int
-    """How many letters there are, with that for none."""
+    """Number of letters, including the one for "no letter"."""
     written_ML: Tensor
-    """The role's captions in the scripts of the recordings, spoken or not, by letters."""
+    """Letters of the split's captions in the scripts of the recordings, spoken or not."""
     written_labels_M: Tensor
 
 
 def load_pairs(folder: Path, role: str) -> Pairs:
-    """Read a role of a materialised dataset; where its roles hold recordings, the pictures are those of all roles."""
+    """Read a split of a materialised dataset. If splits hold recordings, return the pictures of the whole gallery."""
     images = load_gallery(folder) if "gallery" in describe(folder) else load_images(folder, role)
     captions = load_captions(folder).of(role)
     return Pairs(torch.from_numpy(images.images_NCHW), torch.from_numpy(images.labels_N), captions)
 
 
 def load_spoken(folder: Path, role: str) -> Spoken:
-    """Read and decode the recordings of a role.
+    """Read and decode the recordings of a split.
 
     Raises:
-        ModelError: the dataset has none.
+        ModelError: the dataset has no recordings.
     """
     recordings, captions = load_recordings(folder, role), load_captions(folder).of(role)
     names = dict(zip(zip(captions.labels_N.tolist(), captions.languages, strict=True), captions.names, strict=True))
@@ -115,29 +118,29 @@ def load_spoken(folder: Path, role: str) -> Spoken:
 
 @dataclass(frozen=True)
 class PairBatches:
-    """Concepts in random order, each with two pictures, redrawn, and a few captions in random languages."""
+    """Concepts in random order, each with up to two augmented pictures and a few captions in random languages."""
 
     pairs: Pairs
     spoken: Spoken | None
-    """Of every batch, as many recordings as concepts."""
+    """Recordings, if there are any. Each batch has as many recordings as concepts."""
     seed: int
     redraw: bool
     resolutions: tuple[int, ...] | None = None
-    """Side of the pictures in each epoch; None keeps their own."""
+    """Side of the pictures in each epoch. None keeps the original size."""
     frames: int = 0
-    """In which a speech encoder hears letters."""
+    """Number of frames of the speech encoder's letters."""
 
     def batches_per_epoch(self, batch_size: int) -> int:
-        """Count the batches of one epoch, in which as many concepts come up as there are captions."""
+        """Count the batches of one epoch. An epoch uses as many concepts as there are captions."""
         return -(-len(self.pairs.captions) // self._concepts(batch_size))
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
-        """Yield (images, labels, codes, labels), then what `_said` gives if there are recordings.
+        """Yield (images, labels, codes, labels), then the output of `_said` if there are recordings.
 
-        Images (DRAWINGS * B, C, H, W) are one picture of every concept, then another, if any concept has two; codes
-        (CAPTIONS * B, L) likewise.
+        Images (DRAWINGS * B, C, H, W) are one picture of every concept, then another one if any concept has two. Codes
+        (CAPTIONS * B, L) have the same order.
 
-        A concept with more pictures comes up more often, by the square root of their number.
+        The probability of a concept is proportional to the square root of its number of pictures.
         """
         chooser = np.random.default_rng((self.seed, epoch))
         generator = seeded(self.seed, epoch)
@@ -172,7 +175,7 @@ class PairBatches:
         return caption_of(captions.names[row], captions.tags[row], chooser)
 
     def _said(self, count: int, chooser: np.random.Generator) -> tuple[Tensor, ...]:
-        """Give recordings (B, T), their labels and letters, then captions as if heard (W, 2, F), and their labels."""
+        """Return recordings (B, T), their labels and letters, then captions as heard letters (W, 2, F) with labels."""
         if self.spoken is None:
             return ()
         spoken, generator = self.spoken, torch.Generator().manual_seed(int(chooser.integers(2**62)))
@@ -185,7 +188,7 @@ class PairBatches:
 
 
 def caption_of(name: str, tags: Sequence[str], chooser: np.random.Generator) -> str:
-    """Say at random what a person might type: the name, a few tags, or both."""
+    """Return a random query that a user might type: the name, a few tags, or both."""
     kind = chooser.random()
     if kind < NAME_ONLY or not tags:
         return name

@@ -1,4 +1,4 @@
-"""The pictures that queries search, and how a page shows them."""
+"""The pictures that queries search, and their form on an HTML page."""
 
 import base64
 import io
@@ -18,7 +18,7 @@ def pictures_of(data: Path, split: str) -> Images:
 
 
 def png_address(image_CHW: NDArray[np.uint8]) -> str:
-    """Write raw pixels (3, H, W) as a PNG file, and that as a data address."""
+    """Return raw pixels (3, H, W) as a PNG file in a data URL."""
     stream = io.BytesIO()
     Image.fromarray(image_CHW.transpose(1, 2, 0)).save(stream, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -1,7 +1,7 @@
-"""A person's own queries to a model that retrieves: sentences, pictures and recordings, as a page.
+"""Answer a user's own queries with a retrieval model: sentences, pictures and recordings, shown on a page.
 
-The gallery is that of the split `gate`. Its index is built once for a model and a data set, and says in which space it
-was made.
+The gallery is that of the split `gate`. Its index is built once per model and dataset. The index stores the name of its
+space.
 """
 
 import base64
@@ -31,7 +31,7 @@ RECORDINGS = (".ogg", ".wav", ".flac", ".mp3")
 
 @dataclass(frozen=True)
 class Found:
-    """One answer."""
+    """One result of a query."""
 
     name: str
     similarity: float
@@ -39,16 +39,16 @@ class Found:
 
 
 def answer_queries(bundle: Bundle, data: Path, queries: Sequence[str], cache: Path) -> str:
-    """Lay out what is found for each query, as the inside of a page.
+    """Return the results of each query, as the content of a page.
 
     Args:
-        bundle: of the model.
-        data: a materialised dataset, whose pictures are searched.
+        bundle: the model's bundle.
+        data: a materialised dataset. Its pictures are searched.
         queries: sentences, or paths of pictures or recordings.
-        cache: folder that keeps the index, for this model and this data alone.
+        cache: folder for the index of this model and this dataset.
 
     Raises:
-        ModelError: a query cannot be answered; says why.
+        ModelError: a query cannot be answered. The message gives the reason.
     """
     encoders = open_encoders(bundle)
     index = _index(encoders, cache / "index.safetensors", data)
@@ -95,7 +95,7 @@ def _embedded(encoders: Deployed, query: str) -> NDArray[np.float32]:
 
 
 def note_on(query: str) -> str:
-    """Say what of a query did not count, if anything."""
+    """Return a note about the part of the query that was ignored, if any."""
     if kind_of(query) == SPEECH:
         return f"what counts is {SECONDS:g} seconds from where speech begins"
     if kind_of(query) == IMAGE or len(clean(query)) <= CONTEXT:
@@ -123,6 +123,6 @@ def _asked(query: str) -> str:
 
 
 def kind_of(query: str) -> str:
-    """Tell the path of a picture or of a recording from a sentence."""
+    """Tell whether a query is the path of a picture, the path of a recording, or a sentence."""
     ending = query.lower()
     return IMAGE if ending.endswith(PICTURES) else SPEECH if ending.endswith(RECORDINGS) else TEXT

@@ -1,8 +1,8 @@
 """Query sets of a split: the queries, the galleries they search, and the ranks of the correct answers.
 
-Training and judging ask the same, so quality on `search` and on `gate` is one measure on different data. A split of
-drawings asks for every drawing in every language, both ways. A split of recordings asks for its (label, language)
-pairs: recording to picture, caption to picture, recording to caption.
+Training and evaluation use the same query sets, so quality on `search` and on `gate` is the same metric on different
+data. A split of drawings has every drawing in every language, in both directions. A split of recordings has its
+(label, language) pairs in three directions: recording to picture, caption to picture, recording to caption.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,35 +40,35 @@ class QuerySet:
     """Queries of one kind in one language over one gallery."""
 
     query: str
-    """Which of the role's inputs ask."""
+    """Name of the inputs that are the queries."""
     gallery: str
-    """Which of the role's inputs are searched."""
+    """Name of the inputs that are searched."""
     encoders: tuple[str, str]
     language: str
     rows_Q: Labels
-    """Which rows of the query's inputs ask."""
+    """Rows of the query inputs that are used."""
     target_ids_Q: Labels
     gallery_ids_G: Labels
-    """What of the gallery answers a query: that whose number is the query's in `target_ids_Q`."""
+    """ID of each gallery item. An item is a correct answer if its ID equals the query's ID in `target_ids_Q`."""
     examples_Q: Labels
-    """Of which example of the role each query is a part."""
+    """Example of the split to which each query belongs."""
 
     @property
     def direction(self) -> str:
-        """Name the kind, such as `text_to_image`."""
+        """Name of the direction, such as `text_to_image`."""
         return "_to_".join(self.encoders)
 
     def similarity(self, queries: Mapping[str, Vectors], galleries: Mapping[str, Vectors]) -> NDArray[np.floating]:
-        """Compare (Q, G) queries with a gallery, each given as vectors by name of its inputs."""
+        """Compute the similarity (Q, G) of queries and gallery. Both arguments map names of inputs to vectors."""
         similarity_QG: NDArray[np.floating] = queries[self.query][self.rows_Q] @ galleries[self.gallery].T
         return similarity_QG
 
     def ranks(self, queries: Mapping[str, Vectors], galleries: Mapping[str, Vectors]) -> Labels:
-        """Place (Q,) of the first right answer, from 0."""
+        """Return the rank (Q,) of the first correct answer, from 0."""
         return ranks(self.similarity(queries, galleries), self.target_ids_Q[:, None] == self.gallery_ids_G)
 
     def chances(self, cut: int) -> NDArray[np.float64]:
-        """Chance (Q,) that one of the right answers is among `cut` drawn at random."""
+        """Return the probability (Q,) that one of `cut` random answers is correct."""
         target_ids_Q = (self.target_ids_Q[:, None] == self.gallery_ids_G).sum(1)
         drawn = np.arange(cut)
         wrong_QC = np.maximum(len(self.gallery_ids_G) - target_ids_Q[:, None] - drawn, 0)
@@ -78,42 +78,42 @@ class QuerySet:
 
 @dataclass(frozen=True)
 class EvalSplit:
-    """All that one role asks."""
+    """All query sets of one split."""
 
     inputs: dict[str, Inputs]
     query_sets: list[QuerySet]
     count: int
-    """Examples: drawings, or pairs of a label and a language."""
+    """Number of examples: drawings, or pairs of a label and a language."""
     cut: int
-    """Quality is recall at this cut: 1 among drawings, 10 where a recording is to be understood that has no like."""
+    """Quality is recall at this cut: 1 for drawings, 10 for the harder task of recordings."""
     labels_G: Labels
-    """What the pictures show."""
+    """Label of each picture."""
     groups_N: Labels
-    """Group of each example. Examples of one group are not independent: they ask for the same label or same words."""
+    """Group of each example. Examples of a group share a label or its words, so they are not independent."""
     name: str
-    """What the role is called."""
+    """Name of the split."""
 
     @property
     def languages(self) -> list[str]:
-        """All languages asked in, sorted."""
+        """All languages of the queries, sorted."""
         return sorted({way.language for way in self.query_sets})
 
     def first(self, encoder: str) -> Inputs:
-        """Give the first inputs of an encoder."""
+        """Return the first inputs of an encoder."""
         return next(inputs for inputs in self.inputs.values() if inputs.encoder == encoder)
 
     def first_keys(self) -> list[str]:
-        """Name the first inputs of every encoder."""
+        """Return the names of the first inputs of every encoder."""
         encoders = [inputs.encoder for inputs in self.inputs.values()]
         return [key for place, key in enumerate(self.inputs) if encoders.index(encoders[place]) == place]
 
     def one_of_each(self) -> dict[str, NDArray[Any]]:
-        """Give one raw input of every encoder, in a batch of its own; a sentence is as long as it is."""
+        """Return one raw input of every encoder, as a batch of one. A sentence has no padding."""
         one = {self.inputs[key].encoder: self.inputs[key].raw[:1] for key in self.first_keys()}
         return one | {TEXT: trimmed(one[TEXT])}
 
     def some_queries(self, count: int) -> list[tuple[QuerySet, int]]:
-        """Choose queries for pictures, evenly spread: recordings where there are, else sentences, English if any."""
+        """Choose evenly spaced queries for pictures: recordings if there are any, otherwise (English) sentences."""
         asked = SPEECH if SPEECH in self.inputs else TEXT
         query_sets = [way for way in self.query_sets if way.encoders == (asked, IMAGE)]
         if asked == TEXT:
@@ -128,11 +128,11 @@ class EvalSplit:
     def per_example_recall(
         self, queries: Mapping[str, Vectors], galleries: Mapping[str, Vectors]
     ) -> NDArray[np.float64]:
-        """Quality (N,) of every example, from 0 to 1: the share of its queries that are answered within the cut."""
+        """Return the quality (N,) of each example: the share of its queries with a correct answer within the cut."""
         return self.shares(self.query_sets, [way.ranks(queries, galleries) < self.cut for way in self.query_sets])
 
     def shares(self, query_sets: Sequence[QuerySet], found: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
-        """Share (N,) of every example's queries that are answered, of some sets; NaN for one that they leave out."""
+        """Return the share (N,) of each example's answered queries, over some query sets; NaN if it has none there."""
         asked_N, found_N = np.zeros(self.count), np.zeros(self.count)
         for way, found_Q in zip(query_sets, found, strict=True):
             np.add.at(asked_N, way.examples_Q, 1)
@@ -142,7 +142,7 @@ class EvalSplit:
 
 
 def load_eval_split(folder: Path, role: str) -> EvalSplit:
-    """Read what a role of a materialised dataset asks."""
+    """Read the query sets of a split of a materialised dataset."""
     return _spoken(folder, role) if "gallery" in describe(folder) else _drawn(folder, role)
 
 
@@ -161,7 +161,10 @@ def _drawn(folder: Path, role: str) -> EvalSplit:
 
 
 def _spoken(folder: Path, role: str) -> EvalSplit:
-    """Ask for the pairs that have a recording; what is called the same as the right picture or caption is right."""
+    """Build query sets for the pairs that have a recording.
+
+    A picture or caption with the same name as the correct one is also correct.
+    """
     pictures, recordings, captions = load_gallery(folder), load_recordings(folder, role), load_captions(folder)
     inputs = {IMAGE: Inputs(IMAGE, pictures.images_NCHW), SPEECH: Inputs(SPEECH, waves_of(recordings.audio))}
     query_sets, spoken, groups_K = [], np.array(recordings.languages), np.arange(len(pictures))
@@ -186,7 +189,7 @@ def _spoken(folder: Path, role: str) -> EvalSplit:
 
 
 def _same_words(names: Mapping[int, str], count: int) -> Labels:
-    """Give each label (count,) the first label that is called the same, in one language."""
+    """Map each label (count,) to the first label with the same name, in one language."""
     first: dict[str, int] = {}
     same_K = np.arange(count)
     for label in sorted(names):
@@ -195,7 +198,7 @@ def _same_words(names: Mapping[int, str], count: int) -> Labels:
 
 
 def merged_groups(groups_K: Labels, same_K: Labels) -> Labels:
-    """Join the groups (K,) of labels that are called the same, `same_K` being the first label that is."""
+    """Join the groups (K,) of labels with the same name. `same_K` is the first label with that name."""
     for label, first in enumerate(same_K.tolist()):
         if groups_K[label] != groups_K[first]:
             groups_K = np.where(groups_K == groups_K[label], groups_K[first], groups_K)

@@ -1,4 +1,4 @@
-"""Retrieval in the report: recalls, encoders, ways to keep the index, and queries with what they found."""
+"""Report of retrieval: recalls, encoders, index kinds, and example queries with their results."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -26,17 +26,17 @@ WAYS = {
 
 @dataclass(frozen=True)
 class RecallLine:
-    """One line of the table of recalls: quality as a fraction, teacher and student at each cut."""
+    """One row of the recall table: quality as a fraction, for teacher and student at each cut."""
 
     role: str
     way: str
     cells: tuple[tuple[float, float], ...]
     chance: float | None
-    """Recall at the cut of answers drawn at random."""
+    """Recall of random answers at the cut."""
 
 
 class Retrieval:
-    """Tells what is found, by both models and by chance."""
+    """Report of the results of both models and of random answers."""
 
     slices = "languages"
     answer_queries = staticmethod(answer_queries)
@@ -48,7 +48,7 @@ class Retrieval:
         tested: Mapping[str, Any] | None,
         data: Path | None,
     ) -> Section:
-        """Lay out recalls, encoders, ways to keep the index, and queries with what they found."""
+        """Return the section with recalls, encoders, index kinds, and example queries with their results."""
         found = Details.model_validate(details)
         opened = TestDetails.model_validate(tested) if tested else None
         values = {
@@ -66,13 +66,13 @@ REPORT: Report = Retrieval()
 
 
 def recall_lines(found: Details, tested: TestDetails | None) -> list[RecallLine]:
-    """Lay out recall@k of both models, for each split and direction: of `gate`, and of `sealed` once it is open."""
+    """Return recall@k of both models, per direction, for the split `gate` and, if it is open, for `sealed`."""
     lines = _lines("gate", found.recalls, found.chance)
     return lines + (_lines("sealed", tested.recalls, tested.chance) if tested else [])
 
 
 def _languages(recalls: Recalls) -> int:
-    """Count the languages that queries are in."""
+    """Count the languages of the queries."""
     return max(
         len(values)
         for way in recalls["student"]["gate"].values()
@@ -97,13 +97,13 @@ def _pair(recalls: Recalls, role: str, way: str, k: int) -> tuple[float, float]:
 
 
 def gallery(data: Path, examples: Sequence[Example]) -> dict[int, str]:
-    """Picture of every example's answers, as data addresses of PNG files, by place in the split `gate`."""
+    """Return the pictures of all example answers as PNG data URLs, by position in the split `gate`."""
     images_NCHW = pictures_of(data, "gate").images_NCHW
     return {place: png_address(images_NCHW[place]) for place in sorted(_places(examples))}
 
 
 def sounds(data: Path, examples: Sequence[Example]) -> dict[int, str]:
-    """Recording of every example that is one, as data addresses of audio files, by row in the split `gate`."""
+    """Return the recordings of all spoken examples as audio data URLs, by row in the split `gate`."""
     rows = {example.row for example in examples if example.encoder == SPEECH}
     if not rows:
         return {}

@@ -1,6 +1,6 @@
-"""Retrieval at run time: an example is a concept, its quality the share of its queries that are answered.
+"""Runtime of retrieval. An example is a concept. Its quality is the share of its queries that are answered.
 
-A query is answered if a right answer is within the split's cut. All query sets are asked, in every language.
+A query is answered if a correct answer is within the split's cut. All query sets are used, in every language.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,29 +26,29 @@ from stillhouse.models.workloads.retrieval.schema import Details, TestDetails
 
 COMPATIBILITY = "backward_compatibility"
 SAME = 0.98
-"""Least cosine of two vectors that count as the same answer of the exported and of the trained encoder."""
+"""Least cosine at which the vectors of the exported and of the trained encoder count as the same."""
 UNIT = 1e-3
-"""How far the length of a unit vector may be from 1."""
+"""Tolerance for the length of a unit vector."""
 SEED = 3
 BODIES = 64
-"""Different requests, asked in turn."""
+"""Number of different requests for a load test."""
 
 
 class Retrieval:
-    """What a role asks is a split; the vectors that a model gives for all its inputs are its answers."""
+    """Runtime of retrieval. A split is an `EvalSplit`. The answers are the model's vectors for all its inputs."""
 
     packages: Sequence[str] = ("pandas", "pillow", "pyarrow", "safetensors", "scipy", "soundfile")
 
     def load_split(self, data: Path, split: str) -> EvalSplit:
-        """Read what a split asks."""
+        """Read the query sets of a split."""
         return load_eval_split(data, split)
 
     def ask(self, bundle: Bundle, split: EvalSplit) -> Answers:
-        """Embed all that the split asks."""
+        """Embed all inputs of the split."""
         return split.vectors(open_encoders(bundle).of)
 
     def outcomes(self, split: EvalSplit, answers: Answers) -> Outcomes:
-        """Ask a model's own index: quality of every concept, first answers, and quality in each language."""
+        """Search the model's own index. Returns quality of every concept, first answers, and language slices."""
         found = [way.ranks(answers, answers) < split.cut for way in split.query_sets]
         firsts = [way.similarity(answers, answers).argmax(1) for way in split.query_sets]
         slices = {language: _in_language(split, found, language) for language in split.languages}
@@ -56,7 +56,10 @@ class Retrieval:
         return Outcomes(scores, np.concatenate(firsts), slices)
 
     def parity(self, references: Path, split: EvalSplit, answers: Answers) -> float:
-        """Share of a encoder's first inputs, over all encoders, that the trained and the exported put apart."""
+        """Return the share of inputs for which the vectors of trained and exported encoder differ.
+
+        Only the first inputs of each encoder count.
+        """
         cosines = [
             (answers[key] * np.load(references / f"{split.inputs[key].encoder}.npy", allow_pickle=False)).sum(1)
             for key in split.first_keys()
@@ -64,27 +67,27 @@ class Retrieval:
         return float((np.concatenate(cosines) < SAME).mean())
 
     def one_request(self, data: Path, split: EvalSplit) -> Request:
-        """One raw input of each encoder; a sentence is sent as text."""
+        """Return one raw input of each encoder. A sentence is sent as text."""
         return Request(split.one_of_each(), load_captions(data).names[0])
 
     def call(self, bundle: Bundle, request: Request) -> Callable[[], object]:
-        """Open the encoders anew; the call embeds one raw input of each, the sentence's preparation included."""
+        """Open the encoders again. The call embeds one raw input of each encoder, and prepares the sentence."""
         return answer_once(bundle, request.raw, request.body)
 
     def comparisons(self, split: EvalSplit, answers: Mapping[str, Answers], confidence: float) -> dict[str, Any]:
-        """Ask the teacher's index with the student's queries, as a server does until the index is built again."""
+        """Search the teacher's index with the student's queries, as a server does until the index is built again."""
         return {COMPATIBILITY: backward_compatibility(split, answers, confidence)}
 
     def details(
         self, data: Path, bundles: Mapping[str, Bundle], split: EvalSplit, answers: Mapping[str, Answers]
     ) -> dict[str, Any]:
-        """Recalls, indexes, each encoder, examples."""
+        """Return recalls, index costs, encoder costs and example queries."""
         found = details(data, bundles, split, answers)
         Details.model_validate(found)
         return found
 
     def test_details(self, split: EvalSplit, answers: Mapping[str, Answers]) -> dict[str, Any]:
-        """Recalls of both, and those of chance."""
+        """Return the recalls of both models and of random answers."""
         found = {
             "recalls": {model: {split.name: recalls(split, own)} for model, own in answers.items()},
             "chance": {split.name: chance(split)},
@@ -93,7 +96,7 @@ class Retrieval:
         return found
 
     def serve(self, bundle: Bundle, _labels: Sequence[str]) -> dict[str, Answerer]:
-        """Answer sentences, pictures and recordings with vectors, as far as there are encoders for them."""
+        """Answer sentences, pictures and recordings with vectors, if the bundle has an encoder for them."""
         encoders = open_encoders(bundle)
 
         def of(kind: str, raw: NDArray[Any]) -> list[dict[str, Any]]:
@@ -108,7 +111,7 @@ class Retrieval:
         return {name: known[name] for name in encoders.sessions}
 
     def probe(self, bundle: Bundle) -> None:
-        """Let each encoder answer; a vector must be a unit."""
+        """Run each encoder once. Its output must be a unit vector."""
         encoders = open_encoders(bundle)
         for name, session in encoders.sessions.items():
             length = float(np.linalg.norm(encoders.of(_noise(name, session.get_inputs()[0].shape))))
@@ -117,7 +120,7 @@ class Retrieval:
                 raise ModelError(msg)
 
     def sample_requests(self, data: Path) -> tuple[str, list[bytes]]:
-        """Captions of the gate split, as people would ask for pictures; where captions have no split, any."""
+        """Return captions of the gate split, as realistic queries for pictures. If captions have no splits, use any."""
         return "text/plain", [name.encode() for name in load_captions(data).of("gate").names[:BODIES]]
 
 
@@ -131,12 +134,12 @@ def _noise(encoder: str, shape: Sequence[Any]) -> Inputs:
 
 
 def scores_of(role: EvalSplit, queries: Answers, galleries: Answers) -> Scores:
-    """Score what one model's queries find in a model's galleries, that may be another's."""
+    """Compute the quality of one model's queries on the galleries of the same or another model."""
     return Scores(role.per_example_recall(queries, galleries), role.groups_N)
 
 
 def _in_language(role: EvalSplit, found: Sequence[NDArray[np.bool_]], language: str) -> Scores:
-    """Score the concepts that are asked for in a language, by what is asked in it."""
+    """Compute the quality of the concepts with queries in a language, over these queries."""
     own = [
         (way, target_ids_Q)
         for way, target_ids_Q in zip(role.query_sets, found, strict=True)
@@ -148,7 +151,7 @@ def _in_language(role: EvalSplit, found: Sequence[NDArray[np.bool_]], language: 
 
 
 def backward_compatibility(role: EvalSplit, answers: Mapping[str, Answers], confidence: float) -> dict[str, Any]:
-    """Keep the teacher's index and ask it with the student: what of the teacher's quality is left."""
+    """Return the ratio of quality when the student's queries search the teacher's index."""
     teacher, student = answers["teacher"], answers["student"]
     return ratio(scores_of(role, teacher, teacher), scores_of(role, student, teacher), confidence)
 

@@ -1,4 +1,4 @@
-"""What retrieval alone tells of two models, typed: its runtime writes it, its report reads it."""
+"""Typed schema of the results that only retrieval has. Its runtime writes them, its report reads them."""
 
 from typing import Annotated, Literal
 
@@ -7,11 +7,11 @@ from pydantic import Field
 from stillhouse.models.evaluation.schema import Count, Estimate, Part, Positive, Share
 
 Recalls = dict[str, dict[str, dict[str, dict[str, float | tuple[float, ...]]]]]
-"""Model -> role -> direction, such as `text_to_image`, or `mean` -> `recall@k` and `recall@k_by_language`."""
+"""Model -> split -> direction, such as `text_to_image`, or `mean` -> `recall@k` and `recall@k_by_language`."""
 
 
 class EncoderCost(Part):
-    """One encoder of the teacher and of the student."""
+    """Cost of one encoder of the teacher and of the student."""
 
     bytes: tuple[Count, Count]
     milliseconds: tuple[Positive, Positive]
@@ -21,7 +21,7 @@ class EncoderCost(Part):
 
 
 class IndexCost(Part):
-    """One way to keep the student's gallery."""
+    """Cost and recall of one kind of index of the student's gallery."""
 
     bytes: Annotated[int, Field(ge=1)]
     recall: Share
@@ -29,34 +29,34 @@ class IndexCost(Part):
 
 
 class Example(Part):
-    """One query, and the places of the first pictures that each model finds."""
+    """One query, and the positions of the first pictures that each model finds."""
 
     text: str
-    """What was written, or said."""
+    """The written or spoken text."""
     encoder: Literal["text", "speech"]
     row: Count
-    """Which of the role's recordings asked, if one did."""
+    """Row of the query among its inputs. For a spoken query, the row of its recording."""
     right: Count
     teacher: tuple[Count, ...]
     student: tuple[Count, ...]
 
 
 class Details(Part):
-    """What is told of models that retrieve."""
+    """Results of two retrieval models."""
 
     cut: Annotated[int, Field(ge=1)]
     """Quality is recall at this cut."""
     recalls: Recalls
     chance: dict[str, dict[str, Share]]
-    """Role -> direction -> recall at the cut of answers drawn at random."""
+    """Split -> direction -> recall of random answers at the cut."""
     encoders: dict[str, EncoderCost]
     index: dict[str, IndexCost]
     examples: tuple[Example, ...]
 
 
 class TestDetails(Part):
-    """What is told on the split `sealed`."""
+    """Results on the split `sealed`."""
 
-    __test__ = False  # of this product, and no test of pytest
+    __test__ = False  # a class of this product, not a pytest test
     recalls: Recalls
     chance: dict[str, dict[str, Share]]

@@ -1,7 +1,8 @@
-"""Retrieval: pictures and captions, written and perhaps spoken, in one space; quality is recall both ways.
+"""Training of retrieval: pictures and captions (written, optionally spoken) in one space.
 
-A model is a set of encoders, each a plain network of its own that is trained together with the others once, as teacher,
-and then compressed by itself against the teacher's space, so that a student's encoder works with any other's index.
+Quality is recall in all directions. A model is a set of encoders. The teacher's encoders are plain networks, trained
+together once. Then each encoder is compressed separately, against the teacher's space. So a student's encoder works
+with the index of any other encoder.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -47,15 +48,15 @@ from stillhouse.models.workloads.training_base import (
 
 CALIBRATION_TEXTS = 256
 ANCHORS = 1_000_003
-"""A position in the random sequence that no epoch has."""
+"""A position in the random sequence that no epoch uses."""
 AT_ONCE = 500
 
 
 class Encoders(nn.Module):
-    """The encoders of one space while they learn together."""
+    """The encoders of one space during their common training."""
 
     def __init__(self, encoders: Mapping[str, nn.Module], concepts: int, dimension: int, seed: int) -> None:
-        """Keep the encoders in the order of ENCODERS, and the anchors of all concepts, which are thrown away."""
+        """Store the encoders in the order of ENCODERS, and the anchors of all concepts, which are discarded later."""
         super().__init__()
         self.encoders = nn.ModuleDict({name: encoders[name] for name in ENCODERS if name in encoders})
         self.anchors = nn.Parameter(0.1 * torch.randn(concepts, dimension, generator=seeded(seed, ANCHORS)))
@@ -75,7 +76,7 @@ def architecture_of(folder: Path, network: str, arguments: Mapping[str, Any]) ->
 
 @torch.no_grad()
 def vectors(encoder: nn.Module, inputs: Inputs) -> Vectors:
-    """Unit vectors (N, D) that an encoder gives."""
+    """Return the unit vectors (N, D) of an encoder."""
     return teacher_logits(encoder.eval(), torch.from_numpy(inputs.raw)).numpy()
 
 
@@ -85,13 +86,13 @@ class Retrieval:
     components = ENCODERS
 
     def check(self, components: Sequence[str], distillations: Mapping[str, Sequence[DistillationOptions]]) -> None:
-        """Nothing is left to refuse: the recipe was checked against the registry while it was read."""
+        """Check nothing more: the recipe was checked against the registry when it was read."""
 
     def architectures(self, data: Path, networks: Mapping[str, Network]) -> dict[str, Architecture]:
-        """Describe the encoders; one that spells is told how many letters the data has.
+        """Describe the encoders. A CTC encoder gets the number of letters in the data.
 
         Raises:
-            ModelError: an encoder for speech cannot spell.
+            ModelError: a speech encoder is not a CTC encoder.
         """
         arguments = {name: dict(network.arguments) for name, network in networks.items()}
         if SPEECH in networks:
@@ -100,7 +101,7 @@ class Retrieval:
         return {name: architecture_of(data, network.name, arguments[name]) for name, network in networks.items()}
 
     def teacher_training(self, data: Path, built: Built, options: TeacherOptions, seed: int) -> TeacherTraining:
-        """Put what belongs together in one place, and teach an encoder for speech to spell."""
+        """Return what is needed to train all encoders in one space, and a speech encoder on letters too."""
         modules = {name: module for name, (module, _) in built.items()}
         spoken = load_spoken(data, "train") if SPEECH in modules else None
         frames: int = modules[SPEECH].frames if SPEECH in modules else 0  # type: ignore[assignment]
@@ -111,7 +112,7 @@ class Retrieval:
         return TeacherTraining(learner, feed, anchored_and_spelled if spoken else anchored)
 
     def scorer(self, data: Path, split: str) -> Callable[[Mapping[str, nn.Module]], float]:
-        """Prepare to measure the quality of encoders on a split."""
+        """Return a function that measures the quality of encoders on a split."""
         asked = load_eval_split(data, split)
 
         def score(encoders: Mapping[str, nn.Module]) -> float:
@@ -124,11 +125,11 @@ class Retrieval:
         return score
 
     def component(self, name: str, data: Path, teacher: Path, previous: Path) -> "Encoder":
-        """Give an encoder."""
+        """Return an encoder."""
         return Encoder(name, data, teacher, previous)
 
     def about(self, _data: Path) -> dict[str, Any]:
-        """Nothing of the data belongs to encoders."""
+        """Return nothing: a bundle of encoders needs no facts of the data."""
         return {}
 
 
@@ -143,17 +144,17 @@ def _expect_speller(network: str) -> None:
 
 @dataclass(frozen=True)
 class Encoder:
-    """One encoder: what it learns from, how it is judged and calibrated."""
+    """One encoder: its training data, its evaluation and its calibration."""
 
     name: str
     data: Path
     teacher: Path
     """Folder of the teacher's encoders."""
     previous: Path
-    """Folder of the encoders before this step; the others of them stay as they are."""
+    """Folder of the encoders before this step. The other encoders stay as they are."""
 
     def architecture(self, network: Network) -> Architecture:
-        """Describe a network for this encoder; one for speech spells with the teacher's letters."""
+        """Describe a network for this encoder. A speech encoder has the teacher's letters."""
         arguments = dict(network.arguments)
         if network.name in SPELLERS:
             arguments = {"letters": load_model(self.teacher / SPEECH)[1].arguments["letters"], **arguments}
@@ -162,10 +163,10 @@ class Encoder:
     def distillation_batches(
         self, ask: Ask, seed: int, options: SoftOptions, watcher: ProgressReporter
     ) -> DistillationBatches:
-        """Feed the training role with the teacher's vectors of every view.
+        """Return the training split with the teacher's vectors of every view.
 
-        A view of a drawing is another hand's, of a recording another voice's, of a caption another choice of name and
-        tags. A blend mixes two drawings, or lets a recording or caption go on as another.
+        Views are augmented drawings, augmented recordings, or captions with another choice of name and tags. A blend
+        mixes two drawings, or continues a recording or caption with another one.
         """
         view_of, labels_N = VIEWS[self.name](self.data)
         made, answers = [], []
@@ -183,7 +184,10 @@ class Encoder:
         options: EmbeddingOptions | CtcOptions,
         read: Callable[[], Callable[[Tensor], Tensor]],
     ) -> tuple[DistillationBatches | TextInjectionBatches, Objective]:
-        """Learn the teacher's vectors, among those of the other encoders; and by `ctc` its letters too."""
+        """Return batches and objective to learn the teacher's vectors among those of the other encoders.
+
+        The kind `ctc` also learns the teacher's letters.
+        """
         taught = taught_vectors(
             self.gallery(), options.loss, options.temperature, options.hard_weight, options.cosine_weight
         )
@@ -193,7 +197,10 @@ class Encoder:
         return text_injection_batches(self.data, feed, read()), taught_letters(taught, weight)
 
     def gallery(self) -> Tensor:
-        """Vectors (K, D) of all concepts from another of the teacher's encoders: mean training drawing, or caption."""
+        """Return vectors (K, D) of all concepts by another encoder of the teacher.
+
+        A vector is the normalised sum over the training drawings or captions of the concept.
+        """
         pairs = load_pairs(self.data, "train")
         if self.name == IMAGE:
             labels_N = torch.from_numpy(pairs.captions.labels_N)
@@ -206,7 +213,7 @@ class Encoder:
         return functional.normalize(sums_KD, dim=1)
 
     def scorer(self, split: str) -> Callable[[nn.Module], float]:
-        """Prepare to measure a new encoder beside the others of before."""
+        """Return a function that measures a new encoder together with the other encoders of the previous model."""
         asked = load_eval_split(self.data, split)
         others = {
             key: vectors(load_model(self.previous / inputs.encoder)[0], inputs)
@@ -221,7 +228,7 @@ class Encoder:
         return score
 
     def calibration(self) -> NDArray[np.generic]:
-        """Raw inputs of the calibration split."""
+        """Return the raw inputs of the calibration split."""
         if self.name == SPEECH:
             return load_spoken(self.data, "calibration").waves_NT.numpy()
         pairs = load_pairs(self.data, "calibration")
@@ -231,22 +238,22 @@ class Encoder:
         return codes_of([pairs.captions.names[row] for row in spread])
 
     def judged(self, split: str) -> NDArray[np.generic]:
-        """Raw inputs that a judged split keeps from training; none where all splits have the same."""
+        """Return the raw inputs of an evaluation split that training must not use. Empty if all splits share them."""
         asked = load_eval_split(self.data, split)
         held_out = SPEECH if SPEECH in asked.inputs else IMAGE
         return asked.inputs[self.name].raw if self.name == held_out else np.empty((0, 1))
 
     def reference(self, module: nn.Module) -> Vectors:
-        """Vectors (N, D) that the training-time encoder gives for its first inputs of the gate split."""
+        """Return the vectors (N, D) of the training-time encoder for its first inputs of the gate split."""
         return vectors(module, load_eval_split(self.data, "gate").first(self.name))
 
 
 View = Callable[[int, int, bool], Tensor]
-"""Seed, number of the view, and whether it is a blend -> raw inputs (N, ...)."""
+"""(seed, number of the view, whether it is a blend) -> raw inputs (N, ...)."""
 
 
 def _drawings(folder: Path) -> tuple[View, Tensor]:
-    """Views of all drawings (N, C, H, W): the drawings themselves first."""
+    """Return a function for views of all drawings (N, C, H, W), and their labels. View 0 is the drawings."""
     pairs = load_pairs(folder, "train")
 
     def view(seed: int, number: int, blend: bool) -> Tensor:  # noqa: FBT001 - as View says
@@ -261,7 +268,10 @@ def _drawings(folder: Path) -> tuple[View, Tensor]:
 
 
 def _captions(folder: Path) -> tuple[View, Tensor]:
-    """Views of all captions (N, CONTEXT): the names first; int32, as a view is kept in memory."""
+    """Return a function for views of all captions (N, CONTEXT), and their labels.
+
+    View 0 is the names. Views are int32 to save memory.
+    """
     captions = load_pairs(folder, "train").captions
 
     def view(seed: int, number: int, blend: bool) -> Tensor:  # noqa: FBT001 - as View says
@@ -279,7 +289,7 @@ def _captions(folder: Path) -> tuple[View, Tensor]:
 
 
 def _recordings(folder: Path) -> tuple[View, Tensor]:
-    """Views of all recordings (N, T), int16: the recordings themselves first."""
+    """Return a function for views of all recordings (N, T), int16, and their labels. View 0 is the recordings."""
     spoken = load_spoken(folder, "train")
 
     def view(seed: int, number: int, blend: bool) -> Tensor:  # noqa: FBT001 - as View says
@@ -293,7 +303,7 @@ def _recordings(folder: Path) -> tuple[View, Tensor]:
 
 
 def _spliced(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
-    """Let every recording go on as another one, from a random moment of both."""
+    """Replace the rest of every recording, from a random moment, by the same part of another recording."""
     count, length = waves_NT.shape
     others_NT = waves_NT[torch.randperm(count, generator=generator)]
     moments_N1 = torch.randint(length // 8, length // 2, (count, 1), generator=generator)

@@ -1,4 +1,4 @@
-"""What a student that spells learns beside recordings: to read written captions, spoken or not, as its teacher does."""
+"""Text injection: a CTC student also learns to read written captions, recorded or not, as its teacher does."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from stillhouse.models.training.loop import Batch
 from stillhouse.models.workloads.retrieval.pairs import WRITTEN, load_spoken
 
 READINGS = 3
-"""Ways in which every caption is heard."""
+"""Number of simulated hearings of each caption."""
 
 
 @dataclass(frozen=True)
 class TextInjectionBatches:
-    """A taught feed of recordings, and beside each of them WRITTEN captions at random."""
+    """Distillation batches of recordings. WRITTEN random captions are added for each recording."""
 
     heard: DistillationBatches
-    """Its answers are vectors, then letters."""
+    """Distillation batches of recordings. The teacher's outputs are vectors, then letters."""
     written: Tensor
-    """Captions as if heard (READINGS, M, 2, frames)."""
+    """Captions as heard letters (READINGS, M, 2, frames)."""
     read: Tensor
-    """The teacher's vectors of them (READINGS, M, D)."""
+    """The teacher's vectors of these captions (READINGS, M, D)."""
     labels_M: Tensor
 
     def batches_per_epoch(self, batch_size: int) -> int:
@@ -33,7 +33,7 @@ class TextInjectionBatches:
         return self.heard.batches_per_epoch(batch_size)
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
-        """Yield what the taught feed does, then captions (W, 2, frames), labels_W and the teacher's vectors (W, D)."""
+        """Yield the batch of `heard`, then captions (W, 2, frames), labels_W and the teacher's vectors (W, D)."""
         generator = seeded(self.heard.seed + 2, epoch)
         for batch in self.heard.epoch(epoch, batch_size):
             count = WRITTEN * len(batch[1])
@@ -45,12 +45,12 @@ class TextInjectionBatches:
 def text_injection_batches(
     folder: Path, heard: DistillationBatches, read: Callable[[Tensor], Tensor]
 ) -> TextInjectionBatches:
-    """Let the teacher read all captions of the training role, in as many frames as it hears.
+    """Let the teacher read all captions of the training split, in as many frames as a recording has.
 
     Args:
         folder: the materialised dataset.
-        heard: recordings, with the teacher's vectors and letters.
-        read: captions as if heard (M, 2, frames) -> vectors (M, D).
+        heard: distillation batches of recordings, with the teacher's vectors and letters.
+        read: captions as heard letters (M, 2, frames) -> vectors (M, D).
     """
     spoken, frames = load_spoken(folder, "train"), heard.answers[1].shape[2]
     generators = (seeded(heard.seed + 3, way) for way in range(READINGS))

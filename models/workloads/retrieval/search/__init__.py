@@ -1,1 +1,1 @@
-"""The index of vectors and what finds in it."""
+"""Vector index and search."""

@@ -1,7 +1,8 @@
-"""An index of unit vectors: whole, as bytes, as signs, or as signs that find candidates which finer bits put in order.
+"""An index of unit vectors, in one of several kinds: fp32, int8, signs only, or signs with finer bits for rescoring.
 
-Exact search, by numpy: a gallery of thousands is one matrix product. An index says in which space it was made, so that
-a query of another one is refused rather than answered at random.
+A rescored index finds candidates by their signs and orders them by the finer bits. Search is exact, by numpy: for a
+gallery of thousands it is one matrix product. An index stores the name of its vector space, so that a query of another
+space is refused and does not get random answers.
 """
 
 from dataclasses import dataclass
@@ -19,31 +20,31 @@ from stillhouse.models.workloads.retrieval.search.pca_quantizer import Arrays
 from stillhouse.models.workloads.retrieval.search.ranks import Vectors
 
 SMALLER = {"binary_rescored": 16, "binary_rescored_finer": 10}
-"""How many times fewer bytes than fp32 a rescored index takes at least, everything counted."""
+"""Least compression against fp32 of each rescored index, with all its bytes counted."""
 KINDS = ("fp32", "int8", "binary", *SMALLER)
 LARGEST = 127
 FLOAT_BYTES = 4
 CANDIDATES, PART = 20, 10
-"""Signs find so many candidates for every answer asked for, but no fewer than the tenth part of the gallery."""
+"""The signs find this many candidates per requested answer, but at least a tenth of the gallery."""
 
 
 @dataclass(frozen=True)
 class Index:
-    """Vectors of a gallery."""
+    """Vectors of a gallery, in the form of one index kind."""
 
     space: str
-    """Names the space in which the vectors were made."""
+    """Name of the space of the vectors."""
     kind: str
-    """A name of KINDS."""
+    """One of KINDS."""
     arrays: Arrays
 
     @property
     def nbytes(self) -> int:
-        """Count the bytes that are kept."""
+        """Count the stored bytes."""
         return sum(array.nbytes for array in self.arrays.values())
 
     def search(self, queries_QD: Vectors, space: str, k: int) -> NDArray[np.int64]:
-        """Find the places (Q, k) of the most similar vectors of the gallery, the best first.
+        """Return the positions (Q, k) of the most similar gallery vectors, the best first.
 
         Raises:
             ModelError: the queries come from another space.
@@ -61,7 +62,7 @@ class Index:
         return np.take_along_axis(few_QC, order_Qk, axis=1)
 
     def save(self, path: Path) -> None:
-        """Write it aside, then rename."""
+        """Write to a temporary file, then rename it."""
         with written_aside(path) as aside:
             save_file({name: np.ascontiguousarray(array) for name, array in self.arrays.items()}, aside, self._notes())
 
@@ -75,23 +76,23 @@ class Index:
         return similarity_QG
 
     def _signs(self, queries_QD: Vectors) -> NDArray[np.floating]:
-        """How many signs agree, less how many do not."""
+        """Return the number of equal signs minus the number of different signs."""
         signs_GD = 2.0 * np.unpackbits(self.arrays["signs"], axis=1, count=queries_QD.shape[1]) - 1
         agreement_QG: NDArray[np.floating] = np.where(queries_QD > 0, 1.0, -1.0) @ signs_GD.T
         return agreement_QG
 
 
 def build_index(vectors_GD: Vectors, space: str, kind: str, queries_QD: Vectors | None = None) -> Index:
-    """Index unit vectors (G, D).
+    """Build an index of unit vectors (G, D).
 
     Args:
         vectors_GD: the gallery.
-        space: names the space in which they were made.
-        kind: a name of KINDS.
-        queries_QD: typical queries of that space, for which a rescored index is then made; none of them is kept.
+        space: name of the space of the vectors.
+        kind: one of KINDS.
+        queries_QD: typical queries of that space. A rescored index is optimised for them. None of them is stored.
 
     Raises:
-        ModelError: no such kind, or a vector is not finite.
+        ModelError: there is no such kind, or a vector is not finite.
     """
     if kind not in KINDS:
         msg = f"there is no index {kind!r}; use one of {', '.join(KINDS)}"
@@ -103,10 +104,10 @@ def build_index(vectors_GD: Vectors, space: str, kind: str, queries_QD: Vectors 
 
 
 def load_index(path: Path) -> Index:
-    """Read an index back.
+    """Load an index.
 
     Raises:
-        ModelError: it is missing, damaged or none.
+        ModelError: the file is missing, damaged or not an index.
     """
     try:
         with safe_open(path, framework="np") as file:
@@ -118,7 +119,7 @@ def load_index(path: Path) -> Index:
 
 
 def first(similarity_QG: NDArray[np.floating], k: int) -> NDArray[np.int64]:
-    """Places (Q, k) of the largest, the largest first; of equals, the one that comes first."""
+    """Return the positions (Q, k) of the largest values, the largest first. Of equal values, the first one wins."""
     return np.argsort(-similarity_QG, axis=1, kind="stable")[:, :k]
 
 
@@ -126,7 +127,7 @@ def _arrays(vectors_GD: Vectors, kind: str, queries_QD: Vectors | None) -> Array
     if kind == "fp32":
         return {"vectors": vectors_GD.astype(np.float32)}
     if kind == "int8":
-        # One scale for all: it changes no order, so it need not be kept.
+        # One scale for all vectors does not change the order, so it is not stored.
         return {"vectors": np.round(vectors_GD * (LARGEST / np.abs(vectors_GD).max())).astype(np.int8)}
     if kind == "binary":
         return {"signs": np.packbits(vectors_GD > 0, axis=1)}

@@ -1,4 +1,4 @@
-"""Numbers kept at few bits: levels that suit a normal variable best, and columns of unequal width packed into rows."""
+"""Quantize numbers to few bits: optimal levels for a normal variable, and packing of columns of different widths."""
 
 from functools import cache
 from statistics import NormalDist
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST = 6
-"""Bits that a number takes at most."""
+"""Largest number of bits per number."""
 SAMPLE, ROUNDS = 1 << 14, 200
 Floats = NDArray[np.float64]
 Codes = NDArray[np.uint8]
@@ -15,9 +15,9 @@ Codes = NDArray[np.uint8]
 
 @cache
 def levels(bits: int) -> Floats:
-    """Levels (2 ** bits,) with the least mean squared error for a normal variable of deviation 1 (Lloyd, Max)."""
+    """Return the levels (2 ** bits,) with the least mean squared error for a standard normal variable (Lloyd, Max)."""
     count, sample_S = 2**bits, _sample()
-    # Where the best levels lie once they are many: as the quantiles of three times the variance.
+    # Initial levels: if there are many, the best levels lie at the quantiles of three times the variance.
     levels_L = _quantiles(NormalDist(0, 3**0.5), count)
     for _ in range(ROUNDS):
         cells_S = np.searchsorted(_middles(levels_L), sample_S)
@@ -27,18 +27,18 @@ def levels(bits: int) -> Floats:
 
 @cache
 def errors() -> Floats:
-    """Mean squared error (MOST + 1,) of a normal variable of deviation 1 at 0, 1, ... bits."""
+    """Return the mean squared error (MOST + 1,) of a standard normal variable at 0, 1, ... bits."""
     return np.array([np.mean((_sample() - nearest(_sample(), bits)[1]) ** 2) for bits in range(MOST + 1)])
 
 
 def nearest(values_N: Floats, bits: int) -> tuple[Codes, Floats]:
-    """Place (N,) of each number's nearest level, and the level; the deviation of the numbers is about 1."""
+    """Return the index (N,) of each number's nearest level, and the level. The numbers have a deviation of about 1."""
     codes_N = np.searchsorted(_middles(levels(bits)), values_N).astype(np.uint8)
     return codes_N, levels(bits)[codes_N]
 
 
 def rounded(values_NK: Floats, bits_K: Codes) -> Codes:
-    """Place (N, K) of each number's nearest level."""
+    """Return the index (N, K) of each number's nearest level."""
     codes_NK = np.zeros(values_NK.shape, np.uint8)
     for column, bits in enumerate(bits_K.tolist()):
         codes_NK[:, column] = nearest(values_NK[:, column], bits)[0]
@@ -46,7 +46,7 @@ def rounded(values_NK: Floats, bits_K: Codes) -> Codes:
 
 
 def restored(codes_NK: Codes, bits_K: Codes) -> Floats:
-    """Levels (N, K) of the places."""
+    """Return the levels (N, K) of the indices."""
     values_NK = np.zeros(codes_NK.shape)
     for column, bits in enumerate(bits_K.tolist()):
         values_NK[:, column] = levels(bits)[codes_NK[:, column]]
@@ -54,13 +54,16 @@ def restored(codes_NK: Codes, bits_K: Codes) -> Floats:
 
 
 def packed(codes_NK: Codes, bits_K: Codes) -> Codes:
-    """Rows (N, bytes): the highest bit of every column, which is the sign, then the next of those that have one."""
+    """Pack into rows (N, bytes).
+
+    First comes the highest bit (the sign) of every column, then the next bit of the columns that have one, and so on.
+    """
     planes = [codes_NK[:, wide] >> (bits_K[wide] - 1 - plane) & 1 for plane, wide in enumerate(_planes(bits_K))]
     return np.packbits(np.concatenate([codes_NK[:, :0], *planes], axis=1), axis=1)
 
 
 def unpacked(rows_NB: Codes, bits_K: Codes) -> Codes:
-    """Undo `packed`."""
+    """Reverse `packed`."""
     codes_NK, start = np.zeros((len(rows_NB), len(bits_K)), np.uint8), 0
     flat_NT = np.unpackbits(rows_NB, axis=1, count=int(bits_K.sum()))
     for wide in _planes(bits_K):

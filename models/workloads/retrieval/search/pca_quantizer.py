@@ -1,12 +1,12 @@
-"""Vectors as few bits along the principal directions of their gallery: the signs first, then what makes them finer.
+"""Compress vectors to few bits along the principal directions of their gallery: the signs first, then finer bits.
 
-A gallery is kept as the product of levels (G, K), scales (K,) and directions (D, K). A direction gets the more bits the
-more the gallery spreads along it, and is itself kept at as many, so that nothing shared is left out of the count.
-Subtracting the gallery's mean changes no order, so the mean is not kept.
+A gallery is stored as the product of levels (G, K), scales (K,) and directions (D, K). A direction with more variance
+gets more bits. The directions themselves are stored with as many bits, so that the byte count includes all shared data.
+Subtracting the gallery's mean does not change the order of answers, so the mean is not stored.
 
-Where typical queries are known, an error counts by how far they reach along it: none looks at most of a space that
-queries and gallery share. As in score-aware quantization (Guo et al. 2020, arXiv:1908.10396) not the vectors are to be
-kept, but what they are asked for. Nothing of the queries is kept.
+If typical queries are known, an error along a direction is weighted by the spread of the queries along it, because
+queries do not use most directions of the shared space. As in score-aware quantization (Guo et al. 2020,
+arXiv:1908.10396), the aim is to preserve the similarities and not the vectors. The queries are not stored.
 """
 
 from typing import Any
@@ -28,24 +28,24 @@ from stillhouse.models.workloads.retrieval.search.ranks import Vectors
 
 Arrays = dict[str, NDArray[Any]]
 ROUNDS = 4
-"""How often directions and levels are fitted to each other in turn."""
+"""Number of rounds in which directions and levels are fitted to each other in turn."""
 NOTE_BYTES = 3
-"""What is kept of a direction besides its row: how many bits, and a scale."""
+"""Stored bytes per direction besides its row: the number of bits, and a scale."""
 NOTHING = 1e-12
-"""A gain that is rounding, as a part of the largest variance."""
+"""A smaller gain, as a share of the largest variance, is a rounding error."""
 TRUST = 0.8
-"""Power of the queries' spread by which a squared error counts; at 1, recall varied more between galleries."""
+"""Exponent of the queries' spread in the weight of a squared error. At 1, recall varied more between galleries."""
 LONGEST = 1.3
-"""Most by which a scale is stretched where directions are weighed: its equations hardly tell some of them apart."""
+"""Largest stretch of a scale when directions are weighted, because the equations hardly separate some directions."""
 
 
 def encode(vectors_GD: Vectors, most_bytes: int, queries_QD: Vectors | None = None) -> Arrays:
-    """Keep vectors in so many bytes, everything counted, but in no less than one byte a row.
+    """Compress vectors to at most `most_bytes` bytes, all data counted, but at least one byte per row.
 
     Args:
         vectors_GD: the gallery.
-        most_bytes: of all that is kept.
-        queries_QD: typical queries, which no judged one is among; None weighs all directions alike.
+        most_bytes: limit for all stored data.
+        queries_QD: typical queries, not used in the evaluation. If None, all directions have equal weight.
     """
     centred_GD = vectors_GD - vectors_GD.mean(axis=0, dtype=np.float64)
     weight_DD = np.eye(centred_GD.shape[1]) if queries_QD is None else _weight(queries_QD)
@@ -70,11 +70,11 @@ def encode(vectors_GD: Vectors, most_bytes: int, queries_QD: Vectors | None = No
 
 
 def allotted(variance_K: Floats, total: int) -> Codes:
-    """Hand out bits, each to the direction where it takes away most squared error; those left without are cut off.
+    """Allot each bit to the direction where it reduces the squared error most. Directions without bits are dropped.
 
     Args:
-        variance_K: along each direction, the largest first.
-        total: bits to hand out; the rest stays when there is nothing more to gain.
+        variance_K: variance along each direction, the largest first.
+        total: number of bits. If no bit gives a gain any more, the rest is not used.
     """
     bits_K = np.zeros(len(variance_K), np.uint8)
     gain_B = np.append(-np.diff(errors()), 0)
@@ -86,24 +86,27 @@ def allotted(variance_K: Floats, total: int) -> Codes:
 
 
 def turned(arrays: Arrays, queries_QD: Vectors) -> NDArray[np.floating]:
-    """Queries (Q, K) along the directions, scaled so that signs or levels can be held against them."""
+    """Project queries (Q, K) on the directions, scaled to match the signs or levels."""
     queries_QK: NDArray[np.floating] = queries_QD @ _unrolled(arrays["directions"], arrays["bits"]) * arrays["scales"]
     return queries_QK
 
 
 def signs(arrays: Arrays) -> NDArray[np.floating]:
-    """Only the signs (G, K) of the vectors, the first bits of their rows."""
+    """Return the signs (G, K) of the vectors, the first bits of their rows."""
     signs_GK: NDArray[np.floating] = 2.0 * np.unpackbits(arrays["codes"], axis=1, count=len(arrays["bits"])) - 1
     return signs_GK
 
 
 def levels(arrays: Arrays) -> Floats:
-    """Levels (G, K) of the vectors, all their bits."""
+    """Return the levels (G, K) of the vectors, from all their bits."""
     return _unrolled(arrays["codes"], arrays["bits"])
 
 
 def _weight(queries_QD: Vectors) -> Floats:
-    """Weigh directions (D, D), symmetric, by how far queries reach along them; few queries are drawn towards alike."""
+    """Return the weight of directions (D, D), symmetric, from the spread of the queries.
+
+    The fewer queries there are, the more the weights are shrunk towards equal weights.
+    """
     count, dimension = queries_QD.shape
     reach_D, axes_DD = np.linalg.eigh(queries_QD.T.astype(np.float64) @ queries_QD)
     alike = dimension / (count + dimension)
@@ -113,14 +116,14 @@ def _weight(queries_QD: Vectors) -> Floats:
 
 
 def _fitted(levels_GK: Floats, centred_GD: Floats, bits_K: Codes) -> tuple[Codes, Floats]:
-    """Rows of the directions that suit the levels best, and their scales."""
+    """Return the packed rows of the directions that fit the levels best (least squares), and their scales."""
     exact_KD = np.linalg.lstsq(levels_GK, centred_GD, rcond=None)[0]
     scales_K: Floats = np.maximum((exact_KD**2).mean(axis=1) ** 0.5, NOTHING)
     return packed(rounded((exact_KD / scales_K[:, None]).T, bits_K), bits_K), scales_K
 
 
 def _swept(codes_GK: Codes, centred_GD: Floats, directions_DK: Floats, bits_K: Codes) -> Codes:
-    """Choose every level again, one direction after the other, in view of what all others leave over."""
+    """Choose every level again, one direction after the other, given the residual of all other directions."""
     levels_GK = restored(codes_GK, bits_K)
     rest_GD = centred_GD - levels_GK @ directions_DK.T
     better_GK = np.empty_like(codes_GK)
@@ -132,10 +135,10 @@ def _swept(codes_GK: Codes, centred_GD: Floats, directions_DK: Floats, bits_K: C
 
 
 def _unbiased(levels_GK: Floats, centred_GD: Floats, directions_DK: Floats) -> Floats:
-    """Scales (K,) with which the gallery is as long along every direction as it was before rounding.
+    """Return scales (K,) that keep the extent of the gallery along every direction the same as before rounding.
 
-    Those of least squares would make it shorter, the more so the fewer the bits. That an estimated similarity should be
-    right on average is from RaBitQ (Gao and Long 2024, arXiv:2405.12497).
+    Least-squares scales would make it smaller, and more so with fewer bits. The aim of an unbiased similarity estimate
+    is from RaBitQ (Gao and Long 2024, arXiv:2405.12497).
     """
     before_GK = centred_GD @ directions_DK
     after_KK = (before_GK.T @ levels_GK) * (directions_DK.T @ directions_DK)

@@ -1,6 +1,6 @@
-"""Quality of retrieval from vectors: where the first right answer stands in the list. Numpy only.
+"""Ranks of the correct answers in retrieval, and recall. Numpy only.
 
-A tie counts against whoever asked: an answer that cannot be told from a wrong one has not been found.
+A tie counts as an error: if a correct answer has the same similarity as a wrong one, it was not found.
 """
 
 import numpy as np
@@ -12,11 +12,11 @@ CUTS = (1, 5, 10)
 
 
 def ranks(similarity_QG: NDArray[np.floating], right_QG: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Place (Q,) of the first right answer in each query's list, from 0; all wrong ones as similar stand before it.
+    """Return the rank (Q,) of each query's first correct answer, from 0. Wrong answers of equal similarity come first.
 
     Args:
-        similarity_QG: of every query to all of the gallery.
-        right_QG: which of the gallery answer each query; at least one does.
+        similarity_QG: similarity of every query to every gallery item.
+        right_QG: correct gallery items of each query, at least one.
     """
     best_Q1 = np.where(right_QG, similarity_QG, -np.inf).max(axis=1, keepdims=True)
     places_Q: NDArray[np.int64] = ((similarity_QG >= best_Q1) & ~right_QG).sum(axis=1)
@@ -24,5 +24,5 @@ def ranks(similarity_QG: NDArray[np.floating], right_QG: NDArray[np.bool_]) -> N
 
 
 def recall(places: NDArray[np.int64], k: int) -> float:
-    """Share of queries whose right answer is among the first k."""
+    """Return the share of queries whose correct answer is among the first k."""
     return float((places < k).mean())
