@@ -50,6 +50,7 @@ def night(python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
     return found
 
 
+@pytest.mark.long
 def test_a_packages_workload_is_trained_compressed_judged_and_registered(night: dict[str, Any]) -> None:
     """A model of a modality that the core has never seen becomes a version."""
     assert night["told"]["gate"]["passed"] == 1.0, night["told"]["gate"]
@@ -57,6 +58,7 @@ def test_a_packages_workload_is_trained_compressed_judged_and_registered(night: 
     assert night["told"]["gate"]["correlation"] > 0.8
 
 
+@pytest.mark.long
 def test_the_report_has_the_packages_section(night: dict[str, Any]) -> None:
     """The section has the title, the numbers and the slices that the package says."""
     page = Path(night["told"]["report"]["report"]).read_text(encoding="utf-8")
@@ -64,6 +66,7 @@ def test_the_report_has_the_packages_section(night: dict[str, Any]) -> None:
         assert text in page
 
 
+@pytest.mark.long
 def test_the_packages_model_is_served(night: dict[str, Any]) -> None:
     """The server takes the package's kind of input, and refuses others in a sentence."""
     (ok, answers), (wrong, sentence), (other, other_sentence) = night["served"]
@@ -74,6 +77,7 @@ def test_the_packages_model_is_served(night: dict[str, Any]) -> None:
     assert "takes measurements, not pixels" in other_sentence["error"]
 
 
+@pytest.mark.long
 def test_the_packages_version_is_rebuilt_to_the_same_bytes(night: dict[str, Any]) -> None:
     """Its passport names the package, and building it again gives the same file."""
     assert night["rebuilt"], night["lines"]

@@ -163,6 +163,7 @@ def test_the_command_line_tells_the_audit_and_what_is_live(house: House) -> None
     assert (refused.returncode, refused.stderr) == (1, "stillhouse: nobody is there to ask; say --yes\n")
 
 
+@pytest.mark.long
 def test_an_unknown_conf_key_ends_the_run_at_once(house: House) -> None:
     """A conf key that no param declares fails the run without a retry; nothing is registered."""
     airflow = Airflow(stack.addresses(house.settings))

@@ -152,7 +152,7 @@ def test_every_part_of_a_student_that_spells_is_taught() -> None:
 
 @pytest.mark.parametrize(
     ("student", "reason"),
-    [(SPEECH_PLAIN, r"in \d+ frames, its teacher 5 in 7; choose"), (TEXT_TOWER, "is for a speech tower")],
+    [(SPEECH_PLAIN, r"in \d+ frames, its teacher 5 in 7; choose"), (TEXT_TOWER, "is for a speech encoder")],
 )
 def test_letters_in_other_frames_are_refused(student: Architecture, reason: str) -> None:
     """The sentence says both numbers of frames; an encoder that does not spell is refused too."""

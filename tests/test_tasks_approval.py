@@ -258,6 +258,7 @@ def test_a_registry_that_is_away_is_no_refusal(client: MlflowClient, monkeypatch
     assert [(row.action, row.after) for row in audit.rows_of(client, PRODUCTION)] == [("promote", "1")]
 
 
+@pytest.mark.long
 def test_a_hiccup_at_any_call_is_no_refusal(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever call to MLflow fails, a yes is never audited as a no; the last attempt promotes, by one row."""
     question = offer(RECIPE, "dag/run", with_night(client, registered(client, 1)))

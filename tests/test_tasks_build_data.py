@@ -58,6 +58,7 @@ def test_fashion_mnist_gives_each_role_its_share() -> None:
     assert [shard["rows"] for shard in described["roles"]["train"]["shards"]] == [16_384, 16_384, 16_384, 2_848]
 
 
+@pytest.mark.long
 def test_each_role_of_the_emoji_has_its_share() -> None:
     """Every label is drawn in the judged styles and in training; the small emoji are a part of the whole."""
     described = read_description(built_dataset("emoji"))
@@ -70,6 +71,7 @@ def test_each_role_of_the_emoji_has_its_share() -> None:
     assert set(trained["label"].to_pylist()) == set(range(1_603))
 
 
+@pytest.mark.long
 def test_each_role_of_the_stamps_has_its_share() -> None:
     """A tenth of the pairs is sealed, a tenth judged; every label trains; the small stamps are a part of the whole."""
     described = read_description(built_dataset("stamps"))

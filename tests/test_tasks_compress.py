@@ -96,7 +96,13 @@ STEPS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", STEPS)
+REPEATED = {"prune_movement", "prune_2_of_4", "prune_in_rounds", "quantize_int3", "quantize_ternary", "quantize_mixed"}
+"""Settings of methods that run with other settings too."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if name in REPEATED else []) for name in STEPS]
+)
 def test_a_step_of_a_recipe_is_applied_and_kept(bench: Bench, name: str) -> None:
     """Every method makes the teacher's file smaller or faster at a bearable price, and says by how much."""
     out = bench.step(bench.teacher, name, STEPS[name], max_quality_drop=0.4, min_saving=0.001)

@@ -187,6 +187,7 @@ def test_report_summary_version_and_passport_have_the_final_test(house: House) -
     assert "| quality, sealed test |" in (Path(where) / CARD).read_text("utf-8")
 
 
+@pytest.mark.long
 def test_a_night_that_reuses_all_looks_at_nothing(house: House) -> None:
     """Stages that are reused leave every count as it was; one that is forced counts, and opens nothing."""
     before = looks(house)

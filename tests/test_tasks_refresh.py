@@ -90,6 +90,7 @@ def test_the_working_tree_and_the_index_stay(house: Settings) -> None:
     )
 
 
+@pytest.mark.long
 def test_dvc_itself_agrees(house: Settings, tmp_path: Path) -> None:
     """On the commit that was made, DVC pulls the version and finds cache and remote in sync."""
     send_digits(house, "monday", new_digits())

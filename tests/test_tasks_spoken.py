@@ -41,6 +41,9 @@ SECONDS = 30.0
 DIRECTIONS = {"speech_to_image", "text_to_image", "speech_to_text"}
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Run every stage of the tiny recipe."""

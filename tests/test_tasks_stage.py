@@ -252,6 +252,7 @@ def test_a_version_has_a_passport_that_verifies(house: House) -> None:
     assert list(map(bool, faults.values())) == [False, True, False]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("first")
 def test_the_next_night_is_measured_beside_the_champion(house: House) -> None:
     """What is in production is measured anew with the student, and the very same student is not."""
