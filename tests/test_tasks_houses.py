@@ -182,6 +182,27 @@ def test_a_port_taken_before_the_server_listens_is_left_to_its_taker(
     assert f"port {taken[0]} of {name} was taken by another process meanwhile; choosing another" in said
 
 
+@pytest.mark.parametrize("name", ["mlflow", "airflow"])
+def test_a_port_whose_taker_is_gone_again_is_known_by_the_log(
+    houses: list[Settings], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Two houses that take a port from each other both end; none that holds it is left to be seen."""
+    settings, said, taken = houses[0], list[str](), list[int]()
+
+    def spawn_late(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Server:
+        if log.stem == name and not taken:
+            taken.append(int(command[3]))
+            strangers.enter_context(stranger(taken[0]))
+        return spawn(command, environment, log)
+
+    monkeypatch.setattr(stack, "spawn", spawn_late)
+    monkeypatch.setattr(Started, "lost_port", lambda _: None)
+    with ExitStack() as strangers:
+        stack.start(settings, said.append)
+        assert stack.status(settings) == {"mlflow": "up", "airflow": "up"}
+    assert f"a port of {name} was taken by another process that ended meanwhile; choosing others" in said
+
+
 @pytest.mark.parametrize("name", ["airflow_worker_logs", "airflow_trigger_logs"])
 def test_a_log_server_without_its_port_is_damage(houses: list[Settings], name: str) -> None:
     """Airflow whose log server lost its port to somebody else counts as damaged, and the next start mends it."""

@@ -43,6 +43,8 @@ def spawn(command: Sequence[str], environment: Mapping[str, str], log: Path) -> 
     mark = secrets.token_hex(8)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:
+        stream.write(f"server {mark} starts\n".encode())
+        stream.flush()
         process = subprocess.Popen(  # noqa: S603 - the callers' fixed commands, no shell
             command,
             env={**environment, MARK: mark, "SPT_NOENV": "1"},  # or process titles overwrite the mark

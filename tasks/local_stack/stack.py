@@ -21,6 +21,7 @@ from stillhouse.tasks.settings import Settings
 START_SECONDS = 180.0
 TRIES = 5
 """Number of retries with other ports if another process takes a port before our server listens there."""
+PORT_TAKEN = "address already in use"
 POLL_SECONDS = 0.5
 SAY_EVERY_SECONDS = 4.0
 Progress = Callable[[str], None]
@@ -107,6 +108,9 @@ def _await(started: Started, log: Path, progress: Progress) -> bool:
         if port := started.lost_port():
             progress(f"port {port} of {started.name} was taken by another process meanwhile; choosing another")
             return False
+        if not running and _found_a_port_taken(started, log):
+            progress(f"a port of {started.name} was taken by another process that ended meanwhile; choosing others")
+            return False
         if not running or now - begin > START_SECONDS:
             msg = (
                 f"{started.name} did not come up within {now - begin:.0f} s; "
@@ -119,6 +123,16 @@ def _await(started: Started, log: Path, progress: Progress) -> bool:
         time.sleep(POLL_SECONDS)
     progress(f"{started.name} is up at {started.address}")
     return True
+
+
+def _found_a_port_taken(started: Started, log: Path) -> bool:
+    """Tell whether a server ended because of a port, by what it wrote since it started.
+
+    Two stacks that start at once can take a port from each other. Then both servers end, and no process is left that
+    holds a port.
+    """
+    written = log.read_text(encoding="utf-8", errors="replace").rpartition(started.server.mark)[2]
+    return PORT_TAKEN in written.lower()
 
 
 def _credentials(file: Path) -> tuple[str, str]:
