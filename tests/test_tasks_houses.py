@@ -160,12 +160,8 @@ def test_one_house_started_twice_at_once_has_one_set_of_servers(houses: list[Set
     assert stack.status(houses[0]) == {"mlflow": "up", "airflow": "up"}
 
 
-@pytest.mark.parametrize("name", ["mlflow", "airflow"])
-def test_a_port_taken_before_the_server_listens_is_left_to_its_taker(
-    houses: list[Settings], monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    """A stranger who answers well at the chosen port is not called ours; the server gets another port."""
-    settings, said, taken = houses[0], list[str](), list[int]()
+def spawn_beaten(name: str, taken: list[int], strangers: ExitStack) -> Callable[..., Server]:
+    """Start servers; a stranger takes the first port of one of them before it listens."""
 
     def spawn_late(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Server:
         if log.stem == name and not taken:
@@ -173,8 +169,17 @@ def test_a_port_taken_before_the_server_listens_is_left_to_its_taker(
             strangers.enter_context(stranger(taken[0]))
         return spawn(command, environment, log)
 
-    monkeypatch.setattr(stack, "spawn", spawn_late)
+    return spawn_late
+
+
+@pytest.mark.parametrize("name", ["mlflow", "airflow"])
+def test_a_port_taken_before_the_server_listens_is_left_to_its_taker(
+    houses: list[Settings], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A stranger who answers well at the chosen port is not called ours; the server gets another port."""
+    settings, said, taken = houses[0], list[str](), list[int]()
     with ExitStack() as strangers:
+        monkeypatch.setattr(stack, "spawn", spawn_beaten(name, taken, strangers))
         stack.start(settings, said.append)
         assert stack.status(settings) == {"mlflow": "up", "airflow": "up"}
         assert started(settings, name).ports[name] > taken[0]
@@ -188,16 +193,9 @@ def test_a_port_whose_taker_is_gone_again_is_known_by_the_log(
 ) -> None:
     """Two houses that take a port from each other both end; none that holds it is left to be seen."""
     settings, said, taken = houses[0], list[str](), list[int]()
-
-    def spawn_late(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Server:
-        if log.stem == name and not taken:
-            taken.append(int(command[3]))
-            strangers.enter_context(stranger(taken[0]))
-        return spawn(command, environment, log)
-
-    monkeypatch.setattr(stack, "spawn", spawn_late)
     monkeypatch.setattr(Started, "lost_port", lambda _: None)
     with ExitStack() as strangers:
+        monkeypatch.setattr(stack, "spawn", spawn_beaten(name, taken, strangers))
         stack.start(settings, said.append)
         assert stack.status(settings) == {"mlflow": "up", "airflow": "up"}
     assert f"a port of {name} was taken by another process that ended meanwhile; choosing others" in said

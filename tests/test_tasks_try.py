@@ -27,6 +27,14 @@ def test_a_version_of_someone_else_is_named(client: MlflowClient, model: str, di
     assert not (load_settings().state / "shared").exists()
 
 
+def test_a_version_from_before_bundles_is_named(client: MlflowClient) -> None:
+    """A version that is one file has no bundle to open; the sentence says how it is asked."""
+    registered(client, 1)
+    with pytest.raises(StillhouseError, match=r"is one file from before there were bundles; ask it through"):
+        registered_bundle(load_settings(), MODEL)
+    assert not [*(load_settings().state / "shared" / "models").iterdir()]
+
+
 def test_a_model_that_nobody_registered_is_named(client: MlflowClient) -> None:
     """Without a version the sentence says how to get one."""
     assert client.search_registered_models() == []

@@ -4,7 +4,6 @@ This module is light where it can be, because DAG files read it. Only `check_for
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from stillhouse.models import providers
@@ -17,17 +16,8 @@ from stillhouse.tasks.recipe.recipe import Recipe
 from stillhouse.tasks.recipe.steps import distillation_of
 from stillhouse.tasks.recipe.teacher import Network
 
-
-@dataclass(frozen=True)
-class Used:
-    """One name that a recipe uses from an installed package, as the package was at one time."""
-
-    group: str
-    name: str
-    distribution: str
-    version: str
-    digest: str
-    """Digest of every file of the package."""
+FACTS = ("group", "name", "distribution", "version", "digest")
+"""What a run keeps of a provider."""
 
 
 def providers_of(recipe: Recipe) -> tuple[Provider, ...]:
@@ -43,15 +33,12 @@ def providers_of(recipe: Recipe) -> tuple[Provider, ...]:
 
 
 def used_by(recipe: Recipe) -> list[dict[str, str]]:
-    """Describe the packages that a recipe uses, as they are now, as a list that JSON can hold.
+    """Give the `FACTS` of each package that a recipe uses, as they are now, as a list that JSON can hold.
 
     Raises:
         ModelError: a package is not installed.
     """
-    return [
-        asdict(Used(each.group, each.name, each.distribution, each.version, each.digest))
-        for each in providers_of(recipe)
-    ]
+    return [{fact: getattr(each, fact) for fact in FACTS} for each in providers_of(recipe)]
 
 
 def expect_same(before: Sequence[Mapping[str, str]], what: str) -> None:

@@ -19,7 +19,7 @@ WORST = 3
 Json = dict[str, Any]
 
 
-def passport(  # noqa: PLR0913 - the parts of a passport, each named by its caller
+def passport(  # noqa: PLR0913 - the parts of a record, each named by its caller
     *,
     model: str,
     file: Mapping[str, Any],
@@ -57,14 +57,18 @@ def passport(  # noqa: PLR0913 - the parts of a passport, each named by its call
         "providers": [dict(each) for each in providers],
         "recipe": dict(recipe),
         "seeds": {"night": recipe["seed"], "judged_over": recipe.get("seeds")},
-        "hardware": evaluation.machine,
-        "environment": {"python": platform.python_version(), "system": platform.system()},
+        **_surroundings(evaluation),
         "metrics": _metrics(evaluation),
         "final_test": final_test.model_dump(mode="json"),
         "gate": dict(gate),
         "lineage": [dict(stage) for stage in lineage],
         "sbom": sbom(packages),
     }
+
+
+def _surroundings(evaluation: Evaluation) -> Json:
+    software = {"python": platform.python_version(), "system": platform.system()}
+    return {"hardware": evaluation.machine, "environment": software}
 
 
 def _metrics(evaluation: Evaluation) -> Json:

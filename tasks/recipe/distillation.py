@@ -76,23 +76,26 @@ class LogitDistillation(SoftDistillation):
     """More teachers. The probabilities of all teachers are averaged."""
 
 
-class EmbeddingDistillation(SoftDistillation):
+class VectorDistillation(SoftDistillation):
     """The student learns the teacher's similarities to a gallery, used as logits, and the teacher's vector."""
 
-    kind: Literal["embedding"]
     cosine_weight: Weight = 0.0
     """Weight of (1 - cosine similarity to the teacher's vector), added to the loss of the gallery similarities."""
 
 
-class CtcDistillation(SoftDistillation):
+class EmbeddingDistillation(VectorDistillation):
+    """The student learns vectors only."""
+
+    kind: Literal["embedding"]
+
+
+class CtcDistillation(VectorDistillation):
     """The student of a speech encoder also learns the teacher's letters, frame by frame.
 
     It then learns to read written captions as its teacher reads them.
     """
 
     kind: Literal["ctc"]
-    cosine_weight: Weight = 0.0
-    """Weight of (1 - cosine similarity to the teacher's vector), added to the loss of the gallery similarities."""
     ctc_kl_weight: Positive
     """Weight of the KL divergence from the teacher's letters."""
 

@@ -13,20 +13,24 @@ from stillhouse.tasks.recipe.section import AsList, Count, Fraction, Line, Name,
 from stillhouse.tasks.recipe.teacher import Network
 
 
-class Distil(Section):
-    """A smaller network learns from the teacher."""
+class ComponentStep(Section):
+    """A step that changes one component of the model."""
 
     component: Name | None = None
-    """The component of the model that the step changes. None: the model's only component."""
+    """None: the model's only component."""
+
+
+class Distil(ComponentStep):
+    """A smaller network learns from the teacher."""
+
     method: Literal["distil"]
     network: Network
     distillation: AnyDistillation
 
 
-class PruneUnstructured(Section):
+class PruneUnstructured(ComponentStep):
     """Set the least important weights to zero, fine-tune if the recipe asks for it, then make the masks permanent."""
 
-    component: Name | None = None
     method: Literal["prune_unstructured"]
     sparsity: Share | None = None
     pattern: Annotated[str, Field(pattern=r"^[1-9][0-9]?:[1-9][0-9]?$")] | None = None
@@ -57,10 +61,9 @@ class PruneUnstructured(Section):
         return self
 
 
-class PruneStructured(Section):
+class PruneStructured(ComponentStep):
     """Remove whole channels, and all channels coupled to them, until one target is met."""
 
-    component: Name | None = None
     method: Literal["prune_structured"]
     macs: Share | None = None
     """Multiply-accumulate operations left, as a share of the model before this step."""
@@ -85,19 +88,17 @@ class PruneStructured(Section):
         return self
 
 
-class DropLayers(Section):
+class DropLayers(ComponentStep):
     """Remove the whole layers that matter least, then fine-tune."""
 
-    component: Name | None = None
     method: Literal["drop_layers"]
     layers: Count
     finetune: AnyDistillation
 
 
-class LowRank(Section):
+class LowRank(ComponentStep):
     """Replace linear layers and convolutions by products of thinner ones, then fine-tune."""
 
-    component: Name | None = None
     method: Literal["low_rank"]
     energy: Share
     """Share of each weight's squared singular values that is kept."""
@@ -109,10 +110,9 @@ class LowRank(Section):
     finetune: AnyDistillation
 
 
-class Fold(Section):
+class Fold(ComponentStep):
     """Fold batch norms and the pixel scale into the neighbouring layers. `quantize` does this by itself."""
 
-    component: Name | None = None
     method: Literal["fold"]
 
 
@@ -138,10 +138,9 @@ class Quantize(Section):
     """Quantization-aware training. None quantizes a finished model without training."""
 
 
-class Pack(Section):
+class Pack(ComponentStep):
     """Ship the file entropy-coded. It is unpacked when it is loaded."""
 
-    component: Name | None = None
     method: Literal["pack"]
 
 

@@ -70,11 +70,10 @@ def _download(uri: str, digest: str, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         judged = locate_judged(download_verified(uri, digest, Path(scratch)))
-        if judged.is_dir():
-            judged.rename(folder)
-        else:  # a single file, the format of versions until 0.1
-            (Path(scratch) / "alone").mkdir()
-            judged.rename(Path(scratch) / "alone" / judged.name).parent.rename(folder)
+        if judged.is_file():
+            msg = f"{uri} is one file from before there were bundles; ask it through `stillhouse serve`"
+            raise StillhouseError(msg)
+        judged.rename(folder)
 
 
 _HEAD = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Stillhouse: try</title><style>

@@ -11,9 +11,8 @@ from stillhouse.models.workloads.report_base import Report, Section
 from stillhouse.models.workloads.retrieval.pictures import pictures_of, png_address
 from stillhouse.models.workloads.retrieval.predict import answer_queries
 from stillhouse.models.workloads.retrieval.queries import SPEECH
-from stillhouse.models.workloads.retrieval.schema import Details, Example, Recalls, TestDetails
+from stillhouse.models.workloads.retrieval.schema import COMPATIBILITY, Details, Example, Recalls, TestDetails
 
-COMPATIBILITY = "backward_compatibility"
 CUTS = (1, 5, 10)
 WAYS = {
     "text_to_image": "sentence to picture",

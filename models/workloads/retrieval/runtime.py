@@ -22,9 +22,8 @@ from stillhouse.models.workloads.base import Answerer, Request, Runtime, asked
 from stillhouse.models.workloads.retrieval.details import Answers, chance, details, recalls
 from stillhouse.models.workloads.retrieval.encoders import answer_once, open_encoders
 from stillhouse.models.workloads.retrieval.queries import IMAGE, SPEECH, TEXT, EvalSplit, Inputs, load_eval_split
-from stillhouse.models.workloads.retrieval.schema import Details, TestDetails
+from stillhouse.models.workloads.retrieval.schema import COMPATIBILITY, Details, TestDetails
 
-COMPATIBILITY = "backward_compatibility"
 SAME = 0.98
 """Least cosine at which the vectors of the exported and of the trained encoder count as the same."""
 UNIT = 1e-3

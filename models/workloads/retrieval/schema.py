@@ -6,6 +6,8 @@ from pydantic import Field
 
 from stillhouse.models.evaluation.schema import Count, Estimate, Part, Positive, Share
 
+COMPATIBILITY = "backward_compatibility"
+"""Name of the comparison of the student's queries over the teacher's index."""
 Recalls = dict[str, dict[str, dict[str, dict[str, float | tuple[float, ...]]]]]
 """Model -> split -> direction, such as `text_to_image`, or `mean` -> `recall@k` and `recall@k_by_language`."""
 

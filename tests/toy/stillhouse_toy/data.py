@@ -1,5 +1,6 @@
 """scikit-learn's diabetes study as a dataset: 442 patients, ten measurements each, and their disease a year later."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from sklearn.datasets import load_diabetes
 from stillhouse.tasks.data.format.dataset import Measured, write_dataset
 
 NAME, MEASUREMENTS = "diabetes", 10
+DATASETS = Path(sklearn.__file__).parent / "datasets"
+SOURCE = DATASETS / "data" / "diabetes_data_raw.csv.gz"
 COUNTS = {"sealed": 60, "gate": 120, "search": 42, "calibration": 60, "train": 160}
 
 
@@ -24,12 +27,12 @@ def write_diabetes(folder: Path) -> None:
     about = {
         "name": NAME,
         "licence": "BSD-3-Clause",
-        "sources": [{"name": "scikit-learn", "sha256": sklearn.__version__}],
+        "sources": [{"name": SOURCE.name, "sha256": hashlib.sha256(SOURCE.read_bytes()).hexdigest()}],
         "array_shape": [MEASUREMENTS],
         "dtype": "float32",
         "value_range": [-1, 1],
         "target_range": [0, 400],
     }
     folder.mkdir(parents=True)
-    licence = (Path(sklearn.__file__).parent / "datasets" / "descr" / "diabetes.rst").read_bytes()
+    licence = (DATASETS / "descr" / "diabetes.rst").read_bytes()
     write_dataset(folder, about, licence, roles, {})
