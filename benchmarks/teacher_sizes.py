@@ -28,8 +28,8 @@ from stillhouse.tasks.compression.measure import train_config_of
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
-ROLE = "gate"
-"""A size is chosen by it, so the sealed split stays closed."""
+SPLIT = "gate"
+"""A size is chosen by it, so the test split stays closed."""
 SHARES = (0.25, 0.5, 1.0)
 """Widths as shares of the teacher's."""
 
@@ -71,19 +71,19 @@ def trained(recipe: Recipe, data: Path, share: float, folder: Path) -> dict[str,
             labelled_objective(training.label_smoothing),
             train_config_of(training, recipe.seed),
             checkpoint=checkpoint,
-            score=classifier.scorer("search"),
+            score=classifier.scorer("validation"),
             watcher=Printer(),
         )
         save_model(folder, module, architecture)
     module, _ = load_model(folder)
     macs, parameters = macs_and_parameters(module, architecture.example())
-    answers_N = answers(module, load_examples(data, ROLE)).numpy()
-    accuracy = classifier.scorer(ROLE)(module)
+    answers_N = answers(module, load_examples(data, SPLIT)).numpy()
+    accuracy = classifier.scorer(SPLIT)(module)
     return {
         "widths": arguments["widths"],
         "parameters": parameters,
         "macs": macs,
-        ROLE: accuracy,
+        SPLIT: accuracy,
         "interval": wilson_interval(round(accuracy * len(answers_N)), len(answers_N), 0.95),
     }
 
@@ -95,7 +95,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     for row in rows:
         low, high = row["interval"]
         axes.plot([row["parameters"]] * 2, [100 * low, 100 * high], color="#8a8a8a")
-    axes.plot([row["parameters"] for row in rows], [100 * row[ROLE] for row in rows], "o-", color="#20639b")
+    axes.plot([row["parameters"] for row in rows], [100 * row[SPLIT] for row in rows], "o-", color="#20639b")
     axes.set(xscale="log", xlabel="parameters", ylabel="gate accuracy, %", title="The same training at three sizes")
     figure.savefig(path, dpi=110)
 
@@ -114,7 +114,7 @@ def main() -> None:
         folders[1.0] = arguments.teacher
     rows = [trained(recipe, data, share, folder) for share, folder in folders.items()]
     for row in rows:
-        print(f"{row['parameters']:>9,} parameters, {row['macs']:>11,} MACs: {row[ROLE]:.2%} {ROLE}")
+        print(f"{row['parameters']:>9,} parameters, {row['macs']:>11,} MACs: {row[SPLIT]:.2%} {SPLIT}")
     written = ROOT / "docs" / f"teacher_sizes_{recipe.name}.json"
     written.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     draw(rows, written.with_suffix(".png"))

@@ -2,7 +2,7 @@
 
 Run as `python benchmarks/untaught.py RECIPE [EPOCHS]`; the recipe's data must have been pulled once, by `make run`.
 Each student's network stands in the teacher's place, with the teacher's own training but for the epochs, which are as
-many as asked for: a student's epoch is several times cheaper. Prints quality on the search and the gate role.
+many as asked for: a student's epoch is several times cheaper. Prints quality on the search and the gate split.
 """
 
 import sys
@@ -34,7 +34,7 @@ def main() -> None:
         train(job, untaught(recipe, epochs), data)
         workload = training_of(recipe.workload)
         modules = {name: load_model(folder / name)[0] for name in components_in(folder, workload)}
-    told = ", ".join(f"{role} {workload.scorer(data, role)(modules):.2%}" for role in ("search", "gate"))
+    told = ", ".join(f"{split} {workload.scorer(data, split)(modules):.2%}" for split in ("validation", "gate"))
     print(f"{recipe.name}, students without a teacher, {time.monotonic() - start:.0f} s: {told}")
 
 

@@ -143,7 +143,7 @@ def make_house_of(built: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> P
 def repin(dataset: Path) -> None:
     """Make dataset.json pin the files as they now are: a publisher's mistake, not a damaged copy."""
     described = read_description(dataset)
-    shards = [shard for role in described["roles"].values() for shard in role["shards"]]
+    shards = [shard for split in described["splits"].values() for shard in split["shards"]]
     for file in (*shards, *(described[name] for name in ("manifest", "captions", "gallery") if name in described)):
         file["sha256"] = file_digest(dataset / file["path"])
     write_json(dataset / DESCRIPTION, described)

@@ -25,12 +25,12 @@ from stillhouse.tasks.settings import Settings
 
 HELD_BACK = 60
 """Digits that the house does not have yet."""
-FILES = ("roles", "manifest", "licence_file")
+FILES = ("splits", "manifest", "licence_file")
 
 
-def examples_in(folder: Path, role: str) -> list[Example]:
-    """Read the examples of a role, in their order."""
-    shards = read_description(folder)["roles"][role]["shards"]
+def examples_in(folder: Path, split: str) -> list[Example]:
+    """Read the examples of a split, in their order."""
+    shards = read_description(folder)["splits"][split]["shards"]
     return [Example(**row) for shard in shards for row in pq.read_table(folder / shard["path"]).to_pylist()]
 
 
@@ -40,12 +40,12 @@ def fewer_digits() -> Path:
     scratch = tempfile.mkdtemp(prefix="stillhouse-fewer-")
     atexit.register(shutil.rmtree, scratch)
     described = read_description(built_digits())
-    roles = {role: examples_in(built_digits(), role) for role in described["roles"]}
-    roles["train"] = roles["train"][:-HELD_BACK]
+    splits = {split: examples_in(built_digits(), split) for split in described["splits"]}
+    splits["train"] = splits["train"][:-HELD_BACK]
     folder = Path(scratch, "digits")
     folder.mkdir()
     licence = (built_digits() / "LICENSE.txt").read_bytes()
-    write_dataset(folder, {key: described[key] for key in described if key not in FILES}, licence, roles, {})
+    write_dataset(folder, {key: described[key] for key in described if key not in FILES}, licence, splits, {})
     return folder
 
 

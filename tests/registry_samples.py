@@ -132,7 +132,7 @@ def _die_at(number: int, *, after: bool) -> None:
     send, left = requests.Session.send, [number]
 
     def counted(session: requests.Session, request: requests.PreparedRequest, **options: object) -> requests.Response:
-        changes = request.method != "GET" and not (request.url or "").endswith("search")
+        changes = request.method != "GET" and not (request.url or "").endswith("validation")
         left[0] -= changes
         deadly = changes and left[0] == 0
         if deadly and not after:

@@ -53,7 +53,7 @@ def serving(unpack_ms: float, load_ms: float, peak_bytes: int, cpu_seconds: floa
 def pair(  # noqa: PLR0913, PLR0917 - one row of a table
     value: float, low: float, high: float, discordant: list[int], mcnemar_p: float, churn: float
 ) -> dict[str, Any]:
-    """Give what one role says of teacher and student on the same examples."""
+    """Give what one split says of teacher and student on the same examples."""
     difference = estimate(value, low, high) | {"lower_bound": low}
     return {"difference": difference, "discordant": discordant, "mcnemar_p": mcnemar_p, "churn": churn}
 
@@ -99,14 +99,14 @@ def evaluation() -> dict[str, Any]:
 
 
 def final_test() -> dict[str, Any]:
-    """Give the final_test.json of the same student: the second time that the sealed split was opened."""
+    """Give the final_test.json of the same student: the second time that the test split was opened."""
     opened = {
         "teacher": estimate(0.9312, 0.9262, 0.936),
         "student": estimate(0.9251, 0.9198, 0.93),
         "ratio": estimate(0.9934, 0.9909, 0.9961),
         "paired": pair(-0.0061, -0.00883, -0.00339, [166, 105], 0.000253, 0.0455),
         "opening": 2,
-        "split_digests": {"search": "5e" * 32, "gate": "6a" * 32, "sealed": "5d" * 32},
+        "split_digests": {"validation": "5e" * 32, "gate": "6a" * 32, "test": "5d" * 32},
     }
     return {"opened": opened, "skipped": None}
 
@@ -138,7 +138,7 @@ def passing_run() -> RunRecord:
         gate=gate_result(),
         evaluation=evaluation(),
         final_test=final_test(),
-        looks={"search": 31, "gate": 12, "sealed": 2},
+        looks={"validation": 31, "gate": 12, "test": 2},
         data=_data(),
         registered={"model": "image_classification", "version": "3", "alias": "candidate"},
         environment={"python": "3.11.9", "torch": "2.13.0", "onnxruntime": "1.32.0", "mlflow": "3.17.2"},
@@ -202,7 +202,7 @@ def _trained(  # noqa: PLR0913, PLR0917 - one row of a table
     name: str, kind: str, seconds: float, epochs: int, accuracy: float, parameters: int, size: int, macs: int
 ) -> StageRecord:
     metrics = {
-        "search_accuracy": accuracy,
+        "validation_quality": accuracy,
         "parameters": float(parameters),
         "nonzero_parameters": float(parameters),
         "checkpoint_bytes": float(size),
@@ -212,15 +212,15 @@ def _trained(  # noqa: PLR0913, PLR0917 - one row of a table
     shares = [(epoch, epoch / epochs) for epoch in range(1, epochs + 1)]
     history = {
         "train_loss": [(epoch, 0.62 - 0.44 * share**0.4) for epoch, share in shares],
-        "search_accuracy": [(epoch, accuracy - 0.07 * (1 - share) ** 1.4) for epoch, share in shares],
+        "validation_quality": [(epoch, accuracy - 0.07 * (1 - share) ** 1.4) for epoch, share in shares],
         "learning_rate": [(epoch, 0.2 * (1 - share)) for epoch, share in shares],
     }
     return StageRecord(name, kind, "FINISHED", seconds, None, metrics, history)
 
 
 def _data() -> dict[str, Any]:
-    counts = {"train": 51_893, "calibration": 1000, "search": 2000, "gate": 5000, "sealed": 10_000}
-    digests = {role: f"{place:x}" * 64 for place, role in enumerate(counts, start=10)}
+    counts = {"train": 51_893, "calibration": 1000, "validation": 2000, "gate": 5000, "test": 10_000}
+    digests = {split: f"{place:x}" * 64 for place, split in enumerate(counts, start=10)}
     return {
         "dataset": "fashion_mnist",
         "revision": None,
@@ -228,5 +228,5 @@ def _data() -> dict[str, Any]:
         "digest": "5e" * 32,
         "data_version": "5e5e5e5e5e5e",
         "counts": counts,
-        "roles": {role: {"count": counts[role], "digest": digests[role]} for role in counts},
+        "splits": {split: {"count": counts[split], "digest": digests[split]} for split in counts},
     }

@@ -173,7 +173,7 @@ def test_a_method_is_one_file_one_line_and_one_section(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "clipped to 0.99" in done.stdout
-    assert "'search_accuracy'" in done.stdout.splitlines()[-1]
+    assert "'validation_quality'" in done.stdout.splitlines()[-1]
 
 
 IMPORT = "from stillhouse.tasks.compression.clip import clip\nfrom stillhouse.tasks.compression.distil"

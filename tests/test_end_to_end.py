@@ -145,9 +145,9 @@ def test_a_yes_is_served_promptly_and_the_champion_answers(
         assert time.monotonic() < asked + PROMPT_SECONDS
         time.sleep(0.2)
     champion = mlflow.pyfunc.load_model(f"models:/{RECIPE}-production@champion")
-    sealed = load_images(built_digits(), "sealed")
-    logits = champion.predict({INPUT: sealed.images_NCHW})[OUTPUT]
-    found = (logits.argmax(1) == sealed.labels_N).mean()
+    tested = load_images(built_digits(), "test")
+    logits = champion.predict({INPUT: tested.images_NCHW})[OUTPUT]
+    found = (logits.argmax(1) == tested.labels_N).mean()
     assert found == pytest.approx(house.summary["final_test"]["student"], abs=0.01)
     with pytest.raises(ServiceError, match="409"):
         question.airflow.answer(ASKS, question.run, "approve", "Reject")
@@ -229,13 +229,13 @@ def test_a_person_reads_the_card_in_a_browser(pages: Pages, second: Question) ->
 @pytest.mark.long
 def test_the_champion_answers_over_http(house: House, server: Answers) -> None:
     """The server of the first version answers a PNG and raw pixels of a digit with its label, and says what it is."""
-    sealed = load_images(built_digits(), "sealed")
+    tested = load_images(built_digits(), "test")
     stream = io.BytesIO()
-    Image.fromarray(sealed.images_NCHW[0, 0]).save(stream, "PNG")
+    Image.fromarray(tested.images_NCHW[0, 0]).save(stream, "PNG")
     picture = server.ask("answer", data=stream.getvalue(), headers={"content-type": "image/png"})
-    pixels = server.ask("answer", json={"pixels": sealed.images_NCHW[:1].tolist()})
+    pixels = server.ask("answer", json={"pixels": tested.images_NCHW[:1].tolist()})
     assert picture == pixels
-    assert (pixels["answers"][0]["label"], pixels["version"]) == (str(sealed.labels_N[0]), "1")
+    assert (pixels["answers"][0]["label"], pixels["version"]) == (str(tested.labels_N[0]), "1")
     assert server.ask("ready") == {"status": "ready", "problem": None}
     assert server.ask("version")["model"] == f"{RECIPE}-production"
     assert sorted(registered(house.settings)) == ["1", "2"]

@@ -187,12 +187,12 @@ def test_what_is_no_speech_is_refused(content: bytes, sentence: str) -> None:
 
 
 def test_the_other_kind_of_dataset_is_named() -> None:
-    """Images have no recordings and no gallery, recordings are no images, and roles are spelled out."""
+    """Images have no recordings and no gallery, recordings are no images, and splits are spelled out."""
     with pytest.raises(ModelError, match=r"^digits has no recordings; name a dataset with recordings in the recipe's"):
         load_recordings(built_digits(), "train")
     with pytest.raises(ModelError, match=r"^digits has no gallery; name a dataset with a gallery in the recipe's"):
         load_gallery(built_digits())
-    with pytest.raises(ModelError, match=r"^the roles of stamps_small hold recordings; name a dataset of images in"):
+    with pytest.raises(ModelError, match=r"^the splits of stamps_small hold recordings; name a dataset of images in"):
         load_images(built_stamps_small(), "train")
-    with pytest.raises(ModelError, match=r"^stamps_small has no role 'test'; use one of calibration, gate,"):
+    with pytest.raises(ModelError, match=r"^stamps_small has no split 'test'; use one of calibration, gate,"):
         load_recordings(built_stamps_small(), "test")

@@ -155,7 +155,7 @@ def test_a_keras_like_file_answers_as_the_network(keras: AsKeras, as_keras: Path
 def test_a_keras_like_file_teaches(as_keras: Path, tmp_path: Path) -> None:
     """A student that sees no label learns what the file knows."""
     classifier = Classifier(built_digits())
-    asked, score = FileModel(adopted(as_keras, layout="NHWC", scale=255.0)), classifier.scorer("search")
+    asked, score = FileModel(adopted(as_keras, layout="NHWC", scale=255.0)), classifier.scorer("validation")
     feed = classifier.distillation_batches(lambda images_NCHW: (asked(images_NCHW),), 3, logit_distillation(), Silent())
     network = Network(name="multimodal_small_model", arguments={"channels": 8})
     student = classifier.architecture(network).build_seeded(1)

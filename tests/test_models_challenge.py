@@ -43,8 +43,8 @@ def test_a_small_class_is_not_known_to_be_as_good(count: int, most: float) -> No
     assert high > 0
 
 
-def role(languages: dict[str, list[int]]) -> EvalSplit:
-    """A role of pictures, each asked for in some languages: language -> which examples."""
+def split(languages: dict[str, list[int]]) -> EvalSplit:
+    """A split of pictures, each asked for in some languages: language -> which examples."""
     count = 1 + max(max(examples) for examples in languages.values())
     all_N, inputs, query_sets = np.arange(count), {IMAGE: Inputs(IMAGE, np.zeros((count, 1)))}, []
     for language, examples in languages.items():
@@ -82,12 +82,12 @@ def test_a_language_is_judged_on_what_is_asked_in_it(
     languages: dict[str, list[int]], lost: dict[str, list[int]], language: str, value: float
 ) -> None:
     """What another language lost does not count, whether the two ask for the same examples or for others."""
-    found = compared(role(languages), lost, language)
+    found = compared(split(languages), lost, language)
     assert found["value"] == pytest.approx(value)
     assert found["interval"][0] <= value <= found["interval"][1]
 
 
 def test_of_a_language_with_one_example_nothing_is_known() -> None:
     """One example has no spread, so its interval is all that a difference can be."""
-    found = compared(role({"de": [5], "en": [0, 1, 2, 3, 4]}), {}, "de")
+    found = compared(split({"de": [5], "en": [0, 1, 2, 3, 4]}), {}, "de")
     assert found["interval"] == (-1.0, 1.0)

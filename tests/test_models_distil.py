@@ -79,7 +79,7 @@ def hinted(module: nn.Module, source: DistillationBatches, checkpoint: Path) -> 
     """Train with hints and relations; returns the loss of every epoch."""
     witness, objective = Witness(), hinted_objective(taught_objective("kl", 2.0, 0.5), 1.0, 1.0)
     with projected_student(module, LAYER, 6, torch.zeros(1, 1, 8, 8), 5) as learner:
-        score = CLASSIFIER.scorer("search")
+        score = CLASSIFIER.scorer("validation")
         fit(learner, source, objective, PLAN, checkpoint=checkpoint, score=score, watcher=witness)
     return witness.losses
 

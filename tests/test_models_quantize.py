@@ -252,11 +252,11 @@ def test_a_reopened_model_is_quantized_as_before() -> None:
 
 
 def test_a_judged_example_may_not_calibrate() -> None:
-    """A calibration image that turns up in a judged role is refused with the role and the count."""
+    """A calibration image that turns up in a judged split is refused with the split and the count."""
     pixels = np.arange(5 * 4, dtype=np.uint8).reshape(5, 1, 2, 2)
     refuse_overlap(pixels[:2], {"gate": pixels[2:]})
-    with pytest.raises(ModelError, match="1 examples of role sealed are calibration examples too"):
-        refuse_overlap(pixels[:2], {"gate": pixels[2:], "sealed": pixels[1:]})
+    with pytest.raises(ModelError, match="1 examples of split test are calibration examples too"):
+        refuse_overlap(pixels[:2], {"gate": pixels[2:], "test": pixels[1:]})
 
 
 @pytest.mark.parametrize(

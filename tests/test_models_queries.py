@@ -1,4 +1,4 @@
-"""Which examples of a role are independent, and that no interval counts the others as if they were."""
+"""Which examples of a split are independent, and that no interval counts the others as if they were."""
 
 import itertools
 from collections.abc import Callable
@@ -29,7 +29,7 @@ MEASURES: dict[str, Callable[["Asked"], dict[str, Any]]] = {
     "quality": lambda asked: quality(asked.scores("student"), CONFIDENCE),
     "ratio to the teacher": lambda asked: ratio(*asked.both, CONFIDENCE),
     "paired difference, to the teacher or the champion": lambda asked: difference(*asked.both, CONFIDENCE),
-    "backward compatibility": lambda asked: backward_compatibility(asked.role, asked.answers, CONFIDENCE),
+    "backward compatibility": lambda asked: backward_compatibility(asked.split, asked.answers, CONFIDENCE),
 }
 CONFIDENCE = 0.9
 COUNT = 50
@@ -37,36 +37,36 @@ COUNT = 50
 
 @dataclass(frozen=True)
 class Asked:
-    """What two models answered to a role."""
+    """What two models answered to a split."""
 
-    role: EvalSplit
+    split: EvalSplit
     answers: dict[str, Answers]
 
     def scores(self, model: str) -> Scores:
-        return scores_of(self.role, self.answers[model], self.answers[model])
+        return scores_of(self.split, self.answers[model], self.answers[model])
 
     @property
     def both(self) -> tuple[Scores, Scores]:
         return self.scores("teacher"), self.scores("student")
 
     def paired(self) -> dict[str, Any]:
-        teacher, student = (Retrieval().outcomes(self.role, self.answers[model]) for model in ("teacher", "student"))
+        teacher, student = (Retrieval().outcomes(self.split, self.answers[model]) for model in ("teacher", "student"))
         return paired(teacher, student, CONFIDENCE)
 
 
 def asked_with(copies: int) -> Asked:
-    """Two models over a role of 50 labels, each with as many recordings that are alike."""
+    """Two models over a split of 50 labels, each with as many recordings that are alike."""
     random = np.random.default_rng(1)
     labels_N = np.repeat(np.arange(COUNT), copies)
     images_GD = random.standard_normal((COUNT, 8)).astype(np.float32)
     rows_Q, labels_G = np.arange(len(labels_N)), np.arange(COUNT)
     way = QuerySet(TEXT, IMAGE, (TEXT, IMAGE), "en", rows_Q, labels_N, labels_G, rows_Q)
-    role = EvalSplit({IMAGE: Inputs(IMAGE, labels_G)}, [way], len(labels_N), 3, labels_G, labels_N, "gate")
+    split = EvalSplit({IMAGE: Inputs(IMAGE, labels_G)}, [way], len(labels_N), 3, labels_G, labels_N, "gate")
     answers = {}
     for model, noise in (("teacher", 0.8), ("student", 1.0)):
         texts_GD = images_GD + noise * random.standard_normal((COUNT, 8)).astype(np.float32)
         answers[model] = {IMAGE: images_GD, TEXT: np.repeat(texts_GD, copies, axis=0)}
-    return Asked(role, answers)
+    return Asked(split, answers)
 
 
 @pytest.mark.parametrize("copies", [2, 3, 7])
@@ -89,10 +89,14 @@ def test_the_sign_test_counts_labels() -> None:
 def test_recordings_of_one_label_are_one_group_in_every_language() -> None:
     """Small stamps have labels that are said in several languages: each is one group, and so are synonyms."""
     folder = built_stamps_small()
-    role, recordings, captions = load_eval_split(folder, "gate"), load_recordings(folder, "gate"), load_captions(folder)
-    assert len(set(role.groups_N.tolist())) < role.count
+    split, recordings, captions = (
+        load_eval_split(folder, "gate"),
+        load_recordings(folder, "gate"),
+        load_captions(folder),
+    )
+    assert len(set(split.groups_N.tolist())) < split.count
     of_label: dict[int, set[int]] = {}
-    for label, group in zip(recordings.labels_N.tolist(), role.groups_N.tolist(), strict=True):
+    for label, group in zip(recordings.labels_N.tolist(), split.groups_N.tolist(), strict=True):
         of_label.setdefault(label, set()).add(group)
     assert {len(groups) for groups in of_label.values()} == {1}
     said = dict(zip(zip(captions.labels_N.tolist(), captions.languages, strict=True), captions.names, strict=True))
@@ -102,9 +106,9 @@ def test_recordings_of_one_label_are_one_group_in_every_language() -> None:
 
 
 def test_drawings_of_different_labels_are_independent() -> None:
-    """A role of one style has each label once, so every drawing is a group of its own."""
-    role = load_eval_split(built_emoji_small(), "gate")
-    assert len(set(role.groups_N.tolist())) == role.count
+    """A split of one style has each label once, so every drawing is a group of its own."""
+    split = load_eval_split(built_emoji_small(), "gate")
+    assert len(set(split.groups_N.tolist())) == split.count
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,10 @@ def test_the_first_of_several_right_answers_counts() -> None:
     assert ranks(np.array([[0.9, 0.9, 0.5, 0.1], [0.9, 0.8, 0.8, 0.1]]), right_QG).tolist() == [0, 1]
 
 
-def role_of(
+def split_of(
     texts: dict[str, np.ndarray], images_ND: np.ndarray, cut: int = 1
 ) -> tuple[EvalSplit, dict[str, np.ndarray]]:
-    """A role in which every sentence asks for its picture and every picture for its sentence, with their vectors."""
+    """A split in which every sentence asks for its picture and every picture for its sentence, with their vectors."""
     own_N = np.arange(len(images_ND))
     query_sets = []
     for language in texts:
@@ -49,9 +49,9 @@ def role_of(
 def test_both_ways_are_asked() -> None:
     """With two pictures near one sentence, one way fails and the other does not."""
     images_ND = np.array([[1.0, 0.0], [0.8, 0.6]], np.float32)
-    role, answers = role_of({"en": np.array([[0.8, 0.6], [0.6, 0.8]], np.float32)}, images_ND)
-    to_image, to_text = (way.ranks(answers, answers).tolist() for way in role.query_sets)
-    assert [way.direction for way in role.query_sets] == ["text_to_image", "image_to_text"]
+    split, answers = split_of({"en": np.array([[0.8, 0.6], [0.6, 0.8]], np.float32)}, images_ND)
+    to_image, to_text = (way.ranks(answers, answers).tolist() for way in split.query_sets)
+    assert [way.direction for way in split.query_sets] == ["text_to_image", "image_to_text"]
     assert (to_image, to_text) == ([1, 0], [0, 1])
 
 
@@ -65,8 +65,8 @@ def test_quality_averages_ways_and_languages() -> None:
     """An example found in one language of two, both ways, has half a hit; within two, all of two."""
     images_ND = np.eye(2, dtype=np.float32)
     for cut, expected in ((1, 0.5), (2, 1.0)):
-        role, answers = role_of({"en": images_ND, "xx": images_ND[::-1]}, images_ND, cut)
-        assert role.per_example_recall(answers, answers).tolist() == [expected, expected]
+        split, answers = split_of({"en": images_ND, "xx": images_ND[::-1]}, images_ND, cut)
+        assert split.per_example_recall(answers, answers).tolist() == [expected, expected]
 
 
 @pytest.mark.parametrize(("right", "cut", "chance"), [(1, 1, 0.1), (1, 10, 1.0), (2, 1, 0.2), (2, 2, 1 - 0.8 * 7 / 9)])

@@ -211,13 +211,13 @@ def test_spelling_costs_nothing_where_every_letter_is_heard() -> None:
     assert spelling_loss(logits_NFV, letters_NL[1:].repeat(2, 1)).item() == 0
 
 
-def test_a_role_of_recordings_asks_three_ways() -> None:
+def test_a_split_of_recordings_asks_three_ways() -> None:
     """Each pair asks for its picture by voice and in writing, and for its caption by voice."""
-    role = load_eval_split(built_stamps_small(), "gate")
-    assert {way.encoders for way in role.query_sets} == {(SPEECH, IMAGE), (TEXT, IMAGE), (SPEECH, TEXT)}
-    asked = np.bincount(np.concatenate([way.examples_Q for way in role.query_sets]))
-    assert asked.tolist() == [3] * role.count
-    assert all((way.target_ids_Q[:, None] == way.gallery_ids_G).any(1).all() for way in role.query_sets)
+    split = load_eval_split(built_stamps_small(), "gate")
+    assert {way.encoders for way in split.query_sets} == {(SPEECH, IMAGE), (TEXT, IMAGE), (SPEECH, TEXT)}
+    asked = np.bincount(np.concatenate([way.examples_Q for way in split.query_sets]))
+    assert asked.tolist() == [3] * split.count
+    assert all((way.target_ids_Q[:, None] == way.gallery_ids_G).any(1).all() for way in split.query_sets)
 
 
 def test_one_sentence_is_not_filled_up() -> None:
@@ -229,5 +229,5 @@ def test_one_sentence_is_not_filled_up() -> None:
 
 def test_no_judged_sentence_was_trained_on() -> None:
     """A recording of the gate says what no training recording says in its language."""
-    of = {role: load_spoken(built_stamps_small(), role).waves_NT.numpy() for role in ("train", "gate")}
+    of = {split: load_spoken(built_stamps_small(), split).waves_NT.numpy() for split in ("train", "gate")}
     assert not set(map(bytes, of["train"])) & set(map(bytes, of["gate"]))

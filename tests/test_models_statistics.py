@@ -142,7 +142,7 @@ def test_recall_counts_each_class() -> None:
 
 
 def test_answers_and_labels_must_fit() -> None:
-    """Comparing answers with the labels of another role is refused."""
+    """Comparing answers with the labels of another split is refused."""
     with pytest.raises(ModelError, match="3 answers cannot be compared with 2 labels"):
         right(np.zeros(3, np.int64), np.zeros(2, np.int64))
 

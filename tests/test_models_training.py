@@ -78,7 +78,7 @@ def train(
         labelled_objective(0.0),
         plan,
         checkpoint=checkpoint,
-        score=CLASSIFIER.scorer("search"),
+        score=CLASSIFIER.scorer("validation"),
         watcher=witness,
     )
     return module, witness
@@ -102,12 +102,12 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, optimizer:
 
 
 def test_training_learns(tmp_path: Path) -> None:
-    """Four epochs on digits take the loss down and the search quality far above chance."""
+    """Four epochs on digits take the loss down and the validation quality far above chance."""
     plan = TrainConfig(**{**PLAN.__dict__, "learning_rate": 0.2, "batch_size": 32})
     source = LabelledBatches(load_examples(built_digits(), "train"), plan.seed, augment=False, resolutions=None)
     module, witness = train(tmp_path / "a.safetensors", plan, source)
     assert witness.losses[-1] < witness.losses[0] / 2
-    assert CLASSIFIER.scorer("search")(module) > 0.6
+    assert CLASSIFIER.scorer("validation")(module) > 0.6
 
 
 def test_a_loss_that_is_no_number_stops_training(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_early_epochs_may_use_smaller_images() -> None:
 
 
 def test_an_epoch_shows_every_example_once() -> None:
-    """One epoch contains each label exactly as often as the training role does."""
+    """One epoch contains each label exactly as often as the training split does."""
     source = feed()
     labels = torch.cat([labels for _, labels in source.epoch(1, 50)])
     assert torch.equal(labels.bincount(), source.examples.labels_N.bincount())

@@ -43,16 +43,16 @@ def test_the_card_says_what_a_person_needs(client: MlflowClient) -> None:
         assert address in text
 
 
-def test_the_card_says_how_often_the_sealed_split_was_opened(client: MlflowClient) -> None:
-    """What decided is of the gate role; the sealed test stands apart, with the looks at each split over all nights."""
+def test_the_card_says_how_often_the_test_split_was_opened(client: MlflowClient) -> None:
+    """What decided is of the gate split; the test split stands apart, with the looks at each split over all nights."""
     digests = final_test()["opened"]["split_digests"]
-    for split in ("sealed", "gate", "gate", "sealed", "gate"):
+    for split in ("test", "gate", "gate", "test", "gate"):
         note_look(client, split, digests[split], {"recipe": "another"})
     text = offer(RECIPE, "dag/run", with_night(client, registered(client, 1)))["card"]
-    gate, sealed = text.index("| on the gate role |"), text.index("| on the sealed test, which decides nothing |")
-    assert "| quality | 93.34 % (92.70 % to 93.96 %) | 92.90 % (92.22 % to 93.52 %) |" in text[gate:sealed]
-    assert "| quality | 93.12 % (92.62 % to 93.60 %) | 92.51 % (91.98 % to 93.00 %) |" in text[sealed:]
-    assert "sealed split was opened twice, the gate role was looked at 3 times and the search role 0 times." in text
+    gate, tested = text.index("| on the gate split |"), text.index("| on the test split, which decides nothing |")
+    assert "| quality | 93.34 % (92.70 % to 93.96 %) | 92.90 % (92.22 % to 93.52 %) |" in text[gate:tested]
+    assert "| quality | 93.12 % (92.62 % to 93.60 %) | 92.51 % (91.98 % to 93.00 %) |" in text[tested:]
+    assert "test split was opened twice, the gate split was looked at 3 times and the validation split 0 times." in text
 
 
 def test_a_version_from_before_the_final_test_is_offered(client: MlflowClient) -> None:

@@ -112,8 +112,8 @@ def grey(value: int) -> bytes:
     return encoded(Image.new("L", (8, 8), value))
 
 
-def held_out(role: str) -> bytes:
-    return png(examples_in(fewer_digits(), role)[0])
+def held_out(split: str) -> bytes:
+    return png(examples_in(fewer_digits(), split)[0])
 
 
 FAULTS: dict[str, tuple[Spoil, str]] = {
@@ -148,8 +148,8 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     "an unknown index": (with_entry(label=10), r"000\.png has the label 10, which digits does not have"),
     "a negative index": (with_entry(label=-1), r"000\.png has the label -1, which digits does not have"),
     **{
-        f"a picture of {role}": (with_file(held_out(role)), rf"000\.png is held out for {role} as all/\d+, and")
-        for role in ("calibration", "search", "gate", "sealed")
+        f"a picture of {split}": (with_file(held_out(split)), rf"000\.png is held out for {split} as all/\d+, and")
+        for split in ("calibration", "validation", "gate", "test")
     },
 }  # fmt: skip
 
@@ -266,16 +266,16 @@ def test_a_batch_with_a_name_like_no_other_is_refused(house: Settings) -> None:
 def test_a_merged_dataset_that_fails_its_suites_is_no_version(house: Settings) -> None:
     """What Great Expectations says of the whole sets the batch aside and leaves Data Docs."""
     described, folder = read_description(fewer_digits()), house.root / "data" / "digits"
-    roles = {role: examples_in(fewer_digits(), role) for role in described["roles"]}
-    roles["gate"] = [each for each in roles["gate"] if each.label != 7]
+    splits = {split: examples_in(fewer_digits(), split) for split in described["splits"]}
+    splits["gate"] = [each for each in splits["gate"] if each.label != 7]
     for path in folder.iterdir():
         path.unlink()
     about = {key: described[key] for key in described if key not in FILES}
-    write_dataset(folder, about, (fewer_digits() / "LICENSE.txt").read_bytes(), roles, {})
+    write_dataset(folder, about, (fewer_digits() / "LICENSE.txt").read_bytes(), splits, {})
     commit_house(house, "spoilt")
     send_digits(house, "monday", new_digits())
     (outcome,) = refreshed(house)
-    assert "merged, digits fails 1 of 33 expectations: roles missing_labels" in outcome.sentence
+    assert "merged, digits fails 1 of 33 expectations: splits missing_labels" in outcome.sentence
     assert (house.runs / "data_docs_failed" / "digits" / "data_docs" / "index.html").is_file()
     assert tags(house) == []
 

@@ -93,8 +93,8 @@ def test_a_file_becomes_the_teacher(root: Path) -> None:
     """The teacher stage leaves the adopted file and says how good and how big it is."""
     metrics = taught(root, made(root, 1))
     file = root / "teacher" / "out" / "model" / "teacher.onnx"
-    score = Classifier(built_digits()).scorer("search")
-    assert metrics == {"search_accuracy": score(FileModel(file)), "checkpoint_bytes": file.stat().st_size}
+    score = Classifier(built_digits()).scorer("validation")
+    assert metrics == {"validation_quality": score(FileModel(file)), "checkpoint_bytes": file.stat().st_size}
 
 
 def test_another_file_is_refused(root: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_trained_teacher_gives_hints(root: Path) -> None:
 
 
 def test_a_file_ships_as_it_is(root: Path) -> None:
-    """Export copies an adopted teacher to the byte, and asks it for the gate role's classes."""
+    """Export copies an adopted teacher to the byte, and asks it for the gate split's classes."""
     taught(root, made(root, 1))
     architecture = architecture_of(built_digits(), Network.model_validate(STUDENT))
     save_model(root / "student" / "model", architecture.build_seeded(1), architecture)

@@ -50,42 +50,42 @@ def test_the_committed_data_version_is_what_any_machine_builds() -> None:
     assert built == pinned_datasets(REPOSITORY, None)
 
 
-def test_fashion_mnist_gives_each_role_its_share() -> None:
-    """Fashion-MNIST keeps its official test sealed and splits the rest as the plan says."""
+def test_fashion_mnist_gives_each_split_its_share() -> None:
+    """Fashion-MNIST keeps its official test split and divides the rest as the plan says."""
     described = read_description(built_dataset("fashion_mnist"))
-    counts = {role: each["count"] for role, each in described["roles"].items()}
-    assert counts == {"train": 52_000, "calibration": 1_000, "search": 2_000, "gate": 5_000, "sealed": 10_000}
-    assert [shard["rows"] for shard in described["roles"]["train"]["shards"]] == [16_384, 16_384, 16_384, 2_848]
+    counts = {split: each["count"] for split, each in described["splits"].items()}
+    assert counts == {"train": 52_000, "calibration": 1_000, "validation": 2_000, "gate": 5_000, "test": 10_000}
+    assert [shard["rows"] for shard in described["splits"]["train"]["shards"]] == [16_384, 16_384, 16_384, 2_848]
 
 
 @pytest.mark.long
-def test_each_role_of_the_emoji_has_its_share() -> None:
+def test_each_split_of_the_emoji_has_its_share() -> None:
     """Every label is drawn in the judged styles and in training; the small emoji are a part of the whole."""
     described = read_description(built_dataset("emoji"))
-    counts = {role: each["count"] for role, each in described["roles"].items()}
-    assert counts == {"train": 7_464, "calibration": 400, "search": 588, "gate": 1_603, "sealed": 1_603}
-    assert [shard["rows"] for shard in described["roles"]["train"]["shards"]] == [4_096, 3_368]
+    counts = {split: each["count"] for split, each in described["splits"].items()}
+    assert counts == {"train": 7_464, "calibration": 400, "validation": 588, "gate": 1_603, "test": 1_603}
+    assert [shard["rows"] for shard in described["splits"]["train"]["shards"]] == [4_096, 3_368]
     whole, small = (pq.read_table(built_dataset(name) / "manifest.parquet") for name in ("emoji", "emoji_small"))
     assert set(small["sha256"].to_pylist()) < set(whole["sha256"].to_pylist())
-    trained = whole.filter(pc.equal(whole["role"], "train"))
+    trained = whole.filter(pc.equal(whole["split"], "train"))
     assert set(trained["label"].to_pylist()) == set(range(1_603))
 
 
 @pytest.mark.long
-def test_each_role_of_the_stamps_has_its_share() -> None:
-    """A tenth of the pairs is sealed, a tenth judged; every label trains; the small stamps are a part of the whole."""
+def test_each_split_of_the_stamps_has_its_share() -> None:
+    """A tenth of the pairs is for `test`, a tenth for `gate`; every label trains; the small set is part of it."""
     described = read_description(built_dataset("stamps"))
-    counts = {role: each["count"] for role, each in described["roles"].items()}
-    assert counts == {"train": 4_524, "calibration": 149, "search": 224, "gate": 589, "sealed": 627}
-    assert [shard["rows"] for shard in described["roles"]["train"]["shards"]] == [1_536, 1_536, 1_452]
+    counts = {split: each["count"] for split, each in described["splits"].items()}
+    assert counts == {"train": 4_524, "calibration": 149, "validation": 224, "gate": 589, "test": 627}
+    assert [shard["rows"] for shard in described["splits"]["train"]["shards"]] == [1_536, 1_536, 1_452]
     captions = pq.read_table(built_dataset("stamps") / "captions.parquet").to_pandas()
-    shares = captions["role"].value_counts(normalize=True).round(3).to_dict()
-    assert shares == {"train": 0.74, "sealed": 0.1, "gate": 0.1, "search": 0.04, "calibration": 0.02}
-    assert captions.groupby(captions["name"].str.casefold())["role"].nunique().max() == 1
+    shares = captions["split"].value_counts(normalize=True).round(3).to_dict()
+    assert shares == {"train": 0.74, "test": 0.1, "gate": 0.1, "validation": 0.04, "calibration": 0.02}
+    assert captions.groupby(captions["name"].str.casefold())["split"].nunique().max() == 1
     assert captions.groupby("language").size().min() >= 600
     whole, small = (pq.read_table(built_dataset(name) / "manifest.parquet") for name in ("stamps", "stamps_small"))
     assert set(small["sha256"].to_pylist()) < set(whole["sha256"].to_pylist())
-    trained = whole.filter(pc.equal(whole["role"], "train"))
+    trained = whole.filter(pc.equal(whole["split"], "train"))
     assert set(trained["label"].to_pylist()) == set(range(778))
 
 
@@ -95,25 +95,25 @@ def test_a_second_build_has_the_same_bytes(tmp_path: Path) -> None:
     assert list_folder(tmp_path / "again") == list_folder(built_digits())
 
 
-TWO_ROLES = (("sealed", "test", None), ("gate", "train", 1), ("train", "train", None))
+TWO_SPLITS = (("test", "test", None), ("gate", "train", 1), ("train", "train", None))
 
 
 @pytest.mark.parametrize(
     ("train", "test", "counts"),
     [
-        ([1, 2, 3], [4, 5], {"sealed": 2, "gate": 1, "train": 2}),
-        ([1, 2, 4], [4, 5], {"sealed": 2, "gate": 1, "train": 1}),
-        ([1, 1, 1], [4, 4], {"sealed": 1, "gate": 1, "train": 0}),
-        ([4, 5], [4, 5], {"sealed": 2, "gate": 0, "train": 0}),
+        ([1, 2, 3], [4, 5], {"test": 2, "gate": 1, "train": 2}),
+        ([1, 2, 4], [4, 5], {"test": 2, "gate": 1, "train": 1}),
+        ([1, 1, 1], [4, 4], {"test": 1, "gate": 1, "train": 0}),
+        ([4, 5], [4, 5], {"test": 2, "gate": 0, "train": 0}),
     ],
 )
-def test_an_image_has_one_role_and_the_most_guarded_keeps_it(
+def test_an_image_has_one_split_and_the_most_guarded_keeps_it(
     train: list[int], test: list[int], counts: dict[str, int]
 ) -> None:
-    """An image seen twice stays once, in the first role of the plan that could have it."""
-    roles = assign({"train": _split(train), "test": _split(test)}, Plan(sources.read_digits, TWO_ROLES))
-    assert {role: len(examples) for role, examples in roles.items()} == counts
-    digests = [example.sha256 for examples in roles.values() for example in examples]
+    """An image seen twice stays once, in the first split of the plan that could have it."""
+    splits = assign({"train": _split(train), "test": _split(test)}, Plan(sources.read_digits, TWO_SPLITS))
+    assert {split: len(examples) for split, examples in splits.items()} == counts
+    digests = [example.sha256 for examples in splits.values() for example in examples]
     assert len(digests) == len(set(digests))
 
 

@@ -12,7 +12,7 @@ from data_samples import built_digits, built_emoji_small, digest_of, quiet
 from stillhouse.models.data.captions import load_captions
 from stillhouse.models.data.images import load_images
 from stillhouse.models.errors import ModelError
-from stillhouse.tasks.data.format.dataset import ROLES, fault_of, read_description
+from stillhouse.tasks.data.format.dataset import SPLITS, fault_of, read_description
 from stillhouse.tasks.data.sources import emoji
 from stillhouse.tasks.data.sources.drawing import IconSet, draw
 from stillhouse.tasks.data.sources.emoji_names import by_code_point, by_name, concepts_of, known_names
@@ -25,32 +25,32 @@ SMALL = PLANS["emoji_small"]
 STYLES = {
     "train": {"noto-v1", "emojione", "fluent-emoji-flat"},
     "calibration": {"noto-v1"},
-    "search": {"fxemoji"},
+    "validation": {"fxemoji"},
     "gate": {"twemoji"},
-    "sealed": {"openmoji"},
+    "test": {"openmoji"},
 }
 
 
-def test_each_role_has_its_styles() -> None:
+def test_each_split_has_its_styles() -> None:
     """Every label is drawn once in each judged style, and no judged style is seen in training."""
     manifest = pq.read_table(built_emoji_small() / "manifest.parquet").to_pandas()
-    assert manifest["role"].value_counts().to_dict() == {
-        "train": 160, "calibration": 32, "search": 64, "gate": 64, "sealed": 64,
+    assert manifest["split"].value_counts().to_dict() == {
+        "train": 160, "calibration": 32, "validation": 64, "gate": 64, "test": 64,
     }  # fmt: skip
-    styles = manifest["id"].str.split("/").str[0].groupby(manifest["role"]).agg(set).to_dict()
+    styles = manifest["id"].str.split("/").str[0].groupby(manifest["split"]).agg(set).to_dict()
     assert styles == STYLES
-    for role in ("train", "search", "gate", "sealed"):
-        assert set(manifest["label"][manifest["role"] == role]) == set(range(64))
+    for split in ("train", "validation", "gate", "test"):
+        assert set(manifest["label"][manifest["split"] == split]) == set(range(64))
     assert manifest["sha256"].is_unique
 
 
 def test_no_sibling_of_a_judged_style_is_in_training() -> None:
     """The styles of the whole dataset are told apart by family, and a family stands on one side."""
-    roles = {(style, role) for role, style, _ in PLANS["emoji"].roles}
-    judged = {style for style, role in roles if role in {"search", "gate", "sealed"}}
+    used = {(style, split) for split, style, _ in PLANS["emoji"].splits}
+    judged = {style for style, split in used if split in {"validation", "gate", "test"}}
     assert judged == {"fxemoji", "twemoji", "openmoji"}
     assert {style.split("-")[0] for style in EMOJI.any_of} == {"noto", "emojione", "fluent"}
-    assert {role for _, role in roles} == set(ROLES)
+    assert {split for _, split in used} == set(SPLITS)
 
 
 def test_drawings_are_colour_on_white() -> None:

@@ -1,4 +1,4 @@
-"""The sealed split: opened once for each candidate that passed, by one stage, and counted."""
+"""The test split: opened once for each candidate that passed, by one stage, and counted."""
 
 import ast
 import json
@@ -41,14 +41,15 @@ from stillhouse.tasks.tracking.runs import PREFIX, connect
 
 DATA = Data(dataset="digits")
 ROOT = Path(__file__).resolve().parent.parent
-NAMES_SEALED = {
+NAMES_TEST = {
     "models/evaluation/final_test.py": "opens it",
     "tasks/stages/final_test.py": "asks for it, after the verdict",
     "tasks/tracking/held_out.py": "counts the looks at it",
-    "tasks/compression/quantize.py": "compares digests, so that nothing sealed calibrates",
+    "tasks/compression/quantize.py": "compares digests, so that nothing of the test split calibrates",
     "tasks/data/store/build_data.py": "deals examples to it",
     "tasks/data/sources/build_spoken.py": "deals recordings to it",
-    "tasks/data/format/dataset.py": "lists the roles",
+    "tasks/data/format/dataset.py": "lists the splits",
+    "models/data/description.py": "reads its old name",
     "tasks/data/checks/expectations.py": "checks its labels",
     "tasks/judging/final_test.py": "words for how often",
     "models/workloads/retrieval/report.py": "shows final_test.json",
@@ -80,8 +81,8 @@ class Nights:
         return found
 
     def opened(self) -> int:
-        """Count how often the sealed split was opened."""
-        return len(looks_at(self.client, "sealed", split_digests(built_digits())["sealed"]))
+        """Count how often the test split was opened."""
+        return len(looks_at(self.client, "test", split_digests(built_digits())["test"]))
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def exported(folder: Path, seed: int) -> None:
         np.save(folder / "references" / name / "model.npy", np.zeros(300, np.int64))
 
 
-def test_a_candidate_that_passed_is_tested_on_the_sealed_split(nights: Nights) -> None:
+def test_a_candidate_that_passed_is_tested_on_the_test_split(nights: Nights) -> None:
     """The first candidate is the first opening, another is the second; both have quality, ratio and difference."""
     first, second = (nights.final_test(f"night{seed}", seed)["opened"] for seed in (1, 2))
     assert (first["opening"], second["opening"], nights.opened()) == (1, 2, 2)
@@ -124,9 +125,9 @@ def test_a_file_that_was_tested_is_not_tested_again(nights: Nights, nights_after
 
 
 @pytest.mark.parametrize("verdict", ["FAIL", "UNDECIDED"])
-def test_a_night_that_does_not_pass_leaves_the_sealed_split_closed(nights: Nights, verdict: str) -> None:
+def test_a_night_that_does_not_pass_leaves_the_test_split_closed(nights: Nights, verdict: str) -> None:
     """Only a PASS opens it: any other verdict leaves a sentence; a later PASS of the same file opens it once."""
-    said = f"the verdict is {verdict}, so the sealed split stays closed"
+    said = f"the verdict is {verdict}, so the test split stays closed"
     assert nights.final_test("refused", 1, verdict) == {"opened": None, "skipped": said}
     assert nights.opened() == 0
     assert nights.final_test("passed", 1)["opened"]["opening"] == 1
@@ -135,7 +136,7 @@ def test_a_night_that_does_not_pass_leaves_the_sealed_split_closed(nights: Night
 def test_a_result_that_is_lost_is_made_again_and_counted(nights: Nights) -> None:
     """Without the file in MLflow the split is opened a second time, and the count says so."""
     first = nights.final_test("first", 1)["opened"]
-    (run,) = looks_at(nights.client, "sealed", first["split_digests"]["sealed"])
+    (run,) = looks_at(nights.client, "test", first["split_digests"]["test"])
     (Path(run.info.artifact_uri.removeprefix("file://")) / "final_test.json").unlink()
     assert nights.final_test("lost", 1)["opened"] == first | {"opening": 2}
     assert nights.opened() == 2
@@ -176,15 +177,15 @@ def test_report_summary_version_and_passport_have_the_final_test(house: House) -
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     assert summary["final_test"]["student"] == opened["student"]["value"]
     trained = [stage for stage in stages_of(load_recipe(house.recipe)) if stage.kind in {"teacher", "compress"}]
-    assert summary["looks"] == looks(house) == {"search": len(trained), "gate": 2, "sealed": 1}
+    assert summary["looks"] == looks(house) == {"validation": len(trained), "gate": 2, "test": 1}
     page = (folder / "report.html").read_text("utf-8")
-    assert "the sealed split was opened once, the gate role was looked at twice" in page
+    assert "the test split was opened once, the gate split was looked at twice" in page
     client = connect(house.settings.tracking_uri)
-    assert f"{opened['student']['value']:.2%} on the sealed test, " in client.get_model_version("tiny", "1").description
+    assert f"{opened['student']['value']:.2%} on the test split, " in client.get_model_version("tiny", "1").description
     where = client.download_artifacts(house.parent("test/first").info.run_id, "passport", str(house.settings.state))
     passport = json.loads((Path(where) / "passport.json").read_text("utf-8"))
     assert passport["final_test"]["opened"] == opened
-    assert "| quality, sealed test |" in (Path(where) / CARD).read_text("utf-8")
+    assert "| quality, test split |" in (Path(where) / CARD).read_text("utf-8")
 
 
 @pytest.mark.long
@@ -200,52 +201,52 @@ def test_a_night_that_reuses_all_looks_at_nothing(house: House) -> None:
 
 
 def test_the_report_of_a_night_that_fails_says_that_nothing_was_opened(house: House) -> None:
-    """A verdict that is not PASS has no sealed figure anywhere."""
-    before = looks(house)["sealed"]
+    """A verdict that is not PASS has no figure of the test split anywhere."""
+    before = looks(house)["test"]
     house.change(bytes=1_000_000)
     house.run("test/fails")
     house.change(bytes=2)
     page = (house.settings.runs / "test__fails" / "report.html").read_text("utf-8")
-    assert "No final test: the verdict is FAIL, so the sealed split stays closed." in page
-    assert looks(house)["sealed"] == before
+    assert "No final test: the verdict is FAIL, so the test split stays closed." in page
+    assert looks(house)["test"] == before
 
 
-def without_sealed(dataset: Path, folder: Path) -> Path:
-    """Copy a dataset whose sealed split cannot be read."""
+def without_test_split(dataset: Path, folder: Path) -> Path:
+    """Copy a dataset whose test split cannot be read."""
     copy = Path(shutil.copytree(dataset, folder / "data"))
     described = json.loads((copy / "dataset.json").read_text("utf-8"))
-    for shard in described["roles"].pop("sealed")["shards"]:
+    for shard in described["splits"].pop("test")["shards"]:
         (copy / shard["path"]).unlink()
     (copy / "dataset.json").write_text(json.dumps(described), encoding="utf-8")
     return copy
 
 
-def test_what_decides_can_do_without_the_sealed_split(tmp_path: Path) -> None:
-    """Evaluation, challenge and load run on data that has no sealed split at all."""
+def test_what_decides_can_do_without_the_test_split(tmp_path: Path) -> None:
+    """Evaluation, challenge and load run on data that has no test split at all."""
     exported(tmp_path / "export", 1)
-    data, export = without_sealed(built_digits(), tmp_path), tmp_path / "export"
+    data, export = without_test_split(built_digits(), tmp_path), tmp_path / "export"
     bundles = {name: open_bundle(export / name) for name in ("teacher", "student")}
     schedule = Schedule(repeats=2, most=2, rounds=2, pause_seconds=0.0, confidence=0.9, limit=1.0)
     workload = runtime_of("image_classification")
     found = evaluate(workload, data, bundles, export / "references", schedule)
     assert set(found["paired"]) == set(found["ratios"]["quality"]) == {"gate"}
     assert sum(found["classes"]["count"]) == 300
-    assert "sealed" not in json.dumps([found, compare_champion(workload, data, bundles, schedule)])
+    assert "test" not in json.dumps([found, compare_champion(workload, data, bundles, schedule)])
     assert len(workload.sample_requests(data)[1]) == 64
 
 
-def test_what_decides_over_towers_can_do_without_the_sealed_split(tmp_path: Path) -> None:
-    """The role that is judged is all that the evaluation of encoders reads of a dataset with captions."""
-    data = without_sealed(built_emoji_small(), tmp_path)
+def test_what_decides_over_towers_can_do_without_the_test_split(tmp_path: Path) -> None:
+    """The split that is judged is all that the evaluation of encoders reads of a dataset with captions."""
+    data = without_test_split(built_emoji_small(), tmp_path)
     assert SPLIT == "gate"
-    assert [load_eval_split(data, role).count for role in (SPLIT, "search")] == [64, 64]
+    assert [load_eval_split(data, split).count for split in (SPLIT, "validation")] == [64, 64]
 
 
-def test_only_the_final_test_names_the_sealed_split() -> None:
+def test_only_the_final_test_names_the_test_split() -> None:
     """Each file of ours that names it is listed above with its reason."""
     files = [path for part in ("models", "tasks", "dags", "benchmarks") for path in (ROOT / part).rglob("*.py")]
-    named = {path.relative_to(ROOT).as_posix() for path in files if "sealed" in words_of(path)}
-    assert named == set(NAMES_SEALED)
+    named = {path.relative_to(ROOT).as_posix() for path in files if "test" in words_of(path)}
+    assert named == set(NAMES_TEST)
 
 
 def words_of(path: Path) -> set[str]:
@@ -261,18 +262,18 @@ def test_looks_of_nights_at_once_are_all_counted(client: MlflowClient) -> None:
         night.start()
     for night in nights:
         night.join()
-    note_look(client, "sealed", "at once", FACTS)
+    note_look(client, "test", "at once", FACTS)
     note_look(client, "gate", "other content", FACTS)
-    assert count_looks(client, {"gate": "at once", "sealed": "at once", "search": "at once"}) == {
-        "gate": 8, "sealed": 1, "search": 0,
+    assert count_looks(client, {"gate": "at once", "test": "at once", "validation": "at once"}) == {
+        "gate": 8, "test": 1, "validation": 0,
     }  # fmt: skip
 
 
 def test_a_look_that_a_person_deletes_still_counts(client: MlflowClient) -> None:
     """Deleting a run in MLflow does not make the split fresh again."""
-    client.delete_run(note_look(client, "sealed", "deleted", FACTS))
-    note_look(client, "sealed", "deleted", FACTS)
-    assert count_looks(client, {"sealed": "deleted"}) == {"sealed": 2}
+    client.delete_run(note_look(client, "test", "deleted", FACTS))
+    note_look(client, "test", "deleted", FACTS)
+    assert count_looks(client, {"test": "deleted"}) == {"test": 2}
 
 
 def test_every_page_of_looks_is_counted() -> None:
@@ -306,34 +307,34 @@ def test_a_look_says_who_looked(house: House) -> None:
         assert run.info.status == "FINISHED"
 
 
-def test_data_that_trains_leaves_the_sealed_split_as_worn_as_it_was() -> None:
+def test_data_that_trains_leaves_the_test_split_as_worn_as_it_was() -> None:
     """A split is known by its content, so a version with more to train on counts on, and each split by itself."""
     digests = split_digests(built_digits())
-    assert list(digests) == ["search", "gate", "sealed"]
+    assert list(digests) == ["validation", "gate", "test"]
     assert len(set(digests.values())) == 3
 
 
-def random_answers(_: object, bundle: Bundle, role: EvalSplit) -> dict[str, np.ndarray]:
-    """Give unit vectors for all that a role asks, of a model whose name is the seed."""
+def random_answers(_: object, bundle: Bundle, split: EvalSplit) -> dict[str, np.ndarray]:
+    """Give unit vectors for all that a split asks, of a model whose name is the seed."""
     random = np.random.default_rng(len(bundle.workload))
 
     def embed(inputs: Inputs) -> np.ndarray:
         vectors = random.standard_normal((len(inputs.raw), 8)).astype(np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
-    return role.vectors(embed)
+    return split.vectors(embed)
 
 
 @pytest.mark.parametrize("built", [built_emoji_small, built_stamps_small])
-def test_towers_are_tested_on_the_sealed_split_too(built: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two folders of encoders have quality, ratio, difference and recalls, which the report's table shows as sealed."""
+def test_towers_are_tested_on_the_test_split_too(built: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two folders of encoders have quality, ratio, difference and recalls, which the report shows as the test split."""
     monkeypatch.setattr(RetrievalRuntime, "ask", random_answers)
     bundles = {name: Bundle(name, {}, {}) for name in ("teacher", "the_student")}
     bundles["student"] = bundles.pop("the_student")
     found = measured(runtime_of("retrieval"), built(), bundles, 0.9)
     opened = Opened.model_validate(found | {"opening": 1, "split_digests": split_digests(built())})
     tested = TestDetails.model_validate(opened.details)
-    assert set(tested.recalls["student"]) == {"sealed"}
+    assert set(tested.recalls["student"]) == {"test"}
     lines = recall_lines(Details.model_construct(recalls={"teacher": {"gate": {}}}, chance={"gate": {}}), tested)
-    assert {line.role for line in lines} == {"sealed"}
-    assert len(lines) == len(tested.recalls["student"]["sealed"])
+    assert {line.split for line in lines} == {"test"}
+    assert len(lines) == len(tested.recalls["student"]["test"])

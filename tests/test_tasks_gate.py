@@ -103,11 +103,11 @@ def test_a_failed_check_outweighs_an_undecided_one() -> None:
     assert judge(raw, GATE).verdict == "FAIL"
 
 
-def test_the_sealed_role_does_not_decide() -> None:
-    """The gate judges the gate role; of an older evaluation that had looked at the sealed role too it reads nothing."""
+def test_the_test_split_does_not_decide() -> None:
+    """The gate judges the gate split; of an older evaluation that had looked at the test split too it reads nothing."""
     old = changed("ratios.quality.sealed", estimate(0.5, 0.4, 0.6))
     assert judge(old, GATE).verdict == "PASS"
-    assert "sealed" not in parse_evaluation(old).model_dump_json()
+    assert "test" not in parse_evaluation(old).model_dump_json()
 
 
 @pytest.mark.parametrize(

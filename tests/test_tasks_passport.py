@@ -94,6 +94,6 @@ def test_the_card_is_for_people() -> None:
     assert text.startswith("# tiny\n\n")
     assert "Compressed from its teacher by distil -> prune_structured -> quantize." in text
     assert "| bytes | 4,651,208 | 65,244 |" in text
-    assert "| quality, sealed test | 93.12 % (92.62 % to 93.60 %) | 92.51 % (91.98 % to 93.00 %) | 99.34 % |" in text
+    assert "| quality, test split | 93.12 % (92.62 % to 93.60 %) | 92.51 % (91.98 % to 93.00 %) | 99.34 % |" in text
     assert "It does worst on Shirt" in text
     assert "Data `v3`, code `0123abc`, seed 7" in text

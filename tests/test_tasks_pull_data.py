@@ -40,7 +40,7 @@ def test_a_pull_pins_and_caches_the_dataset(house: Settings, tmp_path: Path) -> 
         "dvc_md5": md5,
         "digest": digest,
         "data_version": f"{digest[:12]}-{md5}",
-        "counts": {"train": 937, "calibration": 100, "search": 100, "gate": 300, "sealed": 360},
+        "counts": {"train": 937, "calibration": 100, "validation": 100, "gate": 300, "test": 360},
     }
     assert list_folder(house.data_cache / digest) == list_folder(built_digits())
     assert metrics["rows_train"] == 937.0

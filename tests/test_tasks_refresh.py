@@ -53,14 +53,14 @@ def pulled(tmp_path: Path, revision: str) -> tuple[Path, dict[str, Any]]:
 
 
 def test_a_batch_becomes_a_version_that_a_night_can_use(house: Settings, tmp_path: Path) -> None:
-    """What landed is in train behind what was there, under a tag; the other roles and files keep their bytes."""
+    """What landed is in train behind what was there, under a tag; the other splits and files keep their bytes."""
     send_digits(house, "monday", new_digits())
     (outcome,) = refreshed(house)
     assert (outcome.batch, outcome.state, outcome.tag) == ("monday", "accepted", newest_tag(house.root, "digits"))
     assert outcome.sentence.startswith("60 new, 0 known, version ")
     folder, pointer = pulled(tmp_path, str(outcome.tag))
     assert outcome.tag == f"data/digits/{pointer['data_version']}"
-    assert pointer["counts"] == {"train": 937, "calibration": 100, "search": 100, "gate": 300, "sealed": 360}
+    assert pointer["counts"] == {"train": 937, "calibration": 100, "validation": 100, "gate": 300, "test": 360}
     before, after = list_folder(fewer_digits()), list_folder(folder)
     assert {name for name in after if before.get(name) != after[name]} == {
         "dataset.json",
@@ -119,7 +119,7 @@ def test_batches_build_on_each_other_and_known_pictures_are_counted(house: Setti
     assert newest_tag(house.root, "digits") == second.tag
     folder, _ = pulled(tmp_path, "data")
     assert [each["name"] for each in read_description(folder)["sources"][-2:]] == ["a", "b"]
-    assert [shard["rows"] for shard in read_description(folder)["roles"]["train"]["shards"]] == [877, 30, 30]
+    assert [shard["rows"] for shard in read_description(folder)["splits"]["train"]["shards"]] == [877, 30, 30]
 
 
 @pytest.mark.parametrize("name", ["monday", "tuesday"])
@@ -307,8 +307,8 @@ def test_an_unknown_dataset_is_named(house: Settings) -> None:
 
 
 def test_real_neighbours_agree() -> None:
-    """The search role of the digits has the labels of its neighbours; with other labels it has not."""
-    train, search = (load_images(fewer_digits(), role) for role in ("train", "search"))
+    """The validation split of the digits has the labels of its neighbours; with other labels it has not."""
+    train, search = (load_images(fewer_digits(), split) for split in ("train", "validation"))
     assert agreement(train, search) > 0.9
     search.labels_N[:] = (search.labels_N + 1) % 10
     assert agreement(train, search) < 0.1

@@ -286,7 +286,7 @@ def test_odd_but_legal_runs_are_drawn() -> None:
 
 
 def test_the_summary_of_a_whole_run() -> None:
-    """The summary holds the documented fields: quality on the gate role, p10 latency, exact bytes."""
+    """The summary holds the documented fields: quality on the gate split, p10 latency, exact bytes."""
     summary = summarise(passing_run())
     student = {
         "quality": 0.929,
@@ -355,7 +355,7 @@ def test_report_and_summary_say_how_it_stands_to_production() -> None:
 
 
 def test_the_final_test_stands_apart_from_what_decided() -> None:
-    """The sealed numbers are in `final_test` only, with which opening it was; `looks` counts over all nights."""
+    """Numbers of the test split are in `final_test` only, with which opening it was; `looks` counts over all nights."""
     summary = summarise(passing_run())
     assert summary["final_test"] == {
         "teacher": 0.9312,
@@ -375,31 +375,33 @@ def test_the_final_test_stands_apart_from_what_decided() -> None:
         },
         "opening": 2,
     }
-    assert summary["looks"] == {"search": 31, "gate": 12, "sealed": 2}
+    assert summary["looks"] == {"validation": 31, "gate": 12, "test": 2}
 
 
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ({"skipped": "the verdict is FAIL, so the sealed split stays closed"}, "No final test: the verdict is FAIL,"),
+        ({"skipped": "the verdict is FAIL, so the test split stays closed"}, "No final test: the verdict is FAIL,"),
         ({"opened": {"teacher": 1}}, "No final test: what it wrote cannot be trusted."),
         (None, "No final test: the run did not come that far."),
     ],
 )
 def test_a_report_without_a_final_test_says_why(written: dict[str, Any] | None, said: str) -> None:
-    """A verdict that is not PASS, a damaged file and a run that stopped each leave a sentence, and no sealed number."""
+    """A verdict other than PASS, a damaged file and a stopped run each leave a sentence, and no number of the split."""
     run = replace(passing_run(), final_test=written)
     text = Page(render(run)).text
     assert said in text
-    assert "sealed test" not in text
+    assert "On the test split" not in text
     assert summarise(run)["final_test"] is None
 
 
 def test_the_report_says_how_often_the_splits_were_looked_at(html: str) -> None:
-    """A person sees that the sealed split was opened for this student, and how worn each split is."""
+    """A person sees that the test split was opened for this student, and how worn each split is."""
     text = Page(html).text
     assert "It was opening number 2 of that split." in text
-    assert "sealed split was opened twice, the gate role was looked at 12 times and the search role 31 times." in text
+    assert (
+        "test split was opened twice, the gate split was looked at 12 times and the validation split 31 times." in text
+    )
 
 
 def test_the_summary_of_a_broken_run() -> None:

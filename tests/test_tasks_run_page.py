@@ -41,7 +41,7 @@ def test_the_numbers_say_smaller_faster_safer() -> None:
         "check_quality": 0.9953,
         "champion_churn": 0.02,
         "looks_gate": 12.0,
-        "looks_sealed": 2.0,
+        "looks_test": 2.0,
         "passed": 1.0,
     }
     assert numbers | expected == numbers

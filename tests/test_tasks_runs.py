@@ -74,7 +74,7 @@ def test_a_rerun_that_broke_is_not_finished(house: House, monkeypatch: pytest.Mo
             run_stage(house.recipe, "teacher", "test/broke", force=True)
     with pytest.raises(ArtifactError, match="stage teacher of run test/broke has not finished; run it first"):
         run_stage(house.recipe, "step_1_distil", "test/broke")
-    assert run_stage(house.recipe, "teacher", "test/broke")["search_accuracy"] == 0.9
+    assert run_stage(house.recipe, "teacher", "test/broke")["validation_quality"] == 0.9
     assert run_stage(house.recipe, "step_1_distil", "test/broke")["reused"] == 1
     known = connect(house.settings.tracking_uri).get_run(before.info.run_id)
     assert (known.info.status, known.data.tags) == ("FINISHED", before.data.tags)

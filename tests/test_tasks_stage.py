@@ -63,7 +63,7 @@ def test_a_run_ends_with_a_verdict_a_report_and_a_candidate(house: House, first:
 
 
 def test_epochs_are_tracked(house: House, first: dict[str, Any]) -> None:
-    """The teacher's run in MLflow has one point of loss and search accuracy per epoch."""
+    """The teacher's run in MLflow has one point of loss and validation quality per epoch."""
     del first
     client, run = connect(house.settings.tracking_uri), house.stages("test/first")["teacher"]
     assert [m.step for m in client.get_metric_history(run.info.run_id, "train_loss")] == list(range(1, 7))
@@ -94,7 +94,7 @@ def test_seeds_show_what_is_luck(house: House, first: dict[str, Any]) -> None:
     low, high = sorted(found["student_gate"]["values"])
     assert low <= found["student_gate"]["mean"] <= high
     assert "interval_with_examples" in found["points_gate"]
-    assert "sealed" not in str(found)
+    assert "test" not in str(found)
     for too_few in ([7, 7], []):  # none takes the recipe's, which lists none
         with pytest.raises(RecipeError, match="fewer than two different ones"):
             run_seeds(house.recipe, too_few, told.append)
@@ -354,6 +354,6 @@ def test_a_disk_that_cannot_be_written_is_named(house: House, monkeypatch: pytes
 
 
 def test_digits_are_real() -> None:
-    """The tests' data is the published digits set: 1,797 images in five roles."""
+    """The tests' data is the published digits set: 1,797 images in five splits."""
     description = json.loads((built_digits() / "dataset.json").read_text(encoding="utf-8"))
-    assert sum(role["count"] for role in description["roles"].values()) == 1797
+    assert sum(split["count"] for split in description["splits"].values()) == 1797

@@ -10,7 +10,7 @@ from data_samples import built_stamps_small, digest_of, quiet
 from stillhouse.models.data.audio import load_recordings, waveform_of
 from stillhouse.models.data.captions import load_captions
 from stillhouse.models.data.gallery import load_gallery
-from stillhouse.tasks.data.format.dataset import ROLES, fault_of, read_description
+from stillhouse.tasks.data.format.dataset import SPLITS, fault_of, read_description
 from stillhouse.tasks.data.sources import stamps
 from stillhouse.tasks.data.sources.debian import download, unpacked
 from stillhouse.tasks.data.sources.pairs import deal
@@ -20,17 +20,17 @@ from stillhouse.tasks.data.store.remote import list_folder
 from stillhouse.tasks.errors import DataError
 
 SMALL = PLANS["stamps_small"]
-COUNTS = {"train": 64, "gate": 24, "sealed": 13, "search": 10, "calibration": 9}
+COUNTS = {"train": 64, "gate": 24, "test": 13, "validation": 10, "calibration": 9}
 
 
-def test_each_role_has_its_recordings() -> None:
-    """Forty stamps have three recordings each, and every role has some of them."""
+def test_each_split_has_its_recordings() -> None:
+    """Forty stamps have three recordings each, and every split has some of them."""
     folder = built_stamps_small()
     described = read_description(folder)
-    assert {role: each["count"] for role, each in described["roles"].items()} == COUNTS
+    assert {split: each["count"] for split, each in described["splits"].items()} == COUNTS
     assert (len(described["labels"]), described["languages"]) == (40, ["en", "es", "fr", "ru"])
     manifest = pq.read_table(folder / "manifest.parquet").to_pandas()
-    assert manifest.columns.tolist() == ["id", "role", "shard", "row", "label", "language", "sha256"]
+    assert manifest.columns.tolist() == ["id", "split", "shard", "row", "label", "language", "sha256"]
     assert set(zip(manifest["label"], manifest["language"], strict=True)) == {
         (label, language) for label in range(40) for language in ("es", "fr", "ru")
     }
@@ -41,26 +41,26 @@ def test_each_role_has_its_recordings() -> None:
 
 
 def test_no_held_out_sentence_is_in_training() -> None:
-    """Roles are disjoint by recording, by pair and by sentence, and a recording has the role of its caption."""
+    """Roles are disjoint by recording, by pair and by sentence, and a recording has the split of its caption."""
     folder = built_stamps_small()
     manifest = pq.read_table(folder / "manifest.parquet").to_pandas()
     captions = pq.read_table(folder / "captions.parquet").to_pandas()
     assert manifest["sha256"].is_unique
-    assert captions.groupby(captions["name"].str.casefold())["role"].nunique().max() == 1
+    assert captions.groupby(captions["name"].str.casefold())["split"].nunique().max() == 1
     joined = manifest.merge(captions, on=["label", "language"], validate="one_to_one")
-    assert joined["role_x"].tolist() == joined["role_y"].tolist()
+    assert joined["split_x"].tolist() == joined["split_y"].tolist()
     assert len(joined) == 120
-    trained = manifest["label"][manifest["role"] == "train"]
+    trained = manifest["label"][manifest["split"] == "train"]
     assert set(trained) == set(range(40))
 
 
 def test_captions_have_roles_and_categories() -> None:
-    """A caption has a role; its tags are the stamp's categories."""
+    """A caption has a split; its tags are the stamp's categories."""
     captions = load_captions(built_stamps_small())
     labels = read_description(built_stamps_small())["labels"]
     assert len(captions) == 160
     assert captions.languages == ["en", "es", "fr", "ru"] * 40
-    assert set(captions.roles or ()) == set(ROLES)
+    assert set(captions.splits or ()) == set(SPLITS)
     assert captions.tags == [categories_of(labels[label]) for label in captions.labels_N]
     assert not [name for name in captions.names if name != name.strip() or not name]
 
@@ -77,7 +77,7 @@ def test_every_label_has_one_picture_on_white() -> None:
 
 def test_every_recording_is_original_and_can_be_heard() -> None:
     """Recordings are the publisher's Ogg files, and each has a waveform."""
-    recordings = load_recordings(built_stamps_small(), "search")
+    recordings = load_recordings(built_stamps_small(), "validation")
     assert len(recordings) == len(recordings.languages) == len(recordings.labels_N) == 10
     for content in recordings.audio:
         assert content.startswith(b"OggS")
@@ -160,18 +160,18 @@ def test_a_stamp_has_a_picture_and_a_caption(tmp_path: Path) -> None:
 
 
 def test_a_sentence_is_dealt_whole() -> None:
-    """Pairs that say the same, in any language or case, have one role; the shares are those of the pairs."""
+    """Pairs that say the same, in any language or case, have one split; the shares are those of the pairs."""
     sentences = {
         (label, language): f"{label // 2} {language[0]}" for label in range(100) for language in ("pt", "Pa", "fr")
     }
-    roles = deal(sentences, sentences.keys(), (("sealed", 0.2), ("gate", 0.1)))
-    assert roles == deal(sentences, sentences.keys(), (("sealed", 0.2), ("gate", 0.1)))
+    splits = deal(sentences, sentences.keys(), (("test", 0.2), ("gate", 0.1)))
+    assert splits == deal(sentences, sentences.keys(), (("test", 0.2), ("gate", 0.1)))
     said: dict[str, set[str]] = {}
-    for pair, role in roles.items():
-        said.setdefault(sentences[pair].casefold(), set()).add(role)
+    for pair, split in splits.items():
+        said.setdefault(sentences[pair].casefold(), set()).add(split)
     assert {len(each) for each in said.values()} == {1}
-    counts = {role: list(roles.values()).count(role) for role in ("sealed", "gate", "train")}
-    assert 60 <= counts["sealed"] <= 63
+    counts = {split: list(splits.values()).count(split) for split in ("test", "gate", "train")}
+    assert 60 <= counts["test"] <= 63
     assert 30 <= counts["gate"] <= 33
 
 
@@ -179,6 +179,6 @@ def test_no_label_loses_its_last_recording() -> None:
     """A label with a single recording keeps it for training, however large the shares are."""
     sentences = {(label, language): f"{label} {language}" for label in range(20) for language in ("en", "fr")}
     recorded = {(label, "fr") for label in range(20)}
-    roles = deal(sentences, recorded, (("sealed", 0.25), ("gate", 0.25)))
-    assert {roles[pair] for pair in recorded} == {"train"}
-    assert {roles[label, "en"] for label in range(20)} == {"sealed", "gate"}
+    splits = deal(sentences, recorded, (("test", 0.25), ("gate", 0.25)))
+    assert {splits[pair] for pair in recorded} == {"train"}
+    assert {splits[label, "en"] for label in range(20)} == {"test", "gate"}

@@ -19,7 +19,7 @@ SHARD = "train-000.parquet"
 MANIFEST = "manifest.parquet"
 UNSEEN = 7
 SCHEMA_DIFFERS = "shards schema expect_column_values_to_be_in_set 1"
-COLUMNS_DIFFER = "manifest id role shard row label sha256 expect_table_columns_to_match_ordered_list None"
+COLUMNS_DIFFER = "manifest id split shard row label sha256 expect_table_columns_to_match_ordered_list None"
 
 
 @pytest.fixture
@@ -57,11 +57,11 @@ def test_the_outcome_is_the_same_every_time(dataset: Path, tmp_path: Path) -> No
             {
                 "manifest label expect_column_values_to_not_be_null 1": cell("label", 0, None),
                 "manifest label expect_column_values_to_be_in_set 1": cell("label", 1, 10),
-                "manifest role expect_column_values_to_be_in_set 1": cell("role", 2, "spare"),
+                "manifest split expect_column_values_to_be_in_set 1": cell("split", 2, "spare"),
                 "manifest sha256 expect_column_values_to_match_regex 1": cell("sha256", 3, "short"),
                 "content sha256 manifest_sha256 expect_column_pair_values_to_be_equal 4": cell("sha256", 4, "0" * 64),
                 "manifest shard row expect_compound_columns_to_be_unique 2": cell("row", 5, 6),
-                "roles digest expected_digest expect_column_pair_values_to_be_equal 1": cell("id", 7, "all/unknown"),
+                "splits digest expected_digest expect_column_pair_values_to_be_equal 1": cell("id", 7, "all/unknown"),
             },
         ),
         (
@@ -80,10 +80,10 @@ def test_the_outcome_is_the_same_every_time(dataset: Path, tmp_path: Path) -> No
             MANIFEST,
             {
                 "manifest expect_table_row_count_to_equal None": lambda table: table.slice(1),
-                "roles rows expected_rows expect_column_pair_values_to_be_equal 1": lambda table: table,
+                "splits rows expected_rows expect_column_pair_values_to_be_equal 1": lambda table: table,
             },
         ),
-        (MANIFEST, {COLUMNS_DIFFER: lambda table: table.drop_columns(["role"])}),
+        (MANIFEST, {COLUMNS_DIFFER: lambda table: table.drop_columns(["split"])}),
         (SHARD, {"shards rows expected_rows expect_column_pair_values_to_be_equal 1": lambda table: table.slice(1)}),
         (SHARD, {SCHEMA_DIFFERS: lambda table: table.drop_columns(["image"])}),
     ],
@@ -100,30 +100,30 @@ def test_each_fault_of_a_table_is_found(dataset: Path, tmp_path: Path, file: str
 
 
 def _examples(folder: Path, described: dict[str, Any]) -> dict[str, list[Example]]:
-    roles = {}
-    for role, each in described["roles"].items():
+    splits = {}
+    for split, each in described["splits"].items():
         tables = [pq.read_table(folder / shard["path"]) for shard in each["shards"]]
-        roles[role] = [Example(**row) for row in pa.concat_tables(tables).to_pylist()]
-    return roles
+        splits[split] = [Example(**row) for row in pa.concat_tables(tables).to_pylist()]
+    return splits
 
 
 def test_each_fault_of_a_split_is_found(dataset: Path, tmp_path: Path) -> None:
-    """A duplicate across roles, a repeated id and a label the gate lacks are refused though every digest is right."""
+    """A duplicate across splits, a repeated id and a label the gate lacks are refused though every digest is right."""
     described = read_description(dataset)
-    roles = _examples(dataset, described)
-    sealed, searched = roles["sealed"][0], roles["search"][1]
-    roles["train"][0] = Example("all/leaked", sealed.image, sealed.label)
-    roles["search"][1] = Example(roles["search"][0].id, searched.image, searched.label)
-    roles["gate"] = [example for example in roles["gate"] if example.label != UNSEEN]
+    splits = _examples(dataset, described)
+    tested, validated = splits["test"][0], splits["validation"][1]
+    splits["train"][0] = Example("all/leaked", tested.image, tested.label)
+    splits["validation"][1] = Example(splits["validation"][0].id, validated.image, validated.label)
+    splits["gate"] = [example for example in splits["gate"] if example.label != UNSEEN]
     shutil.rmtree(dataset)
-    _write(dataset, described, roles)
+    _write(dataset, described, splits)
     failures, sentence = refused(dataset, tmp_path)
     assert failures == {
         "manifest sha256 expect_column_values_to_be_unique 2",
         "manifest id expect_column_values_to_be_unique 2",
-        "roles missing_labels expect_column_values_to_be_in_set 1",
+        "splits missing_labels expect_column_values_to_be_in_set 1",
     }
-    rows = sum(len(examples) for examples in roles.values())
+    rows = sum(len(examples) for examples in splits.values())
     assert "fails 3 of 33 expectations: manifest id" in sentence
     assert f"manifest sha256 expect_column_values_to_be_unique (2 of {rows} rows)" in sentence
 
@@ -131,14 +131,14 @@ def test_each_fault_of_a_split_is_found(dataset: Path, tmp_path: Path) -> None:
 def test_a_nan_is_named(dataset: Path, tmp_path: Path) -> None:
     """A NaN among decoded values of a floating-point dataset is refused."""
     described = read_description(dataset)
-    roles = _examples(dataset, described)
-    for examples in roles.values():
+    splits = _examples(dataset, described)
+    for examples in splits.values():
         examples[:] = [Example(e.id, _floats(e.image).tobytes(), e.label) for e in examples]
     spoilt = _floats(bytes(range(64)))
     spoilt[5] = np.nan
-    roles["train"][3] = Example(roles["train"][3].id, spoilt.tobytes(), 3)
+    splits["train"][3] = Example(splits["train"][3].id, spoilt.tobytes(), 3)
     shutil.rmtree(dataset)
-    _write(dataset, described | {"dtype": "float32", "value_range": [0, 63]}, roles)
+    _write(dataset, described | {"dtype": "float32", "value_range": [0, 63]}, splits)
     failures, _ = refused(dataset, tmp_path)
     assert failures == {"content nan_values expect_column_values_to_be_in_set 1"}
 
@@ -155,7 +155,7 @@ def _floats(image: bytes) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.frombuffer(image, np.uint8).astype(np.float32)
 
 
-def _write(dataset: Path, described: dict[str, Any], roles: dict[str, list[Example]]) -> None:
+def _write(dataset: Path, described: dict[str, Any], splits: dict[str, list[Example]]) -> None:
     dataset.mkdir()
-    pinned = ("roles", "manifest", "licence_file")
-    write_dataset(dataset, {key: described[key] for key in described if key not in pinned}, b"licence", roles, {})
+    pinned = ("splits", "manifest", "licence_file")
+    write_dataset(dataset, {key: described[key] for key in described if key not in pinned}, b"licence", splits, {})

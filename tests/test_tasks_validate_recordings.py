@@ -22,7 +22,7 @@ MANIFEST = "manifest.parquet"
 WHITE = b"\xff" * 3 * 64 * 64
 SHOWS_NOTHING = "gallery maximum minimum expect_column_pair_values_a_to_be_greater_than_b 1"
 NO_CAPTIONS = (
-    "captions label language name tags bad_tags role other_roles expect_table_columns_to_match_ordered_list None"
+    "captions label language name tags bad_tags split other_splits expect_table_columns_to_match_ordered_list None"
 )
 
 
@@ -71,7 +71,7 @@ def test_real_stamps_pass(dataset: Path, tmp_path: Path) -> None:
                 "recordings sha256 manifest_sha256 expect_column_pair_values_to_be_equal 6": lambda table: table,
                 "recordings language expect_column_values_to_be_in_set 1": cell("language", 6, "tlh"),
                 "recordings language manifest_language expect_column_pair_values_to_be_equal 1": lambda table: table,
-                "recordings role caption_role expect_column_pair_values_to_be_equal 1": lambda table: table,
+                "recordings split caption_split expect_column_pair_values_to_be_equal 1": lambda table: table,
             },
         ),
         (
@@ -79,13 +79,13 @@ def test_real_stamps_pass(dataset: Path, tmp_path: Path) -> None:
             {
                 "captions name expect_column_values_to_match_regex 1": cell("name", 0, " "),
                 "captions name expect_column_values_to_not_be_null 1": cell("name", 1, None),
-                "captions role expect_column_values_to_be_in_set 1": cell("role", 4, "exam"),
+                "captions split expect_column_values_to_be_in_set 1": cell("split", 4, "exam"),
                 "captions language expect_column_values_to_be_in_set 1": cell("language", 5, "tlh"),
                 "captions tags expect_column_values_to_be_between 1": cell("tags", 6, []),
             },
         ),
         # A recording in training whose caption is judged, or has none.
-        (CAPTIONS, {"recordings role caption_role expect_column_pair_values_to_be_equal 3": _without(1, 2, 3)}),
+        (CAPTIONS, {"recordings split caption_split expect_column_pair_values_to_be_equal 3": _without(1, 2, 3)}),
         # All that a label has in words is gone.
         (
             CAPTIONS,
@@ -121,12 +121,12 @@ def test_each_fault_is_found(dataset: Path, tmp_path: Path, file: str, changes: 
 def test_a_judged_sentence_in_training_is_found(dataset: Path, tmp_path: Path) -> None:
     """A held-out caption that says, in capitals, what a training caption says is refused on both sides."""
     table = pq.read_table(dataset / CAPTIONS)
-    roles = table["role"].to_pylist()
-    said = table["name"][roles.index("train")].as_py()
-    pq.write_table(cell("name", roles.index("sealed"), said.upper())(table), dataset / CAPTIONS)
+    splits = table["split"].to_pylist()
+    said = table["name"][splits.index("train")].as_py()
+    pq.write_table(cell("name", splits.index("test"), said.upper())(table), dataset / CAPTIONS)
     repin(dataset)
     failures, _ = refused(dataset, tmp_path)
-    assert failures == {"captions other_roles expect_column_values_to_be_in_set 2"}
+    assert failures == {"captions other_splits expect_column_values_to_be_in_set 2"}
 
 
 def test_a_label_without_a_recording_is_counted(dataset: Path, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_label_without_a_recording_is_counted(dataset: Path, tmp_path: Path) -
 
 
 def test_a_recording_twice_is_found(dataset: Path, tmp_path: Path) -> None:
-    """The same recording in two roles is one digest twice in the manifest."""
+    """The same recording in two splits is one digest twice in the manifest."""
     manifest = pq.read_table(dataset / MANIFEST)
     twice = cell("sha256", 0, manifest["sha256"][100].as_py())(manifest)
     pq.write_table(twice, dataset / MANIFEST)

@@ -17,7 +17,7 @@ from stillhouse.models.data.images import load_images
 from stillhouse.models.measurement.statistics import accuracy_difference_interval, geometric_interval
 from stillhouse.models.onnx.packing import zstd_bytes
 
-ROLE = "sealed"
+SPLIT = "test"
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ def _right(work: Path, data: Path, row: dict[str, Any], effort: Effort, at: int)
     """Say which images a deployable gets right; one that dies becomes a failed row."""
     print(f"asking: {row['tool']}: {row['what']}", flush=True)
     answers = work / f"answers-{at}.npy"
-    arguments = [row["runtime"], row["files"][0], str(data), ROLE, str(effort.images), str(answers)]
+    arguments = [row["runtime"], row["files"][0], str(data), SPLIT, str(effort.images), str(answers)]
     done = _module(work, "judge", arguments)
     if done.returncode:
         row["failed"] = f"could not be run: {last_line(done.stderr) or f'exit code {done.returncode}'}"
         return np.zeros(0, bool)
-    found: NDArray[np.bool_] = np.load(answers) == load_images(data, ROLE).labels_N[: effort.images]
+    found: NDArray[np.bool_] = np.load(answers) == load_images(data, SPLIT).labels_N[: effort.images]
     return found
 
 

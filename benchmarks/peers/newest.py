@@ -30,7 +30,7 @@ def newest_teacher(state: Path, network: dict[str, Any]) -> Path:
 
 
 def newest_student(state: Path, teacher: Path, data: Path) -> Path:
-    """Find the newest exported student whose teacher answers the gate role as this teacher does."""
+    """Find the newest exported student whose teacher answers the gate split as this teacher does."""
     from stillhouse.models.runtime.bundle import open_bundle
     from stillhouse.models.training.checkpoint import load_model
     from stillhouse.models.workloads.image_classification.training import Classifier

@@ -32,7 +32,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         panel.set_xticks(_ticks([better(row.measured) for row in rows if row.measured]))
         panel.axhline(-0.5, color="grey", linewidth=0.8, linestyle=":")
         panel.grid(alpha=0.25)
-    panels[0].set_ylabel("accuracy, points to the teacher (sealed test)")
+    panels[0].set_ylabel("accuracy, points to the teacher (test split)")
     note = {"transform": panels[0].get_yaxis_transform(), "color": "grey", "fontsize": 8, "va": "top"}
     panels[0].text(0.01, -0.52, "half a point lost", **note)
     handles, labels = panels[0].get_legend_handles_labels()

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from benchmarks.peers.macs import macs_of_file
 from benchmarks.peers.request import Request
-from stillhouse.models.data.images import describe, load_images
+from stillhouse.models.data.description import describe
+from stillhouse.models.data.images import load_images
 from stillhouse.models.onnx.export import export_model
 from stillhouse.models.training.checkpoint import load_model
 from stillhouse.tasks.recipe.teacher import Training
@@ -87,9 +88,9 @@ def shortened(data: Path, folder: Path) -> Path:
     """Copy a dataset with few training and calibration images."""
     shutil.copytree(data, folder, dirs_exist_ok=True)
     description = describe(folder)
-    for role, count in (("train", QUICK_TRAINING), ("calibration", QUICK_CALIBRATION)):
-        shard = description["roles"][role]["shards"][0]
+    for split, count in (("train", QUICK_TRAINING), ("calibration", QUICK_CALIBRATION)):
+        shard = description["splits"][split]["shards"][0]
         pq.write_table(pq.read_table(data / shard["path"]).slice(0, count), folder / shard["path"])
-        description["roles"][role]["shards"] = [shard]
+        description["splits"][split]["shards"] = [shard]
     (folder / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
     return folder

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from benchmarks.peers.making import TOOLS, make
-from benchmarks.peers.measuring import ROLE, Effort, measure
+from benchmarks.peers.measuring import SPLIT, Effort, measure
 from benchmarks.peers.newest import newest_data, newest_student, newest_teacher
 from benchmarks.peers.prepare import prepare
 from benchmarks.peers.report import write
@@ -96,7 +96,7 @@ def _about(arguments: argparse.Namespace, versions: dict[str, str], effort: Effo
     return quick | {
         "machine": f"{here['cpu']} ({', '.join(here['instructions'])})",
         "versions": ", ".join(f"{name} {number}" for name, number in sorted(versions.items())),
-        "measured": f"{effort.images:,} images of the {ROLE} role, {effort.repeats} repeats of {effort.rounds} turns",
+        "measured": f"{effort.images:,} images of the {SPLIT} split, {effort.repeats} repeats of {effort.rounds} turns",
         "recipe": arguments.recipe.stem,
         "command": shlex.join(["make", "bench"]) if not names else "make bench BENCH='--teacher ... --ours ...'",
         "date": time.strftime("%Y-%m-%d"),

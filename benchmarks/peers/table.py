@@ -80,7 +80,7 @@ def faster(measured: Measured) -> float:
 
 
 HEAD = (
-    "| tool | what | sealed accuracy | points to the teacher | bytes | times smaller | zstd bytes | ms, p10 "
+    "| tool | what | test accuracy | points to the teacher | bytes | times smaller | zstd bytes | ms, p10 "
     "| times faster | made in |\n|---|---|---|---|---|---|---|---|---|---|"
 )
 

@@ -91,7 +91,7 @@ class Recovered:
         feed, objective = self._lesson
         keys = ("epochs", "batch_size", "learning_rate", "weight_decay", "optimizer", "precision", "warmup")
         plan = TrainConfig(**{key: self.request.training[key] for key in keys}, seed=self.request.seed)
-        score = Classifier(Path(self.request.data)).scorer("search")
+        score = Classifier(Path(self.request.data)).scorer("validation")
         scratch = Path(self.request.calibration).parent / f"pruned-{self.share:.4f}-{self.taught}.safetensors"
         scratch.unlink(missing_ok=True)
         fit(module, feed, objective, plan, checkpoint=scratch, score=score, watcher=Screen())

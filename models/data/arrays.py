@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stillhouse.models.data.images import describe
+from stillhouse.models.data.description import describe
 from stillhouse.models.errors import ModelError
 
 
@@ -38,9 +38,9 @@ def load_arrays(folder: Path, split: str) -> Arrays:
     if "array_shape" not in description:
         msg = f"{description['name']} holds no arrays; name a dataset of arrays in the recipe's data.dataset"
         raise ModelError(msg)
-    if split not in description["roles"]:
-        msg = f"{description['name']} has no split {split!r}; use one of {', '.join(description['roles'])}"
+    if split not in description["splits"]:
+        msg = f"{description['name']} has no split {split!r}; use one of {', '.join(description['splits'])}"
         raise ModelError(msg)
-    table = pq.read_table([folder / shard["path"] for shard in description["roles"][split]["shards"]])
+    table = pq.read_table([folder / shard["path"] for shard in description["splits"][split]["shards"]])
     numbers = np.frombuffer(b"".join(table["array"].to_pylist()), np.dtype(description["dtype"])).copy()
     return Arrays(numbers.reshape(len(table), *description["array_shape"]), table["target"].to_numpy().copy())

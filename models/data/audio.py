@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import soundfile
 from numpy.typing import NDArray
 
+from stillhouse.models.data.description import describe
 from stillhouse.models.data.first_sound import SILENCE, speech_start
-from stillhouse.models.data.images import describe
 from stillhouse.models.errors import ModelError
 
 SAMPLE_RATE = 16_000
@@ -51,7 +51,7 @@ class Recordings:
         return len(self.labels_N)
 
 
-def load_recordings(folder: Path, role: str) -> Recordings:
+def load_recordings(folder: Path, split: str) -> Recordings:
     """Read every shard of a split of a materialised dataset.
 
     Raises:
@@ -61,10 +61,10 @@ def load_recordings(folder: Path, role: str) -> Recordings:
     if "sample_rates" not in description:
         msg = f"{description['name']} has no recordings; name a dataset with recordings in the recipe's data.dataset"
         raise ModelError(msg)
-    if role not in description["roles"]:
-        msg = f"{description['name']} has no role {role!r}; use one of {', '.join(description['roles'])}"
+    if split not in description["splits"]:
+        msg = f"{description['name']} has no split {split!r}; use one of {', '.join(description['splits'])}"
         raise ModelError(msg)
-    table = pq.read_table([folder / shard["path"] for shard in description["roles"][role]["shards"]])
+    table = pq.read_table([folder / shard["path"] for shard in description["splits"][split]["shards"]])
     return Recordings(
         labels_N=table["label"].to_numpy().astype(np.int64),
         languages=table["language"].to_pylist(),

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stillhouse.models.data.images import describe
+from stillhouse.models.data.description import describe, with_split_names
 from stillhouse.models.errors import ModelError
 
 
@@ -21,18 +21,18 @@ class Captions:
     names: list[str]
     tags: list[list[str]]
     """Other words for the label, at least one word."""
-    roles: list[str] | None = None
+    splits: list[str] | None = None
     """Split of each row. None if the images have splits and the captions have none."""
 
     def __len__(self) -> int:
         """Count the captions."""
         return len(self.labels_N)
 
-    def of(self, role: str) -> "Captions":
+    def of(self, split: str) -> "Captions":
         """Keep the captions of one split. If captions have no splits, keep all."""
-        if self.roles is None:
+        if self.splits is None:
             return self
-        rows = [row for row, own in enumerate(self.roles) if own == role]
+        rows = [row for row, own in enumerate(self.splits) if own == split]
         languages, names, tags = ([of[row] for row in rows] for of in (self.languages, self.names, self.tags))
         return Captions(self.labels_N[rows], languages, names, tags)  # type: ignore[arg-type]
 
@@ -47,11 +47,11 @@ def load_captions(folder: Path) -> Captions:
     if "captions" not in description:
         msg = f"{description['name']} has no captions; name a dataset with captions in the recipe's data.dataset"
         raise ModelError(msg)
-    table = pq.read_table(folder / description["captions"]["path"])
+    table = with_split_names(pq.read_table(folder / description["captions"]["path"]))
     return Captions(
         labels_N=table["label"].to_numpy().astype(np.int64),
         languages=table["language"].to_pylist(),
         names=table["name"].to_pylist(),
         tags=table["tags"].to_pylist(),
-        roles=table["role"].to_pylist() if "role" in table.column_names else None,
+        splits=table["split"].to_pylist() if "split" in table.column_names else None,
     )

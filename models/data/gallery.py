@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from stillhouse.models.data.images import Images, describe, images_of
+from stillhouse.models.data.description import describe
+from stillhouse.models.data.images import Images, images_of
 from stillhouse.models.errors import ModelError
 
 

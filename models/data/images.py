@@ -1,6 +1,5 @@
 """Read image shards from disk. This module only decodes: the data pull has checked the digests."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from stillhouse.models.data.description import describe
 from stillhouse.models.errors import ModelError
 
 
@@ -28,13 +28,7 @@ class Images:
         return len(self.labels_N)
 
 
-def describe(folder: Path) -> dict[str, Any]:
-    """Read the description of a materialised dataset: labels, image shape, splits with their shards."""
-    description: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-    return description
-
-
-def load_images(folder: Path, role: str) -> Images:
+def load_images(folder: Path, split: str) -> Images:
     """Read every shard of a split of a materialised dataset.
 
     Raises:
@@ -43,13 +37,14 @@ def load_images(folder: Path, role: str) -> Images:
     description = describe(folder)
     if "gallery" in description:
         msg = (
-            f"the roles of {description['name']} hold recordings; name a dataset of images in the recipe's data.dataset"
+            f"the splits of {description['name']} hold recordings; name a dataset of images in the recipe's "
+            "data.dataset"
         )
         raise ModelError(msg)
-    if role not in description["roles"]:
-        msg = f"{description['name']} has no role {role!r}; use one of {', '.join(description['roles'])}"
+    if split not in description["splits"]:
+        msg = f"{description['name']} has no split {split!r}; use one of {', '.join(description['splits'])}"
         raise ModelError(msg)
-    table = pq.read_table([folder / shard["path"] for shard in description["roles"][role]["shards"]])
+    table = pq.read_table([folder / shard["path"] for shard in description["splits"][split]["shards"]])
     return images_of(table, description)
 
 

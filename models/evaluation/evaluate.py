@@ -22,7 +22,7 @@ from stillhouse.models.workloads.base import Request, Runtime, runtime_of
 
 MODELS = ("teacher", "student")
 SPLIT = "gate"
-"""The evaluated split. Only `models.evaluation.final_test` opens the split `sealed`."""
+"""The evaluated split. Only `models.evaluation.final_test` opens the split `test`."""
 
 
 def evaluate(

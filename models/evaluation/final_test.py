@@ -1,4 +1,4 @@
-"""Measure the quality of two bundles on the split `sealed`, once, in a separate process. The result decides nothing.
+"""Measure the quality of two bundles on the split `test`, once, in a separate process. The result decides nothing.
 
 Run as `python -m stillhouse.models.evaluation.final_test REQUEST ANSWER`, two JSON files. Bytes and time come from the
 evaluation and are not measured again.
@@ -15,11 +15,11 @@ from stillhouse.models.evaluation.schema import Tested
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.base import Runtime, runtime_of
 
-SPLIT = "sealed"
+SPLIT = "test"
 
 
 def final_test(workload: Runtime, data: Path, bundles: Mapping[str, Bundle], confidence: float) -> dict[str, Any]:
-    """Compare `teacher` and `student` on the sealed examples.
+    """Compare `teacher` and `student` on the examples of the split `test`.
 
     Args:
         workload: the runtime of the models' workload.

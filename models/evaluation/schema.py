@@ -37,7 +37,7 @@ class Estimate(Part):
 
 
 class Roles(Part):
-    """One estimate for the evaluated split. The estimate for `sealed` is in final_test.json."""
+    """One estimate for the evaluated split. The estimate for `test` is in final_test.json."""
 
     gate: Estimate
 
@@ -145,7 +145,7 @@ class Evaluation(Part):
 
 
 class Tested(Part):
-    """Results on the sealed split. They decide nothing."""
+    """Results on the test split. They decide nothing."""
 
     teacher: Estimate
     """Quality."""

@@ -13,7 +13,7 @@ def right(answers_N: NDArray[np.int64], labels_N: NDArray[np.int64]) -> NDArray[
         ModelError: the lengths differ.
     """
     if answers_N.shape != labels_N.shape:
-        msg = f"{len(answers_N)} answers cannot be compared with {len(labels_N)} labels; evaluate the same role"
+        msg = f"{len(answers_N)} answers cannot be compared with {len(labels_N)} labels; evaluate the same split"
         raise ModelError(msg)
     equal_N: NDArray[np.bool_] = answers_N == labels_N
     return equal_N

@@ -80,8 +80,8 @@ def fit(  # noqa: PLR0913 - the whole contract of training, each part named by i
     for epoch in range(_resume(checkpoint, model, optimizer), plan.epochs):
         loss = _train_epoch(model, feed, objective, optimizer, plan, epoch, watcher)
         quality = score(model)
-        watcher.record(epoch + 1, {"train_loss": loss, "search_accuracy": quality})
-        watcher.progress(f"epoch {epoch + 1}/{plan.epochs}, loss {loss:.4f}, search quality {quality:.2%}")
+        watcher.record(epoch + 1, {"train_loss": loss, "validation_quality": quality})
+        watcher.progress(f"epoch {epoch + 1}/{plan.epochs}, loss {loss:.4f}, validation quality {quality:.2%}")
         _save(checkpoint, model, optimizer, epoch + 1)
 
 

@@ -86,7 +86,7 @@ class Runtime(Protocol):
         """Return details of `teacher` and `student` that only this workload has, for its report, as JSON."""
 
     def test_details(self, split: Split, answers: Mapping[str, Answers]) -> dict[str, Any]:
-        """Return details of both models on the split `sealed` that only this workload has, for its report, as JSON."""
+        """Return details of both models on the split `test` that only this workload has, for its report, as JSON."""
 
     def serve(self, bundle: Bundle, labels: Sequence[str]) -> Mapping[str, Answerer]:
         """Open a bundle for a server. Returns kind of input (such as `image` or `pixels`) -> its answerer.

@@ -39,7 +39,7 @@ class Report(Protocol):
         Args:
             details: output of `Runtime.details`, read back.
             comparisons: output of `Runtime.comparisons`, each with `value` and `interval`.
-            tested: output of `Runtime.test_details`. None if the sealed split was not opened.
+            tested: output of `Runtime.test_details`. None if the test split was not opened.
             data: the materialised dataset. None if this machine does not have it.
 
         Raises:

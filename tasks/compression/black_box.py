@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from stillhouse.models.data.images import describe, load_images
+from stillhouse.models.data.description import describe
+from stillhouse.models.data.images import load_images
 from stillhouse.models.onnx.import_teacher import adopt
 from stillhouse.tasks.artifacts.artifact import file_digest, json_digest
 from stillhouse.tasks.errors import StillhouseError

@@ -13,8 +13,8 @@ from stillhouse.models.training.loop import TrainConfig
 from stillhouse.tasks.pipeline.job import Metrics
 from stillhouse.tasks.recipe.teacher import Training
 
-QUALITY = "search_accuracy"
-"""Name of the stage metric for quality on the validation split `search`."""
+QUALITY = "validation_quality"
+"""Name of the stage metric for quality on the split `validation`."""
 
 
 def train_config_of(training: Training, seed: int) -> TrainConfig:

@@ -29,7 +29,7 @@ from stillhouse.tasks.recipe.distillation import Distillation
 from stillhouse.tasks.recipe.steps import Quantize
 
 FOLDS: tuple[dict[str, Any], ...] = ({"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"})
-JUDGED = ("gate", "sealed")
+JUDGED = ("gate", "test")
 
 
 def quantize(bench: StepContext, step: Quantize) -> Compressed:
@@ -62,7 +62,7 @@ def quantize_jointly(workload: Training, benches: Sequence[StepContext]) -> list
         _refuse_judged_examples(bench)
     made = {bench.component.name: fold_for_quantizing(*bench.previous) for bench in benches}
     modules = {name: module for name, (module, _) in made.items()}
-    score_of, progress = workload.scorer(benches[0].data, "search"), benches[0].job.progress
+    score_of, progress = workload.scorer(benches[0].data, "validation"), benches[0].job.progress
     progress("measuring what fewer bits cost in every layer of every component")
     whole = nn.ModuleDict(modules)
     found = fewest_bits(whole, quantizable(whole), lambda _: score_of(modules), step.max_quality_drop, progress)
@@ -79,7 +79,7 @@ def _of_component(bits: Mapping[str, int], component: str) -> dict[str, int]:
 
 
 def _refuse_judged_examples(bench: StepContext) -> None:
-    judged = {role: bench.component.judged(role) for role in JUDGED}
+    judged = {split: bench.component.judged(split) for split in JUDGED}
     refuse_overlap(bench.component.calibration(), judged)
 
 
@@ -89,7 +89,7 @@ def _bits(bench: StepContext, step: Quantize, module: nn.Module, architecture: A
     if step.weights != "mixed":
         return whole
     bench.job.progress("measuring what fewer bits cost in every layer")
-    score = bench.component.scorer("search")
+    score = bench.component.scorer("validation")
     return bits_by_layer(folded, fewest_bits(folded, whole, score, step.max_quality_drop, bench.job.progress))
 
 

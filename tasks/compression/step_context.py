@@ -79,7 +79,7 @@ class StepContext:
                 objective,
                 train_config_of(distillation.training, self.seed),
                 checkpoint=self.job.scratch / f"{part}.safetensors",
-                score=self.component.scorer("search"),
+                score=self.component.scorer("validation"),
                 watcher=self.job,
             )
         return module

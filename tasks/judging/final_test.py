@@ -1,4 +1,4 @@
-"""The typed content of final_test.json: both models on the test split `sealed`, opened once per candidate."""
+"""The typed content of final_test.json: both models on the split `test`, opened once per candidate."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ ANSWER = "final_test.json"
 
 
 class Opened(Tested):
-    """The measurements on the test split `sealed`, and how often the split was opened. They decide nothing."""
+    """The measurements on the split `test`, and how often the split was opened. They decide nothing."""
 
     opening: Count
     """1 if this was the first time that the split was opened, 2 for the second, and so on."""
@@ -54,7 +54,7 @@ def read_final_test(output: Path) -> FinalTest:
 
 
 def opened_in(raw: Mapping[str, Any] | None) -> Opened | None:
-    """Return the measurements on the test split `sealed`. None if the split stayed closed or the file is not valid."""
+    """Return the measurements on the split `test`. None if the split stayed closed or the file is not valid."""
     try:
         return parse_final_test(raw).opened if raw else None
     except ArtifactError:
@@ -65,10 +65,10 @@ def looked(looks: Mapping[str, int]) -> str:
     """Say how often the splits were looked at so far, over all nights and recipes. Empty if there are no counts."""
     if not looks:
         return ""
-    opened, gate, search = (_count(looks.get(split, 0)) for split in ("sealed", "gate", "search"))
+    opened, gate, validation = (_count(looks.get(split, 0)) for split in ("test", "gate", "validation"))
     return (
-        f"Over all nights and recipes of this data, the sealed split was opened {opened}, the gate role was looked at "
-        f"{gate} and the search role {search}."
+        f"Over all nights and recipes of this data, the test split was opened {opened}, the gate split was looked at "
+        f"{gate} and the validation split {validation}."
     )
 
 

@@ -35,7 +35,7 @@ def judge_step(lost: float, cost: Mapping[str, Any], keep_if: KeepStepIf) -> Jud
     If the interval of the speedup does not decide, the step stays if its bytes alone pay for it.
 
     Args:
-        lost: quality on the validation split `search` before the step minus quality after it, as a fraction.
+        lost: quality on the split `validation` before the step minus quality after it, as a fraction.
         cost: the result of `models.measurement.step_cost`.
         keep_if: the recipe's limits.
     """

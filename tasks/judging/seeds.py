@@ -32,7 +32,7 @@ ESTIMATES: dict[str, Callable[[Evaluation], Estimate]] = {
     "student_gate": lambda found: found.student.quality.gate,
     "points_gate": lambda found: _in_points(found.paired.gate.difference),
 }
-"""Measures estimated on the gate examples. The test split `sealed` stays closed."""
+"""Measures estimated on the gate examples. The test split `test` stays closed."""
 
 
 def run_seeds(recipe_path: Path, seeds: Sequence[int], show: Callable[[str], None]) -> dict[str, Any]:

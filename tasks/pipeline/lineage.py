@@ -46,8 +46,8 @@ def runs_of(recipe: Recipe, children: Iterable[Run]) -> dict[str, Run]:
 
 def inputs_of(stage: Stage, runs: dict[str, Run]) -> dict[str, str]:
     """Return input name -> digest of the artifact that a stage reads, as the stage's key includes it."""
-    tags = {role: runs[name].data.tags for role, name in stage.inputs.items()}
-    return {role: found.get(CONTENT, found.get(DIGEST, "")) for role, found in tags.items()}
+    tags = {slot: runs[name].data.tags for slot, name in stage.inputs.items()}
+    return {slot: found.get(CONTENT, found.get(DIGEST, "")) for slot, found in tags.items()}
 
 
 def _follows(stage: Stage, run: Run, before: dict[str, Run]) -> bool:

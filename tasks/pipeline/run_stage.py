@@ -91,7 +91,7 @@ def _stage(recipe: Recipe, name: str, lines: Sequence[str]) -> Stage:
 def _tracked(context: RunContext, stage: Stage, *, force: bool) -> Result:
     try:
         runs = runs_of(context.recipe, context.nightly.children())
-        inputs = {role: output_among(context, runs, name) for role, name in stage.inputs.items()}
+        inputs = {slot: output_among(context, runs, name) for slot, name in stage.inputs.items()}
         stage, tags = _with_facts(context, stage, inputs_of(stage, runs))
         key = stage_key(stage, inputs_of(stage, runs), tags[CODE])
     except Exception:
@@ -202,7 +202,7 @@ def _job(context: RunContext, stage: Stage, inputs: Mapping[str, Artifact], fold
     scratch.mkdir(parents=True, exist_ok=True)
     return Job(
         settings=stage.settings,
-        inputs={role: artifact.path for role, artifact in inputs.items()},
+        inputs={slot: artifact.path for slot, artifact in inputs.items()},
         out=make_empty(folder.with_name(f".{folder.name}.partial")),
         scratch=scratch,
         shared=state / "shared",

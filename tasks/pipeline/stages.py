@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from stillhouse.models.workloads.registry import module_of
 
-Split = Literal["search", "gate"]
+Split = Literal["validation", "gate"]
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ KINDS = {
     "pull": StageKind("stillhouse.tasks.stages.pull:pull_data"),
     "validate": StageKind("stillhouse.tasks.stages.validate:validate_data"),
     "teacher": StageKind(
-        "stillhouse.tasks.stages.teacher:train_teacher", heavy=True, split="search", faces=("training",)
+        "stillhouse.tasks.stages.teacher:train_teacher", heavy=True, split="validation", faces=("training",)
     ),
     "compress": StageKind(
         "stillhouse.tasks.stages.compress:compress",
         ("stillhouse.models.measurement.step_cost", "stillhouse.models.measurement.quick_latency"),
         heavy=True,
-        split="search",
+        split="validation",
         faces=("training",),
     ),
     "export": StageKind("stillhouse.tasks.stages.export:export", faces=("training",)),

@@ -43,7 +43,7 @@ def passport(  # noqa: PLR0913 - the parts of a record, each named by its caller
         providers: installed packages whose workload or networks the recipe uses.
         recipe: the whole recipe.
         evaluation: the measured results.
-        final_test: results on the split `sealed`, measured after the verdict.
+        final_test: results on the split `test`, measured after the verdict.
         gate: content of gate.json.
         lineage: stage, key and digest of every stage in order, including the teacher's stages.
         packages: packages that inference needs.
@@ -131,7 +131,7 @@ def _numbers(evaluation: Evaluation, final: FinalTest) -> str:
         "| | teacher | student | ratio |",
         "|---|---|---|---|",
         _row("quality, gate", teacher.quality.gate, student.quality.gate, ratios.quality.gate),
-        *([_row("quality, sealed test", tested.teacher, tested.student, tested.ratio)] if tested else []),
+        *([_row("quality, test split", tested.teacher, tested.student, tested.ratio)] if tested else []),
         f"| bytes | {teacher.bytes:,} | {student.bytes:,} | {fewer} |",
         f"| ms, batch 1, one thread | {teacher.latency_ms.p10:.4f} | {student.latency_ms.p10:.4f} | {faster} |",
     ]

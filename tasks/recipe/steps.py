@@ -133,7 +133,7 @@ class Quantize(Section):
     keep_float: Annotated[tuple[Line, ...], AsList] = ()
     """Layers left in fp32, as `named_modules` spells them."""
     max_quality_drop: Fraction = 0.005
-    """Maximum quality drop that `mixed` may cause before training, on the validation split `search`."""
+    """Maximum quality drop that `mixed` may cause before training, on the split `validation`."""
     distillation: AnyDistillation | None = None
     """Quantization-aware training. None quantizes a finished model without training."""
 
@@ -154,7 +154,7 @@ class KeepStepIf(Section):
     """The saving that a step must reach to stay in the chain. Any other step is dropped, and the reason is recorded."""
 
     max_quality_drop: Fraction = 0.03
-    """Maximum quality drop of one step, on the validation split `search`."""
+    """Maximum quality drop of one step, on the split `validation`."""
     min_saving: Fraction = 0.01
     """Minimum share of the zstd bytes or of the time that a step must save, beyond its cost in the other of the two."""
 

@@ -19,7 +19,7 @@ def card(evidence: Evidence) -> str:
     parts = [
         f"## {evidence.model} version {evidence.version}: {evidence.gate['verdict']}",
         table(("check", "verdict", "why"), ((c["name"], c["verdict"], c["reason"]) for c in evidence.gate["checks"])),
-        table(("on the gate role", "teacher", "student", "ratio"), _numbers(evaluation)),
+        table(("on the gate split", "teacher", "student", "ratio"), _numbers(evaluation)),
         _final(evidence.final_test, evidence.looks),
         _against(evidence.challenge),
         _worst(evaluation),
@@ -44,7 +44,7 @@ def _final(final: FinalTest, looks: Mapping[str, int]) -> str:
     if found is None:
         return final.skipped or "No final test was made of this version."
     quality = ("quality", _share(found.teacher), _share(found.student), _share(found.ratio))
-    shown = table(("on the sealed test, which decides nothing", "teacher", "student", "ratio"), [quality])
+    shown = table(("on the test split, which decides nothing", "teacher", "student", "ratio"), [quality])
     return f"{shown}\n\n{looked(looks)}"
 
 

@@ -104,12 +104,12 @@ def _verdicts(gate: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _steps(stages: tuple[StageRecord, ...]) -> Iterator[tuple[StageRecord, float | None]]:
-    """Pair each stage that makes a model with its change of search accuracy since the stage before."""
+    """Pair each stage that makes a model with its change of validation quality since the stage before."""
     before: float | None = None
     for stage in stages:
         if stage.kind not in {"teacher", "compress"}:
             continue
-        score = stage.metrics.get("search_accuracy")
+        score = stage.metrics.get("validation_quality")
         yield stage, None if score is None or before is None else score - before
         before = score
 

@@ -30,7 +30,7 @@ class StageRecord:
     """Metric name -> (step, value), one per epoch."""
     error: str | None = None
     step: Mapping[str, Any] | None = None
-    """step.json of a compression stage: `kept`, `reason`, `gained` (search quality, a fraction) and `cost`."""
+    """step.json of a compression stage: `kept`, `reason`, `gained` (validation quality, a fraction) and `cost`."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class RunRecord:
     evaluation: Mapping[str, Any] | None = None
     """evaluation.json, if the stage `evaluate` finished."""
     data: Mapping[str, Any] | None = None
-    """data.json of the stage `pull`. With `roles` of dataset.json added, the report shows the digest of each split."""
+    """data.json of the stage `pull`. With `splits` of dataset.json added, the report shows the digest of each split."""
     registered: Mapping[str, Any] | None = None
     """`model`, `version` and `alias`, if a version was registered."""
     challenge: Mapping[str, Any] | None = None

@@ -86,7 +86,7 @@ class Against(Part):
 
 
 class FinalTest(Part):
-    """Both models on the test split `sealed`: qualities, student / teacher, student - teacher. They decide nothing."""
+    """Both models on the split `test`: qualities, student / teacher, student - teacher. They decide nothing."""
 
     teacher: float
     teacher_interval: Interval

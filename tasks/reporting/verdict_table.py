@@ -35,7 +35,7 @@ def _difference(difference: Mapping[str, Any]) -> str:
     value, low, high = (100 * share for share in (difference["value"], *difference["interval"]))
     teacher_only, student_only = difference["discordant"]
     return (
-        f"student - teacher: {value:+z.2f} points ({low:+z.2f} to {high:+z.2f}) on the gate role; only the teacher "
+        f"student - teacher: {value:+z.2f} points ({low:+z.2f} to {high:+z.2f}) on the gate split; only the teacher "
         f"is right on {teacher_only:,}, only the student on {student_only:,} (McNemar p {difference['mcnemar_p']:.2g})"
     )
 
@@ -43,7 +43,7 @@ def _difference(difference: Mapping[str, Any]) -> str:
 def _final_test(found: Mapping[str, Any]) -> str:
     names = ("student", "teacher", "ratio")
     student, teacher, ratio = (_with_interval(found[name], found[f"{name}_interval"]) for name in names)
-    return f"on the sealed test, which decides nothing: teacher {teacher}, student {student}, ratio {ratio}"
+    return f"on the test split, which decides nothing: teacher {teacher}, student {student}, ratio {ratio}"
 
 
 def _with_interval(value: float, interval: Sequence[float]) -> str:

@@ -104,10 +104,10 @@ def _saved(workload: Training, benches: list[StepContext], made: list[Compressed
     for bench, one in zip(benches, made, strict=True):
         _save(bench, *one)
     if len(benches) == 1:
-        quality = benches[0].component.scorer("search")(made[0][0])
+        quality = benches[0].component.scorer("validation")(made[0][0])
     else:
         modules = {bench.component.name: load_model(bench.job.out)[0] for bench in benches}
-        quality = workload.scorer(benches[0].data, "search")(modules)
+        quality = workload.scorer(benches[0].data, "validation")(modules)
     parts = [describe_model(bench.job.out, *one) for bench, one in zip(benches, made, strict=True)]
     return {QUALITY: quality} | added_up(parts)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from stillhouse.models.data.images import describe
+from stillhouse.models.data.description import describe
 from stillhouse.models.onnx.export import export_model
 from stillhouse.models.onnx.import_teacher import FileModel
 from stillhouse.models.onnx.packing import deployable

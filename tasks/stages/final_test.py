@@ -1,4 +1,4 @@
-"""Stage `final_test`: measure a candidate that passed its gate once on the test split `sealed`. It decides nothing.
+"""Stage `final_test`: measure a candidate that passed its gate once on the split `test`. It decides nothing.
 
 If the verdict is not PASS, the split stays closed. If a student with the same file digest was tested before, it is not
 tested again: the earlier result is taken from MLflow.
@@ -23,11 +23,11 @@ from stillhouse.tasks.stages.pull import materialise, read_pointer
 from stillhouse.tasks.tracking.held_out import looks_at, note_look, split_digests
 from stillhouse.tasks.tracking.runs import FINISHED, PREFIX, connect
 
-SPLIT = "sealed"
+SPLIT = "test"
 
 
 def final_test(job: Job) -> Metrics:
-    """Measure the teacher and the student on the test split `sealed`, and write final_test.json."""
+    """Measure the teacher and the student on the split `test`, and write final_test.json."""
     found = _final_test(job)
     write_json(job.out / ANSWER, found.model_dump(mode="json"))
     return {} if found.opened is None else {"opening": float(found.opened.opening)}
@@ -36,7 +36,7 @@ def final_test(job: Job) -> Metrics:
 def _final_test(job: Job) -> FinalTest:
     gate = json.loads((job.inputs["gate"] / "gate.json").read_text(encoding="utf-8"))
     if gate["verdict"] != "PASS":
-        reason = f"the verdict is {gate['verdict']}, so the sealed split stays closed"
+        reason = f"the verdict is {gate['verdict']}, so the test split stays closed"
         job.progress(reason)
         return FinalTest(skipped=reason)
     settings, digest = load_settings(), locate_student(job.inputs["models"]).digest
@@ -49,7 +49,7 @@ def _opened(job: Job, client: MlflowClient, digest: str) -> Opened:
     splits = split_digests(materialise(job.inputs["data"]))
     earlier = _earlier(client, splits[SPLIT], digest)
     if earlier:
-        job.progress("this file was tested on the sealed split before; the split stays closed")
+        job.progress("this file was tested on the test split before; the split stays closed")
         return earlier
     facts = {
         "recipe": job.settings["name"],
@@ -58,7 +58,7 @@ def _opened(job: Job, client: MlflowClient, digest: str) -> Opened:
         "digest": digest,
     }
     look = note_look(client, SPLIT, splits[SPLIT], facts)
-    job.progress("opening the sealed split for this candidate")
+    job.progress("opening the test split for this candidate")
     opening = len(looks_at(client, SPLIT, splits[SPLIT]))
     found = Opened.model_validate(_measured(job) | {"opening": opening, "split_digests": splits})
     client.log_dict(look, FinalTest(opened=found).model_dump(mode="json"), ANSWER)

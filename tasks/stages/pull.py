@@ -38,8 +38,8 @@ def pull_data(job: "Job") -> dict[str, float]:
     md5 = job.outside.get("data") or data_digest(data)
     job.progress(f"pulling {data.dataset}, version {md5}")
     folder = _pulled(settings, data.dataset, md5)
-    digest, roles = folder.name, read_description(folder)["roles"]
-    counts = {role: described["count"] for role, described in roles.items()}
+    digest, splits = folder.name, read_description(folder)["splits"]
+    counts = {split: described["count"] for split, described in splits.items()}
     pointer = {
         "dataset": data.dataset,
         "revision": data.revision,
@@ -50,7 +50,7 @@ def pull_data(job: "Job") -> dict[str, float]:
     }
     write_json(job.out / POINTER, pointer)
     size = sum(path.stat().st_size for path in folder.iterdir())
-    return {**{f"rows_{role}": float(count) for role, count in counts.items()}, "bytes": float(size)}
+    return {**{f"rows_{split}": float(count) for split, count in counts.items()}, "bytes": float(size)}
 
 
 def materialise(pull_artifact: Path) -> Path:

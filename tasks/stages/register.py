@@ -39,10 +39,10 @@ def register(context: RunContext, stage: Stage) -> dict[str, float | str]:
     Raises:
         ArtifactError: MLflow does not return the file that was judged.
     """
-    inputs = {role: output_of(context, name).path for role, name in stage.inputs.items()}
+    inputs = {slot: output_of(context, name).path for slot, name in stage.inputs.items()}
     gate = json.loads((inputs["gate"] / "gate.json").read_text(encoding="utf-8"))
     verdict = gate["verdict"]
-    key = json_digest({role: path.name for role, path in inputs.items()})
+    key = json_digest({slot: path.name for slot, path in inputs.items()})
     with context.nightly.child(stage.name, stage.kind, key) as child:
         if verdict != "PASS":
             child.progress(f"not registered: the verdict is {verdict}")
@@ -90,10 +90,10 @@ def _labels(student: Bundle) -> str:
 
 def _describe(evaluation: dict[str, Any], final: FinalTest) -> str:
     student, ratios = evaluation["student"], evaluation["ratios"]
-    sealed = f"{final.opened.student.value:.2%} on the sealed test, " if final.opened else ""
+    tested = f"{final.opened.student.value:.2%} on the test split, " if final.opened else ""
     return (
-        f"{student['quality']['gate']['value']:.2%} on the gate role "
-        f"({ratios['quality']['gate']['value']:.2%} of its teacher), {sealed}"
+        f"{student['quality']['gate']['value']:.2%} on the gate split "
+        f"({ratios['quality']['gate']['value']:.2%} of its teacher), {tested}"
         f"{student['bytes']:,} bytes ({ratios['bytes']:.0f}x fewer), "
         f"{student['latency_ms']['p10']:.3f} ms ({ratios['latency']['value']:.1f}x faster)"
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from mlflow.entities import Metric, Param, Run, RunTag
 
-from stillhouse.models.data.images import describe
+from stillhouse.models.data.description import describe
 from stillhouse.models.workloads.report_base import Section, report_of
 from stillhouse.tasks.artifacts.artifact import VOLATILE
 from stillhouse.tasks.artifacts.outputs import output_of
@@ -33,7 +33,7 @@ from stillhouse.tasks.stages.pull import materialise
 from stillhouse.tasks.tracking.held_out import SPLITS, count_looks
 from stillhouse.tasks.tracking.runs import ARTIFACT, NOTE, PREFIX, newest_of_each, page_of
 
-HISTORY = ("train_loss", "search_accuracy")
+HISTORY = ("train_loss", "validation_quality")
 FOLDER = "report"
 """Folder of the report among the parent run's artifacts."""
 
@@ -95,8 +95,8 @@ def _record(context: RunContext) -> RunRecord:
 
 def _looks(context: RunContext, data: Mapping[str, Any] | None) -> dict[str, int]:
     """Count the looks at each split of this run's data, if this host has the data."""
-    roles = (data or {}).get("roles", {})
-    digests = {split: roles[split]["digest"] for split in SPLITS if split in roles}
+    splits = (data or {}).get("splits", {})
+    digests = {split: splits[split]["digest"] for split in SPLITS if split in splits}
     return count_looks(context.nightly.client, digests)
 
 
@@ -149,7 +149,7 @@ def _data(context: RunContext, inputs: ReportInputs) -> dict[str, Any] | None:
     if not folder.is_dir():
         return pointer
     none = dict[str, Any]()
-    return pointer | inputs.attempt("the data's description", none, lambda: {"roles": describe(folder)["roles"]})
+    return pointer | inputs.attempt("the data's description", none, lambda: {"splits": describe(folder)["splits"]})
 
 
 def _registered(context: RunContext, run: Run | None) -> dict[str, str] | None:

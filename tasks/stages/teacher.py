@@ -25,7 +25,7 @@ def _adopt(job: Job, teacher: BlackBox, data: Path) -> Metrics:
     folder = job.out / ALONE
     folder.mkdir()
     file = adopted(teacher, data, folder / TEACHER_FILE)
-    score = training_of(job.settings["workload"]).scorer(data, "search")
+    score = training_of(job.settings["workload"]).scorer(data, "validation")
     return {QUALITY: score({ALONE: FileModel(file)}), "checkpoint_bytes": file.stat().st_size}
 
 
@@ -37,7 +37,7 @@ def train(job: Job, teacher: Teacher, data: Path) -> Metrics:
     built = {name: (each.build_seeded(plan.seed), each) for name, each in architectures.items()}
     modules = {name: module for name, (module, _) in built.items()}
     training = workload.teacher_training(data, built, teacher.training, plan.seed)
-    score = workload.scorer(data, "search")
+    score = workload.scorer(data, "validation")
     fit(
         training.learner,
         training.feed,

@@ -12,16 +12,16 @@ from typing import Any
 from mlflow.entities import Run, ViewType
 from mlflow.tracking import MlflowClient
 
-from stillhouse.models.data.images import describe
+from stillhouse.models.data.description import OLD_NAMES, describe
 from stillhouse.tasks.stages.pull import materialise, read_pointer
 from stillhouse.tasks.tracking.runs import PREFIX, experiment_of
 
 EXPERIMENT = "held-out splits"
 ABOUT = (
-    "One run for each time that a stage measured a model on a held-out split: `search` guides training and "
-    "compression, `gate` decides the verdict, `sealed` is opened once for each candidate, after its verdict."
+    "One run for each time that a stage measured a model on a held-out split: `validation` guides training and "
+    "compression, `gate` decides the verdict, `test` is opened once for each candidate, after its verdict."
 )
-SPLITS = ("search", "gate", "sealed")
+SPLITS = ("validation", "gate", "test")
 
 
 def note_look(client: MlflowClient, split: str, split_digest: str, facts: Mapping[str, str]) -> str:
@@ -58,8 +58,8 @@ def note_stage(client: MlflowClient, split: str, data: Path, facts: Mapping[str,
 
 def split_digests(data: Path) -> dict[str, str]:
     """Return split -> digest of its content in a materialised dataset. The digest changes only if the split changes."""
-    roles: Mapping[str, Any] = describe(data)["roles"]
-    return {split: str(roles[split]["digest"]) for split in SPLITS if split in roles}
+    splits: Mapping[str, Any] = describe(data)["splits"]
+    return {split: str(splits[split]["digest"]) for split in SPLITS if split in splits}
 
 
 def count_looks(client: MlflowClient, digests: Mapping[str, str]) -> dict[str, int]:
@@ -73,8 +73,13 @@ def count_looks(client: MlflowClient, digests: Mapping[str, str]) -> dict[str, i
 
 
 def looks_at(client: MlflowClient, split: str, split_digest: str) -> list[Run]:
-    """List the runs of all looks at a split, newest first."""
-    query = f"tags.`{PREFIX}split` = '{split}' and tags.`{PREFIX}split_digest` = '{split_digest}'"
+    """List the runs of all looks at a split, newest first, and those under the split's old name after them."""
+    names = [split, *(old for old, present in OLD_NAMES.items() if present == split)]
+    return [run for name in names for run in _looks(client, name, split_digest)]
+
+
+def _looks(client: MlflowClient, name: str, split_digest: str) -> list[Run]:
+    query = f"tags.`{PREFIX}split` = '{name}' and tags.`{PREFIX}split_digest` = '{split_digest}'"
     experiment, found, token = experiment_of(client, EXPERIMENT, ABOUT), [], None
     while True:
         page = client.search_runs([experiment], query, ViewType.ALL, order_by=["start_time DESC"], page_token=token)

@@ -23,12 +23,12 @@ def refuse_overlap(calibration_NCHW: NDArray[np.generic], others: Mapping[str, N
         ModelError: examples overlap. The message names the split and the number of examples.
     """
     calibration = set(map(_digest, calibration_NCHW))
-    for role, examples_NCHW in others.items():
+    for split, examples_NCHW in others.items():
         shared = sum(_digest(example) in calibration for example in examples_NCHW)
         if shared:
             msg = (
-                f"{shared} examples of role {role} are calibration examples too; take them out of one of the two roles "
-                "and build the data again"
+                f"{shared} examples of split {split} are calibration examples too; take them out of one of the two "
+                "splits and build the data again"
             )
             raise ModelError(msg)
 

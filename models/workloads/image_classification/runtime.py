@@ -11,7 +11,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
-from stillhouse.models.data.images import Images, describe, load_images
+from stillhouse.models.data.description import describe
+from stillhouse.models.data.images import Images, load_images
 from stillhouse.models.data.pictures import pixels_of
 from stillhouse.models.errors import ModelError
 from stillhouse.models.evaluation.outcomes import Outcomes, Scores

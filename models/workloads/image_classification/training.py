@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stillhouse.models.augmentation.augment import blended, erased, flipped, resized, shifted
-from stillhouse.models.data.images import describe, load_images
+from stillhouse.models.data.description import describe
+from stillhouse.models.data.images import load_images
 from stillhouse.models.distillation.batches import DistillationBatches, seeded, shuffled
 from stillhouse.models.distillation.objectives import taught_objective
 from stillhouse.models.training.checkpoint import Architecture
@@ -50,9 +51,9 @@ class Examples:
         return len(self.labels_N)
 
 
-def load_examples(folder: Path, role: str) -> Examples:
+def load_examples(folder: Path, split: str) -> Examples:
     """Read a split of a materialised dataset."""
-    images = load_images(folder, role)
+    images = load_images(folder, split)
     return Examples(torch.from_numpy(images.images_NCHW), torch.from_numpy(images.labels_N))
 
 

@@ -24,18 +24,18 @@ Answers = dict[str, Vectors]
 
 
 def details(
-    data: Path, bundles: Mapping[str, Bundle], role: EvalSplit, answers: Mapping[str, Answers]
+    data: Path, bundles: Mapping[str, Bundle], split: EvalSplit, answers: Mapping[str, Answers]
 ) -> dict[str, Any]:
     """Return the results of `teacher` and `student` that only retrieval has."""
     teacher, student = answers["teacher"], answers["student"]
     typical_QD = _typical_queries(data, bundles["student"])
     return {
-        "cut": role.cut,
-        "recalls": {model: {role.name: recalls(role, own)} for model, own in answers.items()},
-        "chance": {role.name: chance(role)},
-        "encoders": _each_encoder(bundles, role.one_of_each()),
-        "index": {kind: _index(role, student, kind, typical_QD) for kind in KINDS},
-        "examples": _examples(data, role, teacher, student),
+        "cut": split.cut,
+        "recalls": {model: {split.name: recalls(split, own)} for model, own in answers.items()},
+        "chance": {split.name: chance(split)},
+        "encoders": _each_encoder(bundles, split.one_of_each()),
+        "index": {kind: _index(split, student, kind, typical_QD) for kind in KINDS},
+        "examples": _examples(data, split, teacher, student),
     }
 
 
@@ -53,10 +53,10 @@ def _each_encoder(bundles: Mapping[str, Bundle], raw: Mapping[str, NDArray[Any]]
     return costs
 
 
-def recalls(role: EvalSplit, answers: Answers) -> dict[str, Any]:
+def recalls(split: EvalSplit, answers: Answers) -> dict[str, Any]:
     """Compute recall@k of each direction and the mean over directions, over all languages and per language."""
-    places: dict[str, dict[str, NDArray[np.int64]]] = {way.direction: {} for way in role.query_sets}
-    for way in role.query_sets:
+    places: dict[str, dict[str, NDArray[np.int64]]] = {way.direction: {} for way in split.query_sets}
+    for way in split.query_sets:
         places[way.direction][way.language] = way.ranks(answers, answers)
     told = {direction: _at_cuts(list(of.values())) for direction, of in places.items()}
     mean = {f"recall@{k}": float(np.mean([each[f"recall@{k}"] for each in told.values()])) for k in CUTS}
@@ -70,24 +70,24 @@ def _at_cuts(places: list[NDArray[np.int64]]) -> dict[str, Any]:
     }
 
 
-def chance(role: EvalSplit) -> dict[str, float]:
+def chance(split: EvalSplit) -> dict[str, float]:
     """Compute the recall of random answers at the split's cut, in each direction."""
     found: dict[str, list[NDArray[np.float64]]] = {}
-    for way in role.query_sets:
-        found.setdefault(way.direction, []).append(way.chances(role.cut))
+    for way in split.query_sets:
+        found.setdefault(way.direction, []).append(way.chances(split.cut))
     return {direction: float(np.concatenate(each).mean()) for direction, each in found.items()}
 
 
 def _typical_queries(data: Path, student: Bundle) -> Vectors:
-    """Embed the sentences of the validation split `search`. None of them is evaluated."""
-    role, encoders = load_eval_split(data, "search"), open_encoders(student)
-    return np.concatenate([encoders.of(inputs) for inputs in role.inputs.values() if inputs.encoder == TEXT])
+    """Embed the sentences of the split `validation`. None of them is evaluated."""
+    split, encoders = load_eval_split(data, "validation"), open_encoders(student)
+    return np.concatenate([encoders.of(inputs) for inputs in split.inputs.values() if inputs.encoder == TEXT])
 
 
-def _index(role: EvalSplit, answers: Answers, kind: str, typical_QD: Vectors) -> dict[str, float]:
+def _index(split: EvalSplit, answers: Answers, kind: str, typical_QD: Vectors) -> dict[str, float]:
     """Measure the recall of sentences over an index of pictures, at the split's cut, and the bytes of the index."""
     index = build_index(answers[IMAGE], "gate", kind, typical_QD)
-    found = [_found(index, way, answers, role.cut) for way in role.query_sets if way.encoders == (TEXT, IMAGE)]
+    found = [_found(index, way, answers, split.cut) for way in split.query_sets if way.encoders == (TEXT, IMAGE)]
     return {"bytes": index.nbytes, "recall": float(np.concatenate(found).mean())}
 
 
@@ -97,7 +97,7 @@ def _found(index: Index, way: QuerySet, answers: Answers, cut: int) -> NDArray[n
     return found_Q
 
 
-def _examples(data: Path, role: EvalSplit, teacher: Answers, student: Answers) -> list[dict[str, Any]]:
+def _examples(data: Path, split: EvalSplit, teacher: Answers, student: Answers) -> list[dict[str, Any]]:
     """Return some queries with the ranked pictures of both models. Spoken queries are preferred."""
     captions = load_captions(data)
     names = {
@@ -105,12 +105,12 @@ def _examples(data: Path, role: EvalSplit, teacher: Answers, student: Answers) -
         for label, language, name in zip(captions.labels_N.tolist(), captions.languages, captions.names, strict=True)
     }
     shown = []
-    for way, query in role.some_queries(EXAMPLES):
+    for way, query in split.some_queries(EXAMPLES):
         right = int(np.flatnonzero(way.gallery_ids_G == way.target_ids_Q[query])[0])
         best = {
             name: np.argsort(-way.similarity(each, each)[query], kind="stable")[:SHOWN].tolist()
             for name, each in (("teacher", teacher), ("student", student))
         }
-        text = names[int(role.labels_G[right]), way.language]
+        text = names[int(split.labels_G[right]), way.language]
         shown.append({"text": text, "encoder": way.encoders[0], "row": int(way.rows_Q[query]), "right": right, **best})
     return shown

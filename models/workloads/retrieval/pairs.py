@@ -15,8 +15,9 @@ from stillhouse.models.augmentation.redraw import redrawn
 from stillhouse.models.augmentation.resay import said_anew
 from stillhouse.models.data.audio import load_recordings
 from stillhouse.models.data.captions import Captions, load_captions
+from stillhouse.models.data.description import describe
 from stillhouse.models.data.gallery import load_gallery
-from stillhouse.models.data.images import describe, load_images
+from stillhouse.models.data.images import load_images
 from stillhouse.models.data.letters import NOTHING, alphabet_of, letters_of
 from stillhouse.models.data.text import codes_of
 from stillhouse.models.data.waves import waves_of
@@ -84,20 +85,20 @@ class Spoken:
     written_labels_M: Tensor
 
 
-def load_pairs(folder: Path, role: str) -> Pairs:
+def load_pairs(folder: Path, split: str) -> Pairs:
     """Read a split of a materialised dataset. If splits hold recordings, return the pictures of the whole gallery."""
-    images = load_gallery(folder) if "gallery" in describe(folder) else load_images(folder, role)
-    captions = load_captions(folder).of(role)
+    images = load_gallery(folder) if "gallery" in describe(folder) else load_images(folder, split)
+    captions = load_captions(folder).of(split)
     return Pairs(torch.from_numpy(images.images_NCHW), torch.from_numpy(images.labels_N), captions)
 
 
-def load_spoken(folder: Path, role: str) -> Spoken:
+def load_spoken(folder: Path, split: str) -> Spoken:
     """Read and decode the recordings of a split.
 
     Raises:
         ModelError: the dataset has no recordings.
     """
-    recordings, captions = load_recordings(folder, role), load_captions(folder).of(role)
+    recordings, captions = load_recordings(folder, split), load_captions(folder).of(split)
     names = dict(zip(zip(captions.labels_N.tolist(), captions.languages, strict=True), captions.names, strict=True))
     said = [names[pair] for pair in zip(recordings.labels_N.tolist(), recordings.languages, strict=True)]
     alphabet = alphabet_of(said)

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from stillhouse.models.data.description import describe
 from stillhouse.models.data.gallery import load_gallery
-from stillhouse.models.data.images import Images, describe, load_images
+from stillhouse.models.data.images import Images, load_images
 
 
 def pictures_of(data: Path, split: str) -> Images:

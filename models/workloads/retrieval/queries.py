@@ -1,8 +1,8 @@
 """Query sets of a split: the queries, the galleries they search, and the ranks of the correct answers.
 
-Training and evaluation use the same query sets, so quality on `search` and on `gate` is the same metric on different
-data. A split of drawings has every drawing in every language, in both directions. A split of recordings has its
-(label, language) pairs in three directions: recording to picture, caption to picture, recording to caption.
+Training and evaluation use the same query sets, so quality on `validation` and on `gate` is the same metric on
+different data. A split of drawings has every drawing in every language, in both directions. A split of recordings has
+its (label, language) pairs in three directions: recording to picture, caption to picture, recording to caption.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from stillhouse.models.data.audio import load_recordings
 from stillhouse.models.data.captions import Captions, load_captions
+from stillhouse.models.data.description import describe
 from stillhouse.models.data.gallery import load_gallery
-from stillhouse.models.data.images import describe, load_images
+from stillhouse.models.data.images import load_images
 from stillhouse.models.data.text import clean, codes_of, trimmed
 from stillhouse.models.data.waves import waves_of
 from stillhouse.models.workloads.retrieval.search.ranks import Vectors, ranks
@@ -141,13 +142,13 @@ class EvalSplit:
         return share_N
 
 
-def load_eval_split(folder: Path, role: str) -> EvalSplit:
+def load_eval_split(folder: Path, split: str) -> EvalSplit:
     """Read the query sets of a split of a materialised dataset."""
-    return _spoken(folder, role) if "gallery" in describe(folder) else _drawn(folder, role)
+    return _spoken(folder, split) if "gallery" in describe(folder) else _drawn(folder, split)
 
 
-def _drawn(folder: Path, role: str) -> EvalSplit:
-    images, captions = load_images(folder, role), load_captions(folder)
+def _drawn(folder: Path, split: str) -> EvalSplit:
+    images, captions = load_images(folder, split), load_captions(folder)
     inputs, query_sets = {IMAGE: Inputs(IMAGE, images.images_NCHW)}, []
     own_N = np.arange(len(images))
     for language, names in _by_language(captions).items():
@@ -157,15 +158,15 @@ def _drawn(folder: Path, role: str) -> EvalSplit:
             QuerySet(*way, encoders, language, own_N, own_N, own_N, own_N)
             for way, encoders in (((key, IMAGE), (TEXT, IMAGE)), ((IMAGE, key), (IMAGE, TEXT)))
         ]
-    return EvalSplit(inputs, query_sets, len(images), 1, images.labels_N, images.labels_N, role)
+    return EvalSplit(inputs, query_sets, len(images), 1, images.labels_N, images.labels_N, split)
 
 
-def _spoken(folder: Path, role: str) -> EvalSplit:
+def _spoken(folder: Path, split: str) -> EvalSplit:
     """Build query sets for the pairs that have a recording.
 
     A picture or caption with the same name as the correct one is also correct.
     """
-    pictures, recordings, captions = load_gallery(folder), load_recordings(folder, role), load_captions(folder)
+    pictures, recordings, captions = load_gallery(folder), load_recordings(folder, split), load_captions(folder)
     inputs = {IMAGE: Inputs(IMAGE, pictures.images_NCHW), SPEECH: Inputs(SPEECH, waves_of(recordings.audio))}
     query_sets, spoken, groups_K = [], np.array(recordings.languages), np.arange(len(pictures))
     for language, names in _by_language(captions).items():
@@ -185,7 +186,7 @@ def _spoken(folder: Path, role: str) -> EvalSplit:
             QuerySet(key, IMAGE, (TEXT, IMAGE), language, written_Q, target_ids_Q, same[pictures.labels_N], rows_Q),
             QuerySet(SPEECH, key, (SPEECH, TEXT), language, rows_Q, target_ids_Q, same[labels_G], rows_Q),
         ]
-    return EvalSplit(inputs, query_sets, len(recordings), 10, pictures.labels_N, groups_K[recordings.labels_N], role)
+    return EvalSplit(inputs, query_sets, len(recordings), 10, pictures.labels_N, groups_K[recordings.labels_N], split)
 
 
 def _same_words(names: Mapping[int, str], count: int) -> Labels:

@@ -27,7 +27,7 @@ WAYS = {
 class RecallLine:
     """One row of the recall table: quality as a fraction, for teacher and student at each cut."""
 
-    role: str
+    split: str
     way: str
     cells: tuple[tuple[float, float], ...]
     chance: float | None
@@ -65,9 +65,9 @@ REPORT: Report = Retrieval()
 
 
 def recall_lines(found: Details, tested: TestDetails | None) -> list[RecallLine]:
-    """Return recall@k of both models, per direction, for the split `gate` and, if it is open, for `sealed`."""
+    """Return recall@k of both models, per direction, for the split `gate` and, if it is open, for `test`."""
     lines = _lines("gate", found.recalls, found.chance)
-    return lines + (_lines("sealed", tested.recalls, tested.chance) if tested else [])
+    return lines + (_lines("test", tested.recalls, tested.chance) if tested else [])
 
 
 def _languages(recalls: Recalls) -> int:
@@ -80,16 +80,16 @@ def _languages(recalls: Recalls) -> int:
     )
 
 
-def _lines(role: str, recalls: Recalls, chance: Mapping[str, Mapping[str, float]]) -> list[RecallLine]:
+def _lines(split: str, recalls: Recalls, chance: Mapping[str, Mapping[str, float]]) -> list[RecallLine]:
     return [
-        RecallLine(role, words, tuple(_pair(recalls, role, way, k) for k in CUTS), chance[role].get(way))
+        RecallLine(split, words, tuple(_pair(recalls, split, way, k) for k in CUTS), chance[split].get(way))
         for way, words in WAYS.items()
-        if way in recalls["teacher"][role]
+        if way in recalls["teacher"][split]
     ]
 
 
-def _pair(recalls: Recalls, role: str, way: str, k: int) -> tuple[float, float]:
-    teacher, student = (recalls[model][role][way][f"recall@{k}"] for model in ("teacher", "student"))
+def _pair(recalls: Recalls, split: str, way: str, k: int) -> tuple[float, float]:
+    teacher, student = (recalls[model][split][way][f"recall@{k}"] for model in ("teacher", "student"))
     assert isinstance(teacher, float)  # noqa: S101 - only the keys by language hold several
     assert isinstance(student, float)  # noqa: S101 - likewise
     return teacher, student

@@ -132,27 +132,27 @@ def _noise(encoder: str, shape: Sequence[Any]) -> Inputs:
     return Inputs(IMAGE, random.integers(0, 256, (1, *shape[1:]), dtype=np.uint8))
 
 
-def scores_of(role: EvalSplit, queries: Answers, galleries: Answers) -> Scores:
+def scores_of(split: EvalSplit, queries: Answers, galleries: Answers) -> Scores:
     """Compute the quality of one model's queries on the galleries of the same or another model."""
-    return Scores(role.per_example_recall(queries, galleries), role.groups_N)
+    return Scores(split.per_example_recall(queries, galleries), split.groups_N)
 
 
-def _in_language(role: EvalSplit, found: Sequence[NDArray[np.bool_]], language: str) -> Scores:
+def _in_language(split: EvalSplit, found: Sequence[NDArray[np.bool_]], language: str) -> Scores:
     """Compute the quality of the concepts with queries in a language, over these queries."""
     own = [
         (way, target_ids_Q)
-        for way, target_ids_Q in zip(role.query_sets, found, strict=True)
+        for way, target_ids_Q in zip(split.query_sets, found, strict=True)
         if way.language == language
     ]
     asked_M = np.unique(np.concatenate([way.examples_Q for way, _ in own]))
-    quality_N = role.shares(*zip(*own, strict=True))
-    return Scores(quality_N[asked_M], role.groups_N[asked_M])
+    quality_N = split.shares(*zip(*own, strict=True))
+    return Scores(quality_N[asked_M], split.groups_N[asked_M])
 
 
-def backward_compatibility(role: EvalSplit, answers: Mapping[str, Answers], confidence: float) -> dict[str, Any]:
+def backward_compatibility(split: EvalSplit, answers: Mapping[str, Answers], confidence: float) -> dict[str, Any]:
     """Return the ratio of quality when the student's queries search the teacher's index."""
     teacher, student = answers["teacher"], answers["student"]
-    return ratio(scores_of(role, teacher, teacher), scores_of(role, student, teacher), confidence)
+    return ratio(scores_of(split, teacher, teacher), scores_of(split, student, teacher), confidence)
 
 
 RUNTIME: Runtime = Retrieval()

@@ -57,7 +57,7 @@ class Details(Part):
 
 
 class TestDetails(Part):
-    """Results on the split `sealed`."""
+    """Results on the split `test`."""
 
     __test__ = False  # a class of this product, not a pytest test
     recalls: Recalls

@@ -19,7 +19,7 @@ from torch.nn import functional
 from stillhouse.models.augmentation.augment import blended
 from stillhouse.models.augmentation.redraw import PAPER, redrawn
 from stillhouse.models.augmentation.resay import said_anew
-from stillhouse.models.data.images import describe
+from stillhouse.models.data.description import describe
 from stillhouse.models.data.text import CONTEXT, codes_of
 from stillhouse.models.data.waves import LENGTH
 from stillhouse.models.distillation.batches import DistillationBatches, seeded

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from stillhouse.tasks.data.checks.decoding import Described, arrays_in, heard_in, pixels_in, read_table, schema_text
 from stillhouse.tasks.data.checks.spoken_tables import spoken_tables
-from stillhouse.tasks.data.format.dataset import role_digest
+from stillhouse.tasks.data.format.dataset import split_digest
 from stillhouse.tasks.data.format.layout import is_array, is_spoken, layout_of
 
 Decoder = Callable[[pa.Table, str, Described], pd.DataFrame]
@@ -32,7 +32,7 @@ def tables_of(folder: Path, described: Described) -> dict[str, pd.DataFrame]:
         `content` (or `recordings`, for a dataset with recordings): one row per stored example, with id, label or
             target, sha256, the columns of `tasks.data.checks.decoding`, and the manifest's values (manifest_id,
             manifest_label, manifest_sha256). If the shards or the manifest lack the row, its values are missing.
-        `roles`: role, rows, expected_rows, digest, expected_digest, missing_labels.
+        `splits`: split, rows, expected_rows, digest, expected_digest, missing_labels.
         `captions`: one row per label and language, plus the other rows of the file. Columns: label, language, name,
             tags (their number) and bad_tags (the number of tags that are blank or have control characters). If the file
             lacks the row, its values are missing. If the file is not a table of captions, the table has no columns.
@@ -43,7 +43,7 @@ def tables_of(folder: Path, described: Described) -> dict[str, pd.DataFrame]:
     listed = manifest.to_pandas()
     shards, content = _shards(folder, described)
     content = _beside_manifest(content, listed)
-    tables = {"shards": shards, "manifest": listed, "roles": _roles(listed, described)}
+    tables = {"shards": shards, "manifest": listed, "splits": _splits(listed, described)}
     if "captions" in described:
         tables["captions"] = _captions(folder, described)
     if is_spoken(described):
@@ -55,7 +55,7 @@ def _shards(folder: Path, described: Described) -> tuple[pd.DataFrame, pd.DataFr
     """Describe each shard, and collect the rows of all shards."""
     columns, decoded = layout_of(described).shard.names, _decoder(described)
     shards, contents = [], []
-    for shard in (shard for role in described["roles"].values() for shard in role["shards"]):
+    for shard in (shard for split in described["splits"].values() for shard in split["shards"]):
         table, schema = read_table(folder / shard["path"])
         shards.append({"path": shard["path"], "schema": schema, "rows": len(table), "expected_rows": shard["rows"]})
         if set(columns) <= set(table.column_names) and pa.types.is_binary(table.schema.field(columns[1]).type):
@@ -76,19 +76,19 @@ def _beside_manifest(content: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFr
     return content.merge(said, on=["shard", "row"], how="outer")
 
 
-def _roles(manifest: pd.DataFrame, described: Described) -> pd.DataFrame:
-    if not {"role", "sha256"} <= set(manifest.columns):
-        return pd.DataFrame(columns=["role"])
+def _splits(manifest: pd.DataFrame, described: Described) -> pd.DataFrame:
+    if not {"split", "sha256"} <= set(manifest.columns):
+        return pd.DataFrame(columns=["split"])
     labels = set(range(len(described.get("labels", ()))))
     rows = []
-    for role, expected in described["roles"].items():
-        chosen = manifest[manifest["role"] == role]
+    for split, expected in described["splits"].items():
+        chosen = manifest[manifest["split"] == split]
         rows.append(
             {
-                "role": role,
+                "split": split,
                 "rows": len(chosen),
                 "expected_rows": expected["count"],
-                "digest": role_digest([str(digest) for digest in chosen["sha256"]]),
+                "digest": split_digest([str(digest) for digest in chosen["sha256"]]),
                 "expected_digest": expected["digest"],
                 "missing_labels": len(labels - set(chosen.get("label", ()))),
             }

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from stillhouse.models.data.description import with_split_names
 from stillhouse.models.errors import ModelError
 
 Described = Mapping[str, Any]
@@ -29,7 +30,7 @@ def read_table(path: Path) -> tuple[pa.Table, str]:
     If the file cannot be read, returns an empty table and the reason.
     """
     try:
-        table = pq.read_table(path)
+        table = with_split_names(pq.read_table(path))
     except (OSError, pa.ArrowException) as error:
         return pa.table({}), f"unreadable: {type(error).__name__}"
     return table, schema_text(table.schema)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 from stillhouse.tasks.data.checks.data_tables import CONTROL
 from stillhouse.tasks.data.checks.decoding import schema_text
 from stillhouse.tasks.data.checks.spoken_expectations import of_spoken_captions, spoken_suites
-from stillhouse.tasks.data.format.dataset import ROLES
+from stillhouse.tasks.data.format.dataset import SPLITS
 from stillhouse.tasks.data.format.layout import content_bytes, is_array, is_spoken, layout_of
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
 
-LABELLED_ROLES = ("train", "gate", "sealed")
+LABELLED_SPLITS = ("train", "gate", "test")
 """Splits of images that must contain every label: the training split and the two splits that judge a model."""
 
 
@@ -23,7 +23,7 @@ def suites_of(described: Mapping[str, Any]) -> dict[str, list["Expectation"]]:
         "shards": _of_shards(described),
         "manifest": _of_manifest(described),
         **decoded,
-        "roles": _of_roles(described),
+        "splits": _of_splits(described),
     }
     return suites | ({"captions": _of_captions(described)} if "captions" in described else {})
 
@@ -44,7 +44,7 @@ def _of_manifest(described: Mapping[str, Any]) -> list["Expectation"]:
     columns = layout_of(described).manifest.names
     labels = list(range(len(described.get("labels", ()))))
     labelled = [column for column in columns if column == "label"]
-    count = sum(role["count"] for role in described["roles"].values())
+    count = sum(split["count"] for split in described["splits"].values())
     return [
         expect.ExpectTableColumnsToMatchOrderedList(column_list=columns),
         expect.ExpectTableRowCountToEqual(value=count),
@@ -55,7 +55,7 @@ def _of_manifest(described: Mapping[str, Any]) -> list["Expectation"]:
         expect.ExpectColumnValuesToBeUnique(column="sha256"),
         expect.ExpectColumnValuesToMatchRegex(column="sha256", regex="^[0-9a-f]{64}$"),
         expect.ExpectCompoundColumnsToBeUnique(column_list=["shard", "row"]),
-        expect.ExpectColumnValuesToBeInSet(column="role", value_set=list(ROLES)),
+        expect.ExpectColumnValuesToBeInSet(column="split", value_set=list(SPLITS)),
         *(expect.ExpectColumnValuesToBeInSet(column=column, value_set=labels) for column in labelled),
     ]
 
@@ -92,19 +92,19 @@ def _of_target(described: Mapping[str, Any]) -> list["Expectation"]:
     ]
 
 
-def _of_roles(described: Mapping[str, Any]) -> list["Expectation"]:
+def _of_splits(described: Mapping[str, Any]) -> list["Expectation"]:
     from great_expectations import expectations as expect
     from great_expectations.expectations.row_conditions import Column
 
     # With recordings, the splits hold out sentences, not labels, so only the training split has all labels.
-    labelled = ["train"] if is_spoken(described) else list(LABELLED_ROLES)
+    labelled = ["train"] if is_spoken(described) else list(LABELLED_SPLITS)
     return [
-        expect.ExpectTableRowCountToEqual(value=len(ROLES)),
-        expect.ExpectColumnValuesToBeInSet(column="role", value_set=list(ROLES)),
+        expect.ExpectTableRowCountToEqual(value=len(SPLITS)),
+        expect.ExpectColumnValuesToBeInSet(column="split", value_set=list(SPLITS)),
         expect.ExpectColumnPairValuesToBeEqual(column_A="rows", column_B="expected_rows"),
         expect.ExpectColumnPairValuesToBeEqual(column_A="digest", column_B="expected_digest"),
         expect.ExpectColumnValuesToBeInSet(
-            column="missing_labels", value_set=[0], row_condition=Column("role").is_in(labelled)
+            column="missing_labels", value_set=[0], row_condition=Column("split").is_in(labelled)
         ),
     ]
 
@@ -113,7 +113,7 @@ def _of_captions(described: Mapping[str, Any]) -> list["Expectation"]:
     from great_expectations import expectations as expect
 
     spoken = is_spoken(described)
-    columns = ["label", "language", "name", "tags", "bad_tags", *(["role", "other_roles"] if spoken else [])]
+    columns = ["label", "language", "name", "tags", "bad_tags", *(["split", "other_splits"] if spoken else [])]
     return [
         expect.ExpectTableColumnsToMatchOrderedList(column_list=columns),
         expect.ExpectTableRowCountToEqual(value=described["captions"]["rows"]),

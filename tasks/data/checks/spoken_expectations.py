@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stillhouse.tasks.data.format.dataset import ROLES
+from stillhouse.tasks.data.format.dataset import SPLITS
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
@@ -32,9 +32,9 @@ def of_spoken_captions() -> list["Expectation"]:
     from great_expectations import expectations as expect
 
     return [
-        expect.ExpectColumnValuesToNotBeNull(column="role"),
-        expect.ExpectColumnValuesToBeInSet(column="role", value_set=list(ROLES)),
-        expect.ExpectColumnValuesToBeInSet(column="other_roles", value_set=[0]),
+        expect.ExpectColumnValuesToNotBeNull(column="split"),
+        expect.ExpectColumnValuesToBeInSet(column="split", value_set=list(SPLITS)),
+        expect.ExpectColumnValuesToBeInSet(column="other_splits", value_set=[0]),
     ]
 
 
@@ -54,7 +54,7 @@ def _of_recordings(described: Mapping[str, Any]) -> list["Expectation"]:
         expect.ExpectColumnValuesToBeBetween(column="seconds", min_value=SHORTEST, max_value=LONGEST),
         expect.ExpectColumnValuesToBeBetween(column="peak", min_value=SILENCE, strict_min=True),
         expect.ExpectColumnValuesToBeInSet(column="sample_rate", value_set=described["sample_rates"]),
-        expect.ExpectColumnPairValuesToBeEqual(column_A="role", column_B="caption_role"),
+        expect.ExpectColumnPairValuesToBeEqual(column_A="split", column_B="caption_split"),
     ]
 
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 from stillhouse.tasks.data.checks.decoding import Described, pixels_in, read_table
 from stillhouse.tasks.data.format.layout import SHARD_SCHEMA
 
-NO_ROLE = "none"
-"""Value of `caption_role` if the recording's pair has no caption."""
+NO_SPLIT = "none"
+"""Value of `caption_split` if the recording's pair has no caption."""
 
 
 def spoken_tables(
@@ -18,8 +18,8 @@ def spoken_tables(
     """Complete the tables of a dataset with recordings.
 
     Returns:
-        `recordings`: gains caption_role, the split of the caption with the same label and language.
-        `captions`: gains other_roles, the number of other splits that contain the same sentence in any language.
+        `recordings`: gains caption_split, the split of the caption with the same label and language.
+        `captions`: gains other_splits, the number of other splits that contain the same sentence in any language.
         `gallery`: one row per picture, with label, image_bytes, minimum, maximum. If the file is not a table of images,
             there are no rows.
         `labels`: one row per label, with its number of pictures, captions, recordings, training_captions and
@@ -27,8 +27,8 @@ def spoken_tables(
     """
     gallery = _gallery(folder, described)
     return {
-        "recordings": _with_caption_role(recordings, captions),
-        "captions": _with_other_roles(captions),
+        "recordings": _with_caption_split(recordings, captions),
+        "captions": _with_other_splits(captions),
         "gallery": gallery,
         "labels": _labels(described, {"pictures": gallery, "captions": captions, "recordings": recordings}),
     }
@@ -42,27 +42,27 @@ def _gallery(folder: Path, described: Described) -> pd.DataFrame:
     return pd.DataFrame(columns=["label"])
 
 
-def _with_caption_role(recordings: pd.DataFrame, captions: pd.DataFrame) -> pd.DataFrame:
+def _with_caption_split(recordings: pd.DataFrame, captions: pd.DataFrame) -> pd.DataFrame:
     if not {"label", "language"} <= set(recordings.columns) & set(captions.columns):
         return recordings
-    roles = dict(zip(zip(captions["label"], captions["language"], strict=True), captions["role"], strict=True))
+    splits = dict(zip(zip(captions["label"], captions["language"], strict=True), captions["split"], strict=True))
     pairs = zip(recordings["label"], recordings["language"], strict=True)
-    return recordings.assign(caption_role=[roles.get(pair, NO_ROLE) for pair in pairs])
+    return recordings.assign(caption_split=[splits.get(pair, NO_SPLIT) for pair in pairs])
 
 
-def _with_other_roles(captions: pd.DataFrame) -> pd.DataFrame:
+def _with_other_splits(captions: pd.DataFrame) -> pd.DataFrame:
     if captions.empty:
         return captions
     sentence = captions["name"].fillna("").str.casefold()
-    return captions.assign(other_roles=captions["role"].groupby(sentence).transform("nunique") - 1)
+    return captions.assign(other_splits=captions["split"].groupby(sentence).transform("nunique") - 1)
 
 
 def _labels(described: Described, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     labels = pd.DataFrame({"label": range(len(described["labels"]))})
     for name, table in tables.items():
         labels[name] = _counted(table, labels["label"])
-        if "role" in table.columns:
-            labels[f"training_{name}"] = _counted(table[table["role"] == "train"], labels["label"])
+        if "split" in table.columns:
+            labels[f"training_{name}"] = _counted(table[table["split"] == "train"], labels["label"])
     return labels
 
 

@@ -4,7 +4,6 @@ This module writes the format and checks a folder against its digests. `tasks.st
 """
 
 import hashlib
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stillhouse.models.data.description import describe, with_split_names
 from stillhouse.tasks.artifacts.artifact import file_digest, write_json
 from stillhouse.tasks.data.format.layout import Layout, layout_of
 from stillhouse.tasks.errors import DataError
@@ -21,7 +21,7 @@ from stillhouse.tasks.errors import DataError
 DESCRIPTION = "dataset.json"
 MANIFEST = "manifest.parquet"
 LICENCE = "LICENSE.txt"
-ROLES = ("train", "calibration", "search", "gate", "sealed")
+SPLITS = ("train", "calibration", "validation", "gate", "test")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Caption:
     name: str
     tags: list[str]
     """Other words for the label."""
-    role: str | None = None
+    split: str | None = None
     """The caption's split. If `None`, captions have no splits and every caption is for training."""
 
 
@@ -89,7 +89,7 @@ def write_dataset(
     folder: Path,
     about: Mapping[str, Any],
     licence_text: bytes,
-    roles: Mapping[str, Sequence[Example | Measured | Recording]],
+    splits: Mapping[str, Sequence[Example | Measured | Recording]],
     beside: Mapping[str, Sequence[Caption | Example]],
 ) -> None:
     """Fill an empty folder with one dataset; dataset.json is written last.
@@ -100,17 +100,17 @@ def write_dataset(
             value_range, labels, languages (with captions), sample_rates (with recordings). A dataset of arrays has
             array_shape and target_range instead of image_shape and labels.
         licence_text: the publisher's licence, byte for byte.
-        roles: split -> its examples or recordings, in the order in which they are stored.
+        splits: split -> its examples or recordings, in the order in which they are stored.
         beside: files that belong to no split: captions (the labels in words), and with recordings a gallery (one
             picture per label). If there are no rows, the file is not written.
     """
     manifest: list[dict[str, Any]] = []
     layout = layout_of(about)
-    described = {role: _write_role(folder, role, examples, manifest, layout) for role, examples in roles.items()}
+    described = {split: _write_split(folder, split, examples, manifest, layout) for split, examples in splits.items()}
     _write_table(folder / MANIFEST, manifest, layout.manifest)
     (folder / LICENCE).write_bytes(licence_text)
     pinned = {
-        "roles": described,
+        "splits": described,
         "manifest": {"path": MANIFEST, "sha256": file_digest(folder / MANIFEST)},
         "licence_file": {"path": LICENCE, "sha256": file_digest(folder / LICENCE)},
     }
@@ -130,15 +130,15 @@ def extend_dataset(base: Path, folder: Path, examples: Sequence[Example], source
         source: name and sha256 of the source of the new examples.
     """
     described = read_description(base)
-    layout, train = layout_of(described), described["roles"]["train"]
+    layout, train = layout_of(described), described["splits"]["train"]
     for name, _ in _pinned_files(described):
         shutil.copyfile(base / name, folder / name)
-    manifest: list[dict[str, Any]] = pq.read_table(base / MANIFEST).to_pylist()
-    added = _write_role(folder, "train", examples, manifest, layout, first=len(train["shards"]))
+    manifest: list[dict[str, Any]] = read_manifest(base)
+    added = _write_split(folder, "train", examples, manifest, layout, first=len(train["shards"]))
     _write_table(folder / MANIFEST, manifest, layout.manifest)
-    described["roles"]["train"] = {
+    described["splits"]["train"] = {
         "count": train["count"] + added["count"],
-        "digest": role_digest([row["sha256"] for row in manifest if row["role"] == "train"]),
+        "digest": split_digest([row["sha256"] for row in manifest if row["split"] == "train"]),
         "shards": train["shards"] + added["shards"],
     }
     described["manifest"]["sha256"] = file_digest(folder / MANIFEST)
@@ -146,7 +146,7 @@ def extend_dataset(base: Path, folder: Path, examples: Sequence[Example], source
     write_json(folder / DESCRIPTION, described)
 
 
-def role_digest(digests: Sequence[str]) -> str:
+def split_digest(digests: Sequence[str]) -> str:
     """SHA-256 over the sorted digests of a split's content. Order and sharding do not change it."""
     return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
 
@@ -158,12 +158,18 @@ def read_description(folder: Path) -> dict[str, Any]:
         DataError: dataset.json is missing or does not describe a dataset.
     """
     try:
-        described: dict[str, Any] = json.loads((folder / DESCRIPTION).read_bytes())
+        described = describe(folder)
         list(_pinned_files(described))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         msg = f"{folder / DESCRIPTION} is missing or does not describe a dataset; build it again with `stillhouse data`"
         raise DataError(msg) from error
     return described
+
+
+def read_manifest(folder: Path) -> list[dict[str, Any]]:
+    """Read the manifest, one mapping a stored example."""
+    rows: list[dict[str, Any]] = with_split_names(pq.read_table(folder / MANIFEST)).to_pylist()
+    return rows
 
 
 def fault_of(folder: Path, digest: str) -> str:
@@ -177,7 +183,7 @@ def fault_of(folder: Path, digest: str) -> str:
 
 
 def _pinned_files(described: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    pinned = [shard for role in described["roles"].values() for shard in role["shards"]]
+    pinned = [shard for split in described["splits"].values() for shard in split["shards"]]
     beside = [described[name] for name in ("captions", "gallery") if name in described]
     for file in (described["manifest"], described["licence_file"], *beside, *pinned):
         yield file["path"], file["sha256"]
@@ -190,9 +196,9 @@ def _sha256(path: Path) -> str:
         return "unreadable"
 
 
-def _write_role(  # noqa: PLR0913 - one call, every argument named
+def _write_split(  # noqa: PLR0913 - one call, every argument named
     folder: Path,
-    role: str,
+    split: str,
     examples: Sequence[Example | Measured | Recording],
     manifest: list[dict[str, Any]],
     layout: Layout,
@@ -203,15 +209,15 @@ def _write_role(  # noqa: PLR0913 - one call, every argument named
     digests = [example.sha256 for example in examples]
     shards = []
     for number, start in enumerate(range(0, len(examples), layout.shard_rows), start=first):
-        name = f"{role}-{number:03d}.parquet"
+        name = f"{split}-{number:03d}.parquet"
         rows = [vars(example) for example in examples[start : start + layout.shard_rows]]
         _write_table(folder / name, rows, layout.shard)
         shards.append({"path": name, "rows": len(rows), "sha256": file_digest(folder / name)})
         manifest += [
-            {**values, "role": role, "shard": name, "row": row, "sha256": digests[start + row]}
+            {**values, "split": split, "shard": name, "row": row, "sha256": digests[start + row]}
             for row, values in enumerate(rows)
         ]
-    return {"count": len(examples), "digest": role_digest(digests), "shards": shards}
+    return {"count": len(examples), "digest": split_digest(digests), "shards": shards}
 
 
 def _write_rows(folder: Path, name: str, rows: Sequence[Caption | Example], schema: pa.Schema) -> dict[str, Any]:

@@ -25,7 +25,7 @@ ARRAY_SCHEMA = pa.schema([("id", pa.string()), ("array", pa.binary()), ("target"
 MANIFEST_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
-        ("role", pa.string()),
+        ("split", pa.string()),
         ("shard", pa.string()),
         ("row", pa.int64()),
         ("label", pa.int64()),
@@ -68,7 +68,7 @@ def layout_of(described: Mapping[str, Any]) -> Layout:
     """Choose the columns that fit a dataset's description."""
     if is_spoken(described):
         manifest = MANIFEST_SCHEMA.insert(5, pa.field("language", pa.string()))
-        captions = CAPTION_SCHEMA.append(pa.field("role", pa.string()))
+        captions = CAPTION_SCHEMA.append(pa.field("split", pa.string()))
         return Layout(RECORDING_SCHEMA, RECORDING_ROWS, manifest, {"captions": captions, "gallery": SHARD_SCHEMA})
     rows = max(1, min(SHARD_ROWS, SHARD_BYTES // content_bytes(described)))
     if is_array(described):

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from stillhouse.models.data.images import Images, load_images
 from stillhouse.models.measurement.statistics import wilson_interval
 from stillhouse.tasks.artifacts.artifact import file_digest
 from stillhouse.tasks.data.checks.data_tables import tables_of
-from stillhouse.tasks.data.format.dataset import DESCRIPTION, MANIFEST, Example, extend_dataset, read_description
+from stillhouse.tasks.data.format.dataset import DESCRIPTION, Example, extend_dataset, read_description, read_manifest
 from stillhouse.tasks.data.format.layout import is_spoken
 from stillhouse.tasks.data.ingest.batch import Contents, check_files, examples_of, read_contents
 from stillhouse.tasks.data.ingest.landing import ACCEPTED, CONTENTS, INCOMING, Landing
@@ -44,7 +43,7 @@ from stillhouse.tasks.stages.pull import pulled
 from stillhouse.tasks.stages.validate import DATA_DOCS, judge, named
 
 LEAST_AGREEMENT, CONFIDENCE = 0.8, 0.95
-"""Minimum agreement, relative to the split `search`, and the confidence level.
+"""Minimum agreement, relative to the split `validation`, and the confidence level.
 
 If the upper confidence bound of a batch's agreement is lower, its labels are mixed up.
 """
@@ -171,12 +170,12 @@ def _unknown(desk: IngestContext, examples: list[Example]) -> list[Example]:
     Raises:
         BatchError: a picture has two labels, a picture is in another split, or no picture is new.
     """
-    known = {row["sha256"]: row for row in pq.read_table(desk.folder / MANIFEST).to_pylist()}
+    known = {row["sha256"]: row for row in read_manifest(desk.folder)}
     labels, fresh = desk.described["labels"], []
     for example in examples:
         name, row = example.id.rpartition("/")[2], known.get(example.sha256)
-        if row is not None and row["role"] != "train":
-            msg = f"{name} is held out for {row['role']} as {row['id']}, and training on it would leak; leave it out"
+        if row is not None and row["split"] != "train":
+            msg = f"{name} is held out for {row['split']} as {row['id']}, and training on it would leak; leave it out"
             raise BatchError(msg)
         if row is not None and row["label"] != example.label:
             said = f"{labels[example.label]!r} where {row['id']}, the same picture, is {labels[row['label']]!r}"
@@ -184,7 +183,7 @@ def _unknown(desk: IngestContext, examples: list[Example]) -> list[Example]:
             raise BatchError(msg)
         if row is None:
             fresh.append(example)
-            known[example.sha256] = {"role": "train", "label": example.label, "id": name}
+            known[example.sha256] = {"split": "train", "label": example.label, "id": name}
     if not fresh:
         first = known[examples[0].sha256]["id"]
         msg = (
@@ -200,17 +199,17 @@ def _believable(desk: IngestContext, fresh: list[Example]) -> None:
     A dataset with captions is not checked, because it has too few similar pictures.
 
     Raises:
-        BatchError: the labels agree less often than in the split `search`, by more than chance and a new style of
+        BatchError: the labels agree less often than in the split `validation`, by more than chance and a new style of
             pictures explain.
     """
     if "captions" in desk.described:
         return
     desk.progress(f"{desk.dataset}: comparing the labels of {len(fresh):,} new pictures with their nearest neighbours")
-    train, search = (load_images(desk.folder, role) for role in ("train", "search"))
+    train, validation = (load_images(desk.folder, split) for split in ("train", "validation"))
     pixels = np.frombuffer(b"".join(each.image for each in fresh), np.uint8)
     labels = np.array([each.label for each in fresh], np.int64)
     batch = Images(pixels.reshape(len(fresh), *desk.described["image_shape"]), labels)
-    found, usual = agreement(train, batch), agreement(train, search)
+    found, usual = agreement(train, batch), agreement(train, validation)
     _, at_most = wilson_interval(round(found * len(fresh)), len(fresh), CONFIDENCE)
     if at_most < LEAST_AGREEMENT * usual:
         msg = (

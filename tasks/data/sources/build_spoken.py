@@ -24,11 +24,11 @@ class SpokenPlan:
 
 STAMPS = SpokenPlan(
     partial(read_stamps, Choice("stamps", LANGUAGES, FEWEST, None)),
-    (("sealed", 0.10), ("gate", 0.10), ("search", 0.04), ("calibration", 0.02)),
+    (("test", 0.10), ("gate", 0.10), ("validation", 0.04), ("calibration", 0.02)),
 )
 STAMPS_SMALL = SpokenPlan(
     partial(read_stamps, Choice("stamps_small", ("en", "es", "fr", "ru"), 3, 40)),
-    (("sealed", 0.15), ("gate", 0.20), ("search", 0.08), ("calibration", 0.06)),
+    (("test", 0.15), ("gate", 0.20), ("validation", 0.08), ("calibration", 0.06)),
 )
 
 
@@ -42,11 +42,11 @@ def build_spoken(folder: Path, name: str, plan: SpokenPlan, progress: Progress) 
     sentences = {(caption.label, caption.language): caption.name for caption in source.captions}
     recorded = {(recording.label, recording.language) for recording in source.recordings}
     dealt = deal(sentences, recorded, plan.shares)
-    roles: dict[str, list[Recording]] = {role: [] for role in (*dict(plan.shares), "train")}
+    splits: dict[str, list[Recording]] = {split: [] for split in (*dict(plan.shares), "train")}
     for recording in sorted(source.recordings, key=lambda each: rank(each.id)):
-        roles[dealt[recording.label, recording.language]].append(recording)
-    progress(f"{name}: writing {', '.join(f'{role} {len(recordings):,}' for role, recordings in roles.items())}")
-    captions = [replace(caption, role=dealt[caption.label, caption.language]) for caption in source.captions]
+        splits[dealt[recording.label, recording.language]].append(recording)
+    progress(f"{name}: writing {', '.join(f'{split} {len(recordings):,}' for split, recordings in splits.items())}")
+    captions = [replace(caption, split=dealt[caption.label, caption.language]) for caption in source.captions]
     folder.mkdir(parents=True)
     about = {
         "name": name,
@@ -59,4 +59,4 @@ def build_spoken(folder: Path, name: str, plan: SpokenPlan, progress: Progress) 
         "languages": list(source.languages),
         "sample_rates": SAMPLE_RATES,
     }
-    write_dataset(folder, about, source.licence_text, roles, {"captions": captions, "gallery": source.gallery})
+    write_dataset(folder, about, source.licence_text, splits, {"captions": captions, "gallery": source.gallery})

@@ -29,17 +29,17 @@ def deal(
     groups = grouped(sentences)
     waiting = iter(sorted(groups, key=rank))
     left = Counter(label for label, _ in recorded)
-    roles = dict.fromkeys(sentences, "train")
-    for role, share in shares:
+    splits = dict.fromkeys(sentences, "train")
+    for split, share in shares:
         dealt = 0
         while dealt < share * len(sentences):
             pairs = groups[next(waiting)]
             spoken = Counter(label for label, language in pairs if (label, language) in recorded)
             if all(left[label] > count for label, count in spoken.items()):
                 left -= spoken
-                roles |= dict.fromkeys(pairs, role)
+                splits |= dict.fromkeys(pairs, split)
                 dealt += len(pairs)
-    return roles
+    return splits
 
 
 def grouped(sentences: Mapping[Pair, str]) -> dict[str, list[Pair]]:

@@ -31,7 +31,7 @@ class Plan:
     """How one source becomes a dataset."""
 
     read: Callable[[Progress], Source]
-    roles: tuple[tuple[str, str, int | None], ...]
+    splits: tuple[tuple[str, str, int | None], ...]
     """(split, source split, number of examples or `None` for the rest).
 
     If an image appears twice, the first split keeps it. A split may have several rows, one for each source split.
@@ -61,9 +61,9 @@ PLANS: Mapping[str, Plan | SpokenPlan] = {
     "digits": Plan(
         read_digits,
         (
-            ("sealed", "all", 360),
+            ("test", "all", 360),
             ("gate", "all", 300),
-            ("search", "all", 100),
+            ("validation", "all", 100),
             ("calibration", "all", 100),
             ("train", "all", None),
         ),
@@ -71,9 +71,9 @@ PLANS: Mapping[str, Plan | SpokenPlan] = {
     "fashion_mnist": Plan(
         read_fashion_mnist,
         (
-            ("sealed", "test", None),
+            ("test", "test", None),
             ("gate", "train", 5_000),
-            ("search", "train", 2_000),
+            ("validation", "train", 2_000),
             ("calibration", "train", 1_000),
             ("train", "train", None),
         ),
@@ -81,9 +81,9 @@ PLANS: Mapping[str, Plan | SpokenPlan] = {
     "emoji": Plan(
         partial(read_emoji, EMOJI),
         (
-            ("sealed", "openmoji", None),
+            ("test", "openmoji", None),
             ("gate", "twemoji", None),
-            ("search", "fxemoji", None),
+            ("validation", "fxemoji", None),
             ("calibration", "noto-v1", 200),
             ("calibration", "emojione-v1", 200),
             *(("train", style, None) for style in EMOJI.any_of),
@@ -92,9 +92,9 @@ PLANS: Mapping[str, Plan | SpokenPlan] = {
     "emoji_small": Plan(
         partial(read_emoji, EMOJI_SMALL),
         (
-            ("sealed", "openmoji", None),
+            ("test", "openmoji", None),
             ("gate", "twemoji", None),
-            ("search", "fxemoji", None),
+            ("validation", "fxemoji", None),
             ("calibration", "noto-v1", 32),
             *(("train", style, None) for style in EMOJI_SMALL.any_of),
         ),
@@ -162,8 +162,8 @@ def build_dataset(folder: Path, name: str, plan: Plan | SpokenPlan, progress: Pr
 
 def _build_images(folder: Path, name: str, plan: Plan, progress: Progress) -> None:
     source = plan.read(progress)
-    roles = assign(source.splits, plan)
-    counts = ", ".join(f"{role} {len(examples):,}" for role, examples in roles.items())
+    splits = assign(source.splits, plan)
+    counts = ", ".join(f"{split} {len(examples):,}" for split, examples in splits.items())
     progress(f"{name}: writing {counts}")
     folder.mkdir(parents=True)
     about = {
@@ -177,17 +177,17 @@ def _build_images(folder: Path, name: str, plan: Plan, progress: Progress) -> No
     }
     if source.captions:
         about["languages"] = list(source.languages)
-    write_dataset(folder, about, source.licence_text, roles, {"captions": source.captions})
+    write_dataset(folder, about, source.licence_text, splits, {"captions": source.captions})
 
 
-def assign(splits: Mapping[str, Split], plan: Plan) -> dict[str, list[Example]]:
+def assign(sources: Mapping[str, Split], plan: Plan) -> dict[str, list[Example]]:
     """Assign each example to one split. Each distinct image is kept once, in the first matching split of the plan."""
     seen: set[str] = set()
-    waiting = {name: _unseen(_shuffled(name, split), seen) for name, split in splits.items()}
-    roles: dict[str, list[Example]] = {role: [] for role, _, _ in plan.roles}
-    for role, split, count in plan.roles:
-        roles[role] += islice(waiting[split], count)
-    return roles
+    waiting = {name: _unseen(_shuffled(name, source), seen) for name, source in sources.items()}
+    splits: dict[str, list[Example]] = {split: [] for split, _, _ in plan.splits}
+    for split, source, count in plan.splits:
+        splits[split] += islice(waiting[source], count)
+    return splits
 
 
 def push_folder(folder: Path, listing: Mapping[str, str], remote: Remote, progress: Progress) -> None:

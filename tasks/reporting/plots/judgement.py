@@ -38,8 +38,8 @@ def evidence(evaluation: Evaluation, gate: Gate, tested: Opened | None) -> str:
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
-        sealed = {"sealed test": tested.ratio} if tested else {}
-        estimates = {"gate (judged)": evaluation.ratios.quality.gate} | sealed
+        final = {"test split": tested.ratio} if tested else {}
+        estimates = {"gate (judged)": evaluation.ratios.quality.gate} | final
         _intervals(left, estimates, gate.quality, percent_limit)
         left.set_title("Quality kept: student / teacher")
         _intervals(right, {"interval": evaluation.ratios.latency}, gate.latency, times_limit)
@@ -58,7 +58,7 @@ def trade(evaluation: Evaluation, gate: Gate, stages: Sequence[StageRecord]) -> 
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
-        left.set_title("Step by step: file that would ship against search accuracy")
+        left.set_title("Step by step: file that would ship against validation quality")
         if sized:
             _path_of_steps(left, sized)
         else:
@@ -81,7 +81,7 @@ def class_changes(classes: Classes) -> str:
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.xaxis.set_major_formatter(ticks_in(points))
-        axes.set_xlabel("change of recall on the gate role, percentage points")
+        axes.set_xlabel("change of recall on the gate split, percentage points")
         beyond = axes.get_yaxis_transform()
         for place, (change, _, recalls) in enumerate(rows):
             axes.text(1.06, place, points(change), va="center", ha="right", transform=beyond)
@@ -107,16 +107,16 @@ def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limit: float, word
 def _sizes(stages: Sequence[StageRecord]) -> list[tuple[StageRecord, int]]:
     """Pair the teacher and each kept step with the size of its exported file in bytes, as the steps measured it."""
     judged = [
-        (s, s.step["cost"]["bytes"]) for s in stages if s.step and s.step["kept"] and "search_accuracy" in s.metrics
+        (s, s.step["cost"]["bytes"]) for s in stages if s.step and s.step["kept"] and "validation_quality" in s.metrics
     ]
-    teacher = [s for s in stages if s.kind == "teacher" and "search_accuracy" in s.metrics]
+    teacher = [s for s in stages if s.kind == "teacher" and "validation_quality" in s.metrics]
     return [(s, sizes["before"]) for s in teacher for _, sizes in judged[:1]] + [
         (s, sizes["after"]) for s, sizes in judged
     ]
 
 
 def _path_of_steps(axes: Axes, steps: Sequence[tuple[StageRecord, int]]) -> None:
-    scores = [stage.metrics["search_accuracy"] for stage, _ in steps]
+    scores = [stage.metrics["validation_quality"] for stage, _ in steps]
     axes.plot([bytes_ for _, bytes_ in steps], scores, color=THREAD, linewidth=1.2, zorder=1)
     for place, ((stage, bytes_), score) in enumerate(zip(steps, scores, strict=True)):
         axes.plot(bytes_, score, "o", color=TEACHER if stage.kind == "teacher" else STUDENT, markersize=8)

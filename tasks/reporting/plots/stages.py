@@ -12,20 +12,20 @@ from stillhouse.tasks.reporting.run_record import StageRecord
 
 
 def training_curve(stage: StageRecord) -> str:
-    """Draw one stage's training loss over its epochs, above the accuracy on the validation split `search`."""
+    """Draw one stage's training loss over its epochs, above the accuracy on the split `validation`."""
 
     def draw(figure: Figure) -> None:
         upper, lower = figure.subplots(2, 1, sharex=True)
         _curve(upper, stage.history.get("train_loss", ()), INK)
         upper.set_ylabel("train loss")
         upper.set_title(stage.name)
-        _curve(lower, stage.history.get("search_accuracy", ()), TEACHER if stage.kind == "teacher" else STUDENT)
-        lower.set_ylabel("search accuracy")
+        _curve(lower, stage.history.get("validation_quality", ()), TEACHER if stage.kind == "teacher" else STUDENT)
+        lower.set_ylabel("validation quality")
         lower.yaxis.set_major_formatter(ticks_in(percent_limit))
         lower.set_xlabel("epoch")
         lower.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
 
-    return picture(3.3, 3.2, f"Training loss and search accuracy of {stage.name}", draw)
+    return picture(3.3, 3.2, f"Training loss and validation quality of {stage.name}", draw)
 
 
 def stage_times(stages: Sequence[StageRecord]) -> str:

@@ -12,7 +12,7 @@ from stillhouse.tasks.reporting.run_record import StageRecord
 
 
 def waterfall(stages: Sequence[StageRecord]) -> str:
-    """Draw each judged step's change of quality on the split `search`, of file size in bytes, and of time."""
+    """Draw each judged step's change of quality on the split `validation`, of file size in bytes, and of time."""
     judged = {stage.name.removeprefix("step_"): stage.step for stage in stages if stage.step and stage.step["cost"]}
 
     def draw(figure: Figure) -> None:

@@ -12,7 +12,7 @@ from stillhouse.tasks.data.format.dataset import Measured, write_dataset
 NAME, MEASUREMENTS = "diabetes", 10
 DATASETS = Path(sklearn.__file__).parent / "datasets"
 SOURCE = DATASETS / "data" / "diabetes_data_raw.csv.gz"
-COUNTS = {"sealed": 60, "gate": 120, "search": 42, "calibration": 60, "train": 160}
+COUNTS = {"test": 60, "gate": 120, "validation": 42, "calibration": 60, "train": 160}
 
 
 def write_diabetes(folder: Path) -> None:
@@ -20,7 +20,7 @@ def write_diabetes(folder: Path) -> None:
     patients_NM, progression_N = load_diabetes(return_X_y=True)
     order = iter(np.random.default_rng(7).permutation(len(patients_NM)))
     rows = {split: [int(next(order)) for _ in range(count)] for split, count in COUNTS.items()}
-    roles = {
+    splits = {
         split: [Measured(f"{i:03d}", patients_NM[i].astype(np.float32).tobytes(), float(progression_N[i])) for i in of]
         for split, of in rows.items()
     }
@@ -35,4 +35,4 @@ def write_diabetes(folder: Path) -> None:
     }
     folder.mkdir(parents=True)
     licence = (DATASETS / "descr" / "diabetes.rst").read_bytes()
-    write_dataset(folder, about, licence, roles, {})
+    write_dataset(folder, about, licence, splits, {})
