@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from stillhouse.models.augmentation.augment import erased, flipped, shifted
+from stillhouse.models.augmentation.augment import erase, flip, shift
 
 IMAGES, BATCH, WORKERS, SHAPE = 52_000, 250, 2, (1, 28, 28)
 LEAST = 3.0
@@ -25,7 +25,7 @@ Epoch = Callable[[], Iterator[Tensor]]
 def augmented(images_NCHW: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror half of the images, shift all, erase half."""
     mirrored_N = torch.rand(len(images_NCHW), generator=generator) < 0.5  # noqa: PLR2004 - a fair coin
-    return erased(shifted(flipped(images_NCHW, mirrored_N), generator), generator)
+    return erase(shift(flip(images_NCHW, mirrored_N), generator), generator)
 
 
 def in_memory(images_NCHW: Tensor) -> Epoch:

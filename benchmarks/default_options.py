@@ -70,7 +70,10 @@ def student_of(recipe: Recipe, component: str, teacher: Architecture) -> tuple[t
             module = architecture.build_seeded(1).eval()
         elif isinstance(step, LowRank):
             ranks = ranks_for(module, architecture.example(), step.energy, step.layers)
-            module, architecture = low_rank(module, ranks), architecture.edited({"edit": "factorise", "ranks": ranks})
+            module, architecture = (
+                low_rank(module, ranks),
+                architecture.with_edits({"edit": "factorise", "ranks": ranks}),
+            )
         elif isinstance(step, Quantize):
             module, architecture = _quantized(step, module, architecture)
     return module, architecture
@@ -84,7 +87,7 @@ def _quantized(
     bits = with_whole_edges(bits_by_layer(module, BITS.get(step.weights, 8), step.keep_float), tables_of(module))
     activations = "dynamic" if architecture.takes == "text" else step.activations
     how = {"activations": activations, "calibration": step.calibration, "keep_float": list(step.keep_float)}
-    edited = architecture.edited(integer_edit(module, bits))
+    edited = architecture.with_edits(integer_edit(module, bits))
     return integer_weights(module, bits), replace(edited, quantization=how)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from stillhouse.models.measurement.latency import Schedule, compare
 from stillhouse.models.measurement.statistics import geometric_interval
-from stillhouse.models.runtime.session import open_session, pinned_to_one_core
+from stillhouse.models.runtime.session import open_session, pin_to_one_core
 
 COMPARISONS, ENOUGH = 20, 19
 SCHEDULE = Schedule(repeats=9, most=9, rounds=40, pause_seconds=0.2, confidence=0.99, limit=1.0)
@@ -30,7 +30,7 @@ def main() -> None:
     files = [Path(name) for name in sys.argv[1:]]
     if not files:
         sys.exit("name at least one exported file, such as student.onnx")
-    with pinned_to_one_core() as core:
+    with pin_to_one_core() as core:
         neighbours = _keep_the_others_busy(core)
         try:
             held = [_compared_with_itself(path) for path in files]

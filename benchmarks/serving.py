@@ -22,7 +22,7 @@ from stillhouse.tasks.local_stack.stack_record import recall
 from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.serving.client import Body, Load, at_most, at_rate
 from stillhouse.tasks.settings import load_settings
-from stillhouse.tasks.stages.pull import pulled
+from stillhouse.tasks.stages.pull import pull_dataset
 
 RATE, SECONDS = 200.0, 30.0
 MOVES = (0.3, 0.65)
@@ -38,7 +38,7 @@ def main() -> None:
     embedded = recall(settings, "mlflow")
     if embedded:
         os.environ.setdefault("MLFLOW_TRACKING_URI", embedded.address)
-    media_type, contents = runtime_of(recipe.workload).sample_requests(pulled(settings, recipe.data))
+    media_type, contents = runtime_of(recipe.workload).sample_requests(pull_dataset(settings, recipe.data))
     bodies = [Body(media_type, content) for content in contents]
     os.sched_setaffinity(0, {cores[0]})
     one, address = served(model, {cores[-1]}, 1)

@@ -21,7 +21,7 @@ from stillhouse.models.workloads.image_classification.training import (
     Classifier,
     LabelledBatches,
     answers,
-    labelled_objective,
+    cross_entropy_objective,
     load_examples,
 )
 from stillhouse.tasks.compression.measure import train_config_of
@@ -68,7 +68,7 @@ def trained(recipe: Recipe, data: Path, share: float, folder: Path) -> dict[str,
         fit(
             module,
             feed,
-            labelled_objective(training.label_smoothing),
+            cross_entropy_objective(training.label_smoothing),
             train_config_of(training, recipe.seed),
             checkpoint=checkpoint,
             score=classifier.scorer("validation"),

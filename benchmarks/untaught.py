@@ -18,7 +18,7 @@ from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 from stillhouse.tasks.recipe.steps import Distil
 from stillhouse.tasks.recipe.teacher import Teacher
 from stillhouse.tasks.settings import load_settings
-from stillhouse.tasks.stages.pull import pulled
+from stillhouse.tasks.stages.pull import pull_dataset
 from stillhouse.tasks.stages.teacher import train
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     """Train, judge, print."""
     recipe = load_recipe(Path("dags/recipes") / f"{sys.argv[1]}.yaml")
     epochs = int(sys.argv[2]) if len(sys.argv) > 2 else None  # noqa: PLR2004 - the program, the recipe, the epochs
-    data, start = pulled(load_settings(), recipe.data), time.monotonic()
+    data, start = pull_dataset(load_settings(), recipe.data), time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         settings = {"seed": recipe.seed, "workload": recipe.workload}

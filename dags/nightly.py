@@ -110,12 +110,12 @@ class ReportOperator(StageOperator):
     def execute(self, context: Context) -> dict[str, float | str]:
         """Write the report of this nightly run, and fail if a stage has failed."""
         try:
-            return self._reported(context)
+            return self._report(context)
         except AirflowFailException as broken:
             tell("pipeline broken", Path(self.recipe_path).stem, str(broken))
             raise
 
-    def _reported(self, context: Context) -> dict[str, float | str]:
+    def _report(self, context: Context) -> dict[str, float | str]:
         metrics = super().execute(context)
         run = context["dag_run"]
         states = context["ti"].get_task_states(run.dag_id, run_ids=[run.run_id])[run.run_id]

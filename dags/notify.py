@@ -26,8 +26,8 @@ Event = Literal[
     "pipeline broken",
     "new data",
     "data quarantined",
-    "refresh stopped",
-    "refresh goes on",
+    "ingestion stopped",
+    "ingestion goes on",
 ]
 SECONDS = 10
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ ABANDONED_SECONDS = 86400.0
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
+def write_aside(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`. The temporary file is renamed to `path` unless the block raises."""
     aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}")
     try:

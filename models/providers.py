@@ -77,7 +77,7 @@ def find(group: str, name: str, built_in: Collection[str]) -> Provider | None:
     Raises:
         ModelError: there is no such name (the message suggests the nearest one), or several packages offer it.
     """
-    found = [provider for provider in installed(group) if provider.name == name]
+    found = [provider for provider in list_providers(group) if provider.name == name]
     who = [*(["Stillhouse itself"] if name in built_in else []), *(each.distribution for each in found)]
     if len(who) > 1:
         msg = f"{' and '.join(who)} offer a {_kind(group)} {name!r} each; rename or remove one"
@@ -89,7 +89,7 @@ def find(group: str, name: str, built_in: Collection[str]) -> Provider | None:
 
 def names(group: str) -> list[str]:
     """List the names that installed packages offer in a group."""
-    return sorted({provider.name for provider in installed(group)})
+    return sorted({provider.name for provider in list_providers(group)})
 
 
 def _kind(group: str) -> str:
@@ -104,7 +104,7 @@ def _unknown(group: str, name: str, known: Iterable[str]) -> str:
 
 
 @cache  # once per process, because a process keeps the packages that it has loaded
-def installed(group: str) -> tuple[Provider, ...]:
+def list_providers(group: str) -> tuple[Provider, ...]:
     """List all entry points of installed packages in a group."""
     points = importlib.metadata.entry_points(group=group)
     found = [

@@ -17,7 +17,7 @@ from stillhouse.tasks.errors import ServiceError, StillhouseError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-PLACES = ("STILLHOUSE_ROOT", "STILLHOUSE_STATE", "STILLHOUSE_RUNS", "STILLHOUSE_LANDING", "STILLHOUSE_DVC_URL")
+PLACES = ("STILLHOUSE_ROOT", "STILLHOUSE_STATE", "STILLHOUSE_RUNS", "STILLHOUSE_INBOX", "STILLHOUSE_DVC_URL")
 CERTIFICATES = (
     *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE", "GIT_SSL_CAINFO"),
     *("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_CLIENT_CERT_PATH"),
@@ -93,11 +93,11 @@ def _mend_proxies(environ: Environ) -> None:
             msg = f"{name} is not the address of a proxy; set it to http://HOST:PORT or unset it"
             raise ServiceError(msg)
     given = [name.strip() for each in ("no_proxy", "NO_PROXY") for name in environ.get(each, "").split(",")]
-    mended = "*" if "*" in given else ",".join(dict.fromkeys([*LOOPBACK, *filter(None, map(_reached_directly, given))]))
+    mended = "*" if "*" in given else ",".join(dict.fromkeys([*LOOPBACK, *filter(None, map(_spell_exception, given))]))
     environ.update({"NO_PROXY": mended, "no_proxy": mended})
 
 
-def _reached_directly(name: str) -> str:
+def _spell_exception(name: str) -> str:
     """Write one exception as all our HTTP libraries take it; empty where one of them breaks on any way to write it.
 
     Airflow's, httpx, raises for brackets, for networks of IPv6 and for ports that are none, whatever is asked of it.
@@ -123,14 +123,14 @@ def _mend_home(environ: Environ) -> None:
         if name in environ and not os.access(environ[name], os.W_OK | os.X_OK):
             del environ[name]
     if not environ.get("HOME"):
-        environ["HOME"] = _known_home() or tempfile.gettempdir()
+        environ["HOME"] = _find_home() or tempfile.gettempdir()
     try:
         getpass.getuser()
     except (KeyError, OSError):
         environ["USER"] = f"uid-{os.getuid()}"
 
 
-def _known_home() -> str:
+def _find_home() -> str:
     try:
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:

@@ -7,13 +7,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from stillhouse.tasks.artifacts.house_folders import expect_folders
+from stillhouse.tasks.artifacts.deployment_folders import expect_folders
 from stillhouse.tasks.environment import adopt
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The folders and addresses of one house."""
+    """The folders and addresses of one deployment."""
 
     root: Path
     """The checkout: recipes, data.dvc and the .dvc configuration."""

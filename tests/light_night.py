@@ -1,4 +1,4 @@
-"""Nights whose heavy stages are replaced by light ones: real keys, runs, registry and passports, in a few seconds.
+"""Nights whose heavy stages are replaced by light ones: real keys, runs, registry and records, in a few seconds.
 
 The student is a linear model whose weights come from what the recipe says of its teacher, so that another recipe
 makes another file; the evaluation is that of a believable night.
@@ -83,7 +83,7 @@ def bytes_of(models: Path) -> int:
 
 
 def _load(job: Job) -> Metrics:
-    write_json(job.out / "load.json", {})
+    write_json(job.out / "load_test.json", {})
     return {}
 
 
@@ -93,7 +93,7 @@ LIGHT: dict[str, StageFunction] = {
     "compress": _compress,
     "export": _export,
     "evaluate": _evaluate,
-    "load": _load,
+    "load_test": _load,
 }
 
 

@@ -16,7 +16,7 @@ import requests
 
 from stillhouse.tasks.local_stack import stack
 from stillhouse.tasks.local_stack.airflow_rest import Airflow
-from stillhouse.tasks.local_stack.processes import marked
+from stillhouse.tasks.local_stack.processes import find_marked
 from stillhouse.tasks.local_stack.stack_record import recall
 from stillhouse.tasks.settings import Settings
 
@@ -63,7 +63,7 @@ def training_process(settings: Settings, watcher: subprocess.Popen[bytes], outpu
         time.sleep(0.1)
     started = recall(settings, "airflow")
     assert started is not None
-    return next(pid for pid in marked(started.server.mark) if is_task(pid))
+    return next(pid for pid in find_marked(started.server.mark) if is_task(pid))
 
 
 def is_task(pid: int) -> bool:

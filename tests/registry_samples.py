@@ -1,5 +1,6 @@
 """A real registry with small real models in it, for tests of what happens to a version that passed its gate."""
 
+import json
 import os
 import signal
 import tempfile
@@ -20,9 +21,10 @@ from report_samples import estimate, evaluation, final_test, gate_result
 from stillhouse.models.onnx.export import INPUT, OUTPUT
 from stillhouse.tasks.artifacts.artifact import file_digest, json_digest
 from stillhouse.tasks.artifacts.student_file import MODEL_FILE
-from stillhouse.tasks.provenance.issue import FOLDER, PASSPORT
-from stillhouse.tasks.provenance.log_student import RUNTIME, pinned
-from stillhouse.tasks.provenance.signing import signed
+from stillhouse.tasks.judging.champion_comparison import ANSWER, OLD_ANSWER, OLD_STAGE, STAGE
+from stillhouse.tasks.provenance.log_student import RUNTIME, pin_packages
+from stillhouse.tasks.provenance.places import OLD_RECORD, RECORD
+from stillhouse.tasks.provenance.signing import sign
 from stillhouse.tasks.registry.versions import CANDIDATE
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.tracking.runs import ARTIFACT, PREFIX, experiment_of
@@ -57,13 +59,13 @@ def registered(client: MlflowClient, seed: int, verdict: str = "PASS", *, opset:
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run.info.run_id):
         model = onnx.load(onnx_file(Path(folder) / MODEL_FILE, seed, opset))
         signature = ModelSignature(Schema([TensorSpec(np.dtype(np.uint8), (-1, 1, 2, 2), takes)]))
-        options = {"save_as_external_data": False, "pip_requirements": pinned(("onnx", *RUNTIME))}
+        options = {"save_as_external_data": False, "pip_requirements": pin_packages(("onnx", *RUNTIME))}
         logged = mlflow.onnx.log_model(model, name="student", signature=signature, **options)
         stored = Path(mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=folder))
         digest = file_digest(stored / MODEL_FILE)
-    passport = signed(load_settings(), {"model": MODEL, "file": {"digest": digest}})
-    client.log_dict(run.info.run_id, passport, f"{FOLDER}/{PASSPORT}")
-    labels = {f"{PREFIX}labels": "cat\ndog\nbird", f"{PREFIX}passport": json_digest(passport)}
+    record = sign(load_settings(), {"model": MODEL, "file": {"digest": digest}})
+    client.log_dict(run.info.run_id, record, RECORD.path)
+    labels = {f"{PREFIX}labels": "cat\ndog\nbird", RECORD.tag: json_digest(record)}
     tags = labels | {f"{PREFIX}digest": digest, f"{PREFIX}verdict": verdict, f"{PREFIX}nightly_run": run.info.run_id}
     version = str(mlflow.register_model(logged.model_uri, MODEL, tags=tags).version)
     client.set_registered_model_alias(MODEL, CANDIDATE, version)
@@ -71,14 +73,14 @@ def registered(client: MlflowClient, seed: int, verdict: str = "PASS", *, opset:
 
 
 def with_night(
-    client: MlflowClient, version: str, challenge: dict[str, Any] | None = None, *, final: str | None = "final_test"
+    client: MlflowClient, version: str, comparison: dict[str, Any] | None = None, *, final: str | None = "final_test"
 ) -> str:
     """Give the night that a registered version names the stages whose outputs a decision is made on."""
     night = client.get_model_version(MODEL, version).tags[f"{PREFIX}nightly_run"]
     files = {
         "gate": ("gate.json", gate_result()),
         "evaluate": ("evaluation.json", evaluation()),
-        "challenge": ("challenge.json", challenge or {"champion": None}),
+        "compare_champion": ("champion_comparison.json", comparison or {"champion": None}),
         "validate": None,
     } | ({final: ("final_test.json", final_test())} if final else {})
     for stage, file in files.items():
@@ -87,6 +89,23 @@ def with_night(
         if file is not None:
             client.log_dict(run.info.run_id, file[1], f"{ARTIFACT}/{file[0]}")
     return version
+
+
+def with_old_names(client: MlflowClient, version: str) -> None:
+    """Give a version and its night the names that they had until commit 30cef8a."""
+    chosen = client.get_model_version(MODEL, version)
+    night = chosen.tags[f"{PREFIX}nightly_run"]
+    with tempfile.TemporaryDirectory() as folder:
+        record = json.loads(Path(client.download_artifacts(night, RECORD.path, folder)).read_text("utf-8"))
+    client.log_dict(night, record, OLD_RECORD.path)
+    client.log_dict(night, {}, RECORD.path)
+    client.set_model_version_tag(MODEL, version, OLD_RECORD.tag, chosen.tags[RECORD.tag])
+    client.delete_model_version_tag(MODEL, version, RECORD.tag)
+    for run in client.search_runs([client.get_run(night).info.experiment_id]):
+        if run.data.tags.get(f"{PREFIX}stage") == STAGE:
+            client.set_tag(run.info.run_id, f"{PREFIX}stage", OLD_STAGE)
+            client.log_dict(run.info.run_id, {"champion": None}, f"{ARTIFACT}/{OLD_ANSWER}")
+            client.log_dict(run.info.run_id, {"altered": True}, f"{ARTIFACT}/{ANSWER}")
 
 
 def against(  # noqa: PLR0913 - each named by its caller
@@ -98,7 +117,7 @@ def against(  # noqa: PLR0913 - each named by its caller
     slices: tuple[float, ...] = (-0.01, 0.0),
     champion: str = "1",
 ) -> dict[str, Any]:
-    """Give a challenge.json: the least difference in quality, as a whole and by slice, bytes, churn and time."""
+    """Give a champion_comparison.json: least difference in quality, as a whole and by slice, bytes, churn and time."""
     difference = estimate(low + 0.01, low, low + 0.02) | {"lower_bound": low}
     paired = {"difference": difference, "mcnemar_p": 0.04, "discordant": [40, 60], "churn": churn}
     names = ("Shirt", "Coat", "Bag")

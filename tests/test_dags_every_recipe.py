@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from bad_recipes import BAD, RECIPES, ROOT, SEED
 
-KINDS = ("nightly", "promotion", "refresh", "rollback")
+KINDS = ("nightly", "promotion", "ingest", "rollback")
 READ = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag
@@ -71,7 +71,7 @@ def test_good_recipes_keep_all_their_dags_beside_bad_files(found: dict[str, Any]
     for kind in ("nightly", "promotion", "rollback"):
         good = {name for name, (tags, _) in found[kind]["dags"].items() if "broken-recipe" not in tags}
         assert good == {f"{kind}_seed_digits", f"{kind}_retrieval_small"}
-    assert set(found["refresh"]["dags"]) == {"refresh_digits", "refresh_emoji_small"}
+    assert set(found["ingest"]["dags"]) == {"ingest_digits", "ingest_emoji_small"}
 
 
 def test_airflow_shows_which_recipe_is_broken_and_why(found: dict[str, Any]) -> None:
@@ -120,13 +120,13 @@ def test_a_fault_that_nobody_foresaw_costs_one_recipe_only(
 
 
 def test_a_recipe_that_cannot_be_read_has_one_dag_only(nightly: ModuleType, tmp_path: Path) -> None:
-    """The DAG of its night says what is wrong; promotion, rollback and refresh have none to press."""
+    """The DAG of its night says what is wrong; promotion, rollback and ingest have none to press."""
     from stillhouse.dags.every_recipe import dags_of_recipes
 
     (tmp_path / "empty.yaml").touch()
     assert {kind: list(dags_of_recipes(kind, tmp_path, nightly.nightly)) for kind in KINDS} == {
         "nightly": ["nightly_empty"],
         "promotion": [],
-        "refresh": [],
+        "ingest": [],
         "rollback": [],
     }

@@ -156,7 +156,7 @@ def test_a_broken_recipe_becomes_a_dag_that_says_why(nightly: ModuleType, tmp_pa
         dag.get_task("recipe").execute({})
 
 
-@pytest.mark.parametrize("file", ["nightly", "promotion", "recompress", "refresh", "rollback"])
+@pytest.mark.parametrize("file", ["nightly", "promotion", "recompress", "ingest", "rollback"])
 def test_a_dag_file_parses_fast_and_imports_nothing_heavy(tmp_path: Path, file: str) -> None:
     """Reading a DAG file takes under half a second once Airflow is loaded, and loads none of the work."""
     code = (

@@ -79,7 +79,7 @@ def test_the_packages_model_is_served(night: dict[str, Any]) -> None:
 
 @pytest.mark.long
 def test_the_packages_version_is_rebuilt_to_the_same_bytes(night: dict[str, Any]) -> None:
-    """Its passport names the package, and building it again gives the same file."""
+    """Its record names the package, and building it again gives the same file."""
     assert night["rebuilt"], night["lines"]
 
 
@@ -101,13 +101,13 @@ METHOD = """from stillhouse.models.compression.pruning.weights import magnitude
 from stillhouse.tasks.compression.step_context import StepContext, Compressed
 
 
-def clip(bench: StepContext, step: object) -> Compressed:
-    module, architecture = bench.previous
+def clip(context: StepContext, step: object) -> Compressed:
+    module, architecture = context.previous
     for name, score in magnitude(module).items():
         weight = module.get_parameter(name if name.endswith("weight") else f"{name}.weight")
         limit = float(score.flatten().quantile(step.share))
         weight.data.clamp_(-limit, limit)
-    bench.job.progress(f"clipped to {step.share}")
+    context.job.progress(f"clipped to {step.share}")
     return module, architecture
 """
 SECTION = """class Clip(Section):

@@ -75,7 +75,7 @@ def test_factorised_attention_still_loses_whole_heads(tmp_path: Path) -> None:
     ranks = ranks_for(module, ARCHITECTURE.example(), 0.4)
     pruned = pruned_to(4, low_rank(module, ranks), Selection("magnitude", 4))
     assert all(width % 8 == 0 and width <= 16 for width in heads_of(pruned))
-    edited = ARCHITECTURE.edited(
+    edited = ARCHITECTURE.with_edits(
         {"edit": "factorise", "ranks": ranks}, {"edit": "resize", "sizes": layer_sizes(pruned)}
     )
     save_model(tmp_path, pruned, edited)

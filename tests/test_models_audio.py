@@ -10,9 +10,8 @@ from data_samples import built_digits, built_stamps_small
 from numpy.typing import NDArray
 
 from stillhouse.models.data.audio import LISTENED, LONGEST, SAMPLE_RATE, decode, load_recordings, waveform_of
-from stillhouse.models.data.gallery import load_gallery
-from stillhouse.models.data.images import load_images
-from stillhouse.models.data.waves import LENGTH, LOUDEST, trimmed, waves_of
+from stillhouse.models.data.images import load_gallery, load_images
+from stillhouse.models.data.waves import LENGTH, LOUDEST, trim_silence, waves_of
 from stillhouse.models.errors import ModelError
 
 
@@ -143,7 +142,7 @@ def test_where_speech_is_heard_already_nothing_changes(samples_T: NDArray[np.flo
     waveform_T = waveform_of(_file(samples_T, 16_000))
     assert np.allclose(waveform_T, samples_T[: int(LONGEST * SAMPLE_RATE)], atol=1e-6)
     loud = np.flatnonzero(np.abs(waveform_T) > 0.02 * np.abs(waveform_T).max())
-    assert len(trimmed(waveform_T)) == min(loud[-1] + 1 - loud[0], LENGTH)
+    assert len(trim_silence(waveform_T)) == min(loud[-1] + 1 - loud[0], LENGTH)
 
 
 def test_channels_are_averaged() -> None:
@@ -194,5 +193,5 @@ def test_the_other_kind_of_dataset_is_named() -> None:
         load_gallery(built_digits())
     with pytest.raises(ModelError, match=r"^the splits of stamps_small hold recordings; name a dataset of images in"):
         load_images(built_stamps_small(), "train")
-    with pytest.raises(ModelError, match=r"^stamps_small has no split 'test'; use one of calibration, gate,"):
-        load_recordings(built_stamps_small(), "test")
+    with pytest.raises(ModelError, match=r"^stamps_small has no split 'exam'; use one of calibration, gate,"):
+        load_recordings(built_stamps_small(), "exam")

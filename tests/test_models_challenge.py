@@ -8,7 +8,7 @@ import pytest
 from stillhouse.models.data.images import Images
 from stillhouse.models.evaluation.compare import slice_differences
 from stillhouse.models.workloads.image_classification.runtime import ImageClassification
-from stillhouse.models.workloads.retrieval.queries import IMAGE, TEXT, EvalSplit, Inputs, QuerySet
+from stillhouse.models.workloads.retrieval.data import IMAGE, TEXT, EvalSplit, Inputs, QuerySet
 from stillhouse.models.workloads.retrieval.runtime import Retrieval
 
 CONFIDENCE = 0.9

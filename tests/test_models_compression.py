@@ -26,10 +26,10 @@ from stillhouse.models.compression.pruning.weights import (
 from stillhouse.models.compression.quantization.learned_step import learn_steps, settle_steps
 from stillhouse.models.compression.quantization.quantize import (
     bits_by_layer,
-    dequantized,
+    dequantize,
     integer_edit,
     integer_weights,
-    trained_integers,
+    store_trained_integers,
 )
 from stillhouse.models.distillation.logit import distillation_loss
 from stillhouse.models.errors import ModelError
@@ -63,43 +63,43 @@ def structured(module: nn.Module, architecture: Architecture) -> Made:
     whole = measures(module, architecture)["macs"]
     share = Target("macs", 0.7, "{:.0%}", lambda left: measures(left, architecture)["macs"] / whole)
     pruned = prune_channels(module, architecture.example(), share, Selection("magnitude", 4))
-    return pruned, architecture.edited({"edit": "resize", "sizes": layer_sizes(pruned)})
+    return pruned, architecture.with_edits({"edit": "resize", "sizes": layer_sizes(pruned)})
 
 
 def shallower(module: nn.Module, architecture: Architecture) -> Made:
     names = ["1.body.1"] if architecture.network == "plain" else ["1.blocks.0"]
     assert set(names) <= set(droppable(module, architecture.example()))
-    return drop_layers(module, names), architecture.edited({"edit": "drop_layers", "names": names})
+    return drop_layers(module, names), architecture.with_edits({"edit": "drop_layers", "names": names})
 
 
 def factorised(module: nn.Module, architecture: Architecture) -> Made:
     ranks = ranks_for(module, architecture.example(), 0.5)
-    return low_rank(module, ranks), architecture.edited({"edit": "factorise", "ranks": ranks})
+    return low_rank(module, ranks), architecture.with_edits({"edit": "factorise", "ranks": ranks})
 
 
 def folded(module: nn.Module, architecture: Architecture) -> Made:
     whole = fold_batch_norm(fold_pixel_scale(module))
-    return whole, architecture.edited({"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"})
+    return whole, architecture.with_edits({"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"})
 
 
 def quantized(module: nn.Module, architecture: Architecture) -> Made:
     whole, architecture = folded(module, architecture)
-    edited = architecture.edited({"edit": "integer_weights", "bits": 8})
+    edited = architecture.with_edits({"edit": "integer_weights", "bits": 8})
     return integer_weights(whole, 8), replace(edited, quantization=STATIC)
 
 
 def ternary(module: nn.Module, architecture: Architecture) -> Made:
     whole, integer = quantized(module, architecture)
     edits = [*integer.edits[:-1], {"edit": "integer_weights", "bits": 2}]
-    return integer_weights(dequantized(whole), 2), replace(integer, edits=tuple(edits))
+    return integer_weights(dequantize(whole), 2), replace(integer, edits=tuple(edits))
 
 
 def trained_to_four_bits(module: nn.Module, architecture: Architecture) -> Made:
     bits = bits_by_layer(module, 4)
     learned = settle_steps(learn_steps(module, bits))
-    whole = trained_integers(fold_batch_norm(fold_pixel_scale(module)), bits, learned)
+    whole = store_trained_integers(fold_batch_norm(fold_pixel_scale(module)), bits, learned)
     edits = [{"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"}, integer_edit(whole, bits)]
-    return whole, replace(architecture.edited(*edits), quantization=STATIC)
+    return whole, replace(architecture.with_edits(*edits), quantization=STATIC)
 
 
 def pruned_and_quantized(module: nn.Module, architecture: Architecture) -> Made:

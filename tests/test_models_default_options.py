@@ -18,7 +18,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 from benchmarks.default_options import RECIPES, export_both, networks_of, raw_of
 from stillhouse.models.onnx.export import export_model
-from stillhouse.models.onnx.packing import deployable, unpacked
+from stillhouse.models.onnx.packing import deployable, unpack
 from stillhouse.models.runtime.session import open_session
 from stillhouse.models.training.checkpoint import Architecture
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
@@ -42,7 +42,7 @@ def open_as_others_do(path: Path) -> onnxruntime.InferenceSession:
     """Open a plain or packed file with nothing set but one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(unpacked(path), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(unpack(path), options, providers=["CPUExecutionProvider"])
 
 
 @pytest.fixture

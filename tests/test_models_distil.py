@@ -8,13 +8,13 @@ from data_samples import built_digits
 from distillation_samples import logit_distillation
 from torch import Tensor, nn
 
-from stillhouse.models.augmentation.augment import blended, erased
+from stillhouse.models.augmentation.augment import erase, mix_up
 from stillhouse.models.distillation.batches import DistillationBatches
-from stillhouse.models.distillation.features import averaged, hint_loss, layer_features, projected_student
+from stillhouse.models.distillation.features import average_positions, hint_loss, layer_features, project_student
 from stillhouse.models.distillation.logit import LOGIT_LOSSES, distillation_loss, mean_logits, teacher_logits
-from stillhouse.models.distillation.objectives import hinted_objective, taught_objective
+from stillhouse.models.distillation.objectives import add_feature_loss, taught_objective
 from stillhouse.models.distillation.relational import angle_loss, distance_loss, relational_loss
-from stillhouse.models.distillation.teacher_cache import kept
+from stillhouse.models.distillation.teacher_cache import cache_outputs
 from stillhouse.models.errors import ModelError
 from stillhouse.models.training.loop import TrainConfig, fit
 from stillhouse.models.workloads.image_classification.training import (
@@ -77,8 +77,8 @@ def feed(views: int = 2) -> DistillationBatches:
 
 def hinted(module: nn.Module, source: DistillationBatches, checkpoint: Path) -> list[float]:
     """Train with hints and relations; returns the loss of every epoch."""
-    witness, objective = Witness(), hinted_objective(taught_objective("kl", 2.0, 0.5), 1.0, 1.0)
-    with projected_student(module, LAYER, 6, torch.zeros(1, 1, 8, 8), 5) as learner:
+    witness, objective = Witness(), add_feature_loss(taught_objective("kl", 2.0, 0.5), 1.0, 1.0)
+    with project_student(module, LAYER, 6, torch.zeros(1, 1, 8, 8), 5) as learner:
         score = CLASSIFIER.scorer("validation")
         fit(learner, source, objective, PLAN, checkpoint=checkpoint, score=score, watcher=witness)
     return witness.losses
@@ -173,7 +173,7 @@ def test_a_hint_compares_directions(ours: list[list[float]], expected: float) ->
 )
 def test_features_are_averaged_over_positions(shape: tuple[int, ...], expected: list[float]) -> None:
     """Maps (N, C, H, W) and tokens (N, T, C) become (N, C); what has no positions stays."""
-    assert averaged(torch.arange(4.0).reshape(shape))[0].tolist() == expected
+    assert average_positions(torch.arange(4.0).reshape(shape))[0].tolist() == expected
 
 
 def test_an_unknown_layer_is_named() -> None:
@@ -182,7 +182,7 @@ def test_an_unknown_layer_is_named() -> None:
         layer_features(teacher(), "1.convv", torch.zeros(1, 1, 8, 8))
     with (
         pytest.raises(ModelError, match=r"no layer 'blocks' to listen to; name one of 0, 1, 1\.conv"),
-        projected_student(student(), "blocks", 6, torch.zeros(1, 1, 8, 8), 0),
+        project_student(student(), "blocks", 6, torch.zeros(1, 1, 8, 8), 0),
     ):
         pass
 
@@ -203,8 +203,8 @@ def test_a_projection_leaves_no_trace(tmp_path: Path) -> None:
 def test_hints_reach_the_listened_layer() -> None:
     """The loss on features alone has gradients in the student's layer and in the projection."""
     module = student()
-    objective = hinted_objective(lambda model, batch: 0 * model(batch[0]).sum(), 1.0)
-    with projected_student(module, LAYER, 6, torch.zeros(1, 1, 8, 8), 0) as learner:
+    objective = add_feature_loss(lambda model, batch: 0 * model(batch[0]).sum(), 1.0)
+    with project_student(module, LAYER, 6, torch.zeros(1, 1, 8, 8), 0) as learner:
         objective(learner, next(feed(1).epoch(0, 50))).backward()
         for weight in (module.get_submodule(LAYER).weight, learner.projection.weight):
             assert isinstance(weight, Tensor)
@@ -218,7 +218,7 @@ def test_a_batch_carries_what_was_asked() -> None:
     images, labels, logits, features = next(feed().epoch(1, 50))
     assert (labels.shape, logits.shape, features.shape) == ((50,), (50, 10), (50, 6))
     assert torch.allclose(asked(images), logits, atol=1e-4)
-    assert torch.allclose(averaged(asked.get_submodule(LAYER)(asked[0](images))), features, atol=1e-3)
+    assert torch.allclose(average_positions(asked.get_submodule(LAYER)(asked[0](images))), features, atol=1e-3)
 
 
 def test_a_teacher_is_asked_once(tmp_path: Path) -> None:
@@ -229,7 +229,10 @@ def test_a_teacher_is_asked_once(tmp_path: Path) -> None:
         calls.append(len(images_NCHW))
         return images_NCHW.float().sum((1, 2, 3))
 
-    logits, features = kept(ask, tmp_path / "teacher"), kept(ask, tmp_path / "teacher", "features_NC of 1.conv")
+    logits, features = (
+        cache_outputs(ask, tmp_path / "teacher"),
+        cache_outputs(ask, tmp_path / "teacher", "features_NC of 1.conv"),
+    )
     for _ in range(2):
         assert logits(images).tolist() == features(images).tolist() == [0.0, 0.0]
         assert logits(images[:1] + 1).tolist() == [4.0]
@@ -241,13 +244,13 @@ def test_a_teacher_is_asked_once(tmp_path: Path) -> None:
 def test_half_of_the_images_lose_a_square() -> None:
     """Of white 10x10 images about half lose exactly one 3x3 square, the same for the same generator."""
     images = torch.full((400, 2, 10, 10), 255, dtype=torch.uint8)
-    found = erased(images, torch.Generator().manual_seed(1))
+    found = erase(images, torch.Generator().manual_seed(1))
     lost_N = (found == 0).sum((1, 2, 3))
     assert set(lost_N.tolist()) == {0, 18}
     assert 0.4 < float((lost_N > 0).float().mean()) < 0.6
     rows_N, columns_N = ((found == 0).any(axis).any(1).sum(1) for axis in (3, 2))
     assert set(rows_N.tolist()) == set(columns_N.tolist()) == {0, 3}
-    assert torch.equal(found, erased(images, torch.Generator().manual_seed(1)))
+    assert torch.equal(found, erase(images, torch.Generator().manual_seed(1)))
 
 
 def test_erasing_changes_pixels_only() -> None:
@@ -266,11 +269,11 @@ def test_erasing_changes_pixels_only() -> None:
 def test_a_blend_is_mostly_its_own_image() -> None:
     """Each blended image lies between its own and another one, never nearer to the other, and in bytes."""
     images = torch.tensor([[[[0]]], [[[100]]], [[[200]]]], dtype=torch.uint8).repeat(200, 1, 1, 1)
-    mixed = blended(images, torch.Generator().manual_seed(3))
+    mixed = mix_up(images, torch.Generator().manual_seed(3))
     assert mixed.dtype == torch.uint8
     moved = (mixed.float() - images.float()).abs().flatten()
     assert 0 < moved.mean() < moved.max() <= 100
-    assert torch.equal(mixed, blended(images, torch.Generator().manual_seed(3)))
+    assert torch.equal(mixed, mix_up(images, torch.Generator().manual_seed(3)))
 
 
 def test_the_teacher_is_asked_about_blends_too() -> None:

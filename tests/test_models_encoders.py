@@ -23,12 +23,12 @@ from stillhouse.models.compression.quantization.quantize import (
 from stillhouse.models.data.pictures import picture_of
 from stillhouse.models.data.text import codes_of
 from stillhouse.models.data.waves import LENGTH
-from stillhouse.models.distillation.embedding import anchored, taught_vectors
+from stillhouse.models.distillation.embedding import contrast_with_teacher, taught_vectors
 from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.ngrams import NgramEncoder, tables_of
 from stillhouse.models.networks.unit import unit
 from stillhouse.models.onnx.export import export_float, export_model
-from stillhouse.models.onnx.packing import deployable, unpacked
+from stillhouse.models.onnx.packing import deployable, unpack
 from stillhouse.models.runtime.session import open_session, predict
 from stillhouse.models.training.checkpoint import Architecture, load_model, save_model
 from stillhouse.models.workloads.retrieval.pairs import caption_of
@@ -77,7 +77,7 @@ def test_an_exported_tower_is_the_trained_one(tmp_path: Path, architecture: Arch
     expected = answers(module, architecture)
     save_model(tmp_path, module, architecture)
     export_model(*load_model(tmp_path), raw_of(architecture), tmp_path / "tower.onnx")
-    assert not dequantized_weights(onnx.load_from_string(unpacked(deployable(tmp_path, "tower"))))
+    assert not dequantized_weights(onnx.load_from_string(unpack(deployable(tmp_path, "tower"))))
     found = predict(open_session(deployable(tmp_path, "tower")), raw_of(architecture))
     assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
     assert (expected * found).sum(1).min() > 0.9999
@@ -89,7 +89,7 @@ def test_an_integer_picture_tower_takes_the_raw_bytes(tmp_path: Path) -> None:
     expected = answers(module, architecture)
     export_model(module, architecture, IMAGES, tmp_path / "tower.onnx")
     unpacked_file = deployable(tmp_path, "tower")
-    nodes = onnx.load_from_string(unpacked(unpacked_file)).graph.node
+    nodes = onnx.load_from_string(unpack(unpacked_file)).graph.node
     assert [node.op_type for node in nodes][:5] == ["Transpose", "Reshape", "Transpose", "QLinearConv", "QLinearConv"]
     assert nodes[0].input[0] == "images_NCHW"
     assert (expected * predict(open_session(unpacked_file), IMAGES)).sum(1).min() > 0.99
@@ -103,7 +103,7 @@ def test_an_integer_speech_tower_weighs_letters_in_floats(tmp_path: Path) -> Non
     """
     module, architecture = as_integers(SPEECH_PLAIN.build_seeded(1).eval(), SPEECH_PLAIN, 8, "static")
     export_model(module, architecture, WAVES, tmp_path / "tower.onnx")
-    nodes = [node.op_type for node in onnx.load_from_string(unpacked(deployable(tmp_path, "tower"))).graph.node]
+    nodes = [node.op_type for node in onnx.load_from_string(unpack(deployable(tmp_path, "tower"))).graph.node]
     place = nodes.index("Softmax")
     assert [each for each in nodes[place - 5 : place + 4] if each != "Reshape"] == [
         "QGemm",
@@ -121,7 +121,7 @@ def optimized(path: Path, to: Path) -> list[str]:
     """Operators that the runtime computes with, under its default options."""
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(to)
-    onnxruntime.InferenceSession(unpacked(path), options, providers=["CPUExecutionProvider"])
+    onnxruntime.InferenceSession(unpack(path), options, providers=["CPUExecutionProvider"])
     return [node.op_type for node in onnx.load(to).graph.node]
 
 
@@ -131,12 +131,12 @@ def as_integers(
     """Round the weights, as the step quantize does, and pack."""
     if architecture.takes == "image":
         module = fold_batch_norm(fold_pixel_scale(module))
-        architecture = architecture.edited({"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"})
+        architecture = architecture.with_edits({"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"})
     elif architecture.takes == "speech":
-        module, architecture = fold_batch_norm(module), architecture.edited({"edit": "fold_batch_norm"})
+        module, architecture = fold_batch_norm(module), architecture.with_edits({"edit": "fold_batch_norm"})
     chosen = with_whole_edges(bits_by_layer(module, bits), tables_of(module))
     how = {"activations": activations, "calibration": "minmax", "keep_float": []}
-    edited = architecture.edited(integer_edit(module, chosen))
+    edited = architecture.with_edits(integer_edit(module, chosen))
     return integer_weights(module, chosen), replace(edited, quantization=how, packing="lzma")
 
 
@@ -220,8 +220,8 @@ def test_the_anchored_loss_falls_when_towers_agree() -> None:
     encoders = Encoders({"text": nn.Identity(), "image": nn.Identity()}, 4, 4, 1)
     encoders.anchors.data = eye
     labels, twice = torch.arange(4), torch.arange(4).repeat(2)
-    agreed = anchored(encoders, (torch.cat([eye, eye]), twice, eye, labels))
-    apart = anchored(encoders, (torch.cat([eye, eye]), twice, eye.flip(0), labels))
+    agreed = contrast_with_teacher(encoders, (torch.cat([eye, eye]), twice, eye, labels))
+    apart = contrast_with_teacher(encoders, (torch.cat([eye, eye]), twice, eye.flip(0), labels))
     assert agreed < 0.1 < apart
 
 

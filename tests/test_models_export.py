@@ -18,7 +18,7 @@ from stillhouse.models.compression.quantization.quantize import (
     bits_by_layer,
     integer_weights,
     quantizable,
-    stored_integers,
+    read_integers,
 )
 from stillhouse.models.errors import ModelError
 from stillhouse.models.measurement.latency import Schedule, compare
@@ -120,7 +120,7 @@ def test_an_integer_file_holds_the_stored_integers(
 ) -> None:
     """Every weight stored in the checkpoint stands in the file, integer for integer, and answers as the module."""
     module, _ = integer_network(bits)
-    stored = [layer.integers.numpy() for layer in stored_integers(module).values()]
+    stored = [layer.integers.numpy() for layer in read_integers(module).values()]
     shipped = shipped_integers(exported(bits, activations))
     assert len(stored) == 7
     for weight in stored:
@@ -150,7 +150,7 @@ def test_fewer_bits_make_a_smaller_file_where_only_weights_are_integers(exported
     for bits in (8, 4, 2):
         tensors = onnx.load(exported(bits, "float")).graph.initializer
         sizes[bits] = sum(len(tensor.raw_data) for tensor in tensors if tensor.data_type in INTEGERS)
-    weights = sum(layer.integers.numel() for layer in stored_integers(integer_network()[0]).values())
+    weights = sum(layer.integers.numel() for layer in read_integers(integer_network()[0]).values())
     assert sizes == {8: weights, 4: weights // 2, 2: weights // 4}
 
 

@@ -11,7 +11,7 @@ from stillhouse.models.training.muon import (
     KERNEL_DECAY,
     KERNEL_RATE,
     Muon,
-    orthogonalized,
+    orthogonalize,
 )
 
 
@@ -19,14 +19,14 @@ from stillhouse.models.training.muon import (
 def test_directions_are_nearly_orthogonal(outputs: int, inputs: int) -> None:
     """Singular values come out near one, whatever the shape and the scale."""
     matrix_OI = 1e-3 * torch.randn(outputs, inputs, generator=torch.Generator().manual_seed(1))
-    values = torch.linalg.svdvals(orthogonalized(matrix_OI, 5))
+    values = torch.linalg.svdvals(orthogonalize(matrix_OI, 5))
     assert values.min() > 0.3
     assert values.max() < 1.3
 
 
 def test_singular_vectors_stay() -> None:
     """A diagonal matrix stays diagonal, and signs stay."""
-    direction_OI = orthogonalized(torch.diag(torch.tensor([3.0, -1.0, 0.5])))
+    direction_OI = orthogonalize(torch.diag(torch.tensor([3.0, -1.0, 0.5])))
     assert torch.count_nonzero(direction_OI) == 3
     assert direction_OI.diagonal().sign().tolist() == [1.0, -1.0, 1.0]
 

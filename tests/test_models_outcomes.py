@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stillhouse.models.evaluation.compare import difference, paired, quality, ratio
+from stillhouse.models.evaluation.compare import compare_pairs, difference, quality, ratio
 from stillhouse.models.evaluation.outcomes import Outcomes, Scores
 
 CONFIDENCE = 0.9
@@ -64,5 +64,5 @@ def test_churn_counts_answers_and_the_sign_test_counts_groups() -> None:
     groups_N = np.array([0, 0, 1])
     teacher = Outcomes(Scores(np.array([0.0, 0.5, 1.0]), groups_N), np.array([1, 2, 3, 4]), {})
     student = Outcomes(Scores(np.array([0.5, 1.0, 1.0]), groups_N), np.array([1, 9, 3, 9]), {})
-    found = paired(teacher, student, CONFIDENCE)
+    found = compare_pairs(teacher, student, CONFIDENCE)
     assert (found["churn"], found["discordant"], found["mcnemar_p"]) == (0.5, (0, 2), 1.0)

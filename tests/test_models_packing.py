@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from stillhouse.models.errors import ModelError
-from stillhouse.models.onnx.packing import HEADER, deployable, is_packed, pack, ship, unpacked, zstd_bytes
+from stillhouse.models.onnx.packing import HEADER, deployable, is_packed, pack, ship, unpack, zstd_bytes
 from stillhouse.models.runtime.session import open_session, predict
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(4, 1, 2, 3)
@@ -41,7 +41,7 @@ def test_a_packed_file_unpacks_to_the_same_bytes(plain: Path) -> None:
     content = plain.read_bytes()
     packed = pack(plain)
     assert packed.name == "student.onnx.lzma"
-    assert unpacked(packed) == content
+    assert unpack(packed) == content
     assert packed.stat().st_size < len(content) / 2
     assert list(plain.parent.iterdir()) == [packed]
 
@@ -76,7 +76,7 @@ def test_any_damaged_byte_is_refused(plain: Path) -> None:
     for place in [*range(HEADER.size), *range(HEADER.size, len(content), 20), len(content) - 1]:
         packed.write_bytes(content[:place] + bytes([content[place] ^ 0x11]) + content[place + 1 :])
         with pytest.raises(ModelError, match=r"^[^\n]*student.onnx.lzma is damaged [^\n]*; export it again$"):
-            unpacked(packed)
+            unpack(packed)
 
 
 @pytest.mark.parametrize("kept", [0, 3, 41, 42, 100, -1])
@@ -93,12 +93,12 @@ def test_bytes_after_the_end_are_refused(plain: Path) -> None:
     packed = pack(plain)
     packed.write_bytes(packed.read_bytes() + b"x")
     with pytest.raises(ModelError, match="is damaged"):
-        unpacked(packed)
+        unpack(packed)
 
 
 def test_a_plain_file_is_its_own_unpacked_form(plain: Path) -> None:
     """Unpacking a plain ONNX file gives its bytes, and only packed files count as packed."""
-    assert unpacked(plain) == plain.read_bytes()
+    assert unpack(plain) == plain.read_bytes()
     assert not is_packed(plain)
     assert is_packed(pack(plain))
 

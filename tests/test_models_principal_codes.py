@@ -5,14 +5,14 @@ import pytest
 
 from stillhouse.models.workloads.retrieval.search.lloyd_max import (
     MOST,
+    dequantize,
     errors,
     levels,
-    packed,
-    restored,
-    rounded,
-    unpacked,
+    pack,
+    quantize,
+    unpack,
 )
-from stillhouse.models.workloads.retrieval.search.pca_quantizer import allotted, encode, turned
+from stillhouse.models.workloads.retrieval.search.pca_quantizer import allot_bits, encode, project_queries
 from stillhouse.models.workloads.retrieval.search.pca_quantizer import levels as levels_of
 
 
@@ -34,7 +34,7 @@ def test_a_bit_more_is_an_error_less() -> None:
 def test_signs_are_the_first_bits_of_a_row() -> None:
     """Three columns of 3, 2 and 1 bits: the highest bit of each, then the next of those that have one."""
     bits_K = np.array([3, 2, 1], np.uint8)
-    rows_NB = packed(np.array([[0b101, 0b01, 0b1]], np.uint8), bits_K)
+    rows_NB = pack(np.array([[0b101, 0b01, 0b1]], np.uint8), bits_K)
     assert np.unpackbits(rows_NB)[:6].tolist() == [1, 0, 1, 0, 1, 1]
 
 
@@ -42,8 +42,8 @@ def test_packed_codes_come_back() -> None:
     """Whatever the widths."""
     bits_K = np.arange(MOST, 0, -1).astype(np.uint8)
     codes_NK = np.random.default_rng(1).integers(0, 2**bits_K, (40, MOST)).astype(np.uint8)
-    assert np.array_equal(unpacked(packed(codes_NK, bits_K), bits_K), codes_NK)
-    assert np.array_equal(rounded(restored(codes_NK, bits_K), bits_K), codes_NK)
+    assert np.array_equal(unpack(pack(codes_NK, bits_K), bits_K), codes_NK)
+    assert np.array_equal(quantize(dequantize(codes_NK, bits_K), bits_K), codes_NK)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_packed_codes_come_back() -> None:
 )
 def test_bits_go_where_the_gallery_spreads(variance: list[float], total: int, bits: list[int]) -> None:
     """Alike directions get as many, a narrow one few or none, and nothing spreads for none."""
-    assert allotted(np.array(variance), total).tolist() == bits
+    assert allot_bits(np.array(variance), total).tolist() == bits
 
 
 def test_similarities_are_right_on_average() -> None:
@@ -66,7 +66,7 @@ def test_similarities_are_right_on_average() -> None:
     vectors_GD = (np.random.default_rng(1).standard_normal((300, 64)) / np.arange(1, 65)).astype(np.float32)
     centred_GD = vectors_GD - vectors_GD.mean(axis=0)
     arrays = encode(vectors_GD, vectors_GD.nbytes // 16)
-    directions_DK = turned(arrays, np.eye(64, dtype=np.float32))
+    directions_DK = project_queries(arrays, np.eye(64, dtype=np.float32))
     before_GK, after_GK = (each_GD @ directions_DK for each_GD in (centred_GD, levels_of(arrays) @ directions_DK.T))
     assert (before_GK * after_GK).sum(axis=0) == pytest.approx((before_GK**2).sum(axis=0), rel=0.02)
     assert sum(array.nbytes for array in arrays.values()) <= vectors_GD.nbytes // 16
@@ -82,7 +82,7 @@ def test_an_error_that_no_query_sees_costs_nothing() -> None:
     for name, typical_QD in (("alike", None), ("weighed", queries_QD[:1000])):
         arrays = encode(vectors_GD, vectors_GD.nbytes // 16, typical_QD)
         assert sum(array.nbytes for array in arrays.values()) <= vectors_GD.nbytes // 16
-        found_QG = turned(arrays, queries_QD[1000:]) @ levels_of(arrays).T
+        found_QG = project_queries(arrays, queries_QD[1000:]) @ levels_of(arrays).T
         errors_of[name] = float(((found_QG - exact_QG) ** 2).mean() / (exact_QG**2).mean())
     assert errors_of["weighed"] < errors_of["alike"] / 4
-    assert np.isfinite(turned(encode(vectors_GD, vectors_GD.nbytes // 16, queries_QD[:3]), queries_QD)).all()
+    assert np.isfinite(project_queries(encode(vectors_GD, vectors_GD.nbytes // 16, queries_QD[:3]), queries_QD)).all()

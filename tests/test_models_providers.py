@@ -12,7 +12,7 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.registry import build_network, find_network
 from stillhouse.models.workloads.registry import BUILT_IN, check_workload, resolve
 from stillhouse.tasks.errors import RecipeError, StillhouseError
-from stillhouse.tasks.pipeline.providers import check_foreign, expect_same, providers_of, used_by
+from stillhouse.tasks.pipeline.providers import check_foreign, expect_same, list_used, providers_of
 from stillhouse.tasks.pipeline.stage_key import code_of
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 
@@ -47,7 +47,7 @@ def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Offer]:
 
 def forget() -> None:
     """Look at the installed packages again."""
-    providers.installed.cache_clear()
+    providers.list_providers.cache_clear()
     providers.digest_of.cache_clear()
     code_of.cache_clear()
 
@@ -181,7 +181,7 @@ def test_another_file_of_the_package_is_another_key(toy: Path) -> None:
 
 def test_what_a_run_began_with_is_expected_of_every_worker(toy: Path) -> None:
     """A worker with another version, with other files or without the package says so and does nothing."""
-    before = used_by(load_recipe(RECIPE))
+    before = list_used(load_recipe(RECIPE))
     expect_same(before, "run 7")
     (toy / "stillhouse_toy" / "perceptron.py").write_text("CHANGED = 1\n", encoding="utf-8")
     forget()

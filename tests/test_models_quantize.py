@@ -15,16 +15,16 @@ from stillhouse.models.compression.quantization.overlap import refuse_overlap
 from stillhouse.models.compression.quantization.quantize import (
     IntegerWeight,
     bits_by_layer,
-    dequantized,
+    dequantize,
     integer_edit,
     integer_weights,
     quantizable,
-    stored_integers,
-    trained_integers,
+    read_integers,
+    store_trained_integers,
     with_whole_edges,
 )
 from stillhouse.models.compression.quantization.requantize import dequantize_for_edit, requantize
-from stillhouse.models.compression.quantization.rounding import proportional, rounded
+from stillhouse.models.compression.quantization.rounding import proportional, round_weight
 from stillhouse.models.errors import ModelError
 from stillhouse.models.training.checkpoint import WEIGHTS, Architecture, save_model
 
@@ -53,7 +53,7 @@ def folded() -> nn.Module:
 
 def integer() -> tuple[nn.Module, Architecture]:
     bits = {name: 4 for name in quantizable(folded()) if name != "1.head"}
-    architecture = RESIDUAL.edited(*FOLDS, {"edit": "integer_weights", "bits": bits})
+    architecture = RESIDUAL.with_edits(*FOLDS, {"edit": "integer_weights", "bits": bits})
     return integer_weights(folded(), bits), architecture
 
 
@@ -74,21 +74,21 @@ def test_integers_follow_the_articles_formula() -> None:
 
 def test_four_bits_clip_where_the_squared_error_is_least() -> None:
     """One weight of 1 and 98 of 0.09: the error (1-c)^2 + 98 (c/7-0.09)^2 is least at c = 0.7533, so at 0.76."""
-    found = rounded(torch.tensor([[1.0] + [0.09] * 98]), 4)
+    found = round_weight(torch.tensor([[1.0] + [0.09] * 98]), 4)
     assert found.scale_O.tolist() == pytest.approx([0.76 / 7])
     assert found.integers.tolist() == [[7] + [1] * 98]
 
 
 def test_three_bits_take_seven_values() -> None:
     """Weights that are multiples of 1/3 of the largest become -3 to 3."""
-    found = rounded(torch.tensor([[-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0]]), 3)
+    found = round_weight(torch.tensor([[-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0]]), 3)
     assert found.scale_O.tolist() == [1.0]
     assert found.integers.tolist() == [[-3, -2, -1, 0, 1, 2, 3]]
 
 
 def test_ternary_weights_follow_the_paper() -> None:
     """Of 1, -0.5, 0.1 and 0.4 those over 0.7 * 0.5 keep their sign, and the scale is their mean 1.9 / 3."""
-    found = rounded(torch.tensor([[1.0, -0.5, 0.1, 0.4]]), 2)
+    found = round_weight(torch.tensor([[1.0, -0.5, 0.1, 0.4]]), 2)
     assert found.integers.tolist() == [[1, -1, 0, 1]]
     assert found.scale_O.tolist() == pytest.approx([1.9 / 3])
 
@@ -126,7 +126,7 @@ def test_dequantizing_keeps_the_function() -> None:
     """Replacing integers by the numbers they stand for changes no output, and the weights can be trained again."""
     module, _ = integer()
     expected = module(images())
-    assert torch.equal(dequantized(module)(images()), expected)
+    assert torch.equal(dequantize(module)(images()), expected)
     assert all(module.get_parameter(f"{name}.weight").requires_grad for name in quantizable(module))
 
 
@@ -142,7 +142,7 @@ def test_a_layer_to_keep_must_be_there() -> None:
         bits_by_layer(two_layers(), 8, ["2"])
     chosen = bits_by_layer(two_layers(), 8, ["1"])
     assert integer_edit(two_layers(), chosen) == {"edit": "integer_weights", "bits": {"0": 8}}
-    assert list(stored_integers(integer_weights(two_layers(), chosen))) == ["0"]
+    assert list(read_integers(integer_weights(two_layers(), chosen))) == ["0"]
 
 
 def test_learned_steps_have_the_papers_gradients() -> None:
@@ -169,8 +169,8 @@ def test_what_was_trained_is_what_is_stored(bits: int) -> None:
             parameter.data.mul_(1.1)
     expected = module(images())
     learned = settle_steps(module)
-    whole = trained_integers(fold_batch_norm(fold_pixel_scale(module)), chosen, learned)
-    assert {name: stored.integers.abs().tolist() for name, stored in stored_integers(whole).items()} == {
+    whole = store_trained_integers(fold_batch_norm(fold_pixel_scale(module)), chosen, learned)
+    assert {name: stored.integers.abs().tolist() for name, stored in read_integers(whole).items()} == {
         name: integers.abs().tolist() for name, integers in learned.items()
     }
     assert torch.allclose(whole(images()), expected, atol=1e-4)
@@ -241,14 +241,14 @@ def test_a_reopened_model_is_quantized_as_before() -> None:
     """Making floats of integers changes no output, and quantizing again gives the same edits and integers."""
     module, before = integer()
     before = Architecture(**{**vars(before), "quantization": STATIC})
-    expected, stored = module(images()), stored_integers(module)
+    expected, stored = module(images()), read_integers(module)
     opened, architecture = dequantize_for_edit(module, before)
     assert torch.equal(opened(images()), expected)
     assert (architecture.edits, architecture.quantization) == (FOLDS, None)
     again, after = requantize(opened, architecture, before)
     assert after.edits == before.edits
     assert after.quantization == {**STATIC, "keep_float": ["1.head"]}
-    assert all(torch.equal(stored_integers(again)[name].integers, stored[name].integers) for name in stored)
+    assert all(torch.equal(read_integers(again)[name].integers, stored[name].integers) for name in stored)
 
 
 def test_a_judged_example_may_not_calibrate() -> None:

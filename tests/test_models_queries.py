@@ -11,18 +11,18 @@ from data_samples import built_emoji_small, built_stamps_small
 
 from stillhouse.models.data.audio import load_recordings
 from stillhouse.models.data.captions import load_captions
-from stillhouse.models.evaluation.compare import difference, paired, quality, ratio
+from stillhouse.models.evaluation.compare import compare_pairs, difference, quality, ratio
 from stillhouse.models.evaluation.outcomes import Scores
-from stillhouse.models.workloads.retrieval.details import Answers
-from stillhouse.models.workloads.retrieval.queries import (
+from stillhouse.models.workloads.retrieval.data import (
     IMAGE,
     TEXT,
     EvalSplit,
     Inputs,
     QuerySet,
     load_eval_split,
-    merged_groups,
+    merge_groups,
 )
+from stillhouse.models.workloads.retrieval.details import Answers
 from stillhouse.models.workloads.retrieval.runtime import Retrieval, backward_compatibility, scores_of
 
 MEASURES: dict[str, Callable[["Asked"], dict[str, Any]]] = {
@@ -51,7 +51,7 @@ class Asked:
 
     def paired(self) -> dict[str, Any]:
         teacher, student = (Retrieval().outcomes(self.split, self.answers[model]) for model in ("teacher", "student"))
-        return paired(teacher, student, CONFIDENCE)
+        return compare_pairs(teacher, student, CONFIDENCE)
 
 
 def asked_with(copies: int) -> Asked:
@@ -123,5 +123,5 @@ def test_drawings_of_different_labels_are_independent() -> None:
 )
 def test_labels_of_the_same_words_are_joined(groups: list[int], same: list[int], merged: list[int]) -> None:
     """Two labels that are called the same in one language are one group, and so is what hangs on either of them."""
-    found = merged_groups(np.array(groups), np.array(same)).tolist()
+    found = merge_groups(np.array(groups), np.array(same)).tolist()
     assert [found.index(each) for each in found] == [merged.index(each) for each in merged]

@@ -7,7 +7,7 @@ import pytest
 
 from stillhouse.models.data.text import CONTEXT, clean, codes_of
 from stillhouse.models.errors import ModelError
-from stillhouse.models.workloads.retrieval.queries import IMAGE, TEXT, EvalSplit, Inputs, QuerySet
+from stillhouse.models.workloads.retrieval.data import IMAGE, TEXT, EvalSplit, Inputs, QuerySet
 from stillhouse.models.workloads.retrieval.search.index import KINDS, SMALLER, build_index, load_index
 from stillhouse.models.workloads.retrieval.search.ranks import ranks, recall
 

@@ -10,19 +10,19 @@ from data_samples import built_stamps_small
 from encoder_samples import SPEECH_PLAIN, SPEECH_RESIDUAL
 
 from stillhouse.models.augmentation.misheard import as_heard, chances_of
-from stillhouse.models.augmentation.resay import said_anew
+from stillhouse.models.augmentation.resay import augment_speech
 from stillhouse.models.data.audio import SAMPLE_RATE
 from stillhouse.models.data.letters import alphabet_of, letters_of
 from stillhouse.models.data.text import codes_of
 from stillhouse.models.data.waves import LENGTH, LOUDEST, waves_of
 from stillhouse.models.distillation.batches import DistillationBatches
 from stillhouse.models.distillation.ctc import spelling_loss
-from stillhouse.models.distillation.embedding import anchored_and_spelled, taught_letters, taught_vectors
+from stillhouse.models.distillation.embedding import contrast_and_spell, taught_letters, taught_vectors
 from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.speech import CtcEncoder, FilterBank, FramedFilterBank
 from stillhouse.models.training.checkpoint import Architecture
+from stillhouse.models.workloads.retrieval.data import IMAGE, SPEECH, TEXT, load_eval_split
 from stillhouse.models.workloads.retrieval.pairs import load_spoken
-from stillhouse.models.workloads.retrieval.queries import IMAGE, SPEECH, TEXT, load_eval_split
 from stillhouse.models.workloads.retrieval.training import Encoders
 from stillhouse.models.workloads.retrieval.written import text_injection_batches
 
@@ -78,7 +78,7 @@ def test_a_tone_is_loudest_in_its_own_band(hertz: float) -> None:
 def test_a_recording_is_said_anew_alike_from_one_seed() -> None:
     """The same seed says the same, another another; samples stay in 16 bits."""
     waves_NT = torch.from_numpy(waves_of([tone(440, 1)] * 3))
-    one, again, other = (said_anew(waves_NT, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    one, again, other = (augment_speech(waves_NT, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
     assert one.abs().max() <= 32768
@@ -117,11 +117,11 @@ def test_recordings_and_captions_teach_one_tower() -> None:
     waves = torch.from_numpy(waves_of([tone(300, 1), tone(900, 1)])).float()
     letters_NF = torch.randint(0, 3, (2, built[SPEECH].frames)).float()
     batch = (*text, waves, label, torch.tensor([[1, 2], [2, 1]]), sure(letters_NF, 1), label)
-    anchored_and_spelled(encoders, batch).backward()
+    contrast_and_spell(encoders, batch).backward()
     assert all(each.grad is not None for each in built[SPEECH].parameters())
     encoders.zero_grad()
     again = (*batch[:-2], sure(letters_NF, 0), label)
-    assert anchored_and_spelled(encoders, again) != anchored_and_spelled(encoders, batch)
+    assert contrast_and_spell(encoders, again) != contrast_and_spell(encoders, batch)
 
 
 def test_letters_that_are_the_teachers_cost_nothing() -> None:
@@ -129,7 +129,7 @@ def test_letters_that_are_the_teachers_cost_nothing() -> None:
     student = SPEECH_PLAIN.build_seeded(1).eval()
     assert isinstance(student, CtcEncoder)
     waves, label = torch.from_numpy(waves_of([tone(300, 1), tone(900, 1)])).float(), torch.tensor([0, 1])
-    place_BD, chances_BFV = student(waves).detach(), student.spelled(waves).softmax(2).detach()
+    place_BD, chances_BFV = student(waves).detach(), student.spell(waves).softmax(2).detach()
     written_W2F = sure(torch.randint(0, 5, (2, student.frames), generator=torch.Generator().manual_seed(1)), 0.9)
     read_WD = student.read(chances_of(written_W2F, 5)).detach()
     objective = taught_letters(taught_vectors(place_BD, "kl", 1.0, 0.0, 4.0), 2.0)

@@ -10,13 +10,13 @@ from stillhouse.models.measurement.metrics import churn, recall_per_class, right
 from stillhouse.models.measurement.statistics import (
     accuracy_difference_interval,
     accuracy_ratio_interval,
+    bootstrap_pairs,
     geometric_interval,
     mcnemar_p,
     mean_interval,
     over_seeds,
     over_seeds_and_examples,
     pair_counts,
-    paired_intervals,
     wilson_interval,
 )
 
@@ -158,7 +158,7 @@ def test_an_interval_of_shares_is_that_of_their_mean() -> None:
 def test_pairs_are_resampled_together() -> None:
     """A student that is right half as often on every example is so in every resample, whatever is drawn."""
     teacher_N = np.random.default_rng(1).choice([0.5, 1.0], 500)
-    ratio, difference = paired_intervals(teacher_N, teacher_N / 2, 0.9)
+    ratio, difference = bootstrap_pairs(teacher_N, teacher_N / 2, 0.9)
     assert ratio == pytest.approx((0.5, 0.5))
     assert difference[0] < -teacher_N.mean() / 2 < difference[1] < 0
 
@@ -190,7 +190,7 @@ def test_examples_that_repeat_each_other_do_not_narrow_an_interval(copies: int) 
     many = [np.repeat(each, copies) for each in (teacher_N, student_N, np.arange(60))]
     assert mean_interval(many[0], 0.9, many[2]) == pytest.approx(mean_interval(teacher_N, 0.9))
     for grouped, single in zip(
-        paired_intervals(many[0], many[1], 0.9, many[2]), paired_intervals(teacher_N, student_N, 0.9), strict=True
+        bootstrap_pairs(many[0], many[1], 0.9, many[2]), bootstrap_pairs(teacher_N, student_N, 0.9), strict=True
     ):
         assert grouped == pytest.approx(single)
 
@@ -201,7 +201,7 @@ def test_groups_of_one_are_no_groups() -> None:
     teacher_N, student_N = random.random(200), random.random(200)
     groups_N = random.permutation(200)
     assert mean_interval(teacher_N, 0.9, np.arange(200)) == mean_interval(teacher_N, 0.9)
-    assert paired_intervals(teacher_N, student_N, 0.9, groups_N) == paired_intervals(teacher_N, student_N, 0.9)
+    assert bootstrap_pairs(teacher_N, student_N, 0.9, groups_N) == bootstrap_pairs(teacher_N, student_N, 0.9)
 
 
 def test_one_group_has_no_interval() -> None:
@@ -223,7 +223,7 @@ def test_the_interval_of_groups_covers_as_often_as_it_says() -> None:
     random, hits = np.random.default_rng(5), np.zeros(3)
     for _ in range(150):
         teacher_N, student_N, groups_N = grouped_night(random)
-        ratio, difference = paired_intervals(teacher_N, student_N, 0.9, groups_N)
+        ratio, difference = bootstrap_pairs(teacher_N, student_N, 0.9, groups_N)
         alone = mean_interval(teacher_N, 0.9)
         hits += [ratio[0] <= 0.8 <= ratio[1], difference[0] <= -0.1 <= difference[1], alone[0] <= 0.5 <= alone[1]]
     assert all(0.83 <= share <= 0.96 for share in hits[:2] / 150), hits

@@ -217,9 +217,9 @@ def test_pruned_networks_are_resized(tmp_path: Path, network: str, *, folded: bo
     architecture = NETWORKS[network]
     module = trained(architecture)
     if folded:
-        module, architecture = fold_batch_norm(module), architecture.edited({"edit": "fold_batch_norm"})
+        module, architecture = fold_batch_norm(module), architecture.with_edits({"edit": "fold_batch_norm"})
     pruned = thinner(module, 0.6)
-    save_model(tmp_path, pruned, architecture.edited({"edit": "resize", "sizes": layer_sizes(pruned)}))
+    save_model(tmp_path, pruned, architecture.with_edits({"edit": "resize", "sizes": layer_sizes(pruned)}))
     assert torch.equal(load_model(tmp_path)[0](images()), pruned(images()))
     depthwise = [layer for layer in pruned.modules() if isinstance(layer, nn.Conv2d) and layer.groups > 1]
     assert all(layer.groups == layer.in_channels == layer.out_channels for layer in depthwise)
@@ -247,6 +247,6 @@ def test_steps_stack(tmp_path: Path, network: str) -> None:
     whole = integer_weights(fold_batch_norm(pruned), 8)
     edits += [{"edit": "factorise", "ranks": ranks}, {"edit": "resize", "sizes": layer_sizes(pruned)}]
     edits += [{"edit": "fold_batch_norm"}, {"edit": "integer_weights", "bits": 8}]
-    save_model(tmp_path, whole, architecture.edited(*edits))
+    save_model(tmp_path, whole, architecture.with_edits(*edits))
     assert torch.equal(load_model(tmp_path)[0](images()), whole.eval()(images()))
     assert {edit["edit"] for edit in edits} <= set(EDITS)

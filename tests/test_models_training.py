@@ -13,7 +13,7 @@ from stillhouse.models.training.loop import Batch, TrainConfig, fit, learning_ra
 from stillhouse.models.workloads.image_classification.training import (
     Classifier,
     LabelledBatches,
-    labelled_objective,
+    cross_entropy_objective,
     load_examples,
 )
 from stillhouse.tasks.recipe.teacher import Network
@@ -75,7 +75,7 @@ def train(
     fit(
         module,
         source or feed(),
-        labelled_objective(0.0),
+        cross_entropy_objective(0.0),
         plan,
         checkpoint=checkpoint,
         score=CLASSIFIER.scorer("validation"),

@@ -7,16 +7,17 @@ import pytest
 import requests
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from registry_samples import MODEL, against, registered, with_night
+from registry_samples import MODEL, against, registered, with_night, with_old_names
 from report_samples import LABELS, final_test, passing_run
 
 from stillhouse.tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.provenance.verify import verify
 from stillhouse.tasks.recipe.judging import Promotion
 from stillhouse.tasks.recipe.recipe import Recipe
 from stillhouse.tasks.registry import audit
 from stillhouse.tasks.registry.approval import Settled, audit_lines, decide, offer
 from stillhouse.tasks.registry.promote import Decision, promote
-from stillhouse.tasks.registry.versions import CANDIDATE, CHAMPION, aliased, production_of
+from stillhouse.tasks.registry.versions import CANDIDATE, CHAMPION, find_aliased, production_of
 from stillhouse.tasks.tracking.held_out import note_look
 
 RECIPE: Recipe = passing_run().recipe.model_copy(update={"name": MODEL})
@@ -93,7 +94,7 @@ def test_a_yes_promotes_and_names_who_said_it(client: MlflowClient) -> None:
     assert decide(question, answered("Approve"), "dag/run")[1].endswith("nothing changed")
     (row,) = audit.rows_of(client, PRODUCTION)
     assert (row.action, row.who, row.why) == ("promote", "ann", "approved")
-    assert set(row.evidence) >= {"gate", "evaluate", "challenge", "digest", "Report", "run"}
+    assert set(row.evidence) >= {"gate", "evaluate", "compare_champion", "digest", "Report", "run"}
     assert audit_lines(MODEL) == [f"   1  {row.at}  promote   - -> 1  ann: approved"]
 
 
@@ -113,7 +114,7 @@ def test_without_a_yes_of_a_person_nothing_is_promoted(
     question = offer(RECIPE, "dag/run", with_night(client, registered(client, 1)))
     for _ in range(2):
         assert decide(question, answer, "dag/run") == (False, f"tiny version 1 was not promoted: {why}")
-    assert aliased(client, PRODUCTION, CHAMPION) is None
+    assert find_aliased(client, PRODUCTION, CHAMPION) is None
     (row,) = audit.rows_of(client, PRODUCTION)
     assert (row.action, row.who, row.why, row.after) == ("refuse", who, why, None)
 
@@ -128,11 +129,11 @@ def test_a_superseded_candidate_is_not_promoted(client: MlflowClient) -> None:
     assert [row.action for row in audit.rows_of(client, PRODUCTION)] == ["refuse"]
 
 
-def second(client: MlflowClient, challenge: dict[str, Any]) -> None:
+def second(client: MlflowClient, comparison: dict[str, Any]) -> None:
     """Put a first version into production, and register a second that was measured against it."""
     registered(client, 1)
     promote(MODEL, Decision("ann", "the first"))
-    with_night(client, registered(client, 2), challenge)
+    with_night(client, registered(client, 2), comparison)
 
 
 def test_the_card_compares_with_the_champion(client: MlflowClient) -> None:
@@ -160,7 +161,7 @@ AUTO = Promotion(policy="auto", most_churn=0.03)
 
 
 @pytest.mark.parametrize(
-    ("challenge", "reason"),
+    ("comparison", "reason"),
     [
         (against(0.003), None),
         (against(0.003, churn=0.03), None),
@@ -180,13 +181,13 @@ AUTO = Promotion(policy="auto", most_churn=0.03)
     ],
 )
 def test_auto_does_not_promote_a_model_that_may_be_worse(
-    client: MlflowClient, challenge: dict[str, Any], reason: str | None
+    client: MlflowClient, comparison: dict[str, Any], reason: str | None
 ) -> None:
     """`auto` says yes only where quality, of the worst slice too, is surely no worse by more than the margins.
 
     Else a person is asked, and the card says why.
     """
-    second(client, challenge)
+    second(client, comparison)
     question = offer(RECIPE.model_copy(update={"promotion": AUTO}), "dag/run")
     assert (question["approved"] != "") == (reason is None)
     assert "The policy `auto` asks a person: " in question["card"] or reason is None
@@ -244,6 +245,19 @@ def test_the_policy_does_not_decide_what_has_no_champion(client: MlflowClient) -
     """The first version of a production model is always a person's decision."""
     recipe = RECIPE.model_copy(update={"promotion": Promotion(policy="auto")})
     assert offer(recipe, "dag/run", with_night(client, registered(client, 1)))["approved"] == ""
+
+
+def test_a_version_with_the_old_names_is_offered_and_promoted(client: MlflowClient) -> None:
+    """Its evidence and its record are read where older code wrote them, and nothing of it is rewritten."""
+    version = with_night(client, registered(client, 1))
+    with_old_names(client, version)
+    before = client.get_model_version(MODEL, version).tags
+    question = offer(RECIPE, "dag/run")
+    assert "Nothing is in production yet" in question["card"]
+    assert decide(question, answered("Approve"), "dag/run")[0]
+    assert all(fault is None for _, fault in verify(PRODUCTION, "1"))
+    after = client.get_model_version(MODEL, version).tags
+    assert {name: after[name] for name in before} == before
 
 
 def test_a_registry_that_is_away_is_no_refusal(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from stillhouse.models.aside import ABANDONED_SECONDS, SUFFIX, written_aside
-from stillhouse.models.distillation.teacher_cache import kept
+from stillhouse.models.aside import ABANDONED_SECONDS, SUFFIX, write_aside
+from stillhouse.models.distillation.teacher_cache import cache_outputs
 from stillhouse.models.onnx.packing import pack
 from stillhouse.models.training.checkpoint import save_tensors
 from stillhouse.models.workloads.retrieval.search.index import build_index
 from stillhouse.tasks.artifacts.artifact import write_json
-from stillhouse.tasks.data.ingest.landing import Folder
+from stillhouse.tasks.data.ingest.inbox import Folder
 from stillhouse.tasks.data.store.revision import write_pointer
 from stillhouse.tasks.reporting.report import _point, _write_text
 
@@ -80,7 +80,7 @@ def test_two_stages_may_ask_a_teacher_the_same_at_once(tmp_path: Path) -> None:
         both.wait()
         return images_NCHW.float().repeat(500, 1, 1, 1)
 
-    together([lambda: found.append(kept(ask, tmp_path / "teacher")(IMAGES))] * 2)
+    together([lambda: found.append(cache_outputs(ask, tmp_path / "teacher")(IMAGES))] * 2)
     assert [len(each) for each in found] == [2000, 2000]
     assert [path.suffix for path in (tmp_path / "teacher").iterdir()] == [".safetensors"]
 
@@ -94,7 +94,7 @@ def test_a_write_that_breaks_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def broken(path: Path) -> None:
-    with written_aside(path) as aside:
+    with write_aside(path) as aside:
         aside.write_text("half", encoding="utf-8")
         raise ZeroDivisionError
 
@@ -106,7 +106,7 @@ def test_what_a_killed_writer_left_goes_after_a_day(tmp_path: Path) -> None:
         path.touch()
     then = time.time() - ABANDONED_SECONDS - 1
     os.utime(old, (then, then))
-    kept(lambda images: images, tmp_path)
+    cache_outputs(lambda images: images, tmp_path)
     assert list(tmp_path.iterdir()) == [new]
 
 

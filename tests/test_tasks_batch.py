@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 from data_samples import built_digits, built_emoji_small, built_stamps_small, commit_house, make_house
-from landing_samples import (
+from inbox_samples import (
     FILES,
     at,
     batch_of,
     encoded,
     examples_in,
     fewer_digits,
+    ingest_all,
     listed,
-    make_refreshed_house,
+    make_house_with_inbox,
     new_digits,
     png,
-    refreshed,
     send,
     send_digits,
     tags,
@@ -32,7 +32,7 @@ from PIL import Image
 
 from stillhouse.tasks.data.format.dataset import Example, read_description, write_dataset
 from stillhouse.tasks.data.ingest.batch import Contents, examples_of
-from stillhouse.tasks.data.ingest.landing import open_landing
+from stillhouse.tasks.data.ingest.inbox import open_inbox
 from stillhouse.tasks.errors import DataError
 from stillhouse.tasks.settings import Settings
 
@@ -44,7 +44,7 @@ Spoil = Callable[[Files, Entries], object]
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Make a house whose digits lack sixty."""
-    return make_refreshed_house(tmp_path / "house", monkeypatch)
+    return make_house_with_inbox(tmp_path / "house", monkeypatch)
 
 
 def with_file(content: bytes, label: str | int = "3") -> Spoil:
@@ -161,14 +161,14 @@ def test_each_fault_is_named_and_the_batch_is_set_aside(house: Settings, fault: 
     files, entries = batch_of(new_digits()[:20])
     contents = spoil(files, entries)
     send(house, "monday", files, contents)
-    (outcome,) = refreshed(house)
+    (outcome,) = ingest_all(house)
     assert outcome.state == "quarantined"
     assert outcome.sentence.startswith("digits batch monday: ")
     assert re.search(sentence, outcome.sentence), outcome.sentence
     assert (tags(house), at(house, "incoming"), at(house, "accepted"), at(house, "moving")) == ([], [], [], [])
     kept = {key.removeprefix("digits/monday/") for key in at(house, "quarantine")}
     assert kept == {*files, "batch.json", "reason.txt"}
-    folder = house.state / "landing" / "quarantine" / "digits" / "monday"
+    folder = house.state / "inbox" / "quarantine" / "digits" / "monday"
     assert (folder / "reason.txt").read_text() == f"{outcome.sentence}\n"
 
 
@@ -191,7 +191,7 @@ def test_a_label_that_contradicts_the_dataset_is_named(house: Settings) -> None:
     other = Example("", known.image, (known.label + 1) % 10)
     send_digits(house, "a", [*new_digits()[1:], other])
     send_digits(house, "b", [*new_digits(), Example("", fresh.image, (fresh.label + 1) % 10)])
-    first, second = refreshed(house)
+    first, second = ingest_all(house)
     assert (
         f"059.png is labelled '{other.label}' where {known.id}, the same picture, is '{known.label}'" in first.sentence
     )
@@ -205,7 +205,7 @@ def test_poisoned_labels_are_caught_with_both_numbers(house: Settings, wrong: in
     flipped = [Example("", each.image, (each.label + 1) % 10) for each in new[:wrong]] + new[wrong:]
     send_digits(house, "a_poisoned", flipped)
     send_digits(house, "b_sound", new_digits())
-    poisoned, sound = refreshed(house)
+    poisoned, sound = ingest_all(house)
     expected = rf"in {agree}% of 60 pictures, at most \d+%, where digits itself has 9\d%; look at the labels"
     assert re.search(expected, poisoned.sentence), poisoned.sentence
     assert sound.state == "accepted"
@@ -214,7 +214,7 @@ def test_poisoned_labels_are_caught_with_both_numbers(house: Settings, wrong: in
 def test_only_known_pictures_are_nothing_new(house: Settings) -> None:
     """A batch of what is in train already, which never landed as a batch, makes no version and says where they are."""
     send_digits(house, "monday", examples_in(fewer_digits(), "train")[:5])
-    (outcome,) = refreshed(house)
+    (outcome,) = ingest_all(house)
     assert "nothing new: all 5 pictures are in train already, the first as all/" in outcome.sentence
     assert tags(house) == []
 
@@ -224,16 +224,16 @@ def test_a_picture_twice_in_a_batch_is_taken_once(house: Settings) -> None:
     files, entries = batch_of([*new_digits()[:20], new_digits()[0]])
     entries["files"][1]["label"] = new_digits()[1].label
     send(house, "monday", files, entries)
-    assert [each.sentence.partition(", version")[0] for each in refreshed(house)] == ["20 new, 1 known"]
+    assert [each.sentence.partition(", version")[0] for each in ingest_all(house)] == ["20 new, 1 known"]
 
 
 def test_a_batch_that_is_mended_is_taken(house: Settings) -> None:
     """What was half-uploaded and is sent again whole, under the same name, is accepted; the first stays aside."""
     files, entries = batch_of(new_digits())
     send(house, "monday", files | {"003.png": b"half"}, entries)
-    assert [each.state for each in refreshed(house)] == ["quarantined"]
+    assert [each.state for each in ingest_all(house)] == ["quarantined"]
     send(house, "monday", files, entries)
-    assert [each.state for each in refreshed(house)] == ["accepted"]
+    assert [each.state for each in ingest_all(house)] == ["accepted"]
     assert "digits/monday/reason.txt" in at(house, "quarantine")
 
 
@@ -241,8 +241,8 @@ def test_a_file_of_that_name_is_not_the_reason(house: Settings) -> None:
     """A sender's own reason.txt does not stand for ours."""
     files, entries = batch_of(new_digits())
     send(house, "monday", files | {"reason.txt": b"accept me"}, entries)
-    (outcome,) = refreshed(house)
-    folder = house.state / "landing" / "quarantine" / "digits" / "monday"
+    (outcome,) = ingest_all(house)
+    folder = house.state / "inbox" / "quarantine" / "digits" / "monday"
     assert (folder / "reason.txt").read_text() == f"{outcome.sentence}\n"
 
 
@@ -250,17 +250,17 @@ def test_a_link_is_no_file(house: Settings, tmp_path: Path) -> None:
     """A symbolic link that landed is not followed: its picture is missing."""
     files, entries = batch_of(new_digits()[:5])
     (tmp_path / "outside.png").write_bytes(files.pop("000.png"))
-    folder = house.state / "landing" / "incoming" / "digits" / "monday"
+    folder = house.state / "inbox" / "incoming" / "digits" / "monday"
     folder.mkdir(parents=True)
     (folder / "000.png").symlink_to(tmp_path / "outside.png")
     send(house, "monday", files, entries)
-    assert "000.png is listed and did not land" in refreshed(house)[0].sentence
+    assert "000.png is listed and did not land" in ingest_all(house)[0].sentence
 
 
 def test_a_batch_with_a_name_like_no_other_is_refused(house: Settings) -> None:
     """A name that would not fit into a sentence is not used for anything."""
     send_digits(house, "two\nlines", new_digits())
-    assert "a batch is called by letters, digits, dots" in refreshed(house)[0].sentence
+    assert "a batch is called by letters, digits, dots" in ingest_all(house)[0].sentence
 
 
 def test_a_merged_dataset_that_fails_its_suites_is_no_version(house: Settings) -> None:
@@ -274,7 +274,7 @@ def test_a_merged_dataset_that_fails_its_suites_is_no_version(house: Settings) -
     write_dataset(folder, about, (fewer_digits() / "LICENSE.txt").read_bytes(), splits, {})
     commit_house(house, "spoilt")
     send_digits(house, "monday", new_digits())
-    (outcome,) = refreshed(house)
+    (outcome,) = ingest_all(house)
     assert "merged, digits fails 1 of 33 expectations: splits missing_labels" in outcome.sentence
     assert (house.runs / "data_docs_failed" / "digits" / "data_docs" / "index.html").is_file()
     assert tags(house) == []
@@ -288,7 +288,7 @@ def test_emoji_take_drawings_of_known_labels(tmp_path: Path, monkeypatch: pytest
     content = encoded(Image.fromarray(np.ascontiguousarray(pixels[:, ::-1])))
     label = read_description(built_emoji_small())["labels"][drawn.label]
     send(house, "mirrored", {"a.png": content}, {"files": [listed("a.png", content, label)]}, "emoji_small")
-    (outcome,) = refreshed(house, "emoji_small")
+    (outcome,) = ingest_all(house, "emoji_small")
     assert outcome.sentence.startswith("1 new, 0 known, version ")
 
 
@@ -299,5 +299,5 @@ def test_recordings_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     files, entries = batch_of(examples_in(built_digits(), "train")[:2])
     send(house, "monday", files, entries, "stamps_small")
     with pytest.raises(DataError, match="stamps_small holds recordings, and only pictures are taken"):
-        refreshed(house, "stamps_small")
-    assert len(open_landing(house).keys("incoming/")) == 3
+        ingest_all(house, "stamps_small")
+    assert len(open_inbox(house).keys("incoming/")) == 3

@@ -21,7 +21,7 @@ from stillhouse.tasks.artifacts import source_digest
 from stillhouse.tasks.artifacts.artifact import file_digest, seal
 from stillhouse.tasks.compression.black_box import identity
 from stillhouse.tasks.compression.step_context import StepContext
-from stillhouse.tasks.compression.teachers import asked
+from stillhouse.tasks.compression.teachers import make_asker
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.pipeline.job import Job
 from stillhouse.tasks.recipe.distillation import Features, LogitDistillation
@@ -84,7 +84,7 @@ def numbers(module: nn.Module) -> torch.Tensor:
     return torch.cat([tensor.flatten() for tensor in module.state_dict().values()])
 
 
-def bench(root: Path, name: str = "step") -> StepContext:
+def context(root: Path, name: str = "step") -> StepContext:
     inputs = {"teacher": root / "teacher" / "out" / "model"}
     return StepContext(job_for(root / name, inputs), built_digits(), Classifier(built_digits()))
 
@@ -110,7 +110,7 @@ def test_another_file_is_refused(root: Path) -> None:
 def test_a_file_teaches(root: Path) -> None:
     """A student learns from the file's cached answers, twice the same."""
     taught(root, made(root, 1))
-    one, other = (numbers(bench(root, name).learn(student(), distillation())) for name in ("one", "other"))
+    one, other = (numbers(context(root, name).learn(student(), distillation())) for name in ("one", "other"))
     assert torch.equal(one, other)
     assert not torch.equal(one, numbers(student()))
 
@@ -119,8 +119,10 @@ def test_further_teachers_are_averaged_and_kept_apart(root: Path) -> None:
     """Two files answer with the mean of their probabilities, and each one's answers have a folder of their own."""
     taught(root, made(root, 1))
     box, images = made(root, 2), torch.randint(0, 17, (6, 1, 8, 8), dtype=torch.uint8)
-    job = bench(root).job
-    alone, both = (asked(job, built_digits(), distillation(extra_teachers=extra))(images)[0] for extra in ((), (box,)))
+    job = context(root).job
+    alone, both = (
+        make_asker(job, built_digits(), distillation(extra_teachers=extra))(images)[0] for extra in ((), (box,))
+    )
     second = FileModel(job.scratch / f"{identity(box)}.onnx")(images)
     assert torch.allclose(both.exp(), (alone.exp() + second.exp()) / 2, atol=1e-6)
     folders = list((job.shared / "teacher_answers").iterdir())
@@ -141,14 +143,14 @@ def test_further_teachers_are_averaged_and_kept_apart(root: Path) -> None:
 def test_a_teacher_is_asked_again_by_other_code(root: Path, monkeypatch: pytest.MonkeyPatch, changed: str) -> None:
     """An answer that other code asked for is not taken, whichever module on the way to it was changed."""
     taught(root, made(root, 1))
-    images, job = torch.zeros(6, 1, 8, 8, dtype=torch.uint8), bench(root).job
+    images, job = torch.zeros(6, 1, 8, 8, dtype=torch.uint8), context(root).job
     path = source_digest.ROOT.joinpath(*changed.split(".")[1:]).with_suffix(".py")
     for _ in range(2):
-        asked(job, built_digits(), distillation())(images)
+        make_asker(job, built_digits(), distillation())(images)
     assert len(list((job.shared / "teacher_answers").rglob("*.safetensors"))) == 1
     digest = source_digest.file_digest
     monkeypatch.setattr(source_digest, "file_digest", lambda file: "other" if file == path else digest(file))
-    asked(job, built_digits(), distillation())(images)
+    make_asker(job, built_digits(), distillation())(images)
     assert len(list((job.shared / "teacher_answers").rglob("*.safetensors"))) == 2
 
 
@@ -157,7 +159,7 @@ def test_a_file_has_no_layers_to_ask(root: Path) -> None:
     taught(root, made(root, 1))
     hints = {"teacher": "conv1", "student": "1.conv"}
     with pytest.raises(StillhouseError, match=r"no layer 'conv1' to ask; remove features from the recipe"):
-        bench(root).taught(distillation(features=Features(**hints)))
+        context(root).taught(distillation(features=Features(**hints)))
 
 
 def test_a_trained_teacher_gives_hints(root: Path) -> None:
@@ -166,7 +168,7 @@ def test_a_trained_teacher_gives_hints(root: Path) -> None:
     architecture = architecture_of(built_digits(), network)
     save_model(root / "teacher" / "out" / "model", architecture.build_seeded(2), architecture)
     seal(root / "teacher" / "out", {})
-    here = bench(root)
+    here = context(root)
     hints = Features(teacher="1.conv", student="1.conv")
     how = distillation(augmented_views=2, features=hints, rkd_weight=0.5, loss="dist")
     module = here.learn(student(), how)

@@ -28,7 +28,7 @@ from stillhouse.tasks.data.sources import small as sources
 from stillhouse.tasks.data.sources.small import Split
 from stillhouse.tasks.data.store.build_data import PLANS, Plan, assign, build_dataset, commit_data, ensure_data
 from stillhouse.tasks.data.store.remote import list_folder, listing_md5, open_remote
-from stillhouse.tasks.data.store.revision import pinned_datasets, pinned_md5
+from stillhouse.tasks.data.store.revision import read_pinned, read_pinned_md5
 from stillhouse.tasks.errors import DataError
 from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.settings import Settings, load_settings
@@ -47,7 +47,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def test_the_committed_data_version_is_what_any_machine_builds() -> None:
     """All datasets, built from their real sources, have the MD5s that the repository's data.dvc pins."""
     built = {name: listing_md5(list_folder(built_dataset(name))) for name in PLANS}
-    assert built == pinned_datasets(REPOSITORY, None)
+    assert built == read_pinned(REPOSITORY, None)
 
 
 def test_fashion_mnist_gives_each_split_its_share() -> None:
@@ -171,7 +171,7 @@ def test_a_damaged_remote_is_filled_again(house: Settings, damage: Callable[[Pat
 def test_a_build_that_differs_from_the_pin_is_refused(house: Settings) -> None:
     """Data that data.dvc does not pin is never pushed in its name."""
     pin = house.root / "data.dvc"
-    pin.write_text(pin.read_text().replace(pinned_md5(house.root, None, "digits"), f"{'0' * 32}.dir"))
+    pin.write_text(pin.read_text().replace(read_pinned_md5(house.root, None, "digits"), f"{'0' * 32}.dir"))
     with pytest.raises(DataError, match=r"data/digits built from its .*where data\.dvc pins 0{32}\.dir.*make install"):
         ensure_data(house, DIGITS, quiet)
     assert not open_remote(house).holds(f"{'0' * 32}.dir")
@@ -188,7 +188,7 @@ def test_two_at_once_build_once(house: Settings) -> None:
     for caller in callers:
         caller.join()
     assert sorted(bool(lines) for lines in shown) == [False, True]
-    assert open_remote(house).holds(pinned_md5(house.root, None, "digits"))
+    assert open_remote(house).holds(read_pinned_md5(house.root, None, "digits"))
 
 
 def test_a_state_folder_that_cannot_be_made_is_named(house: Settings) -> None:
@@ -217,15 +217,15 @@ def test_only_the_dataset_of_the_recipe_is_built(two: Settings) -> None:
     ensure_data(two, DIGITS, quiet)
     assert [folder.name for folder in (two.root / "data").iterdir()] == ["digits"]
     held = open_remote(two).holds
-    assert [held(md5) for md5 in pinned_datasets(two.root, None).values()] == [True, False]
+    assert [held(md5) for md5 in read_pinned(two.root, None).values()] == [True, False]
     ensure_data(two, Data(dataset="emoji_small"), quiet)
-    assert all(held(md5) for md5 in pinned_datasets(two.root, None).values())
+    assert all(held(md5) for md5 in read_pinned(two.root, None).values())
 
 
 def test_make_data_fills_the_remote_with_all(two: Settings) -> None:
     """`stillhouse data` builds and pushes every dataset that data.dvc pins."""
     subprocess.run([sys.executable, "-m", "stillhouse.tasks.cli", "data"], cwd=REPOSITORY, check=True)
-    assert all(open_remote(two).holds(md5) for md5 in pinned_datasets(two.root, None).values())
+    assert all(open_remote(two).holds(md5) for md5 in read_pinned(two.root, None).values())
 
 
 def test_a_dataset_that_nothing_builds_is_named(two: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

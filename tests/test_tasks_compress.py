@@ -12,7 +12,7 @@ from data_samples import make_house, make_job
 from pydantic import TypeAdapter
 
 from stillhouse.models.compression.cost import macs_and_parameters
-from stillhouse.models.compression.quantization.quantize import dequantized
+from stillhouse.models.compression.quantization.quantize import dequantize
 from stillhouse.models.data.images import load_images
 from stillhouse.models.onnx.packing import deployable
 from stillhouse.models.runtime.session import open_session, predict
@@ -58,7 +58,7 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def context(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Pull the digits and train a small teacher on them, once."""
     root = tmp_path_factory.mktemp("compress")
     with pytest.MonkeyPatch.context() as patch:
@@ -103,18 +103,18 @@ REPEATED = {"prune_movement", "prune_2_of_4", "prune_in_rounds", "quantize_int3"
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.long] if name in REPEATED else []) for name in STEPS]
 )
-def test_a_step_of_a_recipe_is_applied_and_kept(bench: Bench, name: str) -> None:
+def test_a_step_of_a_recipe_is_applied_and_kept(context: Bench, name: str) -> None:
     """Every method makes the teacher's file smaller or faster at a bearable price, and says by how much."""
-    out = bench.step(bench.teacher, name, STEPS[name], max_quality_drop=0.4, min_saving=0.001)
+    out = context.step(context.teacher, name, STEPS[name], max_quality_drop=0.4, min_saving=0.001)
     step = json.loads((out / STEP).read_text())
     assert step["kept"], step["reason"]
     assert step["reason"].startswith("kept: ")
-    expect_answers(bench, out)
+    expect_answers(context, out)
 
 
-def expect_answers(bench: Bench, out: Path) -> None:
+def expect_answers(context: Bench, out: Path) -> None:
     """The exported file and the checkpoint, both read back, agree on the validation split as far as rounding allows."""
-    data = materialise(bench.data)
+    data = materialise(context.data)
     module, _ = load_model(out / "model")
     images = load_images(data, "validation")
     shipped = predict(open_session(deployable(out / "model", "model")), images.images_NCHW).argmax(1)
@@ -135,27 +135,27 @@ def expect_answers(bench: Bench, out: Path) -> None:
         ),
     ],
 )
-def test_a_worthless_step_is_dropped(bench: Bench, name: str, step: dict[str, Any], reason: str) -> None:
+def test_a_worthless_step_is_dropped(context: Bench, name: str, step: dict[str, Any], reason: str) -> None:
     """A step that costs too much, gains nothing or diverges leaves the model before it as it was, and says why."""
-    out = bench.step(bench.teacher, name, step, max_quality_drop=0.05, min_saving=0.05)
+    out = context.step(context.teacher, name, step, max_quality_drop=0.05, min_saving=0.05)
     judged = json.loads((out / STEP).read_text())
     assert not judged["kept"]
     assert re.search(reason, judged["reason"]), judged["reason"]
-    before, after = (load_model(folder / "model")[0].state_dict() for folder in (bench.teacher, out))
+    before, after = (load_model(folder / "model")[0].state_dict() for folder in (context.teacher, out))
     assert before.keys() == after.keys()
     assert all((before[key] == after[key]).all() for key in before)
 
 
-def test_steps_may_come_in_any_order(bench: Bench) -> None:
+def test_steps_may_come_in_any_order(context: Bench) -> None:
     """Integers are opened for a later step and closed again after it; the file stays an integer one."""
-    integers = bench.step(bench.teacher, "first_quantize", STEPS["quantize"], max_quality_drop=0.4)
-    pruned = bench.step(integers, "then_prune", STEPS["prune_macs"], max_quality_drop=0.4, min_saving=0.001)
+    integers = context.step(context.teacher, "first_quantize", STEPS["quantize"], max_quality_drop=0.4)
+    pruned = context.step(integers, "then_prune", STEPS["prune_macs"], max_quality_drop=0.4, min_saving=0.001)
     assert json.loads((pruned / STEP).read_text())["kept"]
     _, architecture = load_model(pruned / "model")
     assert architecture.quantization is not None
-    expect_answers(bench, pruned)
+    expect_answers(context, pruned)
     macs = [
-        macs_and_parameters(dequantized(load_model(folder / "model")[0]), architecture.example())[0]
+        macs_and_parameters(dequantize(load_model(folder / "model")[0]), architecture.example())[0]
         for folder in (integers, pruned)
     ]
     assert macs[1] <= 0.61 * macs[0]
@@ -165,11 +165,11 @@ class Killed(BaseException):
     """Stands for a kill: nothing may catch it."""
 
 
-def test_a_pruning_killed_in_its_second_round_ends_with_the_same_weights(bench: Bench) -> None:
+def test_a_pruning_killed_in_its_second_round_ends_with_the_same_weights(context: Bench) -> None:
     """Taken up again, the channels go as before, the first round's recovery is read, the second's goes on."""
     step = STEPS["prune_in_rounds"]
-    undisturbed = bench.step(bench.teacher, "undisturbed", step, max_quality_drop=0.4, min_saving=0.001)
-    job = bench.job(bench.teacher, "killed", step, max_quality_drop=0.4, min_saving=0.001)
+    undisturbed = context.step(context.teacher, "undisturbed", step, max_quality_drop=0.4, min_saving=0.001)
+    job = context.job(context.teacher, "killed", step, max_quality_drop=0.4, min_saving=0.001)
     trained: list[int] = []
 
     def kill_in_second_round(epoch: int, _metrics: object) -> None:

@@ -17,8 +17,8 @@ from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.registry import audit
 from stillhouse.tasks.registry.approval import audit_lines
 from stillhouse.tasks.registry.promote import Decision, promote, refuse, rollback
-from stillhouse.tasks.registry.status import standing
-from stillhouse.tasks.registry.versions import CANDIDATE, CHAMPION, PREVIOUS, aliased, production_of
+from stillhouse.tasks.registry.status import describe_status
+from stillhouse.tasks.registry.versions import CANDIDATE, CHAMPION, PREVIOUS, find_aliased, production_of
 from stillhouse.tasks.serving.follow import Follower
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.tracking.runs import PREFIX, connect, experiment_of, open_nightly
@@ -55,7 +55,7 @@ def house(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mlflo
 
 def status(client: MlflowClient, tmp_path: Path) -> list[str]:
     """What `stillhouse status` says of the recipe."""
-    return standing(client, load_settings(), load_recipe(tiny_recipe(tmp_path)))
+    return describe_status(client, load_settings(), load_recipe(tiny_recipe(tmp_path)))
 
 
 def number_of(client: MlflowClient, name: str) -> str:
@@ -145,7 +145,7 @@ def test_an_audit_that_is_gone_stops_every_move(house: MlflowClient, tmp_path: P
     ):
         with pytest.raises(StillhouseError, match=remedy):
             move()
-    assert aliased(house, PRODUCTION, CHAMPION) == "2"
+    assert find_aliased(house, PRODUCTION, CHAMPION) == "2"
     (live, *_) = status(house, tmp_path)
     assert re.match("live: version 2, and the audit is not whole: ", live)
     assert re.search(remedy, live)

@@ -15,7 +15,7 @@ from stillhouse.models.errors import ModelError
 from stillhouse.tasks.data.format.dataset import SPLITS, fault_of, read_description
 from stillhouse.tasks.data.sources import emoji
 from stillhouse.tasks.data.sources.drawing import IconSet, draw
-from stillhouse.tasks.data.sources.emoji_names import by_code_point, by_name, concepts_of, known_names
+from stillhouse.tasks.data.sources.emoji_names import by_code_point, by_name, concepts_of, list_known_names
 from stillhouse.tasks.data.sources.npm import Package, download
 from stillhouse.tasks.data.store.build_data import EMOJI, EMOJI_SMALL, PLANS, build_dataset
 from stillhouse.tasks.data.store.remote import list_folder
@@ -148,7 +148,7 @@ def test_drawings_are_matched_by_code_point_or_name() -> None:
     """A set with code points is matched by them, one without by others' names, English labels and Unicode's names."""
     concepts = concepts_of(ENTRIES)
     codes = {"2764": "heart", "2764-fe0f": "heart-again", "1f3fb": "tone"}
-    known = known_names([codes], concepts)
+    known = list_known_names([codes], concepts)
     assert list(concepts) == ["2764", "1f40b"]
     assert by_code_point(codes, concepts) == {"2764": "heart"}
     assert by_name(["heart-again", "unheard-of", "heart"], known) == {"2764": "heart-again"}

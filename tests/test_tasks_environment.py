@@ -21,7 +21,7 @@ import requests
 import sqlalchemy
 from mlflow.tracking import MlflowClient
 
-from stillhouse.tasks.artifacts.house_folders import UNFIT, expect_folders
+from stillhouse.tasks.artifacts.deployment_folders import UNFIT, expect_folders
 from stillhouse.tasks.environment import adopt, for_servers
 from stillhouse.tasks.errors import ServiceError, StillhouseError
 from stillhouse.tasks.local_stack import stack
@@ -90,8 +90,8 @@ def mended(given: dict[str, str]) -> dict[str, str]:
         ({"STILLHOUSE_RUNS": "../runs"}, {"STILLHOUSE_RUNS": str(Path.cwd().parent / "runs")}),
         ({"STILLHOUSE_ROOT": "."}, {"STILLHOUSE_ROOT": str(Path.cwd())}),
         ({"STILLHOUSE_STATE": "/a/./b/../c"}, {"STILLHOUSE_STATE": "/a/c"}),
-        ({"STILLHOUSE_LANDING": "in"}, {"STILLHOUSE_LANDING": str(Path.cwd() / "in")}),
-        ({"STILLHOUSE_LANDING": "s3://b/in"}, {"STILLHOUSE_LANDING": "s3://b/in"}),
+        ({"STILLHOUSE_INBOX": "in"}, {"STILLHOUSE_INBOX": str(Path.cwd() / "in")}),
+        ({"STILLHOUSE_INBOX": "s3://b/in"}, {"STILLHOUSE_INBOX": "s3://b/in"}),
         ({"STILLHOUSE_DVC_URL": "remote"}, {"STILLHOUSE_DVC_URL": str(Path.cwd() / "remote")}),
         ({"STILLHOUSE_DVC_URL": "s3://b/r"}, {"STILLHOUSE_DVC_URL": "s3://b/r"}),
         ({"HOME": "", "USER": "me"}, {"HOME": str(Path("~root").expanduser())} if os.getuid() == 0 else {}),

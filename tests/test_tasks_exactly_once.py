@@ -11,7 +11,7 @@ from stillhouse.tasks.pipeline.run_stage import run_stage
 from stillhouse.tasks.provenance.verify import verify
 from stillhouse.tasks.registry import audit
 from stillhouse.tasks.registry.promote import Decision, promote
-from stillhouse.tasks.registry.versions import CANDIDATE, CHAMPION, aliased, production_of
+from stillhouse.tasks.registry.versions import CANDIDATE, CHAMPION, find_aliased, production_of
 from stillhouse.tasks.tracking.runs import connect, experiment_of
 
 pytestmark = pytest.mark.long
@@ -55,7 +55,7 @@ def test_killed_at_any_point_it_is_registered_and_promoted_once(house: House) ->
             MODEL: ["1"],
             PRODUCTION: ["1"],
         }, number
-        assert (aliased(client, MODEL, CANDIDATE), aliased(client, PRODUCTION, CHAMPION)) == ("1", "1")
+        assert (find_aliased(client, MODEL, CANDIDATE), find_aliased(client, PRODUCTION, CHAMPION)) == ("1", "1")
         assert [(row.action, row.after) for row in audit.rows_of(client, PRODUCTION)] == [("promote", "1")]
         assert [fault for _, fault in verify(MODEL, "1")] == [None, None, None]
         forget(house)

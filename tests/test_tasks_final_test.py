@@ -23,7 +23,7 @@ from stillhouse.models.evaluation.final_test import final_test as measured
 from stillhouse.models.measurement.latency import Schedule
 from stillhouse.models.runtime.bundle import Bundle, open_bundle, write_bundle
 from stillhouse.models.workloads.base import runtime_of
-from stillhouse.models.workloads.retrieval.queries import EvalSplit, Inputs, load_eval_split
+from stillhouse.models.workloads.retrieval.data import EvalSplit, Inputs, load_eval_split
 from stillhouse.models.workloads.retrieval.report import recall_lines
 from stillhouse.models.workloads.retrieval.runtime import Retrieval as RetrievalRuntime
 from stillhouse.models.workloads.retrieval.schema import Details, TestDetails
@@ -47,6 +47,7 @@ NAMES_TEST = {
     "tasks/tracking/held_out.py": "counts the looks at it",
     "tasks/compression/quantize.py": "compares digests, so that nothing of the test split calibrates",
     "tasks/data/store/build_data.py": "deals examples to it",
+    "tasks/data/sources/small.py": "reads the publisher's own split of that name",
     "tasks/data/sources/build_spoken.py": "deals recordings to it",
     "tasks/data/format/dataset.py": "lists the splits",
     "models/data/description.py": "reads its old name",
@@ -170,7 +171,7 @@ def looks(house: House) -> dict[str, int]:
     return count_looks(connect(house.settings.tracking_uri), split_digests(built_digits()))
 
 
-def test_report_summary_version_and_passport_have_the_final_test(house: House) -> None:
+def test_report_summary_version_and_record_have_the_final_test(house: House) -> None:
     """All four read final_test.json, and the report and the summary say how often the splits were looked at."""
     opened = json.loads((house.output("test/first", "final_test") / "final_test.json").read_text("utf-8"))["opened"]
     folder = house.settings.runs / "test__first"
@@ -182,10 +183,10 @@ def test_report_summary_version_and_passport_have_the_final_test(house: House) -
     assert "the test split was opened once, the gate split was looked at twice" in page
     client = connect(house.settings.tracking_uri)
     assert f"{opened['student']['value']:.2%} on the test split, " in client.get_model_version("tiny", "1").description
-    where = client.download_artifacts(house.parent("test/first").info.run_id, "passport", str(house.settings.state))
-    passport = json.loads((Path(where) / "passport.json").read_text("utf-8"))
-    assert passport["final_test"]["opened"] == opened
-    assert "| quality, test split |" in (Path(where) / CARD).read_text("utf-8")
+    where = client.download_artifacts(house.parent("test/first").info.run_id, "provenance", str(house.settings.state))
+    record = json.loads((Path(where) / "record.json").read_text("utf-8"))
+    assert record["final_test"]["opened"] == opened
+    assert "| quality, test split |" in (Path(where).parent / CARD).read_text("utf-8")
 
 
 @pytest.mark.long
@@ -222,7 +223,7 @@ def without_test_split(dataset: Path, folder: Path) -> Path:
 
 
 def test_what_decides_can_do_without_the_test_split(tmp_path: Path) -> None:
-    """Evaluation, challenge and load run on data that has no test split at all."""
+    """Evaluation, comparison and load run on data that has no test split at all."""
     exported(tmp_path / "export", 1)
     data, export = without_test_split(built_digits(), tmp_path), tmp_path / "export"
     bundles = {name: open_bundle(export / name) for name in ("teacher", "student")}

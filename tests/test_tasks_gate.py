@@ -77,14 +77,14 @@ def test_a_limit_in_points_is_judged_by_the_bound_of_the_loss(low: float, high: 
     """With at most half a point to lose, PASS needs the lower bound of the difference at or above -0.005."""
     raw = changed("paired.gate.difference", estimate(-0.004, low, high) | {"lower_bound": low})
     judgement = judge(raw, GATE.model_copy(update={"max_drop_points": 0.5}))
-    assert {c.name: c.verdict for c in judgement.checks}["points"] == verdict
+    assert {c.name: c.verdict for c in judgement.checks}["max_drop_points"] == verdict
     assert judgement.verdict == verdict
 
 
 def test_a_loss_is_told_in_points() -> None:
     """The reason of the check `points` holds loss, interval and limit, and its value is the loss."""
     judgement = judge(evaluation(), GATE.model_copy(update={"max_drop_points": 1.0}))
-    check = next(check for check in judgement.checks if check.name == "points")
+    check = next(check for check in judgement.checks if check.name == "max_drop_points")
     assert check.reason == "student loses 0.44 points of quality (0.11 to 0.78), within the limit of 1"
     assert (check.value, check.limit) == (pytest.approx(0.44), 1.0)
 
@@ -92,7 +92,9 @@ def test_a_loss_is_told_in_points() -> None:
 def test_no_loss_has_no_sign() -> None:
     """Equal quality is told as 0.00 points, not as minus 0.00."""
     raw = changed("paired.gate.difference", estimate(0.0, -0.018, 0.018) | {"lower_bound": -0.018})
-    check = next(c for c in judge(raw, GATE.model_copy(update={"max_drop_points": 2.0})).checks if c.name == "points")
+    check = next(
+        c for c in judge(raw, GATE.model_copy(update={"max_drop_points": 2.0})).checks if c.name == "max_drop_points"
+    )
     assert check.reason.startswith("student loses 0.00 points of quality (-1.80 to 1.80)")
 
 

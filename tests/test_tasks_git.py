@@ -11,8 +11,8 @@ from data_samples import git as call
 
 from stillhouse.tasks.artifacts.code_version import code_version, unpack_code
 from stillhouse.tasks.data.store import git as asking
-from stillhouse.tasks.data.store.data_branch import base_of, newest_md5, newest_tag
-from stillhouse.tasks.data.store.revision import committed_pointer, pinned_md5, revision_of
+from stillhouse.tasks.data.store.data_branch import base_of, find_newest_md5, find_newest_tag
+from stillhouse.tasks.data.store.revision import read_committed, read_pinned_md5, revision_of
 from stillhouse.tasks.errors import DataError, StillhouseError
 
 MD5 = f"{'0' * 32}.dir"
@@ -184,10 +184,10 @@ FAULTS: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], Path], str]] = {
 }
 QUESTIONS: dict[str, Callable[[Path], object]] = {
     "where a new version begins": lambda root: base_of(root, "digits"),
-    "the newest version": lambda root: newest_md5(root, "digits"),
-    "the newest tag": lambda root: newest_tag(root, "digits"),
-    "the data of a revision": lambda root: pinned_md5(root, "HEAD", "digits"),
-    "data.dvc of a revision": lambda root: committed_pointer(root, "HEAD"),
+    "the newest version": lambda root: find_newest_md5(root, "digits"),
+    "the newest tag": lambda root: find_newest_tag(root, "digits"),
+    "the data of a revision": lambda root: read_pinned_md5(root, "HEAD", "digits"),
+    "data.dvc of a revision": lambda root: read_committed(root, "HEAD"),
     "the revision of a digest": lambda root: revision_of(root, "digits", f"{'1' * 32}.dir"),
     "the code of a commit": lambda root: unpack_code(root, "HEAD", root.parent / "code"),
 }
@@ -206,19 +206,19 @@ def test_the_reason_of_git_is_told(house: Path, monkeypatch: pytest.MonkeyPatch,
 def test_what_git_does_not_have_is_a_no(house: Path) -> None:
     """An unknown revision and one without data.dvc have their own remedies; without a branch HEAD is the base."""
     assert base_of(house, "digits").commit == head(house)
-    assert newest_md5(house, "digits") == pinned_md5(house, "HEAD", "digits") == MD5
+    assert find_newest_md5(house, "digits") == read_pinned_md5(house, "HEAD", "digits") == MD5
     with pytest.raises(DataError, match=r"data revision 'v9' is not a commit .*git fetch --tags"):
-        committed_pointer(house, "v9")
+        read_committed(house, "v9")
     call(house, "rm", "--quiet", "--cached", "data.dvc")
     call(house, "commit", "--quiet", "--message", "without")
     with pytest.raises(DataError, match=r"revision 'HEAD' has no data\.dvc; name a later one"):
-        committed_pointer(house, "HEAD")
+        read_committed(house, "HEAD")
 
 
 def test_a_tarball_has_the_deployed_data(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a repository the newest version is the deployed one, and a new one cannot be made."""
     root = without_git(house, monkeypatch)
-    assert newest_md5(root, "digits") == MD5
+    assert find_newest_md5(root, "digits") == MD5
     with pytest.raises(DataError, match="is no git repository with a commit"):
         base_of(root, "digits")
 

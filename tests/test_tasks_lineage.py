@@ -13,11 +13,11 @@ from stillhouse.tasks.pipeline.lineage import CODE, CONTENT, DIGEST, KEY, inputs
 from stillhouse.tasks.pipeline.outside import as_tags
 from stillhouse.tasks.pipeline.stage_key import stage_key
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
-from stillhouse.tasks.tracking.runs import FINISHED, OPENED, PREFIX, STAGE, newest_of_each
+from stillhouse.tasks.tracking.runs import FINISHED, OPENED, PREFIX, STAGE, find_newest_of_each
 
 RECIPE = load_recipe(Path(__file__).resolve().parent.parent / "dags" / "recipes" / "seed_digits.yaml")
 LINEAGE = [stage.name for stage in stages_of(RECIPE) if stage.reusable]
-FACTS = {"pull": {"data": "md5"}, "challenge": {"champion": "none"}}
+FACTS = {"pull": {"data": "md5"}, "compare_champion": {"champion": "none"}}
 AFTER_TEACHER = LINEAGE[LINEAGE.index("teacher") + 1 :]
 
 
@@ -82,20 +82,20 @@ def again(stage: str, status: str = FINISHED, **tags: str) -> Callable[[Night], 
         (again("teacher", "FAILED"), RECIPE, ["teacher", *AFTER_TEACHER]),
         (again("teacher", "RUNNING"), RECIPE, ["teacher", *AFTER_TEACHER]),
         (again("teacher", "KILLED"), RECIPE, ["teacher", *AFTER_TEACHER]),
-        (again("load", "FAILED"), RECIPE, ["load"]),
+        (again("load_test", "FAILED"), RECIPE, ["load_test"]),
         (again("teacher", digest="other weights"), RECIPE, AFTER_TEACHER),
         (again("pull", content="other rows"), RECIPE, LINEAGE[1:]),
         (again("pull", digest="the same rows by another name"), RECIPE, []),
         (again("teacher", stage_key="of another recipe"), RECIPE, []),
         (again("teacher", "FAILED", stage_key=""), RECIPE, []),
-        (again("challenge", outside__champion="1:abc"), RECIPE, []),
+        (again("compare_champion", outside__champion="1:abc"), RECIPE, []),
         (without("teacher", DIGEST), RECIPE, ["teacher", *AFTER_TEACHER]),
         (without("teacher", PREFIX + CODE), RECIPE, ["teacher", *AFTER_TEACHER]),
         (without("teacher", KEY), RECIPE, ["teacher", *AFTER_TEACHER]),
         (nothing, edited("teacher.training.epochs", 99), ["teacher", *AFTER_TEACHER]),
         (nothing, edited("seed", 99), ["teacher", *AFTER_TEACHER]),
         (nothing, edited("gate.bytes", 99), ["gate", "final_test"]),
-        (nothing, edited("latency.rounds", 99), ["evaluate", "gate", "challenge", "final_test"]),
+        (nothing, edited("latency.rounds", 99), ["evaluate", "gate", "compare_champion", "final_test"]),
         (nothing, edited("description", "in other words"), []),
     ],
 )
@@ -113,13 +113,13 @@ def test_only_what_the_recipe_accounts_for_is_of_a_version(
 def test_of_several_the_last_that_follows_counts() -> None:
     """A comparison with a later champion takes the earlier one's place; one of another recipe does not."""
     night = night_of(RECIPE)
-    challenge = next(stage for stage in stages_of(RECIPE) if stage.kind == "challenge")
-    later = replace(challenge, outside={"champion": "1:abc"})
+    comparison = next(stage for stage in stages_of(RECIPE) if stage.kind == "compare_champion")
+    later = replace(comparison, outside={"champion": "1:abc"})
     key = stage_key(later, inputs_of(later, runs_of(RECIPE, night.runs)), "code")
-    night.again("challenge", outside__champion="1:abc", stage_key=key, digest="against version 1")
-    night.again("challenge", stage_key="of another recipe")
-    found = runs_of(RECIPE, night.runs)["challenge"]
+    night.again("compare_champion", outside__champion="1:abc", stage_key=key, digest="against version 1")
+    night.again("compare_champion", stage_key="of another recipe")
+    found = runs_of(RECIPE, night.runs)["compare_champion"]
     assert found.data.tags[DIGEST] == "against version 1"
-    assert newest_of_each(night.runs)["challenge"].data.tags[KEY] == "of another recipe"
-    night.again("challenge", "FAILED", outside__champion="1:abc", stage_key=key)
-    assert "challenge" not in runs_of(RECIPE, night.runs)
+    assert find_newest_of_each(night.runs)["compare_champion"].data.tags[KEY] == "of another recipe"
+    night.again("compare_champion", "FAILED", outside__champion="1:abc", stage_key=key)
+    assert "compare_champion" not in runs_of(RECIPE, night.runs)

@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from stillhouse.tasks.errors import ServiceError
-from stillhouse.tasks.serving.server import listen, shown
+from stillhouse.tasks.serving.server import bracket_host, listen
 
 
 def has_ipv6() -> bool:
@@ -41,7 +41,7 @@ def test_every_kind_of_address_is_listened_at(host: str, family: socket.AddressF
     with listen(host, 0) as listener:
         assert listener.family == family
         assert listener.getsockname()[1] > 0
-        assert shown(host) == address
+        assert bracket_host(host) == address
         if address.strip("[]") in {"127.0.0.1", "localhost", "::1"}:
             url = f"http://{address}:{listener.getsockname()[1]}/"
             assert requests.Request("GET", url).prepare().url == url
@@ -89,7 +89,7 @@ def test_a_server_answers_at_an_ipv6_address() -> None:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        assert requests.get(f"http://{shown('::1')}:{listener.getsockname()[1]}/", timeout=30).text == "here"
+        assert requests.get(f"http://{bracket_host('::1')}:{listener.getsockname()[1]}/", timeout=30).text == "here"
     finally:
         server.should_exit = True
         thread.join()

@@ -13,7 +13,7 @@ from registry_samples import onnx_file
 from stillhouse.models.runtime.bundle import open_bundle
 from stillhouse.tasks.errors import ServiceError
 from stillhouse.tasks.serving.client import Body, at_most, at_rate
-from stillhouse.tasks.serving.load import under_load
+from stillhouse.tasks.serving.load_generator import under_load
 
 pytestmark = pytest.mark.serial
 
@@ -85,7 +85,7 @@ def test_a_student_is_measured_behind_its_server(tmp_path: Path) -> None:
     pixels = Body("application/json", b'{"pixels": [[[[9, 200], [30, 4]]]]}')
     found = under_load(open_bundle(onnx_file(tmp_path / "student.onnx", 1)), [pixels])
     assert (found["lost"], found["rate"]) == (0, 200.0)
-    assert found["most"]["one_core"] > 200
+    assert found["max_rate"]["one_core"] > 200
     with pytest.raises(ServiceError, match="the server of the student answered none of 800 requests"):
         under_load(open_bundle(tmp_path / "student.onnx"), [Body("application/json", b"no pixels")])
     (tmp_path / "broken.onnx").write_bytes(b"no model")

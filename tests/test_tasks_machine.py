@@ -82,8 +82,8 @@ def step_run(by_time: float | None, done_on: str | None) -> Any:
     ("kind", "step", "known", "here_only"),
     [
         ("evaluate", None, [], True),
-        ("challenge", None, [], True),
-        ("load", None, [], True),
+        ("compare_champion", None, [], True),
+        ("load_test", None, [], True),
         ("pull", None, [], False),
         ("validate", None, [], False),
         ("teacher", None, [], False),
@@ -103,7 +103,7 @@ def test_only_what_a_time_decided_is_of_one_machine(
     monkeypatch: pytest.MonkeyPatch, kind: str, step: object, known: list[Any], *, here_only: bool
 ) -> None:
     """Measurements and pruning down to a time are; a step is where another machine's time decided about it."""
-    monkeypatch.setattr(measured, "finished_with_key", lambda *_: known)
+    monkeypatch.setattr(measured, "find_finished", lambda *_: known)
     client: Any = None
     assert holds_here_only(client, Stage("a", kind, {"step": step}), "key") is here_only
 
@@ -140,7 +140,7 @@ def test_a_time_decides_where_bytes_and_quality_alone_would_not(
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A house with light stages and one night, whose first step a time decided about."""
     with light_house(tmp_path_factory.mktemp("house")) as house:
-        house.run("test/here", until="load")
+        house.run("test/here", until="load_test")
         yield house
 
 
@@ -154,8 +154,8 @@ def test_another_machine_measures_anew_and_trains_nothing(house: House, monkeypa
     done.clear()
     with monkeypatch.context() as patch:
         moved(patch, "a faster machine")
-        house.run("test/there", until="load")
-    assert done == ["evaluate", "challenge", "load"]
+        house.run("test/there", until="load_test")
+    assert done == ["evaluate", "compare_champion", "load_test"]
     tags = house.stages("test/there")["evaluate"].data.tags
     before = house.stages("test/here")["evaluate"].info.run_id
     assert tags[f"{PREFIX}measured_anew"] == (
@@ -164,7 +164,7 @@ def test_another_machine_measures_anew_and_trains_nothing(house: House, monkeypa
     assert tags[f"{PREFIX}outside.machine"] == "a faster machine"
     assert house.stages("test/there")["teacher"].data.tags[f"{PREFIX}done_on"] == machine()
     done.clear()
-    house.run("test/home", until="load")
+    house.run("test/home", until="load_test")
     assert done == []
     assert f"{PREFIX}measured_anew" not in house.stages("test/home")["evaluate"].data.tags
 

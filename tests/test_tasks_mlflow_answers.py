@@ -13,7 +13,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from stillhouse.tasks.errors import ServiceError, StillhouseError
-from stillhouse.tasks.registry.versions import aliased, version_of
+from stillhouse.tasks.registry.versions import find_aliased, version_of
 from stillhouse.tasks.tracking.answers import AbsentError, answering, download_output
 
 RUN = "f" * 32
@@ -125,7 +125,7 @@ def test_a_no_of_the_registry_is_a_no(server: Server, reply: Reply) -> None:
     with pytest.raises(StillhouseError, match=r"^tiny has no version 1; choose one") as refused:
         version_of(client, "tiny", "1")
     assert not isinstance(refused.value, ServiceError)
-    assert aliased(client, "tiny", "champion") is None
+    assert find_aliased(client, "tiny", "champion") is None
 
 
 @pytest.mark.parametrize("reply", NO_ANSWER.values(), ids=list(NO_ANSWER))
@@ -133,7 +133,7 @@ def test_an_error_on_the_way_is_no_answer(server: Server, reply: Reply) -> None:
     """A server, proxy, login or line that fails is neither "no such version" nor "nothing is in production"."""
     server.replies = {"": reply}
     client = MlflowClient(server.address)
-    for ask in (lambda: version_of(client, "tiny", "1"), lambda: aliased(client, "tiny", "champion")):
+    for ask in (lambda: version_of(client, "tiny", "1"), lambda: find_aliased(client, "tiny", "champion")):
         with pytest.raises(ServiceError, match=r"^MLflow does not answer as it should \(.*; look at its log"):
             ask()
 
@@ -146,7 +146,7 @@ def test_a_server_that_cannot_be_asked_is_no_answer(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ServiceError):
         version_of(client, "tiny", "1")
     with pytest.raises(ServiceError):
-        aliased(client, "tiny", "champion")
+        find_aliased(client, "tiny", "champion")
 
 
 RUN_INFO = {

@@ -14,7 +14,7 @@ from bad_recipes import BAD, SEED
 
 from stillhouse.tasks.errors import ServiceError
 from stillhouse.tasks.local_stack.airflow_rest import Airflow
-from stillhouse.tasks.local_stack.follow import happened, what_broke
+from stillhouse.tasks.local_stack.follow import describe_state, what_broke
 from stillhouse.tasks.local_stack.nightly_run import await_dag, run_nightly
 from stillhouse.tasks.local_stack.screen import Screen
 from stillhouse.tasks.local_stack.stage_runs import StageRun
@@ -75,7 +75,7 @@ def test_the_table_of_a_run_without_measurements_has_the_verdict_only():
 )
 def test_each_state_of_a_stage_has_its_words(instance, run, text):
     """A stage's state is told in words, with its error when it has one."""
-    assert happened(instance, run) == text
+    assert describe_state(instance, run) == text
 
 
 def test_a_broken_stage_is_named_before_the_report():

@@ -10,10 +10,10 @@ from mlflow.tracking import MlflowClient
 from registry_samples import MODEL, killed_at_call, registered
 
 from stillhouse.tasks.errors import ArtifactError, StillhouseError
+from stillhouse.tasks.provenance.places import RECORD
 from stillhouse.tasks.registry import audit
 from stillhouse.tasks.registry.promote import Decision, promote, refuse, rollback
-from stillhouse.tasks.registry.versions import CHAMPION, DIGEST, PREVIOUS, aliased, production_of
-from stillhouse.tasks.tracking.runs import PREFIX
+from stillhouse.tasks.registry.versions import CHAMPION, DIGEST, PREVIOUS, find_aliased, production_of
 
 PRODUCTION = production_of(MODEL)
 ANN = Decision("ann", "its worst slice is better", {"report": "file://report.html"})
@@ -24,7 +24,7 @@ def moves(client: MlflowClient) -> list[tuple[str, str | None, str | None]]:
 
 
 def champion(client: MlflowClient) -> tuple[str | None, str | None]:
-    return aliased(client, PRODUCTION, CHAMPION), aliased(client, PRODUCTION, PREVIOUS)
+    return find_aliased(client, PRODUCTION, CHAMPION), find_aliased(client, PRODUCTION, PREVIOUS)
 
 
 def digest(client: MlflowClient, model: str, version: str) -> str:
@@ -97,11 +97,13 @@ def test_what_another_house_made_is_not_promoted(
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("STILLHOUSE_STATE", str(tmp_path / "elsewhere"))
         registered(client, 1)
-    with pytest.raises(StillhouseError, match=r"^the passport was not signed by this house .*; fetch it from"):
+    with pytest.raises(StillhouseError, match=r"^the provenance record was not signed by this deployment .*; fetch it"):
         promote(MODEL, ANN)
     copied = registered(client, 2)
-    client.delete_model_version_tag(MODEL, copied, f"{PREFIX}passport")
-    with pytest.raises(StillhouseError, match=r"^the passport is not the one that the version was registered with"):
+    client.delete_model_version_tag(MODEL, copied, RECORD.tag)
+    with pytest.raises(
+        StillhouseError, match=r"^the provenance record is not the one that the version was registered with"
+    ):
         promote(MODEL, ANN)
     assert moves(client) == []
 

@@ -12,7 +12,7 @@ from data_samples import built_digits, commit_house, digest_of, git, make_house,
 
 from stillhouse.tasks.data.format.dataset import fault_of
 from stillhouse.tasks.data.store.remote import list_folder, listing_bytes, listing_md5, open_remote
-from stillhouse.tasks.data.store.revision import pinned_md5
+from stillhouse.tasks.data.store.revision import read_pinned_md5
 from stillhouse.tasks.errors import DataError, ServiceError, StillhouseError
 from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.settings import Settings
@@ -33,7 +33,7 @@ def test_a_pull_pins_and_caches_the_dataset(house: Settings, tmp_path: Path) -> 
     job = make_job(tmp_path / "job", DIGITS)
     metrics = pull_data(job)
     pointer = json.loads((job.out / "data.json").read_text())
-    digest, md5 = digest_of(built_digits()), pinned_md5(house.root, None, "digits")
+    digest, md5 = digest_of(built_digits()), read_pinned_md5(house.root, None, "digits")
     assert pointer == {
         "dataset": "digits",
         "revision": None,
@@ -177,7 +177,7 @@ def test_the_key_of_a_pull_needs_no_remote(house: Settings) -> None:
     """The data digest is read from git alone, in well under a second."""
     shutil.rmtree(house.state / "remote")
     start = time.perf_counter()
-    assert data_digest(Data(dataset="digits", revision="HEAD")) == pinned_md5(house.root, None, "digits")
+    assert data_digest(Data(dataset="digits", revision="HEAD")) == read_pinned_md5(house.root, None, "digits")
     assert time.perf_counter() - start < 1
 
 

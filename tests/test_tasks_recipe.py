@@ -47,7 +47,7 @@ def test_the_stages_follow_the_recipe() -> None:
     names = [stage.name for stage in stages]
     assert names == [
         *("pull", "validate", "teacher", "step_1_distil", "step_2_quantize", "step_3_pack"),
-        *("export", "evaluate", "gate", "challenge", "load", "final_test", "register", "report"),
+        *("export", "evaluate", "gate", "compare_champion", "load_test", "final_test", "register", "report"),
     ]
     for position, stage in enumerate(stages):
         assert set(stage.inputs.values()) <= set(names[:position])

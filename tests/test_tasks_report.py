@@ -36,7 +36,7 @@ LOAD = {
     "p50_ms": 1.1,
     "p99_ms": 4.2,
     "lost": 0,
-    "most": {"one_core": 950.0, "all_cores": 1500.0},
+    "max_rate": {"one_core": 950.0, "all_cores": 1500.0},
     "cores": 2,
 }
 SECTIONS = {"verdict", "checks", "production", "models", "serving", "steps", "classes", "training", "stages", "origin"}
@@ -130,10 +130,16 @@ def test_a_limit_in_points_is_shown_in_points() -> None:
     """The check `points` stands in the table in percentage points, not as a share or a ratio."""
     gate = gate_result()
     gate["checks"].append(
-        {"name": "points", "value": 0.44, "limit": 1.0, "verdict": "PASS", "reason": "student loses 0.44 points"}
+        {
+            "name": "max_drop_points",
+            "value": 0.44,
+            "limit": 1.0,
+            "verdict": "PASS",
+            "reason": "student loses 0.44 points",
+        }
     )
     text = Page(render(replace(passing_run(), gate=gate))).text
-    assert "points PASS 0.44 points 1 points Student loses 0.44 points" in text
+    assert "max_drop_points PASS 0.44 points 1 points Student loses 0.44 points" in text
 
 
 def test_the_page_loads_nothing(html: str) -> None:
@@ -236,11 +242,11 @@ def test_a_stage_that_never_finished_breaks_a_run(
 
 def test_a_file_that_the_report_could_not_get_breaks_no_night() -> None:
     """Page and summary say what is missing; the night is what its stages and its gate say."""
-    line = "load.json of stage load could not be read: MLflow does not answer"
-    run = replace(passing_run(), load=None, unread=[line])
+    line = "load_test.json of stage load_test could not be read: MLflow does not answer"
+    run = replace(passing_run(), load_test=None, unread=[line])
     assert error_of(run) is None
     assert (summarise(run)["verdict"], summarise(run)["unread"]) == ("PASS", [line])
-    assert "Load.json of stage load could not be read" in Page(render(run)).text
+    assert "Load_test.json of stage load_test could not be read" in Page(render(run)).text
 
 
 def test_a_verdict_that_the_report_could_not_get_is_undecided() -> None:
@@ -319,7 +325,7 @@ def test_the_summary_of_a_whole_run() -> None:
         "latency": 10.58,
         "latency_interval": [10.31, 10.79],
     }
-    assert (summary["schema"], summary["verdict"], summary["error"]) == (2, "PASS", None)
+    assert (summary["schema"], summary["verdict"], summary["error"]) == (3, "PASS", None)
     assert [check["name"] for check in summary["checks"]] == ["quality", "bytes", "latency", "parity"]
     assert summary["reused"] == ["pull", "validate"]
     assert summary["stage_seconds"]["teacher"] == pytest.approx(331.0)
@@ -330,7 +336,9 @@ def test_the_summary_of_a_whole_run() -> None:
 
 def test_report_and_summary_say_how_it_stands_to_production() -> None:
     """A student that was put beside the champion is shown with intervals; so is what makes the champion stale."""
-    run = replace(passing_run(), challenge=against(0.004, fewer=1.25), debt=["its teacher is of run a"], load=LOAD)
+    run = replace(
+        passing_run(), comparison=against(0.004, fewer=1.25), stale=["its teacher is of run a"], load_test=LOAD
+    )
     summary = summarise(run)
     assert summary["champion"] == {
         "version": "1",
@@ -342,16 +350,16 @@ def test_report_and_summary_say_how_it_stands_to_production() -> None:
         "latency_interval": [0.98, 1.02],
         "better": ["quality", "bytes"],
     }
-    assert summary["load"]["most"] == {"one_core": 950.0, "all_cores": 1500.0}
+    assert summary["load_test"]["max_rate"] == {"one_core": 950.0, "all_cores": 1500.0}
     assert summary["stale"] == ["its teacher is of run a"]
     text = Page(render(run)).text
     assert "Version 1 of production and this student" in text
     assert "within 1.1 ms and 99 of 100 within 4.2 ms; 0 were lost. At most it answers 950 a second on one" in text
     assert "quality, bytes is better beyond doubt" in text
     assert "What is in production is stale : its teacher is of run a." in text
-    nothing = Page(render(replace(run, challenge=against(-0.1)))).text
+    nothing = Page(render(replace(run, comparison=against(-0.1)))).text
     assert "nothing is better beyond doubt. A candidate that is better on nothing is kept, not offered." in nothing
-    assert "Nothing is in production yet." in Page(render(replace(run, challenge={"champion": None}))).text
+    assert "Nothing is in production yet." in Page(render(replace(run, comparison={"champion": None}))).text
 
 
 def test_the_final_test_stands_apart_from_what_decided() -> None:

@@ -26,7 +26,7 @@ def inputs(monkeypatch: pytest.MonkeyPatch, found: Path | Exception) -> ReportIn
         return SimpleNamespace(path=found)
 
     monkeypatch.setattr(report_inputs, "output_of", output_of)
-    return ReportInputs(SimpleNamespace(), {"gate": DONE, "load": BEGUN})  # type: ignore[arg-type]
+    return ReportInputs(SimpleNamespace(), {"gate": DONE, "load_test": BEGUN})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,6 @@ def test_a_stage_that_did_not_finish_is_not_missed(monkeypatch: pytest.MonkeyPat
     """A stage that never began, and one that has no output, have nothing to read, and what is there is read."""
     (tmp_path / "gate.json").write_text(json.dumps({"verdict": "PASS"}), encoding="utf-8")
     read = inputs(monkeypatch, tmp_path)
-    assert read.json("load", "load.json") is read.json("challenge", "challenge.json") is None
+    assert read.json("load_test", "load_test.json") is read.json("compare_champion", "champion_comparison.json") is None
     assert read.json("gate", "gate.json") == {"verdict": "PASS"}
     assert read.unread == []

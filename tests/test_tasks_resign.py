@@ -1,4 +1,4 @@
-"""A house that lost its signing key signs anew what it registered, if file, passport and night bear it out."""
+"""A deployment that lost its signing key signs anew what it registered, if file, record and night bear it out."""
 
 import json
 import shutil
@@ -17,13 +17,13 @@ from report_samples import evaluation, gate_result
 from stillhouse.tasks.artifacts.artifact import json_digest
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.judging.evaluation import parse_evaluation
-from stillhouse.tasks.provenance.issue import FOLDER, PASSPORT
+from stillhouse.tasks.provenance.places import RECORD
 from stillhouse.tasks.provenance.resign import FORMER, resign
-from stillhouse.tasks.provenance.signing import KEY, check_signature, check_unaltered, signed
-from stillhouse.tasks.provenance.verify import passport_of, verify
+from stillhouse.tasks.provenance.signing import KEY, check_signature, check_unaltered, sign
+from stillhouse.tasks.provenance.verify import fetch_record, verify
 from stillhouse.tasks.registry import audit
 from stillhouse.tasks.registry.promote import Decision, promote
-from stillhouse.tasks.registry.versions import CHAMPION, DIGEST, aliased, production_of
+from stillhouse.tasks.registry.versions import CHAMPION, DIGEST, find_aliased, production_of
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.tracking.runs import PREFIX
 
@@ -34,7 +34,7 @@ LINEAGE = [{"stage": stage, "stage_key": f"key of {stage}", "digest": f"digest o
 
 
 def sample(client: MlflowClient, seed: int = 1, **changes: Any) -> str:
-    """Register a version with a whole passport and the night it says."""
+    """Register a version with a whole provenance record and the night it says."""
     version = with_night(client, registered(client, seed))
     tags = client.get_model_version(MODEL, version).tags
     for run in children(client, version):
@@ -53,14 +53,14 @@ def sample(client: MlflowClient, seed: int = 1, **changes: Any) -> str:
         "lineage": LINEAGE,
     }
     parts |= changes | {"model": MODEL, "file": file | changes.get("file", {})}
-    keep(client, version, signed(load_settings(), parts))
+    keep(client, version, sign(load_settings(), parts))
     return version
 
 
 def keep(client: MlflowClient, version: str, document: dict[str, Any]) -> None:
-    """Make a document the registered passport of a version."""
-    client.log_dict(night_of(client, version), document, f"{FOLDER}/{PASSPORT}")
-    client.set_model_version_tag(MODEL, version, f"{PREFIX}passport", json_digest(document))
+    """Make a document the registered provenance record of a version."""
+    client.log_dict(night_of(client, version), document, RECORD.path)
+    client.set_model_version_tag(MODEL, version, RECORD.tag, json_digest(document))
 
 
 def night_of(client: MlflowClient, version: str) -> str:
@@ -85,14 +85,14 @@ def faults(model: str, version: str) -> list[str]:
 def test_a_version_whose_key_is_lost_is_signed_anew_and_promoted(client: MlflowClient) -> None:
     """Before, nothing can be promoted; after, the version is as good as ever, and the audit says who, why and what."""
     version = sample(client)
-    before = passport_of(client, client.get_model_version(MODEL, version))
+    before = fetch_record(client, client.get_model_version(MODEL, version))
     lose_key()
-    with pytest.raises(StillhouseError, match=r"not signed by this house \(it has no key yet\); .* resign`$"):
+    with pytest.raises(StillhouseError, match=r"not signed by this deployment \(it has no key yet\); .* resign`$"):
         promote(MODEL, ANN)
     assert resign(MODEL, version, ANN) == (
-        "tiny version 1 is signed by this house now; the audit of tiny-production says by whom and why"
+        "tiny version 1 is signed by this deployment now; the audit of tiny-production says by whom and why"
     )
-    after = passport_of(client, client.get_model_version(MODEL, version))
+    after = fetch_record(client, client.get_model_version(MODEL, version))
     check_signature(load_settings(), after)
     assert after[FORMER] == [before["signature"]]
     assert {name for name in after if before.get(name) != after[name]} == {FORMER, "signature"}
@@ -104,21 +104,21 @@ def test_a_version_whose_key_is_lost_is_signed_anew_and_promoted(client: MlflowC
     assert row.evidence["key"] == after["signature"]["public_key"]
     assert faults(MODEL, version) == []
     assert promote(MODEL, ANN).startswith("tiny version 1 is the champion now")
-    assert resign(MODEL, version, ANN) == "tiny version 1 is signed by this house already; nothing changed"
+    assert resign(MODEL, version, ANN) == "tiny version 1 is signed by this deployment already; nothing changed"
 
 
 def test_what_is_in_production_is_signed_anew_with_it(client: MlflowClient) -> None:
-    """The copy in production shares the passport, so both verify again, whichever is named; the champion stays."""
+    """The copy in production shares the record, so both verify again, whichever is named; the champion stays."""
     version = sample(client)
     promote(MODEL, ANN)
     for model in (PRODUCTION, MODEL):
         lose_key()
         assert len(faults(model, version)) == 1
-        assert "signed by this house now" in resign(model, version, ANN)
+        assert "signed by this deployment now" in resign(model, version, ANN)
         assert faults(MODEL, version) == faults(PRODUCTION, "1") == []
-    assert aliased(client, PRODUCTION, CHAMPION) == "1"
+    assert find_aliased(client, PRODUCTION, CHAMPION) == "1"
     assert [row.action for row in audit.rows_of(client, PRODUCTION)] == ["promote", "resign", "resign"]
-    found = passport_of(client, client.get_model_version(MODEL, version))
+    found = fetch_record(client, client.get_model_version(MODEL, version))
     assert len(found[FORMER]) == 2
     assert client.get_model_version(PRODUCTION, "1").tags[f"{PREFIX}resigned"] == "ann: the disk with the key died"
 
@@ -135,7 +135,7 @@ DIFFERENT: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("what", DIFFERENT)
 def test_what_the_night_does_not_bear_out_is_not_signed(client: MlflowClient, what: str) -> None:
-    """A passport that says other than what MLflow recorded stays unsigned, and nothing is audited or changed."""
+    """A record that says other than what MLflow recorded stays unsigned, and nothing is audited or changed."""
     version = sample(client, **DIFFERENT[what])
     refused(client, version, rf"has another {what} than MLflow recorded, so it is not signed anew; run the ")
 
@@ -150,16 +150,16 @@ def refused(client: MlflowClient, version: str, match: str) -> None:
 
 
 def alter(client: MlflowClient, version: str) -> None:
-    document = passport_of(client, client.get_model_version(MODEL, version))
-    client.log_dict(night_of(client, version), {**document, "seeds": 2}, f"{FOLDER}/{PASSPORT}")
+    document = fetch_record(client, client.get_model_version(MODEL, version))
+    client.log_dict(night_of(client, version), {**document, "seeds": 2}, RECORD.path)
 
 
 def alter_with_its_tag(client: MlflowClient, version: str) -> None:
-    keep(client, version, {**passport_of(client, client.get_model_version(MODEL, version)), "seeds": 2})
+    keep(client, version, {**fetch_record(client, client.get_model_version(MODEL, version)), "seeds": 2})
 
 
 def drop_signature(client: MlflowClient, version: str) -> None:
-    document = passport_of(client, client.get_model_version(MODEL, version))
+    document = fetch_record(client, client.get_model_version(MODEL, version))
     keep(client, version, {name: value for name, value in document.items() if name != "signature"})
 
 
@@ -180,8 +180,8 @@ def no_verdict(client: MlflowClient, version: str) -> None:
     ("change", "match"),
     [
         (alter, "is not the one that it was registered with; register the model again$"),
-        (alter_with_its_tag, "the passport was altered after it was signed"),
-        (drop_signature, "the passport was altered after it was signed"),
+        (alter_with_its_tag, "the provenance record was altered after it was signed"),
+        (drop_signature, "the provenance record was altered after it was signed"),
         (drop_night, "MLflow has no whole night of tiny version 1"),
         (another_file, "not the judged file 0000"),
         (no_verdict, "did not pass a gate of Stillhouse"),
@@ -190,7 +190,7 @@ def no_verdict(client: MlflowClient, version: str) -> None:
 def test_what_was_altered_is_not_signed(
     client: MlflowClient, change: Callable[[MlflowClient, str], None], match: str
 ) -> None:
-    """An altered or unsigned passport, a night that is gone and a file that was not judged stay unsigned."""
+    """An altered or unsigned provenance record, a night that is gone and a file that was not judged stay unsigned."""
     version = sample(client)
     change(client, version)
     refused(client, version, match)
@@ -198,12 +198,12 @@ def test_what_was_altered_is_not_signed(
 
 @pytest.mark.long
 def test_whoever_is_killed_the_version_is_signed_anew_once(client: MlflowClient) -> None:
-    """Killed at any call that changes MLflow, the same command ends with a good passport and one row of the audit."""
+    """Killed at any call that changes MLflow, the same command ends with a good record and one row of the audit."""
     version = sample(client)
     promote(MODEL, ANN)
     for number in range(1, 30):
         lose_key()
-        signed(load_settings(), {})
+        sign(load_settings(), {})
         rows = len(audit.rows_of(client, PRODUCTION))
         killed = killed_at_call(number, lambda: resign(MODEL, version, ANN), after=bool(number % 2))
         resign(MODEL, version, ANN)
@@ -226,7 +226,7 @@ def test_a_key_that_is_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("STILLHOUSE_STATE", str(tmp_path))
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / KEY).write_bytes(content)
-    for use in (lambda: signed(load_settings(), {}), lambda: check_signature(load_settings(), {"signature": {}})):
+    for use in (lambda: sign(load_settings(), {}), lambda: check_signature(load_settings(), {"signature": {}})):
         with pytest.raises(StillhouseError, match=r"^the signing key .* restore it from its copy, or move it away"):
             use()
 
@@ -242,8 +242,8 @@ def test_a_signature_that_is_none_is_named(signature: object) -> None:
 
 
 def test_checking_makes_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A house that only verifies has no key afterwards."""
+    """A deployment that only verifies has no key afterwards."""
     monkeypatch.setenv("STILLHOUSE_STATE", str(tmp_path))
-    with pytest.raises(StillhouseError, match="not signed by this house"):
+    with pytest.raises(StillhouseError, match="not signed by this deployment"):
         check_signature(load_settings(), {})
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,9 @@ from stillhouse.tasks.reporting import run_page
 from stillhouse.tasks.reporting.run_record import RunRecord, StageRecord
 from stillhouse.tasks.reporting.summary import summarise
 
-CHALLENGE = StageRecord("challenge", "challenge", "FINISHED", metrics={"champion_churn": 0.02, "champion_bytes": 1.1})
+CHALLENGE = StageRecord(
+    "compare_champion", "compare_champion", "FINISHED", metrics={"champion_churn": 0.02, "champion_bytes": 1.1}
+)
 LINKS = {"Report": "http://127.0.0.1:5000/report"}
 
 
@@ -86,4 +88,4 @@ def test_the_parameters_are_the_recipe() -> None:
 def test_what_changed_since_is_named() -> None:
     """A parameter with another value than the run has is named; new and equal ones are not."""
     known: dict[str, Any] = {"gate.bytes": "2", "seed": "7"}
-    assert run_page.changed(known, {"gate.bytes": "50", "seed": "7", "new": "1"}) == ["`gate.bytes`: 2 -> 50"]
+    assert run_page.list_changed(known, {"gate.bytes": "50", "seed": "7", "new": "1"}) == ["`gate.bytes`: 2 -> 50"]

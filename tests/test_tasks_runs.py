@@ -12,16 +12,16 @@ from tiny_house import House
 
 from stillhouse.models.errors import ModelError
 from stillhouse.tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
-from stillhouse.tasks.judging.challenge import ANSWER, Challenge
+from stillhouse.tasks.judging.champion_comparison import ANSWER, ChampionComparison
 from stillhouse.tasks.judging.seeds import run_seeds
 from stillhouse.tasks.pipeline import frozen, outside
 from stillhouse.tasks.pipeline import run_stage as stage_module
 from stillhouse.tasks.pipeline.graph import stages_of
 from stillhouse.tasks.pipeline.job import Job, Metrics
 from stillhouse.tasks.pipeline.run_stage import run_stage
-from stillhouse.tasks.provenance import issue as register_passport
+from stillhouse.tasks.provenance import issue as issue_module
 from stillhouse.tasks.provenance.evidence import evidence_of
-from stillhouse.tasks.provenance.verify import passport_of, verify
+from stillhouse.tasks.provenance.verify import fetch_record, verify
 from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.registry.promote import Decision, promote
@@ -45,7 +45,7 @@ def bytes_told(house: House, version: str) -> int:
 
 @pytest.mark.long
 def test_an_older_candidates_card_shows_its_own_numbers(house: House) -> None:
-    """A run of the same name with another recipe leaves the older version's evidence and passport as they were."""
+    """A run of the same name with another recipe leaves the older version's evidence and record as they were."""
     key = "shell/stages"
     versions = []
     for epochs in (21, 22):
@@ -107,7 +107,7 @@ def test_another_key_is_another_run(house: House, monkeypatch: pytest.MonkeyPatc
 def test_a_recipe_edited_while_a_night_runs_takes_effect_with_the_next(
     house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The night goes on with the recipe it began with, says so, and its passport and report name that recipe."""
+    """The night goes on with the recipe it began with, says so, and its record and report name that recipe."""
     edit(house.recipe, "teacher.training.epochs", 12)
     house.run("test/edited", until="teacher")
     assert "was edited" not in capsys.readouterr().out
@@ -118,9 +118,9 @@ def test_a_recipe_edited_while_a_night_runs_takes_effect_with_the_next(
     assert metrics["verdict"] == "PASS"
     version = house.stages("test/edited")["register"].data.tags[f"{PREFIX}version"]
     client = connect(house.settings.tracking_uri)
-    passport = passport_of(client, client.get_model_version("tiny", version))
+    record = fetch_record(client, client.get_model_version("tiny", version))
     trained = json.loads((house.output("test/edited", "teacher") / WEIGHTS).read_text(encoding="utf-8"))
-    assert passport["recipe"]["teacher"]["training"]["epochs"] == trained["epochs"] == 12
+    assert record["recipe"]["teacher"]["training"]["epochs"] == trained["epochs"] == 12
     page = (house.settings.runs / "latest" / "report.html").read_text(encoding="utf-8")
     assert "epochs: 12" in page
     house.run("test/edited_next", until="teacher")
@@ -177,7 +177,7 @@ def test_code_that_changes_during_a_night_signs_nothing(
     house.run("test/code", until="teacher")
     known = len(connect(house.settings.tracking_uri).search_model_versions("name = 'tiny'"))
     with monkeypatch.context() as patch:
-        for module in (frozen, register_passport):
+        for module in (frozen, issue_module):
             patch.setattr(module, "code_digest", lambda: "of other code")
         for stage in stages_of(load_recipe(house.recipe))[3:-2]:
             run_stage(house.recipe, stage.name, "test/code")
@@ -224,7 +224,7 @@ def test_a_promotion_during_the_comparison_cannot_move_its_result(
 ) -> None:
     """The champion is read once: the result names the champion that its key and its tag name."""
     house.run("test/one", until="register")
-    run_stage(house.recipe, "challenge", "test/one", force=True)
+    run_stage(house.recipe, "compare_champion", "test/one", force=True)
     key_of = stage_module.stage_key
 
     def promoted_in_between(*given: object, **named: object) -> str:
@@ -234,12 +234,14 @@ def test_a_promotion_during_the_comparison_cannot_move_its_result(
 
     with monkeypatch.context() as patch:
         patch.setattr(stage_module, "stage_key", promoted_in_between)
-        run_stage(house.recipe, "challenge", "test/one", force=True)
-    run = house.stages("test/one")["challenge"]
-    found = Challenge.model_validate_json((house.output("test/one", "challenge") / ANSWER).read_text(encoding="utf-8"))
+        run_stage(house.recipe, "compare_champion", "test/one", force=True)
+    run = house.stages("test/one")["compare_champion"]
+    found = ChampionComparison.model_validate_json(
+        (house.output("test/one", "compare_champion") / ANSWER).read_text(encoding="utf-8")
+    )
     assert (run.data.tags[f"{PREFIX}outside.champion"], found.champion) == ("none", None)
-    run_stage(house.recipe, "challenge", "test/one")
-    again = house.stages("test/one")["challenge"].data.tags[f"{PREFIX}outside.champion"]
+    run_stage(house.recipe, "compare_champion", "test/one")
+    again = house.stages("test/one")["compare_champion"].data.tags[f"{PREFIX}outside.champion"]
     assert again.startswith("1:")
 
 

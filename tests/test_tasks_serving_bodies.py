@@ -28,7 +28,7 @@ from stillhouse.models.workloads.image_classification.runtime import ImageClassi
 from stillhouse.models.workloads.retrieval.runtime import Retrieval
 from stillhouse.tasks.serving.app import LARGEST, build
 from stillhouse.tasks.serving.bodies import is_light
-from stillhouse.tasks.serving.load import Exported
+from stillhouse.tasks.serving.load_generator import Exported
 from stillhouse.tasks.serving.served import Served
 from stillhouse.tasks.serving.server import listen
 

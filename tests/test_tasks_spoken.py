@@ -16,11 +16,11 @@ from starlette.applications import Starlette
 from whole_run import Run, whole_run
 
 from stillhouse.models.data.audio import SAMPLE_RATE, load_recordings
-from stillhouse.models.data.gallery import load_gallery
+from stillhouse.models.data.images import load_gallery
 from stillhouse.models.errors import ModelError
 from stillhouse.models.runtime.bundle import open_bundle
+from stillhouse.models.workloads.retrieval.data import IMAGE, Inputs
 from stillhouse.models.workloads.retrieval.encoders import open_encoders
-from stillhouse.models.workloads.retrieval.queries import IMAGE, Inputs
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.pipeline.job import Job
 from stillhouse.tasks.recipe.recipe import load_recipe
@@ -29,7 +29,7 @@ from stillhouse.tasks.registry.promote import Decision, promote
 from stillhouse.tasks.registry.versions import production_of
 from stillhouse.tasks.serving.app import build
 from stillhouse.tasks.serving.follow import Follower
-from stillhouse.tasks.serving.load import serving
+from stillhouse.tasks.serving.load_generator import serving
 from stillhouse.tasks.serving.predict import predict
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.stages.pull import materialise
@@ -123,10 +123,10 @@ def champion() -> Starlette:
 
 def test_load_is_put_on_the_server_of_towers(run: Run) -> None:
     """Sentences are asked at a steady rate and answered, none lost."""
-    found = run.read("load", "load.json")
+    found = run.read("load_test", "load_test.json")
     assert found["lost"] == 0
     assert 0 < found["p50_ms"] <= found["p99_ms"]
-    assert found["most"]["one_core"] > found["rate"]
+    assert found["max_rate"]["one_core"] > found["rate"]
 
 
 def test_the_report_plays_what_was_asked(run: Run) -> None:

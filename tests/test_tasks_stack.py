@@ -15,7 +15,7 @@ from stillhouse.tasks.artifacts.locks import exclusive
 from stillhouse.tasks.errors import ServiceError
 from stillhouse.tasks.local_stack import airflow_rest, stack
 from stillhouse.tasks.local_stack.ports import choose_ports
-from stillhouse.tasks.local_stack.processes import end, marked, spawn
+from stillhouse.tasks.local_stack.processes import end, find_marked, spawn
 from stillhouse.tasks.local_stack.stack_record import Addresses, recall
 from stillhouse.tasks.settings import Settings
 
@@ -47,7 +47,7 @@ def mark_of(settings: Settings, name: str) -> str:
 
 def part(settings: Settings, name: str) -> int:
     """The process id of one Airflow component."""
-    pids = marked(mark_of(settings, "airflow"))
+    pids = find_marked(mark_of(settings, "airflow"))
     return next(pid for pid in pids if Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").endswith(name.encode()))
 
 
@@ -94,7 +94,7 @@ def test_a_half_dead_stack_is_repaired(running: Settings) -> None:
     assert stack.status(running) == {"mlflow": "up", "airflow": "up"}
     assert mark_of(running, "mlflow") == mlflow
     assert mark_of(running, "airflow") != airflow
-    assert marked(airflow) == []
+    assert find_marked(airflow) == []
 
 
 def test_orphans_are_stopped_too(running: Settings) -> None:
@@ -102,9 +102,9 @@ def test_orphans_are_stopped_too(running: Settings) -> None:
     started = recall(running, "airflow")
     assert started is not None
     kill(started.server.pid)
-    assert marked(started.server.mark)
+    assert find_marked(started.server.mark)
     stack.stop(running, print)
-    assert marked(started.server.mark) == []
+    assert find_marked(started.server.mark) == []
     assert stack.status(running) == {"mlflow": "down", "airflow": "down"}
 
 
@@ -160,11 +160,11 @@ def test_a_stubborn_server_and_its_children_are_killed(tmp_path: Path, monkeypat
     monkeypatch.setattr("stillhouse.tasks.local_stack.processes.GRACE_SECONDS", 0.5)
     script = "trap '' TERM; sleep 300 & while true; do sleep 300; done"
     server, other = (spawn(["bash", "-c", script], os.environ, tmp_path / "log") for _ in range(2))
-    while len(marked(server.mark)) < 3 or len(marked(other.mark)) < 3:
+    while len(find_marked(server.mark)) < 3 or len(find_marked(other.mark)) < 3:
         time.sleep(0.05)
     assert end(server.mark) == 3
-    assert marked(server.mark) == []
-    assert len(marked(other.mark)) == 3
+    assert find_marked(server.mark) == []
+    assert len(find_marked(other.mark)) == 3
     assert end(other.mark) == 3
 
 

@@ -19,17 +19,18 @@ from tiny_house import House, tiny_house
 
 from stillhouse.tasks.artifacts.artifact import seal, verify
 from stillhouse.tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
-from stillhouse.tasks.judging.challenge import ANSWER, Challenge
+from stillhouse.tasks.judging.champion_comparison import ANSWER, ChampionComparison
 from stillhouse.tasks.judging.seeds import run_seeds
 from stillhouse.tasks.pipeline.graph import stages_of
 from stillhouse.tasks.pipeline.run_stage import run_stage
-from stillhouse.tasks.provenance.verify import passport_of
+from stillhouse.tasks.provenance.places import RECORD
+from stillhouse.tasks.provenance.verify import fetch_record
 from stillhouse.tasks.provenance.verify import verify as verify_version
 from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.registry.promote import Decision, promote
-from stillhouse.tasks.registry.staleness import STALE, debt_of
-from stillhouse.tasks.registry.status import note_debts, stale_recipes, standing
-from stillhouse.tasks.registry.versions import aliased, version_with_digest
+from stillhouse.tasks.registry.staleness import STALE, list_staleness
+from stillhouse.tasks.registry.status import describe_status, note_all_staleness, stale_recipes
+from stillhouse.tasks.registry.versions import find_aliased, version_with_digest
 from stillhouse.tasks.tracking.runs import NOTE, PREFIX, connect
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +60,7 @@ def test_a_run_ends_with_a_verdict_a_report_and_a_candidate(house: House, first:
     summary = json.loads((house.settings.runs / "latest" / "summary.json").read_text(encoding="utf-8"))
     assert (summary["mlflow"]["version"], summary["mlflow"]["alias"], summary["error"]) == ("1", "candidate", None)
     assert {run.info.status for run in house.stages("test/first").values()} == {"FINISHED"}
-    assert aliased(connect(house.settings.tracking_uri), "tiny", "candidate") == "1"
+    assert find_aliased(connect(house.settings.tracking_uri), "tiny", "candidate") == "1"
 
 
 def test_epochs_are_tracked(house: House, first: dict[str, Any]) -> None:
@@ -231,24 +232,24 @@ def test_a_version_says_where_it_comes_from(house: House) -> None:
 
 
 @pytest.mark.usefixtures("first")
-def test_a_version_has_a_passport_that_verifies(house: House) -> None:
-    """The passport names data, code, recipe, every stage and the runtime; one that was altered is noticed."""
+def test_a_version_has_a_record_that_verifies(house: House) -> None:
+    """The record names data, code, recipe, every stage and the runtime; one that was altered is noticed."""
     client = connect(house.settings.tracking_uri)
     version = client.get_model_version("tiny", "1")
     assert [fault for _, fault in verify_version("tiny", "1")] == [None, None, None]
-    passport = passport_of(client, version)
-    assert passport["file"]["digest"] == version.tags[f"{PREFIX}digest"]
-    assert passport["data"]["data_version"] == version.tags[f"{PREFIX}data_version"]
-    assert [stage["stage"] for stage in passport["lineage"]] == [
+    record = fetch_record(client, version)
+    assert record["file"]["digest"] == version.tags[f"{PREFIX}digest"]
+    assert record["data"]["data_version"] == version.tags[f"{PREFIX}data_version"]
+    assert [stage["stage"] for stage in record["lineage"]] == [
         stage.name for stage in stages_of(load_recipe(house.recipe)) if stage.reusable
     ]
-    assert {component["name"] for component in passport["sbom"]["components"]} == {"onnxruntime", "numpy"}
+    assert {component["name"] for component in record["sbom"]["components"]} == {"onnxruntime", "numpy"}
     assert version.description.splitlines()[2] == "# tiny"
-    altered = copy.deepcopy(passport)
+    altered = copy.deepcopy(record)
     altered["metrics"]["student"]["bytes"] = 1
-    client.log_dict(version.tags[f"{PREFIX}nightly_run"], altered, "passport/passport.json")
+    client.log_dict(version.tags[f"{PREFIX}nightly_run"], altered, RECORD.path)
     faults = dict(verify_version("tiny", "1"))
-    client.log_dict(version.tags[f"{PREFIX}nightly_run"], passport, "passport/passport.json")
+    client.log_dict(version.tags[f"{PREFIX}nightly_run"], record, RECORD.path)
     assert list(map(bool, faults.values())) == [False, True, False]
 
 
@@ -258,26 +259,28 @@ def test_the_next_night_is_measured_beside_the_champion(house: House) -> None:
     """What is in production is measured anew with the student, and the very same student is not."""
     said = promote("tiny", Decision("ann", "the first"))
     assert said.startswith("tiny version 1 is the champion now")
-    house.run("test/same", until="challenge")
-    challenge = challenge_of(house, "test/same")
-    assert (challenge.champion, challenge.measured) == ("1", None)
-    assert "is version 1 of production itself" in str(challenge.reason)
+    house.run("test/same", until="compare_champion")
+    comparison = comparison_of(house, "test/same")
+    assert (comparison.champion, comparison.measured) == ("1", None)
+    assert "is version 1 of production itself" in str(comparison.reason)
     content = yaml.safe_load(house.recipe.read_text(encoding="utf-8"))
     changed = copy.deepcopy(content)
     changed["steps"][-1] = {"method": "quantize", "weights": "int4"}
     house.recipe.write_text(yaml.safe_dump(changed), encoding="utf-8")
-    metrics = house.run("test/other", until="challenge")
-    challenge = challenge_of(house, "test/other")
+    metrics = house.run("test/other", until="compare_champion")
+    comparison = comparison_of(house, "test/other")
     house.recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
-    assert challenge.measured is not None
-    assert 0 <= challenge.measured.paired.churn < 0.5
-    assert metrics["champion_bytes"] == challenge.measured.bytes
-    assert metrics["better"] == len(challenge.better())
+    assert comparison.measured is not None
+    assert 0 <= comparison.measured.paired.churn < 0.5
+    assert metrics["champion_bytes"] == comparison.measured.bytes
+    assert metrics["better"] == len(comparison.better())
 
 
-def challenge_of(house: House, key: str) -> Challenge:
-    """What a run's stage challenge wrote."""
-    return Challenge.model_validate_json((house.output(key, "challenge") / ANSWER).read_text(encoding="utf-8"))
+def comparison_of(house: House, key: str) -> ChampionComparison:
+    """What a run's stage compare_champion wrote."""
+    return ChampionComparison.model_validate_json(
+        (house.output(key, "compare_champion") / ANSWER).read_text(encoding="utf-8")
+    )
 
 
 @pytest.mark.long
@@ -286,7 +289,7 @@ def test_a_newer_teacher_makes_the_champion_stale(house: House, first: dict[str,
     del first
     promote("tiny", Decision("ann", "the first"))
     client, recipe = connect(house.settings.tracking_uri), load_recipe(house.recipe)
-    assert debt_of(client, house.settings, recipe) == []
+    assert list_staleness(client, house.settings, recipe) == []
     content = yaml.safe_load(house.recipe.read_text(encoding="utf-8"))
     changed = copy.deepcopy(content)
     changed["teacher"]["training"]["epochs"] = 5
@@ -299,13 +302,13 @@ def test_a_newer_teacher_makes_the_champion_stale(house: House, first: dict[str,
     assert [reason.endswith(f"the newest of run {newest}") for reason in summary["stale"]] == [True]
     assert client.get_model_version("tiny-production", "1").tags[STALE] == summary["stale"][0]
     assert stale_recipes(client, house.settings, house.recipe.parent) == ["tiny"]
-    assert note_debts(client, house.settings, house.recipe.parent, "digits") == [f"tiny: {summary['stale'][0]}"]
-    lines = standing(client, house.settings, recipe)
+    assert note_all_staleness(client, house.settings, house.recipe.parent, "digits") == [f"tiny: {summary['stale'][0]}"]
+    lines = describe_status(client, house.settings, recipe)
     assert [line.split(":")[0] for line in lines] == ["live", "stale"]
     assert lines[0].endswith("promote by ann: the first")
     house.run("test/back")
     assert STALE not in client.get_model_version("tiny-production", "1").tags
-    assert debt_of(client, house.settings, recipe) == []
+    assert list_staleness(client, house.settings, recipe) == []
 
 
 def test_a_stage_needs_what_comes_before_it(house: House) -> None:

@@ -15,7 +15,7 @@ from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 
 RECIPE = load_recipe(ROOT / "dags" / "recipes" / "seed_digits.yaml")
 FROM_TEACHER = ["teacher", "compress", "export"]
-JUDGED = ["evaluate", "challenge", "load", "final_test"]
+JUDGED = ["evaluate", "compare_champion", "load_test", "final_test"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -48,10 +48,10 @@ def measured_in(path: Path) -> list[str]:
         ("tasks/registry/promote.py", []),
         ("tasks/judging/gate.py", ["gate"]),
         ("tasks/stages/validate.py", ["validate"]),
-        ("models/evaluation/champion.py", ["challenge"]),
+        ("models/evaluation/champion.py", ["compare_champion"]),
         ("models/workloads/image_classification/runtime.py", JUDGED),
         ("models/workloads/retrieval/runtime.py", []),
-        ("tasks/serving/load.py", ["load"]),
+        ("tasks/serving/load_generator.py", ["load_test"]),
         ("models/compression/pruning/channels.py", ["compress"]),
         ("models/compression/quantization/mixed.py", ["compress"]),
         ("models/training/loop.py", FROM_TEACHER),
@@ -95,7 +95,7 @@ def codes(workload: str = "image_classification") -> dict[str, str]:
         ("gate", "quality", 0.5, ["gate"]),
         ("gate", "latency", 1.5, ["evaluate", "gate"]),
         ("promotion", "policy", "auto", []),
-        ("latency", "rounds", 77, ["evaluate", "challenge"]),
+        ("latency", "rounds", 77, ["evaluate", "compare_champion"]),
         ("keep_step_if", "max_quality_drop", 0.5, ["compress"]),
         ("data", "revision", "v2", ["pull", "validate"]),
     ],

@@ -9,10 +9,10 @@ from data_samples import built_stamps_small, digest_of, quiet
 
 from stillhouse.models.data.audio import load_recordings, waveform_of
 from stillhouse.models.data.captions import load_captions
-from stillhouse.models.data.gallery import load_gallery
+from stillhouse.models.data.images import load_gallery
 from stillhouse.tasks.data.format.dataset import SPLITS, fault_of, read_description
 from stillhouse.tasks.data.sources import stamps
-from stillhouse.tasks.data.sources.debian import download, unpacked
+from stillhouse.tasks.data.sources.debian import download, unpack_package
 from stillhouse.tasks.data.sources.pairs import deal
 from stillhouse.tasks.data.sources.stamp_files import Stamp, captions_in, categories_of, stamps_among
 from stillhouse.tasks.data.store.build_data import PLANS, build_dataset
@@ -128,14 +128,14 @@ def test_a_package_that_cannot_be_had_is_named(tmp_path: Path, monkeypatch: pyte
         DataError,
         match=r"^source no-such-stamps cannot .*\(apt-get is not installed\); .*`apt-get install no-such-stamps`",
     ):
-        unpacked("no-such-stamps")
+        unpack_package("no-such-stamps")
 
 
 def test_a_package_is_downloaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two datasets of one process share the unpacked package."""
-    first = unpacked("dataset-fashion-mnist")
+    first = unpack_package("dataset-fashion-mnist")
     monkeypatch.setenv("PATH", "")
-    assert unpacked("dataset-fashion-mnist") == first
+    assert unpack_package("dataset-fashion-mnist") == first
 
 
 def test_captions_are_a_line_for_each_language() -> None:

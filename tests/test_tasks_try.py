@@ -6,7 +6,7 @@ from registry_samples import MODEL, registered
 
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.registry.versions import CHAMPION, DIGEST, production_of
-from stillhouse.tasks.serving.predict import registered_bundle
+from stillhouse.tasks.serving.predict import fetch_registered
 from stillhouse.tasks.settings import load_settings
 
 
@@ -23,7 +23,7 @@ def test_a_version_of_someone_else_is_named(client: MlflowClient, model: str, di
         client.copy_model_version(f"models:/{MODEL}/1", model)
         client.set_registered_model_alias(model, CHAMPION, "1")
     with pytest.raises(StillhouseError, match=rf"^{model} version 1 was not registered by Stillhouse: .*; run `make"):
-        registered_bundle(load_settings(), MODEL)
+        fetch_registered(load_settings(), MODEL)
     assert not (load_settings().state / "shared").exists()
 
 
@@ -31,7 +31,7 @@ def test_a_version_from_before_bundles_is_named(client: MlflowClient) -> None:
     """A version that is one file has no bundle to open; the sentence says how it is asked."""
     registered(client, 1)
     with pytest.raises(StillhouseError, match=r"is one file from before there were bundles; ask it through"):
-        registered_bundle(load_settings(), MODEL)
+        fetch_registered(load_settings(), MODEL)
     assert not [*(load_settings().state / "shared" / "models").iterdir()]
 
 
@@ -39,4 +39,4 @@ def test_a_model_that_nobody_registered_is_named(client: MlflowClient) -> None:
     """Without a version the sentence says how to get one."""
     assert client.search_registered_models() == []
     with pytest.raises(StillhouseError, match=r"^no version of tiny is registered; run `make run RECIPE=tiny` first$"):
-        registered_bundle(load_settings(), MODEL)
+        fetch_registered(load_settings(), MODEL)

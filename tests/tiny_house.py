@@ -14,7 +14,7 @@ from stillhouse.tasks.pipeline.graph import stages_of
 from stillhouse.tasks.pipeline.run_stage import run_stage
 from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.settings import Settings, load_settings
-from stillhouse.tasks.tracking.runs import PREFIX, connect, newest_of_each
+from stillhouse.tasks.tracking.runs import PREFIX, connect, find_newest_of_each
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -47,7 +47,7 @@ class House:
         parent = self.parent(key).info
         query = f"tags.`mlflow.parentRunId` = '{parent.run_id}'"
         found = connect(self.settings.tracking_uri).search_runs([parent.experiment_id], query)
-        return newest_of_each(found)
+        return find_newest_of_each(found)
 
     def output(self, key: str, stage: str) -> Path:
         """Where a stage's output lies on this host."""

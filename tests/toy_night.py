@@ -22,7 +22,7 @@ from stillhouse.tasks.provenance.reproduce import reproduce
 from stillhouse.tasks.recipe.folders import find_recipe
 from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.serving.app import build
-from stillhouse.tasks.serving.load import Exported, serving
+from stillhouse.tasks.serving.load_generator import Exported, serving
 from stillhouse.tasks.serving.served import open_served
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.tracking.runs import connect

@@ -48,6 +48,6 @@ def _shapes(model: ModelProto, image_shape: tuple[int, ...]) -> dict[str, tuple[
 
 def macs_of_file(path: Path, image_shape: tuple[int, ...]) -> int:
     """Count for a file, packed or plain."""
-    from stillhouse.models.onnx.packing import is_packed, unpacked
+    from stillhouse.models.onnx.packing import is_packed, unpack
 
-    return macs(unpacked(path) if is_packed(path) else path.read_bytes(), image_shape)
+    return macs(unpack(path) if is_packed(path) else path.read_bytes(), image_shape)

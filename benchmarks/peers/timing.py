@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.peers.runners import RUNNERS, Runner
 from stillhouse.models.data.images import load_images
-from stillhouse.models.runtime.session import pinned_to_one_core
+from stillhouse.models.runtime.session import pin_to_one_core
 
 WARM_UP_ROUNDS = 20
 CALLS_PER_TURN = 5
@@ -59,7 +59,7 @@ def main() -> None:
     """Read the request, measure, write the answer."""
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     image_NCHW = load_images(Path(request["data"]), "calibration").images_NCHW[:1]
-    with pinned_to_one_core():
+    with pin_to_one_core():
         found = repeat(request["deployables"], image_NCHW, request["rounds"], request["seed"])
     Path(sys.argv[2]).write_text(json.dumps(found), encoding="utf-8")
 

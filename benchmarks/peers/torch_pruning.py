@@ -23,7 +23,7 @@ from stillhouse.models.training.loop import Batch, BatchSource, Objective, Train
 from stillhouse.models.workloads.image_classification.training import (
     Classifier,
     LabelledBatches,
-    labelled_objective,
+    cross_entropy_objective,
     load_examples,
 )
 
@@ -55,7 +55,7 @@ class Recovered:
         training, data = self.request.training, Path(self.request.data)
         if not self.taught:
             feed = LabelledBatches(load_examples(data, "train"), self.request.seed, augment=True, resolutions=None)
-            return feed, labelled_objective(0.0)
+            return feed, cross_entropy_objective(0.0)
         teacher, _ = load_model(Path(self.request.checkpoint))
         feed = Classifier(data).distillation_batches(
             lambda images_NCHW: (teacher_logits(teacher, images_NCHW),),

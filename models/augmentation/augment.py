@@ -5,12 +5,12 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def flipped(images_NCHW: Tensor, mirrored_N: Tensor) -> Tensor:
+def flip(images_NCHW: Tensor, mirrored_N: Tensor) -> Tensor:
     """Mirror the images for which `mirrored_N` (bool) is true."""
     return torch.where(mirrored_N[:, None, None, None], images_NCHW.flip(3), images_NCHW)
 
 
-def shifted(images_NCHW: Tensor, generator: torch.Generator, most: int = 1) -> Tensor:
+def shift(images_NCHW: Tensor, generator: torch.Generator, most: int = 1) -> Tensor:
     """Shift each image at random by up to `most` pixels in each direction. Empty borders are zero."""
     count, _, height, width = images_NCHW.shape
     padded = functional.pad(images_NCHW, (most, most, most, most))
@@ -19,7 +19,7 @@ def shifted(images_NCHW: Tensor, generator: torch.Generator, most: int = 1) -> T
     return windows_NCTLHW[torch.arange(count), :, top_N, left_N]
 
 
-def erased(images_NCHW: Tensor, generator: torch.Generator, share: float = 0.5, side: float = 0.3) -> Tensor:
+def erase(images_NCHW: Tensor, generator: torch.Generator, share: float = 0.5, side: float = 0.3) -> Tensor:
     """Zero one square in a `share` of the images (random erasing, Zhong et al. 2017, arXiv:1708.04896).
 
     The paper draws the area and the proportions of the rectangle at random and fills it with noise. Here the rectangle
@@ -34,7 +34,7 @@ def erased(images_NCHW: Tensor, generator: torch.Generator, share: float = 0.5, 
     return images_NCHW.masked_fill(square_NHW[:, None], 0)
 
 
-def blended(images_NCHW: Tensor, generator: torch.Generator) -> Tensor:
+def mix_up(images_NCHW: Tensor, generator: torch.Generator) -> Tensor:
     """Blend each image with another image, whose share is between 0 and 1/2 (mixup, Zhang 2017, arXiv:1710.09412).
 
     Args:
@@ -53,7 +53,7 @@ def _band(count: int, length: int, size: int, generator: torch.Generator) -> Ten
     return (places_1L >= first_N1) & (places_1L < first_N1 + size)
 
 
-def resized(images_NCHW: Tensor, side: int) -> Tensor:
+def resize(images_NCHW: Tensor, side: int) -> Tensor:
     """Resize raw pixels to (N, C, side, side) floats. Images of that size already are returned unchanged."""
     if images_NCHW.shape[-1] == side:
         return images_NCHW.float()

@@ -21,13 +21,13 @@ MIX, GREY, OUTLINE, ERASE = 0.4, 0.1, 0.08, 0.12
 def redrawn(images_NCHW: Tensor, generator: torch.Generator) -> Tensor:
     """Augment every image (N, 3, H, W) of raw pixels, of any number type, at random. Returns floats."""
     ink_NCHW = 1 - images_NCHW.float() / PAPER
-    ink_NCHW = _moved(ink_NCHW, generator)
-    ink_NCHW = _traced(_coloured(ink_NCHW, generator), generator)
+    ink_NCHW = _move(ink_NCHW, generator)
+    ink_NCHW = _trace(_recolour(ink_NCHW, generator), generator)
     ink_NCHW = _with_a_hole(ink_NCHW, generator)
     return PAPER * (1 - ink_NCHW)
 
 
-def _moved(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
+def _move(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
     count = len(ink_NCHW)
     turn, shear, across, down, scale, stretch = (_spread(count, generator) for _ in range(6))
     size, narrow = torch.exp(SCALE * scale) * 1.1, torch.exp(STRETCH * stretch)
@@ -39,21 +39,21 @@ def _moved(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
     return functional.grid_sample(ink_NCHW, grid, padding_mode="zeros", align_corners=False)
 
 
-def _coloured(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
+def _recolour(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
     """Mix the three colour channels at random, turn some drawings grey, and change strength and contrast."""
     count = len(ink_NCHW)
     identity = torch.eye(3).expand(count, 3, 3)
-    noise = 0.25 * torch.randn(count, 3, 3, generator=generator) * _chosen(count, MIX, generator)[:, None, None]
-    grey = _chosen(count, GREY, generator)[:, None, None]
+    noise = 0.25 * torch.randn(count, 3, 3, generator=generator) * _choose(count, MIX, generator)[:, None, None]
+    grey = _choose(count, GREY, generator)[:, None, None]
     mixing_N33 = (identity + noise) * (1 - grey) + grey / 3
     strength, contrast = (_spread(count, generator)[:, None, None, None] for _ in range(2))
     mixed_NCHW = torch.einsum("nij,njhw->nihw", mixing_N33, ink_NCHW) * (1 + 0.3 * strength)
     return mixed_NCHW.clamp(0, 1) ** torch.exp(0.4 * contrast)
 
 
-def _traced(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
+def _trace(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
     """Trace the outline of some drawings in black, over what is left of their colours."""
-    chosen = _chosen(len(ink_NCHW), OUTLINE, generator).bool()
+    chosen = _choose(len(ink_NCHW), OUTLINE, generator).bool()
     drawings = ink_NCHW[chosen]
     left = torch.rand(len(drawings), 1, 1, 1, generator=generator)
     thick = functional.max_pool2d(drawings, 3, 1, 1) + functional.max_pool2d(-drawings, 3, 1, 1)
@@ -65,7 +65,7 @@ def _traced(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
 
 def _with_a_hole(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
     count, _, height, width = ink_NCHW.shape
-    chosen = _chosen(count, ERASE, generator).bool()
+    chosen = _choose(count, ERASE, generator).bool()
     side = height // 4
     top, left = (torch.randint(0, edge - side + 1, (count, 1), generator=generator) for edge in (height, width))
     rows, columns = torch.arange(height)[None], torch.arange(width)[None]
@@ -78,5 +78,5 @@ def _spread(count: int, generator: torch.Generator) -> Tensor:
     return torch.rand(count, generator=generator) * 2 - 1
 
 
-def _chosen(count: int, share: float, generator: torch.Generator) -> Tensor:
+def _choose(count: int, share: float, generator: torch.Generator) -> Tensor:
     return (torch.rand(count, generator=generator) < share).float()

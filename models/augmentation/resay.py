@@ -24,9 +24,9 @@ GAPS, GAP = 2, 0.15
 """Number of silent gaps in a recording, and the longest gap in seconds."""
 
 
-def said_anew(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
+def augment_speech(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
     """Augment every recording (N, T), samples of any number type, at random. Returns floats."""
-    waves_NT = _paced(waves_NT.float(), generator)
+    waves_NT = _change_pace(waves_NT.float(), generator)
     tilt_N1 = TILT * torch.randn(len(waves_NT), 1, generator=generator)
     tilted_NT = waves_NT - tilt_N1 * functional.pad(waves_NT, (1, 0))[:, :-1]
     loud_N1 = NOISE * torch.randn(len(waves_NT), 1, generator=generator).exp()
@@ -34,7 +34,7 @@ def said_anew(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
     return _with_gaps(tilted_NT.add_(noise_NT), generator).clamp_(-32768, 32767)
 
 
-def _paced(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
+def _change_pace(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
     """Shift and stretch in time, by linear interpolation."""
     count, length = waves_NT.shape
     pace_N1 = torch.exp(PACE * (2 * torch.rand(count, 1, generator=generator) - 1))

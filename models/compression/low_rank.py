@@ -58,7 +58,7 @@ def ranks_for(module: nn.Module, example: Tensor, energy: float, only: Collectio
     shapes = layer_shapes(module, example)
     for name, layer in prunable(module).items():
         if name in shapes and getattr(layer, "groups", 1) == 1:
-            chosen = [_rank(matrix, energy) for matrix in _unfolded(layer)]
+            chosen = [_rank(matrix, energy) for matrix in _unfold(layer)]
             if _macs(_thin(layer, chosen), shapes[name][0]) < _macs(nn.Sequential(layer), shapes[name][0]):
                 ranks[name] = chosen
     for name, table in tables_of(module).items():
@@ -106,7 +106,7 @@ def _is_matrix(layer: Layer | NgramTable) -> bool:
     return isinstance(layer, nn.Linear | NgramTable) or layer.kernel_size == (1, 1)
 
 
-def _unfolded(layer: Layer | NgramTable) -> list[Tensor]:
+def _unfold(layer: Layer | NgramTable) -> list[Tensor]:
     """Unfold a weight into matrices whose left singular vectors are the factors.
 
     A larger convolution gives one matrix for the inputs and one for the outputs. Other layers give one for the outputs.
@@ -141,7 +141,7 @@ def _thin(layer: Layer | NgramTable, ranks: Sequence[int]) -> Factors | ThinTabl
 
 def _fill(thin: Factors | ThinTable, layer: Layer | NgramTable) -> None:
     thinner = list(_layers(thin).values())
-    factors = [torch.linalg.svd(matrix, full_matrices=False)[0] for matrix in _unfolded(layer)]
+    factors = [torch.linalg.svd(matrix, full_matrices=False)[0] for matrix in _unfold(layer)]
     outputs_OR = factors[-1][:, : thinner[-1].weight.shape[1]]
     inner = torch.einsum("or,oi...->ri...", outputs_OR, layer.weight)
     if len(thinner) > 2:  # noqa: PLR2004 - a matrix is a product of two

@@ -30,15 +30,15 @@ Levels = NDArray[np.float32]
 
 def speech_start(samples_T: NDArray[np.float32], rate: int) -> float:
     """Return the seconds before the first sound that stands out from the background and is no click; 0 in silence."""
-    levels_F = without_clicks(levels_of(samples_T, rate))
+    levels_F = drop_clicks(levels_of(samples_T, rate))
     floor, peak = np.percentile(levels_F, BACKGROUND), levels_F.max()
     return FRAME * float(np.argmax(levels_F >= floor + STANDS_OUT * (peak - floor)))
 
 
-def muted(samples_T: NDArray[np.float32], rate: int, seconds: float) -> NDArray[np.float32]:
+def mute_clicks(samples_T: NDArray[np.float32], rate: int, seconds: float) -> NDArray[np.float32]:
     """Silence the clicks that would hide speech in the first `seconds` seconds from the first sound."""
     levels_F = levels_of(samples_T, rate)
-    speech_F = without_clicks(levels_F)
+    speech_F = drop_clicks(levels_F)
     length = round(seconds / FRAME)
     if not (speech_F != levels_F).any() or not _matter(levels_F, speech_F, length):
         return samples_T
@@ -54,7 +54,7 @@ def levels_of(samples_T: NDArray[np.float32], rate: int) -> Levels:
     return peaks_F
 
 
-def without_clicks(levels_F: Levels) -> Levels:
+def drop_clicks(levels_F: Levels) -> Levels:
     """Set the level of clicks to 0, unless the recording has nothing but clicks."""
     while clicks := [(start, end) for start, end in sounds(levels_F) if end - start <= CLICK]:
         left_F = levels_F.copy()

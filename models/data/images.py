@@ -48,6 +48,19 @@ def load_images(folder: Path, split: str) -> Images:
     return images_of(table, description)
 
 
+def load_gallery(folder: Path) -> Images:
+    """Read the gallery of a materialised dataset, in the order of its labels.
+
+    Raises:
+        ModelError: the dataset has no gallery.
+    """
+    description = describe(folder)
+    if "gallery" not in description:
+        msg = f"{description['name']} has no gallery; name a dataset with a gallery in the recipe's data.dataset"
+        raise ModelError(msg)
+    return images_of(pq.read_table(folder / description["gallery"]["path"]), description)
+
+
 def images_of(table: pa.Table, description: Mapping[str, Any]) -> Images:
     """Decode the columns `image` and `label` of a table."""
     pixels = np.frombuffer(b"".join(table["image"].to_pylist()), dtype=np.uint8).copy()

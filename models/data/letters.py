@@ -26,14 +26,14 @@ def letters_of(sentences: Sequence[str], alphabet: Mapping[str, int]) -> NDArray
         sentences: in any language and script. Accents are removed from letters.
         alphabet: letter -> number.
     """
-    spelled = [_spelled(_plain(sentence), alphabet) for sentence in sentences]
+    spelled = [_spell(_plain(sentence), alphabet) for sentence in sentences]
     letters_NL = np.zeros((len(spelled), max(map(len, spelled), default=0)), np.int64)
     for row_L, numbers in zip(letters_NL, spelled, strict=True):
         row_L[: len(numbers)] = numbers
     return letters_NL
 
 
-def _spelled(plain: str, alphabet: Mapping[str, int]) -> list[int]:
+def _spell(plain: str, alphabet: Mapping[str, int]) -> list[int]:
     known = [alphabet[letter] for letter in plain if letter in alphabet]
     return known if len(known) >= (1 - MOST_UNKNOWN) * len(plain) else []
 

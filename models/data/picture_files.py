@@ -63,7 +63,7 @@ def open_picture(content: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Im
         ModelError: the picture is too large, or its pixels have no known range.
         Exception: Pillow cannot read the file.
     """
-    opened = Image.open(io.BytesIO(_without_notes(content)), formats=formats)
+    opened = Image.open(io.BytesIO(_drop_notes(content)), formats=formats)
     pixels, scans = opened.width * opened.height, content.count(SCAN) if opened.format in {"JPEG", "MPO"} else 1
     if pixels > MOST_PIXELS or _tile(opened) > MOST_PIXELS:
         msg = f"the picture has {opened.width} x {opened.height} pixels; give one of at most {MOST_PIXELS:,}"
@@ -130,7 +130,7 @@ def _tile(opened: Image.Image) -> int:
     return int(tags.get(TILEWIDTH, 0)) * int(tags.get(TILELENGTH, 0))
 
 
-def _without_notes(content: bytes) -> bytes:
+def _drop_notes(content: bytes) -> bytes:
     """Remove text and colour profiles from a PNG file. Pillow would unpack them, and they may be huge."""
     if not content.startswith(PNG_START):
         return content

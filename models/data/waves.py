@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.models.data.audio import SAMPLE_RATE, waveform_of
-from stillhouse.models.data.first_sound import QUIET, muted
+from stillhouse.models.data.first_sound import QUIET, mute_clicks
 
 SECONDS = 2.0
 """Seconds of a recording that the encoder sees, from the first sound. Five of six spoken captions are shorter."""
@@ -25,14 +25,14 @@ def waves_of(files: Sequence[bytes]) -> NDArray[np.int16]:
     """
     waves_NT = np.zeros((len(files), LENGTH), np.int16)
     for wave_T, content in zip(waves_NT, files, strict=True):
-        said_T = trimmed(waveform_of(content))
+        said_T = trim_silence(waveform_of(content))
         wave_T[: len(said_T)] = said_T
     return waves_NT
 
 
-def trimmed(samples_T: NDArray[np.float32]) -> NDArray[np.int16]:
+def trim_silence(samples_T: NDArray[np.float32]) -> NDArray[np.int16]:
     """Cut off quiet parts at both ends, clicks that would hide speech, and everything after SECONDS."""
-    samples_T = muted(samples_T, SAMPLE_RATE, SECONDS)
+    samples_T = mute_clicks(samples_T, SAMPLE_RATE, SECONDS)
     peak = np.abs(samples_T).max()
     loud = np.flatnonzero(np.abs(samples_T) > QUIET * peak)
     said_T = samples_T[loud[0] : loud[-1] + 1][:LENGTH]

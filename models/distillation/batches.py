@@ -31,18 +31,18 @@ class DistillationBatches:
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
         """Yield (inputs, labels_B, answers_BK), and teacher_features_BD if the distillation uses features."""
         views, count = self.views.shape[:2]
-        first_N = torch.randint(0, views, (count,), generator=seeded(self.seed, FIRST_VIEWS))
-        for index_B in shuffled(count, batch_size, seeded(self.seed, epoch)):
+        first_N = torch.randint(0, views, (count,), generator=seed_generator(self.seed, FIRST_VIEWS))
+        for index_B in shuffle(count, batch_size, seed_generator(self.seed, epoch)):
             view_B = (first_N[index_B] + epoch) % views
             inputs = ready(self.views[view_B, index_B])
             yield inputs, self.labels_N[index_B], *(answer[view_B, index_B].float() for answer in self.answers)
 
 
-def shuffled(count: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+def shuffle(count: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Yield the numbers below `count` in random order, in batches."""
     return torch.split(torch.randperm(count, generator=generator), batch_size)
 
 
-def seeded(seed: int, position: int) -> torch.Generator:
+def seed_generator(seed: int, position: int) -> torch.Generator:
     """Return the random generator of one position, such as an epoch, in the random sequence of a seed."""
     return torch.Generator().manual_seed(seed * 1_000_003 + position)

@@ -36,7 +36,7 @@ def spelling_loss(logits_NFV: Tensor, letters_NL: Tensor) -> Tensor:
 def teacher_letters(teacher: CtcEncoder, samples_NT: Tensor, batch_size: int = 500) -> Tensor:
     """Return the teacher's letter probabilities (N, frames, letters) for recordings, in float16."""
     teacher.eval()
-    return torch.cat([teacher.spelled(ready(batch)).softmax(2).half() for batch in samples_NT.split(batch_size)])
+    return torch.cat([teacher.spell(ready(batch)).softmax(2).half() for batch in samples_NT.split(batch_size)])
 
 
 @torch.no_grad()

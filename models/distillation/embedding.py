@@ -68,10 +68,10 @@ def taught_letters(taught: TowerObjective, weight: float) -> Objective:
 
     def objective(model: nn.Module, batch: Batch) -> Tensor:
         if not isinstance(model, CtcEncoder):
-            msg = "a lesson in letters is for a speech encoder: name speech_plain_encoder, or leave letters out"
+            msg = "ctc_kl_weight is for a speech encoder: name speech_plain_encoder, or leave it out"
             raise ModelError(msg)
         samples_BT, labels_B, teacher_BD, chances_BFV, written_W2F, labels_W, teacher_WD = batch
-        spelled_BFV = model.spelled(samples_BT)
+        spelled_BFV = model.spell(samples_BT)
         _refuse_other_frames(spelled_BFV, chances_BFV)
         heard_BD, read_WD = _read(model, spelled_BFV, written_W2F)
         hearing = taught(lambda _: heard_BD, (samples_BT, labels_B, teacher_BD))
@@ -96,7 +96,7 @@ def _divergence(logits_BFV: Tensor, chances_BFV: Tensor) -> Tensor:
     return functional.kl_div(logs_NV, chances_NV, reduction="batchmean")
 
 
-def anchored(model: nn.Module, batch: Batch) -> Tensor:
+def contrast_with_teacher(model: nn.Module, batch: Batch) -> Tensor:
     """Train the encoders of one space together.
 
     The batch has the inputs and labels of the first encoder, then those of the second encoder, and so on.
@@ -110,8 +110,8 @@ def anchored(model: nn.Module, batch: Batch) -> Tensor:
     return torch.stack([_apart(encoder(inputs), labels_B, anchors_KD) for encoder, inputs, labels_B in pairs]).sum()
 
 
-def anchored_and_spelled(model: nn.Module, batch: Batch) -> Tensor:
-    """Like `anchored`, but the last encoder is a speech encoder that also learns letters and written captions.
+def contrast_and_spell(model: nn.Module, batch: Batch) -> Tensor:
+    """Like `contrast_with_teacher`. The last encoder is a speech encoder, and also learns letters and captions.
 
     After the inputs and labels of the speech encoder, the batch has the letters of the recordings (B, L). Then it has
     captions in the form of heard letters (W, 2, frames), recorded or not, and their labels.
@@ -119,10 +119,10 @@ def anchored_and_spelled(model: nn.Module, batch: Batch) -> Tensor:
     *pairs, samples_BT, labels_B, letters_BL, written_W2F, labels_W = batch
     encoder: CtcEncoder = model.encoders["speech"]  # type: ignore[index,assignment]
     anchors_KD = functional.normalize(model.anchors, dim=1)  # type: ignore[arg-type]
-    spelled_BFV = encoder.spelled(samples_BT)
+    spelled_BFV = encoder.spell(samples_BT)
     heard_BD, read_WD = _read(encoder, spelled_BFV, written_W2F)
     placed = _apart(heard_BD, labels_B, anchors_KD) + _apart(read_WD, labels_W, anchors_KD)
-    return anchored(model, tuple(pairs)) + placed + SPELLING * spelling_loss(spelled_BFV, letters_BL)
+    return contrast_with_teacher(model, tuple(pairs)) + placed + SPELLING * spelling_loss(spelled_BFV, letters_BL)
 
 
 def _read(encoder: CtcEncoder, spelled_BFV: Tensor, written_W2F: Tensor) -> tuple[Tensor, Tensor]:

@@ -39,7 +39,7 @@ class ActivationHook:
         if not isinstance(output, Tensor) or output.ndim < 2:  # noqa: PLR2004 - examples and channels
             msg = f"layer {self._layer!r} does not give one tensor with channels; listen to a layer inside it"
             raise ModelError(msg)
-        self.features_NC = averaged(output)
+        self.features_NC = average_positions(output)
 
     def close(self) -> None:
         """Detach the hook."""
@@ -49,26 +49,26 @@ class ActivationHook:
 class Projected(nn.Module):
     """A student with a projection of an inner layer to the teacher's width. A call returns the student's output."""
 
-    def __init__(self, student: nn.Module, ear: ActivationHook, width_in: int, width: int) -> None:
+    def __init__(self, student: nn.Module, hook: ActivationHook, width_in: int, width: int) -> None:
         """Add a new projection to the student."""
         super().__init__()
         self.student = student
         self.projection = nn.Linear(width_in, width)
-        self.ear = ear
+        self.hook = hook
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Map images to the student's logits (N, K)."""
         logits_NK: Tensor = self.student(images_NCHW)
         return logits_NK
 
-    def projected(self) -> Tensor:
+    def project(self) -> Tensor:
         """Return the projected features (N, width) of the layer at the last call."""
-        projected_ND: Tensor = self.projection(self.ear.features_NC)
+        projected_ND: Tensor = self.projection(self.hook.features_NC)
         return projected_ND
 
 
 @contextmanager
-def projected_student(student: nn.Module, layer: str, width: int, image_NCHW: Tensor, seed: int) -> Iterator[Projected]:
+def project_student(student: nn.Module, layer: str, width: int, image_NCHW: Tensor, seed: int) -> Iterator[Projected]:
     """Add a projection to a student during a training. Afterwards the projection and the hook are removed.
 
     Args:
@@ -81,15 +81,15 @@ def projected_student(student: nn.Module, layer: str, width: int, image_NCHW: Te
     Raises:
         ModelError: there is no such layer, or its output is not a tensor.
     """
-    ear = ActivationHook(student, layer)
+    hook = ActivationHook(student, layer)
     try:
         _ask_once(student, image_NCHW)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            whole = Projected(student, ear, ear.features_NC.shape[1], width)
+            whole = Projected(student, hook, hook.features_NC.shape[1], width)
         yield whole
     finally:
-        ear.close()
+        hook.close()
 
 
 def hint_loss(projected_BD: Tensor, teacher_BD: Tensor) -> Tensor:
@@ -105,18 +105,18 @@ def layer_features(network: nn.Module, layer: str, images_NCHW: Tensor, batch_si
     Raises:
         ModelError: there is no such layer, or its output is not a tensor.
     """
-    ear = ActivationHook(network.eval(), layer)
+    hook = ActivationHook(network.eval(), layer)
     found = []
     try:
         for batch in images_NCHW.split(batch_size):
             network(batch.float().contiguous(memory_format=torch.channels_last))
-            found.append(ear.features_NC.half())
+            found.append(hook.features_NC.half())
     finally:
-        ear.close()
+        hook.close()
     return torch.cat(found)
 
 
-def averaged(output: Tensor) -> Tensor:
+def average_positions(output: Tensor) -> Tensor:
     """Average over positions: (N, C), (N, T, C) or (N, C, H, W) -> (N, C)."""
     if output.ndim == 3:  # noqa: PLR2004 - tokens come before channels
         return output.mean(1)

@@ -27,7 +27,7 @@ def taught_objective(loss: str, temperature: float, hard_weight: float, relation
     return objective
 
 
-def hinted_objective(taught: Objective, weight: float, relations: float = 0.0) -> Objective:
+def add_feature_loss(taught: Objective, weight: float, relations: float = 0.0) -> Objective:
     """Add a feature loss to `taught`, on (images_BCHW, labels_B, teacher_logits_BK, teacher_features_BD).
 
     The model must be a `Projected`.
@@ -40,7 +40,7 @@ def hinted_objective(taught: Objective, weight: float, relations: float = 0.0) -
 
     def objective(model: nn.Module, batch: Batch) -> Tensor:
         assert isinstance(model, Projected)  # noqa: S101 - nothing else has features
-        total = taught(model, batch) + weight * hint_loss(model.projected(), batch[3])
-        return total + relations * relational_loss(model.ear.features_NC, batch[3]) if relations else total
+        total = taught(model, batch) + weight * hint_loss(model.project(), batch[3])
+        return total + relations * relational_loss(model.hook.features_NC, batch[3]) if relations else total
 
     return objective

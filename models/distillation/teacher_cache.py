@@ -18,7 +18,7 @@ Ask = Callable[[Tensor], Tensor]
 LOGITS = "logits_NK"
 
 
-def kept(ask: Ask, folder: Path, name: str = LOGITS) -> Ask:
+def cache_outputs(ask: Ask, folder: Path, name: str = LOGITS) -> Ask:
     """Return `ask` with its outputs cached in a folder.
 
     Args:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stillhouse.models.evaluation.compare import paired, slice_differences
+from stillhouse.models.evaluation.compare import compare_pairs, slice_differences
 from stillhouse.models.evaluation.evaluate import MODELS, SPLIT, bundles_of, time_in_turns
 from stillhouse.models.evaluation.json_process import answer_request
 from stillhouse.models.evaluation.schema import Measured
@@ -32,7 +32,7 @@ def compare_champion(
     teacher, student = (workload.outcomes(split, workload.ask(bundles[model], split)) for model in MODELS)
     timing = time_in_turns(workload, bundles, workload.one_request(data, split), schedule)
     return {
-        "paired": paired(teacher, student, schedule.confidence),
+        "paired": compare_pairs(teacher, student, schedule.confidence),
         "slices": slice_differences(teacher, student, schedule.confidence),
         "bytes": bundles["teacher"].size / bundles["student"].size,
         "latency": {"value": timing.ratio, "interval": timing.interval},

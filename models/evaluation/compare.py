@@ -14,10 +14,10 @@ from stillhouse.models.measurement.statistics import (
     Interval,
     accuracy_difference_interval,
     accuracy_ratio_interval,
+    bootstrap_pairs,
     group_sums,
     mcnemar_p,
     mean_interval,
-    paired_intervals,
     wilson_interval,
 )
 
@@ -50,7 +50,7 @@ def ratio(teacher: Scores, student: Scores, confidence: float) -> Estimate:
     value = student.mean / max(teacher.mean, 1e-9)
     if teacher.are_counts and student.are_counts:
         return {"value": value, "interval": accuracy_ratio_interval(*_right(teacher, student), confidence)}
-    return {"value": value, "interval": _paired_intervals(teacher, student, confidence)[0]}
+    return {"value": value, "interval": _bootstrap_pairs(teacher, student, confidence)[0]}
 
 
 def difference(teacher: Scores, student: Scores, confidence: float) -> Estimate:
@@ -69,12 +69,12 @@ def difference(teacher: Scores, student: Scores, confidence: float) -> Estimate:
 def _difference_interval(teacher: Scores, student: Scores, confidence: float) -> Interval:
     if teacher.are_counts and student.are_counts:
         return accuracy_difference_interval(*_right(teacher, student), confidence)
-    return _paired_intervals(teacher, student, confidence)[1]
+    return _bootstrap_pairs(teacher, student, confidence)[1]
 
 
-def _paired_intervals(teacher: Scores, student: Scores, confidence: float) -> tuple[Interval, Interval]:
+def _bootstrap_pairs(teacher: Scores, student: Scores, confidence: float) -> tuple[Interval, Interval]:
     """Return the intervals of the ratio and of the difference."""
-    return paired_intervals(teacher.quality_N, student.quality_N, confidence, teacher.groups_N, teacher.weights_N)
+    return bootstrap_pairs(teacher.quality_N, student.quality_N, confidence, teacher.groups_N, teacher.weights_N)
 
 
 def slice_differences(teacher: Outcomes, student: Outcomes, confidence: float) -> dict[str, Estimate]:
@@ -96,7 +96,7 @@ def _slice_difference(teacher: Scores, student: Scores, confidence: float) -> Es
     return found | {"interval": UNKNOWN} if alone else found
 
 
-def paired(teacher: Outcomes, student: Outcomes, confidence: float) -> dict[str, Any]:
+def compare_pairs(teacher: Outcomes, student: Outcomes, confidence: float) -> dict[str, Any]:
     """Compare the two models example by example. The p-value is from a sign test over groups of examples.
 
     Raises:

@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stillhouse.models.evaluation.compare import paired, quality, ratio
+from stillhouse.models.evaluation.compare import compare_pairs, quality, ratio
 from stillhouse.models.evaluation.json_process import answer_request
 from stillhouse.models.evaluation.outcomes import Outcomes
 from stillhouse.models.evaluation.schema import Evaluation
 from stillhouse.models.measurement.latency import Comparison, Schedule, compare_calls, machine
 from stillhouse.models.measurement.resources import Serving, serving_of
-from stillhouse.models.onnx.packing import unpacked, zstd_bytes
+from stillhouse.models.onnx.packing import unpack, zstd_bytes
 from stillhouse.models.runtime.bundle import Bundle, open_bundle
 from stillhouse.models.workloads.base import Request, Runtime, runtime_of
 
@@ -60,7 +60,7 @@ def evaluate(
             "latency": {"value": timing.ratio, "interval": timing.interval},
             "quality": {SPLIT: ratio(outcomes["teacher"].scores, outcomes["student"].scores, schedule.confidence)},
         },
-        "paired": {SPLIT: paired(outcomes["teacher"], outcomes["student"], schedule.confidence)},
+        "paired": {SPLIT: compare_pairs(outcomes["teacher"], outcomes["student"], schedule.confidence)},
         "classes": classes(outcomes),
         "comparisons": workload.comparisons(split, answers, schedule.confidence),
         "details": workload.details(data, bundles, split, answers),
@@ -81,7 +81,7 @@ def measure_files(bundle: Bundle, request: Request) -> dict[str, Any]:
     return {
         "bytes": bundle.size,
         "zstd_bytes": sum(map(zstd_bytes, bundle.files)),
-        "unpacked_bytes": sum(len(unpacked(path)) for path in bundle.files),
+        "unpacked_bytes": sum(len(unpack(path)) for path in bundle.files),
         "serving": {field.name: sum(part[field.name] for part in parts) for field in fields(Serving)},
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stillhouse.models.evaluation.compare import paired, quality, ratio
+from stillhouse.models.evaluation.compare import compare_pairs, quality, ratio
 from stillhouse.models.evaluation.evaluate import MODELS, bundles_of
 from stillhouse.models.evaluation.json_process import answer_request
 from stillhouse.models.evaluation.schema import Tested
@@ -38,7 +38,7 @@ def final_test(workload: Runtime, data: Path, bundles: Mapping[str, Bundle], con
         "teacher": quality(teacher.scores, confidence),
         "student": quality(student.scores, confidence),
         "ratio": ratio(teacher.scores, student.scores, confidence),
-        "paired": paired(teacher, student, confidence),
+        "paired": compare_pairs(teacher, student, confidence),
         "details": workload.test_details(split, answers),
     }
 

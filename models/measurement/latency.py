@@ -24,7 +24,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from stillhouse.models.measurement.statistics import Interval, geometric_interval
-from stillhouse.models.runtime.session import last_core, open_session, pinned_to_one_core
+from stillhouse.models.runtime.session import last_core, open_session, pin_to_one_core
 
 CALLS_PER_TURN = 5
 WINDOW_ROUNDS = 10
@@ -92,11 +92,11 @@ def compare(baseline: Path, candidate: Path, raw: NDArray[np.generic], schedule:
 
 def compare_calls(openers: tuple[Opener, Opener], schedule: Schedule) -> Comparison:
     """Time any two calls, a baseline and a candidate, in turns on one pinned thread."""
-    with pinned_to_one_core():
-        return _compared(openers, schedule)
+    with pin_to_one_core():
+        return _compare(openers, schedule)
 
 
-def _compared(openers: tuple[Opener, Opener], schedule: Schedule) -> Comparison:
+def _compare(openers: tuple[Opener, Opener], schedule: Schedule) -> Comparison:
     times: tuple[list[list[float]], list[list[float]]] = ([], [])
     unsteady = 0
     while True:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.models.runtime.session import open_session, pinned_to_one_core
+from stillhouse.models.runtime.session import open_session, pin_to_one_core
 
 WARM_UP_SECONDS = 0.3
 SECONDS = 1.0
@@ -26,11 +26,11 @@ def time_file(path: Path, raw: NDArray[np.generic]) -> float:
         path: the exported file.
         raw: one raw image (1, C, H, W) or sentence (1, L).
     """
-    with pinned_to_one_core():
-        return _timed(path, raw)
+    with pin_to_one_core():
+        return _time(path, raw)
 
 
-def _timed(path: Path, raw: NDArray[np.generic]) -> float:
+def _time(path: Path, raw: NDArray[np.generic]) -> float:
     session = open_session(path)
     name = session.get_inputs()[0].name
     times: list[float] = []

@@ -20,7 +20,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from stillhouse.models.errors import ModelError
-from stillhouse.models.onnx.packing import is_packed, unpacked
+from stillhouse.models.onnx.packing import is_packed, unpack
 from stillhouse.models.runtime.session import open_session
 
 PROCESSES = 3
@@ -70,7 +70,7 @@ def _fresh(path: Path, image: Path) -> Serving:
     return Serving(**json.loads(done.stdout))
 
 
-def _measured(path: Path, image_NCHW: NDArray[np.uint8]) -> Serving:
+def _measure(path: Path, image_NCHW: NDArray[np.uint8]) -> Serving:
     """Measure in this process. Memory comes first, because only the first allocation counts."""
     before = _resident("VmRSS")
     # Reset the peak, so that VmHWM counts from now. ru_maxrss would include the parent's memory from before exec.
@@ -87,7 +87,7 @@ def _unpack_ms(path: Path) -> float:
     if not is_packed(path):
         return 0.0
     start = time.perf_counter()
-    unpacked(path)
+    unpack(path)
     return 1e3 * (time.perf_counter() - start)
 
 
@@ -114,4 +114,4 @@ def _resident(field: str) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(_measured(Path(sys.argv[1]), np.load(sys.argv[2])))))  # noqa: T201 - the answer
+    print(json.dumps(asdict(_measure(Path(sys.argv[1]), np.load(sys.argv[2])))))  # noqa: T201 - the answer

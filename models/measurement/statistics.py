@@ -73,16 +73,16 @@ def mean_interval(
     Args:
         values_N: quality of each example, at most 1.
         confidence: confidence of the interval.
-        groups_N: group of each example; see `paired_intervals`.
-        weights_N: weight of each example; see `paired_intervals`.
+        groups_N: group of each example; see `bootstrap_pairs`.
+        weights_N: weight of each example; see `bootstrap_pairs`.
 
     Raises:
         ModelError: all examples belong to one group.
     """
-    return _quantiles(_resampled(values_N[:, None], groups_N, weights_N)[:, 0], confidence)
+    return _quantiles(_resample(values_N[:, None], groups_N, weights_N)[:, 0], confidence)
 
 
-def paired_intervals(
+def bootstrap_pairs(
     teacher_N: NDArray[np.float64],
     student_N: NDArray[np.float64],
     confidence: float,
@@ -104,7 +104,7 @@ def paired_intervals(
     Raises:
         ModelError: all examples belong to one group.
     """
-    teacher_R, student_R = _resampled(np.stack([teacher_N, student_N], axis=1), groups_N, weights_N).T
+    teacher_R, student_R = _resample(np.stack([teacher_N, student_N], axis=1), groups_N, weights_N).T
     ratio = _quantiles(student_R / np.maximum(teacher_R, 1e-9), confidence)
     return ratio, _quantiles(student_R - teacher_R, confidence)
 
@@ -117,7 +117,7 @@ def group_sums(values_NV: NDArray[np.float64], groups_N: Groups) -> NDArray[np.f
     return sums_GV
 
 
-def _resampled(
+def _resample(
     values_NV: NDArray[np.float64], groups_N: Groups | None, weights_N: Weights | None
 ) -> NDArray[np.float64]:
     """Return means (RESAMPLES, V) of resampled groups. Equal groups are drawn together, as counts, to save time."""

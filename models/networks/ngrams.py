@@ -72,12 +72,12 @@ class NgramEncoder(nn.Module):
 
     def forward(self, codes_NL: Tensor) -> Tensor:
         """Map code points (N, L), int64, padded with 0, to unit vectors (N, dimension)."""
-        sums_NW = self.table(*self.hashed(codes_NL))
+        sums_NW = self.table(*self.hash_ngrams(codes_NL))
         hidden_NH = functional.relu(self.up(self.norm(sums_NW)))
         hidden_NH = hidden_NH + functional.relu(self.mix(hidden_NH))
         return unit(self.head(hidden_NH))
 
-    def hashed(self, codes_NL: Tensor) -> tuple[Tensor, Tensor]:
+    def hash_ngrams(self, codes_NL: Tensor) -> tuple[Tensor, Tensor]:
         """Hash every n-gram. Returns its bucket (N, G) and whether it is inside the sentence, with G = longest * L."""
         padded = functional.pad(codes_NL, (0, self.longest - 1))
         windows_NG = padded.index_select(1, self.places_P[: codes_NL.shape[1] * self.longest])

@@ -21,7 +21,7 @@ class Pixels(nn.Module):
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Map raw pixels (N, C, H, W) of any number type to floats (N, C * times, H, W)."""
-        return repeated(above(images_NCHW, self.background) / self.scale, self.times)
+        return repeat_channel(above(images_NCHW, self.background) / self.scale, self.times)
 
 
 class UnscaledPixels(nn.Module):
@@ -34,7 +34,7 @@ class UnscaledPixels(nn.Module):
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Map raw pixels (N, C, H, W) of any number type to floats (N, C * times, H, W)."""
-        return repeated(above(images_NCHW, self.background), self.times)
+        return repeat_channel(above(images_NCHW, self.background), self.times)
 
 
 def above(images_NCHW: Tensor, background: int) -> Tensor:
@@ -42,6 +42,6 @@ def above(images_NCHW: Tensor, background: int) -> Tensor:
     return images_NCHW.float() - background if background else images_NCHW.float()
 
 
-def repeated(images_NCHW: Tensor, times: int) -> Tensor:
+def repeat_channel(images_NCHW: Tensor, times: int) -> Tensor:
     """Repeat the channel. If `times` is 1, no operator is added."""
     return images_NCHW if times == 1 else images_NCHW.expand(-1, times, -1, -1)

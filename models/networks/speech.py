@@ -200,17 +200,17 @@ class CtcEncoder(nn.Module):
 
     def forward(self, samples_NT: Tensor) -> Tensor:
         """Map 16-bit samples (N, T) to unit vectors (N, dimension)."""
-        return self._read(self._spelled(samples_NT).softmax(1))
+        return self._read(self._spell(samples_NT).softmax(1))
 
-    def spelled(self, samples_NT: Tensor) -> Tensor:
+    def spell(self, samples_NT: Tensor) -> Tensor:
         """Map samples (N, T) to letter logits (N, frames, letters)."""
-        return self._spelled(samples_NT).reshape(-1, self.frames, self.letters)
+        return self._spell(samples_NT).reshape(-1, self.frames, self.letters)
 
     def read(self, chances_NFV: Tensor) -> Tensor:
         """Map letter probabilities (N, frames, letters) to unit vectors (N, dimension)."""
         return self._read(chances_NFV.flatten(0, 1))
 
-    def _spelled(self, samples_NT: Tensor) -> Tensor:
+    def _spell(self, samples_NT: Tensor) -> Tensor:
         """Return letter logits (N * frames, letters).
 
         In this two-dimensional form, the bias of the linear layer becomes part of its integer operator.

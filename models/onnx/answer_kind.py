@@ -33,7 +33,7 @@ def check_kind(logits_NK: NDArray[np.float32], answers: Answers, name: str) -> N
 
 def _expect_probabilities(values_NK: NDArray[np.float32], name: str) -> None:
     if _shares(values_NK) != 1:
-        sigmoid = _within_one(values_NK) and values_NK.min() > 10 * LEAST_PROBABILITY
+        sigmoid = _is_within_one(values_NK) and values_NK.min() > 10 * LEAST_PROBABILITY
         remedy = "export it without its sigmoid and set answers to logits" if sigmoid else "set answers to logits"
         msg = f"{name} does not answer with probabilities, which sum to 1; {remedy}"
         raise ModelError(msg)
@@ -44,7 +44,7 @@ def _expect_logits(values_NK: NDArray[np.float32], name: str) -> None:
     if total == 1:
         msg = f"{name} answers with numbers that sum to 1, as probabilities do; set answers to probabilities"
         raise ModelError(msg)
-    if _within_one(values_NK):
+    if _is_within_one(values_NK):
         msg = f"{name} answers with numbers from 0 to 1 only, as a sigmoid does; export it without its last layer"
         raise ModelError(msg)
     if total:
@@ -52,7 +52,7 @@ def _expect_logits(values_NK: NDArray[np.float32], name: str) -> None:
         raise ModelError(msg)
 
 
-def _within_one(values_NK: NDArray[np.float32]) -> bool:
+def _is_within_one(values_NK: NDArray[np.float32]) -> bool:
     return bool((values_NK >= -LEAST_PROBABILITY).all() and (values_NK <= 1 + NEAR).all())
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from stillhouse.models.compression.fold import fold_batch_norm
-from stillhouse.models.compression.quantization.quantize import bits_by_layer, dequantized, quantizable, stored_integers
+from stillhouse.models.compression.quantization.quantize import bits_by_layer, dequantize, quantizable, read_integers
 from stillhouse.models.data.text import CONTEXT, SHORTEST
 from stillhouse.models.errors import ModelError
 from stillhouse.models.onnx.packing import ship
@@ -53,7 +53,7 @@ def export_float(module: nn.Module, architecture: Architecture, path: Path) -> N
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                dequantized(module).eval(),
+                dequantize(module).eval(),
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,
@@ -91,8 +91,8 @@ def export_model(module: nn.Module, architecture: Architecture, calibration: NDA
         export_float(fold_batch_norm(module), architecture, path)
     else:
         bits_by_layer(module, 8, architecture.quantization["keep_float"])
-        stored = stored_integers(module)
-        dequantized(module)
+        stored = read_integers(module)
+        dequantize(module)
         weights = {name: module.get_parameter(f"{name}.weight").detach().numpy() for name in quantizable(module)}
         with tempfile.TemporaryDirectory() as folder:
             float_path = Path(folder) / "float.onnx"

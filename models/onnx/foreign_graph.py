@@ -20,7 +20,7 @@ NARROW = (TensorProto.INT8, TensorProto.BOOL, TensorProto.STRING)
 """Input types that cannot hold pixels from 0 to 255."""
 
 
-def wrapped(  # noqa: PLR0913 - what has to be known of a foreign file
+def wrap(  # noqa: PLR0913 - what has to be known of a foreign file
     source: Path, *, image_shape: tuple[int, ...], classes: int, layout: Layout, scale: float, answers: Answers
 ) -> onnx.ModelProto:
     """Return the file's graph, taking uint8 `images_NCHW` and returning `logits_NK`; arguments as in `adopt`.
@@ -113,7 +113,7 @@ def _prepend(  # noqa: PLR0913, PLR0917 - what stands between raw pixels and the
     chain += [("Div", {"by": scale})] if scale != 1 else []
     chain += [("Transpose", {"perm": [0, 2, 3, 1]})] if layout == "NHWC" else []
     chain += [("Cast", {"to": kind})] if kind != TensorProto.FLOAT else []
-    nodes = _chained(model, chain, INPUT, graph_in.name)
+    nodes = _chain(model, chain, INPUT, graph_in.name)
     kept = list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend([*nodes, *kept])
@@ -124,12 +124,12 @@ def _prepend(  # noqa: PLR0913, PLR0917 - what stands between raw pixels and the
 def _append(model: onnx.ModelProto, graph_out: Any, classes: int, answers: Answers) -> None:  # noqa: ANN401 - as above
     chain = [("Cast", {"to": TensorProto.FLOAT})]
     chain += [("Max", {"by": LEAST_PROBABILITY}), ("Log", {})] if answers == "probabilities" else []
-    model.graph.node.extend(_chained(model, chain, graph_out.name, OUTPUT))
+    model.graph.node.extend(_chain(model, chain, graph_out.name, OUTPUT))
     model.graph.output.remove(graph_out)
     model.graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", classes]))
 
 
-def _chained(model: onnx.ModelProto, chain: list[tuple[str, dict[str, Any]]], first: str, last: str) -> list[Any]:
+def _chain(model: onnx.ModelProto, chain: list[tuple[str, dict[str, Any]]], first: str, last: str) -> list[Any]:
     """Make the nodes of a chain of operators from `first` to `last`. `by` is a constant second input of an operator."""
     nodes, name = [], first
     for number, (operator, arguments) in enumerate(chain, start=1):

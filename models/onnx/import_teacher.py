@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from stillhouse.models.errors import ModelError
 from stillhouse.models.onnx.answer_kind import check_kind
 from stillhouse.models.onnx.export import INPUT
-from stillhouse.models.onnx.foreign_graph import Answers, Layout, one_line, spelt, wrapped
+from stillhouse.models.onnx.foreign_graph import Answers, Layout, one_line, spelt, wrap
 from stillhouse.models.runtime.session import open_session, predict
 
 EXAMPLES = 500
@@ -54,11 +54,11 @@ def adopt(  # noqa: PLR0913 - what has to be known of a foreign file
     Raises:
         ModelError: the file is not ONNX, does not fit the arguments, lacks an operator, or has outputs of another kind.
     """
-    model = wrapped(source, image_shape=image_shape, classes=classes, layout=layout, scale=scale, answers=answers)
+    model = wrap(source, image_shape=image_shape, classes=classes, layout=layout, scale=scale, answers=answers)
     with tempfile.TemporaryDirectory(dir=out_path.parent) as alone:
         aside = Path(alone) / out_path.name
         aside.write_bytes(model.SerializeToString())
-        check_kind(_tried(aside, source, examples_NCHW[:EXAMPLES], classes), answers, source.name)
+        check_kind(_try(aside, source, examples_NCHW[:EXAMPLES], classes), answers, source.name)
         aside.replace(out_path)
 
 
@@ -76,7 +76,7 @@ class FileModel(nn.Module):
         return torch.from_numpy(predict(self._session, pixels_NCHW))
 
 
-def _tried(path: Path, source: Path, examples_NCHW: NDArray[np.uint8], classes: int) -> NDArray[np.float32]:
+def _try(path: Path, source: Path, examples_NCHW: NDArray[np.uint8], classes: int) -> NDArray[np.float32]:
     """Run a file on examples. Returns logits_NK and checks that they are the same in batches of any size."""
     try:
         session = open_session(path)

@@ -22,7 +22,7 @@ from typing import Any
 
 import zstandard
 
-from stillhouse.models.aside import written_aside
+from stillhouse.models.aside import write_aside
 from stillhouse.models.errors import ModelError
 
 MAGIC = b"SHLZ"
@@ -58,8 +58,8 @@ def pack(path: Path) -> Path:
     """
     plain = path.read_bytes()
     packed = path.with_name(path.name + SUFFIX)
-    with written_aside(packed) as aside, aside.open("wb") as stream:
-        stream.write(min((_coded(plain, lc, lp) for lc, lp in CONTEXTS), key=len))
+    with write_aside(packed) as aside, aside.open("wb") as stream:
+        stream.write(min((_encode(plain, lc, lp) for lc, lp in CONTEXTS), key=len))
         stream.flush()
         os.fsync(stream.fileno())
     path.unlink()
@@ -72,7 +72,7 @@ def is_packed(path: Path) -> bool:
         return path.suffix == SUFFIX or stream.read(len(MAGIC)) == MAGIC
 
 
-def unpacked(path: Path) -> bytes:
+def unpack(path: Path) -> bytes:
     """Return the plain ONNX bytes of a packed or a plain file.
 
     Raises:
@@ -80,7 +80,7 @@ def unpacked(path: Path) -> bytes:
     """
     content = path.read_bytes()
     try:
-        return _decoded(content) if is_packed(path) else content
+        return _decode(content) if is_packed(path) else content
     except (lzma.LZMAError, ValueError, MemoryError) as error:
         msg = f"{path} is damaged or of another version ({error}); export it again"
         raise ModelError(msg) from error
@@ -105,13 +105,13 @@ def zstd_bytes(path: Path) -> int:
     return len(zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(path.read_bytes()))
 
 
-def _coded(plain: bytes, lc: int, lp: int) -> bytes:
+def _encode(plain: bytes, lc: int, lp: int) -> bytes:
     header = HEADER.pack(MAGIC, VERSION, lp * 9 + lc, len(plain), hashlib.sha256(plain).digest())
     filters = [_filter(lc, lp, len(plain)) | {"preset": 9 | lzma.PRESET_EXTREME}]
     return header + lzma.compress(plain, lzma.FORMAT_RAW, filters=filters)
 
 
-def _decoded(content: bytes) -> bytes:
+def _decode(content: bytes) -> bytes:
     head = content[: HEADER.size].ljust(HEADER.size, b"\0")
     magic, version, properties, length, digest = HEADER.unpack(head)
     if (magic, version) != (MAGIC, VERSION):

@@ -77,7 +77,7 @@ def export_integer(  # noqa: PLR0913, PLR0917 - the whole contract, each part na
         ModelError: the runtime lacks an operator.
     """
     with tempfile.TemporaryDirectory() as folder:
-        floats = _prepared(float_path, weights, stored, how["keep_float"], Path(folder) / "prepared.onnx")
+        floats = _prepare(float_path, weights, stored, how["keep_float"], Path(folder) / "prepared.onnx")
         if how["activations"] == "static":
             integer = _static(floats, calibration, how["calibration"])
         else:
@@ -86,7 +86,7 @@ def export_integer(  # noqa: PLR0913, PLR0917 - the whole contract, each part na
     _refuse_unless_it_loads(path)
 
 
-def _prepared(
+def _prepare(
     float_path: Path,
     weights: Mapping[str, NDArray[np.float32]],
     stored: Mapping[str, Stored],
@@ -115,7 +115,7 @@ def _static(floats: Floats, calibration: NDArray[np.generic], method: str) -> Mo
     A convolution with fewer than 16 channels is slower in this form than in fp32.
     """
     path = floats.path.with_name("static.onnx")
-    with _without_warnings():
+    with _silence_warnings():
         quantization.quantize_static(
             str(floats.path),
             str(path),
@@ -135,7 +135,7 @@ def _static(floats: Floats, calibration: NDArray[np.generic], method: str) -> Mo
 
 
 @contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
+def _silence_warnings() -> Iterator[None]:
     """Suppress the quantizer's warnings about tensors that are not quantized, such as the axes of a norm."""
     logging.disable(logging.WARNING)
     try:

@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from stillhouse.models.errors import ModelError
-from stillhouse.models.onnx.packing import is_packed, unpacked
+from stillhouse.models.onnx.packing import is_packed, unpack
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:
@@ -25,7 +25,7 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3  # errors only
-    source = unpacked(path) if is_packed(path) else str(path)
+    source = unpack(path) if is_packed(path) else str(path)
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
@@ -52,7 +52,7 @@ def last_core() -> int:
 
 
 @contextmanager
-def pinned_to_one_core() -> Iterator[int]:
+def pin_to_one_core() -> Iterator[int]:
     """Pin this process to its last core, and restore all its cores afterwards. Yields the core's number.
 
     If the process stayed pinned, its child processes would have one core, and training on one core rounds

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from stillhouse.models.aside import written_aside
+from stillhouse.models.aside import write_aside
 from stillhouse.models.compression.edits import EDITS
 from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.registry import build_network, find_network
@@ -70,7 +70,7 @@ class Architecture:
         torch.manual_seed(seed)
         return self.build()
 
-    def edited(self, *edits: dict[str, Any]) -> "Architecture":
+    def with_edits(self, *edits: dict[str, Any]) -> "Architecture":
         """Return this architecture after further edits."""
         return replace(self, edits=(*self.edits, *edits))
 
@@ -113,7 +113,7 @@ def load_model(folder: Path) -> tuple[nn.Module, Architecture]:
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], notes: dict[str, str]) -> None:
     """Write tensors to a temporary file, flush it to disk, then rename it."""
-    with written_aside(path) as aside:
+    with write_aside(path) as aside:
         try:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, aside, notes)
         except SafetensorError as error:

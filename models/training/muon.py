@@ -20,7 +20,7 @@ ADAM_RATE, ADAM_DECAYS, ADAM_LEAST = 0.01, (0.9, 0.98), 1e-8
 State = dict[str, Tensor]
 
 
-def orthogonalized(matrix_OI: Tensor, iterations: int = ITERATIONS) -> Tensor:
+def orthogonalize(matrix_OI: Tensor, iterations: int = ITERATIONS) -> Tensor:
     """Return a matrix with the same singular vectors and singular values near one, by Newton-Schulz iterations.
 
     Args:
@@ -97,7 +97,7 @@ def _along_adam(parameter: nn.Parameter, state: State, lr: float, weight_decay: 
 
 
 def _along_orthogonal(kernel_OIHW: nn.Parameter, state: State, lr: float, _weight_decay: float) -> None:
-    direction_OK = orthogonalized(_nesterov(_gradient(kernel_OIHW), state).flatten(1))
+    direction_OK = orthogonalize(_nesterov(_gradient(kernel_OIHW), state).flatten(1))
     outputs, inputs = direction_OK.shape
     lr *= KERNEL_RATE
     kernel_OIHW.mul_(1 - lr * KERNEL_DECAY)

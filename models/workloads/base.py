@@ -117,7 +117,7 @@ def runtime_of(workload: str) -> Runtime:
     return face
 
 
-def asked(ask: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+def run_model(ask: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
     """Run a model on inputs that were read without an error. An error is then the model's fault.
 
     Raises:

@@ -161,7 +161,7 @@ class Component(Protocol):
     def calibration(self) -> NDArray[Any]:
         """Return the raw inputs of the calibration split."""
 
-    def judged(self, split: str) -> NDArray[Any]:
+    def held_out_inputs(self, split: str) -> NDArray[Any]:
         """Return the raw inputs of an evaluation split that training must not use. Empty if all splits share them."""
 
     def reference(self, module: nn.Module) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stillhouse.models.aside import written_aside
+from stillhouse.models.aside import write_aside
 from stillhouse.tasks.errors import ArtifactError
 
 MANIFEST = "manifest.json"
@@ -45,7 +45,7 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON value
 
     Readers see either the old file or the new one.
     """
-    with written_aside(path) as aside, aside.open("w", encoding="utf-8") as stream:
+    with write_aside(path) as aside, aside.open("w", encoding="utf-8") as stream:
         json.dump(value, stream, indent=1, sort_keys=True)
         stream.flush()
         os.fsync(stream.fileno())

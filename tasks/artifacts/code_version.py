@@ -81,12 +81,12 @@ def _commit(root: Path) -> str | None:
     if not tracked and (_sources(root) or top is None or Path(top) != root.resolve()):
         return None
     commit = ask(root, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
-    if commit and not commit.endswith("-dirty") and _untracked(root):
+    if commit and not commit.endswith("-dirty") and _list_untracked(root):
         commit += "-dirty"
     return commit
 
 
-def _untracked(root: Path) -> str | None:
+def _list_untracked(root: Path) -> str | None:
     """List the modules that are in no commit, ignored ones included."""
     return ask(root, "ls-files", "--others", "--", *(f"{folder}/*.py" for folder in CODE))
 

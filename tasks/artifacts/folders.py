@@ -36,7 +36,7 @@ def install(new: Path, folder: Path) -> Artifact:
     if known is not None:
         shutil.rmtree(new)
         return known
-    free = _claimed(folder) in {None, artifact.digest}
+    free = _read_claim(folder) in {None, artifact.digest}
     return verify(move_into(new, folder if free else _beside(folder, artifact.digest)))
 
 
@@ -63,7 +63,7 @@ def _beside(folder: Path, digest: str) -> Path:
     return folder.with_name(f"{folder.name}-{digest[:12]}")
 
 
-def _claimed(folder: Path) -> str | None:
+def _read_claim(folder: Path) -> str | None:
     """Return the digest that a folder's manifest names, even if its files are damaged.
 
     None without a readable manifest.

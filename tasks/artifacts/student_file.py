@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from stillhouse.models.errors import ModelError
-from stillhouse.models.onnx.packing import SUFFIX, is_packed, unpacked
+from stillhouse.models.onnx.packing import SUFFIX, is_packed, unpack
 from stillhouse.models.runtime.bundle import BUNDLE, Bundle, open_bundle
 from stillhouse.tasks.errors import ArtifactError
 from stillhouse.tasks.tracking.answers import AbsentError, download_model
@@ -73,6 +73,6 @@ def _judged_digest(folder: Path) -> str:
     bundle = open_bundle(locate_judged(folder))
     loaded = folder / MODEL_FILE
     for path in bundle.files if loaded.is_file() else ():
-        if (unpacked(path) if is_packed(path) else path.read_bytes()) != loaded.read_bytes():
+        if (unpack(path) if is_packed(path) else path.read_bytes()) != loaded.read_bytes():
             return f"a {path.name} that is not its {MODEL_FILE}"
     return bundle.digest

@@ -21,14 +21,14 @@ def data(
     if context.invoked_subcommand:
         return
     from stillhouse.tasks.data.store.build_data import commit_data, ensure_data
-    from stillhouse.tasks.data.store.revision import pinned_datasets
+    from stillhouse.tasks.data.store.revision import read_pinned
 
     settings = load_settings()
     if commit:
         commit_data(settings, say)
         say("data.dvc pins what was built; commit it")
         return
-    for name in pinned_datasets(settings.root, None):
+    for name in read_pinned(settings.root, None):
         ensure_data(settings, Data(dataset=name), say)
     say("the DVC remote has the data that data.dvc pins")
 
@@ -36,10 +36,10 @@ def data(
 @app.command()
 def ingest(dataset: str) -> None:
     """Check the batches in a dataset's inbox and make a new data version of each sound batch."""
-    from stillhouse.tasks.data.ingest.refresh import refresh
+    from stillhouse.tasks.data.ingest.ingest import ingest
 
     states = []
-    for outcome in refresh(load_settings(), dataset, say):
+    for outcome in ingest(load_settings(), dataset, say):
         say(f"{outcome.batch}: {outcome.state}: {outcome.sentence}")
         states.append(outcome.state)
     if not states:

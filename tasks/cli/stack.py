@@ -32,12 +32,12 @@ def status() -> None:
 
 
 def _say_standing(settings: Settings) -> None:
-    from stillhouse.tasks.registry.status import recipes_of, standing
+    from stillhouse.tasks.registry.status import describe_status, recipes_of
     from stillhouse.tasks.tracking.runs import connect
 
     client = connect(settings.tracking_uri)
     for recipe in recipes_of(settings.root / "dags" / "recipes"):
-        if lines := standing(client, settings, recipe):
+        if lines := describe_status(client, settings, recipe):
             print("\n  ".join([recipe.name, *lines]))
 
 

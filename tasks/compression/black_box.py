@@ -16,7 +16,7 @@ TRIED_ON = "train"
 """Split whose examples test an adopted file."""
 
 
-def adopted(box: BlackBox, data: Path, out_path: Path) -> Path:
+def adopt_file(box: BlackBox, data: Path, out_path: Path) -> Path:
     """Adopt the recipe's file for this data. Returns `out_path`.
 
     Raises:

@@ -7,7 +7,7 @@ from torch import nn
 
 from stillhouse.models.compression.cost import macs_and_parameters
 from stillhouse.models.compression.pruning.weights import zeros
-from stillhouse.models.compression.quantization.quantize import dequantized
+from stillhouse.models.compression.quantization.quantize import dequantize
 from stillhouse.models.training.checkpoint import WEIGHTS, Architecture
 from stillhouse.models.training.loop import TrainConfig
 from stillhouse.tasks.pipeline.job import Metrics
@@ -33,7 +33,7 @@ def train_config_of(training: Training, seed: int) -> TrainConfig:
 
 def describe_model(folder: Path, module: nn.Module, architecture: Architecture) -> Metrics:
     """Count the parameters, zeros, MACs and bytes on disk of a saved model. Its integers become floats, in place."""
-    plain = dequantized(module)
+    plain = dequantize(module)
     macs, parameters = macs_and_parameters(plain, architecture.example())
     return {
         "parameters": parameters,
@@ -43,6 +43,6 @@ def describe_model(folder: Path, module: nn.Module, architecture: Architecture) 
     }
 
 
-def added_up(parts: Sequence[Metrics]) -> Metrics:
+def add_up(parts: Sequence[Metrics]) -> Metrics:
     """Add up the counts of several components."""
     return {name: sum(part[name] for part in parts) for name in parts[0]}

@@ -6,7 +6,7 @@ from stillhouse.tasks.compression.step_context import Compressed, StepContext
 from stillhouse.tasks.recipe.steps import Pack
 
 
-def pack(bench: StepContext, _step: Pack) -> Compressed:
+def pack(context: StepContext, _step: Pack) -> Compressed:
     """Record that the exported file ships entropy-coded."""
-    module, architecture = bench.stored
+    module, architecture = context.stored
     return module, replace(architecture, packing="lzma")

@@ -30,41 +30,41 @@ from stillhouse.tasks.recipe.distillation import Distillation
 from stillhouse.tasks.recipe.steps import PruneStructured, PruneUnstructured
 
 
-def prune_unstructured(bench: StepContext, step: PruneUnstructured) -> Compressed:
+def prune_unstructured(context: StepContext, step: PruneUnstructured) -> Compressed:
     """Set the least important weights to zero. If the recipe asks for it, fine-tune with the masks on."""
-    module, architecture = bench.previous
-    scores = magnitude(module) if step.measure == "magnitude" else _movement(bench, step.finetune, module)
+    module, architecture = context.previous
+    scores = magnitude(module) if step.measure == "magnitude" else _movement(context, step.finetune, module)
     if step.pattern is not None:
         prune_pattern(module, scores, step.pattern)
     elif step.sparsity is not None:
         prune_weights(module, scores, step.sparsity, step.scope)
     if step.finetune is not None:
-        bench.learn(module, step.finetune)
+        context.learn(module, step.finetune)
     make_permanent(module)
     return module, architecture
 
 
-def _movement(bench: StepContext, distillation: Distillation | None, module: nn.Module) -> Scores:
+def _movement(context: StepContext, distillation: Distillation | None, module: nn.Module) -> Scores:
     assert distillation is not None  # noqa: S101 - the recipe refuses movement without finetune
-    feed, objective = bench.taught(distillation)
-    bench.job.progress("watching where the weights move")
+    feed, objective = context.taught(distillation)
+    context.job.progress("watching where the weights move")
     training = distillation.training
     return movement(module, feed.epoch(0, training.batch_size), objective, training.learning_rate)
 
 
-def prune_structured(bench: StepContext, step: PruneStructured) -> Compressed:
+def prune_structured(context: StepContext, step: PruneStructured) -> Compressed:
     """Remove channels in rounds, and fine-tune after each round."""
-    module, architecture = bench.previous
+    module, architecture = context.previous
     distillation = _share_of(step.finetune, step.rounds)
     pruned = prune_in_rounds(
         module,
         architecture.example(),
-        _target(bench, step),
-        Selection(step.importance, step.round_to, _gradients(bench, step)),
+        _target(context, step),
+        Selection(step.importance, step.round_to, _gradients(context, step)),
         step.rounds,
-        lambda pruned, part: bench.learn(pruned, distillation, _part(pruned, part)),
+        lambda pruned, part: context.learn(pruned, distillation, _part(pruned, part)),
     )
-    return pruned, architecture.edited({"edit": "resize", "sizes": layer_sizes(pruned)})
+    return pruned, architecture.with_edits({"edit": "resize", "sizes": layer_sizes(pruned)})
 
 
 def _share_of(distillation: Distillation, rounds: int) -> Distillation:
@@ -82,51 +82,51 @@ def _part(pruned: nn.Module, part: int) -> str:
     return f"training_{part}_{digest[:16]}"
 
 
-def _target(bench: StepContext, step: PruneStructured) -> Target:
-    module, architecture = bench.previous
+def _target(context: StepContext, step: PruneStructured) -> Target:
+    module, architecture = context.previous
     if step.macs is not None:
         example = architecture.example()
         whole, _ = macs_and_parameters(module, example)
         unit = "{:.0%} of the multiply-accumulates"
         return Target("macs", step.macs, unit, lambda left: macs_and_parameters(left, example)[0] / whole)
     if step.bytes is not None:
-        return Target("bytes", step.bytes, "{:.0f} bytes", lambda left: _exported(bench, left).stat().st_size)
+        return Target("bytes", step.bytes, "{:.0f} bytes", lambda left: _export(context, left).stat().st_size)
     assert step.milliseconds is not None  # noqa: S101 - the recipe wants one of the three
-    return Target("milliseconds", step.milliseconds, "{:.4f} milliseconds", lambda left: _milliseconds(bench, left))
+    return Target("milliseconds", step.milliseconds, "{:.4f} milliseconds", lambda left: _milliseconds(context, left))
 
 
-def _exported(bench: StepContext, module: nn.Module) -> Path:
+def _export(context: StepContext, module: nn.Module) -> Path:
     """Write the integer file that quantizing this module now would give."""
-    _, architecture = bench.previous
+    _, architecture = context.previous
     ready = copy.deepcopy(module).eval()
     if not any(edit["edit"] == "fold_pixel_scale" for edit in architecture.edits):
         ready = fold_pixel_scale(ready)
     static = {"activations": "static", "calibration": "minmax", "keep_float": []}
-    path = bench.job.scratch / "measured.onnx"
+    path = context.job.scratch / "measured.onnx"
     export_model(
         integer_weights(fold_batch_norm(ready), 8),
         replace(architecture, quantization=static, packing=None),
-        bench.component.calibration(),
+        context.component.calibration(),
         path,
     )
     return path
 
 
-def _milliseconds(bench: StepContext, module: nn.Module) -> float:
-    raw = bench.job.scratch / "input.npy"
-    np.save(raw, bench.component.calibration()[:1])
-    request = {"file": str(_exported(bench, module)), "input": str(raw)}
+def _milliseconds(context: StepContext, module: nn.Module) -> float:
+    raw = context.job.scratch / "input.npy"
+    np.save(raw, context.component.calibration()[:1])
+    request = {"file": str(_export(context, module)), "input": str(raw)}
     milliseconds = float(
-        measure("stillhouse.models.measurement.quick_latency", request, bench.job.scratch)["milliseconds"]
+        measure("stillhouse.models.measurement.quick_latency", request, context.job.scratch)["milliseconds"]
     )
-    bench.job.progress(f"one image takes {milliseconds:.4f} ms")
+    context.job.progress(f"one image takes {milliseconds:.4f} ms")
     return milliseconds
 
 
-def _gradients(bench: StepContext, step: PruneStructured) -> Callable[[nn.Module], None]:
+def _gradients(context: StepContext, step: PruneStructured) -> Callable[[nn.Module], None]:
     if step.importance != "taylor":
         return nn.Module.zero_grad
-    feed, objective = bench.taught(step.finetune)
+    feed, objective = context.taught(step.finetune)
 
     def fill(module: nn.Module) -> None:
         for batch, _ in zip(feed.epoch(0, 256), range(4), strict=False):

@@ -16,7 +16,7 @@ from stillhouse.models.compression.quantization.quantize import (
     integer_edit,
     integer_weights,
     quantizable,
-    trained_integers,
+    store_trained_integers,
     with_whole_edges,
 )
 from stillhouse.models.compression.quantization.rounding import BITS
@@ -32,43 +32,43 @@ FOLDS: tuple[dict[str, Any], ...] = ({"edit": "fold_pixel_scale"}, {"edit": "fol
 JUDGED = ("gate", "test")
 
 
-def quantize(bench: StepContext, step: Quantize) -> Compressed:
+def quantize(context: StepContext, step: Quantize) -> Compressed:
     """Choose bits, train with them if the recipe asks for it, and store integer weights and activation settings."""
-    _refuse_judged_examples(bench)
-    module, architecture = bench.previous
-    bits = _bits(bench, step, module, architecture)
+    _refuse_judged_examples(context)
+    module, architecture = context.previous
+    bits = _bits(context, step, module, architecture)
     if step.distillation is not None:
-        return _noted(step, *_trained(bench, step.distillation, module, architecture, bits), bits)
+        return _note(step, *_train(context, step.distillation, module, architecture, bits), bits)
     folded, architecture = fold_for_quantizing(module, architecture)
-    return _noted(step, integer_weights(folded, bits), architecture, bits)
+    return _note(step, integer_weights(folded, bits), architecture, bits)
 
 
-def _noted(step: Quantize, whole: nn.Module, architecture: Architecture, bits: Mapping[str, int]) -> Compressed:
+def _note(step: Quantize, whole: nn.Module, architecture: Architecture, bits: Mapping[str, int]) -> Compressed:
     """Record how the integer module is exported. The few activations of a text encoder are scaled at every call."""
     kept = [name for name in quantizable(whole) if name not in bits]
     is_text = architecture.takes == "text" and step.activations == "static"
     activations = "dynamic" if is_text else step.activations
     how = {"activations": activations, "calibration": step.calibration, "keep_float": kept}
-    return whole, replace(architecture.edited(integer_edit(whole, bits)), quantization=how)
+    return whole, replace(architecture.with_edits(integer_edit(whole, bits)), quantization=how)
 
 
-def quantize_jointly(workload: Training, benches: Sequence[StepContext]) -> list[Compressed]:
+def quantize_jointly(workload: Training, contexts: Sequence[StepContext]) -> list[Compressed]:
     """Quantize several components together.
 
     They share one quality budget, spent in the layers where it saves most bytes.
     """
-    step: Quantize = benches[0].job.settings["step"]
-    for bench in benches:
-        _refuse_judged_examples(bench)
-    made = {bench.component.name: fold_for_quantizing(*bench.previous) for bench in benches}
+    step: Quantize = contexts[0].job.settings["step"]
+    for context in contexts:
+        _refuse_judged_examples(context)
+    made = {context.component.name: fold_for_quantizing(*context.previous) for context in contexts}
     modules = {name: module for name, (module, _) in made.items()}
-    score_of, progress = workload.scorer(benches[0].data, "validation"), benches[0].job.progress
+    score_of, progress = workload.scorer(contexts[0].data, "validation"), contexts[0].job.progress
     progress("measuring what fewer bits cost in every layer of every component")
     whole = nn.ModuleDict(modules)
     found = fewest_bits(whole, quantizable(whole), lambda _: score_of(modules), step.max_quality_drop, progress)
     bits = {name: _of_component(found, name) for name in made}
     return [
-        _noted(step, integer_weights(module, bits[name]), architecture, bits[name])
+        _note(step, integer_weights(module, bits[name]), architecture, bits[name])
         for name, (module, architecture) in made.items()
     ]
 
@@ -78,19 +78,19 @@ def _of_component(bits: Mapping[str, int], component: str) -> dict[str, int]:
     return {name.removeprefix(prefix): width for name, width in bits.items() if name.startswith(prefix)}
 
 
-def _refuse_judged_examples(bench: StepContext) -> None:
-    judged = {split: bench.component.judged(split) for split in JUDGED}
-    refuse_overlap(bench.component.calibration(), judged)
+def _refuse_judged_examples(context: StepContext) -> None:
+    judged = {split: context.component.held_out_inputs(split) for split in JUDGED}
+    refuse_overlap(context.component.calibration(), judged)
 
 
-def _bits(bench: StepContext, step: Quantize, module: nn.Module, architecture: Architecture) -> dict[str, int]:
+def _bits(context: StepContext, step: Quantize, module: nn.Module, architecture: Architecture) -> dict[str, int]:
     folded, _ = fold_for_quantizing(copy.deepcopy(module), architecture)
     whole = with_whole_edges(bits_by_layer(folded, BITS.get(step.weights, 8), step.keep_float), tables_of(folded))
     if step.weights != "mixed":
         return whole
-    bench.job.progress("measuring what fewer bits cost in every layer")
-    score = bench.component.scorer("validation")
-    return bits_by_layer(folded, fewest_bits(folded, whole, score, step.max_quality_drop, bench.job.progress))
+    context.job.progress("measuring what fewer bits cost in every layer")
+    score = context.component.scorer("validation")
+    return bits_by_layer(folded, fewest_bits(folded, whole, score, step.max_quality_drop, context.job.progress))
 
 
 def fold_for_quantizing(module: nn.Module, architecture: Architecture) -> Compressed:
@@ -101,12 +101,12 @@ def fold_for_quantizing(module: nn.Module, architecture: Architecture) -> Compre
     if architecture.takes == "text" or any(edit in architecture.edits for edit in FOLDS):
         return module, architecture
     if architecture.takes != "image":
-        return fold_batch_norm(module), architecture.edited(FOLDS[1])
-    return fold_batch_norm(fold_pixel_scale(module)), architecture.edited(*FOLDS)
+        return fold_batch_norm(module), architecture.with_edits(FOLDS[1])
+    return fold_batch_norm(fold_pixel_scale(module)), architecture.with_edits(*FOLDS)
 
 
-def _trained(
-    bench: StepContext,
+def _train(
+    context: StepContext,
     distillation: Distillation,
     module: nn.Module,
     architecture: Architecture,
@@ -116,7 +116,7 @@ def _trained(
     if any(edit in architecture.edits for edit in FOLDS):
         msg = "a folded network has no batch norms to train with; remove the step fold, quantize folds by itself"
         raise ModelError(msg)
-    bench.learn(learn_steps(module, bits), distillation)
+    context.learn(learn_steps(module, bits), distillation)
     integers = settle_steps(module)
     folded, architecture = fold_for_quantizing(module, architecture)
-    return trained_integers(folded, bits, integers), architecture
+    return store_trained_integers(folded, bits, integers), architecture

@@ -9,13 +9,13 @@ from torch import nn
 
 from stillhouse.models.compression.quantization.requantize import dequantize_for_edit
 from stillhouse.models.distillation.batches import DistillationBatches
-from stillhouse.models.distillation.features import projected_student
-from stillhouse.models.distillation.objectives import hinted_objective
+from stillhouse.models.distillation.features import project_student
+from stillhouse.models.distillation.objectives import add_feature_loss
 from stillhouse.models.training.checkpoint import Architecture, load_model
 from stillhouse.models.training.loop import BatchSource, Objective, fit
 from stillhouse.models.workloads.training_base import Component
 from stillhouse.tasks.compression.measure import train_config_of
-from stillhouse.tasks.compression.teachers import asked, reading
+from stillhouse.tasks.compression.teachers import make_asker, reading
 from stillhouse.tasks.pipeline.job import Job
 from stillhouse.tasks.recipe.distillation import Distillation, LogitDistillation
 
@@ -50,11 +50,11 @@ class StepContext:
 
     def taught(self, distillation: Distillation) -> tuple[BatchSource, Objective]:
         """Return the batches with the teacher's cached outputs, and the loss that uses them on any module."""
-        feed = self._answered(distillation)
+        feed = self._ask_teacher(distillation)
         return self.component.distillation(feed, distillation, lambda: reading(self.job))
 
-    def _answered(self, distillation: Distillation) -> DistillationBatches:
-        ask = asked(self.job, self.data, distillation)
+    def _ask_teacher(self, distillation: Distillation) -> DistillationBatches:
+        ask = make_asker(self.job, self.data, distillation)
         return self.component.distillation_batches(ask, self.seed, distillation, self.job)
 
     def learn(self, module: nn.Module, distillation: Distillation, part: str = "training") -> nn.Module:
@@ -69,9 +69,9 @@ class StepContext:
         student: AbstractContextManager[nn.Module] = nullcontext(module)
         if isinstance(distillation, LogitDistillation) and distillation.features is not None:
             assert isinstance(feed, DistillationBatches)  # noqa: S101 - logits are learned from no other
-            objective = hinted_objective(objective, distillation.features.weight, distillation.rkd_weight or 0.0)
+            objective = add_feature_loss(objective, distillation.features.weight, distillation.rkd_weight or 0.0)
             width, image_NCHW = feed.answers[1].shape[-1], feed.views[0, :1].float()
-            student = projected_student(module, distillation.features.student, width, image_NCHW, self.seed)
+            student = project_student(module, distillation.features.student, width, image_NCHW, self.seed)
         with student as learner:
             fit(
                 learner,

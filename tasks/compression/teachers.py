@@ -11,13 +11,13 @@ from torch import Tensor
 from stillhouse.models.distillation.ctc import teacher_letters, teacher_readings
 from stillhouse.models.distillation.features import layer_features
 from stillhouse.models.distillation.logit import mean_logits, teacher_logits
-from stillhouse.models.distillation.teacher_cache import Ask, kept
+from stillhouse.models.distillation.teacher_cache import Ask, cache_outputs
 from stillhouse.models.networks.speech import CtcEncoder
 from stillhouse.models.onnx.import_teacher import FileModel
 from stillhouse.models.training.checkpoint import load_model
 from stillhouse.tasks.artifacts.artifact import verify_around
 from stillhouse.tasks.artifacts.source_digest import code_digest
-from stillhouse.tasks.compression.black_box import TEACHER_FILE, adopted, identity
+from stillhouse.tasks.compression.black_box import TEACHER_FILE, adopt_file, identity
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.pipeline.job import Job
 from stillhouse.tasks.recipe.distillation import CtcDistillation, Distillation, LogitDistillation
@@ -33,7 +33,7 @@ ASKING = (
 """Modules that determine a teacher's outputs. All our modules that they import count too."""
 
 
-def asked(job: Job, data: Path, distillation: Distillation) -> Callable[[Tensor], tuple[Tensor, ...]]:
+def make_asker(job: Job, data: Path, distillation: Distillation) -> Callable[[Tensor], tuple[Tensor, ...]]:
     """Return a function from raw inputs (N, ...) to teacher outputs: logits or vectors (N, K), then further tensors.
 
     Raises:
@@ -52,7 +52,7 @@ def asked(job: Job, data: Path, distillation: Distillation) -> Callable[[Tensor]
 
 def _logits(teacher: Path, folder: Path, further: list[Ask]) -> Ask:
     file = teacher / TEACHER_FILE
-    first = kept(FileModel(file) if file.exists() else _of_module(teacher), folder)
+    first = cache_outputs(FileModel(file) if file.exists() else _of_module(teacher), folder)
     if not further:
         return first
     return lambda images_NCHW: mean_logits([ask(images_NCHW) for ask in (first, *further)])
@@ -62,7 +62,7 @@ def _features(teacher: Path, folder: Path, layer: str) -> Ask:
     if (teacher / TEACHER_FILE).exists():
         msg = f"a teacher known only as an ONNX file has no layer {layer!r} to ask; remove features from the recipe"
         raise StillhouseError(msg)
-    return kept(
+    return cache_outputs(
         lambda images_NCHW: layer_features(load_model(teacher)[0], layer, images_NCHW),
         folder,
         f"features_NC of {layer}",
@@ -70,7 +70,7 @@ def _features(teacher: Path, folder: Path, layer: str) -> Ask:
 
 
 def _letters(teacher: Path, folder: Path) -> Ask:
-    return kept(lambda samples_NT: teacher_letters(_speller(teacher), samples_NT), folder, "letters_NFV")
+    return cache_outputs(lambda samples_NT: teacher_letters(_speller(teacher), samples_NT), folder, "letters_NFV")
 
 
 def reading(job: Job) -> Ask:
@@ -80,7 +80,7 @@ def reading(job: Job) -> Ask:
         StillhouseError: the teacher is not a CTC encoder.
     """
     teacher = job.inputs["teacher"]
-    return kept(lambda heard_N2F: teacher_readings(_speller(teacher), heard_N2F), _answers(job), "read_ND")
+    return cache_outputs(lambda heard_N2F: teacher_readings(_speller(teacher), heard_N2F), _answers(job), "read_ND")
 
 
 def _answers(job: Job) -> Path:
@@ -100,8 +100,8 @@ def _speller(teacher: Path) -> CtcEncoder:
 
 
 def _further(job: Job, data: Path, box: BlackBox) -> Ask:
-    file = adopted(box, data, job.scratch / f"{identity(box)}.onnx")
-    return kept(FileModel(file), _answers_of(job, identity(box)))
+    file = adopt_file(box, data, job.scratch / f"{identity(box)}.onnx")
+    return cache_outputs(FileModel(file), _answers_of(job, identity(box)))
 
 
 def _of_module(teacher: Path) -> Ask:

@@ -53,7 +53,7 @@ def read_final_test(output: Path) -> FinalTest:
     return parse_final_test(json.loads((output / ANSWER).read_text(encoding="utf-8")))
 
 
-def opened_in(raw: Mapping[str, Any] | None) -> Opened | None:
+def parse_opened(raw: Mapping[str, Any] | None) -> Opened | None:
     """Return the measurements on the split `test`. None if the split stayed closed or the file is not valid."""
     try:
         return parse_final_test(raw).opened if raw else None
@@ -61,7 +61,7 @@ def opened_in(raw: Mapping[str, Any] | None) -> Opened | None:
         return None
 
 
-def looked(looks: Mapping[str, int]) -> str:
+def describe_looks(looks: Mapping[str, int]) -> str:
     """Say how often the splits were looked at so far, over all nights and recipes. Empty if there are no counts."""
     if not looks:
         return ""

@@ -149,7 +149,7 @@ def _points(difference: Difference, limit: float) -> Check:
     reason = (
         f"student loses {lost:z.2f} points of quality ({best:z.2f} to {worst:z.2f}), {WITHIN_LIMIT[verdict]} {limit:g}"
     )
-    return Check("points", lost, limit, verdict, reason)
+    return Check("max_drop_points", lost, limit, verdict, reason)
 
 
 def _latency(ratio: Estimate, limit: float) -> Check:

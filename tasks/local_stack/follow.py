@@ -26,7 +26,7 @@ class Watch:
     def __init__(self, airflow: Airflow, dag_id: str, run_id: str, screen: Screen) -> None:
         """Start with no reported stages."""
         self._airflow, self._dag_id, self._run_id, self._screen = airflow, dag_id, run_id, screen
-        self._told: dict[str, tuple[str, int]] = {}
+        self._ingest_and_tell: dict[str, tuple[str, int]] = {}
 
     def until_end(self, settings: Settings, mlflow: str) -> str:
         """Show the run until it ends; returns one sentence about the failed stage, or an empty string.
@@ -50,10 +50,10 @@ class Watch:
     def _tell(self, tasks: Sequence[Task], runs: Mapping[str, StageRun]) -> None:
         for task in sorted(tasks, key=lambda task: task["start_date"] or "~"):
             name, now = task["task_id"], (task["state"] or "", task["try_number"])
-            text = happened(task, runs.get(name, UNKNOWN))
-            if text and self._told.get(name) != now:
+            text = describe_state(task, runs.get(name, UNKNOWN))
+            if text and self._ingest_and_tell.get(name) != now:
                 self._screen.line(f"{name}: {text}")
-            self._told[name] = now
+            self._ingest_and_tell[name] = now
         self._screen.passing(self._going_on(tasks, runs))
 
     def _going_on(self, tasks: Sequence[Task], runs: Mapping[str, StageRun]) -> str:
@@ -66,7 +66,7 @@ class Watch:
         return f"waiting for run {earlier[0]}, which started earlier" if earlier else "waiting for the scheduler"
 
 
-def happened(task: Task, run: StageRun) -> str:
+def describe_state(task: Task, run: StageRun) -> str:
     """Describe a stage's state in words; empty if the stage has not begun."""
     seconds = f"{task['duration'] or 0:.0f} s"
     because = f": {run.error}" if run.error else ""

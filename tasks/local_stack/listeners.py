@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from stillhouse.tasks.local_stack.processes import marked
+from stillhouse.tasks.local_stack.processes import find_marked
 
 LISTENING = "0A"
 """State code of a listening socket in the kernel's tables."""
@@ -17,7 +17,7 @@ LISTENING = "0A"
 
 def is_held_by(port: int, mark: str) -> bool:
     """Tell whether a process with this mark receives the connections to 127.0.0.1 at a port."""
-    return bool(_listening(port) & _sockets_of(marked(mark)))
+    return bool(_listening(port) & _sockets_of(find_marked(mark)))
 
 
 def is_lost(port: int, mark: str) -> bool:
@@ -27,7 +27,7 @@ def is_lost(port: int, mark: str) -> bool:
 
 def _is_foreign(port: int, mark: str) -> bool:
     listening = _listening(port)
-    return bool(listening) and not listening & _sockets_of(marked(mark))
+    return bool(listening) and not listening & _sockets_of(find_marked(mark))
 
 
 def _listening(port: int) -> set[str]:

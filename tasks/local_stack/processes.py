@@ -31,11 +31,11 @@ class Server:
 
     def is_running(self) -> bool:
         """Tell whether the first process of the server is alive."""
-        return self.pid in marked(self.mark)
+        return self.pid in find_marked(self.mark)
 
     def children(self) -> list[int]:
         """Return the ids of the living child processes of the first process."""
-        return [pid for pid in marked(self.mark) if _parent(pid) == self.pid]
+        return [pid for pid in find_marked(self.mark) if _parent(pid) == self.pid]
 
 
 def spawn(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Server:
@@ -58,7 +58,7 @@ def spawn(command: Sequence[str], environment: Mapping[str, str], log: Path) -> 
     return Server(process.pid, mark)
 
 
-def marked(mark: str) -> list[int]:
+def find_marked(mark: str) -> list[int]:
     """Return the ids of all living processes of a server, whatever their present parent is."""
     wanted = f"{MARK}={mark}".encode()
     folders = [folder for folder in Path("/proc").iterdir() if folder.name.isdecimal()]
@@ -67,15 +67,15 @@ def marked(mark: str) -> list[int]:
 
 def end(mark: str) -> int:
     """Ask all processes of a server to end, then kill the rest; returns the number of processes."""
-    first = marked(mark)
+    first = find_marked(mark)
     _signal(first, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
-    while (left := marked(mark)) and time.monotonic() < deadline:
+    while (left := find_marked(mark)) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     while left:  # repeat, because a dying parent may have started another process
         _signal(left, signal.SIGKILL)
         time.sleep(POLL_SECONDS)
-        left = marked(mark)
+        left = find_marked(mark)
     return len(first)
 
 

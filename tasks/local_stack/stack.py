@@ -108,7 +108,7 @@ def _await(started: Started, log: Path, progress: Progress) -> bool:
         if port := started.lost_port():
             progress(f"port {port} of {started.name} was taken by another process meanwhile; choosing another")
             return False
-        if not running and _found_a_port_taken(started, log):
+        if not running and _has_lost_a_port(started, log):
             progress(f"a port of {started.name} was taken by another process that ended meanwhile; choosing others")
             return False
         if not running or now - begin > START_SECONDS:
@@ -125,7 +125,7 @@ def _await(started: Started, log: Path, progress: Progress) -> bool:
     return True
 
 
-def _found_a_port_taken(started: Started, log: Path) -> bool:
+def _has_lost_a_port(started: Started, log: Path) -> bool:
     """Tell whether a server ended because of a port, by what it wrote since it started.
 
     Two stacks that start at once can take a port from each other. Then both servers end, and no process is left that

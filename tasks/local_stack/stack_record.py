@@ -10,7 +10,7 @@ import requests
 from stillhouse.tasks.artifacts.artifact import write_json
 from stillhouse.tasks.errors import ServiceError
 from stillhouse.tasks.local_stack.listeners import is_held_by, is_lost
-from stillhouse.tasks.local_stack.processes import Server, marked
+from stillhouse.tasks.local_stack.processes import Server, find_marked
 from stillhouse.tasks.local_stack.servers import AIRFLOW_PARTS, HOST
 from stillhouse.tasks.settings import Settings
 
@@ -34,7 +34,7 @@ class Started:
 
     def state(self) -> str:
         """The server's state: `up`, `down`, or `damaged` (some processes are left, but the server does not work)."""
-        if not marked(self.server.mark):
+        if not find_marked(self.server.mark):
             return "down"
         parts = AIRFLOW_PARTS if self.name == "airflow" else 0
         whole = self.server.is_running() and len(self.server.children()) >= parts

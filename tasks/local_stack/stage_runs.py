@@ -20,7 +20,7 @@ class StageRun:
 def stage_runs(mlflow: str, recipe: str, run_key: str) -> dict[str, StageRun]:
     """Return stage -> its newest child run; empty if MLflow does not know the run or does not answer."""
     try:
-        return _newest(_tags_of_children(mlflow, recipe, run_key))
+        return _pick_newest(_tags_of_children(mlflow, recipe, run_key))
     except requests.RequestException:
         return {}  # only for display: if the server is down, the stages fail with the remedy
 
@@ -53,7 +53,7 @@ def _tags(run: dict[str, Any]) -> dict[str, str]:
     return {tag["key"]: tag["value"] for tag in run["data"].get("tags", [])}
 
 
-def _newest(children: list[dict[str, str]]) -> dict[str, StageRun]:
+def _pick_newest(children: list[dict[str, str]]) -> dict[str, StageRun]:
     return {
         tags["stillhouse.stage"]: StageRun(
             tags.get("stillhouse.progress", ""),

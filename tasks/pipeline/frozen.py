@@ -19,7 +19,7 @@ from stillhouse.tasks.artifacts.artifact import file_digest, json_digest
 from stillhouse.tasks.artifacts.code_version import CODE, code_version
 from stillhouse.tasks.artifacts.source_digest import ROOT
 from stillhouse.tasks.errors import DataError, RecipeError, ServiceError, StillhouseError
-from stillhouse.tasks.pipeline.providers import expect_same, used_by
+from stillhouse.tasks.pipeline.providers import expect_same, list_used
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 from stillhouse.tasks.settings import Settings
 from stillhouse.tasks.stages.pull import data_digest
@@ -72,11 +72,11 @@ class Frozen:
     data: str
     """MD5 that DVC gives the data; empty if it was unknown."""
     providers: list[dict[str, str]] = field(default_factory=list)
-    """Installed packages that the recipe uses, in the form that `tasks.pipeline.providers.used_by` returns."""
+    """Installed packages that the recipe uses, in the form that `tasks.pipeline.providers.list_used` returns."""
 
     def lines(self, asked: Asked, run_key: str) -> Iterator[str]:
         """Yield one line for each thing that has changed since the run began."""
-        if edited(self, asked):
+        if is_edited(self, asked):
             yield (
                 f"{asked.path.name} was edited after run {run_key} began: this run keeps the recipe it began with, "
                 "and the edit takes effect with the next run"
@@ -84,11 +84,11 @@ class Frozen:
         if code_digest() != self.code_digest:
             yield (
                 f"the code changed after run {run_key} began with {self.code_version}: no version of this run gets a "
-                "passport; begin the run again to register"
+                "record; begin the run again to register"
             )
 
 
-def edited(frozen: Frozen, asked: Asked) -> bool:
+def is_edited(frozen: Frozen, asked: Asked) -> bool:
     """Tell whether the recipe's file now differs from the recipe that the run began with."""
     try:
         return Asked(asked.path, frozen.revision, frozen.seed).recipe() != frozen.recipe
@@ -174,7 +174,7 @@ def _now(settings: Settings, asked: Asked) -> Frozen:
         data = ""  # the stage `pull` reports what is wrong with the data
     text = asked.path.read_text(encoding="utf-8")
     code = code_version(settings.root), code_digest()
-    return Frozen(recipe, text, asked.revision, asked.seed, *code, data, used_by(recipe))
+    return Frozen(recipe, text, asked.revision, asked.seed, *code, data, list_used(recipe))
 
 
 def _expect_same(frozen: Frozen, asked: Asked, run_key: str) -> None:

@@ -97,8 +97,8 @@ def _judging(recipe: Recipe, student: str) -> tuple[Stage, ...]:
         Stage("export", "export", exported, {"data": "pull", "teacher": "teacher", "student": student}),
         Stage("evaluate", "evaluate", measured, judged),
         Stage("gate", "gate", {"gate": recipe.gate}, {"evaluation": "evaluate"}),
-        Stage("challenge", "challenge", compared, judged),
-        Stage("load", "load", {"workload": recipe.workload}, judged),
+        Stage("compare_champion", "compare_champion", compared, judged),
+        Stage("load_test", "load_test", {"workload": recipe.workload}, judged),
         Stage("final_test", "final_test", {**common, **confidence, "name": recipe.name}, {**judged, "gate": "gate"}),
     )
 

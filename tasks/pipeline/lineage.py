@@ -13,7 +13,7 @@ from stillhouse.tasks.pipeline.graph import Stage, stages_of
 from stillhouse.tasks.pipeline.outside import facts_of
 from stillhouse.tasks.pipeline.stage_key import stage_key
 from stillhouse.tasks.recipe.recipe import Recipe
-from stillhouse.tasks.tracking.runs import FINISHED, PREFIX, STAGE, newest_first
+from stillhouse.tasks.tracking.runs import FINISHED, PREFIX, STAGE, sort_newest_first
 
 KEY = f"{PREFIX}stage_key"
 DIGEST = f"{PREFIX}digest"
@@ -35,7 +35,7 @@ def runs_of(recipe: Recipe, children: Iterable[Run]) -> dict[str, Run]:
         recipe: the recipe that the night began with.
         children: the runs of the night's stages.
     """
-    newest, found = newest_first(children), dict[str, Run]()
+    newest, found = sort_newest_first(children), dict[str, Run]()
     for stage in stages_of(recipe):
         own = [run for run in newest if run.data.tags.get(STAGE) == stage.name]
         run = next((run for run in own if _follows(stage, run, found)), None)

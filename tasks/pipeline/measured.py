@@ -1,9 +1,9 @@
 """Tell which results are valid on this machine only: times, and steps that were kept or dropped because of a time.
 
-The keys of the stages `evaluate`, `challenge` and `load`, and of a step that prunes to a number of milliseconds,
-include the machine. The screening of any other step also measures a time. Such a step is repeated on another machine
-only if the time decided: if size and quality alone would have decided otherwise. No model is trained again because of
-a time that decided nothing. The latency of the student is measured on this machine in any case.
+The keys of the stages `evaluate`, `compare_champion` and `load_test`, and of a step that prunes to a number of
+milliseconds, include the machine. The screening of any other step also measures a time. Such a step is repeated on
+another machine only if the time decided: if size and quality alone would have decided otherwise. No model is trained
+again because of a time that decided nothing. The latency of the student is measured on this machine in any case.
 """
 
 from mlflow.tracking import MlflowClient
@@ -12,7 +12,7 @@ from stillhouse.tasks.artifacts.machine import machine
 from stillhouse.tasks.judging.keep_step import BY_TIME
 from stillhouse.tasks.pipeline.graph import Stage
 from stillhouse.tasks.pipeline.stages import KINDS
-from stillhouse.tasks.tracking.runs import FINISHED, PREFIX, finished_with_key
+from stillhouse.tasks.tracking.runs import FINISHED, PREFIX, find_finished
 
 WORK_KEY = "work_key"
 """Tag: the key without the machine."""
@@ -30,12 +30,12 @@ def holds_here_only(client: MlflowClient, stage: Stage, work_key: str) -> bool:
     """
     if stage.kind != "compress":
         return KINDS[stage.kind].timed
-    return getattr(stage.settings["step"], "milliseconds", None) is not None or _timed_elsewhere(client, work_key)
+    return getattr(stage.settings["step"], "milliseconds", None) is not None or _was_timed_elsewhere(client, work_key)
 
 
-def _timed_elsewhere(client: MlflowClient, work_key: str) -> bool:
+def _was_timed_elsewhere(client: MlflowClient, work_key: str) -> bool:
     """Tell whether a time measured on another machine decided about this step."""
-    runs = finished_with_key(client, work_key)
+    runs = find_finished(client, work_key)
     return any(
         run.data.metrics.get(BY_TIME, 0) and run.data.tags.get(PREFIX + DONE_ON, machine()) != machine() for run in runs
     )

@@ -18,14 +18,16 @@ TAG = "outside."
 
 
 def outside_of(context: RunContext, stage: Stage) -> dict[str, str]:
-    """Read the facts of a stage: `data` for pull, `champion` for challenge. `tasks.pipeline.measured` adds `machine`.
+    """Read the facts of a stage: `data` for pull, `champion` for compare_champion.
+
+    `tasks.pipeline.measured` adds `machine`.
 
     Raises:
         DataError: the recipe's data revision is unknown or does not pin the dataset.
     """
     if stage.kind == "pull":
         return {"data": context.frozen.data or data_digest(stage.settings["data"])}
-    if stage.kind == "challenge":
+    if stage.kind == "compare_champion":
         return {"champion": champion_of(context.nightly.client, context.recipe.name)}
     return {}
 

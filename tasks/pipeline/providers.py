@@ -32,7 +32,7 @@ def providers_of(recipe: Recipe) -> tuple[Provider, ...]:
     return tuple(sorted(found, key=lambda each: (each.group, each.name)))
 
 
-def used_by(recipe: Recipe) -> list[dict[str, str]]:
+def list_used(recipe: Recipe) -> list[dict[str, str]]:
     """Give the `FACTS` of each package that a recipe uses, as they are now, as a list that JSON can hold.
 
     Raises:
@@ -45,7 +45,7 @@ def expect_same(before: Sequence[Mapping[str, str]], what: str) -> None:
     """Compare the packages that a thing was made with to the packages on this machine.
 
     Args:
-        before: the result of `used_by` at that time.
+        before: the result of `list_used` at that time.
         what: name of the thing, such as `run nightly_x`.
 
     Raises:

@@ -29,7 +29,7 @@ from stillhouse.tasks.recipe.recipe import Recipe
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.stages.pull import POINTER, read_pointer
 from stillhouse.tasks.tracking.held_out import note_stage
-from stillhouse.tasks.tracking.runs import PREFIX, Child, finished_with_key
+from stillhouse.tasks.tracking.runs import PREFIX, Child, find_finished
 
 Result = dict[str, float | str]
 
@@ -65,7 +65,7 @@ def run_stage(  # noqa: PLR0913 - which stage of which run, and what may differ 
         stage = _stage(context.recipe, stage_name, lines)
         if stage_name == FIRST:
             check_foreign(context.recipe)
-        return _tracked(context, stage, force=force) if stage.reusable else function_of(stage.kind)(context, stage)
+        return _track(context, stage, force=force) if stage.reusable else function_of(stage.kind)(context, stage)
     except ModelError as error:  # raised by an installed package that the recipe uses
         msg = f"stage {stage_name}: {error}"
         raise StillhouseError(msg) from error
@@ -88,7 +88,7 @@ def _stage(recipe: Recipe, name: str, lines: Sequence[str]) -> Stage:
     return stages[name]
 
 
-def _tracked(context: RunContext, stage: Stage, *, force: bool) -> Result:
+def _track(context: RunContext, stage: Stage, *, force: bool) -> Result:
     try:
         runs = runs_of(context.recipe, context.nightly.children())
         inputs = {slot: output_among(context, runs, name) for slot, name in stage.inputs.items()}
@@ -136,7 +136,7 @@ def _say_why(context: RunContext, stage: Stage, child: Child, work_key: str) -> 
 
 
 def _reusable(context: RunContext, key: str, child: Child) -> Artifact | None:
-    for run in finished_with_key(context.nightly.client, key):
+    for run in find_finished(context.nightly.client, key):
         digest = run.data.tags.get(f"{PREFIX}digest")
         if digest is None:
             continue

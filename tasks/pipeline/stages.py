@@ -65,8 +65,8 @@ KINDS = {
         faces=("runtime",),
     ),
     "gate": StageKind("stillhouse.tasks.judging.gate:gate_stage", builds=False),
-    "challenge": StageKind(
-        "stillhouse.tasks.stages.challenge:challenge",
+    "compare_champion": StageKind(
+        "stillhouse.tasks.stages.compare_champion:compare_champion",
         ("stillhouse.models.evaluation.champion",),
         heavy=True,
         timed=True,
@@ -74,9 +74,9 @@ KINDS = {
         faces=("runtime",),
         builds=False,
     ),
-    "load": StageKind(
-        "stillhouse.tasks.stages.load:load",
-        ("stillhouse.tasks.serving.load",),
+    "load_test": StageKind(
+        "stillhouse.tasks.stages.load_test:load_test",
+        ("stillhouse.tasks.serving.load_generator",),
         heavy=True,
         timed=True,
         faces=("runtime",),

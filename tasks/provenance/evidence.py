@@ -14,13 +14,13 @@ from mlflow.tracking import MlflowClient
 from stillhouse.models.evaluation.schema import Evaluation
 from stillhouse.tasks.artifacts.artifact import VOLATILE, json_digest
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.judging.challenge import ANSWER, Challenge
+from stillhouse.tasks.judging.champion_comparison import ANSWER, OLD_ANSWER, OLD_STAGE, STAGE, ChampionComparison
 from stillhouse.tasks.judging.evaluation import parse_evaluation
 from stillhouse.tasks.judging.final_test import ANSWER as FINAL_TEST
 from stillhouse.tasks.judging.final_test import FinalTest, parse_final_test
 from stillhouse.tasks.tracking.answers import AbsentError, answering, download_output
 from stillhouse.tasks.tracking.held_out import count_looks
-from stillhouse.tasks.tracking.runs import ARTIFACT, PREFIX, STAGE_RUNS, newest_of_each, page_of
+from stillhouse.tasks.tracking.runs import ARTIFACT, PREFIX, STAGE_RUNS, find_newest_of_each, page_of
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Evidence:
     gate: Mapping[str, Any]
     """Content of gate.json: the verdict and its checks."""
     evaluation: Evaluation
-    challenge: Challenge
+    comparison: ChampionComparison
     final_test: FinalTest
     looks: Mapping[str, int]
     """Split -> number of uses so far, over all nightly runs; empty if unknown."""
@@ -52,7 +52,7 @@ def evidence_of(client: MlflowClient, version: ModelVersion, tracking_uri: str) 
     night = version.tags.get(f"{PREFIX}nightly_run", "")
     try:
         runs = stages_of_version(client, version)
-        files = {"gate": "gate.json", "evaluate": "evaluation.json", "challenge": ANSWER}
+        files = {"gate": "gate.json", "evaluate": "evaluation.json", "compare_champion": answer_of(runs)}
         if "final_test" in runs:  # a nightly run from before this stage existed has none
             files["final_test"] = FINAL_TEST
         read = {stage: read_output(client, runs[stage], file) for stage, file in files.items()}
@@ -66,7 +66,7 @@ def evidence_of(client: MlflowClient, version: ModelVersion, tracking_uri: str) 
         version=str(version.version),
         gate=read["gate"],
         evaluation=parse_evaluation(read["evaluate"]),
-        challenge=Challenge.model_validate(read["challenge"]),
+        comparison=ChampionComparison.model_validate(read["compare_champion"]),
         final_test=final_test,
         looks=count_looks(client, final_test.opened.split_digests if final_test.opened else {}),
         links={
@@ -92,7 +92,7 @@ def stages_of_version(client: MlflowClient, version: ModelVersion) -> dict[str, 
         experiment = client.get_run(night).info.experiment_id
         children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{night}'")
     if STAGE_RUNS not in version.tags:  # registered before versions recorded their runs
-        return newest_of_each(children)
+        return _with_present_names(find_newest_of_each(children))
     known = {run.info.run_id: run for run in children}
     named: dict[str, tuple[str, str]] = json.loads(version.tags[STAGE_RUNS])
     for stage, (run_id, digest) in named.items():
@@ -102,7 +102,16 @@ def stages_of_version(client: MlflowClient, version: ModelVersion) -> dict[str, 
                 "came out otherwise, so what was judged is not there any more; run the recipe again"
             )
             raise StillhouseError(msg)
-    return {stage: known[run_id] for stage, (run_id, _) in named.items()}
+    return _with_present_names({stage: known[run_id] for stage, (run_id, _) in named.items()})
+
+
+def answer_of(runs: Mapping[str, Run]) -> str:
+    """Return the name of the file that the comparison with the champion wrote in this nightly run."""
+    return OLD_ANSWER if runs[STAGE].data.tags.get(f"{PREFIX}stage") == OLD_STAGE else ANSWER
+
+
+def _with_present_names(runs: Mapping[str, Run]) -> dict[str, Run]:
+    return {STAGE if stage == OLD_STAGE else stage: run for stage, run in runs.items()}
 
 
 def _origin(run: Run) -> str:

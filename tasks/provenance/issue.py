@@ -20,12 +20,11 @@ from stillhouse.tasks.pipeline.lineage import CODE, missing, runs_of
 from stillhouse.tasks.pipeline.run_context import RunContext
 from stillhouse.tasks.pipeline.stage_key import code_of
 from stillhouse.tasks.provenance.log_student import packages_of
-from stillhouse.tasks.provenance.record import model_card, passport
-from stillhouse.tasks.provenance.signing import signed
+from stillhouse.tasks.provenance.places import CARD, RECORD
+from stillhouse.tasks.provenance.record import assemble_record, model_card
+from stillhouse.tasks.provenance.signing import sign
 from stillhouse.tasks.stages.pull import read_pointer
 from stillhouse.tasks.tracking.runs import PREFIX
-
-FOLDER, PASSPORT, CARD = "passport", "passport.json", "model_card.md"
 
 
 def lineage_of(context: RunContext) -> dict[str, Run]:
@@ -39,7 +38,7 @@ def lineage_of(context: RunContext) -> dict[str, Run]:
     if absent := missing(context.recipe, runs):
         msg = (
             f"no run of stage {absent[0]} has finished with the recipe that run {context.run_key} began with, so its "
-            "passport would not be true; run that stage and those after it again"
+            "provenance record would not be true; run that stage and those after it again"
         )
         raise ArtifactError(msg)
     stages = [stage for stage in stages_of(context.recipe) if stage.reusable]
@@ -48,8 +47,9 @@ def lineage_of(context: RunContext) -> dict[str, Run]:
     if other or code_digest() != frozen.code_digest:
         where = f" ({', '.join(other)} ran with other code than there is now)" if other else ""
         msg = (
-            f"the code changed after run {context.run_key} began with {frozen.code_version}{where}, so its passport "
-            "would not be true and nothing is registered; begin the run again, what has not changed is reused"
+            f"the code changed after run {context.run_key} began with {frozen.code_version}{where}, so its "
+            "provenance record would not be true and nothing is registered; begin the run again, what has not changed "
+            "is reused"
         )
         raise StillhouseError(msg)
     return runs
@@ -62,9 +62,9 @@ def issue(
     client, night = context.nightly.client, context.nightly.run_id
     pointer = read_pointer(inputs["data"])
     parsed, final = parse_evaluation(evaluation), read_final_test(inputs["final_test"])
-    document = signed(
+    document = sign(
         context.settings,
-        passport(
+        assemble_record(
             model=context.recipe.name,
             file={"digest": digest, "bytes": parsed.student.bytes},
             data={name: pointer[name] for name in ("dataset", "data_version", "digest")},
@@ -79,8 +79,8 @@ def issue(
         ),
     )
     card = model_card(document, parsed, final)
-    client.log_dict(night, document, f"{FOLDER}/{PASSPORT}")
-    client.log_text(night, card, f"{FOLDER}/{CARD}")
+    client.log_dict(night, document, RECORD.path)
+    client.log_text(night, card, CARD)
     return json_digest(document), card
 
 

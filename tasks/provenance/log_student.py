@@ -19,7 +19,7 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 from onnx import ValueInfoProto, helper
 
 import stillhouse
-from stillhouse.models.onnx.packing import unpacked
+from stillhouse.models.onnx.packing import unpack
 from stillhouse.models.runtime.bundle import BUNDLE, Bundle
 from stillhouse.models.workloads.base import runtime_of
 from stillhouse.models.workloads.registry import provider_of
@@ -51,7 +51,7 @@ def log_student(child: Child, student: Bundle, data: Path) -> str:
 
 def _log_file(child: Child, student: Bundle, data: Path) -> str:
     (name, (file,)), runtime = next(iter(student.components.items())), runtime_of(student.workload)
-    model = onnx.load_from_string(unpacked(file))
+    model = onnx.load_from_string(unpack(file))
     example = runtime.one_request(data, runtime.load_split(data, "gate")).raw[name]
     with mlflow.start_run(run_id=child.run_id):
         logged = mlflow.onnx.log_model(
@@ -61,7 +61,7 @@ def _log_file(child: Child, student: Bundle, data: Path) -> str:
             input_example={model.graph.input[0].name: example},
             save_as_external_data=False,
             extra_files=[str(file), str(file.with_name(BUNDLE))],
-            pip_requirements=pinned(("onnx", *RUNTIME)),
+            pip_requirements=pin_packages(("onnx", *RUNTIME)),
         )
     return str(logged.model_uri)
 
@@ -98,12 +98,12 @@ def _log_components(child: Child, student: Bundle) -> str:
             artifacts={COMPONENTS_FOLDER: str(folder)},
             code_paths=[str(code)],
             signature=signature,
-            pip_requirements=pinned(("pandas", *packages_of(student.workload))),
+            pip_requirements=pin_packages(("pandas", *packages_of(student.workload))),
         )
     return str(logged.model_uri)
 
 
-def pinned(packages: Sequence[str]) -> list[str]:
+def pin_packages(packages: Sequence[str]) -> list[str]:
     """Pin a logged model's packages to the installed versions.
 
     Without this list, MLflow loads the model to guess them.

@@ -19,7 +19,7 @@ WORST = 3
 Json = dict[str, Any]
 
 
-def passport(  # noqa: PLR0913 - the parts of a record, each named by its caller
+def assemble_record(  # noqa: PLR0913 - the parts of a record, each named by its caller
     *,
     model: str,
     file: Mapping[str, Any],
@@ -105,20 +105,20 @@ def sbom(packages: Sequence[str]) -> Json:
     return {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": components}
 
 
-def model_card(passport_: Mapping[str, Any], evaluation: Evaluation, final: FinalTest) -> str:
+def model_card(record: Mapping[str, Any], evaluation: Evaluation, final: FinalTest) -> str:
     """Write the model card from a provenance record: description, results, largest failures, origin."""
-    recipe = passport_["recipe"]
+    recipe = record["recipe"]
     slices = zip(evaluation.classes.labels, evaluation.classes.student, strict=True)
     worst = sorted((recall, label) for label, recall in slices if recall is not None)[:WORST]
     named = ", ".join(f"{label} ({percent(recall)})" for recall, label in worst)
-    origin = f"Data `{passport_['data']['data_version']}`, code `{passport_['code']['commit']}`, seed {recipe['seed']}"
+    origin = f"Data `{record['data']['data_version']}`, code `{record['code']['commit']}`, seed {recipe['seed']}"
     parts = [
-        f"# {passport_['model']}",
+        f"# {record['model']}",
         recipe["description"],
         f"Compressed from its teacher by {' -> '.join(_step(step) for step in recipe['steps'])}.",
         _numbers(evaluation, final),
         f"It does worst on {named}; {percent(evaluation.paired.gate.churn)} of its answers are not its teacher's.",
-        f"{origin}, file `{passport_['file']['digest']}`.",
+        f"{origin}, file `{record['file']['digest']}`.",
     ]
     return "\n\n".join(parts) + "\n"
 

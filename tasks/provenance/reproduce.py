@@ -32,7 +32,7 @@ from stillhouse.tasks.judging.keep_step import STEP
 from stillhouse.tasks.pipeline.providers import expect_same
 from stillhouse.tasks.pipeline.stages import KINDS
 from stillhouse.tasks.provenance.evidence import read_output, stages_of_version
-from stillhouse.tasks.provenance.verify import signed_passport
+from stillhouse.tasks.provenance.verify import fetch_signed_record
 from stillhouse.tasks.registry.versions import version_of
 from stillhouse.tasks.settings import Settings, load_settings
 from stillhouse.tasks.tracking.runs import connect
@@ -44,10 +44,10 @@ from stillhouse.tasks.pipeline.run_stage import run_stage
 import stillhouse
 recipe, code, *stages = sys.argv[1:]
 if not Path(stillhouse.__file__).resolve().is_relative_to(Path(code).resolve()):
-    sys.exit(f"the replay would run the code in {stillhouse.__file__}, not that in {code}; unset PYTHONPATH")
+    sys.exit(f"the reproduction would run the code in {stillhouse.__file__}, not that in {code}; unset PYTHONPATH")
 for number, stage in enumerate(stages, start=1):
     print(f"stage {number} of {len(stages)}: {stage}", flush=True)
-    run_stage(Path(recipe), stage, "replay/stages")
+    run_stage(Path(recipe), stage, "reproduce/stages")
 """
 TIMED = (STEP, VOLATILE)
 """Files and folders that contain times. Their bytes differ in every run."""
@@ -56,7 +56,7 @@ Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Replayed:
+class Reproduced:
     """The result of a reproduction."""
 
     equal: bool
@@ -67,7 +67,7 @@ class Replayed:
     """First stage with different bytes, or `None`."""
 
 
-def reproduce(model: str, version: str, show: Callable[[str], None]) -> Replayed:
+def reproduce(model: str, version: str, show: Callable[[str], None]) -> Reproduced:
     """Rebuild a version and tell whether it is the same.
 
     Raises:
@@ -76,33 +76,33 @@ def reproduce(model: str, version: str, show: Callable[[str], None]) -> Replayed
     settings = load_settings()
     client = connect(settings.tracking_uri)
     chosen = version_of(client, model, version)
-    passport = signed_passport(client, settings, chosen)
-    folder = settings.state / "replay" / f"{model}-{version}"
-    with exclusive(folder.with_suffix(".lock"), f"the replay of {model} version {version}"):
-        _build(settings, passport, folder, show)
-        found = _compared(client, chosen, passport, folder)
+    record = fetch_signed_record(client, settings, chosen)
+    folder = settings.state / "reproduce" / f"{model}-{version}"
+    with exclusive(folder.with_suffix(".lock"), f"the reproduction of {model} version {version}"):
+        _build(settings, record, folder, show)
+        found = _compare(client, chosen, record, folder)
         if found.equal:
             shutil.rmtree(folder)
     return found
 
 
-def _build(settings: Settings, passport: Json, folder: Path, show: Callable[[str], None]) -> None:
-    expect_same(passport.get("providers", ()), f"{passport['model']}")
-    commit = passport["code"]["commit"]
+def _build(settings: Settings, record: Json, folder: Path, show: Callable[[str], None]) -> None:
+    expect_same(record.get("providers", ()), f"{record['model']}")
+    commit = record["code"]["commit"]
     code = ROOT if commit == code_version(settings.root) else unpack_code(settings.root, commit, folder / "code")
-    recipe = _recipe(settings.root, passport, folder)
+    recipe = _recipe(settings.root, record, folder)
     environment = _environment(settings, folder, code)
-    names = [stage["stage"] for stage in passport["lineage"]]
+    names = [stage["stage"] for stage in record["lineage"]]
     stages = [name for name in names if name not in KINDS or KINDS[name].builds]
     run_aside(recipe, stages, environment, folder, show)
 
 
-def _recipe(root: Path, passport: Json, folder: Path) -> Path:
+def _recipe(root: Path, record: Json, folder: Path) -> Path:
     """Write the recipe of the provenance record, with a revision that pins its data."""
-    data = passport["data"]
+    data = record["data"]
     md5 = data["data_version"].partition("-")[2]
     pinned = {"dataset": data["dataset"], "revision": revision_of(root, data["dataset"], md5)}
-    content = {**passport["recipe"], "data": pinned}
+    content = {**record["recipe"], "data": pinned}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{content['name']}.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
@@ -139,37 +139,38 @@ def run_aside(
                 show(line.rstrip())
         if build.returncode:
             reason = (errors.read_text(encoding="utf-8").strip().splitlines() or [f"exit code {build.returncode}"])[-1]
-            msg = f"the replay broke ({reason.removeprefix('stillhouse.tasks.errors.')}); what it made is in {folder}"
+            said = reason.removeprefix("stillhouse.tasks.errors.")
+            msg = f"the reproduction broke ({said}); what it made is in {folder}"
             raise StillhouseError(msg)
 
 
-def _compared(client: MlflowClient, version: ModelVersion, passport: Json, folder: Path) -> Replayed:
+def _compare(client: MlflowClient, version: ModelVersion, record: Json, folder: Path) -> Reproduced:
     before, now = stages_of_version(client, version), _stages(folder)
     told = {
-        name: _told(read_output(client, before[name], MANIFEST)["files"], _manifest(output)["files"])
+        name: _tell(read_output(client, before[name], MANIFEST)["files"], _manifest(output)["files"])
         for name, output in now.items()
         if name != "evaluate"
     }
     first = next((name for name, said in told.items() if said != SAME), None)
     digest = locate_student(now["export"]).digest
     lines = [f"{name:28} {said}" for name, said in told.items()]
-    far = _far(passport["metrics"], now["evaluate"])
-    return Replayed(digest == passport["file"]["digest"], (*lines, *far), first)
+    far = _far(record["metrics"], now["evaluate"])
+    return Reproduced(digest == record["file"]["digest"], (*lines, *far), first)
 
 
-def _told(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+def _tell(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     names = sorted(name for name, _ in before.items() ^ now.items() if name.split("/")[0] not in TIMED)
     return f"other bytes: {', '.join(dict.fromkeys(names))}" if names else SAME
 
 
-def _far(passport: Json, folder: Path) -> list[str]:
+def _far(record: Json, folder: Path) -> list[str]:
     """Compare the numbers of the provenance record with the numbers of the reproduction."""
     found = parse_evaluation(json.loads((folder / "evaluation.json").read_text(encoding="utf-8")))
-    lines = [f"{'':28} {'passport':>12} {'replay':>12}"]
-    before, now = passport["student"]["quality"]["gate"]["value"], found.student.quality.gate.value
+    lines = [f"{'':28} {'record':>12} {'now':>12}"]
+    before, now = record["student"]["quality"]["gate"]["value"], found.student.quality.gate.value
     lines.append(f"{'student quality, gate':28} {before:12.2%} {now:12.2%} {100 * (now - before):+z.2f} points")
-    lines.append(f"{'student bytes':28} {passport['student']['bytes']:12,} {found.student.bytes:12,}")
-    before, now = passport["ratios"]["latency"]["value"], found.ratios.latency.value
+    lines.append(f"{'student bytes':28} {record['student']['bytes']:12,} {found.student.bytes:12,}")
+    before, now = record["ratios"]["latency"]["value"], found.ratios.latency.value
     lines.append(f"{'times as fast, measured here':28} {before:11.2f}x {now:11.2f}x")
     return lines
 

@@ -17,27 +17,27 @@ from mlflow.tracking import MlflowClient
 from stillhouse.tasks.artifacts.artifact import json_digest
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.provenance.evidence import evidence_of
-from stillhouse.tasks.provenance.issue import FOLDER, PASSPORT
+from stillhouse.tasks.provenance.places import place_of
 from stillhouse.tasks.provenance.signing import (
     SIGNATURE,
     check_signature,
     check_unaltered,
+    drop_signature,
     public_key,
-    signed,
-    without_signature,
+    sign,
 )
-from stillhouse.tasks.provenance.verify import passport_of
+from stillhouse.tasks.provenance.verify import fetch_record
 from stillhouse.tasks.registry import audit
 from stillhouse.tasks.registry.audit import Row
 from stillhouse.tasks.registry.probe import probe
-from stillhouse.tasks.registry.promote import Decision, now, settled
-from stillhouse.tasks.registry.versions import CHAMPION, DIGEST, aliased, production_of, shippable, version_of
+from stillhouse.tasks.registry.promote import Decision, now, settle
+from stillhouse.tasks.registry.versions import CHAMPION, DIGEST, find_aliased, production_of, shippable, version_of
 from stillhouse.tasks.settings import Settings, load_settings
 from stillhouse.tasks.tracking.answers import answering
 from stillhouse.tasks.tracking.runs import PREFIX
 
 FORMER = "former_signatures"
-PASSPORT_TAG, NIGHT_TAG, RESIGNED = f"{PREFIX}passport", f"{PREFIX}nightly_run", f"{PREFIX}resigned"
+NIGHT_TAG, RESIGNED = f"{PREFIX}nightly_run", f"{PREFIX}resigned"
 Json = Mapping[str, Any]
 
 
@@ -75,11 +75,11 @@ def resign(model: str, version: str, decision: Decision) -> str:
     """
     settings = load_settings()
     recipe = model.removesuffix(production_of(""))
-    with settled(recipe) as client:
+    with settle(recipe) as client:
         chosen = version_of(client, model, version)
-        document = passport_of(client, chosen)
-        if json_digest(document) == chosen.tags.get(PASSPORT_TAG) and _is_ours(settings, document):
-            return f"{model} version {version} is signed by this house already; nothing changed"
+        document = fetch_record(client, chosen)
+        if json_digest(document) == chosen.tags.get(place_of(chosen).tag) and _is_ours(settings, document):
+            return f"{model} version {version} is signed by this deployment already; nothing changed"
         work = Signing(client, settings, chosen, _former(settings, chosen, document))
         _expect_evidence(work)
         return _sign(work, recipe, decision)
@@ -101,11 +101,11 @@ def _former(settings: Settings, version: ModelVersion, document: Json) -> Json:
     former: Json = document
     if document.get(FORMER) and _is_ours(settings, document):
         *before, last = document[FORMER]
-        former = {**without_signature(document), FORMER: before, SIGNATURE: last}
+        former = {**drop_signature(document), FORMER: before, SIGNATURE: last}
         former = former if before else {name: value for name, value in former.items() if name != FORMER}
-    if json_digest(former) != version.tags.get(PASSPORT_TAG):
+    if json_digest(former) != version.tags.get(place_of(version).tag):
         name = f"{version.name} version {version.version}"
-        msg = f"the passport of {name} is not the one that it was registered with; register the model again"
+        msg = f"the provenance record of {name} is not the one that it was registered with; register the model again"
         raise StillhouseError(msg)
     check_unaltered(former)
     return former
@@ -120,13 +120,13 @@ def _expect_evidence(work: Signing) -> None:
     with shippable(work.version) as folder:
         probe(folder)
     found = evidence_of(work.client, work.version, work.settings.tracking_uri)
-    evaluation, passport = found.evaluation, work.former
-    metrics, ratios = passport.get("metrics", {}), evaluation.ratios
+    evaluation, record = found.evaluation, work.former
+    metrics, ratios = record.get("metrics", {}), evaluation.ratios
     pairs = {
-        "digest": (_at(passport, "file", "digest"), work.version.tags[DIGEST]),
-        "bytes": (_at(passport, "file", "bytes"), evaluation.student.bytes),
-        "verdict": (_at(passport, "gate", "verdict"), "PASS"),
-        "gate": (passport.get("gate"), found.gate),
+        "digest": (_at(record, "file", "digest"), work.version.tags[DIGEST]),
+        "bytes": (_at(record, "file", "bytes"), evaluation.student.bytes),
+        "verdict": (_at(record, "gate", "verdict"), "PASS"),
+        "gate": (record.get("gate"), found.gate),
         "ratio of bytes": (_at(metrics, "ratios", "bytes"), ratios.bytes),
         "ratio of time": (_at(metrics, "ratios", "latency"), ratios.latency.model_dump()),
         "quality": (_at(metrics, "student", "quality", "gate"), evaluation.student.quality.gate.model_dump()),
@@ -134,7 +134,7 @@ def _expect_evidence(work: Signing) -> None:
     }
     for what, (said, recorded) in pairs.items():
         if json.dumps(said, sort_keys=True) != json.dumps(recorded, sort_keys=True):
-            fault = f"the passport of {work.name} has another {what} than MLflow recorded"
+            fault = f"the provenance record of {work.name} has another {what} than MLflow recorded"
             msg = f"{fault}, so it is not signed anew; run the recipe again"
             raise StillhouseError(msg)
 
@@ -163,26 +163,26 @@ def _sign(work: Signing, recipe: str, decision: Decision) -> str:
     The order is: the audit row, the new provenance record, the tags of all versions with the same file and nightly run.
     """
     former, client = work.former, work.client
-    content = {**without_signature(former), FORMER: [*former.get(FORMER, []), former[SIGNATURE]]}
-    document = signed(work.settings, content)
+    content = {**drop_signature(former), FORMER: [*former.get(FORMER, []), former[SIGNATURE]]}
+    document = sign(work.settings, content)
     ours, theirs = str(public_key(work.settings)), str(former[SIGNATURE]["public_key"])
-    unverified = f"the signature of the key {theirs[:16]}... could not be verified, this house has {ours[:16]}..."
+    unverified = f"the signature of the key {theirs[:16]}... could not be verified, this deployment has {ours[:16]}..."
     said = f"{decision.why} ({unverified})"
-    passports = {"passport_before": json_digest(former), "passport": json_digest(document)}
+    records = {"record_before": json_digest(former), "record": json_digest(document)}
     about = {"digest": work.version.tags[DIGEST], "candidate": f"{work.version.name}/{work.version.version}"}
-    evidence = {**decision.evidence, **passports, **about, "key_before": theirs, "key": ours}
+    evidence = {**decision.evidence, **records, **about, "key_before": theirs, "key": ours}
     _audit(client, recipe, replace(decision, why=said, evidence=evidence))
-    client.log_dict(work.version.tags[NIGHT_TAG], document, f"{FOLDER}/{PASSPORT}")
+    client.log_dict(work.version.tags[NIGHT_TAG], document, place_of(work.version).path)
     for each in _same_file(work, recipe):
         client.set_model_version_tag(each.name, each.version, RESIGNED, f"{decision.who}: {decision.why}")
-        client.set_model_version_tag(each.name, each.version, PASSPORT_TAG, json_digest(document))
-    return f"{work.name} is signed by this house now; the audit of {production_of(recipe)} says by whom and why"
+        client.set_model_version_tag(each.name, each.version, place_of(each).tag, json_digest(document))
+    return f"{work.name} is signed by this deployment now; the audit of {production_of(recipe)} says by whom and why"
 
 
 def _audit(client: MlflowClient, recipe: str, decision: Decision) -> None:
     production = production_of(recipe)
-    champion = aliased(client, production, CHAMPION)
-    deed = json_digest(["resign", production, decision.evidence["passport_before"], decision.evidence["key"]])
+    champion = find_aliased(client, production, CHAMPION)
+    deed = json_digest(["resign", production, decision.evidence["record_before"], decision.evidence["key"]])
     said = (decision.who, decision.why, now(), decision.evidence)
     audit.append(client, Row(deed, production, "resign", champion, champion, *said))
 

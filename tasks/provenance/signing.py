@@ -23,7 +23,7 @@ SIGNATURE = "signature"
 RAW = serialization.Encoding.Raw, serialization.PublicFormat.Raw
 
 
-def signed(settings: Settings, document: Mapping[str, Any]) -> dict[str, Any]:
+def sign(settings: Settings, document: Mapping[str, Any]) -> dict[str, Any]:
     """Return a document with its signature."""
     key = _key(settings)
     public = key.public_key().public_bytes(*RAW).hex()
@@ -38,11 +38,11 @@ def check_signature(settings: Settings, document: Mapping[str, Any]) -> None:
         StillhouseError: the document has no signature, was signed by another deployment, or was altered since.
     """
     ours = public_key(settings)
-    if ours is None or _given(document).get("public_key") != ours:
+    if ours is None or _read_signature(document).get("public_key") != ours:
         whose = f"its key is {ours[:16]}..." if ours else "it has no key yet"
         msg = (
-            f"the passport was not signed by this house ({whose}); fetch it from where it was made, or, if this house "
-            "lost its key, restore the key or sign the version anew with `stillhouse resign`"
+            f"the provenance record was not signed by this deployment ({whose}); fetch it from where it was made, or, "
+            "if this deployment lost its key, restore the key or sign the version anew with `stillhouse resign`"
         )
         raise StillhouseError(msg)
     check_unaltered(document)
@@ -54,16 +54,16 @@ def check_unaltered(document: Mapping[str, Any]) -> None:
     Raises:
         StillhouseError: the document has no signature, or was altered since.
     """
-    given = _given(document)
+    given = _read_signature(document)
     try:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(given["public_key"]))
-        key.verify(base64.b64decode(given["value"]), _canonical(without_signature(document)))
+        key.verify(base64.b64decode(given["value"]), _canonical(drop_signature(document)))
     except (InvalidSignature, KeyError, TypeError, ValueError) as error:
-        msg = "the passport was altered after it was signed; register the model again"
+        msg = "the provenance record was altered after it was signed; register the model again"
         raise StillhouseError(msg) from error
 
 
-def without_signature(document: Mapping[str, Any]) -> dict[str, Any]:
+def drop_signature(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the signed part of a document."""
     return {name: value for name, value in document.items() if name != SIGNATURE}
 
@@ -74,7 +74,7 @@ def public_key(settings: Settings) -> str | None:
     return _key(settings).public_key().public_bytes(*RAW).hex() if path.exists() else None
 
 
-def _given(document: Mapping[str, Any]) -> Mapping[str, Any]:
+def _read_signature(document: Mapping[str, Any]) -> Mapping[str, Any]:
     given = document.get(SIGNATURE)
     return given if isinstance(given, Mapping) else {}
 

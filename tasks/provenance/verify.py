@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from stillhouse.tasks.artifacts.artifact import json_digest
 from stillhouse.tasks.errors import ServiceError, StillhouseError
-from stillhouse.tasks.provenance.issue import FOLDER, PASSPORT
+from stillhouse.tasks.provenance.places import place_of
 from stillhouse.tasks.provenance.signing import check_signature
 from stillhouse.tasks.registry import audit
 from stillhouse.tasks.registry.probe import probe
@@ -36,14 +36,16 @@ def verify(model: str, version: str) -> Iterator[tuple[str, str | None]]:
     chosen = version_of(client, model, version)
     checks: dict[str, Callable[[], None]] = {
         "the file is whole, the one that was judged, and answers": lambda: _check_file(chosen),
-        "the passport is the registered one, signed by this house": lambda: _signed(client, settings, chosen),
+        "the provenance record is the registered one, signed by this deployment": lambda: _check_signed(
+            client, settings, chosen
+        ),
         "the audit is unaltered": lambda: _check_audit(client, model),
     }
     for name, check in checks.items():
         yield name, _fault(check)
 
 
-def passport_of(client: MlflowClient, version: ModelVersion) -> dict[str, Any]:
+def fetch_record(client: MlflowClient, version: ModelVersion) -> dict[str, Any]:
     """Fetch a version's provenance record from its nightly run.
 
     Raises:
@@ -53,10 +55,11 @@ def passport_of(client: MlflowClient, version: ModelVersion) -> dict[str, Any]:
     try:
         with tempfile.TemporaryDirectory() as folder:
             night = version.tags[f"{PREFIX}nightly_run"]
-            path = download_output(client, night, f"{FOLDER}/{PASSPORT}", Path(folder))
+            path = download_output(client, night, place_of(version).path, Path(folder))
             document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (KeyError, AbsentError, ValueError) as error:
-        msg = f"{version.name} version {version.version} has no passport in MLflow ({error}); run its recipe again"
+        name = f"{version.name} version {version.version}"
+        msg = f"{name} has no provenance record in MLflow ({error}); run its recipe again"
         raise StillhouseError(msg) from error
     return document
 
@@ -66,11 +69,11 @@ def _check_file(version: ModelVersion) -> None:
         probe(folder)
 
 
-def _signed(client: MlflowClient, settings: Settings, version: ModelVersion) -> None:
-    signed_passport(client, settings, version)
+def _check_signed(client: MlflowClient, settings: Settings, version: ModelVersion) -> None:
+    fetch_signed_record(client, settings, version)
 
 
-def signed_passport(client: MlflowClient, settings: Settings, version: ModelVersion) -> dict[str, Any]:
+def fetch_signed_record(client: MlflowClient, settings: Settings, version: ModelVersion) -> dict[str, Any]:
     """Fetch and check a version's provenance record.
 
     The record must be the registered one, name the version's file, and have this deployment's signature.
@@ -78,13 +81,13 @@ def signed_passport(client: MlflowClient, settings: Settings, version: ModelVers
     Raises:
         StillhouseError: the record is missing or wrong. The error says what to do.
     """
-    document = passport_of(client, version)
-    if json_digest(document) != version.tags.get(f"{PREFIX}passport"):
-        msg = "the passport is not the one that the version was registered with; register the model again"
+    document = fetch_record(client, version)
+    if json_digest(document) != version.tags.get(place_of(version).tag):
+        msg = "the provenance record is not the one that the version was registered with; register the model again"
         raise StillhouseError(msg)
     check_signature(settings, document)
     if document["file"]["digest"] != version.tags.get(DIGEST):
-        msg = "the passport is of another file; register the model again"
+        msg = "the provenance record is of another file; register the model again"
         raise StillhouseError(msg)
     return document
 

@@ -37,7 +37,7 @@ def explain(error: ValidationError) -> str:
     """Name each wrong key, the problem, and the value that was found."""
     faults = _causes([dict(each) for each in error.errors(include_url=False, include_context=False)])
     more = [f"and {len(faults) - MOST_FAULTS} more"] if len(faults) > MOST_FAULTS else []
-    return "; ".join([*(f"{_place(e['loc'])}: {_wrong(e)}{_found(e)}" for e in faults[:MOST_FAULTS]), *more])
+    return "; ".join([*(f"{_place(e['loc'])}: {_wrong(e)}{_show_value(e)}" for e in faults[:MOST_FAULTS]), *more])
 
 
 def _causes(faults: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -66,7 +66,7 @@ def _wrong(fault: Mapping[str, Any]) -> str:
     return YAMLS_WORDS.get(fault["type"], str(fault["msg"]).removeprefix("Value error, "))
 
 
-def _found(fault: Mapping[str, Any]) -> str:
+def _show_value(fault: Mapping[str, Any]) -> str:
     """Show a single value that does not fit. For a missing or unknown key, the name of the key is enough."""
     value = fault["input"]
     shown = isinstance(value, bool | int | float | str | None) and fault["type"] not in {"missing", "extra_forbidden"}

@@ -16,7 +16,7 @@ from stillhouse.tasks.registry.promote import Decision, promote, refuse
 from stillhouse.tasks.registry.versions import (
     CANDIDATE,
     CHAMPION,
-    aliased,
+    find_aliased,
     is_champion,
     production_of,
     version_of,
@@ -83,7 +83,7 @@ def _offer(client: MlflowClient, settings: Settings, recipe: Recipe, asker: str,
         msg = f"{name} is in production already"
         raise Settled(msg)
     evidence = evidence_of(client, chosen, settings.tracking_uri)
-    champion = aliased(client, production_of(recipe.name), CHAMPION)
+    champion = find_aliased(client, production_of(recipe.name), CHAMPION)
     if version is None and _no_better(evidence, champion):
         msg = f"{name} is kept and not offered: on nothing is it clearly better than version {champion}"
         raise Settled(msg)
@@ -96,7 +96,7 @@ def _offer(client: MlflowClient, settings: Settings, recipe: Recipe, asker: str,
 
 def _by_policy(recipe: Recipe, evidence: Evidence, champion: str | None) -> tuple[str, str]:
     """Return the policy's reason for approval (or an empty string), and the card's note on why a person is asked."""
-    measured_beside = evidence.challenge.champion
+    measured_beside = evidence.comparison.champion
     if recipe.promotion.policy == "manual":
         stale = champion != measured_beside
         return "", f"**Version {champion} is in production now**, not version {measured_beside}." if stale else ""
@@ -107,8 +107,8 @@ def _by_policy(recipe: Recipe, evidence: Evidence, champion: str | None) -> tupl
 
 def _no_better(evidence: Evidence, champion: str | None) -> bool:
     """Tell whether a candidate was compared with the current champion and is clearly better on no measure."""
-    challenge = evidence.challenge
-    return challenge.measured is not None and challenge.champion == champion and not challenge.better()
+    comparison = evidence.comparison
+    return comparison.measured is not None and comparison.champion == champion and not comparison.better()
 
 
 def decide(question: Mapping[str, Any], answer: Mapping[str, Any], deed: str) -> tuple[bool, str]:

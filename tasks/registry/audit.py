@@ -78,13 +78,13 @@ def rows_of(client: MlflowClient, model: str) -> list[Row]:
     expected = FIRST
     for number, row in enumerate(rows, start=1):
         if row.number != number or row.row_before != expected:
-            raise StillhouseError(_gone(client, model, number, expected))
+            raise StillhouseError(_describe_gone(client, model, number, expected))
         expected = row.digest
-    known, digest = _newest(client, model)
+    known, digest = _read_newest(client, model)
     if len(rows) < known or not rows:
         _refuse_gone(client, model, len(rows) + 1, expected, known=known)
     elif known and rows[known - 1].digest != digest:
-        raise StillhouseError(_gone(client, model, known, rows[known - 1].row_before))
+        raise StillhouseError(_describe_gone(client, model, known, rows[known - 1].row_before))
     return rows
 
 
@@ -128,7 +128,7 @@ def _runs(client: MlflowClient, query: str) -> list[Run]:
     return runs
 
 
-def _newest(client: MlflowClient, model: str) -> tuple[int, str]:
+def _read_newest(client: MlflowClient, model: str) -> tuple[int, str]:
     """Return number and digest of the newest row recorded at the production model; number 0 if there is none."""
     try:
         number, _, digest = client.get_registered_model(model).tags.get(NEWEST, "0 ").partition(" ")
@@ -151,10 +151,10 @@ def _refuse_gone(client: MlflowClient, model: str, number: int, before: str, *, 
     """Raise an error if rows are missing at the end: the model knows more rows, or another experiment holds them."""
     copies = _copies(client, model, number, before)
     if known or any(run.info.lifecycle_stage == LifecycleStage.ACTIVE for run in copies):
-        raise StillhouseError(_gone(client, model, number, before))
+        raise StillhouseError(_describe_gone(client, model, number, before))
 
 
-def _gone(client: MlflowClient, model: str, number: int, before: str) -> str:
+def _describe_gone(client: MlflowClient, model: str, number: int, before: str) -> str:
     """Describe a missing row and how to restore it."""
     told = f"row {number} of the audit of {model} was altered or removed"
     found = (way_back(client, run, EXPERIMENT) for run in _copies(client, model, number, before))

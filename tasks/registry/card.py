@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from stillhouse.models.evaluation.schema import Estimate, Evaluation
-from stillhouse.tasks.judging.challenge import Challenge
-from stillhouse.tasks.judging.final_test import FinalTest, looked
+from stillhouse.tasks.judging.champion_comparison import ChampionComparison
+from stillhouse.tasks.judging.final_test import FinalTest, describe_looks
 from stillhouse.tasks.provenance.evidence import Evidence
 from stillhouse.tasks.reporting.markdown import table
 from stillhouse.tasks.reporting.quantities import percent, times
@@ -21,7 +21,7 @@ def card(evidence: Evidence) -> str:
         table(("check", "verdict", "why"), ((c["name"], c["verdict"], c["reason"]) for c in evidence.gate["checks"])),
         table(("on the gate split", "teacher", "student", "ratio"), _numbers(evaluation)),
         _final(evidence.final_test, evidence.looks),
-        _against(evidence.challenge),
+        _against(evidence.comparison),
         _worst(evaluation),
         " · ".join(f"[{what}]({address})" for what, address in evidence.links.items()),
     ]
@@ -45,30 +45,30 @@ def _final(final: FinalTest, looks: Mapping[str, int]) -> str:
         return final.skipped or "No final test was made of this version."
     quality = ("quality", _share(found.teacher), _share(found.student), _share(found.ratio))
     shown = table(("on the test split, which decides nothing", "teacher", "student", "ratio"), [quality])
-    return f"{shown}\n\n{looked(looks)}"
+    return f"{shown}\n\n{describe_looks(looks)}"
 
 
-def _against(challenge: Challenge) -> str:
+def _against(comparison: ChampionComparison) -> str:
     """Describe the changes for users of the current champion."""
-    found = challenge.measured
+    found = comparison.measured
     if found is None:
-        return challenge.reason or "**Nothing is in production yet**: there is no champion to compare it with."
+        return comparison.reason or "**Nothing is in production yet**: there is no champion to compare it with."
     low, high = (f"{100 * end:+z.2f}" for end in found.paired.difference.interval)
     fast, slow = map(times, found.latency.interval)
     rows = [
         ("quality, points", f"{100 * found.paired.difference.value:+z.2f} ({low} to {high})"),
-        *_worst_against(challenge),
+        *_worst_against(comparison),
         ("answers that change (churn)", percent(found.paired.churn)),
         ("bytes", f"{times(found.bytes)} fewer"),
         ("time", f"{times(found.latency.value)} ({fast} to {slow}) as fast"),
-        ("better, beyond doubt", ", ".join(challenge.better()) or "nothing"),
-        ("worse, beyond doubt", ", ".join(challenge.worse()) or "nothing"),
+        ("better, beyond doubt", ", ".join(comparison.better()) or "nothing"),
+        ("worse, beyond doubt", ", ".join(comparison.worse()) or "nothing"),
     ]
-    return table((f"against version {challenge.champion} of production, gate", ""), rows)
+    return table((f"against version {comparison.champion} of production, gate", ""), rows)
 
 
-def _worst_against(challenge: Challenge) -> Iterable[tuple[str, str]]:
-    worst = challenge.worst_slice()
+def _worst_against(comparison: ChampionComparison) -> Iterable[tuple[str, str]]:
+    worst = comparison.worst_slice()
     if worst is not None:
         low, high = (f"{100 * end:+z.2f}" for end in worst[1].interval)
         yield f"quality of {worst[0]}, the worst slice, points", f"{100 * worst[1].value:+z.2f} ({low} to {high})"

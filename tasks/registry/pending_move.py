@@ -40,7 +40,7 @@ def note(client: MlflowClient, intent: Intent) -> None:
     client.set_registered_model_tag(intent.model, TAG, json.dumps(asdict(intent)))
 
 
-def noted(client: MlflowClient, model: str) -> Intent | None:
+def read_pending(client: MlflowClient, model: str) -> Intent | None:
     """Read the pending move, or return `None` if there is none."""
     try:
         with answering():
@@ -50,6 +50,6 @@ def noted(client: MlflowClient, model: str) -> Intent | None:
     return Intent(**json.loads(tags[TAG])) if TAG in tags else None
 
 
-def done(client: MlflowClient, intent: Intent) -> None:
+def clear_pending(client: MlflowClient, intent: Intent) -> None:
     """Delete the note, as the last step of the move."""
     client.delete_registered_model_tag(intent.model, TAG)

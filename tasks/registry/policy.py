@@ -8,7 +8,7 @@ person decides.
 from collections.abc import Iterator
 
 from stillhouse.models.evaluation.schema import Measured
-from stillhouse.tasks.judging.challenge import Challenge
+from stillhouse.tasks.judging.champion_comparison import ChampionComparison
 from stillhouse.tasks.provenance.evidence import Evidence
 from stillhouse.tasks.recipe.judging import Promotion
 from stillhouse.tasks.reporting.quantities import percent, percent_limit, points
@@ -22,14 +22,14 @@ def doubts(policy: Promotion, evidence: Evidence, champion: str | None) -> list[
         evidence: the results of the candidate's nightly run.
         champion: the current production version.
     """
-    challenge = evidence.challenge
+    comparison = evidence.comparison
     verdicts = {check["name"]: check["verdict"] for check in evidence.gate["checks"]}
     found = [f"{name} is {verdict}" for name, verdict in verdicts.items() if verdict != "PASS"]
-    if challenge.measured is None:
+    if comparison.measured is None:
         return [*found, "no champion was measured beside it"]
-    if challenge.champion != champion:
-        found.append(f"it was measured beside version {challenge.champion}, and version {champion} is in production")
-    return [*found, *_losses(policy, challenge.measured), *_slice_loss(policy, challenge), *_balance(challenge)]
+    if comparison.champion != champion:
+        found.append(f"it was measured beside version {comparison.champion}, and version {champion} is in production")
+    return [*found, *_losses(policy, comparison.measured), *_slice_loss(policy, comparison), *_balance(comparison)]
 
 
 def _losses(policy: Promotion, measured: Measured) -> Iterator[str]:
@@ -40,8 +40,8 @@ def _losses(policy: Promotion, measured: Measured) -> Iterator[str]:
         yield f"quality may change by {points(lowest)} points where {_margin(policy.max_quality_drop)} is allowed"
 
 
-def _slice_loss(policy: Promotion, challenge: Challenge) -> Iterator[str]:
-    worst = challenge.worst_slice()
+def _slice_loss(policy: Promotion, comparison: ChampionComparison) -> Iterator[str]:
+    worst = comparison.worst_slice()
     if worst is None:
         yield "no class or language was compared with the champion"
     elif (lowest := worst[1].interval[0]) <= -policy.max_slice_drop:
@@ -49,10 +49,10 @@ def _slice_loss(policy: Promotion, challenge: Challenge) -> Iterator[str]:
         yield f"quality of {worst[0]} may change by {points(lowest)} points where {allowed} is allowed"
 
 
-def _balance(challenge: Challenge) -> Iterator[str]:
-    if worse := challenge.worse():
+def _balance(comparison: ChampionComparison) -> Iterator[str]:
+    if worse := comparison.worse():
         yield f"it is worse on {', '.join(worse)}"
-    if not challenge.better():
+    if not comparison.better():
         yield "it is clearly better on nothing"
 
 

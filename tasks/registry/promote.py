@@ -19,7 +19,7 @@ from mlflow.tracking import MlflowClient
 from stillhouse.tasks.artifacts.artifact import json_digest
 from stillhouse.tasks.artifacts.locks import waiting
 from stillhouse.tasks.errors import ServiceError, StillhouseError
-from stillhouse.tasks.provenance.verify import signed_passport
+from stillhouse.tasks.provenance.verify import fetch_signed_record
 from stillhouse.tasks.registry import audit
 from stillhouse.tasks.registry import pending_move as intent
 from stillhouse.tasks.registry.audit import Row
@@ -30,7 +30,7 @@ from stillhouse.tasks.registry.versions import (
     CHAMPION,
     DIGEST,
     PREVIOUS,
-    aliased,
+    find_aliased,
     is_champion,
     production_of,
     shippable,
@@ -73,14 +73,14 @@ def promote(
         StillhouseError: the version does not exist, did not pass its gate, is incomplete, has no provenance record of
             this deployment, was superseded, or does not answer.
     """
-    with settled(model) as client:
+    with settle(model) as client:
         remedy = "run a nightly that passes, or name a version"
         chosen = version_of(client, model, version) if version else with_alias(client, model, CANDIDATE, remedy)
-        candidate = aliased(client, model, CANDIDATE)
+        candidate = find_aliased(client, model, CANDIDATE)
         if newest and version != candidate and not is_champion(client, model, chosen):
             msg = f"{model} version {version} was superseded by version {candidate}; look at that one"
             raise StillhouseError(msg)
-        champion = aliased(client, production_of(model), CHAMPION)
+        champion = find_aliased(client, production_of(model), CHAMPION)
         if over not in {None, champion} and not is_champion(client, model, chosen):
             msg = f"version {champion} is in production now, and it was compared with version {over}; look at it again"
             raise StillhouseError(msg)
@@ -97,7 +97,7 @@ def rollback(model: str, decision: Decision, row: int | None = None) -> str:
         StillhouseError: there is no earlier version, or it is incomplete or does not answer.
     """
     production = production_of(model)
-    with settled(model) as client:
+    with settle(model) as client:
         if row is None:
             chosen = with_alias(client, production, PREVIOUS, "nothing was in production before what is there now")
         else:
@@ -108,8 +108,8 @@ def rollback(model: str, decision: Decision, row: int | None = None) -> str:
 def refuse(model: str, version: str, decision: Decision, deed: str) -> str:
     """Record in the audit that a version was not promoted. The same `deed` is recorded only once."""
     production = production_of(model)
-    with settled(model) as client:
-        champion = aliased(client, production, CHAMPION)
+    with settle(model) as client:
+        champion = find_aliased(client, production, CHAMPION)
         evidence = {**decision.evidence, "candidate": f"{model}/{version}"}
         said = (decision.who, decision.why, now(), evidence)
         audit.append(client, Row(deed, production, "refuse", champion, champion, *said))
@@ -117,13 +117,13 @@ def refuse(model: str, version: str, decision: Decision, deed: str) -> str:
 
 
 @contextmanager
-def settled(model: str) -> Iterator[MlflowClient]:
+def settle(model: str) -> Iterator[MlflowClient]:
     """Hold the model's lock, after unfinished moves are finished and every move of the alias is in the audit."""
     settings, production = load_settings(), production_of(model)
     client = connect(settings.tracking_uri)
     with waiting(settings.state / "production" / f"{model}.lock"):
         try:
-            left = intent.noted(client, production)
+            left = intent.read_pending(client, production)
             if left is not None:
                 _carry_out(client, left)
             _notice(client, production)
@@ -135,14 +135,14 @@ def settled(model: str) -> Iterator[MlflowClient]:
 
 def _move(client: MlflowClient, model: str, chosen: ModelVersion, action: str, decision: Decision) -> str:
     production = production_of(model)
-    before = aliased(client, production, CHAMPION)
+    before = find_aliased(client, production, CHAMPION)
     name = f"{chosen.name} version {chosen.version}"
     if is_champion(client, model, chosen):
         return f"{name} is the champion already; nothing changed"
     with shippable(chosen) as folder:
         probe(folder)
     if action == "promote":  # a rollback target was promoted before, so its nightly run is not needed
-        signed_passport(client, load_settings(), chosen)
+        fetch_signed_record(client, load_settings(), chosen)
     _ensure_model(client, production)
     decided = Intent(
         id=uuid.uuid4().hex,
@@ -165,14 +165,14 @@ def _move(client: MlflowClient, model: str, chosen: ModelVersion, action: str, d
 def _carry_out(client: MlflowClient, decided: Intent) -> str:
     """Carry out a decided move, from the point where it stopped."""
     after = _in_production(client, decided)
-    if aliased(client, decided.model, CHAMPION) != after:
+    if find_aliased(client, decided.model, CHAMPION) != after:
         if decided.before:
             client.set_registered_model_alias(decided.model, PREVIOUS, decided.before)
         client.set_registered_model_alias(decided.model, CHAMPION, after)
     said = (decided.who, decided.why, decided.at, decided.evidence)
     row = Row(decided.id, decided.model, decided.action, decided.before, after, *said)
     audit.append(client, row)
-    intent.done(client, decided)
+    intent.clear_pending(client, decided)
     return after
 
 
@@ -188,7 +188,7 @@ def _in_production(client: MlflowClient, decided: Intent) -> str:
 
 def _notice(client: MlflowClient, production: str) -> None:
     """Audit a move of the champion that was made outside Stillhouse."""
-    rows, champion = audit.rows_of(client, production), aliased(client, production, CHAMPION)
+    rows, champion = audit.rows_of(client, production), find_aliased(client, production, CHAMPION)
     known = rows[-1].after if rows else None
     if champion != known:
         deed = json_digest([production, len(rows), champion])

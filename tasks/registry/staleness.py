@@ -6,8 +6,8 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from stillhouse.tasks.data.store.data_branch import newest_md5
-from stillhouse.tasks.data.store.revision import pinned_md5
+from stillhouse.tasks.data.store.data_branch import find_newest_md5
+from stillhouse.tasks.data.store.revision import read_pinned_md5
 from stillhouse.tasks.errors import DataError
 from stillhouse.tasks.recipe.recipe import Recipe
 from stillhouse.tasks.registry.versions import CHAMPION, production_of, version_with_alias
@@ -21,13 +21,13 @@ NIGHTS = 20
 """Number of newest teachers that are checked."""
 
 
-def debt_of(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[str]:
+def list_staleness(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[str]:
     """List the reasons why a recipe's champion is stale; empty if it is not stale or there is no champion."""
     champion = version_with_alias(client, production_of(recipe.name), CHAMPION)
     return list(_reasons(client, settings, recipe, champion)) if champion else []
 
 
-def note_debt(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[str]:
+def note_staleness(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[str]:
     """Tag a recipe's champion as stale, or remove the tag; returns the reasons."""
     champion = version_with_alias(client, production_of(recipe.name), CHAMPION)
     if champion is None:
@@ -43,7 +43,9 @@ def note_debt(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[
 def _reasons(client: MlflowClient, settings: Settings, recipe: Recipe, champion: ModelVersion) -> Iterator[str]:
     try:
         revision, dataset = recipe.data.revision, recipe.data.dataset
-        newest = pinned_md5(settings.root, revision, dataset) if revision else newest_md5(settings.root, dataset)
+        newest = (
+            read_pinned_md5(settings.root, revision, dataset) if revision else find_newest_md5(settings.root, dataset)
+        )
     except DataError:
         return  # the nightly run reports the fault of its data
     version = champion.tags.get(f"{PREFIX}data_version", "")

@@ -10,7 +10,7 @@ from stillhouse.tasks.recipe.folders import recipe_files
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 from stillhouse.tasks.registry import audit
 from stillhouse.tasks.registry.audit import Row
-from stillhouse.tasks.registry.staleness import debt_of, note_debt
+from stillhouse.tasks.registry.staleness import list_staleness, note_staleness
 from stillhouse.tasks.registry.versions import CANDIDATE, CHAMPION, is_champion, production_of, version_with_alias
 from stillhouse.tasks.settings import Settings
 from stillhouse.tasks.tracking.deleted import find_experiment
@@ -30,16 +30,16 @@ def recipes_of(folder: Path) -> Iterator[Recipe]:
 
 def stale_recipes(client: MlflowClient, settings: Settings, folder: Path) -> list[str]:
     """Name the recipes whose champion comes from an older teacher or older data than the newest ones."""
-    return [recipe.name for recipe in recipes_of(folder) if debt_of(client, settings, recipe)]
+    return [recipe.name for recipe in recipes_of(folder) if list_staleness(client, settings, recipe)]
 
 
-def note_debts(client: MlflowClient, settings: Settings, folder: Path, dataset: str) -> list[str]:
+def note_all_staleness(client: MlflowClient, settings: Settings, folder: Path, dataset: str) -> list[str]:
     """Tag the stale champions of a dataset's recipes; returns one line for each reason."""
     recipes = (recipe for recipe in recipes_of(folder) if recipe.data.dataset == dataset)
-    return [f"{recipe.name}: {reason}" for recipe in recipes for reason in note_debt(client, settings, recipe)]
+    return [f"{recipe.name}: {reason}" for recipe in recipes for reason in note_staleness(client, settings, recipe)]
 
 
-def standing(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[str]:
+def describe_status(client: MlflowClient, settings: Settings, recipe: Recipe) -> list[str]:
     """Describe the status of one recipe in lines; empty if nothing was ever registered."""
     stale = _stale(client, settings, recipe)
     return [*_nights(client, recipe), *_live(client, recipe), *_waiting(client, recipe), *stale]
@@ -62,7 +62,7 @@ def _live(client: MlflowClient, recipe: Recipe) -> Iterator[str]:
         yield f"live: {f'version {champion.version}' if champion else 'nothing'}, and the audit is not whole: {error}"
         return
     if champion is None:
-        yield from _gone(production, rows)
+        yield from _report_gone(production, rows)
         return
     moves = [row for row in rows if row.after == str(champion.version) and row.action not in UNMOVED]
     last = moves[-1] if moves else None
@@ -70,7 +70,7 @@ def _live(client: MlflowClient, recipe: Recipe) -> Iterator[str]:
     yield f"live: {production} version {champion.version}, {since}"
 
 
-def _gone(production: str, rows: Sequence[Row]) -> Iterator[str]:
+def _report_gone(production: str, rows: Sequence[Row]) -> Iterator[str]:
     """Report that no version is live any more. Stillhouse itself never causes this."""
     if rows:
         last = rows[-1]
@@ -88,4 +88,4 @@ def _waiting(client: MlflowClient, recipe: Recipe) -> Iterator[str]:
 
 
 def _stale(client: MlflowClient, settings: Settings, recipe: Recipe) -> Iterator[str]:
-    yield from (f"stale: {reason}" for reason in debt_of(client, settings, recipe))
+    yield from (f"stale: {reason}" for reason in list_staleness(client, settings, recipe))

@@ -30,7 +30,7 @@ def production_of(model: str) -> str:
     return f"{model}-production"
 
 
-def aliased(client: MlflowClient, model: str, alias: str) -> str | None:
+def find_aliased(client: MlflowClient, model: str, alias: str) -> str | None:
     """Return the version that an alias points at, or `None`.
 
     Raises:
@@ -60,7 +60,7 @@ def version_of(client: MlflowClient, model: str, version: str) -> ModelVersion:
 
 def version_with_alias(client: MlflowClient, model: str, alias: str) -> ModelVersion | None:
     """Look up the version that an alias points at, or return `None`."""
-    version = aliased(client, model, alias)
+    version = find_aliased(client, model, alias)
     return None if version is None else version_of(client, model, version)
 
 

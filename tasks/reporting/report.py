@@ -5,7 +5,7 @@ This module always writes a report, also for a failed run. It does not decide th
 
 from pathlib import Path
 
-from stillhouse.models.aside import written_aside
+from stillhouse.models.aside import write_aside
 from stillhouse.tasks.artifacts.artifact import write_json
 from stillhouse.tasks.errors import ArtifactError
 from stillhouse.tasks.reporting.report_page import render
@@ -41,10 +41,10 @@ def _write(run: RunRecord, folder: Path) -> Path:
 
 
 def _write_text(path: Path, text: str) -> None:
-    with written_aside(path) as aside:
+    with write_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
 def _point(link: Path, folder: Path) -> None:
-    with written_aside(link) as aside:
+    with write_aside(link) as aside:
         aside.symlink_to(folder.name, target_is_directory=True)

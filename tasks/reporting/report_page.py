@@ -13,8 +13,8 @@ from markupsafe import Markup
 
 from stillhouse.models.evaluation.schema import Evaluation
 from stillhouse.models.workloads.report_base import Section
-from stillhouse.tasks.judging.challenge import Challenge
-from stillhouse.tasks.judging.final_test import Opened, looked, opened_in
+from stillhouse.tasks.judging.champion_comparison import ChampionComparison
+from stillhouse.tasks.judging.final_test import Opened, describe_looks, parse_opened
 from stillhouse.tasks.reporting import quantities
 from stillhouse.tasks.reporting.plots.judgement import class_changes, evidence, trade
 from stillhouse.tasks.reporting.plots.stages import stage_times, training_curve
@@ -43,7 +43,7 @@ HEADLINES = {
 
 def render(run: RunRecord) -> str:
     """Return the whole page. For a failed run, the page shows the finished part."""
-    evaluation, tested = evaluation_of(run), opened_in(run.final_test)
+    evaluation, tested = evaluation_of(run), parse_opened(run.final_test)
     error = error_of(run)
     verdict = "BROKEN" if error else (run.gate or {"verdict": "UNDECIDED"})["verdict"]
     template = _templates().get_template("report.html")
@@ -57,13 +57,13 @@ def render(run: RunRecord) -> str:
         steps=list(_steps(run.stages)),
         figures=_figures(run, evaluation, tested),
         tested=tested,
-        looked=looked(run.looks),
-        challenge=Challenge.model_validate(run.challenge) if run.challenge else None,
+        looked=describe_looks(run.looks),
+        comparison=ChampionComparison.model_validate(run.comparison) if run.comparison else None,
         section=_laid_out(run.section) if run.section else None,
         slices=run.slices,
         curves=[Markup(training_curve(s)) for s in run.stages if s.history.get("train_loss")],  # noqa: S704 - our own SVG
-        mlflow_url=_without_credentials(run.mlflow_url),
-        data_docs_url=_without_credentials(run.data_docs_url or ""),
+        mlflow_url=_drop_credentials(run.mlflow_url),
+        data_docs_url=_drop_credentials(run.data_docs_url or ""),
     )
 
 
@@ -125,7 +125,7 @@ def _figures(run: RunRecord, evaluation: Evaluation | None, tested: Opened | Non
     return {name: Markup(svg) for name, svg in drawn.items()}  # noqa: S704 - our own SVG, its texts escaped
 
 
-def _without_credentials(url: str) -> str:
+def _drop_credentials(url: str) -> str:
     """Keep only web addresses, and remove the user and password that a tracking address may contain."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"}:

@@ -31,7 +31,7 @@ def metrics(run: RunRecord, summary: Summary) -> dict[str, float]:
         found |= _ends("difference", difference["interval"])
     found |= {f"check_{check['name']}": check["value"] for check in summary["checks"]}
     for stage in run.stages:
-        if stage.kind in {"challenge", "load"}:
+        if stage.kind in {"compare_champion", "load_test"}:
             found |= stage.metrics
     found |= {f"looks_{split}": float(count) for split, count in summary["looks"].items()}
     return found | {"passed": float(summary["verdict"] == "PASS"), "dag_seconds": summary["dag_seconds"]}
@@ -50,7 +50,7 @@ def tags(summary: Summary) -> dict[str, str]:
     columns = {name: summary[name] for name in ("verdict", "recipe", "data_version", "code_version")}
     return {name: str(value) for name, value in columns.items()} | {
         "why": why(summary)[:LONGEST],
-        "registered": _registered(summary) or "no",
+        "registered": _name_registered(summary) or "no",
     }
 
 
@@ -65,7 +65,7 @@ def why(summary: Summary) -> str:
 def description(recipe: Recipe, summary: Summary, links: Mapping[str, str]) -> str:
     """Write the text of the run's page: verdict and reason, the checks, the registered version, the links."""
     checks = [(check["name"], check["verdict"], check["reason"]) for check in summary["checks"]]
-    registered = _registered(summary)
+    registered = _name_registered(summary)
     parts = [
         f"**{'BROKEN' if summary['error'] else summary['verdict']}**: {why(summary)}.",
         recipe.description,
@@ -85,12 +85,12 @@ def about(recipe: Recipe) -> str:
     )
 
 
-def changed(known: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+def list_changed(known: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Name the parameters that the run already has with another value. MLflow never changes a parameter."""
     return [f"`{name}`: {known[name]} -> {value}" for name, value in now.items() if known.get(name, value) != value]
 
 
-def _registered(summary: Summary) -> str:
+def _name_registered(summary: Summary) -> str:
     where = summary["mlflow"]
     alias = f", the {where['alias']}" if where["alias"] else ""
     return f"{where['model']} version {where['version']}{alias}" if where["version"] else ""

@@ -55,15 +55,15 @@ class RunRecord:
     """data.json of the stage `pull`. With `splits` of dataset.json added, the report shows the digest of each split."""
     registered: Mapping[str, Any] | None = None
     """`model`, `version` and `alias`, if a version was registered."""
-    challenge: Mapping[str, Any] | None = None
-    """challenge.json, if the student was compared with the champion."""
-    load: Mapping[str, Any] | None = None
-    """load.json, if the student's server had a load test."""
+    comparison: Mapping[str, Any] | None = None
+    """champion_comparison.json, if the student was compared with the champion."""
+    load_test: Mapping[str, Any] | None = None
+    """load_test.json, if the student's server had a load test."""
     final_test: Mapping[str, Any] | None = None
     """final_test.json, if the stage `final_test` finished."""
     looks: Mapping[str, int] = field(default_factory=dict)
     """Split -> number of looks at the split so far, over all nights and recipes."""
-    debt: Sequence[str] = ()
+    stale: Sequence[str] = ()
     """Reasons why the version in production is stale."""
     environment: Mapping[str, str] = field(default_factory=dict)
     data_docs_url: str | None = None
@@ -85,7 +85,7 @@ def error_of(run: RunRecord) -> str | None:
     failed = next((stage for stage in run.stages if stage.status == "FAILED"), None)
     if failed:
         return f"stage {failed.name} failed: {failed.error or 'it left no reason; read its log in Airflow'}"
-    stopped = next((stage for stage in run.stages if _unfinished(stage, run)), None)
+    stopped = next((stage for stage in run.stages if _is_unfinished(stage, run)), None)
     if stopped:
         return f"the run stopped at stage {stopped.name}, which is {stopped.status.lower()}; read its log in Airflow"
     if run.gate is None and not run.unread:
@@ -93,7 +93,7 @@ def error_of(run: RunRecord) -> str | None:
     return None
 
 
-def _unfinished(stage: StageRecord, run: RunRecord) -> bool:
+def _is_unfinished(stage: StageRecord, run: RunRecord) -> bool:
     """Tell whether a stage is not done but should be.
 
     The report, and `register` after a gate without PASS, do not count.

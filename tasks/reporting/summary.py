@@ -1,6 +1,6 @@
 """summary.json: the numbers of the run, for tools. docs/summary.md describes it; change both together.
 
-Within one schema number, fields are only added. Schema 2: qualities and the difference are those of the split `gate`.
+Within one schema number, fields are only added. Schema 3: the splits and the stages have the field's names.
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.models.evaluation.schema import Evaluation, Interval, Model, Pair
-from stillhouse.tasks.judging.challenge import Challenge
-from stillhouse.tasks.judging.final_test import Opened, opened_in
+from stillhouse.tasks.judging.champion_comparison import ChampionComparison
+from stillhouse.tasks.judging.final_test import Opened, parse_opened
 from stillhouse.tasks.judging.gate import Verdict
 from stillhouse.tasks.reporting.run_record import RunRecord, error_of, evaluation_of
 
@@ -98,14 +98,14 @@ class FinalTest(Part):
     opening: int
 
 
-class Load(Part):
+class LoadTest(Part):
     """The student behind its server: times at a steady rate, lost requests, and maximum answers per second."""
 
     rate: float
     p50_ms: float
     p99_ms: float
     lost: int
-    most: dict[Literal["one_core", "all_cores"], float]
+    max_rate: dict[Literal["one_core", "all_cores"], float]
     cores: int
 
 
@@ -121,7 +121,7 @@ class Tracked(Part):
 class Summary(Part):
     """The whole content of summary.json."""
 
-    schema_: Literal[2] = Field(default=2, serialization_alias="schema")
+    schema_: Literal[3] = Field(default=3, serialization_alias="schema")
     recipe: str
     verdict: Verdict
     checks: tuple[CheckLine, ...]
@@ -133,7 +133,7 @@ class Summary(Part):
     looks: dict[str, int]
     champion: Against | None
     stale: tuple[str, ...]
-    load: Load | None
+    load_test: LoadTest | None
     stage_seconds: dict[str, Seconds]
     reused: tuple[str, ...]
     dag_seconds: Seconds
@@ -155,19 +155,19 @@ def summarise(run: RunRecord) -> dict[str, Any]:
         recipe=run.recipe.name,
         verdict=gate["verdict"],
         checks=tuple(CheckLine.model_validate(check) for check in gate["checks"]),
-        teacher=_measured(evaluation.teacher) if evaluation else None,
-        student=_measured(evaluation.student) if evaluation else None,
+        teacher=_summarise_model(evaluation.teacher) if evaluation else None,
+        student=_summarise_model(evaluation.student) if evaluation else None,
         ratios=_ratios(evaluation) if evaluation else None,
         difference=_difference(evaluation.paired.gate) if evaluation else None,
-        final_test=_final_test(opened_in(run.final_test)),
+        final_test=_final_test(parse_opened(run.final_test)),
         looks=dict(run.looks),
-        champion=_against(run.challenge),
-        stale=tuple(run.debt),
-        load=Load.model_validate(run.load) if run.load else None,
+        champion=_against(run.comparison),
+        stale=tuple(run.stale),
+        load_test=LoadTest.model_validate(run.load_test) if run.load_test else None,
         stage_seconds={stage.name: stage.seconds for stage in run.stages if stage.seconds is not None},
         reused=tuple(stage.name for stage in run.stages if stage.reused_from),
         dag_seconds=run.seconds,
-        mlflow=_tracked(run),
+        mlflow=_name_run(run),
         data_version=run.data["data_version"] if run.data else None,
         code_version=run.code_version,
         error=error_of(run),
@@ -176,7 +176,7 @@ def summarise(run: RunRecord) -> dict[str, Any]:
     return summary.model_dump(mode="json", by_alias=True)
 
 
-def _measured(model: Model) -> Measured:
+def _summarise_model(model: Model) -> Measured:
     return Measured(
         quality=model.quality.gate.value,
         quality_interval=model.quality.gate.interval,
@@ -232,23 +232,23 @@ def _final_test(opened: Opened | None) -> FinalTest | None:
 
 
 def _against(answer: Mapping[str, Any] | None) -> Against | None:
-    challenge = Challenge.model_validate(answer) if answer else None
-    if challenge is None or challenge.champion is None or challenge.measured is None:
+    comparison = ChampionComparison.model_validate(answer) if answer else None
+    if comparison is None or comparison.champion is None or comparison.measured is None:
         return None
-    found = challenge.measured
+    found = comparison.measured
     return Against(
-        version=challenge.champion,
+        version=comparison.champion,
         value=found.paired.difference.value,
         interval=found.paired.difference.interval,
         churn=found.paired.churn,
         bytes=found.bytes,
         latency=found.latency.value,
         latency_interval=found.latency.interval,
-        better=tuple(challenge.better()),
+        better=tuple(comparison.better()),
     )
 
 
-def _tracked(run: RunRecord) -> Tracked:
+def _name_run(run: RunRecord) -> Tracked:
     registered = run.registered or {}
     version = registered.get("version")
     return Tracked(

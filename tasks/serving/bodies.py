@@ -72,14 +72,14 @@ def read(kind: str, content: bytes, taken: Collection[str]) -> tuple[str, Sequen
     """
     if kind == JSON:
         return _json(content, taken)
-    return kind, [_decoded(content) if kind == "text" else content]
+    return kind, [_decode(content) if kind == "text" else content]
 
 
 def _json(content: bytes, taken: Collection[str]) -> tuple[str, Sequence[Any]]:
     if sum(map(content.count, (b"[", b"{", b":"))) > MOST_PARTS:
         raise Refusal(413, f"the body has more than {MOST_PARTS:,} lists, objects and keys; send less at once")
     try:
-        given = json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_without_twins)
+        given = json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_refuse_twins)
     except (ValueError, RecursionError) as error:
         raise Refusal(400, f"the body is no JSON ({error}); send an object") from error
     known = {"pixels", *FIELDS, *taken} - {*FIELDS.values(), *FILES.values()}
@@ -94,7 +94,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(msg)
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     given = dict(pairs)
     if len(given) != len(pairs):
         msg = "a key stands twice in an object"
@@ -102,7 +102,7 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return given
 
 
-def _decoded(content: bytes) -> str:
+def _decode(content: bytes) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -7,7 +7,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.registry.versions import CHAMPION, aliased, version_of
+from stillhouse.tasks.registry.versions import CHAMPION, find_aliased, version_of
 from stillhouse.tasks.serving.served import Served, open_served
 
 POLL_SECONDS = 2.0
@@ -23,7 +23,7 @@ class Follower:
             StillhouseError: there is no champion, or it cannot be served.
         """
         self._client, self._model = client, model
-        self.current: Served = self._opened(self._champion())
+        self.current: Served = self._open(self._champion())
         self.problem: str | None = None
         """Reason why the served version is not the champion, or `None`."""
 
@@ -44,17 +44,17 @@ class Follower:
         try:
             champion = self._champion()
             if champion != self.current.version:
-                self.current = self._opened(champion)
+                self.current = self._open(champion)
             self.problem = None
         except (StillhouseError, MlflowException, OSError) as error:
             self.problem = " ".join(str(error).split())[:300]
 
     def _champion(self) -> str:
-        version = aliased(self._client, self._model, CHAMPION)
+        version = find_aliased(self._client, self._model, CHAMPION)
         if version is None:
             msg = f"{self._model} has no version with the alias {CHAMPION}; promote one"
             raise StillhouseError(msg)
         return version
 
-    def _opened(self, version: str) -> Served:
+    def _open(self, version: str) -> Served:
         return open_served(version_of(self._client, self._model, version))

@@ -13,7 +13,7 @@ from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.registry.versions import CANDIDATE, CHAMPION, DIGEST, production_of, version_with_alias
 from stillhouse.tasks.settings import Settings, load_settings
-from stillhouse.tasks.stages.pull import pulled
+from stillhouse.tasks.stages.pull import pull_dataset
 from stillhouse.tasks.tracking.runs import connect
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -28,8 +28,8 @@ def predict(recipe_path: Path, queries: list[str]) -> Path:
         StillhouseError: the model does not exist, or a query cannot be answered. One sentence says why.
     """
     settings, recipe = load_settings(), load_recipe(recipe_path)
-    data = pulled(settings, recipe.data)
-    model = registered_bundle(settings, recipe.name)
+    data = pull_dataset(settings, recipe.data)
+    model = fetch_registered(settings, recipe.name)
     cache = settings.state / "shared" / "tried" / f"{model.name[:16]}-{data.name[:16]}"
     try:
         answers = report_of(recipe.workload).answer_queries(open_bundle(model), data, queries, cache)
@@ -41,7 +41,7 @@ def predict(recipe_path: Path, queries: list[str]) -> Path:
     return page
 
 
-def registered_bundle(settings: Settings, model: str) -> Path:
+def fetch_registered(settings: Settings, model: str) -> Path:
     """Return the bundle of the champion, or of the candidate if there is no champion.
 
     It is downloaded once and checked.

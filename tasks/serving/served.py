@@ -10,7 +10,7 @@ import onnx
 from mlflow.entities.model_registry import ModelVersion
 
 from stillhouse.models.errors import ModelError
-from stillhouse.models.onnx.packing import unpacked
+from stillhouse.models.onnx.packing import unpack
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.base import Answerer, runtime_of
 from stillhouse.tasks.errors import StillhouseError
@@ -66,7 +66,7 @@ def open_served(version: ModelVersion) -> Served:
 
 
 def _opset(path: Path) -> int:
-    imports = onnx.load_from_string(unpacked(path)).opset_import
+    imports = onnx.load_from_string(unpack(path)).opset_import
     opset = int(next(entry.version for entry in imports if not entry.domain))
     if opset not in OPSETS:
         known = f"{OPSETS.start} to {OPSETS.stop - 1}"
@@ -87,7 +87,7 @@ def _expect_signature(folder: Path, bundle: Bundle, answers: Mapping[str, Any], 
 
 
 def _inputs(path: Path) -> set[str]:
-    return {port.name for port in onnx.load_from_string(unpacked(path)).graph.input}
+    return {port.name for port in onnx.load_from_string(unpack(path)).graph.input}
 
 
 def _labels(version: ModelVersion) -> list[str]:

@@ -31,7 +31,7 @@ def run_server(model: str, host: str, port: int, processes: int, show: Callable[
         StillhouseError: no champion can be served, the port is taken, or a process ended.
     """
     listener = listen(host, port)
-    address = f"http://{shown(host)}:{listener.getsockname()[1]}/answer"
+    address = f"http://{bracket_host(host)}:{listener.getsockname()[1]}/answer"
 
     def application() -> Starlette:
         follower = Follower(connect(load_settings().tracking_uri), production_of(model))
@@ -67,7 +67,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         option = "--host" if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT} else "--port"
-        msg = f"{shown(host)}:{port} cannot be listened at ({error.strerror}); choose another {option}"
+        msg = f"{bracket_host(host)}:{port} cannot be listened at ({error.strerror}); choose another {option}"
         raise ServiceError(msg) from error
     return listener
 
@@ -83,7 +83,7 @@ def _address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, 
     return family, address
 
 
-def shown(host: str) -> str:
+def bracket_host(host: str) -> str:
     """Write a host for use in a URL: an IPv6 address gets brackets."""
     return f"[{host.strip('[]')}]" if ":" in host else host
 

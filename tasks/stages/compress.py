@@ -21,7 +21,7 @@ from stillhouse.models.workloads.training_base import Training, training_of
 from stillhouse.tasks.artifacts.artifact import verify_around, write_json
 from stillhouse.tasks.compression.black_box import TEACHER_FILE
 from stillhouse.tasks.compression.components import components_in
-from stillhouse.tasks.compression.measure import QUALITY, added_up, describe_model
+from stillhouse.tasks.compression.measure import QUALITY, add_up, describe_model
 from stillhouse.tasks.compression.methods import METHODS
 from stillhouse.tasks.compression.quantize import quantize_jointly
 from stillhouse.tasks.compression.step_context import Compressed, StepContext
@@ -47,10 +47,10 @@ def compress(job: Job) -> Metrics:
     chosen = [name for name in names if job.settings["step"].component in {name, None}]
     for other in set(names) - set(chosen):
         shutil.copytree(job.inputs["previous"] / other, job.out / other)
-    return _compress(job, workload, [_bench_of(job, workload, data, name) for name in chosen])
+    return _compress(job, workload, [_context_of(job, workload, data, name) for name in chosen])
 
 
-def _bench_of(job: Job, workload: Training, data: Path, name: str) -> StepContext:
+def _context_of(job: Job, workload: Training, data: Path, name: str) -> StepContext:
     """Make the step context of one component, as if the component were a model of its own."""
     teacher, previous = job.inputs["teacher"], job.inputs["previous"]
     inputs = {**job.inputs, "teacher": teacher / name, "previous": previous / name}
@@ -58,11 +58,11 @@ def _bench_of(job: Job, workload: Training, data: Path, name: str) -> StepContex
     return StepContext(replace(job, inputs=inputs, out=job.out / name), data, component)
 
 
-def _compress(job: Job, workload: Training, benches: list[StepContext]) -> Metrics:
+def _compress(job: Job, workload: Training, contexts: list[StepContext]) -> Metrics:
     """Change one component, or several components together."""
     try:
-        metrics = _saved(workload, benches, _apply(workload, benches))
-        cost = _cost(benches)
+        metrics = _save_components(workload, contexts, _apply(workload, contexts))
+        cost = _cost(contexts)
         gained = metrics[QUALITY] - verify_around(job.inputs["previous"]).metrics[QUALITY]
         judged = judge_step(-gained, cost, job.settings["keep_step_if"])
         untimed = judge_step(-gained, cost | {"speedup": cost["speedup"] | AS_FAST}, job.settings["keep_step_if"])
@@ -70,7 +70,7 @@ def _compress(job: Job, workload: Training, benches: list[StepContext]) -> Metri
         judged = untimed = Judged(kept=False, reason=f"dropped: {error}")
         cost, gained = {}, 0.0
     if not judged.kept:
-        metrics = _saved(workload, benches, [_before(bench.job, judged) for bench in benches])
+        metrics = _save_components(workload, contexts, [_before(context.job, judged) for context in contexts])
     job.progress(judged.reason)
     write_json(job.out / STEP, asdict(judged) | {"gained": gained, "cost": cost})
     return metrics | {"kept": float(judged.kept), BY_TIME: float(judged.kept != untimed.kept)}
@@ -83,48 +83,48 @@ def _before(job: Job, judged: Judged) -> Compressed:
     return load_model(job.inputs["previous"])
 
 
-def _apply(workload: Training, benches: list[StepContext]) -> list[Compressed]:
-    return [_changed(benches[0])] if len(benches) == 1 else quantize_jointly(workload, benches)
+def _apply(workload: Training, contexts: list[StepContext]) -> list[Compressed]:
+    return [_run_method(contexts[0])] if len(contexts) == 1 else quantize_jointly(workload, contexts)
 
 
-def _changed(bench: StepContext) -> Compressed:
+def _run_method(context: StepContext) -> Compressed:
     """Run the step.
 
     Before a step that changes layers, integer weights become floats; after it they are quantized again.
     """
-    step = bench.job.settings["step"]
-    made = METHODS[step.method](bench, step)
-    if step.method in SETTLING or bench.stored[1].quantization is None:
+    step = context.job.settings["step"]
+    made = METHODS[step.method](context, step)
+    if step.method in SETTLING or context.stored[1].quantization is None:
         return made
-    return requantize(*made, bench.stored[1])
+    return requantize(*made, context.stored[1])
 
 
-def _saved(workload: Training, benches: list[StepContext], made: list[Compressed]) -> Metrics:
+def _save_components(workload: Training, contexts: list[StepContext], made: list[Compressed]) -> Metrics:
     """Save each component. Returns the metrics of all components together."""
-    for bench, one in zip(benches, made, strict=True):
-        _save(bench, *one)
-    if len(benches) == 1:
-        quality = benches[0].component.scorer("validation")(made[0][0])
+    for context, one in zip(contexts, made, strict=True):
+        _save(context, *one)
+    if len(contexts) == 1:
+        quality = contexts[0].component.scorer("validation")(made[0][0])
     else:
-        modules = {bench.component.name: load_model(bench.job.out)[0] for bench in benches}
-        quality = workload.scorer(benches[0].data, "validation")(modules)
-    parts = [describe_model(bench.job.out, *one) for bench, one in zip(benches, made, strict=True)]
-    return {QUALITY: quality} | added_up(parts)
+        modules = {context.component.name: load_model(context.job.out)[0] for context in contexts}
+        quality = workload.scorer(contexts[0].data, "validation")(modules)
+    parts = [describe_model(context.job.out, *one) for context, one in zip(contexts, made, strict=True)]
+    return {QUALITY: quality} | add_up(parts)
 
 
-def _save(bench: StepContext, module: nn.Module, architecture: Architecture) -> None:
+def _save(context: StepContext, module: nn.Module, architecture: Architecture) -> None:
     """Write the model as a checkpoint and as the file that would ship."""
-    save_model(bench.job.out, module, architecture)
-    export_model(module, architecture, bench.component.calibration(), bench.job.out / DEPLOYABLE)
+    save_model(context.job.out, module, architecture)
+    export_model(module, architecture, context.component.calibration(), context.job.out / DEPLOYABLE)
 
 
-def _cost(benches: list[StepContext]) -> dict[str, Any]:
+def _cost(contexts: list[StepContext]) -> dict[str, Any]:
     """Compare the files that would ship before and after the step."""
-    job = benches[0].job
+    job = contexts[0].job
     job.progress("comparing the exported files before and after the step")
     changes = [
-        {"before": _file_before(bench), "after": deployable(bench.job.out, "model"), "input": _one_input(bench)}
-        for bench in benches
+        {"before": _file_before(context), "after": deployable(context.job.out, "model"), "input": _one_input(context)}
+        for context in contexts
     ]
     request = {
         "changes": [{name: str(path) for name, path in change.items()} for change in changes],
@@ -133,16 +133,16 @@ def _cost(benches: list[StepContext]) -> dict[str, Any]:
     return measure("stillhouse.models.measurement.step_cost", request, job.scratch)
 
 
-def _one_input(bench: StepContext) -> Path:
-    path = bench.job.scratch / f"{bench.job.out.name}.npy"
-    np.save(path, bench.component.calibration()[:1])
+def _one_input(context: StepContext) -> Path:
+    path = context.job.scratch / f"{context.job.out.name}.npy"
+    np.save(path, context.component.calibration()[:1])
     return path
 
 
-def _file_before(bench: StepContext) -> Path:
-    for shipped in bench.job.inputs["previous"].glob("*.onnx*"):
+def _file_before(context: StepContext) -> Path:
+    for shipped in context.job.inputs["previous"].glob("*.onnx*"):
         return shipped  # plain, packed or adopted; none if the previous model is a teacher trained here
-    exported = bench.job.scratch / f"{bench.job.out.name}.onnx"
-    module, architecture = load_model(bench.job.inputs["previous"])
-    export_model(module, architecture, bench.component.calibration(), exported)
+    exported = context.job.scratch / f"{context.job.out.name}.onnx"
+    module, architecture = load_model(context.job.inputs["previous"])
+    export_model(module, architecture, context.component.calibration(), exported)
     return exported

@@ -41,10 +41,10 @@ def _final_test(job: Job) -> FinalTest:
         return FinalTest(skipped=reason)
     settings, digest = load_settings(), locate_student(job.inputs["models"]).digest
     with waiting(settings.state / "locks" / f"final_test-{digest}.lock"):
-        return FinalTest(opened=_opened(job, connect(settings.tracking_uri), digest))
+        return FinalTest(opened=_open_split(job, connect(settings.tracking_uri), digest))
 
 
-def _opened(job: Job, client: MlflowClient, digest: str) -> Opened:
+def _open_split(job: Job, client: MlflowClient, digest: str) -> Opened:
     """Return the earlier result of this file. If there is none, open the split now."""
     splits = split_digests(materialise(job.inputs["data"]))
     earlier = _earlier(client, splits[SPLIT], digest)
@@ -60,13 +60,13 @@ def _opened(job: Job, client: MlflowClient, digest: str) -> Opened:
     look = note_look(client, SPLIT, splits[SPLIT], facts)
     job.progress("opening the test split for this candidate")
     opening = len(looks_at(client, SPLIT, splits[SPLIT]))
-    found = Opened.model_validate(_measured(job) | {"opening": opening, "split_digests": splits})
+    found = Opened.model_validate(_measure(job) | {"opening": opening, "split_digests": splits})
     client.log_dict(look, FinalTest(opened=found).model_dump(mode="json"), ANSWER)
     client.set_terminated(look)
     return found
 
 
-def _measured(job: Job) -> dict[str, Any]:
+def _measure(job: Job) -> dict[str, Any]:
     request = {
         "workload": job.settings["workload"],
         "data": str(materialise(job.inputs["data"])),

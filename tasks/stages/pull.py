@@ -13,7 +13,7 @@ from stillhouse.tasks.artifacts.folders import move_into
 from stillhouse.tasks.artifacts.locks import waiting
 from stillhouse.tasks.data.format.dataset import DESCRIPTION, fault_of, read_description
 from stillhouse.tasks.data.store.remote import Remote, open_remote
-from stillhouse.tasks.data.store.revision import pinned_md5
+from stillhouse.tasks.data.store.revision import read_pinned_md5
 from stillhouse.tasks.errors import DataError
 from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.settings import Settings, load_settings
@@ -37,7 +37,7 @@ def pull_data(job: "Job") -> dict[str, float]:
     settings, data = load_settings(), job.settings["data"]
     md5 = job.outside.get("data") or data_digest(data)
     job.progress(f"pulling {data.dataset}, version {md5}")
-    folder = _pulled(settings, data.dataset, md5)
+    folder = _pull_locked(settings, data.dataset, md5)
     digest, splits = folder.name, read_description(folder)["splits"]
     counts = {split: described["count"] for split, described in splits.items()}
     pointer = {
@@ -70,21 +70,21 @@ def materialise(pull_artifact: Path) -> Path:
     pointer = read_pointer(pull_artifact)
     folder: Path = settings.data_cache / pointer["digest"]
     if fault_of(folder, folder.name):
-        fetched = _pulled(settings, pointer["dataset"], pointer["dvc_md5"])
+        fetched = _pull_locked(settings, pointer["dataset"], pointer["dvc_md5"])
         if fetched != folder:
             msg = f"{pull_artifact / POINTER} contradicts data version {pointer['dvc_md5']}; run the pull stage again"
             raise DataError(msg)
     return folder
 
 
-def pulled(settings: Settings, data: Data) -> Path:
+def pull_dataset(settings: Settings, data: Data) -> Path:
     """Copy a recipe's dataset to this host and verify it. Returns its folder, for reading only.
 
     Raises:
         DataError: the revision or dataset is unknown, or an object is missing, truncated or altered.
         ServiceError: the remote does not answer.
     """
-    return _pulled(settings, data.dataset, data_digest(data))
+    return _pull_locked(settings, data.dataset, data_digest(data))
 
 
 def data_digest(data: Data) -> str:
@@ -93,7 +93,7 @@ def data_digest(data: Data) -> str:
     Raises:
         DataError: the revision is unknown or does not pin the dataset.
     """
-    return pinned_md5(load_settings().root, data.revision, data.dataset)
+    return read_pinned_md5(load_settings().root, data.revision, data.dataset)
 
 
 def read_pointer(pull_artifact: Path) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def read_pointer(pull_artifact: Path) -> dict[str, Any]:
     return pointer
 
 
-def _pulled(settings: Settings, dataset: str, md5: str) -> Path:
+def _pull_locked(settings: Settings, dataset: str, md5: str) -> Path:
     """Pull under this host's lock. A second pull waits, and then finds the data complete."""
     try:
         with waiting(settings.data_cache / "lock"):

@@ -22,6 +22,7 @@ from stillhouse.tasks.pipeline.graph import Stage
 from stillhouse.tasks.pipeline.run_context import RunContext
 from stillhouse.tasks.provenance.issue import issue, lineage_of
 from stillhouse.tasks.provenance.log_student import log_student
+from stillhouse.tasks.provenance.places import RECORD
 from stillhouse.tasks.registry.versions import CANDIDATE, version_with_digest
 from stillhouse.tasks.stages.pull import materialise, read_pointer
 from stillhouse.tasks.tracking.runs import PREFIX, STAGE_RUNS, Child
@@ -48,7 +49,7 @@ def register(context: RunContext, stage: Stage) -> dict[str, float | str]:
             child.progress(f"not registered: the verdict is {verdict}")
             reasons = "; ".join(check["reason"] for check in gate["checks"] if check["verdict"] != "PASS")
             return {"skipped": f"the verdict is {verdict}, so nothing is registered: {reasons}"}
-        version = _registered(context, inputs, child)
+        version = _register(context, inputs, child)
         context.nightly.client.update_registered_model(context.recipe.name, _about(context))
         context.nightly.client.set_registered_model_alias(context.recipe.name, CANDIDATE, version)
         child.tag("version", version)
@@ -56,7 +57,7 @@ def register(context: RunContext, stage: Stage) -> dict[str, float | str]:
         return {"model": context.recipe.name, "version": version}
 
 
-def _registered(context: RunContext, inputs: dict[str, Path], child: Child) -> str:
+def _register(context: RunContext, inputs: dict[str, Path], child: Child) -> str:
     student = locate_student(inputs["models"])
     digest = student.digest
     known = version_with_digest(context.nightly.client, context.recipe.name, digest)
@@ -66,9 +67,9 @@ def _registered(context: RunContext, inputs: dict[str, Path], child: Child) -> s
     uri = log_student(child, student, materialise(inputs["data"]))
     expect_digest(uri, digest)
     evaluation = json.loads((inputs["evaluation"] / "evaluation.json").read_text(encoding="utf-8"))
-    passport, card = issue(context, inputs, digest, evaluation, runs)
-    own = {f"{PREFIX}digest": digest, f"{PREFIX}passport": passport, f"{PREFIX}labels": _labels(student)}
-    tags = _tags(context, inputs["data"], evaluation) | _made_by(runs) | own
+    record, card = issue(context, inputs, digest, evaluation, runs)
+    own = {f"{PREFIX}digest": digest, RECORD.tag: record, f"{PREFIX}labels": _labels(student)}
+    tags = _tags(context, inputs["data"], evaluation) | _name_runs(runs) | own
     version = str(mlflow.register_model(uri, context.recipe.name, tags=tags).version)
     about = _describe(evaluation, read_final_test(inputs["final_test"]))
     context.nightly.client.update_model_version(context.recipe.name, version, f"{about}\n\n{card}")
@@ -115,7 +116,7 @@ def _tags(context: RunContext, data: Path, evaluation: dict[str, Any]) -> dict[s
     return {PREFIX + name: value for name, value in facts.items()}
 
 
-def _made_by(runs: Mapping[str, Run]) -> dict[str, str]:
+def _name_runs(runs: Mapping[str, Run]) -> dict[str, str]:
     """Name the exact runs that made and judged a version. Pages about the version read only these runs."""
     exact = {stage: [run.info.run_id, run.data.tags[f"{PREFIX}digest"]] for stage, run in runs.items()}
     return {f"{PREFIX}teacher_run": runs["teacher"].info.run_id, STAGE_RUNS: json.dumps(exact)}

@@ -17,21 +17,21 @@ from stillhouse.tasks.artifacts.artifact import VOLATILE
 from stillhouse.tasks.artifacts.outputs import output_of
 from stillhouse.tasks.artifacts.source_digest import LIBRARIES
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.judging.challenge import ANSWER
+from stillhouse.tasks.judging.champion_comparison import ANSWER
 from stillhouse.tasks.judging.final_test import ANSWER as FINAL_TEST
 from stillhouse.tasks.judging.keep_step import STEP
 from stillhouse.tasks.pipeline.graph import Stage, stages_of
 from stillhouse.tasks.pipeline.run_context import RunContext
-from stillhouse.tasks.registry.staleness import note_debt
-from stillhouse.tasks.registry.versions import CANDIDATE, aliased
+from stillhouse.tasks.registry.staleness import note_staleness
+from stillhouse.tasks.registry.versions import CANDIDATE, find_aliased
 from stillhouse.tasks.reporting import run_page
 from stillhouse.tasks.reporting.report import REPORT, SUMMARY, report_stage
 from stillhouse.tasks.reporting.report_inputs import ReportInputs
 from stillhouse.tasks.reporting.run_record import RunRecord, StageRecord, Status, error_of
-from stillhouse.tasks.stages.load import ANSWER as LOAD
+from stillhouse.tasks.stages.load_test import ANSWER as LOAD_TEST
 from stillhouse.tasks.stages.pull import materialise
 from stillhouse.tasks.tracking.held_out import SPLITS, count_looks
-from stillhouse.tasks.tracking.runs import ARTIFACT, NOTE, PREFIX, newest_of_each, page_of
+from stillhouse.tasks.tracking.runs import ARTIFACT, NOTE, PREFIX, find_newest_of_each, page_of
 
 HISTORY = ("train_loss", "validation_quality")
 FOLDER = "report"
@@ -58,10 +58,10 @@ def write_report(context: RunContext, _stage: Stage) -> dict[str, float | str]:
 
 
 def _record(context: RunContext) -> RunRecord:
-    runs = newest_of_each(context.nightly.children())
+    runs = find_newest_of_each(context.nightly.children())
     inputs = ReportInputs(context, runs)
     data = _data(context, inputs)
-    if data:  # `note_debt` reads this tag, so the tag is set first
+    if data:  # `note_staleness` reads this tag, so the tag is set first
         context.nightly.client.set_tag(context.nightly.run_id, f"{PREFIX}data_version", data["data_version"])
     night = stages_of(context.recipe)[:-1]
     stages = tuple(_stage_record(context, stage, runs.get(stage.name), inputs) for stage in night)
@@ -79,12 +79,12 @@ def _record(context: RunContext) -> RunRecord:
         gate=inputs.json("gate", "gate.json"),
         evaluation=inputs.json("evaluate", "evaluation.json"),
         data=data,
-        registered=_registered(context, runs.get("register")),
-        challenge=inputs.json("challenge", ANSWER),
-        load=inputs.json("load", LOAD),
+        registered=_find_registered(context, runs.get("register")),
+        comparison=inputs.json("compare_champion", ANSWER),
+        load_test=inputs.json("load_test", LOAD_TEST),
         final_test=inputs.json("final_test", FINAL_TEST),
         looks=_looks(context, data),
-        debt=note_debt(context.nightly.client, context.settings, context.recipe),
+        stale=note_staleness(context.nightly.client, context.settings, context.recipe),
         environment=_environment(),
         data_docs_url=_data_docs_url(context, runs.get("validate")),
         section=_section(context, inputs),
@@ -152,11 +152,11 @@ def _data(context: RunContext, inputs: ReportInputs) -> dict[str, Any] | None:
     return pointer | inputs.attempt("the data's description", none, lambda: {"splits": describe(folder)["splits"]})
 
 
-def _registered(context: RunContext, run: Run | None) -> dict[str, str] | None:
+def _find_registered(context: RunContext, run: Run | None) -> dict[str, str] | None:
     if run is None or f"{PREFIX}version" not in run.data.tags:
         return None
     version = run.data.tags[f"{PREFIX}version"]
-    alias = CANDIDATE if aliased(context.nightly.client, context.recipe.name, CANDIDATE) == version else None
+    alias = CANDIDATE if find_aliased(context.nightly.client, context.recipe.name, CANDIDATE) == version else None
     return {"model": context.recipe.name, "version": version, "alias": alias or ""}
 
 
@@ -187,7 +187,7 @@ def _log(context: RunContext, record: RunRecord, folder: Path, summary: Mapping[
         [RunTag(PREFIX + name, value) for name, value in run_page.tags(summary).items()],
     )
     text = run_page.description(context.recipe, summary, _links(context, record))
-    if differing := run_page.changed(known, wanted):
+    if differing := run_page.list_changed(known, wanted):
         text += f"\n\nThe parameters are those of this run's first report; changed since: {', '.join(differing)}"
     client.set_tag(run_id, NOTE, text)
     client.set_experiment_tag(context.nightly.experiment_id, NOTE, run_page.about(context.recipe))

@@ -7,8 +7,8 @@ from stillhouse.models.training.checkpoint import save_model
 from stillhouse.models.training.loop import fit
 from stillhouse.models.workloads.registry import ALONE
 from stillhouse.models.workloads.training_base import training_of
-from stillhouse.tasks.compression.black_box import TEACHER_FILE, adopted
-from stillhouse.tasks.compression.measure import QUALITY, added_up, describe_model, train_config_of
+from stillhouse.tasks.compression.black_box import TEACHER_FILE, adopt_file
+from stillhouse.tasks.compression.measure import QUALITY, add_up, describe_model, train_config_of
 from stillhouse.tasks.pipeline.job import Job, Metrics
 from stillhouse.tasks.recipe.teacher import BlackBox, Teacher
 from stillhouse.tasks.stages.pull import materialise
@@ -24,7 +24,7 @@ def _adopt(job: Job, teacher: BlackBox, data: Path) -> Metrics:
     job.progress(f"adopting {teacher.onnx}")
     folder = job.out / ALONE
     folder.mkdir()
-    file = adopted(teacher, data, folder / TEACHER_FILE)
+    file = adopt_file(teacher, data, folder / TEACHER_FILE)
     score = training_of(job.settings["workload"]).scorer(data, "validation")
     return {QUALITY: score({ALONE: FileModel(file)}), "checkpoint_bytes": file.stat().st_size}
 
@@ -50,4 +50,4 @@ def train(job: Job, teacher: Teacher, data: Path) -> Metrics:
     for name, (module, architecture) in built.items():
         save_model(job.out / name, module, architecture)
     quality = score(modules)
-    return {QUALITY: quality} | added_up([describe_model(job.out / name, *each) for name, each in built.items()])
+    return {QUALITY: quality} | add_up([describe_model(job.out / name, *each) for name, each in built.items()])

@@ -89,10 +89,10 @@ def judge(
     return outcomes
 
 
-def named(failed: list[Outcome]) -> str:
+def name_failed(failed: list[Outcome]) -> str:
     """Name the first failing expectations, with the number of wrong rows."""
     more = f" and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
-    return "; ".join(_named(outcome) for outcome in failed[:SHOWN]) + more
+    return "; ".join(_name_one(outcome) for outcome in failed[:SHOWN]) + more
 
 
 def _run_suite(
@@ -137,12 +137,12 @@ def _refuse(failed: list[Outcome], total: int, job: "Job", dataset: str) -> None
     shutil.copytree(job.out, kept)
     version = read_pointer(job.inputs["data"])["data_version"]
     msg = (
-        f"data {dataset} (version {version}) fails {len(failed)} of {total} expectations: {named(failed)}; "
+        f"data {dataset} (version {version}) fails {len(failed)} of {total} expectations: {name_failed(failed)}; "
         f"see {kept / DATA_DOCS / 'index.html'}, then mend the data or name another data.revision in the recipe"
     )
     raise DataError(msg)
 
 
-def _named(outcome: Outcome) -> str:
+def _name_one(outcome: Outcome) -> str:
     rows = f"({outcome['unexpected']} of {outcome['rows']} rows)" if outcome["unexpected"] and outcome["rows"] else ""
     return " ".join(filter(None, (outcome["suite"], outcome["columns"], outcome["expectation"], rows)))

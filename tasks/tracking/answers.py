@@ -34,10 +34,10 @@ def is_definite(error: Exception) -> bool:
     """Tell whether an error is MLflow's answer that there is no such thing, and not a failed call."""
     if not isinstance(error, MlflowException) or error.error_code not in NO:
         return False
-    return isinstance(error, RestException) or _raised_in(error) not in HTTP_LAYER
+    return isinstance(error, RestException) or _name_module(error) not in HTTP_LAYER
 
 
-def _raised_in(error: Exception) -> str:
+def _name_module(error: Exception) -> str:
     """Name the module that raised an error."""
     place, frame = "", error.__traceback__
     while frame is not None:

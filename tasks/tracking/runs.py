@@ -51,7 +51,7 @@ def connect(tracking_uri: str) -> MlflowClient:
         ServiceError: no server is known, or it does not answer as MLflow does.
     """
     if not tracking_uri:
-        msg = "no MLflow of this house is up; start it with `make up`, or name another in MLFLOW_TRACKING_URI"
+        msg = "no MLflow of this deployment is up; start it with `make up`, or name another in MLFLOW_TRACKING_URI"
         raise ServiceError(msg)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -179,7 +179,7 @@ class Nightly:
         return list(self.client.search_runs([self.experiment_id], f"tags.`mlflow.parentRunId` = '{self.run_id}'"))
 
     def _find_or_start(self, stage: str, kind: str, key: str) -> str:
-        own = [run for run in newest_first(self.children()) if run.data.tags.get(STAGE) == stage]
+        own = [run for run in sort_newest_first(self.children()) if run.data.tags.get(STAGE) == stage]
         open_ones = [run for run in own if run.info.status != FINISHED]
         tags = {OPENED: datetime.now(UTC).isoformat(timespec="microseconds")} | ({STAGE_KEY: key} if key else {})
         if found := _of_key(open_ones, key):
@@ -206,14 +206,14 @@ def _of_key(runs: Iterable[Run], key: str) -> Run | None:
     return keys.get(key, keys.get(""))
 
 
-def newest_first(runs: Iterable[Run]) -> list[Run]:
+def sort_newest_first(runs: Iterable[Run]) -> list[Run]:
     """Sort runs of stages by the time of their last try."""
     return sorted(runs, key=lambda run: (run.data.tags.get(OPENED, ""), run.info.start_time), reverse=True)
 
 
-def newest_of_each(runs: Iterable[Run]) -> dict[str, Run]:
+def find_newest_of_each(runs: Iterable[Run]) -> dict[str, Run]:
     """Return stage -> the run of its last try, whatever its status."""
-    return {run.data.tags[STAGE]: run for run in reversed(newest_first(runs)) if STAGE in run.data.tags}
+    return {run.data.tags[STAGE]: run for run in reversed(sort_newest_first(runs)) if STAGE in run.data.tags}
 
 
 def open_nightly(client: MlflowClient, experiment: str, run_key: str) -> Nightly:
@@ -256,7 +256,7 @@ def start_nightly(before: Nightly, run_key: str) -> Nightly:
     return Nightly(client, experiment_id, run.info.run_id)
 
 
-def finished_with_key(client: MlflowClient, stage_key: str) -> list[Run]:
+def find_finished(client: MlflowClient, stage_key: str) -> list[Run]:
     """Find finished stage runs of any recipe with this key, newest first."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     query = f"tags.`{PREFIX}stage_key` = '{stage_key}' and attributes.status = '{FINISHED}'"

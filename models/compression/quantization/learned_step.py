@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from stillhouse.models.compression.quantization.rounding import LARGEST, per_channel, rounded
+from stillhouse.models.compression.quantization.rounding import LARGEST, per_channel, round_weight
 
 
 class LearnedStep(nn.Module):
@@ -28,7 +28,7 @@ class LearnedStep(nn.Module):
         """
         super().__init__()
         self.largest = LARGEST[bits]
-        self.step_O = nn.Parameter(rounded(weight, bits).scale_O)
+        self.step_O = nn.Parameter(round_weight(weight, bits).scale_O)
         self.register_buffer("kept", weight.detach() != 0)
         self.gradient_scale = 1 / math.sqrt(weight[0].numel() * self.largest)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import nn
 
-from stillhouse.models.compression.quantization.rounding import per_channel, rounded
+from stillhouse.models.compression.quantization.rounding import per_channel, round_weight
 
 Score = Callable[[nn.Module], float]
 FLOAT = 32
@@ -42,7 +42,7 @@ def fewest_bits(
 
     bits = dict(purchases[: bisect(range(1, len(purchases) + 1), x=False, key=too_many)])
     for name, damage in damages.items():
-        tell(f"{name}: {_words(bits.get(name, FLOAT))}; alone, {_listed(damage)}")
+        tell(f"{name}: {_words(bits.get(name, FLOAT))}; alone, {_list_damage(damage)}")
     return {name: bits[name] for name in damages if name in bits}
 
 
@@ -87,7 +87,7 @@ def _score_rounded(module: nn.Module, score: Score, bits: Mapping[str, int]) -> 
     parameters = {name: module.get_parameter(f"{name}.weight") for name in bits}
     before = {name: parameter.clone() for name, parameter in parameters.items()}
     for name, parameter in parameters.items():
-        stored = rounded(parameter, bits[name])
+        stored = round_weight(parameter, bits[name])
         parameter.copy_(stored.integers * per_channel(stored.scale_O, parameter))
     try:
         return score(module)
@@ -100,5 +100,5 @@ def _words(bits: int) -> str:
     return "stays float" if bits == FLOAT else f"{bits} bits"
 
 
-def _listed(damage: Mapping[int, float]) -> str:
+def _list_damage(damage: Mapping[int, float]) -> str:
     return ", ".join(f"{bits} bits cost {lost:.2%}" for bits, lost in damage.items())

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from stillhouse.models.compression.quantization.rounding import Stored, per_channel, proportional, rounded
+from stillhouse.models.compression.quantization.rounding import Stored, per_channel, proportional, round_weight
 from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.ngrams import NgramTable
 
@@ -31,7 +31,7 @@ class IntegerWeight(nn.Module):
 
     def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize a float weight without training."""
-        stored = rounded(weight, self.bits)
+        stored = round_weight(weight, self.bits)
         return stored.integers, stored.scale_O
 
 
@@ -48,7 +48,7 @@ def integer_weights(module: nn.Module, bits: Bits = 8) -> nn.Module:
     return module
 
 
-def trained_integers(module: nn.Module, bits: Mapping[str, int], integers: Mapping[str, Tensor]) -> nn.Module:
+def store_trained_integers(module: nn.Module, bits: Mapping[str, int], integers: Mapping[str, Tensor]) -> nn.Module:
     """Store trained integers, in place, as `integer_weights` does. The scales come from the weights.
 
     Args:
@@ -105,7 +105,7 @@ def integer_edit(module: nn.Module, chosen: Mapping[str, int]) -> dict[str, obje
     return {"edit": "integer_weights", "bits": next(iter(chosen.values())) if alike else dict(chosen)}
 
 
-def stored_integers(module: nn.Module) -> dict[str, Stored]:
+def read_integers(module: nn.Module) -> dict[str, Stored]:
     """Return the integers of every layer that has integer weights, by layer name."""
     state = module.state_dict()
     first, second = (f".parametrizations.weight.original{index}" for index in (0, 1))
@@ -113,7 +113,7 @@ def stored_integers(module: nn.Module) -> dict[str, Stored]:
     return {name: Stored(state[name + first], state[name + second]) for name in layers}
 
 
-def dequantized(module: nn.Module) -> nn.Module:
+def dequantize(module: nn.Module) -> nn.Module:
     """Replace integer weights by their float values, as parameters, in place."""
     for layer in module.modules():
         if _is_integer(layer):

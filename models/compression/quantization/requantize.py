@@ -7,7 +7,7 @@ from torch import nn
 
 from stillhouse.models.compression.quantization.quantize import (
     bits_by_layer,
-    dequantized,
+    dequantize,
     integer_edit,
     integer_weights,
     quantizable,
@@ -18,7 +18,7 @@ from stillhouse.models.training.checkpoint import Architecture
 def dequantize_for_edit(module: nn.Module, architecture: Architecture) -> tuple[nn.Module, Architecture]:
     """Convert an integer model to floats, in place, so that a further step can change it. The model stays folded."""
     edits = tuple(edit for edit in architecture.edits if edit["edit"] != "integer_weights")
-    return dequantized(module), replace(architecture, edits=edits, quantization=None)
+    return dequantize(module), replace(architecture, edits=edits, quantization=None)
 
 
 def requantize(module: nn.Module, architecture: Architecture, before: Architecture) -> tuple[nn.Module, Architecture]:
@@ -35,7 +35,7 @@ def requantize(module: nn.Module, architecture: Architecture, before: Architectu
     if not isinstance(bits, int):
         bits = {name: bits[owner] for name in quantizable(module) if (owner := _owner(name, bits)) is not None}
     chosen = bits_by_layer(module, bits)
-    edited = architecture.edited(integer_edit(module, chosen))
+    edited = architecture.with_edits(integer_edit(module, chosen))
     kept = [name for name in quantizable(module) if name not in chosen]
     quantization = {**(before.quantization or {}), "keep_float": kept}
     return integer_weights(module, chosen), replace(edited, quantization=quantization)

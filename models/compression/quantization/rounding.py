@@ -32,7 +32,7 @@ class Stored:
     """float32, greater than 0."""
 
 
-def rounded(weight: Tensor, bits: int) -> Stored:
+def round_weight(weight: Tensor, bits: int) -> Stored:
     """Quantize a weight (O, ...) without training, to 8, 4, 3 or 2 bits.
 
     8 bits: the scale comes from the largest magnitude of the channel. 4 and 3 bits: the scale comes from the share of
@@ -75,7 +75,7 @@ def _by_largest(weight: Tensor) -> Tensor:
 def _by_clipping(weight: Tensor, bits: int) -> Tensor:
     whole_O = _largest(weight) / LARGEST[bits]
     shares = [percent / 100 for percent in range(100, 49, -2)]
-    error_SO = torch.stack([_squared_error(weight, whole_O * share, bits) for share in shares])
+    error_SO = torch.stack([_measure_error(weight, whole_O * share, bits) for share in shares])
     return whole_O * torch.tensor(shares)[error_SO.argmin(0)]
 
 
@@ -97,7 +97,7 @@ def _over_threshold(weight: Tensor) -> Tensor:
     return magnitude > THRESHOLD * per_channel(magnitude.flatten(1).mean(1), weight)
 
 
-def _squared_error(weight: Tensor, scale_O: Tensor, bits: int) -> Tensor:
+def _measure_error(weight: Tensor, scale_O: Tensor, bits: int) -> Tensor:
     scale = per_channel(scale_O, weight)
     nearest = (weight / scale).round().clamp(-LARGEST[bits], LARGEST[bits]) * scale
     return (nearest - weight).square().flatten(1).sum(1)

@@ -33,7 +33,7 @@ def multiply_few_bits(model: ModelProto, place: Place, stored: Stored) -> None:
     weights_OI = stored.integers.numpy()
     bits = 4 if np.abs(weights_OI).max() < 8 else 8  # noqa: PLR2004 - of four bits, one is the sign's
     name, (outputs, inputs) = place.initializer, weights_OI.shape
-    integers_OBJ = _packed(weights_OI, bits)
+    integers_OBJ = _pack(weights_OI, bits)
     scales_OB = np.repeat(stored.scale_O.numpy()[:, None], integers_OBJ.shape[1], axis=1)
     model.graph.initializer.remove(next(tensor for tensor in model.graph.initializer if tensor.name == name))
     model.graph.initializer.append(numpy_helper.from_array(integers_OBJ, f"{name}_quantized"))
@@ -51,7 +51,7 @@ def _become(node: NodeProto, name: str, sizes: dict[str, int]) -> None:
     node.CopyFrom(helper.make_node("MatMulNBits", inputs, [*node.output], node.name, domain=DOMAIN, **attributes))
 
 
-def _packed(weights_OI: NDArray[np.int8], bits: int) -> NDArray[np.uint8]:
+def _pack(weights_OI: NDArray[np.int8], bits: int) -> NDArray[np.uint8]:
     """Pack into (O, blocks, bytes of a block).
 
     Half the range is added to each integer. The first of two integers is in the lower half of the byte.

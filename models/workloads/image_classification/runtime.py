@@ -20,7 +20,7 @@ from stillhouse.models.measurement.latency import open_call
 from stillhouse.models.measurement.metrics import right
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.runtime.session import open_session, predict
-from stillhouse.models.workloads.base import Answerer, Request, Runtime, asked
+from stillhouse.models.workloads.base import Answerer, Request, Runtime, run_model
 from stillhouse.models.workloads.registry import ALONE
 
 Classes = NDArray[np.int64]
@@ -121,7 +121,7 @@ def _misfit(shape: tuple[int, ...]) -> str:
 def _classes(
     session: onnxruntime.InferenceSession, raw_NCHW: NDArray[np.uint8], labels: Sequence[str]
 ) -> list[dict[str, Any]]:
-    logits_NK = asked(lambda: predict(session, raw_NCHW)).astype(np.float64)
+    logits_NK = run_model(lambda: predict(session, raw_NCHW)).astype(np.float64)
     powers_NK = np.exp(logits_NK - logits_NK.max(1, keepdims=True))
     chances_NK = powers_NK / powers_NK.sum(1, keepdims=True)
     return [

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stillhouse.models.augmentation.augment import blended, erased, flipped, resized, shifted
+from stillhouse.models.augmentation.augment import erase, flip, mix_up, resize, shift
 from stillhouse.models.data.description import describe
 from stillhouse.models.data.images import load_images
-from stillhouse.models.distillation.batches import DistillationBatches, seeded, shuffled
+from stillhouse.models.distillation.batches import DistillationBatches, seed_generator, shuffle
 from stillhouse.models.distillation.objectives import taught_objective
 from stillhouse.models.training.checkpoint import Architecture
 from stillhouse.models.training.loop import Batch, Objective, ProgressReporter
@@ -74,16 +74,16 @@ class LabelledBatches:
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
         """Yield (images_BCHW, labels_B)."""
-        generator, eraser = seeded(self.seed, epoch), seeded(self.seed + 2, epoch)
-        mirrored_N = _mirrored(len(self.examples), self.seed, epoch)
+        generator, eraser = seed_generator(self.seed, epoch), seed_generator(self.seed + 2, epoch)
+        mirrored_N = _choose_mirrored(len(self.examples), self.seed, epoch)
         side = self.resolutions[epoch] if self.resolutions else self.examples.images_NCHW.shape[-1]
-        for index_B in shuffled(len(self.examples), batch_size, generator):
+        for index_B in shuffle(len(self.examples), batch_size, generator):
             images_BCHW = self.examples.images_NCHW[index_B]
             if self.augment:
-                images_BCHW = flipped(images_BCHW, mirrored_N[index_B])
+                images_BCHW = flip(images_BCHW, mirrored_N[index_B])
             if self.erase:
-                images_BCHW = erased(images_BCHW, eraser)
-            yield ready_images(resized(images_BCHW, side)), self.examples.labels_N[index_B]
+                images_BCHW = erase(images_BCHW, eraser)
+            yield ready_images(resize(images_BCHW, side)), self.examples.labels_N[index_B]
 
 
 def view_of(images_NCHW: Tensor, seed: int, view: int) -> Tensor:
@@ -93,12 +93,12 @@ def view_of(images_NCHW: Tensor, seed: int, view: int) -> Tensor:
     """
     if view == 0:
         return images_NCHW
-    return shifted(flipped(images_NCHW, _mirrored(len(images_NCHW), seed, view)), seeded(seed + 1, view))
+    return shift(flip(images_NCHW, _choose_mirrored(len(images_NCHW), seed, view)), seed_generator(seed + 1, view))
 
 
 def blend_of(images_NCHW: Tensor, seed: int, blend: int) -> Tensor:
     """Return blend number `blend` of all images (N, C, H, W): a view of each image, mixed with another image."""
-    return blended(view_of(images_NCHW, seed, blend + 1), seeded(seed + 3, blend))
+    return mix_up(view_of(images_NCHW, seed, blend + 1), seed_generator(seed + 3, blend))
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Classifier:
         """Return the raw images (N, C, H, W) of the calibration split."""
         return load_images(self.data, "calibration").images_NCHW
 
-    def judged(self, split: str) -> NDArray[np.uint8]:
+    def held_out_inputs(self, split: str) -> NDArray[np.uint8]:
         """Return the raw images (N, C, H, W) of an evaluation split. Training must not use them."""
         return load_images(self.data, split).images_NCHW
 
@@ -175,7 +175,7 @@ class ImageClassification:
         """Return what is needed to train on the labels of the training split."""
         examples = load_examples(data, "train")
         feed = LabelledBatches(examples, seed, options.augment, options.resolutions, options.erase)
-        return TeacherTraining(built[ALONE][0], feed, labelled_objective(options.label_smoothing))
+        return TeacherTraining(built[ALONE][0], feed, cross_entropy_objective(options.label_smoothing))
 
     def scorer(self, data: Path, split: str) -> Callable[[Mapping[str, nn.Module]], float]:
         """Return a function that measures accuracy on a split."""
@@ -201,7 +201,7 @@ def architecture_of(data: Path, network: Network) -> Architecture:
     return Architecture(network.name, dict(network.arguments), float(pixels.std()), shape)
 
 
-def labelled_objective(label_smoothing: float) -> Objective:
+def cross_entropy_objective(label_smoothing: float) -> Objective:
     """Cross-entropy with the labels."""
 
     def objective(model: nn.Module, batch: Batch) -> Tensor:
@@ -218,7 +218,7 @@ def answers(model: nn.Module, images: Examples, batch_size: int = 1000) -> Tenso
     return torch.cat([model(ready(batch)).argmax(1) for batch in images.images_NCHW.split(batch_size)])
 
 
-def _mirrored(count: int, seed: int, turn: int) -> Tensor:
+def _choose_mirrored(count: int, seed: int, turn: int) -> Tensor:
     """Choose half of the images at random to be mirrored, and the other half in every second turn."""
-    coin_N = torch.rand(count, generator=seeded(seed, COINS)) < 0.5  # noqa: PLR2004 - a fair coin
+    coin_N = torch.rand(count, generator=seed_generator(seed, COINS)) < 0.5  # noqa: PLR2004 - a fair coin
     return coin_N ^ bool(turn % 2)

@@ -11,8 +11,8 @@ from stillhouse.models.data.captions import load_captions
 from stillhouse.models.measurement.latency import compare
 from stillhouse.models.measurement.step_cost import SCHEDULE as SCREENING
 from stillhouse.models.runtime.bundle import Bundle
+from stillhouse.models.workloads.retrieval.data import IMAGE, TEXT, EvalSplit, QuerySet, load_eval_split
 from stillhouse.models.workloads.retrieval.encoders import open_encoders
-from stillhouse.models.workloads.retrieval.queries import IMAGE, TEXT, EvalSplit, QuerySet, load_eval_split
 from stillhouse.models.workloads.retrieval.search.index import KINDS, Index, build_index
 from stillhouse.models.workloads.retrieval.search.ranks import CUTS, Vectors, recall
 
@@ -87,11 +87,11 @@ def _typical_queries(data: Path, student: Bundle) -> Vectors:
 def _index(split: EvalSplit, answers: Answers, kind: str, typical_QD: Vectors) -> dict[str, float]:
     """Measure the recall of sentences over an index of pictures, at the split's cut, and the bytes of the index."""
     index = build_index(answers[IMAGE], "gate", kind, typical_QD)
-    found = [_found(index, way, answers, split.cut) for way in split.query_sets if way.encoders == (TEXT, IMAGE)]
+    found = [_find(index, way, answers, split.cut) for way in split.query_sets if way.encoders == (TEXT, IMAGE)]
     return {"bytes": index.nbytes, "recall": float(np.concatenate(found).mean())}
 
 
-def _found(index: Index, way: QuerySet, answers: Answers, cut: int) -> NDArray[np.bool_]:
+def _find(index: Index, way: QuerySet, answers: Answers, cut: int) -> NDArray[np.bool_]:
     places_QC = index.search(answers[way.query][way.rows_Q], "gate", cut)
     found_Q: NDArray[np.bool_] = (way.gallery_ids_G[places_QC] == way.target_ids_Q[:, None]).any(1)
     return found_Q

@@ -12,12 +12,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from stillhouse.models.data.text import codes_of, trimmed
+from stillhouse.models.data.text import codes_of, trim_padding
 from stillhouse.models.data.waves import waves_of
 from stillhouse.models.errors import ModelError
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.runtime.session import open_session, predict
-from stillhouse.models.workloads.retrieval.queries import IMAGE, SPEECH, TEXT, Inputs
+from stillhouse.models.workloads.retrieval.data import IMAGE, SPEECH, TEXT, Inputs
 from stillhouse.models.workloads.retrieval.search.ranks import Vectors
 
 SENTENCES_AT_ONCE = 256
@@ -60,7 +60,7 @@ class Deployed:
         if inputs.encoder != TEXT:
             return predict(session, inputs.raw)
         order = np.argsort((inputs.raw > 0).sum(1), kind="stable")  # sort sentences by length: less padding in a batch
-        vectors_ND = np.concatenate([predict(session, trimmed(inputs.raw[some])) for some in _split(order)])
+        vectors_ND = np.concatenate([predict(session, trim_padding(inputs.raw[some])) for some in _split(order)])
         return vectors_ND[np.argsort(order)]
 
     def _session(self, encoder: str) -> onnxruntime.InferenceSession:

@@ -9,19 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stillhouse.models.augmentation.augment import resized
+from stillhouse.models.augmentation.augment import resize
 from stillhouse.models.augmentation.misheard import as_heard
 from stillhouse.models.augmentation.redraw import redrawn
-from stillhouse.models.augmentation.resay import said_anew
+from stillhouse.models.augmentation.resay import augment_speech
 from stillhouse.models.data.audio import load_recordings
 from stillhouse.models.data.captions import Captions, load_captions
 from stillhouse.models.data.description import describe
-from stillhouse.models.data.gallery import load_gallery
-from stillhouse.models.data.images import load_images
+from stillhouse.models.data.images import load_gallery, load_images
 from stillhouse.models.data.letters import NOTHING, alphabet_of, letters_of
 from stillhouse.models.data.text import codes_of
 from stillhouse.models.data.waves import waves_of
-from stillhouse.models.distillation.batches import seeded
+from stillhouse.models.distillation.batches import seed_generator
 from stillhouse.models.training.loop import Batch
 from stillhouse.models.training.ready import ready_images
 
@@ -144,7 +143,7 @@ class PairBatches:
         The probability of a concept is proportional to the square root of its number of pictures.
         """
         chooser = np.random.default_rng((self.seed, epoch))
-        generator = seeded(self.seed, epoch)
+        generator = seed_generator(self.seed, epoch)
         weights_K = np.sqrt([len(found) for found in self.pairs.drawings])
         for _ in range(self.batches_per_epoch(batch_size)):
             chosen = chooser.choice(
@@ -156,7 +155,7 @@ class PairBatches:
                 codes_of([self._caption(label, chooser) for _ in range(CAPTIONS) for label in chosen])
             )
             drawn = images, labels_B.repeat(self.pairs.hands)
-            yield *drawn, codes, labels_B.repeat(CAPTIONS), *self._said(len(chosen), chooser)
+            yield *drawn, codes, labels_B.repeat(CAPTIONS), *self._speak(len(chosen), chooser)
 
     def _concepts(self, batch_size: int) -> int:
         return min(batch_size, sum(map(bool, self.pairs.drawings)))
@@ -167,7 +166,7 @@ class PairBatches:
         index_BH = torch.tensor([_some(self.pairs.drawings[label], self.pairs.hands, chooser) for label in chosen])
         images = ready_images(self.pairs.images_NCHW[index_BH.T.flatten()])
         if side:
-            images = resized(images, side)
+            images = resize(images, side)
         return ready_images(redrawn(images, generator)) if self.redraw else images
 
     def _caption(self, label: int, chooser: np.random.Generator) -> str:
@@ -175,14 +174,14 @@ class PairBatches:
         row = rows[chooser.integers(len(rows))]
         return caption_of(captions.names[row], captions.tags[row], chooser)
 
-    def _said(self, count: int, chooser: np.random.Generator) -> tuple[Tensor, ...]:
+    def _speak(self, count: int, chooser: np.random.Generator) -> tuple[Tensor, ...]:
         """Return recordings (B, T), their labels and letters, then captions as heard letters (W, 2, F) with labels."""
         if self.spoken is None:
             return ()
         spoken, generator = self.spoken, torch.Generator().manual_seed(int(chooser.integers(2**62)))
         index = torch.randperm(len(spoken.labels_N), generator=generator)[:count]
         waves_BT = spoken.waves_NT[index].float()
-        said_BT = said_anew(waves_BT, generator) if self.redraw else waves_BT
+        said_BT = augment_speech(waves_BT, generator) if self.redraw else waves_BT
         rows = torch.randperm(len(spoken.written_labels_M), generator=generator)[: WRITTEN * count]
         written = as_heard(spoken.written_ML[rows], self.frames, spoken.letters - 1, generator)
         return said_BT, spoken.labels_N[index], spoken.letters_NL[index], written, spoken.written_labels_M[rows]

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stillhouse.models.data.description import describe
-from stillhouse.models.data.gallery import load_gallery
-from stillhouse.models.data.images import Images, load_images
+from stillhouse.models.data.images import Images, load_gallery, load_images
 
 
 def pictures_of(data: Path, split: str) -> Images:

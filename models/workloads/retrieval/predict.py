@@ -19,9 +19,9 @@ from stillhouse.models.data.text import CONTEXT, clean
 from stillhouse.models.data.waves import SECONDS
 from stillhouse.models.errors import ModelError
 from stillhouse.models.runtime.bundle import Bundle
+from stillhouse.models.workloads.retrieval.data import IMAGE, SPEECH, TEXT
 from stillhouse.models.workloads.retrieval.encoders import Deployed, open_encoders
 from stillhouse.models.workloads.retrieval.pictures import pictures_of, png_address
-from stillhouse.models.workloads.retrieval.queries import IMAGE, SPEECH, TEXT
 from stillhouse.models.workloads.retrieval.search.index import Index, build_index, load_index
 
 SHOWN = 10
@@ -65,7 +65,7 @@ def _index(encoders: Deployed, path: Path, data: Path) -> Index:
 
 
 def _answer(encoders: Deployed, index: Index, data: Path, query: str) -> list[Found]:
-    vectors_1D = _embedded(encoders, query)
+    vectors_1D = _embed(encoders, query)
     places = index.search(vectors_1D, encoders.space, SHOWN)[0]
     images = pictures_of(data, "gate")
     captions = load_captions(data)
@@ -81,7 +81,7 @@ def _answer(encoders: Deployed, index: Index, data: Path, query: str) -> list[Fo
     ]
 
 
-def _embedded(encoders: Deployed, query: str) -> NDArray[np.float32]:
+def _embed(encoders: Deployed, query: str) -> NDArray[np.float32]:
     if kind_of(query) == TEXT:
         return encoders.of_texts([query])
     try:
@@ -109,10 +109,10 @@ def _section(query: str, found: list[Found]) -> str:
         f"<br><small>{each.similarity:.2f}</small></figcaption></figure>"
         for each in found
     )
-    return f"<h2>{_asked(query)}</h2><p>{note_on(query)}</p><div>{cards}</div>"
+    return f"<h2>{_show_query(query)}</h2><p>{note_on(query)}</p><div>{cards}</div>"
 
 
-def _asked(query: str) -> str:
+def _show_query(query: str) -> str:
     path, kind = Path(query), kind_of(query)
     if kind == TEXT:
         return html.escape(query)

@@ -8,9 +8,9 @@ from typing import Any
 
 from stillhouse.models.data.audio import load_recordings
 from stillhouse.models.workloads.report_base import Report, Section
+from stillhouse.models.workloads.retrieval.data import SPEECH
 from stillhouse.models.workloads.retrieval.pictures import pictures_of, png_address
 from stillhouse.models.workloads.retrieval.predict import answer_queries
-from stillhouse.models.workloads.retrieval.queries import SPEECH
 from stillhouse.models.workloads.retrieval.schema import COMPATIBILITY, Details, Example, Recalls, TestDetails
 
 CUTS = (1, 5, 10)

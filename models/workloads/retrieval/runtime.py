@@ -18,10 +18,10 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.evaluation.compare import ratio
 from stillhouse.models.evaluation.outcomes import Outcomes, Scores
 from stillhouse.models.runtime.bundle import Bundle
-from stillhouse.models.workloads.base import Answerer, Request, Runtime, asked
+from stillhouse.models.workloads.base import Answerer, Request, Runtime, run_model
+from stillhouse.models.workloads.retrieval.data import IMAGE, SPEECH, TEXT, EvalSplit, Inputs, load_eval_split
 from stillhouse.models.workloads.retrieval.details import Answers, chance, details, recalls
 from stillhouse.models.workloads.retrieval.encoders import answer_once, open_encoders
-from stillhouse.models.workloads.retrieval.queries import IMAGE, SPEECH, TEXT, EvalSplit, Inputs, load_eval_split
 from stillhouse.models.workloads.retrieval.schema import COMPATIBILITY, Details, TestDetails
 
 SAME = 0.98
@@ -99,7 +99,7 @@ class Retrieval:
         encoders = open_encoders(bundle)
 
         def of(kind: str, raw: NDArray[Any]) -> list[dict[str, Any]]:
-            vectors_ND = asked(lambda: encoders.of(Inputs(kind, raw)))
+            vectors_ND = run_model(lambda: encoders.of(Inputs(kind, raw)))
             return [{"vector": [round(float(number), 6) for number in vector]} for vector in vectors_ND]
 
         known: dict[str, Answerer] = {
@@ -115,7 +115,7 @@ class Retrieval:
         for name, session in encoders.sessions.items():
             length = float(np.linalg.norm(encoders.of(_noise(name, session.get_inputs()[0].shape))))
             if abs(length - 1) > UNIT:
-                msg = f"tower {name} answers with a vector that is no unit"
+                msg = f"component {name} answers with a vector that is no unit"
                 raise ModelError(msg)
 
     def sample_requests(self, data: Path) -> tuple[str, list[bytes]]:

@@ -16,21 +16,26 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stillhouse.models.augmentation.augment import blended
+from stillhouse.models.augmentation.augment import mix_up
 from stillhouse.models.augmentation.redraw import PAPER, redrawn
-from stillhouse.models.augmentation.resay import said_anew
+from stillhouse.models.augmentation.resay import augment_speech
 from stillhouse.models.data.description import describe
 from stillhouse.models.data.text import CONTEXT, codes_of
 from stillhouse.models.data.waves import LENGTH
-from stillhouse.models.distillation.batches import DistillationBatches, seeded
-from stillhouse.models.distillation.embedding import anchored, anchored_and_spelled, taught_letters, taught_vectors
+from stillhouse.models.distillation.batches import DistillationBatches, seed_generator
+from stillhouse.models.distillation.embedding import (
+    contrast_and_spell,
+    contrast_with_teacher,
+    taught_letters,
+    taught_vectors,
+)
 from stillhouse.models.distillation.logit import teacher_logits
 from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.registry import SPELLERS
 from stillhouse.models.training.checkpoint import Architecture, load_model
 from stillhouse.models.training.loop import Objective, ProgressReporter
+from stillhouse.models.workloads.retrieval.data import ENCODERS, IMAGE, SPEECH, TEXT, Inputs, load_eval_split
 from stillhouse.models.workloads.retrieval.pairs import PairBatches, caption_of, load_pairs, load_spoken
-from stillhouse.models.workloads.retrieval.queries import ENCODERS, IMAGE, SPEECH, TEXT, Inputs, load_eval_split
 from stillhouse.models.workloads.retrieval.search.ranks import Vectors
 from stillhouse.models.workloads.retrieval.written import TextInjectionBatches, text_injection_batches
 from stillhouse.models.workloads.training_base import (
@@ -59,7 +64,7 @@ class Encoders(nn.Module):
         """Store the encoders in the order of ENCODERS, and the anchors of all concepts, which are discarded later."""
         super().__init__()
         self.encoders = nn.ModuleDict({name: encoders[name] for name in ENCODERS if name in encoders})
-        self.anchors = nn.Parameter(0.1 * torch.randn(concepts, dimension, generator=seeded(seed, ANCHORS)))
+        self.anchors = nn.Parameter(0.1 * torch.randn(concepts, dimension, generator=seed_generator(seed, ANCHORS)))
 
 
 def architecture_of(folder: Path, network: str, arguments: Mapping[str, Any]) -> Architecture:
@@ -109,7 +114,7 @@ class Retrieval:
         feed = PairBatches(pairs, spoken, seed, options.augment, options.resolutions, frames)
         dimension = int(built[TEXT][1].arguments["dimension"])
         learner = Encoders(modules, len(describe(data)["labels"]), dimension, seed)
-        return TeacherTraining(learner, feed, anchored_and_spelled if spoken else anchored)
+        return TeacherTraining(learner, feed, contrast_and_spell if spoken else contrast_with_teacher)
 
     def scorer(self, data: Path, split: str) -> Callable[[Mapping[str, nn.Module]], float]:
         """Return a function that measures the quality of encoders on a split."""
@@ -237,7 +242,7 @@ class Encoder:
         spread = np.linspace(0, len(pairs.captions) - 1, CALIBRATION_TEXTS).astype(int)
         return codes_of([pairs.captions.names[row] for row in spread])
 
-    def judged(self, split: str) -> NDArray[np.generic]:
+    def held_out_inputs(self, split: str) -> NDArray[np.generic]:
         """Return the raw inputs of an evaluation split that training must not use. Empty if all splits share them."""
         asked = load_eval_split(self.data, split)
         held_out = SPEECH if SPEECH in asked.inputs else IMAGE
@@ -259,10 +264,10 @@ def _drawings(folder: Path) -> tuple[View, Tensor]:
     def view(seed: int, number: int, blend: bool) -> Tensor:  # noqa: FBT001 - as View says
         if number == 0:
             return pairs.images_NCHW
-        generator = seeded(seed + 1, number)
+        generator = seed_generator(seed + 1, number)
         batches = pairs.images_NCHW.split(AT_ONCE)
         images = torch.cat([redrawn(batch, generator).round().to(torch.uint8) for batch in batches])
-        return blended(images, generator) if blend else images
+        return mix_up(images, generator) if blend else images
 
     return view, pairs.labels_N
 
@@ -295,14 +300,16 @@ def _recordings(folder: Path) -> tuple[View, Tensor]:
     def view(seed: int, number: int, blend: bool) -> Tensor:  # noqa: FBT001 - as View says
         if number == 0:
             return spoken.waves_NT
-        generator = seeded(seed + 1, number)
-        waves_NT = torch.cat([said_anew(batch, generator).round().short() for batch in spoken.waves_NT.split(AT_ONCE)])
-        return _spliced(waves_NT, generator) if blend else waves_NT
+        generator = seed_generator(seed + 1, number)
+        waves_NT = torch.cat(
+            [augment_speech(batch, generator).round().short() for batch in spoken.waves_NT.split(AT_ONCE)]
+        )
+        return _splice(waves_NT, generator) if blend else waves_NT
 
     return view, spoken.labels_N
 
 
-def _spliced(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
+def _splice(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
     """Replace the rest of every recording, from a random moment, by the same part of another recording."""
     count, length = waves_NT.shape
     others_NT = waves_NT[torch.randperm(count, generator=generator)]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stillhouse.models.augmentation.misheard import as_heard
-from stillhouse.models.distillation.batches import DistillationBatches, seeded
+from stillhouse.models.distillation.batches import DistillationBatches, seed_generator
 from stillhouse.models.training.loop import Batch
 from stillhouse.models.workloads.retrieval.pairs import WRITTEN, load_spoken
 
@@ -34,7 +34,7 @@ class TextInjectionBatches:
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
         """Yield the batch of `heard`, then captions (W, 2, frames), labels_W and the teacher's vectors (W, D)."""
-        generator = seeded(self.heard.seed + 2, epoch)
+        generator = seed_generator(self.heard.seed + 2, epoch)
         for batch in self.heard.epoch(epoch, batch_size):
             count = WRITTEN * len(batch[1])
             way_W = torch.randint(READINGS, (count,), generator=generator)
@@ -53,7 +53,7 @@ def text_injection_batches(
         read: captions as heard letters (M, 2, frames) -> vectors (M, D).
     """
     spoken, frames = load_spoken(folder, "train"), heard.answers[1].shape[2]
-    generators = (seeded(heard.seed + 3, way) for way in range(READINGS))
+    generators = (seed_generator(heard.seed + 3, way) for way in range(READINGS))
     written = [as_heard(spoken.written_ML, frames, spoken.letters - 1, generator) for generator in generators]
     return TextInjectionBatches(
         heard, torch.stack(written), torch.stack([*map(read, written)]), spoken.written_labels_M

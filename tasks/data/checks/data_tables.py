@@ -11,7 +11,14 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from stillhouse.tasks.data.checks.decoding import Described, arrays_in, heard_in, pixels_in, read_table, schema_text
+from stillhouse.tasks.data.checks.decoding import (
+    Described,
+    read_arrays,
+    read_pixels,
+    read_recordings,
+    read_table,
+    schema_text,
+)
 from stillhouse.tasks.data.checks.spoken_tables import spoken_tables
 from stillhouse.tasks.data.format.dataset import split_digest
 from stillhouse.tasks.data.format.layout import is_array, is_spoken, layout_of
@@ -42,7 +49,7 @@ def tables_of(folder: Path, described: Described) -> dict[str, pd.DataFrame]:
     manifest, _ = read_table(folder / described["manifest"]["path"])
     listed = manifest.to_pandas()
     shards, content = _shards(folder, described)
-    content = _beside_manifest(content, listed)
+    content = _join_manifest(content, listed)
     tables = {"shards": shards, "manifest": listed, "splits": _splits(listed, described)}
     if "captions" in described:
         tables["captions"] = _captions(folder, described)
@@ -65,11 +72,11 @@ def _shards(folder: Path, described: Described) -> tuple[pd.DataFrame, pd.DataFr
 
 def _decoder(described: Described) -> Decoder:
     if is_spoken(described):
-        return heard_in
-    return arrays_in if is_array(described) else pixels_in
+        return read_recordings
+    return read_arrays if is_array(described) else read_pixels
 
 
-def _beside_manifest(content: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+def _join_manifest(content: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
     if not {"shard", "row"} <= set(manifest.columns):
         return content
     said = manifest.rename(columns={name: f"manifest_{name}" for name in ("id", "label", "language", "sha256")})

@@ -41,22 +41,22 @@ def schema_text(schema: pa.Schema) -> str:
     return ", ".join(f"{field.name}: {field.type}" for field in schema)
 
 
-def pixels_in(table: pa.Table, path: str, described: Described) -> pd.DataFrame:
+def read_pixels(table: pa.Table, path: str, described: Described) -> pd.DataFrame:
     """Decode images into the columns image_bytes, minimum, maximum and nan_values.
 
     If an image has the wrong size, its last three values are missing.
     """
     images = table["image"].combine_chunks()
-    return _stored(table, path, images).assign(**_numbers_in("image", images, described["image_shape"], described))
+    return _table_of(table, path, images).assign(**_numbers_in("image", images, described["image_shape"], described))
 
 
-def arrays_in(table: pa.Table, path: str, described: Described) -> pd.DataFrame:
+def read_arrays(table: pa.Table, path: str, described: Described) -> pd.DataFrame:
     """Decode arrays into the columns array_bytes, minimum, maximum and nan_values.
 
     If an array has the wrong size, its last three values are missing.
     """
     arrays = table["array"].combine_chunks()
-    return _stored(table, path, arrays).assign(**_numbers_in("array", arrays, described["array_shape"], described))
+    return _table_of(table, path, arrays).assign(**_numbers_in("array", arrays, described["array_shape"], described))
 
 
 def _numbers_in(name: str, stored: pa.Array, shape: Sequence[int], described: Described) -> dict[str, NDArray[Any]]:
@@ -70,19 +70,19 @@ def _numbers_in(name: str, stored: pa.Array, shape: Sequence[int], described: De
     return {f"{name}_bytes": lengths, **decoded}
 
 
-def heard_in(table: pa.Table, path: str, _described: Described) -> pd.DataFrame:
+def read_recordings(table: pa.Table, path: str, _described: Described) -> pd.DataFrame:
     """Decode recordings into the columns language, seconds, peak and sample_rate.
 
     If a recording cannot be decoded, its last three values are missing.
     """
     audio = table["audio"].combine_chunks()
     heard = pd.DataFrame(
-        [_heard(each or b"") for each in audio.to_pylist()], columns=["seconds", "peak", "sample_rate"]
+        [_listen(each or b"") for each in audio.to_pylist()], columns=["seconds", "peak", "sample_rate"]
     )
-    return pd.concat([_stored(table, path, audio), table.select(["language"]).to_pandas(), heard], axis=1)
+    return pd.concat([_table_of(table, path, audio), table.select(["language"]).to_pandas(), heard], axis=1)
 
 
-def _stored(table: pa.Table, path: str, content: pa.Array) -> pd.DataFrame:
+def _table_of(table: pa.Table, path: str, content: pa.Array) -> pd.DataFrame:
     said = [name for name in ("id", "label", "target") if name in table.column_names]
     return pd.DataFrame(
         {
@@ -94,7 +94,7 @@ def _stored(table: pa.Table, path: str, content: pa.Array) -> pd.DataFrame:
     )
 
 
-def _heard(content: bytes) -> tuple[float, float, float]:
+def _listen(content: bytes) -> tuple[float, float, float]:
     from stillhouse.models.data.audio import decode
 
     try:

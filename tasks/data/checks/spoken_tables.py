@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from stillhouse.tasks.data.checks.decoding import Described, pixels_in, read_table
+from stillhouse.tasks.data.checks.decoding import Described, read_pixels, read_table
 from stillhouse.tasks.data.format.layout import SHARD_SCHEMA
 
 NO_SPLIT = "none"
@@ -38,7 +38,7 @@ def _gallery(folder: Path, described: Described) -> pd.DataFrame:
     path = described["gallery"]["path"]
     table, _ = read_table(folder / path)
     if set(SHARD_SCHEMA.names) <= set(table.column_names) and pa.types.is_binary(table.schema.field("image").type):
-        return pixels_in(table, path, described)
+        return read_pixels(table, path, described)
     return pd.DataFrame(columns=["label"])
 
 
@@ -60,12 +60,12 @@ def _with_other_splits(captions: pd.DataFrame) -> pd.DataFrame:
 def _labels(described: Described, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     labels = pd.DataFrame({"label": range(len(described["labels"]))})
     for name, table in tables.items():
-        labels[name] = _counted(table, labels["label"])
+        labels[name] = _count(table, labels["label"])
         if "split" in table.columns:
-            labels[f"training_{name}"] = _counted(table[table["split"] == "train"], labels["label"])
+            labels[f"training_{name}"] = _count(table[table["split"] == "train"], labels["label"])
     return labels
 
 
-def _counted(table: pd.DataFrame, labels: pd.Series) -> pd.Series:
+def _count(table: pd.DataFrame, labels: pd.Series) -> pd.Series:
     """Count the rows of a table for each label."""
     return labels.map(table["label"].value_counts() if "label" in table.columns else {}).fillna(0).astype(int)

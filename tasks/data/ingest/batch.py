@@ -1,7 +1,7 @@
 """Check a batch from the inbox: batch.json is valid, the files are complete, and the pictures can be decoded.
 
-`tasks.data.ingest.accept` checks whether the pictures are new and the labels plausible. If one file is at fault, the
-whole batch is refused.
+`tasks.data.ingest.ingest_batch` checks whether the pictures are new and the labels plausible. If one file is at fault,
+the whole batch is refused.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from pydantic import Field, StrictInt, StrictStr, ValidationError
 from stillhouse.models.errors import ModelError
 from stillhouse.tasks.artifacts.artifact import file_digest, json_digest
 from stillhouse.tasks.data.format.dataset import Example
-from stillhouse.tasks.data.ingest.landing import CONTENTS
+from stillhouse.tasks.data.ingest.inbox import CONTENTS
 from stillhouse.tasks.errors import BatchError
 from stillhouse.tasks.recipe.section import AsList, Section
 
@@ -120,7 +120,7 @@ def _label(picture: Picture, described: Mapping[str, Any]) -> int:
 def _pixels(path: Path, described: Mapping[str, Any]) -> NDArray[np.uint8]:
     """Decode one picture as pixels_CHW, without resizing or conversion."""
     channels, height, width = described["image_shape"]
-    pixels = _decoded(path, (width, height), MODES[channels])
+    pixels = _decode(path, (width, height), MODES[channels])
     low, high = described["value_range"]
     if pixels.min() < low or pixels.max() > high:
         msg = f"{path.name} has values from {pixels.min()} to {pixels.max()} where {low} to {high} are allowed; mend it"
@@ -131,7 +131,7 @@ def _pixels(path: Path, described: Mapping[str, Any]) -> NDArray[np.uint8]:
     return pixels.reshape(height, width, channels).transpose(2, 0, 1)
 
 
-def _decoded(path: Path, size: tuple[int, int], mode: str) -> NDArray[np.uint8]:
+def _decode(path: Path, size: tuple[int, int], mode: str) -> NDArray[np.uint8]:
     """Decode a picture that must have this size and mode; its EXIF orientation is applied."""
     from stillhouse.models.data.picture_files import open_picture, upright
 
@@ -153,7 +153,7 @@ def _decoded(path: Path, size: tuple[int, int], mode: str) -> NDArray[np.uint8]:
 
 
 def _misfit(name: str, found: tuple[tuple[int, int], str], taken: tuple[tuple[int, int], str]) -> str:
-    return f"{name} is {_spelled(*found)} where {_spelled(*taken)} is taken; mend it at its source"
+    return f"{name} is {_spell(*found)} where {_spell(*taken)} is taken; mend it at its source"
 
 
 @contextmanager
@@ -169,5 +169,5 @@ def _decoding(name: str) -> Iterator[None]:
         raise BatchError(msg) from error
 
 
-def _spelled(size: tuple[int, int], mode: str) -> str:
+def _spell(size: tuple[int, int], mode: str) -> str:
     return f"{size[0]} x {size[1]} pixels in mode {mode}"

@@ -14,7 +14,7 @@ PATIENCE = 300
 
 
 @functools.cache
-def unpacked(package: str) -> Path:
+def unpack_package(package: str) -> Path:
     """Fetch a package once per process; returns the folder that stands for `/`.
 
     The folder is removed when the process ends.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stillhouse.tasks.data.format.dataset import Caption
 from stillhouse.tasks.data.sources.drawing import SIDE, IconSet, draw
-from stillhouse.tasks.data.sources.emoji_names import Entry, by_code_point, by_name, concepts_of, known_names
+from stillhouse.tasks.data.sources.emoji_names import Entry, by_code_point, by_name, concepts_of, list_known_names
 from stillhouse.tasks.data.sources.npm import Package, download, read_files
 from stillhouse.tasks.data.sources.order import rank
 from stillhouse.tasks.data.sources.small import Source, Split
@@ -98,7 +98,7 @@ def _words(emojibase: bytes, languages: Sequence[str]) -> dict[str, dict[str, En
 def _documents(sets: Mapping[str, bytes], concepts: Mapping[str, Entry]) -> dict[str, dict[str, str]]:
     """Return style -> concept -> SVG document."""
     codes = {style: _json(tarball, "chars.json") for style, tarball in sets.items()}
-    known = known_names(list(codes.values()), concepts)
+    known = list_known_names(list(codes.values()), concepts)
     documents = {}
     for style, tarball in sets.items():
         icons = IconSet(_json(tarball, "icons.json"))

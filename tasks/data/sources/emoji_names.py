@@ -47,7 +47,7 @@ def by_name(names: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def known_names(maps: Sequence[Mapping[str, str]], concepts: Mapping[str, Entry]) -> dict[str, str]:
+def list_known_names(maps: Sequence[Mapping[str, str]], concepts: Mapping[str, Entry]) -> dict[str, str]:
     """Return icon name -> concept from all known names. The first of two meanings wins.
 
     Args:

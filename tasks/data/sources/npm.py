@@ -48,7 +48,7 @@ def download(packages: Sequence[Package]) -> list[bytes]:
                 "npm, or check the network and npm's registry with `npm ping`"
             )
             raise DataError(msg)
-        return [_checked(Path(scratch, package.file), package) for package in packages]
+        return [_check(Path(scratch, package.file), package) for package in packages]
 
 
 def read_files(tarball: bytes, names: Collection[str]) -> dict[str, bytes]:
@@ -68,7 +68,7 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return stream.read() if stream else b""
 
 
-def _checked(path: Path, package: Package) -> bytes:
+def _check(path: Path, package: Package) -> bytes:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != package.sha256:
         msg = (

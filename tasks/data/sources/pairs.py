@@ -26,7 +26,7 @@ def deal(
         recorded: the pairs that have a recording.
         shares: (split, share), in the order in which the splits are filled.
     """
-    groups = grouped(sentences)
+    groups = group_sentences(sentences)
     waiting = iter(sorted(groups, key=rank))
     left = Counter(label for label, _ in recorded)
     splits = dict.fromkeys(sentences, "train")
@@ -42,7 +42,7 @@ def deal(
     return splits
 
 
-def grouped(sentences: Mapping[Pair, str]) -> dict[str, list[Pair]]:
+def group_sentences(sentences: Mapping[Pair, str]) -> dict[str, list[Pair]]:
     """Return case-folded sentence -> the pairs that have it."""
     groups: dict[str, list[Pair]] = {}
     for pair, sentence in sentences.items():

@@ -71,7 +71,7 @@ def read_digits(progress: Progress) -> Source:
         DataError: the installed scikit-learn has other bytes.
     """
     progress("digits: reading scikit-learn's own copy")
-    content = _checked({name: _inside_scikit_learn(name) for name in DIGITS_FILES}, DIGITS_FILES, "scikit-learn")
+    content = _check({name: _inside_scikit_learn(name) for name in DIGITS_FILES}, DIGITS_FILES, "scikit-learn")
     lines = gzip.decompress(content[DIGITS_CSV]).decode().splitlines()
     rows = np.array([line.split(",") for line in lines]).astype(np.float64).astype(np.int64)
     images, labels = rows[:, :-1].astype(np.uint8).reshape(-1, 1, 8, 8), rows[:, -1]
@@ -96,7 +96,7 @@ def read_fashion_mnist(progress: Progress) -> Source:
         if not all((folder / name).is_file() for name in FASHION_FILES):
             progress(f"fashion_mnist: downloading Debian's {PACKAGE} (31 MB)")
             folder = download(PACKAGE, Path(scratch))
-        content = _checked({name: folder / name for name in FASHION_FILES}, FASHION_FILES, PACKAGE)
+        content = _check({name: folder / name for name in FASHION_FILES}, FASHION_FILES, PACKAGE)
     return Source(
         licence="MIT",
         licence_text=content[FASHION_LICENCE],
@@ -115,7 +115,7 @@ def _inside_scikit_learn(name: str) -> Path:
     raise DataError(msg)
 
 
-def _checked(paths: Mapping[str, Path], digests: Mapping[str, str], source: str) -> dict[str, bytes]:
+def _check(paths: Mapping[str, Path], digests: Mapping[str, str], source: str) -> dict[str, bytes]:
     content: dict[str, bytes] = {}
     for name, path in paths.items():
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from stillhouse.tasks.artifacts.artifact import file_digest
 from stillhouse.tasks.data.checks.spoken_expectations import LONGEST, SHORTEST
 from stillhouse.tasks.data.format.dataset import Caption, Example, Recording
-from stillhouse.tasks.data.sources.debian import unpacked
+from stillhouse.tasks.data.sources.debian import unpack_package
 from stillhouse.tasks.data.sources.drawing import draw_file
 from stillhouse.tasks.data.sources.order import rank
 from stillhouse.tasks.data.sources.stamp_files import Stamp, categories_of, stamps_among
@@ -75,15 +75,15 @@ def read_stamps(choice: Choice, progress: Callable[[str], None]) -> Stamps:
         DataError: the package is not available, or differs from the pinned digest.
     """
     progress(f"{choice.name}: reading Debian's {PACKAGE}, downloaded (161 MB) unless it is installed")
-    root = Path("/") if Path("/", FOLDER).is_dir() else unpacked(PACKAGE)
-    folder, digests = root / FOLDER, _checked(root)
-    stamps = _chosen(_told_apart(folder, digests), choice)
+    root = Path("/") if Path("/", FOLDER).is_dir() else unpack_package(PACKAGE)
+    folder, digests = root / FOLDER, _check(root)
+    stamps = _choose(_tell_apart(folder, digests), choice)
     return Stamps(
         licence_text=(root / LICENCE_FILE).read_bytes(),
         digests={f"{PACKAGE} {VERSION}": SHA256},
         labels=tuple(stamp.name for stamp in stamps),
         languages=choice.languages,
-        gallery=[Example(each.name, _drawn(folder / each.drawing), label) for label, each in enumerate(stamps)],
+        gallery=[Example(each.name, _draw(folder / each.drawing), label) for label, each in enumerate(stamps)],
         captions=[caption for label, stamp in enumerate(stamps) for caption in _captions(label, stamp)],
         recordings=[recording for label, stamp in enumerate(stamps) for recording in _recordings(folder, label, stamp)],
     )
@@ -94,7 +94,7 @@ def digest_of(digests: Mapping[str, str]) -> str:
     return hashlib.sha256("".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode()).hexdigest()
 
 
-def _checked(root: Path) -> dict[str, str]:
+def _check(root: Path) -> dict[str, str]:
     """Return path -> digest of every file that a stamp may use. Paths are relative to the stamps' folder."""
     paths = [root / LICENCE_FILE, *(path for path in (root / FOLDER).rglob("*") if path.suffix in ENDINGS)]
     try:
@@ -113,7 +113,7 @@ def _checked(root: Path) -> dict[str, str]:
     return {name.removeprefix(f"{FOLDER}/"): digest for name, digest in digests.items()}
 
 
-def _told_apart(folder: Path, digests: Mapping[str, str]) -> list[Stamp]:
+def _tell_apart(folder: Path, digests: Mapping[str, str]) -> list[Stamp]:
     """Select the stamps that have enough recordings of their own: sibling stamps often share all recordings."""
     heard: set[str] = set()
     stamps = []
@@ -135,7 +135,7 @@ def _lasts(recording: Path) -> bool:
     return SHORTEST <= float(soundfile.info(recording).duration) <= LONGEST
 
 
-def _chosen(stamps: Sequence[Stamp], choice: Choice) -> list[Stamp]:
+def _choose(stamps: Sequence[Stamp], choice: Choice) -> list[Stamp]:
     """Keep the selected languages, then choose the first stamps by rank that have enough recordings.
 
     The result keeps the order of the stamps.
@@ -153,7 +153,7 @@ def _only(values: Mapping[str, str], choice: Choice) -> dict[str, str]:
     return {language: values[language] for language in choice.languages if language in values}
 
 
-def _drawn(drawing: Path) -> bytes:
+def _draw(drawing: Path) -> bytes:
     try:
         return draw_file(drawing).tobytes()
     except ValueError as error:

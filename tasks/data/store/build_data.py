@@ -20,7 +20,7 @@ from stillhouse.tasks.data.sources.emoji import DRAWINGS, LANGUAGES, Choice, rea
 from stillhouse.tasks.data.sources.order import rank
 from stillhouse.tasks.data.sources.small import Progress, Source, Split, read_digits, read_fashion_mnist
 from stillhouse.tasks.data.store.remote import Remote, list_folder, listing_bytes, listing_md5, open_remote
-from stillhouse.tasks.data.store.revision import pinned_md5, write_pointer
+from stillhouse.tasks.data.store.revision import read_pinned_md5, write_pointer
 from stillhouse.tasks.errors import DataError
 from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.settings import Settings
@@ -114,10 +114,10 @@ def ensure_data(settings: Settings, data: Data, progress: Progress) -> None:
         ServiceError: the remote cannot be used.
     """
     with _writing(settings):
-        md5, remote = pinned_md5(settings.root, data.revision, data.dataset), open_remote(settings)
+        md5, remote = read_pinned_md5(settings.root, data.revision, data.dataset), open_remote(settings)
         if _is_complete(remote, data.dataset, md5):
             return
-        listing = _pinned_listing(settings.root, data.dataset, md5, progress)
+        listing = _read_listing(settings.root, data.dataset, md5, progress)
         push_folder(settings.root / "data" / data.dataset, listing, remote, progress)
 
 
@@ -183,7 +183,7 @@ def _build_images(folder: Path, name: str, plan: Plan, progress: Progress) -> No
 def assign(sources: Mapping[str, Split], plan: Plan) -> dict[str, list[Example]]:
     """Assign each example to one split. Each distinct image is kept once, in the first matching split of the plan."""
     seen: set[str] = set()
-    waiting = {name: _unseen(_shuffled(name, source), seen) for name, source in sources.items()}
+    waiting = {name: _unseen(_shuffle(name, source), seen) for name, source in sources.items()}
     splits: dict[str, list[Example]] = {split: [] for split, _, _ in plan.splits}
     for split, source, count in plan.splits:
         splits[split] += islice(waiting[source], count)
@@ -210,7 +210,7 @@ def _is_complete(remote: Remote, dataset: str, md5: str) -> bool:
     return all(remote.holds(oid) for oid in listing.values())
 
 
-def _pinned_listing(root: Path, name: str, md5: str, progress: Progress) -> dict[str, str]:
+def _read_listing(root: Path, name: str, md5: str, progress: Progress) -> dict[str, str]:
     listing = list_folder(root / "data" / name)
     if listing_md5(listing) == md5:
         return listing
@@ -225,7 +225,7 @@ def _pinned_listing(root: Path, name: str, md5: str, progress: Progress) -> dict
     return listing
 
 
-def _shuffled(split: str, examples: Split) -> Iterator[Example]:
+def _shuffle(split: str, examples: Split) -> Iterator[Example]:
     ids = [f"{split}/{index:06d}" for index in range(len(examples.labels))]
     for index in sorted(range(len(ids)), key=lambda index: rank(ids[index])):
         yield Example(ids[index], examples.images[index].tobytes(), int(examples.labels[index]))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stillhouse.tasks.data.store.git import NoRepositoryError, ask, git, reason_of
-from stillhouse.tasks.data.store.revision import POINTER, pinned_datasets, pinned_md5
+from stillhouse.tasks.data.store.revision import POINTER, read_pinned, read_pinned_md5
 from stillhouse.tasks.errors import DataError, ServiceError
 
 BRANCH = "refs/heads/data"
@@ -77,16 +77,16 @@ def commit_version(root: Path, base: Base, pointer: str, tag: str, message: str)
     wanted = f"update {BRANCH} {commit} {base.tip}\nupdate refs/tags/{tag} {commit} {before}\n"
     done = git(root, "update-ref", "--stdin", stdin=wanted)
     if done.returncode:
-        msg = f"the branch data was not moved ({reason_of(done)}); run the refresh again"
+        msg = f"the branch data was not moved ({reason_of(done)}); run the ingestion again"
         raise ServiceError(msg)
 
 
 def message_of(subject: str, dataset: str, digest: str, data_version: str) -> str:
-    """Write a commit message from which `landed` finds the batch again."""
+    """Write a commit message from which `find_landed` finds the batch again."""
     return f"{subject}\n\n{_trailer(dataset, digest)}\nData-version: {data_version}\n"
 
 
-def landed(root: Path, commit: str, dataset: str, digest: str) -> Landed | None:
+def find_landed(root: Path, commit: str, dataset: str, digest: str) -> Landed | None:
     """Find the version that was made from a batch. If its tag is missing after a kill, the tag is added."""
     found = ["log", "-1", "--fixed-strings", f"--grep={_trailer(dataset, digest)}"]
     form = "--format=%H%n%s%n%(trailers:key=Data-version,valueonly,separator=%x20)"
@@ -98,22 +98,22 @@ def landed(root: Path, commit: str, dataset: str, digest: str) -> Landed | None:
     return Landed(tag, lines[1])
 
 
-def newest_tag(root: Path, dataset: str) -> str | None:
+def find_newest_tag(root: Path, dataset: str) -> str | None:
     """Return the tag of the version that the branch `data` pins, or `None` if no batch made that version."""
     if not _commit(root, BRANCH):
         return None
-    pattern = f"refs/tags/{tag_of(dataset, f'*-{pinned_md5(root, BRANCH, dataset)}')}"
+    pattern = f"refs/tags/{tag_of(dataset, f'*-{read_pinned_md5(root, BRANCH, dataset)}')}"
     names = _git(root, "for-each-ref", "--format=%(refname)", pattern).splitlines()
     return names[0].removeprefix("refs/tags/") if names else None
 
 
-def newest_md5(root: Path, dataset: str) -> str:
+def find_newest_md5(root: Path, dataset: str) -> str:
     """Return DVC's MD5 of a dataset's newest version: a newer one on the branch, or else the deployed one.
 
     Raises:
         DataError: data.dvc or the repository cannot be read.
     """
-    deployed, head, tip = pinned_md5(root, None, dataset), _commit(root, "HEAD"), _commit(root, BRANCH)
+    deployed, head, tip = read_pinned_md5(root, None, dataset), _commit(root, "HEAD"), _commit(root, BRANCH)
     if not tip or _has(root, head, tip):
         return deployed
     _, there, before = _pins(root, dataset, head, tip)
@@ -144,8 +144,8 @@ def _refuse_parted(root: Path, dataset: str, head: str, tip: str) -> None:
 def _pins(root: Path, dataset: str, head: str, tip: str) -> tuple[str | None, str | None, str | None]:
     """Return the versions pinned by HEAD, by the branch, and by their common ancestor."""
     common = ask(root, "merge-base", head, tip)
-    here, there = (pinned_datasets(root, commit).get(dataset) for commit in (head, tip))
-    return here, there, pinned_datasets(root, common).get(dataset) if common else None
+    here, there = (read_pinned(root, commit).get(dataset) for commit in (head, tip))
+    return here, there, read_pinned(root, common).get(dataset) if common else None
 
 
 def _trailer(dataset: str, digest: str) -> str:
@@ -172,6 +172,6 @@ def _has(root: Path, head: str, commit: str) -> bool:
 def _git(root: Path, *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None) -> str:
     done = git(root, *arguments, stdin=stdin, environment=environment)
     if done.returncode:
-        msg = f"git {arguments[0]} failed in {root} ({reason_of(done)}); mend that and run the refresh again"
+        msg = f"git {arguments[0]} failed in {root} ({reason_of(done)}); mend that and run the ingestion again"
         raise DataError(msg)
     return done.stdout.strip()

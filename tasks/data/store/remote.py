@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stillhouse.models.aside import written_aside
+from stillhouse.models.aside import write_aside
 from stillhouse.tasks.errors import DataError, ServiceError
 from stillhouse.tasks.settings import Settings
 
@@ -105,7 +105,7 @@ class Remote:
         with _answering(self.path):
             self.fs.makedirs(self.fs.parent(address), exist_ok=True)
             if self.fs.protocol == "local":
-                with written_aside(Path(address)) as aside:
+                with write_aside(Path(address)) as aside:
                     self.fs.put_file(str(content), str(aside))
             else:
                 self.fs.put_file(str(content), address)

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from stillhouse.models.aside import written_aside
+from stillhouse.models.aside import write_aside
 from stillhouse.tasks.data.store.git import ask
 from stillhouse.tasks.data.store.remote import listing_md5
 from stillhouse.tasks.errors import DataError
@@ -20,7 +20,7 @@ DATASET = re.compile(r"data/[\w-]+")
 MD5_OF_FOLDER = re.compile(r"[0-9a-f]{32}\.dir")
 
 
-def pinned_md5(root: Path, revision: str | None, dataset: str) -> str:
+def read_pinned_md5(root: Path, revision: str | None, dataset: str) -> str:
     """Return DVC's digest of one dataset: 32 hexadecimal digits and `.dir`.
 
     The digest is read at a git revision, or from the deployed data.dvc if the revision is `None`.
@@ -28,7 +28,7 @@ def pinned_md5(root: Path, revision: str | None, dataset: str) -> str:
     Raises:
         DataError: the revision is unknown, or its data.dvc does not track the dataset.
     """
-    pinned = pinned_datasets(root, revision)
+    pinned = read_pinned(root, revision)
     if dataset not in pinned:
         known = ", ".join(pinned)
         msg = f"{_where(revision)} has no dataset {dataset!r}; name one of {known} in the recipe's data.dataset"
@@ -36,13 +36,13 @@ def pinned_md5(root: Path, revision: str | None, dataset: str) -> str:
     return pinned[dataset]
 
 
-def pinned_datasets(root: Path, revision: str | None) -> dict[str, str]:
+def read_pinned(root: Path, revision: str | None) -> dict[str, str]:
     """Return dataset -> digest at a git revision, or from the deployed data.dvc if the revision is `None`.
 
     Raises:
         DataError: the revision is unknown, or has no data.dvc that tracks the datasets of `data/`.
     """
-    text = _deployed(root) if revision is None else committed_pointer(root, revision)
+    text = _read_deployed(root) if revision is None else read_committed(root, revision)
     try:
         pinned = {str(out["path"]): str(out["md5"]) for out in yaml.safe_load(text)["outs"]}
     except (yaml.YAMLError, KeyError, TypeError) as error:
@@ -58,16 +58,16 @@ def revision_of(root: Path, dataset: str, md5: str) -> str | None:
     Raises:
         DataError: no commit of this repository pins this digest.
     """
-    if pinned_datasets(root, None).get(dataset) == md5:
+    if read_pinned(root, None).get(dataset) == md5:
         return None
     for commit in (ask(root, "log", "--all", "--format=%H", f"-S{md5}", "--", POINTER) or "").split():
-        if f"md5: {md5}" in committed_pointer(root, commit):
+        if f"md5: {md5}" in read_committed(root, commit):
             return commit
     msg = f"no commit of this repository pins data/{dataset} at {md5}; fetch its branches with `git fetch --all --tags`"
     raise DataError(msg)
 
 
-def committed_pointer(root: Path, revision: str) -> str:
+def read_committed(root: Path, revision: str) -> str:
     """Read the data.dvc of a git revision.
 
     Raises:
@@ -90,11 +90,11 @@ def committed_pointer(root: Path, revision: str) -> str:
 def write_pointer(root: Path, listings: Mapping[str, Mapping[str, str]]) -> None:
     """Write data.dvc as `dvc commit data.dvc` would, from the listing of each dataset in `data/`."""
     outs = [_output(root, f"data/{name}", listing) for name, listing in listings.items()]
-    with written_aside(root / POINTER) as aside:
+    with write_aside(root / POINTER) as aside:
         aside.write_text(yaml.safe_dump({"outs": outs}, sort_keys=False), encoding="utf-8")
 
 
-def repinned(pointer: str, root: Path, dataset: str, listing: Mapping[str, str]) -> str:
+def repin(pointer: str, root: Path, dataset: str, listing: Mapping[str, str]) -> str:
     """Return a data.dvc with one dataset replaced by the content of `root`/data. The other datasets do not change."""
     content = yaml.safe_load(pointer)
     output = _output(root, f"data/{dataset}", listing)
@@ -107,7 +107,7 @@ def _output(root: Path, path: str, listing: Mapping[str, str]) -> dict[str, Any]
     return {"md5": listing_md5(listing), "size": size, "nfiles": len(listing), "hash": "md5", "path": path}
 
 
-def _deployed(root: Path) -> str:
+def _read_deployed(root: Path) -> str:
     try:
         return (root / POINTER).read_text(encoding="utf-8")
     except OSError as error:

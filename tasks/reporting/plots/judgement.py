@@ -63,7 +63,7 @@ def trade(evaluation: Evaluation, gate: Gate, stages: Sequence[StageRecord]) -> 
             _path_of_steps(left, sized)
         else:
             left.text(0.5, 0.5, "no step recorded its size and accuracy", ha="center", transform=left.transAxes)
-        _exported(right, evaluation, gate)
+        _plot_exported(right, evaluation, gate)
 
     return picture(10, 3.9, "Size, latency and quality from the teacher through each step to the student", draw)
 
@@ -126,7 +126,7 @@ def _path_of_steps(axes: Axes, steps: Sequence[tuple[StageRecord, int]]) -> None
     axes.set_xlabel("bytes of the exported file, log scale, smaller to the right")
 
 
-def _exported(axes: Axes, evaluation: Evaluation, gate: Gate) -> None:
+def _plot_exported(axes: Axes, evaluation: Evaluation, gate: Gate) -> None:
     biggest = evaluation.teacher.bytes
     _model(axes, "teacher", evaluation.teacher, TEACHER, BIGGEST_DISC)
     _model(axes, "student", evaluation.student, STUDENT, BIGGEST_DISC * evaluation.student.bytes / biggest)

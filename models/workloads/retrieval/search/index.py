@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from stillhouse.models.aside import written_aside
+from stillhouse.models.aside import write_aside
 from stillhouse.models.errors import ModelError
 from stillhouse.models.workloads.retrieval.search import pca_quantizer as principal_codes
 from stillhouse.models.workloads.retrieval.search.pca_quantizer import Arrays
@@ -54,7 +54,7 @@ class Index:
             raise ModelError(msg)
         if self.kind not in SMALLER:
             return first(self._similarity(queries_QD), k)
-        turned_QK = principal_codes.turned(self.arrays, queries_QD)
+        turned_QK = principal_codes.project_queries(self.arrays, queries_QD)
         signs_QG = turned_QK @ principal_codes.signs(self.arrays).T
         few_QC = first(signs_QG, max(CANDIDATES * k, signs_QG.shape[1] // PART))
         finer_QG = turned_QK @ principal_codes.levels(self.arrays).T
@@ -63,7 +63,7 @@ class Index:
 
     def save(self, path: Path) -> None:
         """Write to a temporary file, then rename it."""
-        with written_aside(path) as aside:
+        with write_aside(path) as aside:
             save_file({name: np.ascontiguousarray(array) for name, array in self.arrays.items()}, aside, self._notes())
 
     def _notes(self) -> dict[str, str]:

@@ -37,7 +37,7 @@ def nearest(values_N: Floats, bits: int) -> tuple[Codes, Floats]:
     return codes_N, levels(bits)[codes_N]
 
 
-def rounded(values_NK: Floats, bits_K: Codes) -> Codes:
+def quantize(values_NK: Floats, bits_K: Codes) -> Codes:
     """Return the index (N, K) of each number's nearest level."""
     codes_NK = np.zeros(values_NK.shape, np.uint8)
     for column, bits in enumerate(bits_K.tolist()):
@@ -45,7 +45,7 @@ def rounded(values_NK: Floats, bits_K: Codes) -> Codes:
     return codes_NK
 
 
-def restored(codes_NK: Codes, bits_K: Codes) -> Floats:
+def dequantize(codes_NK: Codes, bits_K: Codes) -> Floats:
     """Return the levels (N, K) of the indices."""
     values_NK = np.zeros(codes_NK.shape)
     for column, bits in enumerate(bits_K.tolist()):
@@ -53,7 +53,7 @@ def restored(codes_NK: Codes, bits_K: Codes) -> Floats:
     return values_NK
 
 
-def packed(codes_NK: Codes, bits_K: Codes) -> Codes:
+def pack(codes_NK: Codes, bits_K: Codes) -> Codes:
     """Pack into rows (N, bytes).
 
     First comes the highest bit (the sign) of every column, then the next bit of the columns that have one, and so on.
@@ -62,8 +62,8 @@ def packed(codes_NK: Codes, bits_K: Codes) -> Codes:
     return np.packbits(np.concatenate([codes_NK[:, :0], *planes], axis=1), axis=1)
 
 
-def unpacked(rows_NB: Codes, bits_K: Codes) -> Codes:
-    """Reverse `packed`."""
+def unpack(rows_NB: Codes, bits_K: Codes) -> Codes:
+    """Reverse `pack`."""
     codes_NK, start = np.zeros((len(rows_NB), len(bits_K)), np.uint8), 0
     flat_NT = np.unpackbits(rows_NB, axis=1, count=int(bits_K.sum()))
     for wide in _planes(bits_K):

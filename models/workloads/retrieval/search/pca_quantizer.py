@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from stillhouse.models.workloads.retrieval.search.lloyd_max import (
     Codes,
     Floats,
+    dequantize,
     errors,
     nearest,
-    packed,
-    restored,
-    rounded,
-    unpacked,
+    pack,
+    quantize,
+    unpack,
 )
 from stillhouse.models.workloads.retrieval.search.ranks import Vectors
 
@@ -52,24 +52,24 @@ def encode(vectors_GD: Vectors, most_bytes: int, queries_QD: Vectors | None = No
     seen_GD = centred_GD @ weight_DD
     places_GK, spread_K, _ = np.linalg.svd(seen_GD, full_matrices=False)
     row_bytes = max(1, (most_bytes - NOTE_BYTES * len(spread_K)) // sum(vectors_GD.shape))
-    bits_K = allotted(spread_K**2, 8 * row_bytes)
-    codes_GK = rounded(places_GK[:, : len(bits_K)] * len(places_GK) ** 0.5, bits_K)
+    bits_K = allot_bits(spread_K**2, 8 * row_bytes)
+    codes_GK = quantize(places_GK[:, : len(bits_K)] * len(places_GK) ** 0.5, bits_K)
     for _ in range(ROUNDS):
-        directions, scales_K = _fitted(restored(codes_GK, bits_K), centred_GD, bits_K)
-        seen_DK = weight_DD @ _unrolled(directions, bits_K)
+        directions, scales_K = _fit(dequantize(codes_GK, bits_K), centred_GD, bits_K)
+        seen_DK = weight_DD @ _unroll(directions, bits_K)
         codes_GK = _swept(codes_GK, seen_GD, seen_DK * scales_K, bits_K)
-    unbiased_K = _unbiased(restored(codes_GK, bits_K), seen_GD, seen_DK)
+    unbiased_K = _scale_without_bias(dequantize(codes_GK, bits_K), seen_GD, seen_DK)
     if queries_QD is not None:
         unbiased_K = np.clip(unbiased_K, scales_K, LONGEST * scales_K)
     return {
         "bits": bits_K,
         "scales": unbiased_K.astype(np.float16),
         "directions": directions,
-        "codes": packed(codes_GK, bits_K),
+        "codes": pack(codes_GK, bits_K),
     }
 
 
-def allotted(variance_K: Floats, total: int) -> Codes:
+def allot_bits(variance_K: Floats, total: int) -> Codes:
     """Allot each bit to the direction where it reduces the squared error most. Directions without bits are dropped.
 
     Args:
@@ -85,9 +85,9 @@ def allotted(variance_K: Floats, total: int) -> Codes:
     return bits_K[bits_K > 0]
 
 
-def turned(arrays: Arrays, queries_QD: Vectors) -> NDArray[np.floating]:
+def project_queries(arrays: Arrays, queries_QD: Vectors) -> NDArray[np.floating]:
     """Project queries (Q, K) on the directions, scaled to match the signs or levels."""
-    queries_QK: NDArray[np.floating] = queries_QD @ _unrolled(arrays["directions"], arrays["bits"]) * arrays["scales"]
+    queries_QK: NDArray[np.floating] = queries_QD @ _unroll(arrays["directions"], arrays["bits"]) * arrays["scales"]
     return queries_QK
 
 
@@ -99,7 +99,7 @@ def signs(arrays: Arrays) -> NDArray[np.floating]:
 
 def levels(arrays: Arrays) -> Floats:
     """Return the levels (G, K) of the vectors, from all their bits."""
-    return _unrolled(arrays["codes"], arrays["bits"])
+    return _unroll(arrays["codes"], arrays["bits"])
 
 
 def _weight(queries_QD: Vectors) -> Floats:
@@ -115,16 +115,16 @@ def _weight(queries_QD: Vectors) -> Floats:
     return weight_DD
 
 
-def _fitted(levels_GK: Floats, centred_GD: Floats, bits_K: Codes) -> tuple[Codes, Floats]:
+def _fit(levels_GK: Floats, centred_GD: Floats, bits_K: Codes) -> tuple[Codes, Floats]:
     """Return the packed rows of the directions that fit the levels best (least squares), and their scales."""
     exact_KD = np.linalg.lstsq(levels_GK, centred_GD, rcond=None)[0]
     scales_K: Floats = np.maximum((exact_KD**2).mean(axis=1) ** 0.5, NOTHING)
-    return packed(rounded((exact_KD / scales_K[:, None]).T, bits_K), bits_K), scales_K
+    return pack(quantize((exact_KD / scales_K[:, None]).T, bits_K), bits_K), scales_K
 
 
 def _swept(codes_GK: Codes, centred_GD: Floats, directions_DK: Floats, bits_K: Codes) -> Codes:
     """Choose every level again, one direction after the other, given the residual of all other directions."""
-    levels_GK = restored(codes_GK, bits_K)
+    levels_GK = dequantize(codes_GK, bits_K)
     rest_GD = centred_GD - levels_GK @ directions_DK.T
     better_GK = np.empty_like(codes_GK)
     for place, (bits, direction_D) in enumerate(zip(bits_K.tolist(), directions_DK.T, strict=True)):
@@ -134,7 +134,7 @@ def _swept(codes_GK: Codes, centred_GD: Floats, directions_DK: Floats, bits_K: C
     return better_GK
 
 
-def _unbiased(levels_GK: Floats, centred_GD: Floats, directions_DK: Floats) -> Floats:
+def _scale_without_bias(levels_GK: Floats, centred_GD: Floats, directions_DK: Floats) -> Floats:
     """Return scales (K,) that keep the extent of the gallery along every direction the same as before rounding.
 
     Least-squares scales would make it smaller, and more so with fewer bits. The aim of an unbiased similarity estimate
@@ -146,5 +146,5 @@ def _unbiased(levels_GK: Floats, centred_GD: Floats, directions_DK: Floats) -> F
     return scales_K
 
 
-def _unrolled(rows_NB: Codes, bits_K: Codes) -> Floats:
-    return restored(unpacked(rows_NB, bits_K), bits_K)
+def _unroll(rows_NB: Codes, bits_K: Codes) -> Floats:
+    return dequantize(unpack(rows_NB, bits_K), bits_K)

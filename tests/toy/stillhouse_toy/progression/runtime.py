@@ -15,7 +15,7 @@ from stillhouse.models.evaluation.outcomes import Outcomes, Scores
 from stillhouse.models.measurement.latency import open_call
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.runtime.session import open_session, predict
-from stillhouse.models.workloads.base import Answerer, Request, Runtime, asked
+from stillhouse.models.workloads.base import Answerer, Request, Runtime, run_model
 from stillhouse.models.workloads.registry import ALONE
 from tasks import SEVERE
 
@@ -74,7 +74,7 @@ class Progression:
             except (ValueError, TypeError) as error:
                 msg = f"each patient has {measurements} numbers; send lists of so many"
                 raise ModelError(msg) from error
-            found_N = asked(lambda: predict(session, given_NM))[:, 0]
+            found_N = run_model(lambda: predict(session, given_NM))[:, 0]
             return [{"progression": round(float(found), 3)} for found in found_N]
 
         return {"measurements": answer}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models import RANGE
 from stillhouse.models.data.arrays import load_arrays
-from stillhouse.models.distillation.batches import DistillationBatches, seeded, shuffled
+from stillhouse.models.distillation.batches import DistillationBatches, seed_generator, shuffle
 from stillhouse.models.errors import ModelError
 from stillhouse.models.training.checkpoint import Architecture
 from stillhouse.models.training.loop import Batch, Objective, ProgressReporter
@@ -41,7 +41,7 @@ class KnownNumbers:
         return -(-len(self.targets_N) // batch_size)
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
-        for index_B in shuffled(len(self.targets_N), batch_size, seeded(self.seed, epoch)):
+        for index_B in shuffle(len(self.targets_N), batch_size, seed_generator(self.seed, epoch)):
             yield self.arrays_NM[index_B], self.targets_N[index_B]
 
 
@@ -96,7 +96,7 @@ class Only:
     def calibration(self) -> NDArray[Any]:
         return load_arrays(self.data, "calibration").arrays
 
-    def judged(self, split: str) -> NDArray[Any]:
+    def held_out_inputs(self, split: str) -> NDArray[Any]:
         return load_arrays(self.data, split).arrays
 
     @torch.no_grad()

@@ -19,8 +19,8 @@ from data_samples import built_digits, commit_house, make_house, quiet
 from PIL import Image
 
 from stillhouse.tasks.data.format.dataset import Example, read_description, write_dataset
-from stillhouse.tasks.data.ingest.landing import CONTENTS, open_landing
-from stillhouse.tasks.data.ingest.refresh import Outcome, refresh
+from stillhouse.tasks.data.ingest.inbox import CONTENTS, open_inbox
+from stillhouse.tasks.data.ingest.ingest import Outcome, ingest
 from stillhouse.tasks.settings import Settings
 
 HELD_BACK = 60
@@ -54,9 +54,9 @@ def new_digits() -> list[Example]:
     return examples_in(built_digits(), "train")[-HELD_BACK:]
 
 
-def make_refreshed_house(root: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def make_house_with_inbox(root: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Make a house whose deployed digits lack some."""
-    monkeypatch.delenv("STILLHOUSE_LANDING", raising=False)
+    monkeypatch.delenv("STILLHOUSE_INBOX", raising=False)
     settings = make_house(root, monkeypatch)
     shutil.rmtree(root / "data" / "digits")
     shutil.copytree(fewer_digits(), root / "data" / "digits")
@@ -93,11 +93,11 @@ def batch_of(examples: Sequence[Example]) -> tuple[dict[str, bytes], dict[str, A
 
 def send(settings: Settings, name: str, files: dict[str, bytes], contents: object, dataset: str = "digits") -> None:
     """Land a batch as a sender does, batch.json last; one that is bytes is sent as it is."""
-    landing = open_landing(settings)
+    inbox = open_inbox(settings)
     for file, content in files.items():
-        landing.put(f"incoming/{dataset}/{name}/{file}", content)
+        inbox.put(f"incoming/{dataset}/{name}/{file}", content)
     last = contents if isinstance(contents, bytes) else json.dumps(contents).encode()
-    landing.put(f"incoming/{dataset}/{name}/{CONTENTS}", last)
+    inbox.put(f"incoming/{dataset}/{name}/{CONTENTS}", last)
 
 
 def send_digits(settings: Settings, name: str, examples: Sequence[Example]) -> None:
@@ -105,9 +105,9 @@ def send_digits(settings: Settings, name: str, examples: Sequence[Example]) -> N
     send(settings, name, *batch_of(examples))
 
 
-def refreshed(settings: Settings, dataset: str = "digits") -> list[Outcome]:
+def ingest_all(settings: Settings, dataset: str = "digits") -> list[Outcome]:
     """Take what landed."""
-    return list(refresh(settings, dataset, quiet))
+    return list(ingest(settings, dataset, quiet))
 
 
 def said_by_git(settings: Settings, *arguments: str) -> str:
@@ -122,5 +122,5 @@ def tags(settings: Settings) -> list[str]:
 
 
 def at(settings: Settings, place: str) -> list[str]:
-    """Name the files below one of the four folders of the landing place."""
-    return [key.removeprefix(f"{place}/") for key in open_landing(settings).keys(f"{place}/")]
+    """Name the files below one of the four folders of the inbox place."""
+    return [key.removeprefix(f"{place}/") for key in open_inbox(settings).keys(f"{place}/")]

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from stillhouse.models.data.audio import load_recordings
 from stillhouse.models.data.captions import Captions, load_captions
 from stillhouse.models.data.description import describe
-from stillhouse.models.data.gallery import load_gallery
-from stillhouse.models.data.images import load_images
-from stillhouse.models.data.text import clean, codes_of, trimmed
+from stillhouse.models.data.images import load_gallery, load_images
+from stillhouse.models.data.text import clean, codes_of, trim_padding
 from stillhouse.models.data.waves import waves_of
 from stillhouse.models.workloads.retrieval.search.ranks import Vectors, ranks
 
@@ -111,7 +110,7 @@ class EvalSplit:
     def one_of_each(self) -> dict[str, NDArray[Any]]:
         """Return one raw input of every encoder, as a batch of one. A sentence has no padding."""
         one = {self.inputs[key].encoder: self.inputs[key].raw[:1] for key in self.first_keys()}
-        return one | {TEXT: trimmed(one[TEXT])}
+        return one | {TEXT: trim_padding(one[TEXT])}
 
     def some_queries(self, count: int) -> list[tuple[QuerySet, int]]:
         """Choose evenly spaced queries for pictures: recordings if there are any, otherwise (English) sentences."""
@@ -144,10 +143,10 @@ class EvalSplit:
 
 def load_eval_split(folder: Path, split: str) -> EvalSplit:
     """Read the query sets of a split of a materialised dataset."""
-    return _spoken(folder, split) if "gallery" in describe(folder) else _drawn(folder, split)
+    return _load_spoken(folder, split) if "gallery" in describe(folder) else _load_drawn(folder, split)
 
 
-def _drawn(folder: Path, split: str) -> EvalSplit:
+def _load_drawn(folder: Path, split: str) -> EvalSplit:
     images, captions = load_images(folder, split), load_captions(folder)
     inputs, query_sets = {IMAGE: Inputs(IMAGE, images.images_NCHW)}, []
     own_N = np.arange(len(images))
@@ -161,7 +160,7 @@ def _drawn(folder: Path, split: str) -> EvalSplit:
     return EvalSplit(inputs, query_sets, len(images), 1, images.labels_N, images.labels_N, split)
 
 
-def _spoken(folder: Path, split: str) -> EvalSplit:
+def _load_spoken(folder: Path, split: str) -> EvalSplit:
     """Build query sets for the pairs that have a recording.
 
     A picture or caption with the same name as the correct one is also correct.
@@ -176,7 +175,7 @@ def _spoken(folder: Path, split: str) -> EvalSplit:
         key, labels_G = f"{TEXT}:{language}", np.array(sorted(names))
         inputs[key] = Inputs(TEXT, codes_of([names[label] for label in labels_G.tolist()]))
         same = _same_words(names, len(pictures))
-        groups_K = merged_groups(groups_K, same)
+        groups_K = merge_groups(groups_K, same)
         target_ids_Q, written_Q = (
             same[recordings.labels_N[rows_Q]],
             np.searchsorted(labels_G, recordings.labels_N[rows_Q]),
@@ -198,7 +197,7 @@ def _same_words(names: Mapping[int, str], count: int) -> Labels:
     return same_K
 
 
-def merged_groups(groups_K: Labels, same_K: Labels) -> Labels:
+def merge_groups(groups_K: Labels, same_K: Labels) -> Labels:
     """Join the groups (K,) of labels with the same name. `same_K` is the first label with that name."""
     for label, first in enumerate(same_K.tolist()):
         if groups_K[label] != groups_K[first]:

@@ -5,7 +5,7 @@
     quarantine/<dataset>/<batch>/    a batch that was refused, with reason.txt
     moving/<dataset>/<batch>/        a note about a move in progress, so that a killed move is finished later
 
-`tasks.data.ingest.batch` checks the files. `tasks.data.ingest.refresh` decides what happens to a batch.
+`tasks.data.ingest.batch` checks the files. `tasks.data.ingest.ingest` decides what happens to a batch.
 """
 
 import os
@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from stillhouse.models.aside import written_aside
-from stillhouse.tasks.errors import ServiceError
+from stillhouse.models.aside import write_aside
+from stillhouse.tasks.errors import ServiceError, StillhouseError
 from stillhouse.tasks.settings import Settings
 
 INCOMING, ACCEPTED, QUARANTINE, MOVING = "incoming", "accepted", "quarantine", "moving"
@@ -24,7 +24,7 @@ CONTENTS = "batch.json"
 S3 = "s3://"
 
 
-class Landing(Protocol):
+class Inbox(Protocol):
     """A place for files. Each file is named by its path below the place.
 
     If the place does not answer, every method raises ServiceError.
@@ -46,12 +46,19 @@ class Landing(Protocol):
         """Remove a file. A missing file is no error."""
 
 
-def open_landing(settings: Settings) -> Landing:
-    """Open the inbox at `STILLHOUSE_LANDING`, or else the folder `landing` of the state folder.
+def open_inbox(settings: Settings) -> Inbox:
+    """Open the inbox at `STILLHOUSE_INBOX`, or else the folder `inbox` of the state folder.
 
-    `STILLHOUSE_LANDING` is a folder or `s3://bucket/prefix`.
+    `STILLHOUSE_INBOX` is a folder or `s3://bucket/prefix`. A folder `landing`, the old name, is used as it is.
+
+    Raises:
+        StillhouseError: the environment has the variable's old name.
     """
-    place = os.environ.get("STILLHOUSE_LANDING") or str(settings.state / "landing")
+    if "STILLHOUSE_LANDING" in os.environ:
+        msg = "STILLHOUSE_LANDING is called STILLHOUSE_INBOX now; rename the variable"
+        raise StillhouseError(msg)
+    old = settings.state / "landing"
+    place = os.environ.get("STILLHOUSE_INBOX") or str(old if old.is_dir() else settings.state / "inbox")
     return Bucket(place) if place.startswith(S3) else Folder(Path(place))
 
 
@@ -63,27 +70,27 @@ class Folder:
         self.root = root
 
     def keys(self, prefix: str) -> list[str]:
-        """See `Landing`."""
+        """See `Inbox`."""
         with _answering(str(self.root), OSError):
             paths = [path for path in (self.root / prefix).rglob("*") if path.is_file() and not path.is_symlink()]
             return sorted(path.relative_to(self.root).as_posix() for path in paths)
 
     def fetch(self, key: str, target: Path) -> None:
-        """See `Landing`."""
+        """See `Inbox`."""
         with _answering(str(self.root), OSError), (self.root / key).open("rb") as source, target.open("wb") as copy:
             while block := source.read(1 << 20):
                 copy.write(block)
 
     def put(self, key: str, content: bytes) -> None:
-        """See `Landing`."""
+        """See `Inbox`."""
         path = self.root / key
         with _answering(str(self.root), OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with written_aside(path) as aside:
+            with write_aside(path) as aside:
                 aside.write_bytes(content)
 
     def rename(self, key: str, to: str) -> None:
-        """See `Landing`."""
+        """See `Inbox`."""
         target = self.root / to
         with _answering(str(self.root), OSError):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +98,7 @@ class Folder:
             self._tidy(key)
 
     def delete(self, key: str) -> None:
-        """See `Landing`."""
+        """See `Inbox`."""
         with _answering(str(self.root), OSError):
             (self.root / key).unlink(missing_ok=True)
             self._tidy(key)
@@ -119,7 +126,7 @@ class Bucket:
             self._client: Any = boto3.client("s3")
 
     def keys(self, prefix: str) -> list[str]:
-        """See `Landing`."""
+        """See `Inbox`."""
         pages = self._client.get_paginator("list_objects_v2")
         with _answering(self.address, *self._faults):
             asked = pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
@@ -127,24 +134,24 @@ class Bucket:
         return sorted(key for key in found if not key.endswith("/"))
 
     def fetch(self, key: str, target: Path) -> None:
-        """See `Landing`."""
+        """See `Inbox`."""
         with _answering(self.address, *self._faults):
             self._client.download_file(self._bucket, self._prefix + key, str(target))
 
     def put(self, key: str, content: bytes) -> None:
-        """See `Landing`."""
+        """See `Inbox`."""
         with _answering(self.address, *self._faults):
             self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=content)
 
     def rename(self, key: str, to: str) -> None:
-        """See `Landing`."""
+        """See `Inbox`."""
         source = {"Bucket": self._bucket, "Key": self._prefix + key}
         with _answering(self.address, *self._faults):
             self._client.copy(source, self._bucket, self._prefix + to)
         self.delete(key)
 
     def delete(self, key: str) -> None:
-        """See `Landing`."""
+        """See `Inbox`."""
         with _answering(self.address, *self._faults):
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
 
@@ -156,7 +163,7 @@ def _answering(place: str, *faults: type[Exception]) -> Iterator[None]:
         yield
     except faults as error:
         msg = (
-            f"the landing place {place} cannot be used ({' '.join(str(error).split())}); check STILLHOUSE_LANDING and "
+            f"the inbox place {place} cannot be used ({' '.join(str(error).split())}); check STILLHOUSE_INBOX and "
             "the disk or, of a bucket, that it exists, AWS_ENDPOINT_URL and the credentials"
         )
         raise ServiceError(msg) from error

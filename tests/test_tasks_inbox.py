@@ -9,15 +9,15 @@ from typing import Any
 
 import boto3
 import pytest
-from landing_samples import at, batch_of, make_refreshed_house, new_digits, refreshed, send, send_digits, tags
+from inbox_samples import at, batch_of, ingest_all, make_house_with_inbox, new_digits, send, send_digits, tags
 from moto.server import ThreadedMotoServer
 
-from stillhouse.tasks.data.ingest.landing import CONTENTS, Bucket, Folder, Landing, open_landing
+from stillhouse.tasks.data.ingest.inbox import CONTENTS, Bucket, Folder, Inbox, open_inbox
 from stillhouse.tasks.errors import ServiceError
 from stillhouse.tasks.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
-PLACE = "s3://landing/raw/files"
+PLACE = "s3://inbox/raw/files"
 
 
 @pytest.fixture(scope="module")
@@ -38,23 +38,23 @@ def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     client = boto3.client("s3")
-    client.create_bucket(Bucket="landing")
+    client.create_bucket(Bucket="inbox")
     yield client
-    for entry in client.list_objects_v2(Bucket="landing").get("Contents", ()):
-        client.delete_object(Bucket="landing", Key=entry["Key"])
-    client.delete_bucket(Bucket="landing")
+    for entry in client.list_objects_v2(Bucket="inbox").get("Contents", ()):
+        client.delete_object(Bucket="inbox", Key=entry["Key"])
+    client.delete_bucket(Bucket="inbox")
 
 
 @pytest.fixture(params=["folder", "bucket"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Landing:
-    """Each kind of landing place, empty."""
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Inbox:
+    """Each kind of inbox place, empty."""
     if request.param == "folder":
-        return Folder(tmp_path / "landing")
+        return Folder(tmp_path / "inbox")
     request.getfixturevalue("bucket")
     return Bucket(PLACE)
 
 
-def test_files_are_put_found_fetched_and_moved(place: Landing, tmp_path: Path) -> None:
+def test_files_are_put_found_fetched_and_moved(place: Inbox, tmp_path: Path) -> None:
     """Both kinds of places do the same with files, whatever their names hold, and nothing of what is gone."""
     assert place.keys("incoming/") == []
     names = [f"incoming/digits/a b+ü/{name}" for name in ("1 (2).png", "é=@,.png", "batch.json")]
@@ -74,9 +74,9 @@ def test_files_are_put_found_fetched_and_moved(place: Landing, tmp_path: Path) -
     assert place.keys("incoming2/") == []
 
 
-def test_a_file_that_is_gone_ends_in_a_sentence(place: Landing, tmp_path: Path) -> None:
+def test_a_file_that_is_gone_ends_in_a_sentence(place: Inbox, tmp_path: Path) -> None:
     """A file that somebody took away meanwhile is no crash."""
-    with pytest.raises(ServiceError, match=r"the landing place .* cannot be used .*; check STILLHOUSE_LANDING"):
+    with pytest.raises(ServiceError, match=r"the inbox place .* cannot be used .*; check STILLHOUSE_INBOX"):
         place.fetch("incoming/digits/gone/batch.json", tmp_path / "copy")
 
 
@@ -84,8 +84,8 @@ def test_a_file_that_is_gone_ends_in_a_sentence(place: Landing, tmp_path: Path) 
 def house(tmp_path: Path, bucket: Any, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Make a house whose digits lack sixty, and whose raw files land in the bucket."""
     del bucket
-    settings = make_refreshed_house(tmp_path / "house", monkeypatch)
-    monkeypatch.setenv("STILLHOUSE_LANDING", PLACE)
+    settings = make_house_with_inbox(tmp_path / "house", monkeypatch)
+    monkeypatch.setenv("STILLHOUSE_INBOX", PLACE)
     return settings
 
 
@@ -94,9 +94,9 @@ def test_batches_land_in_a_bucket(house: Settings, bucket: Any) -> None:
     files, entries = batch_of(new_digits())
     send_digits(house, "a", new_digits())
     send(house, "b", files | {"003.png": files["003.png"][:40]}, entries)
-    open_landing(house).put("incoming/digits/c/000.png", files["000.png"])
-    bucket.put_object(Bucket="landing", Key="raw/files/incoming/digits/")  # what some tools make for a folder
-    outcomes = refreshed(house)
+    open_inbox(house).put("incoming/digits/c/000.png", files["000.png"])
+    bucket.put_object(Bucket="inbox", Key="raw/files/incoming/digits/")  # what some tools make for a folder
+    outcomes = ingest_all(house)
     assert [(each.batch, each.state) for each in outcomes] == [
         ("a", "accepted"),
         ("b", "quarantined"),
@@ -131,8 +131,8 @@ def test_a_move_that_was_killed_is_finished(house: Settings, monkeypatch: pytest
     with monkeypatch.context() as patched:
         patched.setattr(Bucket, "delete", delete)
         with pytest.raises(KilledError):
-            refreshed(house)
-    assert [each.state for each in refreshed(house)] == ["accepted"]
+            ingest_all(house)
+    assert [each.state for each in ingest_all(house)] == ["accepted"]
     assert (at(house, "incoming"), at(house, "moving"), len(tags(house))) == ([], [], 1)
     assert f"digits/monday/{CONTENTS}" in at(house, "accepted")
     assert len(at(house, "accepted")) == 61
@@ -140,13 +140,13 @@ def test_a_move_that_was_killed_is_finished(house: Settings, monkeypatch: pytest
 
 def test_a_bucket_that_does_not_answer_is_named(house: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing bucket and a dead endpoint end in a sentence without credentials, and a folder that is a file, too."""
-    monkeypatch.setenv("STILLHOUSE_LANDING", "s3://nowhere")
-    with pytest.raises(ServiceError, match=r"the landing place s3://nowhere cannot be used .*NoSuchBucket"):
-        refreshed(house)
+    monkeypatch.setenv("STILLHOUSE_INBOX", "s3://nowhere")
+    with pytest.raises(ServiceError, match=r"the inbox place s3://nowhere cannot be used .*NoSuchBucket"):
+        ingest_all(house)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with pytest.raises(ServiceError, match=r"cannot be used .*AWS_ENDPOINT_URL and the credentials") as caught:
-        refreshed(house)
+        ingest_all(house)
     assert "very-secret" not in str(caught.value)
 
 

@@ -1,8 +1,8 @@
 """Load-test an exported student behind its server: response times and answers per second.
 
-Run it as `python -m stillhouse.tasks.serving.load REQUEST ANSWER`, with two JSON files. In the one-core test, the
-server is pinned to the last core of this process and the load comes from the first core. In the all-cores test, both
-share all cores.
+Run it as `python -m stillhouse.tasks.serving.load_generator REQUEST ANSWER`, with two JSON files. In the one-core test,
+the server is pinned to the last core of this process and the load comes from the first core. In the all-cores test,
+both share all cores.
 """
 
 import json
@@ -49,8 +49,8 @@ def under_load(student: Bundle, bodies: Sequence[Body]) -> dict[str, Any]:
     """Load-test a student behind its server.
 
     Returns:
-        `rate`; `p50_ms` and `p99_ms` at that rate; `lost`: requests without an answer, in all tests; `most`: answers
-            per second on one core and on all cores; `cores`: number of cores.
+        `rate`; `p50_ms` and `p99_ms` at that rate; `lost`: requests without an answer, in all tests; `max_rate`:
+            answers per second on one core and on all cores; `cores`: number of cores.
     """
 
     def application() -> Starlette:
@@ -58,7 +58,7 @@ def under_load(student: Bundle, bodies: Sequence[Body]) -> dict[str, Any]:
         return build(Exported(Served("student", "0", "", 0, answers)))
 
     cores = sorted(os.sched_getaffinity(0))
-    with serving(application, [{cores[-1]}]) as address, _pinned({cores[0]}):
+    with serving(application, [{cores[-1]}]) as address, _pin({cores[0]}):
         at_most(address, bodies, WARM_SECONDS)
         steady = at_rate(address, bodies, RATE, RATE_SECONDS)
         _expect_answers(steady)
@@ -71,7 +71,7 @@ def under_load(student: Bundle, bodies: Sequence[Body]) -> dict[str, Any]:
         "p50_ms": steady.percentile(50),
         "p99_ms": steady.percentile(99),
         "lost": steady.lost + one.lost + every.lost,
-        "most": {"one_core": one.rate, "all_cores": every.rate},
+        "max_rate": {"one_core": one.rate, "all_cores": every.rate},
         "cores": len(cores),
     }
 
@@ -118,7 +118,7 @@ def _serve(listener: socket.socket, application: Callable[[], Starlette], cores:
 
 
 @contextmanager
-def _pinned(cores: set[int]) -> Iterator[None]:
+def _pin(cores: set[int]) -> Iterator[None]:
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:

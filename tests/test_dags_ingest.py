@@ -10,13 +10,13 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
-from landing_samples import make_refreshed_house, new_digits, send, send_digits
+from inbox_samples import make_house_with_inbox, new_digits, send, send_digits
 from mlflow.exceptions import MlflowException
 from report_samples import STARTED
 
-from stillhouse.tasks.data.ingest.refresh import refresh
-from stillhouse.tasks.data.ingest.refresh_state import is_told, note_going, note_told, told_of
-from stillhouse.tasks.data.store.data_branch import newest_tag, version_of
+from stillhouse.tasks.data.ingest.ingest import ingest
+from stillhouse.tasks.data.ingest.ingest_state import is_told, list_told, note_going, note_told
+from stillhouse.tasks.data.store.data_branch import find_newest_tag, version_of
 from stillhouse.tasks.errors import DataError, ServiceError
 from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.settings import Settings
@@ -27,15 +27,15 @@ RECIPES = sorted((ROOT / "dags" / "recipes").glob("*.yaml"))
 
 @pytest.fixture(scope="module")
 def module(nightly: ModuleType) -> ModuleType:
-    """The DAG file of the refreshes."""
+    """The DAG file of the ingestions."""
     del nightly
-    return importlib.import_module("stillhouse.dags.refresh")
+    return importlib.import_module("stillhouse.dags.ingest")
 
 
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Make a house whose digits lack sixty."""
-    return make_refreshed_house(tmp_path / "house", monkeypatch)
+    return make_house_with_inbox(tmp_path / "house", monkeypatch)
 
 
 @pytest.fixture
@@ -46,17 +46,17 @@ def told(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str,
     return messages
 
 
-def test_each_dataset_of_pictures_has_one_refresh(module: ModuleType) -> None:
-    """Recipes of one dataset share its refresh, and a dataset of recordings has none."""
-    dags = {name: dag for name, dag in vars(module).items() if name.startswith("refresh_") and hasattr(dag, "dag_id")}
-    assert sorted(dags) == ["refresh_digits", "refresh_emoji", "refresh_emoji_small", "refresh_fashion_mnist"]
+def test_each_dataset_of_pictures_has_one_ingest(module: ModuleType) -> None:
+    """Recipes of one dataset share its ingest, and a dataset of recordings has none."""
+    dags = {name: dag for name, dag in vars(module).items() if name.startswith("ingest_") and hasattr(dag, "dag_id")}
+    assert sorted(dags) == ["ingest_digits", "ingest_emoji", "ingest_emoji_small", "ingest_fashion_mnist"]
     for name, dag in dags.items():
         assert (dag.dag_id, dag.catchup, dag.max_active_runs) == (name, False, 1)
         assert dag.schedule.expression == "*/10 * * * *"
         task, _ = dag.topological_sort()
-        assert [each.task_id for each in dag.topological_sort()] == ["refresh", "stale"]
+        assert [each.task_id for each in dag.topological_sort()] == ["ingest", "stale"]
         assert task.pool == "training"
-        assert [each.uri for each in task.outlets] == [f"stillhouse://data/{name.removeprefix('refresh_')}"]
+        assert [each.uri for each in task.outlets] == [f"stillhouse://data/{name.removeprefix('ingest_')}"]
         assert (task.retries, task.execution_timeout) == (2, timedelta(minutes=30))
 
 
@@ -133,7 +133,7 @@ def run(module: ModuleType, *sent: str, attempt: int = 1) -> tuple[Callable[[], 
     asset, accessor = module.data_of("digits"), SimpleNamespace(extra={})
     ti = SimpleNamespace(try_number=attempt, max_tries=2)
     context = {"inlet_events": {asset: Sent(*sent)}, "outlet_events": {asset: accessor}, "ti": ti}
-    operator = module.RefreshOperator(task_id="refresh", dataset="digits")
+    operator = module.IngestOperator(task_id="ingest", dataset="digits")
     return lambda: operator.execute(context), accessor
 
 
@@ -144,7 +144,7 @@ def test_a_new_version_is_told_and_sent_once(
     send_digits(house, "monday", new_digits())
     call, accessor = run(module)
     call()
-    tag = str(newest_tag(house.root, "digits"))
+    tag = str(find_newest_tag(house.root, "digits"))
     assert accessor.extra == {"revision": tag, "data_version": version_of(tag)}
     assert [message[:2] for message in told] == [("new data", "digits")]
     assert told[0][2].startswith("batch monday: 60 new, 0 known, version ")
@@ -157,10 +157,10 @@ def test_a_new_version_is_told_and_sent_once(
 def test_a_version_whose_event_was_lost_is_sent(module: ModuleType, house: Settings) -> None:
     """A task that was killed once the batch was accepted sends the event when it is tried again."""
     send_digits(house, "monday", new_digits())
-    assert [each.state for each in refresh(house, "digits", print)] == ["accepted"]
+    assert [each.state for each in ingest(house, "digits", print)] == ["accepted"]
     call, accessor = run(module, "data/digits/older")
     assert call() == accessor.extra
-    assert accessor.extra["revision"] == newest_tag(house.root, "digits")
+    assert accessor.extra["revision"] == find_newest_tag(house.root, "digits")
 
 
 def test_a_batch_in_quarantine_is_told_and_wakes_nobody(
@@ -179,11 +179,11 @@ def test_a_batch_in_quarantine_is_told_and_wakes_nobody(
 def test_what_a_retry_may_mend_is_tried_again(
     module: ModuleType, house: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A landing place that does not answer is worth a retry; a house that cannot make versions is not."""
-    (house.state / "landing").write_text("in the way")
+    """A inbox place that does not answer is worth a retry; a house that cannot make versions is not."""
+    (house.state / "inbox").write_text("in the way")
     call, _ = run(module)
-    monkeypatch.setenv("STILLHOUSE_LANDING", "s3://")
-    with pytest.raises(ServiceError, match="the landing place s3:// cannot be used"):
+    monkeypatch.setenv("STILLHOUSE_INBOX", "s3://")
+    with pytest.raises(ServiceError, match="the inbox place s3:// cannot be used"):
         call()
     monkeypatch.setenv("STILLHOUSE_ROOT", str(house.root / "nowhere"))
     with pytest.raises(module.AirflowFailException, match=r"data\.dvc cannot be read"):
@@ -210,24 +210,24 @@ STOPS = {
 
 @pytest.mark.parametrize("stop", STOPS.values(), ids=list(STOPS))
 @pytest.mark.usefixtures("house")
-def test_a_refresh_that_cannot_go_on_is_told_once_and_red_once(
+def test_an_ingestion_that_cannot_go_on_is_told_once_and_red_once(
     module: ModuleType, told: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch, stop: Exception | None
 ) -> None:
     """One message with the reason and one red run; then skipped runs without a message, and one when it goes on."""
-    operator = module.RefreshOperator
+    operator = module.IngestOperator
     with monkeypatch.context() as broken:
-        broken.setattr(operator, "_told", fail(stop or module.AirflowTaskTimeout("Timeout, PID: 4711")))
+        broken.setattr(operator, "_ingest_and_tell", fail(stop or module.AirflowTaskTimeout("Timeout, PID: 4711")))
         with pytest.raises(module.AirflowFailException):
             run(module, attempt=3)[0]()
         for _ in range(3):
             with pytest.raises(module.AirflowSkipException, match=r"^still stopped, as was told: "):
                 run(module)[0]()
-    assert [message[:2] for message in told] == [("refresh stopped", "digits")]
+    assert [message[:2] for message in told] == [("ingestion stopped", "digits")]
     assert told[0][2].partition(";")[2], "the message has no remedy"
     for _ in range(2):
         with pytest.raises(module.AirflowSkipException, match="nothing landed for digits"):
             run(module)[0]()
-    assert [message[:2] for message in told[1:]] == [("refresh goes on", "digits")]
+    assert [message[:2] for message in told[1:]] == [("ingestion goes on", "digits")]
     assert told[1][2] == f"no longer stopped by: {told[0][2]}"
 
 
@@ -250,7 +250,7 @@ def test_only_another_reason_is_told_again(  # noqa: PLR0913, PLR0917 - fixtures
 ) -> None:
     """Times and addresses do not make a reason another one; reasons that take turns are told once each."""
     for reason in (first, then, first, then):
-        monkeypatch.setattr(module.RefreshOperator, "_told", fail(ServiceError(reason)))
+        monkeypatch.setattr(module.IngestOperator, "_ingest_and_tell", fail(ServiceError(reason)))
         with pytest.raises((module.AirflowFailException, module.AirflowSkipException)):
             run(module, attempt=3)[0]()
     assert len(told) == messages
@@ -261,7 +261,7 @@ def test_a_hiccup_that_a_retry_mends_is_not_told(
     module: ModuleType, told: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a retry may mend is tried again first, and told by the last attempt only."""
-    monkeypatch.setattr(module.RefreshOperator, "_told", fail(ServiceError("away; start it")))
+    monkeypatch.setattr(module.IngestOperator, "_ingest_and_tell", fail(ServiceError("away; start it")))
     for attempt in (1, 2):
         with pytest.raises(ServiceError):
             run(module, attempt=attempt)[0]()
@@ -271,23 +271,25 @@ def test_a_hiccup_that_a_retry_mends_is_not_told(
 def test_what_was_accepted_before_the_stop_wakes_its_nights(
     module: ModuleType, house: Settings, told: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch that stops the refresh does not hold back the event of the batch before it."""
+    """A batch that stops the ingestion does not hold back the event of the batch before it."""
     send_digits(house, "monday", new_digits())
-    list(refresh(house, "digits", print))
-    monkeypatch.setattr(module.RefreshOperator, "_told", fail(DataError("HEAD and the branch data have parted")))
+    list(ingest(house, "digits", print))
+    monkeypatch.setattr(
+        module.IngestOperator, "_ingest_and_tell", fail(DataError("HEAD and the branch data have parted"))
+    )
     call, accessor = run(module)
-    assert call() == accessor.extra == {"revision": newest_tag(house.root, "digits"), "data_version": ANY}
-    assert [message[:2] for message in told] == [("refresh stopped", "digits")]
+    assert call() == accessor.extra == {"revision": find_newest_tag(house.root, "digits"), "data_version": ANY}
+    assert [message[:2] for message in told] == [("ingestion stopped", "digits")]
 
 
 def test_a_stop_that_was_noted_by_half_is_told_again(tmp_path: Path) -> None:
     """A note that a kill left unreadable counts as no note."""
     settings = Settings(tmp_path, tmp_path, tmp_path, "")
-    (tmp_path / "refresh").mkdir()
+    (tmp_path / "ingest").mkdir()
     for content in ("[", "", "7", "null"):
-        (tmp_path / "refresh" / "digits.stopped.json").write_text(content)
+        (tmp_path / "ingest" / "digits.stopped.json").write_text(content)
         assert not is_told(settings, "digits", "away")
     note_told(settings, "digits", "away")
     assert is_told(settings, "digits", "away")
     note_going(settings, "digits")
-    assert told_of(settings, "digits") == []
+    assert list_told(settings, "digits") == []

@@ -4,7 +4,7 @@ Each batch is processed exactly once, even if the process is killed. A note in `
 why. The note is removed last, after the caller has received the outcome. After a kill, the next run finishes the move
 and reports the outcome again, so no outcome is lost.
 
-This module imports little, because it runs every few minutes. `tasks.data.ingest.accept` does the work.
+This module imports little, because it runs every few minutes. `tasks.data.ingest.ingest_batch` does the work.
 """
 
 import json
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stillhouse.tasks.artifacts.locks import waiting
-from stillhouse.tasks.data.ingest.landing import ACCEPTED, CONTENTS, INCOMING, MOVING, QUARANTINE, Landing, open_landing
-from stillhouse.tasks.data.store.revision import pinned_md5
+from stillhouse.tasks.data.ingest.inbox import ACCEPTED, CONTENTS, INCOMING, MOVING, QUARANTINE, Inbox, open_inbox
+from stillhouse.tasks.data.store.revision import read_pinned_md5
 from stillhouse.tasks.errors import BatchError, DataError
 from stillhouse.tasks.settings import Settings
 
@@ -39,50 +39,49 @@ class Outcome:
     """Git tag of the data version that was made from the batch."""
 
 
-def refresh(settings: Settings, dataset: str, progress: Progress) -> Iterator[Outcome]:
-    """Ingest all batches of a dataset, in the order of their names. A second refresh waits for the first.
+def ingest(settings: Settings, dataset: str, progress: Progress) -> Iterator[Outcome]:
+    """Ingest all batches of a dataset, in the order of their names. A second ingestion waits for the first.
 
     Raises:
         DataError: the dataset does not exist, does not take pictures, or has a repository that cannot be used.
         ServiceError: the inbox or the DVC remote does not answer. The batches stay in the inbox.
     """
-    pinned_md5(settings.root, None, dataset)
+    read_pinned_md5(settings.root, None, dataset)
     try:
-        with waiting(settings.state / "refresh.lock"):
-            yield from _refreshed(settings, open_landing(settings), dataset, progress)
+        with waiting(settings.state / "ingest.lock"):
+            yield from _ingest_all(settings, open_inbox(settings), dataset, progress)
     except OSError as error:
-        msg = f"the refresh cannot write ({error}); free the disk or mend the permissions of {settings.state}"
+        msg = f"the ingestion cannot write ({error}); free the disk or mend the permissions of {settings.state}"
         raise DataError(msg) from error
 
 
-def _refreshed(settings: Settings, landing: Landing, dataset: str, progress: Progress) -> Iterator[Outcome]:
-    for batch in _names(landing, MOVING, dataset):
-        yield from _moved(landing, dataset, batch)
-    for batch in _names(landing, INCOMING, dataset):
-        outcome = _judged(settings, landing, dataset, batch, progress)
+def _ingest_all(settings: Settings, inbox: Inbox, dataset: str, progress: Progress) -> Iterator[Outcome]:
+    for batch in _names(inbox, MOVING, dataset):
+        yield from _move(inbox, dataset, batch)
+    for batch in _names(inbox, INCOMING, dataset):
+        outcome = _ingest_one(settings, inbox, dataset, batch, progress)
         if outcome.state == "still arriving":
             yield outcome
         else:
-            _note(landing, dataset, outcome)
-            yield from _moved(landing, dataset, batch)
+            _note(inbox, dataset, outcome)
+            yield from _move(inbox, dataset, batch)
 
 
-def _names(landing: Landing, place: str, dataset: str) -> list[str]:
+def _names(inbox: Inbox, place: str, dataset: str) -> list[str]:
     prefix = f"{place}/{dataset}/"
-    return sorted({key.removeprefix(prefix).partition("/")[0] for key in landing.keys(prefix)})
+    return sorted({key.removeprefix(prefix).partition("/")[0] for key in inbox.keys(prefix)})
 
 
-def _judged(settings: Settings, landing: Landing, dataset: str, batch: str, progress: Progress) -> Outcome:
-    if f"{INCOMING}/{dataset}/{batch}/{CONTENTS}" not in landing.keys(f"{INCOMING}/{dataset}/{batch}/"):
+def _ingest_one(settings: Settings, inbox: Inbox, dataset: str, batch: str, progress: Progress) -> Outcome:
+    if f"{INCOMING}/{dataset}/{batch}/{CONTENTS}" not in inbox.keys(f"{INCOMING}/{dataset}/{batch}/"):
         return Outcome(batch, "still arriving", f"{CONTENTS} is not there yet; the sender writes it last")
-    from stillhouse.tasks.data.ingest.accept import (
-        accept,  # imports pyarrow and more, needed only for a new batch
-    )
+    # It imports pyarrow and more, needed only for a new batch.
+    from stillhouse.tasks.data.ingest.ingest_batch import ingest_batch
 
     progress(f"{dataset}: looking at {batch}")
     try:
         _check_name(batch)
-        accepted = accept(settings, landing, dataset, batch, progress)
+        accepted = ingest_batch(settings, inbox, dataset, batch, progress)
     except BatchError as error:
         return Outcome(batch, "quarantined", f"{dataset} batch {batch}: {error}")
     return Outcome(batch, "accepted", accepted.sentence, accepted.tag)
@@ -94,33 +93,33 @@ def _check_name(batch: str) -> None:
         raise BatchError(msg)
 
 
-def _note(landing: Landing, dataset: str, outcome: Outcome) -> None:
+def _note(inbox: Inbox, dataset: str, outcome: Outcome) -> None:
     place = ACCEPTED if outcome.state == "accepted" else QUARANTINE
-    note = {"to": _free(landing, f"{place}/{dataset}/{outcome.batch}"), "outcome": asdict(outcome)}
-    landing.put(f"{MOVING}/{dataset}/{outcome.batch}/{NOTE}", json.dumps(note).encode())
+    note = {"to": _free(inbox, f"{place}/{dataset}/{outcome.batch}"), "outcome": asdict(outcome)}
+    inbox.put(f"{MOVING}/{dataset}/{outcome.batch}/{NOTE}", json.dumps(note).encode())
 
 
-def _free(landing: Landing, wanted: str) -> str:
+def _free(inbox: Inbox, wanted: str) -> str:
     """Return the path, or the path with the first free number, so that an earlier batch is kept."""
     numbered = (f"{wanted}.{number}" for number in count(2))
-    return next(place for place in chain([wanted], numbered) if not landing.keys(f"{place}/"))
+    return next(place for place in chain([wanted], numbered) if not inbox.keys(f"{place}/"))
 
 
-def _moved(landing: Landing, dataset: str, batch: str) -> Iterator[Outcome]:
+def _move(inbox: Inbox, dataset: str, batch: str) -> Iterator[Outcome]:
     """Carry out the move in the note, yield its outcome, then delete the note."""
     noted, source = f"{MOVING}/{dataset}/{batch}/{NOTE}", f"{INCOMING}/{dataset}/{batch}/"
-    note = _read(landing, noted)
+    note = _read(inbox, noted)
     outcome = Outcome(**note["outcome"])
-    for key in landing.keys(source):
-        landing.rename(key, f"{note['to']}/{key.removeprefix(source)}")
+    for key in inbox.keys(source):
+        inbox.rename(key, f"{note['to']}/{key.removeprefix(source)}")
     if outcome.state == "quarantined":
-        landing.put(f"{note['to']}/{REASON}", f"{outcome.sentence}\n".encode())
+        inbox.put(f"{note['to']}/{REASON}", f"{outcome.sentence}\n".encode())
     yield outcome
-    landing.delete(noted)
+    inbox.delete(noted)
 
 
-def _read(landing: Landing, key: str) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="stillhouse-refresh-") as scratch:
-        landing.fetch(key, Path(scratch, NOTE))
+def _read(inbox: Inbox, key: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="stillhouse-ingest-") as scratch:
+        inbox.fetch(key, Path(scratch, NOTE))
         note: dict[str, Any] = json.loads(Path(scratch, NOTE).read_bytes())
     return note

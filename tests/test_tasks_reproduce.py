@@ -1,4 +1,4 @@
-"""A version is built again from its passport, and compared with what was registered."""
+"""A version is built again from its provenance record, and compared with what was registered."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from tiny_house import House, tiny_house
 
 from stillhouse.tasks.artifacts.code_version import unpack_code
 from stillhouse.tasks.artifacts.source_digest import ROOT
-from stillhouse.tasks.data.store.revision import pinned_md5, revision_of
+from stillhouse.tasks.data.store.revision import read_pinned_md5, revision_of
 from stillhouse.tasks.errors import DataError, StillhouseError
 from stillhouse.tasks.pipeline.graph import stages_of
 from stillhouse.tasks.pipeline.stages import KINDS
@@ -43,7 +43,7 @@ def test_a_version_is_rebuilt_to_the_same_bytes(house: House) -> None:
     assert {line.split(maxsplit=1)[0] for line in found.lines if line.endswith("the same bytes")} == {*built} - {
         "evaluate"
     }
-    assert not (house.settings.state / "replay" / "tiny-1").exists()
+    assert not (house.settings.state / "reproduce" / "tiny-1").exists()
 
 
 def until_the_first_step(recipe: Path, stages: Sequence[str], *others: Any) -> None:
@@ -55,17 +55,17 @@ def test_a_replay_goes_on_where_it_was_and_says_how_far_off_it_is(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a stage that broke, a second call does not train again; another seed is told stage by stage, in numbers."""
-    signed = module.signed_passport
+    signed = module.fetch_signed_record
 
     def altered(*given: object) -> dict[str, object]:
-        passport = signed(*given)  # type: ignore[arg-type]
-        return passport | {"recipe": passport["recipe"] | {"seed": 8}}
+        record = signed(*given)  # type: ignore[arg-type]
+        return record | {"recipe": record["recipe"] | {"seed": 8}}
 
-    monkeypatch.setattr(module, "signed_passport", altered)
-    folder = house.settings.state / "replay" / "tiny-1"
+    monkeypatch.setattr(module, "fetch_signed_record", altered)
+    folder = house.settings.state / "reproduce" / "tiny-1"
     with monkeypatch.context() as broken:
         broken.setattr(module, "run_aside", until_the_first_step)
-        with pytest.raises(StillhouseError, match=r"^the replay broke \(.* has no stage 'polish'; use one of"):
+        with pytest.raises(StillhouseError, match=r"^the reproduction broke \(.* has no stage 'polish'; use one of"):
             reproduce("tiny", "1", print)
     teachers = sorted((folder / "state" / "artifacts").glob("*/model/model.safetensors"))
     made = [path.stat().st_mtime_ns for path in teachers]
@@ -98,6 +98,6 @@ def test_code_from_before_it_had_one_name_is_refused(tmp_path: Path) -> None:
 
 def test_data_is_found_by_its_digest() -> None:
     """A digest that is deployed needs no revision; one that no commit pins is refused."""
-    assert revision_of(ROOT, "digits", pinned_md5(ROOT, None, "digits")) is None
+    assert revision_of(ROOT, "digits", read_pinned_md5(ROOT, None, "digits")) is None
     with pytest.raises(DataError, match="no commit of this repository pins data/digits at 00"):
         revision_of(ROOT, "digits", f"{'0' * 32}.dir")

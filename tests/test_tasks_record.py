@@ -1,4 +1,4 @@
-"""Passports: what they say, and that nobody else can have said it."""
+"""Provenance records: what they say, and that nobody else can have said it."""
 
 import importlib.metadata
 import json
@@ -11,8 +11,8 @@ from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.judging.evaluation import parse_evaluation
 from stillhouse.tasks.judging.final_test import parse_final_test
 from stillhouse.tasks.provenance.log_student import RUNTIME
-from stillhouse.tasks.provenance.record import model_card, passport, sbom
-from stillhouse.tasks.provenance.signing import check_signature, signed
+from stillhouse.tasks.provenance.record import assemble_record, model_card, sbom
+from stillhouse.tasks.provenance.signing import check_signature, sign
 from stillhouse.tasks.settings import Settings
 
 RUN = passing_run()
@@ -25,7 +25,7 @@ def house(folder: Path) -> Settings:
 
 
 def document() -> dict[str, object]:
-    return passport(
+    return assemble_record(
         model="tiny",
         file={"digest": "ab" * 32, "bytes": EVALUATION.student.bytes},
         data={"dataset": "digits", "data_version": "v3", "digest": "cd" * 32},
@@ -40,23 +40,23 @@ def document() -> dict[str, object]:
     )
 
 
-def test_a_signed_passport_is_known_by_its_house_alone(tmp_path: Path) -> None:
+def test_a_fetch_signed_record_is_known_by_its_house_alone(tmp_path: Path) -> None:
     """This house knows its signature; a changed number, a missing signature and another house's are refused."""
     ours, theirs = house(tmp_path / "ours"), house(tmp_path / "theirs")
-    made = json.loads(json.dumps(signed(ours, document())))
+    made = json.loads(json.dumps(sign(ours, document())))
     check_signature(ours, made)
     with pytest.raises(StillhouseError, match="was altered after it was signed"):
         check_signature(ours, made | {"file": {**made["file"], "bytes": 1}})
-    with pytest.raises(StillhouseError, match="was not signed by this house"):
+    with pytest.raises(StillhouseError, match="was not signed by this deployment"):
         check_signature(theirs, made)
-    with pytest.raises(StillhouseError, match="was not signed by this house"):
+    with pytest.raises(StillhouseError, match="was not signed by this deployment"):
         check_signature(ours, document())
 
 
 def test_the_key_is_its_owners_alone_and_is_made_once(tmp_path: Path) -> None:
     """The private key can be read by its owner only, and a second signature is by the same key."""
     settings = house(tmp_path)
-    first, second = (signed(settings, document())["signature"] for _ in range(2))
+    first, second = (sign(settings, document())["signature"] for _ in range(2))
     assert first == second
     key = settings.state / "keys" / "signing.pem"
     assert key.stat().st_mode & 0o777 == 0o600
@@ -64,7 +64,7 @@ def test_the_key_is_its_owners_alone_and_is_made_once(tmp_path: Path) -> None:
     assert [path.name for path in key.parent.iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_passport_has_all_that_a_version_comes_from() -> None:
+def test_a_record_has_all_that_a_version_comes_from() -> None:
     """Digests of file and data, the commit, the whole recipe, seeds, machine, metrics with intervals, lineage, SBOM."""
     made = document()
     assert set(made) == {

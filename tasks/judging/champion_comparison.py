@@ -1,17 +1,20 @@
-"""The typed content of challenge.json: the student compared with the champion."""
+"""The typed content of champion_comparison.json: the student compared with the champion."""
 
 from typing import Literal
 
 from stillhouse.models.evaluation.schema import Estimate, Measured, Part
 
-ANSWER = "challenge.json"
+STAGE = "compare_champion"
+ANSWER = "champion_comparison.json"
+OLD_STAGE, OLD_ANSWER = "challenge", "challenge.json"
+"""Names in nightly runs until commit 30cef8a. Their versions can still be approved and promoted."""
 Goal = Literal["quality", "bytes", "latency"]
 MIN_BYTES_SAVING = 0.01
 """Minimum share of the champion's bytes that a student must save to be better on bytes."""
 
 
-class Challenge(Part):
-    """The whole content of challenge.json."""
+class ChampionComparison(Part):
+    """The whole content of champion_comparison.json."""
 
     champion: str | None
     """Version of the production model, None if there is none."""

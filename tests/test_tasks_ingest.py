@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from data_samples import commit_house, git, make_job
-from landing_samples import (
+from inbox_samples import (
     at,
     batch_of,
     fewer_digits,
-    make_refreshed_house,
+    ingest_all,
+    make_house_with_inbox,
     new_digits,
-    refreshed,
     said_by_git,
     send,
     send_digits,
@@ -26,11 +26,11 @@ from landing_samples import (
 
 from stillhouse.models.data.images import load_images
 from stillhouse.tasks.data.format.dataset import read_description
-from stillhouse.tasks.data.ingest import accept, landing, refresh
+from stillhouse.tasks.data.ingest import inbox, ingest, ingest_batch
 from stillhouse.tasks.data.ingest.neighbours import agreement
-from stillhouse.tasks.data.store.data_branch import base_of, newest_tag
+from stillhouse.tasks.data.store.data_branch import base_of, find_newest_tag
 from stillhouse.tasks.data.store.remote import list_folder
-from stillhouse.tasks.data.store.revision import pinned_md5
+from stillhouse.tasks.data.store.revision import read_pinned_md5
 from stillhouse.tasks.errors import DataError, ServiceError
 from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.settings import Settings
@@ -41,7 +41,7 @@ from stillhouse.tasks.stages.validate import validate_data
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Make a house whose digits lack sixty."""
-    return make_refreshed_house(tmp_path / "house", monkeypatch)
+    return make_house_with_inbox(tmp_path / "house", monkeypatch)
 
 
 def pulled(tmp_path: Path, revision: str) -> tuple[Path, dict[str, Any]]:
@@ -55,8 +55,8 @@ def pulled(tmp_path: Path, revision: str) -> tuple[Path, dict[str, Any]]:
 def test_a_batch_becomes_a_version_that_a_night_can_use(house: Settings, tmp_path: Path) -> None:
     """What landed is in train behind what was there, under a tag; the other splits and files keep their bytes."""
     send_digits(house, "monday", new_digits())
-    (outcome,) = refreshed(house)
-    assert (outcome.batch, outcome.state, outcome.tag) == ("monday", "accepted", newest_tag(house.root, "digits"))
+    (outcome,) = ingest_all(house)
+    assert (outcome.batch, outcome.state, outcome.tag) == ("monday", "accepted", find_newest_tag(house.root, "digits"))
     assert outcome.sentence.startswith("60 new, 0 known, version ")
     folder, pointer = pulled(tmp_path, str(outcome.tag))
     assert outcome.tag == f"data/digits/{pointer['data_version']}"
@@ -81,7 +81,7 @@ def test_the_working_tree_and_the_index_stay(house: Settings) -> None:
     git(house.root, "add", "staged")
     before = [said_by_git(house, *each) for each in (("status", "--short"), ("rev-parse", "HEAD"))]
     send_digits(house, "monday", new_digits())
-    (outcome,) = refreshed(house)
+    (outcome,) = ingest_all(house)
     assert [said_by_git(house, *each) for each in (("status", "--short"), ("rev-parse", "HEAD"))] == before
     assert said_by_git(house, "rev-parse", "data") == said_by_git(house, "rev-parse", f"{outcome.tag}^{{commit}}")
     assert said_by_git(house, "diff", "--name-only", "HEAD", "data", "--") == "data.dvc"
@@ -94,7 +94,7 @@ def test_the_working_tree_and_the_index_stay(house: Settings) -> None:
 def test_dvc_itself_agrees(house: Settings, tmp_path: Path) -> None:
     """On the commit that was made, DVC pulls the version and finds cache and remote in sync."""
     send_digits(house, "monday", new_digits())
-    (outcome,) = refreshed(house)
+    (outcome,) = ingest_all(house)
     folder, _ = pulled(tmp_path, str(outcome.tag))
     shutil.rmtree(house.root / "data")
     git(house.root, "merge", "--quiet", "data")
@@ -109,14 +109,14 @@ def test_dvc_itself_agrees(house: Settings, tmp_path: Path) -> None:
 
 
 def test_batches_build_on_each_other_and_known_pictures_are_counted(house: Settings, tmp_path: Path) -> None:
-    """The second batch of a refresh is merged into the version of the first; what is in train already is left out."""
+    """The second batch of an ingestion is merged into the version of the first; what train has is left out."""
     send_digits(house, "a", new_digits()[:30])
     send_digits(house, "b", new_digits()[20:])
-    first, second = refreshed(house)
+    first, second = ingest_all(house)
     assert first.sentence.startswith("30 new, 0 known, version")
     assert second.sentence.startswith("30 new, 10 known, version")
     assert tags(house) == sorted([str(first.tag), str(second.tag)])
-    assert newest_tag(house.root, "digits") == second.tag
+    assert find_newest_tag(house.root, "digits") == second.tag
     folder, _ = pulled(tmp_path, "data")
     assert [each["name"] for each in read_description(folder)["sources"][-2:]] == ["a", "b"]
     assert [shard["rows"] for shard in read_description(folder)["splits"]["train"]["shards"]] == [877, 30, 30]
@@ -126,10 +126,10 @@ def test_batches_build_on_each_other_and_known_pictures_are_counted(house: Setti
 def test_what_landed_before_is_nothing_new(house: Settings, name: str) -> None:
     """The same batch again, under whatever name and order, makes no version and says as what it landed before."""
     send_digits(house, "monday", new_digits())
-    refreshed(house)
+    ingest_all(house)
     files, contents = batch_of(new_digits())
     send(house, name, files, {"files": contents["files"][::-1]})
-    (again,) = refreshed(house)
+    (again,) = ingest_all(house)
     assert again.state == "quarantined"
     assert again.sentence == f"digits batch {name}: nothing new: landed before as monday; send only what is new"
     assert len(tags(house)) == 1
@@ -141,36 +141,36 @@ def test_a_name_may_be_used_again(house: Settings) -> None:
     """Another batch of a name that was accepted is another batch, and lies beside the first."""
     for examples in (new_digits()[:30], new_digits()[30:]):
         send_digits(house, "daily", examples)
-        assert [each.state for each in refreshed(house)] == ["accepted"]
+        assert [each.state for each in ingest_all(house)] == ["accepted"]
     assert {key.split("/")[1] for key in at(house, "accepted")} == {"daily", "daily.2"}
 
 
 def test_a_batch_without_its_last_file_is_left_alone(house: Settings) -> None:
     """Until batch.json is there a batch is still arriving, and a loose file is, too; then it is taken."""
     files, contents = batch_of(new_digits())
-    place = landing.open_landing(house)
+    place = inbox.open_inbox(house)
     place.put("incoming/digits/loose.png", b"")
     for name, content in files.items():
         place.put(f"incoming/digits/monday/{name}", content)
-    assert [(each.batch, each.state) for each in refreshed(house)] == [
+    assert [(each.batch, each.state) for each in ingest_all(house)] == [
         ("loose.png", "still arriving"),
         ("monday", "still arriving"),
     ]
     send(house, "monday", {}, contents)
-    assert [each.state for each in refreshed(house)] == ["still arriving", "accepted"]
+    assert [each.state for each in ingest_all(house)] == ["still arriving", "accepted"]
 
 
 EFFECTS: list[tuple[object, str, int]] = [
-    (landing.Folder, "fetch", 1),
-    (landing.Folder, "fetch", 30),
-    (accept, "extend_dataset", 1),
-    (accept, "push_folder", 1),
-    (accept, "commit_version", 1),
-    (landing.Folder, "put", 1),
-    (landing.Folder, "rename", 1),
-    (landing.Folder, "rename", 30),
-    (landing.Folder, "rename", 61),
-    (landing.Folder, "delete", 1),
+    (inbox.Folder, "fetch", 1),
+    (inbox.Folder, "fetch", 30),
+    (ingest_batch, "extend_dataset", 1),
+    (ingest_batch, "push_folder", 1),
+    (ingest_batch, "commit_version", 1),
+    (inbox.Folder, "put", 1),
+    (inbox.Folder, "rename", 1),
+    (inbox.Folder, "rename", 30),
+    (inbox.Folder, "rename", 61),
+    (inbox.Folder, "delete", 1),
 ]
 """Everything that outlives the process, and which of its calls does not return."""
 
@@ -190,7 +190,7 @@ def test_whoever_is_killed_there_is_one_version(  # noqa: PLR0913, PLR0917 - fix
     house: Settings, monkeypatch: pytest.MonkeyPatch, owner: object, effect: str, nth: int, when: str
 ) -> None:
     """Killed before or after any effect, a rerun ends with one version, one tag, and the batch accepted and told."""
-    monkeypatch.setattr(accept, "_sound", quietly)  # has no effect that outlives it, and takes seconds
+    monkeypatch.setattr(ingest_batch, "_sound", quietly)  # has no effect that outlives it, and takes seconds
     send_digits(house, "monday", new_digits())
     calls = 0
 
@@ -210,27 +210,27 @@ def test_whoever_is_killed_there_is_one_version(  # noqa: PLR0913, PLR0917 - fix
     with monkeypatch.context() as patched:
         patched.setattr(owner, effect, killed(getattr(owner, effect)))
         with pytest.raises(KilledError):
-            refreshed(house)
-    told = refreshed(house)
+            ingest_all(house)
+    told = ingest_all(house)
     assert [each.state for each in told] == ["accepted"] or (effect, when, told) == ("delete", "after", [])
     assert all(each.sentence.startswith("60 new, 0 known, version") for each in told)
-    assert tags(house) == [newest_tag(house.root, "digits")]
+    assert tags(house) == [find_newest_tag(house.root, "digits")]
     assert said_by_git(house, "rev-list", "--count", "base..data") == "1"
     assert (at(house, "incoming"), at(house, "quarantine"), at(house, "moving")) == ([], [], [])
     assert len(at(house, "accepted/digits/monday")) == 61
-    assert refreshed(house) == []
+    assert ingest_all(house) == []
 
 
 def test_a_tag_that_a_kill_left_out_is_set(house: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Git writes two references one after the other: a branch without its tag is found and tagged."""
     send_digits(house, "monday", new_digits())
     with monkeypatch.context() as patched:
-        patched.setattr(refresh, "_note", _raise)
+        patched.setattr(ingest, "_note", _raise)
         with pytest.raises(KilledError):
-            refreshed(house)
+            ingest_all(house)
     (tag,) = tags(house)
     git(house.root, "tag", "--delete", tag)
-    (outcome,) = refreshed(house)
+    (outcome,) = ingest_all(house)
     assert (outcome.state, outcome.tag, tags(house)) == ("accepted", tag, [tag])
 
 
@@ -246,13 +246,13 @@ def test_a_branch_that_another_house_moved_is_not_overwritten(house: Settings, m
         git(house.root, "branch", "data", "HEAD")
         push(*arguments)
 
-    push = accept.push_folder
+    push = ingest_batch.push_folder
     with monkeypatch.context() as patched:
-        patched.setattr(accept, "push_folder", moved)
-        with pytest.raises(ServiceError, match=r"the branch data was not moved .*; run the refresh again"):
-            refreshed(house)
+        patched.setattr(ingest_batch, "push_folder", moved)
+        with pytest.raises(ServiceError, match=r"the branch data was not moved .*; run the ingestion again"):
+            ingest_all(house)
     assert (tags(house), len(at(house, "incoming"))) == ([], 61)
-    assert [each.state for each in refreshed(house)] == ["accepted"]
+    assert [each.state for each in ingest_all(house)] == ["accepted"]
 
 
 def change_deployed(house: Settings, licence: str) -> None:
@@ -266,11 +266,11 @@ def change_deployed(house: Settings, licence: str) -> None:
 def test_after_a_merge_the_next_version_comes_from_head(house: Settings, tmp_path: Path) -> None:
     """Once HEAD has the branch, what HEAD pins is what the next batch is merged into, and so is its code."""
     send_digits(house, "a", new_digits()[:30])
-    refreshed(house)
+    ingest_all(house)
     git(house.root, "merge", "--quiet", "data")
     git(house.root, "commit", "--quiet", "--allow-empty", "--message", "code")
     send_digits(house, "b", new_digits()[30:])
-    assert [each.state for each in refreshed(house)] == ["accepted"]
+    assert [each.state for each in ingest_all(house)] == ["accepted"]
     assert said_by_git(house, "rev-parse", "data~1") == said_by_git(house, "rev-parse", "HEAD")
     assert pulled(tmp_path, "data")[1]["counts"]["train"] == 937
 
@@ -278,14 +278,14 @@ def test_after_a_merge_the_next_version_comes_from_head(house: Settings, tmp_pat
 def test_head_and_the_branch_may_not_part(house: Settings) -> None:
     """A deployed version that the branch does not come from is refused until a person decides; the batch waits."""
     send_digits(house, "a", new_digits()[:30])
-    refreshed(house)
+    ingest_all(house)
     change_deployed(house, "another")
     send_digits(house, "b", new_digits()[30:])
     with pytest.raises(DataError, match=r"HEAD pins a version of digits that .*merge HEAD into data, or delete the"):
-        refreshed(house)
+        ingest_all(house)
     assert len(at(house, "incoming")) == 31
     git(house.root, "branch", "--quiet", "-D", "data")
-    assert [each.state for each in refreshed(house)] == ["accepted"]
+    assert [each.state for each in ingest_all(house)] == ["accepted"]
 
 
 def test_a_house_without_git_is_named(house: Settings) -> None:
@@ -293,17 +293,17 @@ def test_a_house_without_git_is_named(house: Settings) -> None:
     send_digits(house, "a", new_digits())
     git(house.root, "checkout", "--quiet", "-b", "data")
     with pytest.raises(DataError, match=r"the branch data is checked out.*; check out another branch there"):
-        refreshed(house)
+        ingest_all(house)
     shutil.rmtree(house.root / ".git")
     with pytest.raises(DataError, match="is no git repository with a commit"):
-        refreshed(house)
+        ingest_all(house)
     assert len(at(house, "incoming")) == 61
 
 
 def test_an_unknown_dataset_is_named(house: Settings) -> None:
     """A dataset that data.dvc does not have ends in a sentence."""
     with pytest.raises(DataError, match="has no dataset 'cats'; name one of digits"):
-        refreshed(house, "cats")
+        ingest_all(house, "cats")
 
 
 def test_real_neighbours_agree() -> None:
@@ -317,5 +317,5 @@ def test_real_neighbours_agree() -> None:
 def test_the_base_is_head_without_a_branch(house: Settings) -> None:
     """Before anything landed a version is made from HEAD, and there is no newest one."""
     assert base_of(house.root, "digits").commit == said_by_git(house, "rev-parse", "HEAD")
-    assert newest_tag(house.root, "digits") is None
-    assert pinned_md5(house.root, "HEAD", "digits") == pinned_md5(house.root, None, "digits")
+    assert find_newest_tag(house.root, "digits") is None
+    assert read_pinned_md5(house.root, "HEAD", "digits") == read_pinned_md5(house.root, None, "digits")

@@ -1,4 +1,4 @@
-"""Stage `challenge`: compare the student with the model in production (the champion). Both are measured again."""
+"""Stage `compare_champion`: compare the student with the model in production. Both are measured again."""
 
 import tempfile
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from stillhouse.models.evaluation.schema import Measured
 from stillhouse.tasks.artifacts.artifact import write_json
 from stillhouse.tasks.artifacts.student_file import locate_judged, locate_student
 from stillhouse.tasks.errors import ServiceError, StillhouseError
-from stillhouse.tasks.judging.challenge import ANSWER, Challenge
+from stillhouse.tasks.judging.champion_comparison import ANSWER, ChampionComparison
 from stillhouse.tasks.judging.clean_process import measure
 from stillhouse.tasks.judging.timing_schedule import schedule_of
 from stillhouse.tasks.pipeline.job import Job, Metrics
@@ -19,9 +19,9 @@ from stillhouse.tasks.stages.pull import materialise
 from stillhouse.tasks.tracking.runs import connect
 
 
-def challenge(job: Job) -> Metrics:
-    """Measure the student and the champion, and write challenge.json."""
-    found = _challenge(job)
+def compare_champion(job: Job) -> Metrics:
+    """Measure the student and the champion, and write champion_comparison.json."""
+    found = _compare(job)
     write_json(job.out / ANSWER, found.model_dump())
     if found.measured is None:
         job.progress(found.reason or "nothing is in production yet")
@@ -37,26 +37,28 @@ def challenge(job: Job) -> Metrics:
     }
 
 
-def _challenge(job: Job) -> Challenge:
+def _compare(job: Job) -> ChampionComparison:
     """Compare with the champion that the stage's key includes, even if another model is in production by now."""
     if job.outside["champion"] == NOBODY:
-        return Challenge(champion=None)
+        return ChampionComparison(champion=None)
     version, _, champion_digest = job.outside["champion"].partition(":")
     if champion_digest == locate_student(job.inputs["models"]).digest:
-        return Challenge(champion=version, reason=f"the student is version {version} of production itself")
+        return ChampionComparison(champion=version, reason=f"the student is version {version} of production itself")
     client = connect(load_settings().tracking_uri)
     try:
         champion = version_of(client, production_of(job.settings["name"]), version)
         with shippable(champion) as folder, tempfile.TemporaryDirectory() as scratch:
-            measured = _measured(job, locate_judged(folder), Path(scratch))
+            measured = _measure(job, locate_judged(folder), Path(scratch))
     except ServiceError:
         raise  # MLflow does not answer, so nothing is known about the champion: the stage is tried again
     except StillhouseError as error:
-        return Challenge(champion=version, reason=f"version {version} of production cannot be compared: {error}")
-    return Challenge(champion=version, measured=Measured.model_validate(measured))
+        return ChampionComparison(
+            champion=version, reason=f"version {version} of production cannot be compared: {error}"
+        )
+    return ChampionComparison(champion=version, measured=Measured.model_validate(measured))
 
 
-def _measured(job: Job, champion: Path, scratch: Path) -> Mapping[str, Any]:
+def _measure(job: Job, champion: Path, scratch: Path) -> Mapping[str, Any]:
     job.progress("measuring the student beside what is in production")
     request = {
         "workload": job.settings["workload"],
