@@ -43,7 +43,7 @@ SHORT := $(if $(LONG),,and not long)
 # Two workers share the tests, a file at a time; those that need the machine to themselves come after, one by one.
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not serial $(SHORT)"
-	$(BIN)/pytest -m "serial $(SHORT)"
+	$(BIN)/pytest $$(grep -l mark.serial tests/test_*.py) -m "serial $(SHORT)"
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,12 +1,10 @@
 """Small real houses for the data tests: a git repository, its DVC remote in a folder, and real data to spoil."""
 
-import atexit
 import functools
 import json
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from stillhouse.tasks.artifacts.artifact import file_digest, write_json
+from stillhouse.tasks.artifacts.locks import waiting
 from stillhouse.tasks.data.format.dataset import DESCRIPTION, read_description
 from stillhouse.tasks.data.store.build_data import PLANS, build_dataset, push_folder
 from stillhouse.tasks.data.store.remote import list_folder, listing_md5, open_remote
@@ -50,11 +49,13 @@ def built_stamps_small() -> Path:
 
 @functools.cache
 def built_dataset(name: str) -> Path:
-    """Build a dataset once per test run, at the end of which it goes; treat the folder as read-only."""
-    scratch = tempfile.mkdtemp(prefix=f"stillhouse-{name}-")
-    atexit.register(shutil.rmtree, scratch)
-    build_dataset(Path(scratch, name), name, PLANS[name], quiet)
-    return Path(scratch, name)
+    """Build a dataset once per test run, for all workers; treat the folder as read-only."""
+    shared = Path(os.environ["STILLHOUSE_TEST_DATA"])
+    with waiting(shared / f"{name}.lock"):
+        if not (shared / name / DESCRIPTION).is_file():  # it is written last
+            shutil.rmtree(shared / name, ignore_errors=True)
+            build_dataset(shared / name, name, PLANS[name], quiet)
+    return shared / name
 
 
 def make_house(root: Path, monkeypatch: pytest.MonkeyPatch, dataset: str = "digits") -> Settings:

@@ -4,7 +4,7 @@ import ast
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +15,6 @@ import pytest
 from data_samples import built_digits, built_emoji_small, built_stamps_small, make_house_of, make_job, pulled
 from mlflow.tracking import MlflowClient
 from registry_samples import linear_model
-from tiny_house import House, tiny_house
 
 from stillhouse.models.evaluation.champion import compare_champion
 from stillhouse.models.evaluation.evaluate import SPLIT, evaluate
@@ -29,15 +28,11 @@ from stillhouse.models.workloads.retrieval.runtime import Retrieval as Retrieval
 from stillhouse.models.workloads.retrieval.schema import Details, TestDetails
 from stillhouse.tasks.artifacts.artifact import write_json
 from stillhouse.tasks.judging.final_test import Opened
-from stillhouse.tasks.pipeline.graph import stages_of
-from stillhouse.tasks.pipeline.run_stage import run_stage
-from stillhouse.tasks.provenance.issue import CARD
-from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.stages.final_test import final_test
-from stillhouse.tasks.tracking.held_out import EXPERIMENT, count_looks, looks_at, note_look, split_digests
-from stillhouse.tasks.tracking.runs import PREFIX, connect
+from stillhouse.tasks.tracking.held_out import count_looks, looks_at, note_look, split_digests
+from stillhouse.tasks.tracking.runs import connect
 
 DATA = Data(dataset="digits")
 ROOT = Path(__file__).resolve().parent.parent
@@ -158,60 +153,6 @@ def test_a_test_that_broke_counts_and_is_done_again(nights: Nights, monkeypatch:
     assert nights.final_test("again", 1)["opened"]["opening"] == 2
 
 
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """Set a house up whose small recipe has run once and passed."""
-    with tiny_house(tmp_path_factory.mktemp("house")) as made:
-        made.run("test/first")
-        yield made
-
-
-def looks(house: House) -> dict[str, int]:
-    """Count the looks at the house's splits."""
-    return count_looks(connect(house.settings.tracking_uri), split_digests(built_digits()))
-
-
-def test_report_summary_version_and_record_have_the_final_test(house: House) -> None:
-    """All four read final_test.json, and the report and the summary say how often the splits were looked at."""
-    opened = json.loads((house.output("test/first", "final_test") / "final_test.json").read_text("utf-8"))["opened"]
-    folder = house.settings.runs / "test__first"
-    summary = json.loads((folder / "summary.json").read_text("utf-8"))
-    assert summary["final_test"]["student"] == opened["student"]["value"]
-    trained = [stage for stage in stages_of(load_recipe(house.recipe)) if stage.kind in {"teacher", "compress"}]
-    assert summary["looks"] == looks(house) == {"validation": len(trained), "gate": 2, "test": 1}
-    page = (folder / "report.html").read_text("utf-8")
-    assert "the test split was opened once, the gate split was looked at twice" in page
-    client = connect(house.settings.tracking_uri)
-    assert f"{opened['student']['value']:.2%} on the test split, " in client.get_model_version("tiny", "1").description
-    where = client.download_artifacts(house.parent("test/first").info.run_id, "provenance", str(house.settings.state))
-    record = json.loads((Path(where) / "record.json").read_text("utf-8"))
-    assert record["final_test"]["opened"] == opened
-    assert "| quality, test split |" in (Path(where).parent / CARD).read_text("utf-8")
-
-
-@pytest.mark.long
-def test_a_night_that_reuses_all_looks_at_nothing(house: House) -> None:
-    """Stages that are reused leave every count as it was; one that is forced counts, and opens nothing."""
-    before = looks(house)
-    house.run("test/again")
-    assert looks(house) == before
-    run_stage(house.recipe, "evaluate", "test/again", force=True)
-    run_stage(house.recipe, "gate", "test/again")
-    run_stage(house.recipe, "final_test", "test/again", force=True)
-    assert looks(house) == before | {"gate": before["gate"] + 1}
-
-
-def test_the_report_of_a_night_that_fails_says_that_nothing_was_opened(house: House) -> None:
-    """A verdict that is not PASS has no figure of the test split anywhere."""
-    before = looks(house)["test"]
-    house.change(bytes=1_000_000)
-    house.run("test/fails")
-    house.change(bytes=2)
-    page = (house.settings.runs / "test__fails" / "report.html").read_text("utf-8")
-    assert "No final test: the verdict is FAIL, so the test split stays closed." in page
-    assert looks(house)["test"] == before
-
-
 def without_test_split(dataset: Path, folder: Path) -> Path:
     """Copy a dataset whose test split cannot be read."""
     copy = Path(shutil.copytree(dataset, folder / "data"))
@@ -294,18 +235,6 @@ class Page(list[str]):
         """Remember the token."""
         super().__init__(items)
         self.token = token
-
-
-def test_a_look_says_who_looked(house: House) -> None:
-    """Each run of the experiment names recipe, stage, split, and version of the data."""
-    client = connect(house.settings.tracking_uri)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    assert experiment is not None
-    for run in client.search_runs([experiment.experiment_id]):
-        assert {f"{PREFIX}{name}" for name in ("recipe", "looked", "split", "split_digest", "data_version")} <= set(
-            run.data.tags
-        )
-        assert run.info.status == "FINISHED"
 
 
 def test_data_that_trains_leaves_the_test_split_as_worn_as_it_was() -> None:

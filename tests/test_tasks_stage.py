@@ -23,7 +23,7 @@ from stillhouse.tasks.judging.champion_comparison import ANSWER, ChampionCompari
 from stillhouse.tasks.judging.seeds import run_seeds
 from stillhouse.tasks.pipeline.graph import stages_of
 from stillhouse.tasks.pipeline.run_stage import run_stage
-from stillhouse.tasks.provenance.places import RECORD
+from stillhouse.tasks.provenance.places import CARD, RECORD
 from stillhouse.tasks.provenance.verify import fetch_record
 from stillhouse.tasks.provenance.verify import verify as verify_version
 from stillhouse.tasks.recipe.recipe import load_recipe
@@ -31,6 +31,7 @@ from stillhouse.tasks.registry.promote import Decision, promote
 from stillhouse.tasks.registry.staleness import STALE, list_staleness
 from stillhouse.tasks.registry.status import describe_status, note_all_staleness, stale_recipes
 from stillhouse.tasks.registry.versions import find_aliased, version_with_digest
+from stillhouse.tasks.tracking.held_out import EXPERIMENT, count_looks, split_digests
 from stillhouse.tasks.tracking.runs import NOTE, PREFIX, connect
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,6 +69,68 @@ def test_epochs_are_tracked(house: House, first: dict[str, Any]) -> None:
     del first
     client, run = connect(house.settings.tracking_uri), house.stages("test/first")["teacher"]
     assert [m.step for m in client.get_metric_history(run.info.run_id, "train_loss")] == list(range(1, 7))
+
+
+def looks(house: House) -> dict[str, int]:
+    """Count the looks at the house's splits."""
+    return count_looks(connect(house.settings.tracking_uri), split_digests(built_digits()))
+
+
+@pytest.mark.usefixtures("first")
+def test_report_summary_version_and_record_have_the_final_test(house: House) -> None:
+    """All four read final_test.json, and the report and the summary say how often the splits were looked at."""
+    opened = json.loads((house.output("test/first", "final_test") / "final_test.json").read_text("utf-8"))["opened"]
+    folder = house.settings.runs / "test__first"
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    assert summary["final_test"]["student"] == opened["student"]["value"]
+    trained = [stage for stage in stages_of(load_recipe(house.recipe)) if stage.kind in {"teacher", "compress"}]
+    assert summary["looks"] == looks(house) == {"validation": len(trained), "gate": 2, "test": 1}
+    page = (folder / "report.html").read_text("utf-8")
+    assert "the test split was opened once, the gate split was looked at twice" in page
+    client = connect(house.settings.tracking_uri)
+    assert f"{opened['student']['value']:.2%} on the test split, " in client.get_model_version("tiny", "1").description
+    where = client.download_artifacts(house.parent("test/first").info.run_id, "provenance", str(house.settings.state))
+    record = json.loads((Path(where) / "record.json").read_text("utf-8"))
+    assert record["final_test"]["opened"] == opened
+    assert "| quality, test split |" in (Path(where).parent / CARD).read_text("utf-8")
+
+
+@pytest.mark.usefixtures("first")
+def test_a_look_says_who_looked(house: House) -> None:
+    """Each run of the experiment names recipe, stage, split, and version of the data."""
+    client = connect(house.settings.tracking_uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    for run in client.search_runs([experiment.experiment_id]):
+        assert {f"{PREFIX}{name}" for name in ("recipe", "looked", "split", "split_digest", "data_version")} <= set(
+            run.data.tags
+        )
+        assert run.info.status == "FINISHED"
+
+
+@pytest.mark.usefixtures("first")
+@pytest.mark.long
+def test_a_night_that_reuses_all_looks_at_nothing(house: House) -> None:
+    """Stages that are reused leave every count as it was; one that is forced counts, and opens nothing."""
+    before = looks(house)
+    house.run("test/again")
+    assert looks(house) == before
+    run_stage(house.recipe, "evaluate", "test/again", force=True)
+    run_stage(house.recipe, "gate", "test/again")
+    run_stage(house.recipe, "final_test", "test/again", force=True)
+    assert looks(house) == before | {"gate": before["gate"] + 1}
+
+
+@pytest.mark.usefixtures("first")
+def test_the_report_of_a_night_that_fails_says_that_nothing_was_opened(house: House) -> None:
+    """A verdict that is not PASS has no figure of the test split anywhere."""
+    before = looks(house)["test"]
+    house.change(bytes=1_000_000)
+    house.run("test/fails")
+    house.change(bytes=2)
+    page = (house.settings.runs / "test__fails" / "report.html").read_text("utf-8")
+    assert "No final test: the verdict is FAIL, so the test split stays closed." in page
+    assert looks(house)["test"] == before
 
 
 @pytest.mark.usefixtures("first")

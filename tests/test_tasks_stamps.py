@@ -84,6 +84,7 @@ def test_every_recording_is_original_and_can_be_heard() -> None:
         assert 1_600 <= len(waveform_of(content)) <= 64_000
 
 
+@pytest.mark.long
 def test_a_second_build_has_the_same_bytes(tmp_path: Path) -> None:
     """Building the small stamps again changes no byte of any file."""
     build_dataset(tmp_path / "again", "stamps_small", SMALL, quiet)
