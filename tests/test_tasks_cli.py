@@ -1,11 +1,14 @@
 """The command line: what the documents show exists, and every refusal is one sentence and exit code 1."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from stillhouse.tasks.cli.main import app
 
@@ -48,6 +51,8 @@ def test_stages_lists_the_stages() -> None:
         (("try", "seed_digits", "a"), "`stillhouse try` is called `stillhouse predict` now"),
         (("replay", "seed_digits", "1"), "`stillhouse replay` is called `stillhouse reproduce` now"),
         (("refresh", "digits"), "`stillhouse refresh` is called `stillhouse data ingest` now"),
+        (("inspect", "owner/model"), "owner/model is no file and no folder; a hub id is not downloaded"),
+        (("inspect", "README.md"), r"README.md ends with .md, and a model file ends with one of .onnx"),
     ],
 )
 def test_a_refusal_is_one_sentence(arguments: tuple[str, ...], sentence: str) -> None:
@@ -56,3 +61,27 @@ def test_a_refusal_is_one_sentence(arguments: tuple[str, ...], sentence: str) ->
     assert done.returncode == 1
     assert re.search(sentence, done.stdout + done.stderr)
     assert "Traceback" not in done.stderr
+
+
+def test_inspect_shows_a_model(tmp_path: Path) -> None:
+    """`stillhouse inspect` prints task, parameters, components, operators, methods, and the speed of int8 here."""
+    save_file({"encoder.layer.0.weight": np.zeros((32, 16), np.float32)}, tmp_path / "model.safetensors")
+    config = {"architectures": ["BertForSequenceClassification"], "model_type": "bert"}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    done = stillhouse("inspect", str(tmp_path), "--speed")
+    assert done.returncode == 0, done.stderr
+    assert "text-classification, BertForSequenceClassification, transformers" in done.stdout
+    assert "512 parameters in 1 tensors, 2.05 kB" in done.stdout
+    assert re.search(r"^quantize +yes +100% of the bytes are weight matrices", done.stdout, re.MULTILINE)
+    assert re.search(r"^linear +32 x 16 +1 +\S+ ms +\S+ ms +(faster|slower|no difference)", done.stdout, re.MULTILINE)
+
+
+def test_inspect_imports_no_engine() -> None:
+    """Looking at a model needs no Airflow, DVC, Great Expectations, MLflow or torch."""
+    code = (
+        "import sys; from typer.testing import CliRunner; from stillhouse.tasks.cli.main import app; "
+        "CliRunner().invoke(app, ['inspect', 'README.md']); "
+        "print(sorted({'airflow', 'dvc', 'great_expectations', 'mlflow', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"

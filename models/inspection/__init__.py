@@ -1,0 +1,1 @@
+"""Look at a user's model without running it."""

@@ -1,0 +1,34 @@
+"""Tell from a model's configuration what it is for."""
+
+from typing import Literal
+
+from stillhouse.models.inspection.source import Source
+
+Task = Literal[
+    "image-classification", "text-classification", "text-embedding", "audio-classification", "speech-recognition"
+]
+HEADS: dict[str, Task] = {
+    "ForImageClassification": "image-classification",
+    "ForSequenceClassification": "text-classification",
+    "ForAudioClassification": "audio-classification",
+    "ForCTC": "speech-recognition",
+}
+"""Ending of a transformers class -> task."""
+SENTENCES = "sentence_transformers"
+
+
+def task_of(source: Source) -> Task | None:
+    """Return the task that the configuration names, or `None` if it names none."""
+    if any(module.startswith(SENTENCES) and module.endswith("Pooling") for module in source.modules):
+        return "text-embedding"
+    for architecture in architectures_of(source):
+        for ending, task in HEADS.items():
+            if architecture.endswith(ending):
+                return task
+    return "image-classification" if source.format == "timm" else None
+
+
+def architectures_of(source: Source) -> tuple[str, ...]:
+    """Return the names of the model's classes, as config.json gives them."""
+    named = source.config.get("architectures") or source.config.get("architecture") or ()
+    return (named,) if isinstance(named, str) else tuple(str(name) for name in named)
