@@ -4,7 +4,6 @@ import io
 import os
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,11 +12,10 @@ from stillhouse.tasks.cli import data as cli_data
 from stillhouse.tasks.cli import own_model as cli_own_model
 from stillhouse.tasks.cli import production as cli_production
 from stillhouse.tasks.cli import stack as cli_stack
-from stillhouse.tasks.cli.stack import DEFAULT_RECIPE, run_watched, say
+from stillhouse.tasks.cli.stack import DEFAULT_RECIPE, recipe_path, run_watched, say
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.local_stack.stack_record import recall
 from stillhouse.tasks.pipeline.graph import stages_of
-from stillhouse.tasks.recipe.folders import find_recipe
 from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.settings import load_settings
 
@@ -156,8 +154,3 @@ def _refuse(old: str, new: str) -> None:
 
 for renamed in RENAMED.items():
     _refuse(*renamed)
-
-
-def recipe_path(name: str) -> Path:
-    """Find a recipe by its name. A path to a .yaml file is returned unchanged."""
-    return Path(name) if name.endswith(".yaml") else find_recipe(load_settings().root / "dags" / "recipes", name)

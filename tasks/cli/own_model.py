@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from stillhouse.models.errors import ModelError
+from stillhouse.tasks.cli.stack import recipe_path
 from stillhouse.tasks.errors import StillhouseError
 
 app = typer.Typer()
@@ -31,3 +32,16 @@ def inspect(
         typer.echo()
         for line in describe_speed(time_products(products_of(found.layers))):
             typer.echo(line)
+
+
+@app.command()
+def check(recipe: Annotated[str, typer.Argument(help="A recipe's name, or the path of its file.")]) -> None:
+    """Find in about a minute what would stop a night: data, splits, shapes, training, export, methods, gate, memory."""
+    from stillhouse.tasks.rehearsal.check import check_recipe
+
+    faults = 0
+    for finding in check_recipe(recipe_path(recipe), lambda line: typer.echo(f"...   {line}")):
+        faults += bool(finding.fault)
+        typer.echo(f"{'FAULT' if finding.fault else 'ok   '} {finding.check}: {finding.fault or finding.note}")
+    if faults:
+        raise typer.Exit(1)

@@ -1,10 +1,12 @@
 """`stillhouse up | status | stop`: the local stack, and a watched run on it; a part of tasks/cli/main.py."""
 
+from pathlib import Path
+
 import typer
 
 from stillhouse.tasks.errors import ServiceError
 from stillhouse.tasks.local_stack import stack
-from stillhouse.tasks.recipe.folders import recipe_files
+from stillhouse.tasks.recipe.folders import find_recipe, recipe_files
 from stillhouse.tasks.settings import Settings, load_settings
 
 app = typer.Typer()
@@ -73,3 +75,8 @@ def _stale_recipes() -> list[str]:
 def say(text: str) -> None:
     """Print a line at once, for a person who waits."""
     print(text, flush=True)
+
+
+def recipe_path(name: str) -> Path:
+    """Find a recipe by its name. A path to a .yaml file is returned unchanged."""
+    return Path(name) if name.endswith(".yaml") else find_recipe(load_settings().root / "dags" / "recipes", name)
