@@ -1,5 +1,6 @@
 """`stillhouse data [ingest]`: the pinned data, and new data versions from raw files; a part of tasks/cli/main.py."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,6 +32,24 @@ def data(
     for name in read_pinned(settings.root, None):
         ensure_data(settings, Data(dataset=name), say)
     say("the DVC remote has the data that data.dvc pins")
+
+
+@app.command("import")
+def import_pictures(
+    name: Annotated[str, typer.Argument(help="Name of the dataset, for the recipe's data.dataset.")],
+    folder: Annotated[Path, typer.Argument(help="A folder that has one folder of pictures for each class.")],
+    side: Annotated[int, typer.Option(min=8, max=1024, help="Height and width of the pictures, in pixels.")] = 32,
+    grey: Annotated[bool, typer.Option(help="One channel instead of three.")] = False,
+    licence: Annotated[str, typer.Option(help="Licence of the pictures, for the bundle of every model.")] = "unknown",
+) -> None:
+    """Make a dataset of your own pictures, split it by digest, push it to the DVC remote and pin it in data.dvc."""
+    from stillhouse.tasks.data.importing.import_folder import Wanted, import_folder
+
+    wanted = Wanted(name, folder, (1 if grey else 3, side, side), licence)
+    found = import_folder(load_settings(), wanted, say)
+    say(f"{len(found.labels)} classes; {', '.join(f'{split} {count:,}' for split, count in found.counts.items())}")
+    say(f"{found.rejected:,} files left out" + (f"; {found.report} says why" if found.rejected else ""))
+    say(f"data.dvc pins {name}; commit it, and name {name} as data.dataset in a recipe")
 
 
 @app.command()

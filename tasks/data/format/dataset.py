@@ -107,7 +107,7 @@ def write_dataset(
     manifest: list[dict[str, Any]] = []
     layout = layout_of(about)
     described = {split: _write_split(folder, split, examples, manifest, layout) for split, examples in splits.items()}
-    _write_table(folder / MANIFEST, manifest, layout.manifest)
+    write_table(folder / MANIFEST, manifest, layout.manifest)
     (folder / LICENCE).write_bytes(licence_text)
     pinned = {
         "splits": described,
@@ -135,7 +135,7 @@ def extend_dataset(base: Path, folder: Path, examples: Sequence[Example], source
         shutil.copyfile(base / name, folder / name)
     manifest: list[dict[str, Any]] = read_manifest(base)
     added = _write_split(folder, "train", examples, manifest, layout, first=len(train["shards"]))
-    _write_table(folder / MANIFEST, manifest, layout.manifest)
+    write_table(folder / MANIFEST, manifest, layout.manifest)
     described["splits"]["train"] = {
         "count": train["count"] + added["count"],
         "digest": split_digest([row["sha256"] for row in manifest if row["split"] == "train"]),
@@ -211,7 +211,7 @@ def _write_split(  # noqa: PLR0913 - one call, every argument named
     for number, start in enumerate(range(0, len(examples), layout.shard_rows), start=first):
         name = f"{split}-{number:03d}.parquet"
         rows = [vars(example) for example in examples[start : start + layout.shard_rows]]
-        _write_table(folder / name, rows, layout.shard)
+        write_table(folder / name, rows, layout.shard)
         shards.append({"path": name, "rows": len(rows), "sha256": file_digest(folder / name)})
         manifest += [
             {**values, "split": split, "shard": name, "row": row, "sha256": digests[start + row]}
@@ -222,11 +222,11 @@ def _write_split(  # noqa: PLR0913 - one call, every argument named
 
 def _write_rows(folder: Path, name: str, rows: Sequence[Caption | Example], schema: pa.Schema) -> dict[str, Any]:
     path = folder / f"{name}.parquet"
-    _write_table(path, [vars(row) for row in rows], schema)
+    write_table(path, [vars(row) for row in rows], schema)
     return {"path": path.name, "rows": len(rows), "sha256": file_digest(path)}
 
 
-def _write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
     """Write rows to a Parquet file; columns that the schema does not have are left out."""
     # Every option that changes bytes is set here, so that new defaults of pyarrow do not change the digest.
     pq.write_table(

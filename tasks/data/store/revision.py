@@ -95,10 +95,12 @@ def write_pointer(root: Path, listings: Mapping[str, Mapping[str, str]]) -> None
 
 
 def repin(pointer: str, root: Path, dataset: str, listing: Mapping[str, str]) -> str:
-    """Return a data.dvc with one dataset replaced by the content of `root`/data. The other datasets do not change."""
+    """Return a data.dvc with one dataset replaced by, or added from, `root`/data. The other datasets do not change."""
     content = yaml.safe_load(pointer)
     output = _output(root, f"data/{dataset}", listing)
-    content["outs"] = [out | output if out["path"] == output["path"] else out for out in content["outs"]]
+    known = any(out["path"] == output["path"] for out in content["outs"])
+    changed = [out | output if out["path"] == output["path"] else out for out in content["outs"]]
+    content["outs"] = changed if known else [*changed, output]
     return yaml.safe_dump(content, sort_keys=False)
 
 

@@ -1,0 +1,1 @@
+"""Make a dataset from a user's own folder of pictures."""
