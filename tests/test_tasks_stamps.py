@@ -41,7 +41,7 @@ def test_each_split_has_its_recordings() -> None:
 
 
 def test_no_held_out_sentence_is_in_training() -> None:
-    """Roles are disjoint by recording, by pair and by sentence, and a recording has the split of its caption."""
+    """Splits are disjoint by recording, by pair and by sentence, and a recording has the split of its caption."""
     folder = built_stamps_small()
     manifest = pq.read_table(folder / "manifest.parquet").to_pandas()
     captions = pq.read_table(folder / "captions.parquet").to_pandas()

@@ -44,7 +44,7 @@ def rehearse(recipe: Recipe, digest: str, folder: Path, progress: Progress) -> I
         folder: the state folder of the rehearsal.
         progress: shows one line.
     """
-    outputs = {"pull": _pointer(recipe, digest, folder), "validate": _sealed(folder / "validate")}
+    outputs = {"pull": _pointer(recipe, digest, folder), "validate": _make_sealed(folder / "validate")}
     with _state(folder):
         for stage in stages_of(recipe):
             if stage.kind in KINDS:
@@ -97,7 +97,7 @@ def _pointer(recipe: Recipe, digest: str, folder: Path) -> Path:
     return out
 
 
-def _sealed(out: Path) -> Path:
+def _make_sealed(out: Path) -> Path:
     out.mkdir(parents=True)
     seal(out, {}, stage=out.name)
     return out
