@@ -6,11 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packages import python_with
 
 TESTS = Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
@@ -20,22 +20,7 @@ TOY = TESTS / "toy"
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An interpreter with what this one has, and with the toy, installed by pip."""
-    folder = tmp_path_factory.mktemp("door")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)
-    python = folder / "venv" / "bin" / "python"
-    packages = subprocess.run(
-        [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    ours = sysconfig.get_path("purelib")
-    Path(packages, "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n", encoding="utf-8")
-    shutil.copytree(TOY, folder / "toy", ignore=shutil.ignore_patterns("__pycache__", "recipes"))
-    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    command = [sys.executable, "-m", "pip", "--python", str(python), "install", *options, str(folder / "toy")]
-    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": ours})
-    return python
+    return python_with(TOY, tmp_path_factory.mktemp("door"))
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,7 @@ NAMES_TEST = {
     "tasks/tracking/held_out.py": "counts the looks at it",
     "tasks/compression/quantize.py": "compares digests, so that nothing of the test split calibrates",
     "tasks/data/store/build_data.py": "deals examples to it",
+    "tasks/data/importing/deal.py": "deals a user's pictures to it",
     "tasks/data/sources/small.py": "reads the publisher's own split of that name",
     "tasks/data/sources/build_spoken.py": "deals recordings to it",
     "tasks/data/format/dataset.py": "lists the splits",

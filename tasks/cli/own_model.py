@@ -8,6 +8,7 @@ import typer
 from stillhouse.models.errors import ModelError
 from stillhouse.tasks.cli.stack import recipe_path
 from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.settings import load_settings
 
 app = typer.Typer()
 
@@ -45,3 +46,21 @@ def check(recipe: Annotated[str, typer.Argument(help="A recipe's name, or the pa
         typer.echo(f"{'FAULT' if finding.fault else 'ok   '} {finding.check}: {finding.fault or finding.note}")
     if faults:
         raise typer.Exit(1)
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="Name of the package, the recipe and the model.")],
+    dataset: Annotated[str, typer.Option(prompt="Dataset of pictures", help="A dataset that data.dvc pins.")],
+    into: Annotated[Path, typer.Option(help="Folder in which the package's folder is made.")] = Path(),
+) -> None:
+    """Write a package with a student network of your own: network, recipe, tiny recipe, test."""
+    from stillhouse.tasks.data.format.dataset import read_description
+    from stillhouse.tasks.recipe.section import Data
+    from stillhouse.tasks.skeleton.init import write_skeleton
+    from stillhouse.tasks.stages.pull import pull_dataset
+
+    described = read_description(pull_dataset(load_settings(), Data(dataset=dataset)))
+    for path in write_skeleton(name, described, into):
+        typer.echo(path)
+    typer.echo(f"read {(into / name / 'README.md')}: it has the next commands")

@@ -1,0 +1,1 @@
+"""Write a package of a user's own, with a network, two recipes and a test."""
