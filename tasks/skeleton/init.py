@@ -19,8 +19,9 @@ TINY = {
     "teacher_epochs": 4,
     "student_epochs": 6,
 }
-JUDGED = {"quality": 0.97, "repeats": 9, "pause": 1.0}
-QUICKLY = {"quality": 0.7, "repeats": 3, "pause": 0.0}
+JUDGED = {"quality": 0.97, "smaller": 4, "faster": 1, "repeats": 9, "pause": 1.0}
+QUICKLY = {"quality": 0.7, "smaller": 2, "faster": 0.3, "repeats": 3, "pause": 0.0}
+"""Limits of the gate and timing: of a night, and of a try, whose small teacher is fast already."""
 
 
 def write_skeleton(name: str, described: Mapping[str, Any], into: Path) -> list[Path]:
