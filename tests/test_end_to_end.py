@@ -103,6 +103,7 @@ def test_exactly_one_version_is_registered(house: House) -> None:
     assert house.summary["mlflow"]["alias"] == "candidate"
 
 
+@pytest.mark.long
 def test_a_second_run_reuses_everything(house: House, tmp_path: Path) -> None:
     """With nothing changed every reusable stage is reused, and no second version is registered."""
     watcher = watch(house.settings, tmp_path / "output")

@@ -68,7 +68,7 @@ def answers(module: nn.Module, architecture: Architecture) -> np.ndarray:
 @pytest.mark.parametrize(
     "architecture", [TEXT, PLAIN, RESIDUAL, SPEECH_PLAIN, SPEECH_RESIDUAL], ids=lambda each: each.network
 )
-@pytest.mark.parametrize("weights", [None, 8, 4])
+@pytest.mark.parametrize("weights", [None, pytest.param(8, marks=pytest.mark.long), 4])
 def test_an_exported_tower_is_the_trained_one(tmp_path: Path, architecture: Architecture, weights: int | None) -> None:
     """Floats to rounding, integer weights too, packed or not, after a way through the checkpoint."""
     module = architecture.build_seeded(1).eval()

@@ -218,6 +218,7 @@ def grouped_night(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, 
     return teacher_N.astype(float), student_N.astype(float), groups_N
 
 
+@pytest.mark.long
 def test_the_interval_of_groups_covers_as_often_as_it_says() -> None:
     """Over 150 simulated nights 90 % intervals hold the truth in 83 to 96 %; without groups they do not."""
     random, hits = np.random.default_rng(5), np.zeros(3)

@@ -164,19 +164,21 @@ AUTO = Promotion(policy="auto", most_churn=0.03)
     ("comparison", "reason"),
     [
         (against(0.003), None),
-        (against(0.003, churn=0.03), None),
+        pytest.param(against(0.003, churn=0.03), None, marks=pytest.mark.long),
         (against(0.003, churn=0.031), "3.10 % of the answers change where 3 % may"),
         (against(-0.009, fewer=2), None),
         (against(-0.011, fewer=2), "quality may change by -1.10 points where less than -1.00 is allowed"),
-        (against(-0.03, fewer=2), "it is worse on quality"),
-        (against(0.003, slices=(0.2, -0.049)), None),
+        pytest.param(against(-0.03, fewer=2), "it is worse on quality", marks=pytest.mark.long),
+        pytest.param(against(0.003, slices=(0.2, -0.049)), None, marks=pytest.mark.long),
         (against(0.003, slices=(0.2, -0.051, 0.1)), "quality of Coat may change by -5.10 points where less than -5.00"),
-        (against(0.003, slices=(-1.0,)), "quality of Shirt may change by -100.00 points"),
+        pytest.param(
+            against(0.003, slices=(-1.0,)), "quality of Shirt may change by -100.00 points", marks=pytest.mark.long
+        ),
         (against(0.003, slices=()), "no class or language was compared with the champion"),
-        (against(0.003, fewer=0.9), "it is worse on bytes"),
-        (against(0.003, fast=(0.5, 0.9)), "it is worse on latency"),
+        pytest.param(against(0.003, fewer=0.9), "it is worse on bytes", marks=pytest.mark.long),
+        pytest.param(against(0.003, fast=(0.5, 0.9)), "it is worse on latency", marks=pytest.mark.long),
         (against(0.003, champion="7"), "it was measured beside version 7, and version 1 is in production"),
-        (against(-0.005, fewer=1.011), None),
+        pytest.param(against(-0.005, fewer=1.011), None, marks=pytest.mark.long),
         ({"champion": "1", "reason": "of another kind"}, "no champion was measured beside it"),
     ],
 )

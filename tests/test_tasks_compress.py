@@ -96,7 +96,10 @@ STEPS: dict[str, dict[str, Any]] = {
 }
 
 
-REPEATED = {"prune_movement", "prune_2_of_4", "prune_in_rounds", "quantize_int3", "quantize_ternary", "quantize_mixed"}
+REPEATED = {
+    *("prune_movement", "prune_2_of_4", "prune_in_rounds", "prune_macs"),
+    *("quantize_float", "quantize_int3", "quantize_ternary", "quantize_mixed"),
+}
 """Settings of methods that run with other settings too."""
 
 

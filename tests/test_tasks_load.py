@@ -80,6 +80,7 @@ def test_nobody_there_is_a_loss() -> None:
     assert (len(load.milliseconds), load.lost) == (0, 10)
 
 
+@pytest.mark.long
 def test_a_student_is_measured_behind_its_server(tmp_path: Path) -> None:
     """A real file answers at the steady rate without a loss; one that cannot be opened ends in a sentence."""
     pixels = Body("application/json", b'{"pixels": [[[[9, 200], [30, 4]]]]}')

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data_samples import built_dataset, built_digits, built_emoji_small, built_stamps_small
+from data_samples import built_dataset, built_digits
 from packages import python_with
 from PIL import Image
 
@@ -42,9 +42,9 @@ def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     for name in ("Mine", "../mine", "1st", ""):
         with pytest.raises(StillhouseError, match="is no name for a recipe; choose small letters"):
             write_skeleton(name, DESCRIBED, tmp_path)
-    for dataset in (built_emoji_small(), built_stamps_small()):
-        with pytest.raises(StillhouseError, match="is no dataset of labelled pictures; name one"):
-            write_skeleton("mine", read_description(dataset), tmp_path)
+    for other in ({"captions": {}}, {"sample_rates": [44_100]}, {"array_shape": [10]}):
+        with pytest.raises(StillhouseError, match="photos is no dataset of labelled pictures; name one"):
+            write_skeleton("mine", DESCRIBED | other, tmp_path)
     assert list(tmp_path.iterdir()) == []
     write_skeleton("mine", DESCRIBED, tmp_path)
     with pytest.raises(StillhouseError, match="is there already; name another package, or move it away"):

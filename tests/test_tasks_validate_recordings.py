@@ -101,10 +101,20 @@ def test_real_stamps_pass(dataset: Path, tmp_path: Path) -> None:
                 "gallery expect_table_row_count_to_equal None": lambda table: table,
             },
         ),
-        (GALLERY, {"labels pictures expect_column_values_to_be_in_set 2": cell("label", 0, 1)}),
+        pytest.param(
+            GALLERY,
+            {"labels pictures expect_column_values_to_be_in_set 2": cell("label", 0, 1)},
+            marks=pytest.mark.long,
+        ),
         (GALLERY, {SHOWS_NOTHING: cell("image", 5, WHITE)}),
-        (GALLERY, {"gallery image_bytes expect_column_values_to_be_in_set 1": cell("image", 6, WHITE[1:])}),
-        (GALLERY, {"gallery sha256 expect_column_values_to_be_unique 2": _repeated}),
+        pytest.param(
+            GALLERY,
+            {"gallery image_bytes expect_column_values_to_be_in_set 1": cell("image", 6, WHITE[1:])},
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            GALLERY, {"gallery sha256 expect_column_values_to_be_unique 2": _repeated}, marks=pytest.mark.long
+        ),
     ],
 )
 def test_each_fault_is_found(dataset: Path, tmp_path: Path, file: str, changes: dict[str, Change]) -> None:
