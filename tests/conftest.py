@@ -22,8 +22,11 @@ from stillhouse.tasks.tracking.runs import connect
 
 SECONDS = 180.0
 """The server starts within this."""
-LONGEST = ("test_tasks_retrieval.py", "test_tasks_spoken.py", "test_tasks_stage.py")
-"""Files that take minutes. They come first, so that no worker begins one when the others have nothing left to do."""
+LONGEST = (
+    *("test_tasks_retrieval.py", "test_tasks_spoken.py", "test_tasks_stage.py", "test_tasks_compress.py"),
+    *("test_tasks_validate_recordings.py", "test_tasks_approval.py", "test_door.py"),
+)
+"""Files that take long. They come first, so that no worker begins one when the others have nothing left to do."""
 
 
 DATA_FOLDER = "STILLHOUSE_TEST_DATA"
