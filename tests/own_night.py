@@ -21,6 +21,7 @@ def main() -> None:
     root, photos, recipes = map(Path, sys.argv[1:])
     with pytest.MonkeyPatch.context() as patch:
         settings = make_house(root, patch)
+        patch.chdir(root)  # MLflow puts artifacts of a database into the current folder
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
         import_folder(settings, Wanted("photos", photos, (1, 8, 8), "CC0"), quiet)
         recipe = recipes / "mine_tiny.yaml"
