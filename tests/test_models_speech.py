@@ -12,12 +12,12 @@ from encoder_samples import SPEECH_PLAIN, SPEECH_RESIDUAL
 from stillhouse.models.augmentation.misheard import as_heard, chances_of
 from stillhouse.models.augmentation.resay import augment_speech
 from stillhouse.models.data.audio import SAMPLE_RATE
-from stillhouse.models.data.letters import alphabet_of, letters_of
 from stillhouse.models.data.text import codes_of
 from stillhouse.models.data.waves import LENGTH, LOUDEST, waves_of
 from stillhouse.models.distillation.batches import DistillationBatches
 from stillhouse.models.distillation.ctc import spelling_loss
 from stillhouse.models.distillation.embedding import contrast_and_spell, taught_letters, taught_vectors
+from stillhouse.models.distillation.letters import alphabet_of, letters_of
 from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.speech import CtcEncoder, FilterBank, FramedFilterBank
 from stillhouse.models.training.checkpoint import Architecture

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stillhouse.models.data.letters import NOTHING
+from stillhouse.models.distillation.letters import NOTHING
 
 SLOWEST = 3.0
 """Frames per letter, with the pause after it, in the slowest speech. The fastest speech has one frame per letter."""

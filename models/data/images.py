@@ -32,7 +32,7 @@ def load_images(folder: Path, split: str) -> Images:
     """Read every shard of a split of a materialised dataset.
 
     Raises:
-        ModelError: the dataset has no such split, or its splits hold recordings.
+        ModelError: the dataset has no such split, or its splits hold no images.
     """
     description = describe(folder)
     if "gallery" in description:
@@ -40,6 +40,9 @@ def load_images(folder: Path, split: str) -> Images:
             f"the splits of {description['name']} hold recordings; name a dataset of images in the recipe's "
             "data.dataset"
         )
+        raise ModelError(msg)
+    if "image_shape" not in description:
+        msg = f"{description['name']} holds no images; name a dataset of images in the recipe's data.dataset"
         raise ModelError(msg)
     if split not in description["splits"]:
         msg = f"{description['name']} has no split {split!r}; use one of {', '.join(description['splits'])}"

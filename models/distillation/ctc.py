@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stillhouse.models.augmentation.misheard import chances_of
-from stillhouse.models.data.letters import NOTHING
+from stillhouse.models.distillation.letters import NOTHING
 from stillhouse.models.networks.speech import CtcEncoder
 from stillhouse.models.training.ready import ready
 

@@ -3,7 +3,6 @@
 This module only reads and makes no judgement. If a shard cannot be read, its row in the table says so.
 """
 
-import re
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -11,21 +10,21 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from stillhouse.models.data.texts import CONTROL
 from stillhouse.tasks.data.checks.decoding import (
     Described,
     read_arrays,
     read_pixels,
     read_recordings,
     read_table,
+    read_texts,
     schema_text,
 )
 from stillhouse.tasks.data.checks.spoken_tables import spoken_tables
 from stillhouse.tasks.data.format.dataset import split_digest
-from stillhouse.tasks.data.format.layout import is_array, is_spoken, layout_of
+from stillhouse.tasks.data.format.layout import is_array, is_spoken, is_text, layout_of
 
 Decoder = Callable[[pa.Table, str, Described], pd.DataFrame]
-CONTROL = r"[\x00-\x1f\x7f-\x9f]"
-"""Matches a control character. No caption may have one."""
 
 
 def tables_of(folder: Path, described: Described) -> dict[str, pd.DataFrame]:
@@ -60,12 +59,13 @@ def tables_of(folder: Path, described: Described) -> dict[str, pd.DataFrame]:
 
 def _shards(folder: Path, described: Described) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Describe each shard, and collect the rows of all shards."""
-    columns, decoded = layout_of(described).shard.names, _decoder(described)
+    wanted, decoded = layout_of(described).shard, _decoder(described)
     shards, contents = [], []
     for shard in (shard for split in described["splits"].values() for shard in split["shards"]):
         table, schema = read_table(folder / shard["path"])
         shards.append({"path": shard["path"], "schema": schema, "rows": len(table), "expected_rows": shard["rows"]})
-        if set(columns) <= set(table.column_names) and pa.types.is_binary(table.schema.field(columns[1]).type):
+        content = wanted.field(1)
+        if set(wanted.names) <= set(table.column_names) and table.schema.field(content.name).type == content.type:
             contents.append(decoded(table, shard["path"], described))
     return pd.DataFrame(shards), pd.concat(contents) if contents else pd.DataFrame(columns=["shard", "row"])
 
@@ -73,6 +73,8 @@ def _shards(folder: Path, described: Described) -> tuple[pd.DataFrame, pd.DataFr
 def _decoder(described: Described) -> Decoder:
     if is_spoken(described):
         return read_recordings
+    if is_text(described):
+        return read_texts
     return read_arrays if is_array(described) else read_pixels
 
 
@@ -118,4 +120,4 @@ def _captions(folder: Path, described: Described) -> pd.DataFrame:
 
 
 def _is_bad(tag: str | None) -> bool:
-    return not (tag or "").strip() or bool(re.search(CONTROL, tag or ""))
+    return not (tag or "").strip() or bool(CONTROL.search(tag or ""))

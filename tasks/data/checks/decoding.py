@@ -1,9 +1,10 @@
-"""Decode the stored examples of a dataset: images, arrays and recordings.
+"""Decode the stored examples of a dataset: images, texts, arrays and recordings.
 
 If an example cannot be decoded, its values are missing.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillhouse.models.data.description import with_split_names
+from stillhouse.models.data.texts import CONTROL, normalise
 from stillhouse.models.errors import ModelError
 
 Described = Mapping[str, Any]
@@ -80,6 +82,25 @@ def read_recordings(table: pa.Table, path: str, _described: Described) -> pd.Dat
         [_listen(each or b"") for each in audio.to_pylist()], columns=["seconds", "peak", "sample_rate"]
     )
     return pd.concat([_table_of(table, path, audio), table.select(["language"]).to_pandas(), heard], axis=1)
+
+
+def read_texts(table: pa.Table, path: str, _described: Described) -> pd.DataFrame:
+    """Decode texts into the columns characters, control_characters and normalised (1 or 0).
+
+    If a text is not valid UTF-8, its values are missing.
+    """
+    texts = table["text"].combine_chunks().cast(pa.binary())
+    columns = ["characters", "control_characters", "normalised"]
+    read = pd.DataFrame([_look_at(each or b"") for each in texts.to_pylist()], columns=columns)
+    return pd.concat([_table_of(table, path, texts), read], axis=1)
+
+
+def _look_at(content: bytes) -> tuple[float, float, float]:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return math.nan, math.nan, math.nan
+    return len(text), len(CONTROL.findall(text)), float(text == normalise(text))
 
 
 def _table_of(table: pa.Table, path: str, content: pa.Array) -> pd.DataFrame:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from stillhouse.tasks.data.checks.data_tables import CONTROL
+from stillhouse.models.data.texts import CONTROL
 from stillhouse.tasks.data.checks.decoding import schema_text
 from stillhouse.tasks.data.checks.spoken_expectations import of_spoken_captions, spoken_suites
+from stillhouse.tasks.data.checks.text_expectations import known_labels, of_texts
 from stillhouse.tasks.data.format.dataset import SPLITS
-from stillhouse.tasks.data.format.layout import content_bytes, is_array, is_spoken, layout_of
+from stillhouse.tasks.data.format.layout import content_bytes, is_array, is_spoken, is_text, layout_of
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
@@ -18,7 +19,8 @@ LABELLED_SPLITS = ("train", "gate", "test")
 
 def suites_of(described: Mapping[str, Any]) -> dict[str, list["Expectation"]]:
     """Build the expectations of each table from a dataset's description; returns table name -> expectations."""
-    decoded = spoken_suites(described) if is_spoken(described) else {"content": _of_content(described)}
+    of_content = of_texts if is_text(described) else _of_content
+    decoded = spoken_suites(described) if is_spoken(described) else {"content": of_content(described)}
     suites = {
         "shards": _of_shards(described),
         "manifest": _of_manifest(described),
@@ -42,7 +44,7 @@ def _of_manifest(described: Mapping[str, Any]) -> list["Expectation"]:
     from great_expectations import expectations as expect
 
     columns = layout_of(described).manifest.names
-    labels = list(range(len(described.get("labels", ()))))
+    labels = known_labels(described)
     labelled = [column for column in columns if column == "label"]
     count = sum(split["count"] for split in described["splits"].values())
     return [
@@ -103,6 +105,7 @@ def _of_splits(described: Mapping[str, Any]) -> list["Expectation"]:
         expect.ExpectColumnValuesToBeInSet(column="split", value_set=list(SPLITS)),
         expect.ExpectColumnPairValuesToBeEqual(column_A="rows", column_B="expected_rows"),
         expect.ExpectColumnPairValuesToBeEqual(column_A="digest", column_B="expected_digest"),
+        *([expect.ExpectColumnValuesToBeBetween(column="rows", min_value=1)] if is_text(described) else []),
         expect.ExpectColumnValuesToBeInSet(
             column="missing_labels", value_set=[0], row_condition=Column("split").is_in(labelled)
         ),
@@ -123,7 +126,7 @@ def _of_captions(described: Mapping[str, Any]) -> list["Expectation"]:
         expect.ExpectColumnValuesToBeInSet(column="language", value_set=described["languages"]),
         expect.ExpectCompoundColumnsToBeUnique(column_list=["label", "language"]),
         expect.ExpectColumnValuesToMatchRegex(column="name", regex=r"\S"),
-        expect.ExpectColumnValuesToNotMatchRegex(column="name", regex=CONTROL),
+        expect.ExpectColumnValuesToNotMatchRegex(column="name", regex=CONTROL.pattern),
         expect.ExpectColumnValuesToBeBetween(column="tags", min_value=1),
         expect.ExpectColumnValuesToBeInSet(column="bad_tags", value_set=[0]),
         *(of_spoken_captions() if spoken else []),

@@ -1,4 +1,4 @@
-"""The columns of a dataset's files, for images, for arrays with a target, or for recordings with a gallery of pictures.
+"""The columns of a dataset's files, for images, texts, arrays with a target, or recordings with a gallery.
 
 Arrays serve a user's own modality: each example is an array of fixed shape and type with a number as target.
 """
@@ -15,12 +15,16 @@ SHARD_ROWS = 16_384
 """Maximum rows of a shard. With large images, SHARD_BYTES is reached first."""
 SHARD_BYTES = 48 * 1024 * 1024
 """Maximum bytes of pixels in a shard, before compression."""
+UTF8_BYTES = 4
+"""Bytes of a character in UTF-8, at most."""
 RECORDING_ROWS = 1_536
 """Recordings in one shard. One recording has about 24 kB."""
 SHARD_SCHEMA = pa.schema([("id", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
 RECORDING_SCHEMA = pa.schema(
     [("id", pa.string()), ("audio", pa.binary()), ("label", pa.int64()), ("language", pa.string())]
 )
+TEXT_SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.int64())])
+"""The label is -1 if the texts have no labels."""
 ARRAY_SCHEMA = pa.schema([("id", pa.string()), ("array", pa.binary()), ("target", pa.float64())])
 MANIFEST_SCHEMA = pa.schema(
     [
@@ -64,6 +68,11 @@ def is_array(described: Mapping[str, Any]) -> bool:
     return "array_shape" in described
 
 
+def is_text(described: Mapping[str, Any]) -> bool:
+    """Tell whether the splits hold texts, with a label or without, and not images."""
+    return "texts" in described
+
+
 def layout_of(described: Mapping[str, Any]) -> Layout:
     """Choose the columns that fit a dataset's description."""
     if is_spoken(described):
@@ -73,10 +82,14 @@ def layout_of(described: Mapping[str, Any]) -> Layout:
     rows = max(1, min(SHARD_ROWS, SHARD_BYTES // content_bytes(described)))
     if is_array(described):
         return Layout(ARRAY_SCHEMA, rows, MANIFEST_SCHEMA.remove(MANIFEST_SCHEMA.get_field_index("label")), {})
+    if is_text(described):
+        return Layout(TEXT_SCHEMA, rows, MANIFEST_SCHEMA, {})
     return Layout(SHARD_SCHEMA, rows, MANIFEST_SCHEMA, {"captions": CAPTION_SCHEMA})
 
 
 def content_bytes(described: Mapping[str, Any]) -> int:
-    """Return the number of bytes of one image or one array."""
+    """Return the number of bytes of one image or one array, and the most that one text may have in UTF-8."""
+    if is_text(described):
+        return int(described["texts"]["longest"]) * UTF8_BYTES
     shape = described["array_shape" if is_array(described) else "image_shape"]
     return int(prod(shape) * np.dtype(described["dtype"]).itemsize)

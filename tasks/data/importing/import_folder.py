@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from stillhouse.models.aside import write_aside
 from stillhouse.tasks.artifacts.locks import exclusive
-from stillhouse.tasks.data.importing.deal import deal
+from stillhouse.tasks.data.importing.deal import Dealt, deal
 from stillhouse.tasks.data.importing.scan import Listing, scan
 from stillhouse.tasks.data.importing.spool import Shape, spool
-from stillhouse.tasks.data.importing.write import write_pictures
+from stillhouse.tasks.data.importing.write import write_splits
 from stillhouse.tasks.data.store.build_data import PLANS, push_folder
 from stillhouse.tasks.data.store.remote import list_folder, open_remote
 from stillhouse.tasks.data.store.revision import POINTER, repin
@@ -80,7 +80,7 @@ def _import(settings: Settings, wanted: Wanted, listing: Listing, work: Path, pr
     progress("writing the splits")
     (settings.root / "data").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".importing-", dir=settings.root / "data") as scratch:
-        counts = write_pictures(Path(scratch), _about(wanted, listing, chunks), chunks, dealt.split_of)
+        counts = write_splits(Path(scratch), _about(wanted, listing, chunks), _dealt_rows(chunks, dealt))
         _pin(settings, wanted.name, Path(scratch), progress)
     for chunk in work.glob("*.parquet"):
         chunk.unlink()
@@ -110,6 +110,13 @@ def _pin(settings: Settings, name: str, made: Path, progress: Progress) -> None:
     content = repin(pointer.read_text(encoding="utf-8"), settings.root, name, listing)
     with write_aside(pointer) as aside:
         aside.write_text(content, encoding="utf-8")
+
+
+def _dealt_rows(chunks: list[Path], dealt: Dealt) -> Iterator[dict[str, Any]]:
+    for chunk in chunks:
+        for row in pq.read_table(chunk).to_pylist():
+            if split := dealt.split_of.get(row["path"]):
+                yield row | {"id": row["path"], "split": split}
 
 
 def _rows(chunks: list[Path]) -> Iterator[tuple[str, int, str]]:

@@ -1,12 +1,9 @@
-"""Write dealt pictures as a dataset, one shard in memory for each split."""
+"""Write dealt rows as a dataset, one shard in memory for each split."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from stillhouse.tasks.artifacts.artifact import file_digest, write_json
 from stillhouse.tasks.data.format.dataset import DESCRIPTION, LICENCE, MANIFEST, SPLITS, split_digest, write_table
@@ -49,24 +46,21 @@ class _Split:
         return {"count": len(self.manifest), "digest": digest, "shards": self.shards}
 
 
-def write_pictures(
-    folder: Path, about: Mapping[str, Any], chunks: Iterable[Path], split_of: Mapping[str, str]
-) -> dict[str, int]:
+def write_splits(folder: Path, about: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, int]:
     """Fill an empty folder with a dataset; dataset.json is written last.
 
     Args:
         folder: an existing folder for the dataset.
         about: the fields of dataset.json that describe no files.
-        chunks: decoded files, as `spool` leaves them.
-        split_of: path of a picture -> its split. A picture that is not named is left out.
+        rows: each with id, label, sha256, split, and the content under the name of its column.
 
     Returns:
-        Split -> number of its pictures.
+        Split -> number of its rows.
     """
     layout = layout_of(about)
     splits = {name: _Split(name, folder, layout) for name in SPLITS}
-    for row in _rows(chunks, split_of):
-        splits[split_of[row["id"]]].add(row)
+    for row in rows:
+        splits[row["split"]].add(row)
     for split in splits.values():
         split.write()
     write_table(folder / MANIFEST, [row for split in splits.values() for row in split.manifest], layout.manifest)
@@ -78,11 +72,3 @@ def write_pictures(
     }
     write_json(folder / DESCRIPTION, {**about, **pinned})
     return {name: len(split.manifest) for name, split in splits.items()}
-
-
-def _rows(chunks: Iterable[Path], split_of: Mapping[str, str]) -> Iterator[Row]:
-    for chunk in chunks:
-        table: pa.Table = pq.read_table(chunk)
-        for row in table.to_pylist():
-            if row["path"] in split_of:
-                yield {"id": row["path"], **{name: row[name] for name in ("image", "label", "sha256")}}
