@@ -37,10 +37,18 @@ def droppable(module: nn.Module, example: Tensor) -> list[str]:
     return [name for name in kept if not any(name.startswith(f"{outer}.") for outer in kept)]
 
 
+class Dropped(nn.Identity):
+    """The place of a dropped layer. It passes on its first input."""
+
+    def forward(self, first: Tensor, *_others: Tensor) -> Tensor:
+        """Return the first input."""
+        return first
+
+
 def drop_layers(module: nn.Module, names: Sequence[str]) -> nn.Module:
     """Replace layers by identities, in place."""
     for name in names:
-        module.set_submodule(name, nn.Identity())
+        module.set_submodule(name, Dropped())
     return module
 
 

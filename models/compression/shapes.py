@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def layer_shapes(module: nn.Module, example: Tensor) -> dict[str, tuple[torch.Size, torch.Size]]:
-    """Find the input and output shapes of every layer that maps one tensor to one tensor, by layer name.
+    """Find the shapes of the first input and of the output of every layer that maps tensors to one tensor, by name.
 
     Args:
         module: the network. It is put into evaluation mode.
@@ -19,7 +19,7 @@ def layer_shapes(module: nn.Module, example: Tensor) -> dict[str, tuple[torch.Si
 
     def noting(name: str) -> Callable[..., None]:
         def note(_layer: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
-            if len(inputs) == 1 and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
+            if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
                 shapes[name] = (inputs[0].shape, output.shape)
 
         return note

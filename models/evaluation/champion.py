@@ -2,7 +2,7 @@
 
 Run as `python -m stillhouse.models.evaluation.champion REQUEST ANSWER`, two JSON files. Both models are measured now,
 because older numbers would also measure the machine of an older run. In the request, and in code shared with the
-evaluation against the teacher, the champion is called `teacher`.
+evaluation against the teacher, the champion is called `teacher`. The real teacher is called `reference`.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,14 @@ from stillhouse.models.measurement.latency import Schedule
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.base import Runtime, runtime_of
 
+REFERENCE = "reference"
+"""Model whose answers count as right if the data has no labels."""
+
 
 def compare_champion(
     workload: Runtime, data: Path, bundles: Mapping[str, Bundle], schedule: Schedule
 ) -> dict[str, Any]:
-    """Compare `student` with the champion, which is called `teacher`.
+    """Compare `student` with the champion, which is called `teacher`. `reference` is the student's own teacher.
 
     Returns:
         `paired`: the difference in quality and the churn on the gate split. `slices`: for every class or language of
@@ -29,7 +32,8 @@ def compare_champion(
         `latency`: champion / student.
     """
     split = workload.load_split(data, SPLIT)
-    teacher, student = (workload.outcomes(split, workload.ask(bundles[model], split)) for model in MODELS)
+    answers = {name: workload.ask(bundle, split) for name, bundle in bundles.items()}
+    teacher, student = (workload.outcomes(split, answers[model], answers[REFERENCE]) for model in MODELS)
     timing = time_in_turns(workload, bundles, workload.one_request(data, split), schedule)
     return {
         "paired": compare_pairs(teacher, student, schedule.confidence),

@@ -21,6 +21,8 @@ from stillhouse.models.runtime.bundle import Bundle, open_bundle
 from stillhouse.models.workloads.base import Request, Runtime, runtime_of
 
 MODELS = ("teacher", "student")
+REFERENCE = "teacher"
+"""Model whose answers count as right if the data has no labels."""
 SPLIT = "gate"
 """The evaluated split. Only `models.evaluation.final_test` opens the split `test`."""
 
@@ -39,7 +41,7 @@ def evaluate(
     """
     split = workload.load_split(data, SPLIT)
     answers = {model: workload.ask(bundles[model], split) for model in MODELS}
-    outcomes = {model: workload.outcomes(split, answers[model]) for model in MODELS}
+    outcomes = {model: workload.outcomes(split, answers[model], answers[REFERENCE]) for model in MODELS}
     request = workload.one_request(data, split)
     load_before = os.getloadavg()[0]
     timing = time_in_turns(workload, bundles, request, schedule)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.models.evaluation.compare import compare_pairs, quality, ratio
-from stillhouse.models.evaluation.evaluate import MODELS, bundles_of
+from stillhouse.models.evaluation.evaluate import MODELS, REFERENCE, bundles_of
 from stillhouse.models.evaluation.json_process import answer_request
 from stillhouse.models.evaluation.schema import Tested
 from stillhouse.models.runtime.bundle import Bundle
@@ -33,7 +33,7 @@ def final_test(workload: Runtime, data: Path, bundles: Mapping[str, Bundle], con
     """
     split = workload.load_split(data, SPLIT)
     answers = {model: workload.ask(bundles[model], split) for model in MODELS}
-    teacher, student = (workload.outcomes(split, answers[model]) for model in MODELS)
+    teacher, student = (workload.outcomes(split, answers[model], answers[REFERENCE]) for model in MODELS)
     return {
         "teacher": quality(teacher.scores, confidence),
         "student": quality(student.scores, confidence),

@@ -18,12 +18,13 @@ class SelfAttention(nn.Module):
         self.head_width = width // heads
         self.query, self.key, self.value, self.output = (nn.Linear(width, width) for _ in range(4))
 
-    def forward(self, tokens_NTC: Tensor) -> Tensor:
-        """Map tokens (N, T, C) to the same shape."""
+    def forward(self, tokens_NTC: Tensor, bias_N11T: Tensor | None = None) -> Tensor:
+        """Map tokens (N, T, C) to the same shape. The bias is added to the attention to each token."""
         query_NHTD, key_NHTD, value_NHTD = (
             self._heads(layer(tokens_NTC)) for layer in (self.query, self.key, self.value)
         )
-        weights_NHTT = (query_NHTD @ key_NHTD.transpose(2, 3) * self.head_width**-0.5).softmax(3)
+        scores_NHTT = query_NHTD @ key_NHTD.transpose(2, 3) * self.head_width**-0.5
+        weights_NHTT = (scores_NHTT if bias_N11T is None else scores_NHTT + bias_N11T).softmax(3)
         return self.output((weights_NHTT @ value_NHTD).transpose(1, 2).flatten(2))
 
     def _heads(self, tokens_NTC: Tensor) -> Tensor:

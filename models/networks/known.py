@@ -12,7 +12,8 @@ class Known:
 
     module: type[nn.Module]
     takes: str = "image"
-    """Input: `image` (raw pixels (N, C, H, W)), `text` (code points (N, L), int64) or `speech` (samples (N, T)).
+    """Input: `image` (raw pixels (N, C, H, W)), `text` (code points (N, L), int64), `tokens` (N, T) or
+    `speech` (samples (N, T)).
 
     Any other word is a user-defined modality: numbers (N, ...), float32.
     """

@@ -9,6 +9,7 @@ from torch import nn
 from stillhouse.models import providers
 from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.attention import AttentionNetwork
+from stillhouse.models.networks.bert import BertEncoder
 from stillhouse.models.networks.encoders import RGB, PlainEncoder, ResidualEncoder
 from stillhouse.models.networks.known import Known
 from stillhouse.models.networks.ngrams import NgramEncoder
@@ -20,6 +21,7 @@ from stillhouse.models.networks.speech import PlainSpeechEncoder, ResidualSpeech
 
 NETWORKS = {
     "attention": Known(AttentionNetwork),
+    "bert": Known(BertEncoder, "tokens", "vectors"),
     "multimodal_big_model": Known(MultimodalBigModel, channels=RGB),
     "multimodal_small_model": Known(MultimodalSmallModel, channels=RGB),
     "ngram_encoder": Known(NgramEncoder, "text", "vectors"),

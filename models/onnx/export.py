@@ -1,6 +1,6 @@
 """Export torch to ONNX, and ONNX to integer ONNX, the file that ships.
 
-The exported graph takes raw pixels (uint8), code points (int64), samples (int16) or the numbers of a user-defined
+The exported graph takes raw pixels (uint8), code points or tokens (int64), samples (int16) or numbers of a user-defined
 modality (float32). The graph contains its own normalisation, hashing or filter bank, so the deployable is one file.
 """
 
@@ -31,8 +31,11 @@ INPUT = "images_NCHW"
 OUTPUT = "logits_NK"
 TEXT_INPUT = "codes_NL"
 SPEECH_INPUT = "samples_NT"
-INPUTS = {"image": INPUT, "text": TEXT_INPUT, "speech": SPEECH_INPUT}
-RAW = {"image": torch.uint8, "text": torch.int64, "speech": torch.int16}
+IDS_INPUT = "ids_NT"
+INPUTS = {"image": INPUT, "text": TEXT_INPUT, "tokens": IDS_INPUT, "speech": SPEECH_INPUT}
+RAW = {"image": torch.uint8, "text": torch.int64, "tokens": torch.int64, "speech": torch.int16}
+FEWEST_TOKENS = 2
+"""The first and the last token that every text has."""
 OUTPUTS = {"logits": OUTPUT, "vectors": "vectors_ND"}
 OWN_INPUT, OWN_OUTPUT = "inputs", "outputs"
 """Input and output names of a network with a user-defined input or output."""
@@ -48,6 +51,8 @@ def export_float(module: nn.Module, architecture: Architecture, path: Path) -> N
     sizes = {0: torch.export.Dim("batch")}
     if architecture.takes == "text":
         sizes[1] = torch.export.Dim("length", min=SHORTEST, max=CONTEXT)
+    if architecture.takes == "tokens":
+        sizes[1] = torch.export.Dim("length", min=FEWEST_TOKENS, max=architecture.image_shape[0])
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():

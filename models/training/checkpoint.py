@@ -25,7 +25,9 @@ from stillhouse.models.networks.registry import build_network, find_network
 WEIGHTS = "model.safetensors"
 ARCHITECTURE = "architecture.json"
 TEXT_LENGTH = 24
-"""Characters of an example sentence. A caption has about as many."""
+"""Characters or tokens of an example sentence. A caption has about as many characters."""
+TEXTS = ("text", "tokens")
+"""Kinds of input that are texts: code points, or token numbers."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,10 @@ class Architecture:
     scale: float
     """Divisor of raw pixels. Unused for text and speech."""
     image_shape: tuple[int, ...]
-    """Shape of one raw input: (channels, height, width), (samples,), or a user-defined shape. Empty for text."""
+    """Shape of one raw input: (channels, height, width), (samples,), (most tokens,), or a user-defined shape.
+
+    Empty for code points.
+    """
     edits: tuple[dict[str, Any], ...] = ()
     """Structural edits in order, each `{"edit": name of EDITS, ...its arguments}`."""
     quantization: dict[str, Any] | None = None
@@ -49,7 +54,7 @@ class Architecture:
 
     @property
     def takes(self) -> str:
-        """Kind of input: `image` for raw pixels, `text` for code points, `speech` for samples, or another word."""
+        """Kind of input: `image` for raw pixels, `text` for code points, `tokens`, `speech` for samples, or another."""
         return find_network(self.network).takes
 
     @property
@@ -77,11 +82,14 @@ class Architecture:
     def example(self, count: int = 1) -> Tensor:
         """Return an example input for the network.
 
-        Images are empty floats (count, channels, height, width). Text is code points (count, TEXT_LENGTH), int64.
+        Images are empty floats (count, channels, height, width). Text is code points or tokens (count, TEXT_LENGTH),
+        int64.
         Recordings are silent float samples (count, T).
         """
         if self.takes == "text":
             return torch.full((count, TEXT_LENGTH), ord("a"))
+        if self.takes == "tokens":
+            return torch.ones((count, min(TEXT_LENGTH, *self.image_shape)), dtype=torch.int64)
         return torch.full((count, *self.image_shape), float(self.background))
 
 

@@ -51,8 +51,14 @@ class Runtime(Protocol):
             ModelError: a file is missing or damaged, or an answer is not finite.
         """
 
-    def outcomes(self, split: Split, answers: Answers) -> Outcomes:
-        """Compute the quality of a model's answers."""
+    def outcomes(self, split: Split, answers: Answers, reference: Answers) -> Outcomes:
+        """Compute the quality of a model's answers.
+
+        Args:
+            split: the split.
+            answers: the model's answers.
+            reference: the teacher's answers. They count as right if the split has no labels.
+        """
 
     def parity(self, references: Path, split: Split, answers: Answers) -> float:
         """Return the share of answers that differ from those of the training-time model.

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stillhouse.models.distillation.batches import DistillationBatches
+from stillhouse.models.families.adopted import Adopted
+from stillhouse.models.inspection.source import Source
 from stillhouse.models.training.checkpoint import Architecture
 from stillhouse.models.training.loop import BatchSource, Objective, ProgressReporter
 from stillhouse.models.workloads.registry import resolve
@@ -209,6 +211,30 @@ class Training(Protocol):
 
     def about(self, data: Path) -> dict[str, Any]:
         """Return facts of the data for the bundle, such as `labels`."""
+
+
+class Adopts(Protocol):
+    """A workload that reads a user's own model from a folder. Other workloads do without these functions."""
+
+    def adopt(self, source: Source) -> Adopted:
+        """Read the model of a folder as a component, without running code of it.
+
+        Raises:
+            ModelError: the workload does not read such a model. The message says what it reads.
+        """
+
+    def files(self, name: str, teacher: Path) -> list[Path]:
+        """Return the files that ship beside an exported component, given the folder of the teacher's components."""
+
+
+def adopting(workload: str) -> Adopts | None:
+    """Return a workload that reads a user's own model, or None if it does not.
+
+    Raises:
+        ModelError: there is no such workload.
+    """
+    face = resolve(workload, "training")
+    return face if hasattr(face, "adopt") else None
 
 
 def training_of(workload: str) -> Training:

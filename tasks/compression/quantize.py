@@ -13,16 +13,18 @@ from stillhouse.models.compression.quantization.mixed import fewest_bits
 from stillhouse.models.compression.quantization.overlap import refuse_overlap
 from stillhouse.models.compression.quantization.quantize import (
     bits_by_layer,
+    fix_tables,
     integer_edit,
     integer_weights,
     quantizable,
     store_trained_integers,
+    tables_in,
     with_whole_edges,
 )
+from stillhouse.models.compression.quantization.rounded_inputs import round_inputs
 from stillhouse.models.compression.quantization.rounding import BITS
 from stillhouse.models.errors import ModelError
-from stillhouse.models.networks.ngrams import tables_of
-from stillhouse.models.training.checkpoint import Architecture
+from stillhouse.models.training.checkpoint import TEXTS, Architecture
 from stillhouse.models.workloads.training_base import Training
 from stillhouse.tasks.compression.step_context import Compressed, StepContext
 from stillhouse.tasks.recipe.distillation import Distillation
@@ -46,7 +48,7 @@ def quantize(context: StepContext, step: Quantize) -> Compressed:
 def _note(step: Quantize, whole: nn.Module, architecture: Architecture, bits: Mapping[str, int]) -> Compressed:
     """Record how the integer module is exported. The few activations of a text encoder are scaled at every call."""
     kept = [name for name in quantizable(whole) if name not in bits]
-    is_text = architecture.takes == "text" and step.activations == "static"
+    is_text = architecture.takes in TEXTS and step.activations == "static"
     activations = "dynamic" if is_text else step.activations
     how = {"activations": activations, "calibration": step.calibration, "keep_float": kept}
     return whole, replace(architecture.with_edits(integer_edit(whole, bits)), quantization=how)
@@ -85,7 +87,10 @@ def _refuse_judged_examples(context: StepContext) -> None:
 
 def _bits(context: StepContext, step: Quantize, module: nn.Module, architecture: Architecture) -> dict[str, int]:
     folded, _ = fold_for_quantizing(copy.deepcopy(module), architecture)
-    whole = with_whole_edges(bits_by_layer(folded, BITS.get(step.weights, 8), step.keep_float), tables_of(folded))
+    tables = tables_in(folded)
+    whole = with_whole_edges(bits_by_layer(folded, BITS.get(step.weights, 8), step.keep_float), tables)
+    if step.tables is not None:
+        whole |= {name: BITS[step.tables] for name in tables if name in whole}
     if step.weights != "mixed":
         return whole
     context.job.progress("measuring what fewer bits cost in every layer")
@@ -98,7 +103,7 @@ def fold_for_quantizing(module: nn.Module, architecture: Architecture) -> Compre
 
     Text encoders have no batch norms; only image encoders have a pixel scale.
     """
-    if architecture.takes == "text" or any(edit in architecture.edits for edit in FOLDS):
+    if architecture.takes in TEXTS or any(edit in architecture.edits for edit in FOLDS):
         return module, architecture
     if architecture.takes != "image":
         return fold_batch_norm(module), architecture.with_edits(FOLDS[1])
@@ -116,7 +121,10 @@ def _train(
     if any(edit in architecture.edits for edit in FOLDS):
         msg = "a folded network has no batch norms to train with; remove the step fold, quantize folds by itself"
         raise ModelError(msg)
-    context.learn(learn_steps(module, bits), distillation)
-    integers = settle_steps(module)
+    integers = fix_tables(module, bits)
+    learner = learn_steps(module, {name: width for name, width in bits.items() if name not in integers})
+    with round_inputs(learner, bits if architecture.takes == "tokens" else ()):
+        context.learn(learner, distillation)
+    integers |= settle_steps(module)
     folded, architecture = fold_for_quantizing(module, architecture)
     return store_trained_integers(folded, bits, integers), architecture

@@ -50,6 +50,17 @@ class _Attention(_Arguments):
     classes: Classes = 10
 
 
+class _Bert(_Arguments):
+    vocabulary: Annotated[int, Field(ge=2, le=10_000_000)]
+    positions: Annotated[int, Field(ge=2, le=65_536)]
+    width: Width
+    heads: Annotated[int, Field(ge=1, le=256)]
+    hidden: Annotated[int, Field(ge=1, le=65_536)]
+    depth: Annotated[int, Field(ge=1, le=200)]
+    pooling: Literal["mean", "first"] = "mean"
+    epsilon: Annotated[float, Field(gt=0, le=0.1)] = 1e-12
+
+
 class _BigModel(_Arguments):
     channels: Width = 64
     hidden: Width = 1024
@@ -111,6 +122,7 @@ class _SpeechEncoder(_Arguments):
 
 ARGUMENTS: dict[str, type[BaseModel]] = {
     "attention": _Attention,
+    "bert": _Bert,
     "multimodal_big_model": _BigModel,
     "multimodal_small_model": _SmallModel,
     "ngram_encoder": _NgramEncoder,

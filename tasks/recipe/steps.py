@@ -127,6 +127,8 @@ class Quantize(Section):
 
     mixed: bits per layer follow the measured quality drop.
     """
+    tables: Literal["int8", "int4", "int3", "ternary"] | None = None
+    """Integers of lookup tables, such as one row for each token. None: those of `weights`."""
     activations: Literal["static", "dynamic", "float"] = "static"
     """static: calibrated integers (text: dynamic). dynamic: scaled at every call. float: only weights are integers."""
     calibration: Literal["minmax", "entropy", "percentile"] = "minmax"

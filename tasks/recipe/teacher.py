@@ -77,6 +77,22 @@ class BlackBox(Section):
         return {}
 
 
+class Folder(Section):
+    """A teacher given as a folder of weights and configuration, as transformers and timm write it."""
+
+    folder: Line
+    """Path of the folder, absolute or relative to the repository's root."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Digest of the folder's files, as `stillhouse inspect` prints it."""
+    licence: Line = "unknown"
+    """Licence of the weights, as their publisher names it. It is written into the shipped bundle."""
+
+    @property
+    def networks(self) -> Mapping[str, Network]:
+        """Component -> its network. Empty, because the folder's configuration describes the network."""
+        return {}
+
+
 class Teacher(Section):
     """The model to compress: one network, or several components that are trained together."""
 
@@ -104,9 +120,10 @@ class Teacher(Section):
 
 def _kind_of_teacher(value: object) -> str:
     found = value.keys() if isinstance(value, dict) else vars(value) if isinstance(value, Section) else ()
-    return "onnx" if "onnx" in found else "trained"
+    return next((kind for kind in ("onnx", "folder") if kind in found), "trained")
 
 
 AnyTeacher = Annotated[
-    Annotated[Teacher, Tag("trained")] | Annotated[BlackBox, Tag("onnx")], Discriminator(_kind_of_teacher)
+    Annotated[Teacher, Tag("trained")] | Annotated[BlackBox, Tag("onnx")] | Annotated[Folder, Tag("folder")],
+    Discriminator(_kind_of_teacher),
 ]

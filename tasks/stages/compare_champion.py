@@ -63,7 +63,11 @@ def _measure(job: Job, champion: Path, scratch: Path) -> Mapping[str, Any]:
     request = {
         "workload": job.settings["workload"],
         "data": str(materialise(job.inputs["data"])),
-        "models": {"teacher": str(champion), "student": str(job.inputs["models"] / "student")},
+        "models": {
+            "teacher": str(champion),
+            "student": str(job.inputs["models"] / "student"),
+            "reference": str(job.inputs["models"] / "teacher"),
+        },
         "schedule": schedule_of(job.settings, limit=1.0),
     }
     return measure("stillhouse.models.evaluation.champion", request, scratch)

@@ -17,7 +17,7 @@ from stillhouse.models.onnx.import_teacher import FileModel
 from stillhouse.models.onnx.packing import deployable
 from stillhouse.models.runtime.bundle import open_bundle, write_bundle
 from stillhouse.models.training.checkpoint import load_model
-from stillhouse.models.workloads.training_base import Training, training_of
+from stillhouse.models.workloads.training_base import Training, adopting, training_of
 from stillhouse.tasks.artifacts.artifact import verify
 from stillhouse.tasks.artifacts.student_file import MODELS, REFERENCES
 from stillhouse.tasks.compression.black_box import TEACHER_FILE
@@ -34,7 +34,7 @@ def export(job: Job) -> Metrics:
     metrics: Metrics = {}
     for model in MODELS:
         folder = job.out / model
-        files = {name: [_export(job, workload, data, model, name)] for name in _names(job, workload, model)}
+        files = {name: _export(job, workload, data, model, name) for name in _names(job, workload, model)}
         write_bundle(folder, job.settings["workload"], files, **about)
         metrics[f"{model}_bytes"] = open_bundle(folder).size
     return metrics
@@ -49,8 +49,11 @@ def _names(job: Job, workload: Training, model: str) -> list[str]:
     return components_in(job.inputs[model], workload)
 
 
-def _export(job: Job, workload: Training, data: Path, model: str, name: str) -> Path:
-    """Write one component, and write the outputs of its training-time module to the references."""
+def _export(job: Job, workload: Training, data: Path, model: str, name: str) -> list[Path]:
+    """Write one component, and write the outputs of its training-time module to the references.
+
+    Returns the component's files. The exported one is the first.
+    """
     job.progress(f"exporting the {model}: {name}")
     made, references = job.inputs[model] / name, job.out / REFERENCES / model
     component = workload.component(name, data, job.inputs["teacher"], job.inputs[model])
@@ -58,7 +61,14 @@ def _export(job: Job, workload: Training, data: Path, model: str, name: str) -> 
         folder.mkdir(parents=True, exist_ok=True)
     np.save(references / f"{name}.npy", component.reference(_module(made)))
     _write(made, component.calibration(), job.out / model / f"{name}.onnx")
-    return deployable(job.out / model, name)
+    return [deployable(job.out / model, name), *_copy_beside(job, model, name)]
+
+
+def _copy_beside(job: Job, model: str, name: str) -> list[Path]:
+    """Copy the files that ship beside a component, such as a tokenizer."""
+    adopts = adopting(job.settings["workload"])
+    beside = adopts.files(name, job.inputs["teacher"]) if adopts else []
+    return [Path(shutil.copyfile(path, job.out / model / path.name)) for path in beside]
 
 
 def _module(folder: Path) -> nn.Module:

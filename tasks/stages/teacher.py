@@ -8,16 +8,19 @@ from stillhouse.models.training.loop import fit
 from stillhouse.models.workloads.registry import ALONE
 from stillhouse.models.workloads.training_base import training_of
 from stillhouse.tasks.compression.black_box import TEACHER_FILE, adopt_file
+from stillhouse.tasks.compression.folder import adopt_folder
 from stillhouse.tasks.compression.measure import QUALITY, add_up, describe_model, train_config_of
 from stillhouse.tasks.pipeline.job import Job, Metrics
-from stillhouse.tasks.recipe.teacher import BlackBox, Teacher
+from stillhouse.tasks.recipe.teacher import BlackBox, Folder, Teacher
 from stillhouse.tasks.stages.pull import materialise
 
 
 def train_teacher(job: Job) -> Metrics:
     """Make the recipe's teacher. Returns its metrics; a teacher given as a file has fewer of them."""
     teacher, data = job.settings["teacher"], materialise(job.inputs["data"])
-    return _adopt(job, teacher, data) if isinstance(teacher, BlackBox) else train(job, teacher, data)
+    if isinstance(teacher, BlackBox):
+        return _adopt(job, teacher, data)
+    return _read(job, teacher, data) if isinstance(teacher, Folder) else train(job, teacher, data)
 
 
 def _adopt(job: Job, teacher: BlackBox, data: Path) -> Metrics:
@@ -27,6 +30,16 @@ def _adopt(job: Job, teacher: BlackBox, data: Path) -> Metrics:
     file = adopt_file(teacher, data, folder / TEACHER_FILE)
     score = training_of(job.settings["workload"]).scorer(data, "validation")
     return {QUALITY: score({ALONE: FileModel(file)}), "checkpoint_bytes": file.stat().st_size}
+
+
+def _read(job: Job, teacher: Folder, data: Path) -> Metrics:
+    job.progress(f"reading {teacher.folder}")
+    adopted, folder = adopt_folder(teacher, job.settings["workload"]), job.out / ALONE
+    save_model(folder, adopted.module, adopted.architecture)
+    for name, content in adopted.files.items():
+        (folder / name).write_bytes(content)
+    quality = training_of(job.settings["workload"]).scorer(data, "validation")({ALONE: adopted.module})
+    return {QUALITY: quality} | add_up([describe_model(folder, adopted.module, adopted.architecture)])
 
 
 def train(job: Job, teacher: Teacher, data: Path) -> Metrics:

@@ -10,9 +10,11 @@ from torch.nn.utils import parametrize
 
 from stillhouse.models.compression.quantization.rounding import Stored, per_channel, proportional, round_weight
 from stillhouse.models.errors import ModelError
+from stillhouse.models.networks.bert import TokenTable
 from stillhouse.models.networks.ngrams import NgramTable
 
-QUANTIZABLE = (nn.Conv2d, nn.Linear, NgramTable)
+TABLES = (NgramTable, TokenTable)
+QUANTIZABLE = (nn.Conv2d, nn.Linear, *TABLES)
 Bits = int | Mapping[str, int]
 """Bits of every layer, or of the named layers. A layer that is not named stays float."""
 
@@ -64,6 +66,21 @@ def store_trained_integers(module: nn.Module, bits: Mapping[str, int], integers:
     return module
 
 
+def fix_tables(module: nn.Module, bits: Mapping[str, int]) -> dict[str, Tensor]:
+    """Round the tables of tokens, in place, and train them no more. Returns their integers by layer.
+
+    A batch reads few rows, and learned steps of all rows took ten times the time of the rest of the network. The other
+    layers learn to live with the rounded rows.
+    """
+    integers = {}
+    for name, layer in module.named_modules():
+        if isinstance(layer, TokenTable) and name in bits:
+            stored = round_weight(layer.weight.detach(), bits[name])
+            layer.weight.requires_grad_(False).copy_(stored.integers * per_channel(stored.scale_O, layer.weight))  # noqa: FBT003 - positional in torch
+            integers[name] = stored.integers
+    return integers
+
+
 def bits_by_layer(module: nn.Module, bits: Bits, keep_float: Collection[str] = ()) -> dict[str, int]:
     """Return the bits of every layer that becomes integer.
 
@@ -97,6 +114,11 @@ def with_whole_edges(bits: Mapping[str, int], tables: Collection[str] = ()) -> d
 def quantizable(module: nn.Module) -> list[str]:
     """Name the convolutions, linear layers and tables."""
     return [name for name, layer in module.named_modules() if isinstance(layer, QUANTIZABLE)]
+
+
+def tables_in(module: nn.Module) -> list[str]:
+    """Name the tables, whose rows are looked up."""
+    return [name for name, layer in module.named_modules() if isinstance(layer, TABLES)]
 
 
 def integer_edit(module: nn.Module, chosen: Mapping[str, int]) -> dict[str, object]:

@@ -76,7 +76,7 @@ def store_weight(model: ModelProto, place: Place, stored: Stored) -> ModelProto:
     """
     integers = stored.integers.numpy().T if place.transposed else stored.integers.numpy()
     kind, opset = next(PACKED[largest] for largest in sorted(PACKED) if np.abs(integers).max() <= largest)
-    model = _raise_opset(model, opset)
+    model = raise_opset(model, opset)
     values = integers.astype(helper.tensor_dtype_to_np_dtype(kind))
     packed = numpy_helper.from_array(values, f"{place.initializer}_quantized")
     scale_O = stored.scale_O.numpy()
@@ -90,7 +90,8 @@ def store_weight(model: ModelProto, place: Place, stored: Stored) -> ModelProto:
     return model
 
 
-def _raise_opset(model: ModelProto, opset: int) -> ModelProto:
+def raise_opset(model: ModelProto, opset: int) -> ModelProto:
+    """Return the model with at least this opset."""
     if next(entry.version for entry in model.opset_import if not entry.domain) >= opset:
         return model
     raised = onnx.version_converter.convert_version(model, opset)

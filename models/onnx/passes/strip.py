@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, numpy_helper
 
+from stillhouse.models.onnx.passes.norms_apart import keep_norms_apart
 from stillhouse.models.onnx.passes.patchify import widen_patches
 from stillhouse.models.onnx.passes.subnormals import flush_subnormals
 
@@ -15,6 +16,7 @@ def slim(path: Path) -> None:
     model = onnx.load(path)
     _skip_identity_quantize(model)
     widen_patches(model)
+    keep_norms_apart(model)
     flush_subnormals(model)
     _drop_unused(model)
     _shorten_names(model)

@@ -45,7 +45,7 @@ class ImageClassification:
         classes_N: Classes = predict(open_session(bundle.file(ALONE)), split[0].images_NCHW).argmax(1)
         return classes_N
 
-    def outcomes(self, split: Split, answers: Classes) -> Outcomes:
+    def outcomes(self, split: Split, answers: Classes, _reference: Classes) -> Outcomes:
         """Return the quality of each picture: 1 if its class is right, otherwise 0. Each class is a slice."""
         images, names = split
         right_N = right(answers, images.labels_N).astype(np.float64)

@@ -46,7 +46,7 @@ class Retrieval:
         """Embed all inputs of the split."""
         return split.vectors(open_encoders(bundle).of)
 
-    def outcomes(self, split: EvalSplit, answers: Answers) -> Outcomes:
+    def outcomes(self, split: EvalSplit, answers: Answers, _reference: Answers) -> Outcomes:
         """Search the model's own index. Returns quality of every concept, first answers, and language slices."""
         found = [way.ranks(answers, answers) < split.cut for way in split.query_sets]
         firsts = [way.similarity(answers, answers).argmax(1) for way in split.query_sets]

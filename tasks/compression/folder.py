@@ -1,0 +1,43 @@
+"""The teacher of a recipe that is a folder: find it, check its digest, and read it."""
+
+from pathlib import Path
+
+from stillhouse.models.errors import ModelError
+from stillhouse.models.families.adopted import Adopted
+from stillhouse.models.inspection.source import find_source
+from stillhouse.models.workloads.training_base import adopting
+from stillhouse.tasks.artifacts.artifact import file_digest, json_digest
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.recipe.teacher import Folder
+from stillhouse.tasks.settings import load_settings
+
+READ = (".json", ".safetensors", ".txt", ".model")
+"""Endings of the files that a model consists of."""
+
+
+def adopt_folder(teacher: Folder, workload: str) -> Adopted:
+    """Read the recipe's teacher.
+
+    Raises:
+        StillhouseError: the folder is missing or is not the folder that the recipe names, or the workload reads none.
+        ModelError: it is no model that the workload reads.
+    """
+    adopts, source = adopting(workload), find_source(load_settings().root / teacher.folder)
+    if adopts is None:
+        msg = f"the workload {workload} reads no teacher from a folder; name an ONNX file or a network"
+        raise StillhouseError(msg)
+    found = folder_digest(source.path)
+    if found != teacher.sha256:
+        msg = f"{source.path} has the digest {found}, not the recipe's {teacher.sha256}; restore it or mend sha256"
+        raise StillhouseError(msg)
+    try:
+        return adopts.adopt(source)
+    except OSError as error:
+        msg = f"{source.path} cannot be read ({error.strerror}); mend its permissions"
+        raise ModelError(msg) from error
+
+
+def folder_digest(folder: Path) -> str:
+    """Return the digest of a model's files: weights, configuration and tokenizer, wherever the folder lies."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix in READ and path.is_file())
+    return json_digest({path.relative_to(folder).as_posix(): file_digest(path) for path in files})
