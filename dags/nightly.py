@@ -167,7 +167,7 @@ def nightly(path: Path) -> DAG:
 
 
 def _schedule(recipe: Recipe) -> CronTriggerTimetable | AssetOrTimeSchedule | None:
-    """Return the schedule: the recipe's hour, and new data unless the recipe pins a data revision.
+    """Return the schedule: the recipe's hour, and new data unless the recipe pins its data.
 
     Without an hour, all runs are manual.
     """
@@ -175,7 +175,7 @@ def _schedule(recipe: Recipe) -> CronTriggerTimetable | AssetOrTimeSchedule | No
         return None
     # There is no start date: with one, unpausing would at once start the nightly run that has passed.
     hour = CronTriggerTimetable(recipe.schedule, timezone="UTC", run_immediately=LATE)
-    if recipe.data.revision:
+    if recipe.data.revision or recipe.data.sha256:
         return hour
     return AssetOrTimeSchedule(timetable=hour, assets=[data_of(recipe.data.dataset)])
 

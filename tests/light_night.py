@@ -109,10 +109,15 @@ def _noting(kind: str, function: StageFunction) -> StageFunction:
 def light_house(root: Path) -> Iterator[House]:
     """Set up a house with light stages."""
     with pytest.MonkeyPatch.context() as patch, tiny_house(root) as house:
-        real = stage_module.function_of
-        for kind in (name for name, row in KINDS.items() if row.reusable):
-            doing(patch, kind, _noting(kind, LIGHT.get(kind) or real(kind)))
+        lighten(patch)
         yield house
+
+
+def lighten(patch: pytest.MonkeyPatch) -> None:
+    """Replace the heavy stages by light ones, and note in `done` what works."""
+    real = stage_module.function_of
+    for kind in (name for name, row in KINDS.items() if row.reusable):
+        doing(patch, kind, _noting(kind, LIGHT.get(kind) or real(kind)))
 
 
 def doing(patch: pytest.MonkeyPatch, kind: str, function: StageFunction) -> None:

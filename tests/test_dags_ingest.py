@@ -71,10 +71,11 @@ def test_a_night_with_an_hour_is_woken_by_its_data_too(nightly: ModuleType, path
     assert (schedule.timetable.expression, schedule.timetable.run_immediately) == (recipe.schedule, nightly.LATE)
 
 
-def test_a_recipe_of_one_revision_is_not_woken(nightly: ModuleType, tmp_path: Path) -> None:
-    """Whoever names a revision wants that one, by the hour only."""
+@pytest.mark.parametrize("pin", ["revision: v1", f'sha256: "{"5" * 64}"'])
+def test_a_recipe_of_one_data_version_is_not_woken(nightly: ModuleType, tmp_path: Path, pin: str) -> None:
+    """Whoever names a revision, or data of this host alone, wants that one, by the hour only."""
     text = (ROOT / "dags" / "recipes" / "image_classification_hour.yaml").read_text(encoding="utf-8")
-    pinned = text.replace("  dataset: fashion_mnist", "  dataset: fashion_mnist\n  revision: v1")
+    pinned = text.replace("  dataset: fashion_mnist", f"  dataset: fashion_mnist\n  {pin}")
     (tmp_path / "image_classification_hour.yaml").write_text(pinned, encoding="utf-8")
     schedule = nightly.nightly(tmp_path / "image_classification_hour.yaml").schedule
     assert schedule.expression == "0 3 * * *"

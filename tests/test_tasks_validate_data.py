@@ -1,6 +1,8 @@
 """Great Expectations on real digits, whole and spoilt: the tables of what each fault must be called."""
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from data_samples import Change, built_digits, cell, make_house_of, make_job, pulled, refused, repin
 
+from stillhouse.tasks.data.checks.contract import ABSENT, UNCHECKED
 from stillhouse.tasks.data.format.dataset import Example, read_description, write_dataset
 from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.stages.validate import validate_data
@@ -38,6 +41,16 @@ def test_real_digits_pass(dataset: Path, tmp_path: Path) -> None:
     assert len(pages) == 9
     assert not any(str(tmp_path) in page.read_text() for page in pages)
     assert sum(path.stat().st_size for path in job.out.rglob("*") if path.is_file()) < 1_000_000
+
+
+def test_data_is_decoded_and_not_checked_without_great_expectations(dataset: Path, tmp_path: Path) -> None:
+    """The stage says so in validation.json and in its metrics, and leaves no Data Docs."""
+    job = make_job(tmp_path / "job", DIGITS, {"data": pulled(dataset, tmp_path / "pulled")})
+    assert validate_data(replace(job, outside={"great_expectations": ABSENT})) == {
+        "expectations": 0.0, "passed": 0.0, "rows": 1797.0,
+    }  # fmt: skip
+    assert json.loads((job.out / "validation.json").read_text()) == {"unchecked": UNCHECKED}
+    assert [path.name for path in job.out.iterdir()] == ["validation.json"]
 
 
 def test_the_outcome_is_the_same_every_time(dataset: Path, tmp_path: Path) -> None:

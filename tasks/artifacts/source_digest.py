@@ -19,7 +19,6 @@ LIBRARIES = (
     "scipy",
     "numpy",
     "pyarrow",
-    "great-expectations",
     "zstandard",
 )
 ROOT = Path(__file__).resolve().parents[2]

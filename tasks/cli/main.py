@@ -77,7 +77,9 @@ def run(
         str, typer.Argument(help="A recipe's name, `all` of them, or `stale`: whose champion is.")
     ] = DEFAULT_RECIPE,
     once: Annotated[bool, typer.Option(help="Stop the servers afterwards.")] = False,
-    local: Annotated[bool, typer.Option(help="In this shell, without Airflow; MLflow must be up.")] = False,
+    local: Annotated[
+        bool, typer.Option(help="In this shell, without Airflow; without MLflow, nothing is registered.")
+    ] = False,
     revision: Revision = None,
     force: Force = False,
 ) -> None:
@@ -92,13 +94,17 @@ def run(
 
 
 def _run_here(recipe: str, revision: str | None, *, force: bool) -> None:
+    from stillhouse.tasks.local_run.run_here import run_here
     from stillhouse.tasks.pipeline.run_stage import run_stage
 
     path = recipe_path(recipe)
-    key = f"shell/{recipe}_{datetime.now(UTC):%Y%m%dT%H%M%S}_{os.getpid()}"
-    for each in stages_of(load_recipe(path)):
-        print(f"== {each.name}", flush=True)
-        run_stage(path, each.name, key, revision=revision, force=force)
+    key = f"{path.stem}_{datetime.now(UTC):%Y%m%dT%H%M%S}_{os.getpid()}"
+    if load_settings().tracking_uri:
+        for each in stages_of(load_recipe(path)):
+            say(f"== {each.name}")
+            run_stage(path, each.name, f"shell/{key}", revision=revision, force=force)
+    else:
+        run_here(path, key, revision=revision, force=force, progress=say)
     print(f"report: {load_settings().runs / 'latest' / 'report.html'}")
 
 

@@ -45,9 +45,12 @@ class Asked:
         """Read the recipe from its file and apply the replaced values.
 
         Raises:
-            RecipeError: the file cannot be used.
+            RecipeError: the file cannot be used, or its data has no revisions.
         """
         content = load_recipe(self.path).model_dump()
+        if self.revision is not None and content["data"]["sha256"]:
+            msg = f"{self.path.name} names its data by sha256; leave the revision {self.revision} out"
+            raise RecipeError(msg)
         if self.revision is not None:
             content["data"]["revision"] = self.revision
         if self.seed is not None:
@@ -70,7 +73,7 @@ class Frozen:
     code_digest: str
     """Digest of every source file, committed or not."""
     data: str
-    """MD5 that DVC gives the data; empty if it was unknown."""
+    """Digest of the data version, as `data_digest` gives it; empty if it was unknown."""
     providers: list[dict[str, str]] = field(default_factory=list)
     """Installed packages that the recipe uses, in the form that `tasks.pipeline.providers.list_used` returns."""
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from mlflow.entities import Run
 
+from stillhouse.tasks.data.checks.contract import find_checker
 from stillhouse.tasks.pipeline.graph import Stage
 from stillhouse.tasks.pipeline.run_context import RunContext
 from stillhouse.tasks.registry.versions import champion_of
@@ -18,8 +19,9 @@ TAG = "outside."
 
 
 def outside_of(context: RunContext, stage: Stage) -> dict[str, str]:
-    """Read the facts of a stage: `data` for pull, `champion` for compare_champion.
+    """Read the facts of a stage.
 
+    `pull` has `data`, `validate` has the version of `great_expectations`, and `compare_champion` has `champion`.
     `tasks.pipeline.measured` adds `machine`.
 
     Raises:
@@ -27,6 +29,8 @@ def outside_of(context: RunContext, stage: Stage) -> dict[str, str]:
     """
     if stage.kind == "pull":
         return {"data": context.frozen.data or data_digest(stage.settings["data"])}
+    if stage.kind == "validate":
+        return {"great_expectations": find_checker()}
     if stage.kind == "compare_champion":
         return {"champion": champion_of(context.nightly.client, context.recipe.name)}
     return {}

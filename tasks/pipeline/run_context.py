@@ -8,6 +8,9 @@ from stillhouse.tasks.recipe.recipe import Recipe
 from stillhouse.tasks.settings import Settings, load_settings
 from stillhouse.tasks.tracking.runs import Nightly, connect
 
+LOCAL = "local/"
+"""Start of the run key of a run that uses no server."""
+
 
 @dataclass(frozen=True)
 class RunContext:
@@ -20,6 +23,11 @@ class RunContext:
     run_key: str
     nightly: Nightly
     frozen: Frozen
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the run uses no server; see `tasks.local_run.run_here`."""
+        return self.run_key.startswith(LOCAL)
 
 
 def join_run(settings: Settings, asked: Asked, run_key: str, stage_name: str) -> RunContext:

@@ -38,6 +38,8 @@ class StageKind:
 
     The key includes those of the recipe's workload, and no others.
     """
+    served: bool = False
+    """The stage needs the registry or the server of the models. A run without servers leaves it out."""
     builds: bool = True
     """The stage makes a part of the bundle, or measures it. `stillhouse reproduce` repeats these stages only."""
 
@@ -72,6 +74,7 @@ KINDS = {
         timed=True,
         split="gate",
         faces=("runtime",),
+        served=True,
         builds=False,
     ),
     "load_test": StageKind(
@@ -80,6 +83,7 @@ KINDS = {
         heavy=True,
         timed=True,
         faces=("runtime",),
+        served=True,
         builds=False,
     ),
     "final_test": StageKind(
@@ -89,7 +93,7 @@ KINDS = {
         faces=("runtime",),
         builds=False,
     ),
-    "register": StageKind("stillhouse.tasks.stages.register:register", reusable=False),
+    "register": StageKind("stillhouse.tasks.stages.register:register", reusable=False, served=True),
     "report": StageKind("stillhouse.tasks.stages.report:write_report", reusable=False),
 }
 

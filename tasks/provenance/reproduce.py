@@ -90,23 +90,32 @@ def _build(settings: Settings, record: Json, folder: Path, show: Callable[[str],
     expect_same(record.get("providers", ()), f"{record['model']}")
     commit = record["code"]["commit"]
     code = ROOT if commit == code_version(settings.root) else unpack_code(settings.root, commit, folder / "code")
-    recipe = _recipe(settings.root, record, folder)
+    recipe = _recipe(settings, record, folder)
     environment = _environment(settings, folder, code)
     names = [stage["stage"] for stage in record["lineage"]]
     stages = [name for name in names if name not in KINDS or KINDS[name].builds]
     run_aside(recipe, stages, environment, folder, show)
 
 
-def _recipe(root: Path, record: Json, folder: Path) -> Path:
-    """Write the recipe of the provenance record, with a revision that pins its data."""
-    data = record["data"]
-    md5 = data["data_version"].partition("-")[2]
-    pinned = {"dataset": data["dataset"], "revision": revision_of(root, data["dataset"], md5)}
-    content = {**record["recipe"], "data": pinned}
+def _recipe(settings: Settings, record: Json, folder: Path) -> Path:
+    """Write the recipe of the provenance record, with its data pinned."""
     folder.mkdir(parents=True, exist_ok=True)
+    content = {**record["recipe"], "data": _pin(settings, record, folder)}
     path = folder / f"{content['name']}.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return path
+
+
+def _pin(settings: Settings, record: Json, folder: Path) -> dict[str, str | None]:
+    """Return the section `data` that pins the record's data. Data of this host alone is lent to the reproduction."""
+    dataset, (_, _, digest) = record["data"]["dataset"], record["data"]["data_version"].partition("-")
+    if not record["recipe"]["data"].get("sha256"):
+        return {"dataset": dataset, "revision": revision_of(settings.root, dataset, digest)}
+    lent = folder / "state" / settings.data_cache.name / digest
+    lent.parent.mkdir(parents=True, exist_ok=True)
+    lent.unlink(missing_ok=True)
+    lent.symlink_to(settings.data_cache / digest)
+    return {"dataset": dataset, "sha256": digest}
 
 
 def _environment(settings: Settings, folder: Path, code: Path) -> dict[str, str]:

@@ -3,9 +3,9 @@
 This module is light on purpose: DAG files read recipes while Airflow parses them.
 """
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
 NAME = r"^[a-z][a-z0-9_]{0,49}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -35,3 +35,12 @@ class Data(Section):
     dataset: Name
     revision: Annotated[str, Field(pattern=DATA_REVISION)] | None = None
     """Any git revision; the `data.dvc` of that revision is used. If absent, the deployed revision is used."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """SHA-256 of the dataset.json of data that is in this host's cache and not in DVC."""
+
+    @model_validator(mode="after")
+    def _is_in_one_place(self) -> Self:
+        if self.revision is not None and self.sha256 is not None:
+            msg = "revision names data in DVC, and sha256 names data on this host; give one of the two"
+            raise ValueError(msg)
+        return self

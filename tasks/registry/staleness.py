@@ -10,6 +10,7 @@ from stillhouse.tasks.data.store.data_branch import find_newest_md5
 from stillhouse.tasks.data.store.revision import read_pinned_md5
 from stillhouse.tasks.errors import DataError
 from stillhouse.tasks.recipe.recipe import Recipe
+from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.registry.versions import CHAMPION, production_of, version_with_alias
 from stillhouse.tasks.settings import Settings
 from stillhouse.tasks.tracking.answers import AbsentError, answering
@@ -42,10 +43,7 @@ def note_staleness(client: MlflowClient, settings: Settings, recipe: Recipe) -> 
 
 def _reasons(client: MlflowClient, settings: Settings, recipe: Recipe, champion: ModelVersion) -> Iterator[str]:
     try:
-        revision, dataset = recipe.data.revision, recipe.data.dataset
-        newest = (
-            read_pinned_md5(settings.root, revision, dataset) if revision else find_newest_md5(settings.root, dataset)
-        )
+        newest = _newest_digest(settings, recipe.data)
     except DataError:
         return  # the nightly run reports the fault of its data
     version = champion.tags.get(f"{PREFIX}data_version", "")
@@ -56,6 +54,15 @@ def _reasons(client: MlflowClient, settings: Settings, recipe: Recipe, champion:
     before = _digest_of(client, own)
     if teacher and before and before != teacher.data.tags.get(f"{PREFIX}digest"):
         yield f"its teacher is of MLflow run {own}, the newest of run {teacher.info.run_id}"
+
+
+def _newest_digest(settings: Settings, data: Data) -> str:
+    """Return the end of the newest data version that the recipe may use."""
+    if data.sha256:
+        return data.sha256
+    if data.revision:
+        return read_pinned_md5(settings.root, data.revision, data.dataset)
+    return find_newest_md5(settings.root, data.dataset)
 
 
 def _teacher_on(client: MlflowClient, recipe: str, md5: str) -> Run | None:

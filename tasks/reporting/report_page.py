@@ -52,7 +52,7 @@ def render(run: RunRecord) -> str:
         evaluation=evaluation,
         verdict=verdict,
         headline=HEADLINES[verdict],
-        reasons=[*([error] if error else _reasons(run.gate or {}, verdict)), *run.unread],
+        reasons=[*([error] if error else _reasons(run.gate or {}, verdict)), *run.unread, *run.left_out],
         verdicts=_verdicts(run.gate or {}),
         steps=list(_steps(run.stages)),
         figures=_figures(run, evaluation, tested),

@@ -69,6 +69,8 @@ class RunRecord:
     data_docs_url: str | None = None
     unread: Sequence[str] = ()
     """Outputs of stages that could not be read for the report, with the reasons."""
+    left_out: Sequence[str] = ()
+    """What the run did not do although no stage of it failed, in sentences."""
     section: Section | None = None
     """The workload's own section of the report."""
     slices: str = "classes"

@@ -142,6 +142,7 @@ class Summary(Part):
     code_version: str
     error: str | None
     unread: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
 def summarise(run: RunRecord) -> dict[str, Any]:
@@ -172,6 +173,7 @@ def summarise(run: RunRecord) -> dict[str, Any]:
         code_version=run.code_version,
         error=error_of(run),
         unread=tuple(run.unread),
+        left_out=tuple(run.left_out),
     )
     return summary.model_dump(mode="json", by_alias=True)
 

@@ -1,6 +1,7 @@
 """Stage `pull`: copy one version of one dataset from the DVC remote into this host's cache and check every byte.
 
 The stage's artifact only names the data. Each host materialises the data before use, so data never goes through MLflow.
+A recipe may name a dataset by its `sha256`. The dataset is then in the cache already, and DVC does not know it.
 """
 
 import json
@@ -35,17 +36,17 @@ def pull_data(job: "Job") -> dict[str, float]:
         ServiceError: the remote does not answer.
     """
     settings, data = load_settings(), job.settings["data"]
-    md5 = job.outside.get("data") or data_digest(data)
-    job.progress(f"pulling {data.dataset}, version {md5}")
-    folder = _pull_locked(settings, data.dataset, md5)
+    version = job.outside.get("data") or data_digest(data)
+    job.progress(f"{'checking' if data.sha256 else 'pulling'} {data.dataset}, version {version}")
+    folder = _find_or_pull(settings, data, version)
     digest, splits = folder.name, read_description(folder)["splits"]
     counts = {split: described["count"] for split, described in splits.items()}
     pointer = {
         "dataset": data.dataset,
         "revision": data.revision,
-        "dvc_md5": md5,
+        "dvc_md5": "" if data.sha256 else version,
         "digest": digest,
-        "data_version": f"{digest[:12]}-{md5}",
+        "data_version": f"sha256-{digest}" if data.sha256 else f"{digest[:12]}-{version}",
         "counts": counts,
     }
     write_json(job.out / POINTER, pointer)
@@ -54,7 +55,9 @@ def pull_data(job: "Job") -> dict[str, float]:
 
 
 def materialise(pull_artifact: Path) -> Path:
-    """Return the verified data that a pull stage pinned. If this host's copy is absent or altered, it is fetched again.
+    """Return the verified data that a pull stage pinned.
+
+    If this host's copy is absent or altered, it is fetched again. Data that is not in DVC cannot be fetched.
 
     Args:
         pull_artifact: the pull stage's output, with its data.json.
@@ -68,6 +71,8 @@ def materialise(pull_artifact: Path) -> Path:
     """
     settings = load_settings()
     pointer = read_pointer(pull_artifact)
+    if not pointer["dvc_md5"]:
+        return _find_local(settings, pointer["dataset"], pointer["digest"])
     folder: Path = settings.data_cache / pointer["digest"]
     if fault_of(folder, folder.name):
         fetched = _pull_locked(settings, pointer["dataset"], pointer["dvc_md5"])
@@ -78,22 +83,24 @@ def materialise(pull_artifact: Path) -> Path:
 
 
 def pull_dataset(settings: Settings, data: Data) -> Path:
-    """Copy a recipe's dataset to this host and verify it. Returns its folder, for reading only.
+    """Copy a recipe's dataset to this host if DVC has it, and verify it. Returns its folder, for reading only.
 
     Raises:
         DataError: the revision or dataset is unknown, or an object is missing, truncated or altered.
         ServiceError: the remote does not answer.
     """
-    return _pull_locked(settings, data.dataset, data_digest(data))
+    return _find_or_pull(settings, data, data_digest(data))
 
 
 def data_digest(data: Data) -> str:
-    """Return DVC's MD5 of the dataset version that a recipe names. The key of `pull` includes it. Downloads nothing.
+    """Return the digest of the dataset version that a recipe names: DVC's MD5, or the recipe's own SHA-256.
+
+    The key of `pull` includes it. Downloads nothing.
 
     Raises:
         DataError: the revision is unknown or does not pin the dataset.
     """
-    return read_pinned_md5(load_settings().root, data.revision, data.dataset)
+    return data.sha256 or read_pinned_md5(load_settings().root, data.revision, data.dataset)
 
 
 def read_pointer(pull_artifact: Path) -> dict[str, Any]:
@@ -108,6 +115,28 @@ def read_pointer(pull_artifact: Path) -> dict[str, Any]:
         msg = f"{pull_artifact / POINTER} is missing or unreadable; run the pull stage again"
         raise DataError(msg) from error
     return pointer
+
+
+def _find_or_pull(settings: Settings, data: Data, version: str) -> Path:
+    if data.sha256:
+        return _find_local(settings, data.dataset, data.sha256)
+    return _pull_locked(settings, data.dataset, version)
+
+
+def _find_local(settings: Settings, dataset: str, digest: str) -> Path:
+    """Find data that only this host has, and check every byte."""
+    folder = settings.data_cache / digest
+    fault = fault_of(folder, digest)
+    if not fault and (name := read_description(folder)["name"]) != dataset:
+        msg = f"sha256 {digest} is the dataset {name}, not {dataset}; mend data.dataset or data.sha256 of the recipe"
+        raise DataError(msg)
+    if fault:
+        msg = (
+            f"{fault} in {folder}, where this host keeps its own dataset {dataset}; import it again with "
+            "`stillhouse data import`"
+        )
+        raise DataError(msg)
+    return folder
 
 
 def _pull_locked(settings: Settings, dataset: str, md5: str) -> Path:

@@ -1,9 +1,8 @@
 """Stage `report`: collect the results of a nightly run from MLflow and disk, write the report, attach it to the run."""
 
-import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,12 +15,14 @@ from stillhouse.models.workloads.report_base import Section, report_of
 from stillhouse.tasks.artifacts.artifact import VOLATILE
 from stillhouse.tasks.artifacts.outputs import output_of
 from stillhouse.tasks.artifacts.source_digest import LIBRARIES
+from stillhouse.tasks.data.checks.contract import UNCHECKED, version_of
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.judging.champion_comparison import ANSWER
 from stillhouse.tasks.judging.final_test import ANSWER as FINAL_TEST
 from stillhouse.tasks.judging.keep_step import STEP
 from stillhouse.tasks.pipeline.graph import Stage, stages_of
 from stillhouse.tasks.pipeline.run_context import RunContext
+from stillhouse.tasks.pipeline.stages import KINDS
 from stillhouse.tasks.registry.staleness import note_staleness
 from stillhouse.tasks.registry.versions import CANDIDATE, find_aliased
 from stillhouse.tasks.reporting import run_page
@@ -90,7 +91,17 @@ def _record(context: RunContext) -> RunRecord:
         section=_section(context, inputs),
         slices=report_of(context.recipe.workload).slices,
         unread=inputs.unread,
+        left_out=list(_left_out(context, stages)),
     )
+
+
+def _left_out(context: RunContext, stages: tuple[StageRecord, ...]) -> Iterator[str]:
+    """Say what the run did not do although no stage of it failed."""
+    checked = next((stage.metrics.get("expectations") for stage in stages if stage.kind == "validate"), None)
+    if checked == 0:
+        yield UNCHECKED
+    if context.is_local:
+        yield "nothing was registered, load-tested or compared with production, because the run used no server"
 
 
 def _looks(context: RunContext, data: Mapping[str, Any] | None) -> dict[str, int]:
@@ -116,7 +127,8 @@ def _section(context: RunContext, inputs: ReportInputs) -> Section | None:
 
 def _stage_record(context: RunContext, stage: Stage, run: Run | None, inputs: ReportInputs) -> StageRecord:
     if run is None:
-        return StageRecord(stage.name, stage.kind, "MISSING")
+        left_out = context.is_local and KINDS[stage.kind].served
+        return StageRecord(stage.name, stage.kind, "SKIPPED" if left_out else "MISSING")
     tags, client = run.data.tags, context.nightly.client
     status: Status = "SKIPPED" if stage.kind == "register" and f"{PREFIX}version" not in tags else run.info.status
     if run.info.status == "FAILED":
@@ -161,9 +173,9 @@ def _find_registered(context: RunContext, run: Run | None) -> dict[str, str] | N
 
 
 def _environment() -> dict[str, str]:
-    packages = (*LIBRARIES, "apache-airflow", "mlflow", "dvc")
+    packages = (*LIBRARIES, "great-expectations", "apache-airflow", "mlflow", "dvc")
     return {"python": platform.python_version(), "system": platform.platform()} | {
-        name: importlib.metadata.version(name) for name in packages
+        name: version_of(name) for name in packages
     }
 
 

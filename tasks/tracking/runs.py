@@ -26,6 +26,8 @@ from stillhouse.tasks.errors import ServiceError, StillhouseError
 from stillhouse.tasks.tracking.deleted import find_experiment, refuse_deleted
 from stillhouse.tasks.tracking.progress import ProgressLog
 
+FILE = "sqlite:///"
+"""Start of the address of an MLflow that is a database file; the absolute path follows."""
 RUN_KEY = r"[\w.:+/~-]{1,250}"
 PREFIX = "stillhouse."
 ARTIFACT = "artifact"
@@ -286,6 +288,14 @@ def experiment_of(client: MlflowClient, name: str, about: str = "") -> str:
     if found is not None:
         return found
     try:
-        return str(client.create_experiment(name, tags={NOTE: about} if about else None))
+        place = _beside_database(client.tracking_uri)
+        return str(client.create_experiment(name, artifact_location=place, tags={NOTE: about} if about else None))
     except MlflowException:  # another stage created it in between
         return str(client.get_experiment_by_name(name).experiment_id)
+
+
+def _beside_database(tracking_uri: str) -> str | None:
+    """Return where the artifacts go if MLflow is a database file. A server knows its own place: `None`."""
+    if not tracking_uri.startswith(FILE):
+        return None
+    return (Path(tracking_uri.removeprefix(FILE)).parent / "artifacts").as_uri()

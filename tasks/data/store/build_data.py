@@ -107,12 +107,15 @@ PLANS: Mapping[str, Plan | SpokenPlan] = {
 def ensure_data(settings: Settings, data: Data, progress: Progress) -> None:
     """Make sure that the DVC remote holds every object of the dataset version that a recipe names.
 
-    The dataset is built only if an object is missing or altered. A second caller waits for the first.
+    The dataset is built only if an object is missing or altered. A second caller waits for the first. Data of this host
+    alone is not in DVC: the stage `pull` checks it.
 
     Raises:
         DataError: a source is missing or altered, or the build differs from data.dvc.
         ServiceError: the remote cannot be used.
     """
+    if data.sha256:
+        return
     with _writing(settings):
         md5, remote = read_pinned_md5(settings.root, data.revision, data.dataset), open_remote(settings)
         if _is_complete(remote, data.dataset, md5):

@@ -1,0 +1,1 @@
+"""A recipe run in this process, without servers."""
