@@ -43,7 +43,8 @@ def import_pictures(
     licence: Annotated[str, typer.Option(help="Licence of the pictures, for the bundle of every model.")] = "unknown",
 ) -> None:
     """Make a dataset of your own pictures, split it by digest, push it to the DVC remote and pin it in data.dvc."""
-    from stillhouse.tasks.data.importing.import_folder import Wanted, import_folder
+    from stillhouse.tasks.data.importing.import_folder import import_folder
+    from stillhouse.tasks.data.importing.wanted import Wanted
 
     wanted = Wanted(name, folder, (1 if grey else 3, side, side), licence)
     found = import_folder(load_settings(), wanted, say)

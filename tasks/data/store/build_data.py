@@ -113,7 +113,7 @@ def ensure_data(settings: Settings, data: Data, progress: Progress) -> None:
         DataError: a source is missing or altered, or the build differs from data.dvc.
         ServiceError: the remote cannot be used.
     """
-    with _writing(settings):
+    with writing(settings):
         md5, remote = read_pinned_md5(settings.root, data.revision, data.dataset), open_remote(settings)
         if _is_complete(remote, data.dataset, md5):
             return
@@ -124,7 +124,7 @@ def ensure_data(settings: Settings, data: Data, progress: Progress) -> None:
 def commit_data(settings: Settings, progress: Progress) -> None:
     """Build every dataset, push it, and pin it in data.dvc. Only a maintainer who changes the datasets needs this."""
     listings: dict[str, dict[str, str]] = {}
-    with _writing(settings):
+    with writing(settings):
         for name in PLANS:
             folder = build_data(settings.root, name, progress)
             listings[name] = list_folder(folder)
@@ -239,7 +239,7 @@ def _unseen(examples: Iterator[Example], seen: set[str]) -> Iterator[Example]:
 
 
 @contextmanager
-def _writing(settings: Settings) -> Iterator[None]:
+def writing(settings: Settings) -> Iterator[None]:
     """Hold the data lock of the state folder. A second caller waits for the first."""
     try:
         with waiting(settings.state / "data.lock"):
