@@ -181,7 +181,11 @@ def newline(root: Path) -> None:
             r"the class cat has 3 different pictures and none of them falls into .*; give about",
         ),
         (newline, "mine", r"the class 'two\\nlines' of .* cannot have this name; rename it to 1 to 100 printable"),
-        (shutil.rmtree, "mine", r"photos is no folder; name a folder that has one folder of pictures for each class"),
+        (
+            shutil.rmtree,
+            "mine",
+            r"photos does not exist; name a folder with a folder of pictures for each class, or a file",
+        ),
         (lambda _: None, "digits", "digits is a dataset that this project builds; choose another name"),
         (lambda _: None, "My Photos", "My Photos is no name for a dataset; choose another name of small letters"),
         (lambda _: None, "../etc", r"\.\./etc is no name for a dataset"),
@@ -258,7 +262,7 @@ def test_the_command_says_what_it_made(house: Settings, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["data", "import", "mine", str(root), "--side", "16", "--licence", "CC0"])
     assert done.exit_code == 0, done.output
     assert "3 classes; train " in done.output
-    assert f"1 files left out; {house.state / 'imports' / 'mine' / 'rejected.csv'} says why" in done.output
+    assert f"1 rows left out; {house.state / 'imports' / 'mine' / 'rejected.csv'} says why" in done.output
     assert "data.dvc pins mine; commit it, and name mine as data.dataset in a recipe" in done.output
     git(house.root, "add", "data.dvc")
 

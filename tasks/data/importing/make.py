@@ -23,7 +23,7 @@ from stillhouse.tasks.data.importing.facts import (
     write_rejected,
 )
 from stillhouse.tasks.data.importing.labels import order_labels
-from stillhouse.tasks.data.importing.sources.detect import open_source
+from stillhouse.tasks.data.importing.sources.detect import BUCKET, open_source
 from stillhouse.tasks.data.importing.sources.source import Source
 from stillhouse.tasks.data.importing.spool import spool
 from stillhouse.tasks.data.importing.wanted import Imported, Wanted
@@ -123,4 +123,5 @@ def _empty(work: Path) -> None:
     """Remove what only a killed import needs."""
     for chunk in work.glob("*.parquet"):
         chunk.unlink()
-    shutil.rmtree(work / MADE, ignore_errors=True)
+    for folder in (MADE, BUCKET):
+        shutil.rmtree(work / folder, ignore_errors=True)

@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 from stillhouse.tasks.errors import DataError
 
 Kind = Literal["image", "text"]
+NOUNS = {"image": "pictures", "text": "texts"}
+"""Kind -> its rows, for messages."""
 
 
 class Row(NamedTuple):
