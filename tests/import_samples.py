@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from data_samples import quiet
 from picture_samples import as_bytes, picture
+from text_samples import sentences
 
 from stillhouse.models.data.images import load_images
 from stillhouse.models.data.texts import load_text_labels, load_texts
@@ -19,6 +20,8 @@ from stillhouse.tasks.settings import Settings
 
 SHAPE = (3, 16, 16)
 NAMES = ("no", "yes, please")
+HEADER_ROWS = [("text", "label"), *((text, NAMES[number % 2]) for number, text in enumerate(sentences(300)))]
+"""A header and 300 rows of sound texts."""
 
 
 def settings_of(root: Path) -> Settings:

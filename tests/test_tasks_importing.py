@@ -4,9 +4,11 @@ import csv
 import json
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from tiny_house import tiny_house
 
 from stillhouse.models.data.images import load_images
 from stillhouse.models.data.pictures import pixels_of
+from stillhouse.tasks.artifacts.locks import waiting
 from stillhouse.tasks.data.format.dataset import SPLITS, read_manifest
 from stillhouse.tasks.data.importing import contents as contents_module
 from stillhouse.tasks.data.importing import spool as spool_module
@@ -249,6 +252,27 @@ def test_the_first_of_equal_pictures_stays() -> None:
     assert dealt.others_N[[3, 4, 800]].tolist() == [-1, 1, -1]
     for number in (0, 3, 799):
         assert NAMES[dealt.splits_N[number]] == split_of(digests[number])
+
+
+def test_an_import_waits_while_data_is_built(house: Settings, tmp_path: Path) -> None:
+    """`stillhouse data` and the last steps of an import never write data/ and data.dvc at one time."""
+    root = photos(tmp_path / "photos")
+    with waiting(house.state / "data.lock"):
+        thread = Thread(target=imported, args=(house, root))
+        thread.start()
+        until((house.state / "imports" / "mine" / "made" / "dataset.json").is_file)
+        thread.join(0.3)
+        assert thread.is_alive()
+        assert sorted(path.name for path in (house.root / "data").iterdir()) == ["digits"]
+    thread.join(60)
+    assert set(read_pinned(house.root, None)) == {"digits", "mine"}
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_the_command_says_what_it_made(house: Settings, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Make a dataset in an empty folder: the rows of a source are spooled, dealt to the splits and written."""
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -55,7 +56,7 @@ def importing(settings: Settings, name: str) -> Iterator[Path]:
             yield work
             _empty(work)
     except OSError as error:
-        told = error.strerror or error
+        told = os.strerror(error.errno) if error.errno else error
         msg = f"{error.filename or work} cannot be read or written ({told}); free the disk or mend its permissions"
         raise DataError(msg) from error
 

@@ -59,7 +59,7 @@ def _key(rows: list[Row], shape: Shape | None) -> str:
     """Return a digest that changes if a row, its file, its label or the shape changes."""
     digest = hashlib.sha256(f"{shape}".encode())
     for row in rows:
-        digest.update(f"\0{row.id}\0{row.label}\0{row.reason}\0".encode("utf-8", "surrogateescape"))
+        digest.update(f"\0{row.id}\0{row.label}\0{row.reason}\0".encode("utf-8", "surrogatepass"))
         digest.update(_identity(row.content))
     return digest.hexdigest()[:32]
 
@@ -69,6 +69,6 @@ def _identity(content: bytes | str | Path | None) -> bytes:
         try:
             status = content.stat()
         except OSError as error:
-            return f"{content}\0{error.errno}".encode("utf-8", "surrogateescape")
-        return f"{content}\0{status.st_size}\0{status.st_mtime_ns}".encode("utf-8", "surrogateescape")
-    return content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content or b""
+            return f"{content}\0{error.errno}".encode("utf-8", "surrogatepass")
+        return f"{content}\0{status.st_size}\0{status.st_mtime_ns}".encode("utf-8", "surrogatepass")
+    return content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content or b""

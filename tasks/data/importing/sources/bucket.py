@@ -68,16 +68,21 @@ def _targets(entries: Any, prefix: str, folder: Path) -> dict[Path, Mapping[str,
 
 def _copy(client: Any, bucket: str, path: Path, entry: Mapping[str, Any]) -> None:  # noqa: ANN401 - boto's types
     changed = entry["LastModified"].timestamp()
-    if path.is_file() and (path.stat().st_size, path.stat().st_mtime) == (entry["Size"], changed):
-        return
     try:
+        if path.is_file() and (path.stat().st_size, path.stat().st_mtime) == (entry["Size"], changed):
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        msg = f"the object {entry['Key'][:200]!r} is below another object; rename one of them"
+        with write_aside(path) as aside:
+            copy_object(client, bucket, aside, entry)
+            os.utime(aside, (changed, changed))
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        msg = f"the object {entry['Key'][:200]!r} is below another object or above one; rename one of them"
         raise DataError(msg) from error
-    with write_aside(path) as aside:
-        client.download_file(bucket, entry["Key"], str(aside))
-        os.utime(aside, (changed, changed))
+
+
+def copy_object(client: Any, bucket: str, path: Path, entry: Mapping[str, Any]) -> None:  # noqa: ANN401 - boto's types
+    """Copy one object to a file."""
+    client.download_file(bucket, entry["Key"], str(path))
 
 
 def _tidied(folder: Path, names: set[int]) -> Path:

@@ -44,7 +44,10 @@ class Source:
 
 def safe_id(name: str) -> str:
     """Write a name with bytes that are not UTF-8 so that it can be stored."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a half of a character, which JSON can have
+        return name.encode("utf-8", "backslashreplace").decode()
 
 
 def resolve_inside(root: Path, name: str) -> Path:
@@ -57,14 +60,16 @@ def resolve_inside(root: Path, name: str) -> Path:
     Raises:
         DataError: the file is missing or outside of the folder. The message is a reason for rejected.csv.
     """
-    if "\0" in name or not name:
+    try:
+        path = (root / name).resolve()
+        known = path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # a name that is too long, a loop of links, a NUL
         msg = f"it names no file ({name[:40]!r}); give the path of a picture"
-        raise DataError(msg)
-    path = (root / name).resolve()
+        raise DataError(msg) from error
     if not path.is_relative_to(root):
         msg = f"it names {safe_id(name)}, which is outside of {root}; move the picture into the folder"
         raise DataError(msg)
-    if not path.is_file():
+    if not known:
         msg = f"it names {safe_id(name)}, and {root} has no such file; mend the path or add the picture"
         raise DataError(msg)
     return path

@@ -44,7 +44,7 @@ def _picture(content: Any, place: str, label: str, root: Path) -> Row:  # noqa: 
         content = content.get("bytes") or content.get("path")
     if isinstance(content, bytes):
         return Row(place, content, label)
-    if not isinstance(content, str):
+    if not content or not isinstance(content, str):
         msg = "it has no picture; give the path of a picture or its bytes"
         raise DataError(msg)
     own = f"{safe_id(content)[:500]} ({place})"

@@ -79,7 +79,7 @@ def read_jsonl(path: Path) -> Iterator[Record]:
 
 def _json_record(number: int, line: bytes) -> Record:
     try:
-        cells = json.loads(line)
+        cells = json.loads(line.decode())
     except UnicodeDecodeError:
         return Record(number, {}, "the line is not valid UTF-8; save the file as UTF-8")
     except (ValueError, RecursionError):
