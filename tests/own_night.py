@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from data_samples import make_house, quiet
 
-from stillhouse.tasks.data.importing.import_folder import Wanted, import_folder
+from stillhouse.tasks.data.importing.import_folder import import_folder
+from stillhouse.tasks.data.importing.wanted import Wanted
 from stillhouse.tasks.pipeline.graph import stages_of
 from stillhouse.tasks.pipeline.run_stage import run_stage
 from stillhouse.tasks.recipe.recipe import load_recipe

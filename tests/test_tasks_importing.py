@@ -1,27 +1,32 @@
 """A user's own folder of pictures becomes a dataset: every kind of file, every reason, killed or not."""
 
 import csv
-import io
 import json
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 import yaml
 from data_samples import built_digits, git, make_house, make_job, quiet
+from picture_samples import CLASSES, as_bytes, photos, picture
 from PIL import Image
 from tiny_house import tiny_house
 
 from stillhouse.models.data.images import load_images
 from stillhouse.models.data.pictures import pixels_of
+from stillhouse.tasks.artifacts.locks import waiting
 from stillhouse.tasks.data.format.dataset import SPLITS, read_manifest
+from stillhouse.tasks.data.importing import contents as contents_module
 from stillhouse.tasks.data.importing import spool as spool_module
-from stillhouse.tasks.data.importing.deal import SHARES, deal, split_of
-from stillhouse.tasks.data.importing.import_folder import Imported, Wanted, import_folder
+from stillhouse.tasks.data.importing.deal import NAMES, SHARES, deal, split_of
+from stillhouse.tasks.data.importing.import_folder import import_folder
+from stillhouse.tasks.data.importing.wanted import Imported, Wanted
 from stillhouse.tasks.data.store.revision import read_pinned
 from stillhouse.tasks.errors import DataError
 from stillhouse.tasks.recipe.section import Data
@@ -30,22 +35,6 @@ from stillhouse.tasks.stages.pull import pull_data
 from stillhouse.tasks.stages.validate import validate_data
 
 SHAPE = (3, 16, 16)
-CLASSES = ("cat", "Größe, 2", "owl's")
-
-
-def picture(seed: int, mode: str = "RGB", size: tuple[int, int] = (24, 20)) -> Image.Image:
-    """Draw noise that no other seed has."""
-    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
-    return Image.fromarray(noise).convert(mode)
-
-
-def photos(root: Path, count: int = 60) -> Path:
-    """Write a folder for each class, with PNG files of pictures."""
-    for number, name in enumerate(CLASSES):
-        (root / name).mkdir(parents=True)
-        for index in range(count):
-            picture(1_000 * (number + 1) + index).save(root / name / f"{index:03d}.png")
-    return root
 
 
 @pytest.fixture
@@ -102,12 +91,6 @@ def test_a_picture_keeps_its_split_when_others_come(house: Settings, tmp_path: P
     second = {row["sha256"]: row["split"] for row in read_manifest(house.root / "data" / "mine")}
     assert len(first.keys() & second.keys()) == 175
     assert all(second[digest] == first[digest] for digest in first.keys() & second.keys())
-
-
-def as_bytes(image: Image.Image, kind: str, **options: object) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)  # type: ignore[arg-type]
-    return stream.getvalue()
 
 
 def turned(seed: int) -> bytes:
@@ -190,14 +173,22 @@ def newline(root: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "name", "sentence"),
     [
-        (one_class, "mine", r"has 1 folders, and a classifier needs 2 to 10,000 classes; name a folder that has one"),
+        (
+            one_class,
+            "mine",
+            r"photos has 1 class, and a classifier needs 2 to 10,000; give a folder of pictures for each class, or a",
+        ),
         (
             too_few,
             "mine",
             r"the class cat has 3 different pictures and none of them falls into .*; give about",
         ),
-        (newline, "mine", r"the class 'two\\nlines' of .* cannot have this name; rename its folder to at most 100"),
-        (shutil.rmtree, "mine", r"photos is no folder; name a folder that has one folder of pictures for each class"),
+        (newline, "mine", r"the class 'two\\nlines' of .* cannot have this name; rename it to 1 to 100 printable"),
+        (
+            shutil.rmtree,
+            "mine",
+            r"photos does not exist; name a folder with a folder of pictures for each class, or a file",
+        ),
         (lambda _: None, "digits", "digits is a dataset that this project builds; choose another name"),
         (lambda _: None, "My Photos", "My Photos is no name for a dataset; choose another name of small letters"),
         (lambda _: None, "../etc", r"\.\./etc is no name for a dataset"),
@@ -219,8 +210,8 @@ def test_what_is_no_dataset_is_told_and_pins_nothing(
 def test_a_killed_import_goes_on_where_it_was(house: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks that were decoded before the kill are not decoded again, and the version is the same."""
     root, read = photos(tmp_path / "photos"), []
-    monkeypatch.setattr(spool_module, "CHUNK", 50)
-    decode = spool_module.pixels_of
+    monkeypatch.setattr(spool_module, "CHUNK_ROWS", {"image": 50})
+    decode = contents_module.pixels_of
 
     def counted(content: bytes, shape: tuple[int, int, int]) -> np.ndarray:
         if len(read) == 120:
@@ -228,11 +219,11 @@ def test_a_killed_import_goes_on_where_it_was(house: Settings, tmp_path: Path, m
         read.append(content)
         return decode(content, shape)
 
-    monkeypatch.setattr(spool_module, "pixels_of", counted)
+    monkeypatch.setattr(contents_module, "pixels_of", counted)
     with pytest.raises(KeyboardInterrupt):
         imported(house, root)
     assert set(read_pinned(house.root, None)) == {"digits"}
-    monkeypatch.setattr(spool_module, "pixels_of", lambda *given: read.append(given[0]) or decode(*given))
+    monkeypatch.setattr(contents_module, "pixels_of", lambda *given: read.append(given[0]) or decode(*given))
     imported(house, root)
     assert len(read) == 120 + 80
     killed = read_pinned(house.root, None)["mine"]
@@ -254,10 +245,34 @@ def test_a_digest_decides_the_split_by_the_shares() -> None:
 def test_the_first_of_equal_pictures_stays() -> None:
     """Dealing is by digest: of equal pictures the first in the listing stays."""
     digests = [f"{number * 2_654_435_761 % 2**32:08x}{number:056x}" for number in range(800)]
-    rows = [(f"{number % 2}/{number}", number % 2, digest) for number, digest in enumerate(digests)]
-    dealt = deal([*rows, ("0/again", 0, rows[0][2])], ("a", "b"))
-    assert dealt.rejected == {"0/again": "its pixels are those of 0/0"}
-    assert len(dealt.split_of) == 800
+    contents_N = np.array([bytes.fromhex(digest) for digest in [*digests, digests[3], digests[4]]], "S32")
+    dealt = deal(contents_N, np.array([number % 2 for number in range(800)] + [1, 1]))
+    assert dealt.firsts_N.tolist() == [*range(800), 3, 4]
+    assert np.flatnonzero(dealt.splits_N < 0).tolist() == [4, 800, 801]
+    assert dealt.others_N[[3, 4, 800]].tolist() == [-1, 1, -1]
+    for number in (0, 3, 799):
+        assert NAMES[dealt.splits_N[number]] == split_of(digests[number])
+
+
+def test_an_import_waits_while_data_is_built(house: Settings, tmp_path: Path) -> None:
+    """`stillhouse data` and the last steps of an import never write data/ and data.dvc at one time."""
+    root = photos(tmp_path / "photos")
+    with waiting(house.state / "data.lock"):
+        thread = Thread(target=imported, args=(house, root))
+        thread.start()
+        until((house.state / "imports" / "mine" / "made" / "dataset.json").is_file)
+        thread.join(0.3)
+        assert thread.is_alive()
+        assert sorted(path.name for path in (house.root / "data").iterdir()) == ["digits"]
+    thread.join(60)
+    assert set(read_pinned(house.root, None)) == {"digits", "mine"}
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_the_command_says_what_it_made(house: Settings, tmp_path: Path) -> None:
@@ -271,7 +286,7 @@ def test_the_command_says_what_it_made(house: Settings, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["data", "import", "mine", str(root), "--side", "16", "--licence", "CC0"])
     assert done.exit_code == 0, done.output
     assert "3 classes; train " in done.output
-    assert f"1 files left out; {house.state / 'imports' / 'mine' / 'rejected.csv'} says why" in done.output
+    assert f"1 rows left out; {house.state / 'imports' / 'mine' / 'rejected.csv'} says why" in done.output
     assert "data.dvc pins mine; commit it, and name mine as data.dataset in a recipe" in done.output
     git(house.root, "add", "data.dvc")
 

@@ -3,6 +3,9 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 
 from stillhouse.models.data.texts import normalise
 from stillhouse.tasks.data.importing.deal import split_of
@@ -21,18 +24,18 @@ def sentences(count: int) -> list[str]:
 
 def write_texts(folder: Path, texts: Sequence[str], labels: Sequence[int] = (), names: Sequence[str] = ()) -> Path:
     """Make a dataset of texts, without the other parts of an import; returns its folder, which bears its name."""
-    rows = []
+    rows: dict[str, list[dict[str, Any]]] = {}
     for number, text in enumerate(map(normalise, texts)):
         digest = hashlib.sha256(text.encode()).hexdigest()
         row = {"id": f"texts.txt:{number + 1}", "text": text, "label": labels[number] if labels else -1}
-        rows.append(row | {"sha256": digest, "split": split_of(digest)})
+        rows.setdefault(split_of(digest), []).append(row | {"sha256": digest})
     folder.mkdir(parents=True)
     about = {
         "name": folder.name,
         "licence": "CC0",
         "sources": [{"name": "texts.txt", "sha256": "0" * 64}],
-        "texts": {"longest": max(len(row["text"]) for row in rows), "labelled": bool(labels)},
+        "texts": {"longest": max(map(len, texts)), "mean_bytes": 30, "labelled": bool(labels)},
         "labels": list(names),
     }
-    write_splits(folder, about, rows)
+    write_splits(folder, about, [(split, pa.Table.from_pylist(own)) for split, own in rows.items()])
     return folder

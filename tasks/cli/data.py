@@ -1,11 +1,11 @@
 """`stillhouse data [ingest]`: the pinned data, and new data versions from raw files; a part of tasks/cli/main.py."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stillhouse.tasks.cli.stack import say
+from stillhouse.tasks.data.importing.wanted import Task
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.settings import load_settings
@@ -35,20 +35,25 @@ def data(
 
 
 @app.command("import")
-def import_pictures(
+def import_data(  # noqa: PLR0913, PLR0917 - one flag each
     name: Annotated[str, typer.Argument(help="Name of the dataset, for the recipe's data.dataset.")],
-    folder: Annotated[Path, typer.Argument(help="A folder that has one folder of pictures for each class.")],
+    source: Annotated[str, typer.Argument(help="A folder, a file or s3://BUCKET/PREFIX of pictures or texts.")],
+    task: Annotated[Task | None, typer.Option(help="What the data is for. By default the source decides.")] = None,
     side: Annotated[int, typer.Option(min=8, max=1024, help="Height and width of the pictures, in pixels.")] = 32,
     grey: Annotated[bool, typer.Option(help="One channel instead of three.")] = False,
-    licence: Annotated[str, typer.Option(help="Licence of the pictures, for the bundle of every model.")] = "unknown",
+    text_column: Annotated[str | None, typer.Option(help="Column of the texts in a table.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of the labels in a table.")] = None,
+    licence: Annotated[str, typer.Option(help="Licence of the data, for the bundle of every model.")] = "unknown",
 ) -> None:
-    """Make a dataset of your own pictures, split it by digest, push it to the DVC remote and pin it in data.dvc."""
-    from stillhouse.tasks.data.importing.import_folder import Wanted, import_folder
+    """Make a dataset of your own data, split it by digest, push it to the DVC remote and pin it in data.dvc."""
+    from stillhouse.tasks.data.importing.import_folder import import_folder
+    from stillhouse.tasks.data.importing.wanted import Wanted
 
-    wanted = Wanted(name, folder, (1 if grey else 3, side, side), licence)
+    wanted = Wanted(name, source, (1 if grey else 3, side, side), licence, task, text_column, label_column)
     found = import_folder(load_settings(), wanted, say)
-    say(f"{len(found.labels)} classes; {', '.join(f'{split} {count:,}' for split, count in found.counts.items())}")
-    say(f"{found.rejected:,} files left out" + (f"; {found.report} says why" if found.rejected else ""))
+    classes = f"{len(found.labels)} classes" if found.labels else "no labels"
+    say(f"{classes}; {', '.join(f'{split} {count:,}' for split, count in found.counts.items())}")
+    say(f"{found.rejected:,} rows left out" + (f"; {found.report} says why" if found.rejected else ""))
     say(f"data.dvc pins {name}; commit it, and name {name} as data.dataset in a recipe")
 
 

@@ -228,9 +228,14 @@ def _write_rows(folder: Path, name: str, rows: Sequence[Caption | Example], sche
 
 def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
     """Write rows to a Parquet file; columns that the schema does not have are left out."""
+    store_table(path, pa.Table.from_pylist(rows, schema))
+
+
+def store_table(path: Path, table: pa.Table) -> None:
+    """Write a table to a Parquet file, with the same bytes on every machine."""
     # Every option that changes bytes is set here, so that new defaults of pyarrow do not change the digest.
     pq.write_table(
-        pa.Table.from_pylist(rows, schema),
+        table,
         path,
         compression="zstd",
         compression_level=3,

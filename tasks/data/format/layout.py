@@ -14,9 +14,7 @@ import pyarrow as pa
 SHARD_ROWS = 16_384
 """Maximum rows of a shard. With large images, SHARD_BYTES is reached first."""
 SHARD_BYTES = 48 * 1024 * 1024
-"""Maximum bytes of pixels in a shard, before compression."""
-UTF8_BYTES = 4
-"""Bytes of a character in UTF-8, at most."""
+"""Maximum bytes of pixels or texts in a shard, before compression."""
 RECORDING_ROWS = 1_536
 """Recordings in one shard. One recording has about 24 kB."""
 SHARD_SCHEMA = pa.schema([("id", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
@@ -79,17 +77,17 @@ def layout_of(described: Mapping[str, Any]) -> Layout:
         manifest = MANIFEST_SCHEMA.insert(5, pa.field("language", pa.string()))
         captions = CAPTION_SCHEMA.append(pa.field("split", pa.string()))
         return Layout(RECORDING_SCHEMA, RECORDING_ROWS, manifest, {"captions": captions, "gallery": SHARD_SCHEMA})
+    if is_text(described):
+        return Layout(TEXT_SCHEMA, SHARD_ROWS, MANIFEST_SCHEMA, {})
     rows = max(1, min(SHARD_ROWS, SHARD_BYTES // content_bytes(described)))
     if is_array(described):
         return Layout(ARRAY_SCHEMA, rows, MANIFEST_SCHEMA.remove(MANIFEST_SCHEMA.get_field_index("label")), {})
-    if is_text(described):
-        return Layout(TEXT_SCHEMA, rows, MANIFEST_SCHEMA, {})
     return Layout(SHARD_SCHEMA, rows, MANIFEST_SCHEMA, {"captions": CAPTION_SCHEMA})
 
 
 def content_bytes(described: Mapping[str, Any]) -> int:
-    """Return the number of bytes of one image or one array, and the most that one text may have in UTF-8."""
+    """Return the number of bytes of one image or one array. Of texts, return their mean."""
     if is_text(described):
-        return int(described["texts"]["longest"]) * UTF8_BYTES
+        return int(described["texts"]["mean_bytes"])
     shape = described["array_shape" if is_array(described) else "image_shape"]
     return int(prod(shape) * np.dtype(described["dtype"]).itemsize)

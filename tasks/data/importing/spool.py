@@ -1,68 +1,74 @@
-"""Decode the files of a listing, a chunk at a time, into Parquet files that a killed import finds again."""
+"""Read the rows of a source, a chunk at a time, into Parquet files that a killed import finds again."""
 
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stillhouse.models.aside import write_aside
-from stillhouse.models.data.pictures import pixels_of
-from stillhouse.models.errors import ModelError
-from stillhouse.tasks.data.importing.scan import Listing
+from stillhouse.tasks.data.importing.contents import read_content
+from stillhouse.tasks.data.importing.sources.source import Row, Source
+from stillhouse.tasks.data.importing.wanted import Shape
 
-CHUNK = 256
-"""Files in one chunk."""
-LARGEST = 64 * 1024 * 1024
-"""Maximum bytes of a picture file."""
+CHUNK_ROWS = {"image": 256, "text": 2_048}
+CHUNK_BYTES = 32 * 1024 * 1024
+"""Bytes of a chunk, of what it is read from or of what it becomes, unless one row has more."""
 TEXT = pa.string()
-SCHEMA = pa.schema({"path": TEXT, "label": pa.int64(), "image": pa.binary(), "sha256": TEXT, "reason": TEXT})
-Shape = tuple[int, int, int]
+CONTENT = {"image": pa.binary(), "text": TEXT}
 
 
-def spool(listing: Listing, shape: Shape, folder: Path, progress: Callable[[str], None]) -> Iterator[Path]:
-    """Decode every file to raw pixels of one shape. Yields the chunks in the order of the listing.
+def spool(source: Source, shape: Shape | None, folder: Path, progress: Callable[[str], None]) -> Iterator[Path]:
+    """Read every row. Yields the chunks in the order of the source.
 
-    A chunk whose files have not changed is not decoded again.
+    A chunk whose rows have not changed is not read again.
 
     Args:
-        listing: the files.
-        shape: channels, height and width.
+        source: the rows.
+        shape: channels, height and width of pictures. None: the rows are texts.
         folder: an existing folder for the chunks.
         progress: shows one line.
     """
-    for start in range(0, len(listing.files), CHUNK):
-        files = listing.files[start : start + CHUNK]
-        chunk = folder / f"{_key(listing.root, files, shape)}.parquet"
+    schema = pa.schema({"path": TEXT, "label": TEXT, source.kind: CONTENT[source.kind], "sha256": TEXT, "reason": TEXT})
+    whole, done = f" of {source.total:,}" if source.total is not None else "", 0
+    for rows in _chunked(source, shape):
+        chunk, done = folder / f"{_key(rows, shape)}.parquet", done + len(rows)
         if not chunk.is_file():
-            progress(f"reading {start + len(files):,} of {len(listing.files):,} files")
-            rows = [_row(listing.root, path, label, shape) for path, label in files]
+            progress(f"reading {done:,}{whole} rows")
+            read = [read_content(row, shape) for row in rows]
             with write_aside(chunk) as aside:
-                pq.write_table(pa.Table.from_pylist(rows, SCHEMA), aside, compression="zstd")
+                pq.write_table(pa.Table.from_pylist(read, schema), aside, compression="lz4")
         yield chunk
 
 
-def _key(root: Path, files: tuple[tuple[str, int], ...], shape: Shape) -> str:
-    """Return a digest that changes if a file, its class or the shape changes."""
-    facts = [f"{shape}"]
-    for path, label in files:
-        status = (root / path).stat()
-        facts.append(f"{path}\0{label}\0{status.st_size}\0{status.st_mtime_ns}")
-    return hashlib.sha256("\n".join(facts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+def _chunked(source: Source, shape: Shape | None) -> Iterator[list[Row]]:
+    most, waiting, size = CHUNK_ROWS[source.kind], list[Row](), 0
+    each = shape[0] * shape[1] * shape[2] if shape else 0
+    for row in source.rows():
+        waiting.append(row)
+        size += max(each, len(row.content) if isinstance(row.content, (bytes, str)) else 0)
+        if len(waiting) == most or size >= CHUNK_BYTES:
+            yield waiting
+            waiting, size = [], 0
+    if waiting:
+        yield waiting
 
 
-def _row(root: Path, path: str, label: int, shape: Shape) -> dict[str, Any]:
-    """Return a row with pixels and their digest, or with the reason why there are none."""
-    row = {"path": path, "label": label}
-    try:
-        size = (root / path).stat().st_size
-        if size > LARGEST:
-            return row | {"reason": f"the file has {size:,} bytes; give a picture of at most {LARGEST:,}"}
-        pixels = pixels_of((root / path).read_bytes(), shape).tobytes()
-    except ModelError as error:
-        return row | {"reason": str(error)}
-    except OSError as error:
-        return row | {"reason": f"the file cannot be read ({error.strerror})"}
-    return row | {"image": pixels, "sha256": hashlib.sha256(pixels).hexdigest()}
+def _key(rows: list[Row], shape: Shape | None) -> str:
+    """Return a digest that changes if a row, its file, its label or the shape changes."""
+    digest = hashlib.sha256(f"{shape}".encode())
+    for row in rows:
+        digest.update(f"\0{row.id}\0{row.label}\0{row.reason}\0".encode("utf-8", "surrogatepass"))
+        digest.update(_identity(row.content))
+    return digest.hexdigest()[:32]
+
+
+def _identity(content: bytes | str | Path | None) -> bytes:
+    if isinstance(content, Path):
+        try:
+            status = content.stat()
+        except OSError as error:
+            return f"{content}\0{error.errno}".encode("utf-8", "surrogatepass")
+        return f"{content}\0{status.st_size}\0{status.st_mtime_ns}".encode("utf-8", "surrogatepass")
+    return content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content or b""

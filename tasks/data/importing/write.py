@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stillhouse.tasks.artifacts.artifact import file_digest, write_json
-from stillhouse.tasks.data.format.dataset import DESCRIPTION, LICENCE, MANIFEST, SPLITS, split_digest, write_table
-from stillhouse.tasks.data.format.layout import Layout, layout_of
+import pyarrow as pa
 
-Row = dict[str, Any]
+from stillhouse.tasks.artifacts.artifact import file_digest, write_json
+from stillhouse.tasks.data.format.dataset import DESCRIPTION, LICENCE, MANIFEST, SPLITS, split_digest, store_table
+from stillhouse.tasks.data.format.layout import SHARD_BYTES, Layout, layout_of
 
 
 @dataclass
@@ -19,56 +19,69 @@ class _Split:
     name: str
     folder: Path
     layout: Layout
-    waiting: list[Row] = field(default_factory=list)
+    waiting: list[pa.Table] = field(default_factory=list)
     shards: list[dict[str, Any]] = field(default_factory=list)
-    manifest: list[Row] = field(default_factory=list)
+    manifest: list[pa.Table] = field(default_factory=list)
 
-    def add(self, row: Row) -> None:
-        """Take a row. A full shard is written."""
-        shard = f"{self.name}-{len(self.shards):03d}.parquet"
-        place = {"split": self.name, "shard": shard, "row": len(self.waiting)}
-        self.manifest.append({name: row[name] for name in ("id", "label", "sha256")} | place)
-        self.waiting.append(row)
-        if len(self.waiting) == self.layout.shard_rows:
+    def add(self, rows: pa.Table) -> None:
+        """Take rows. Full shards are written."""
+        self.waiting.append(rows)
+        count, size = sum(map(len, self.waiting)), sum(table.nbytes for table in self.waiting)
+        while count >= self.layout.shard_rows or size >= 2 * SHARD_BYTES:
             self.write()
+            count, size = sum(map(len, self.waiting)), 0
 
     def write(self) -> None:
-        """Write the waiting rows as a shard."""
-        if self.waiting:
-            path = self.folder / f"{self.name}-{len(self.shards):03d}.parquet"
-            write_table(path, self.waiting, self.layout.shard)
-            self.shards.append({"path": path.name, "rows": len(self.waiting), "sha256": file_digest(path)})
-            self.waiting = []
+        """Write the first waiting rows as a shard."""
+        if not self.waiting:
+            return
+        waiting = pa.concat_tables(self.waiting)
+        rows, rest = waiting[: self.layout.shard_rows], waiting[self.layout.shard_rows :]
+        path = self.folder / f"{self.name}-{len(self.shards):03d}.parquet"
+        store_table(path, rows.select(self.layout.shard.names).cast(self.layout.shard))
+        self.shards.append({"path": path.name, "rows": len(rows), "sha256": file_digest(path)})
+        self.manifest.append(self._listed(rows, path.name))
+        self.waiting = [rest] if len(rest) else []
+
+    def _listed(self, rows: pa.Table, shard: str) -> pa.Table:
+        columns = {
+            **{name: rows[name] for name in ("id", "label", "sha256")},
+            "split": pa.array([self.name] * len(rows)),
+            "shard": pa.array([shard] * len(rows)),
+            "row": pa.array(range(len(rows)), pa.int64()),
+        }
+        return pa.table({name: columns[name] for name in self.layout.manifest.names}).cast(self.layout.manifest)
 
     def described(self) -> dict[str, Any]:
         """Describe the split for dataset.json."""
-        digest = split_digest([row["sha256"] for row in self.manifest])
-        return {"count": len(self.manifest), "digest": digest, "shards": self.shards}
+        digests = [digest for table in self.manifest for digest in table["sha256"].to_pylist()]
+        return {"count": len(digests), "digest": split_digest(digests), "shards": self.shards}
 
 
-def write_splits(folder: Path, about: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, int]:
+def write_splits(folder: Path, about: Mapping[str, Any], rows: Iterable[tuple[str, pa.Table]]) -> dict[str, int]:
     """Fill an empty folder with a dataset; dataset.json is written last.
 
     Args:
         folder: an existing folder for the dataset.
         about: the fields of dataset.json that describe no files.
-        rows: each with id, label, sha256, split, and the content under the name of its column.
+        rows: split, and a table with the columns id, label, sha256, and the content under the name of its column.
 
     Returns:
         Split -> number of its rows.
     """
     layout = layout_of(about)
     splits = {name: _Split(name, folder, layout) for name in SPLITS}
-    for row in rows:
-        splits[row["split"]].add(row)
+    for name, table in rows:
+        splits[name].add(table)
     for split in splits.values():
         split.write()
-    write_table(folder / MANIFEST, [row for split in splits.values() for row in split.manifest], layout.manifest)
+    store_table(folder / MANIFEST, pa.concat_tables([table for split in splits.values() for table in split.manifest]))
     (folder / LICENCE).write_text(f"{about['licence']}\n", encoding="utf-8")
+    described = {name: split.described() for name, split in splits.items()}
     pinned = {
-        "splits": {name: split.described() for name, split in splits.items()},
+        "splits": described,
         "manifest": {"path": MANIFEST, "sha256": file_digest(folder / MANIFEST)},
         "licence_file": {"path": LICENCE, "sha256": file_digest(folder / LICENCE)},
     }
     write_json(folder / DESCRIPTION, {**about, **pinned})
-    return {name: len(split.manifest) for name, split in splits.items()}
+    return {name: split["count"] for name, split in described.items()}

@@ -116,7 +116,7 @@ def ensure_data(settings: Settings, data: Data, progress: Progress) -> None:
     """
     if data.sha256:
         return
-    with _writing(settings):
+    with writing(settings):
         md5, remote = read_pinned_md5(settings.root, data.revision, data.dataset), open_remote(settings)
         if _is_complete(remote, data.dataset, md5):
             return
@@ -127,7 +127,7 @@ def ensure_data(settings: Settings, data: Data, progress: Progress) -> None:
 def commit_data(settings: Settings, progress: Progress) -> None:
     """Build every dataset, push it, and pin it in data.dvc. Only a maintainer who changes the datasets needs this."""
     listings: dict[str, dict[str, str]] = {}
-    with _writing(settings):
+    with writing(settings):
         for name in PLANS:
             folder = build_data(settings.root, name, progress)
             listings[name] = list_folder(folder)
@@ -242,7 +242,7 @@ def _unseen(examples: Iterator[Example], seen: set[str]) -> Iterator[Example]:
 
 
 @contextmanager
-def _writing(settings: Settings) -> Iterator[None]:
+def writing(settings: Settings) -> Iterator[None]:
     """Hold the data lock of the state folder. A second caller waits for the first."""
     try:
         with waiting(settings.state / "data.lock"):

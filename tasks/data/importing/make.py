@@ -1,0 +1,128 @@
+"""Make a dataset in an empty folder: the rows of a source are spooled, dealt to the splits and written."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stillhouse.models.aside import remove_abandoned
+from stillhouse.tasks.artifacts.artifact import file_digest
+from stillhouse.tasks.artifacts.locks import exclusive
+from stillhouse.tasks.data.format.dataset import DESCRIPTION
+from stillhouse.tasks.data.importing.deal import NAMES, deal, expect_enough
+from stillhouse.tasks.data.importing.facts import (
+    PHRASES,
+    Facts,
+    dealt_rows,
+    digest_of,
+    measure_texts,
+    number_labels,
+    read_facts,
+    write_rejected,
+)
+from stillhouse.tasks.data.importing.labels import order_labels
+from stillhouse.tasks.data.importing.sources.detect import BUCKET, open_source
+from stillhouse.tasks.data.importing.sources.source import Source
+from stillhouse.tasks.data.importing.spool import spool
+from stillhouse.tasks.data.importing.wanted import Imported, Wanted
+from stillhouse.tasks.data.importing.write import write_splits
+from stillhouse.tasks.errors import DataError
+from stillhouse.tasks.recipe.section import NAME
+from stillhouse.tasks.settings import Settings
+
+REJECTED = "rejected.csv"
+MADE = "made"
+Progress = Callable[[str], None]
+
+
+@contextmanager
+def importing(settings: Settings, name: str) -> Iterator[Path]:
+    """Hold the lock of an import; yields the folder in which it is resumed, and empties it at the end.
+
+    Raises:
+        DataError: the name is no name, or a file cannot be read or written.
+        ServiceError: another process imports this dataset.
+    """
+    if not re.fullmatch(NAME, name):
+        msg = f"{name} is no name for a dataset; choose another name of small letters, digits and underscores"
+        raise DataError(msg)
+    work = settings.state / "imports" / name
+    try:
+        with exclusive(work / ".lock", f"the import of {name}"):
+            remove_abandoned(work)
+            yield work
+            _empty(work)
+    except OSError as error:
+        told = os.strerror(error.errno) if error.errno else error
+        msg = f"{error.filename or work} cannot be read or written ({told}); free the disk or mend its permissions"
+        raise DataError(msg) from error
+
+
+def make_dataset(wanted: Wanted, work: Path, progress: Progress) -> tuple[Path, Imported]:
+    """Make the dataset; returns its folder, which is in `work`, and what it has.
+
+    Raises:
+        DataError: the source, its labels or its rows cannot be used.
+    """
+    source = open_source(wanted, work, progress)
+    progress(f"read as {source.read_as}")
+    shape = wanted.shape if source.kind == "image" else None
+    chunks = list(spool(source, shape, work, progress))
+    facts = read_facts(chunks)
+    _expect_rows(source, chunks, facts)
+    labels = _labels(source, facts)
+    labels_N = number_labels(facts, labels)
+    dealt = deal(facts.digests_N, labels_N)
+    rejected = write_rejected(work / REJECTED, chunks, dealt, labels, source.kind)
+    expect_enough(dealt, labels_N, labels, PHRASES[source.kind][1])
+    progress("writing the splits")
+    folder = work / MADE
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    about = _about(wanted, source, labels, chunks)
+    counts = write_splits(folder, about, dealt_rows(chunks, dealt, labels_N, NAMES))
+    digest = file_digest(folder / DESCRIPTION)
+    return folder, Imported(counts, labels, rejected, work / REJECTED, digest, source.read_as)
+
+
+def _labels(source: Source, facts: Facts) -> tuple[str, ...]:
+    if not source.labelled:
+        return ()
+    return order_labels({name for name in facts.names if name}, source.labels, source.name)
+
+
+def _expect_rows(source: Source, chunks: Sequence[Path], facts: Facts) -> None:
+    if len(facts.digests_N):
+        return
+    import pyarrow.parquet as pq
+
+    what, said = PHRASES[source.kind][1], "it has no rows; name another file or folder"
+    if chunks:
+        said = f"the first row: {pq.read_table(chunks[0], columns=['reason'])['reason'][0].as_py()}"
+    msg = f"{source.name}, read as {source.read_as}, has no {what} that can be used: {said}"
+    raise DataError(msg)
+
+
+def _about(wanted: Wanted, source: Source, labels: tuple[str, ...], chunks: Sequence[Path]) -> dict[str, Any]:
+    if source.kind == "text":
+        of_kind: dict[str, Any] = {"texts": {**measure_texts(chunks), "labelled": source.labelled}}
+    else:
+        of_kind = {"image_shape": list(wanted.shape), "dtype": "uint8", "value_range": [0, 255]}
+    return {
+        "name": wanted.name,
+        "licence": wanted.licence,
+        "sources": [{"name": source.name, "sha256": digest_of(chunks)}],
+        "labels": list(labels),
+        **of_kind,
+    }
+
+
+def _empty(work: Path) -> None:
+    """Remove what only a killed import needs."""
+    for chunk in work.glob("*.parquet"):
+        chunk.unlink()
+    for folder in (MADE, BUCKET):
+        shutil.rmtree(work / folder, ignore_errors=True)

@@ -1,0 +1,75 @@
+"""What every kind of source gives: rows, and a sentence that says how they are read."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from stillhouse.tasks.errors import DataError
+
+Kind = Literal["image", "text"]
+NOUNS = {"image": "pictures", "text": "texts"}
+"""Kind -> its rows, for messages."""
+
+
+class Row(NamedTuple):
+    """One picture or text, before it is read."""
+
+    id: str
+    """Unique in the source: the path of a picture, or a file and the number of its line or row."""
+    content: bytes | str | Path | None
+    """A picture or a text, or the file of a picture. None: there is none, and `reason` says why."""
+    label: str = ""
+    reason: str = ""
+    """Why the row cannot be used. Empty: it can."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows of one kind."""
+
+    name: str
+    """For dataset.json."""
+    kind: Kind
+    read_as: str
+    """How the rows are read, in a line."""
+    rows: Callable[[], Iterator[Row]]
+    """Reads the rows, always in the same order and never all at once."""
+    labelled: bool
+    labels: tuple[str, ...] = ()
+    """Names of the classes in the source's order. Empty: the rows have them."""
+    total: int | None = None
+    """Number of rows, if it is known before they are read."""
+
+
+def safe_id(name: str) -> str:
+    """Write a name with bytes that are not UTF-8 so that it can be stored."""
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a half of a character, which JSON can have
+        return name.encode("utf-8", "backslashreplace").decode()
+
+
+def resolve_inside(root: Path, name: str) -> Path:
+    """Find a file that a manifest names, relative to the manifest's folder.
+
+    Args:
+        root: the manifest's folder, resolved.
+        name: as the manifest has it.
+
+    Raises:
+        DataError: the file is missing or outside of the folder. The message is a reason for rejected.csv.
+    """
+    try:
+        path = (root / name).resolve()
+        known = path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # a name that is too long, a loop of links, a NUL
+        msg = f"it names no file ({name[:40]!r}); give the path of a picture"
+        raise DataError(msg) from error
+    if not path.is_relative_to(root):
+        msg = f"it names {safe_id(name)}, which is outside of {root}; move the picture into the folder"
+        raise DataError(msg)
+    if not known:
+        msg = f"it names {safe_id(name)}, and {root} has no such file; mend the path or add the picture"
+        raise DataError(msg)
+    return path

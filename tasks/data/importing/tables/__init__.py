@@ -1,0 +1,1 @@
+"""Read rows of pictures or texts from tables: CSV, JSONL, Parquet, and datasets of Hugging Face."""
