@@ -24,8 +24,8 @@ from stillhouse.models.compression.quantization.rounding import BITS
 from stillhouse.models.data.text import codes_of
 from stillhouse.models.data.waves import LENGTH
 from stillhouse.models.measurement.latency import Call, Schedule, compare_calls, open_call
-from stillhouse.models.networks.ngrams import tables_of
 from stillhouse.models.networks.registry import NETWORKS
+from stillhouse.models.networks.texts.ngrams import tables_of
 from stillhouse.models.onnx.export import export_model
 from stillhouse.models.onnx.packing import deployable
 from stillhouse.models.training.checkpoint import Architecture

@@ -17,7 +17,9 @@ CONFIDENCE = 0.9
 def by_class(answers: dict[str, Any], labels: list[int], names: list[str]) -> dict[str, Any]:
     """Difference of two models in each class."""
     split = (Images(np.zeros((len(labels), 1, 2, 2), np.uint8), np.array(labels)), names)
-    teacher, student = (ImageClassification().outcomes(split, answers[model]) for model in ("teacher", "student"))
+    teacher, student = (
+        ImageClassification().outcomes(split, answers[model], answers["teacher"]) for model in ("teacher", "student")
+    )
     return slice_differences(teacher, student, CONFIDENCE)
 
 
@@ -64,7 +66,7 @@ def answers(asked: EvalSplit, lost: dict[str, list[int]]) -> dict[str, Any]:
 
 
 def compared(asked: EvalSplit, lost: dict[str, list[int]], language: str) -> dict[str, Any]:
-    teacher, student = (Retrieval().outcomes(asked, answers(asked, what)) for what in ({}, lost))
+    teacher, student = (Retrieval().outcomes(asked, answers(asked, what), {}) for what in ({}, lost))
     return slice_differences(teacher, student, CONFIDENCE)[language]
 
 

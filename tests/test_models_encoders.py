@@ -25,7 +25,7 @@ from stillhouse.models.data.text import codes_of
 from stillhouse.models.data.waves import LENGTH
 from stillhouse.models.distillation.embedding import contrast_with_teacher, taught_vectors
 from stillhouse.models.errors import ModelError
-from stillhouse.models.networks.ngrams import NgramEncoder, tables_of
+from stillhouse.models.networks.texts.ngrams import NgramEncoder, tables_of
 from stillhouse.models.networks.unit import unit
 from stillhouse.models.onnx.export import export_float, export_model
 from stillhouse.models.onnx.packing import deployable, unpack

@@ -50,7 +50,10 @@ class Asked:
         return self.scores("teacher"), self.scores("student")
 
     def paired(self) -> dict[str, Any]:
-        teacher, student = (Retrieval().outcomes(self.split, self.answers[model]) for model in ("teacher", "student"))
+        teacher, student = (
+            Retrieval().outcomes(self.split, self.answers[model], self.answers["teacher"])
+            for model in ("teacher", "student")
+        )
         return compare_pairs(teacher, student, CONFIDENCE)
 
 

@@ -19,7 +19,6 @@ from stillhouse.models.training.checkpoint import save_model
 from stillhouse.models.workloads.image_classification.training import Classifier, architecture_of
 from stillhouse.tasks.artifacts import source_digest
 from stillhouse.tasks.artifacts.artifact import file_digest, seal
-from stillhouse.tasks.compression.black_box import identity
 from stillhouse.tasks.compression.step_context import StepContext
 from stillhouse.tasks.compression.teachers import make_asker
 from stillhouse.tasks.errors import StillhouseError
@@ -29,6 +28,7 @@ from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.recipe.teacher import BlackBox, Network, Training
 from stillhouse.tasks.stages.export import export
 from stillhouse.tasks.stages.teacher import train_teacher
+from stillhouse.tasks.teachers.black_box import identity
 
 TRAINING = {"epochs": 1, "batch_size": 100, "learning_rate": 0.1}
 STUDENT = {"name": "multimodal_small_model", "arguments": {"channels": 4}}

@@ -88,7 +88,11 @@ def test_the_stages_follow_the_recipe() -> None:
             r"there is no workload '.*'; did you mean image_classification\? use one of",
         ),
         ("workload", "retreival", r"workload: there is no workload 'retreival'; did you mean retrieval\? use one of"),
-        ("workload", "video", r"workload: there is no workload 'video'; use one of image_classification, retrieval"),
+        (
+            "workload",
+            "video",
+            r"there is no workload 'video'; use one of image_classification, text_embedding, retrieval",
+        ),
         ("steps.0.distillation.cosine_weight", 1, r"distillation\.cosine_weight: Extra inputs are not permitted"),
         (
             "steps.0.distillation.kind",

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stillhouse.models.compression.pruning.weights import Layer, prunable
 from stillhouse.models.compression.shapes import layer_shapes
 from stillhouse.models.errors import ModelError
-from stillhouse.models.networks.ngrams import NgramTable, tables_of
+from stillhouse.models.networks.texts.ngrams import NgramTable, tables_of
 
 MULTIPLE = 8
 """Ranks are multiples of this number, because integer kernels work on whole vectors of channels."""

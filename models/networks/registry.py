@@ -9,15 +9,15 @@ from torch import nn
 from stillhouse.models import providers
 from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.attention import AttentionNetwork
-from stillhouse.models.networks.bert import BertEncoder
 from stillhouse.models.networks.encoders import RGB, PlainEncoder, ResidualEncoder
 from stillhouse.models.networks.known import Known
-from stillhouse.models.networks.ngrams import NgramEncoder
 from stillhouse.models.networks.pixels import Pixels
 from stillhouse.models.networks.plain import PlainNetwork
 from stillhouse.models.networks.residual import ResidualNetwork
 from stillhouse.models.networks.seed import MultimodalBigModel, MultimodalSmallModel
 from stillhouse.models.networks.speech import PlainSpeechEncoder, ResidualSpeechEncoder
+from stillhouse.models.networks.texts.bert import BertEncoder
+from stillhouse.models.networks.texts.ngrams import NgramEncoder
 
 NETWORKS = {
     "attention": Known(AttentionNetwork),

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from stillhouse.models.errors import ModelError
-from stillhouse.tasks.cli.stack import recipe_path
+from stillhouse.tasks.cli.stack import recipe_path, say
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.settings import load_settings
 
@@ -33,6 +33,46 @@ def inspect(
         typer.echo()
         for line in describe_speed(time_products(products_of(found.layers))):
             typer.echo(line)
+
+
+@app.command()
+def compress(  # noqa: PLR0913, PLR0917 - one flag each
+    model: Annotated[Path, typer.Argument(help="A folder as save_pretrained writes it, or an .onnx file.")],
+    data: Annotated[str, typer.Option(help="A folder, a file or s3://BUCKET/PREFIX of pictures or texts.")],
+    task: Annotated[str | None, typer.Option(help="What the model is for, if its files do not say it.")] = None,
+    keep: Annotated[str, typer.Option(help="Least quality, as a share of the teacher's.")] = "99%",
+    smaller: Annotated[str, typer.Option(help="Least times smaller than the teacher.")] = "4x",
+    faster: Annotated[str, typer.Option(help="Least times as fast as the teacher.")] = "2x",
+    minutes: Annotated[float, typer.Option(help="Longest time of the search.")] = 20.0,
+    name: Annotated[str | None, typer.Option(help="Name of the recipe and of the result.")] = None,
+    side: Annotated[int, typer.Option(min=8, max=1024, help="Height and width of pictures, in pixels.")] = 32,
+    grey: Annotated[bool, typer.Option(help="One channel instead of three.")] = False,
+    text_column: Annotated[str | None, typer.Option(help="Column of the texts in a table.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of the labels in a table.")] = None,
+    into: Annotated[Path, typer.Option(help="Folder for the result.")] = Path("compressed"),
+    dry_run: Annotated[bool, typer.Option(help="Only write the recipes, and estimate time and memory.")] = False,
+) -> None:
+    """Compress your own model: climb from int8 to a smaller student until the goals or the minutes are reached."""
+    from stillhouse.tasks.data.importing.wanted import Wanted
+    from stillhouse.tasks.ladder import compress as ladder
+    from stillhouse.tasks.ladder.goals import parse_goals
+    from stillhouse.tasks.ladder.names import name_of
+
+    called = name or name_of(model)
+    goals = parse_goals(keep, smaller, faster, minutes)
+    wanted = Wanted(
+        called, data, (1 if grey else 3, side, side), "unknown", ladder.data_task(task), text_column, label_column
+    )
+    order = ladder.Order(called, model, task, wanted, goals, into)
+    try:
+        if dry_run:
+            for line in ladder.estimate(order, say):
+                typer.echo(line)
+            return
+        typer.echo(ladder.compress(order, say))
+    except ModelError as error:
+        raise StillhouseError(str(error)) from error
+    typer.echo(f"report: {into / called / 'report.html'}")
 
 
 @app.command()

@@ -17,11 +17,11 @@ from stillhouse.models.onnx.import_teacher import FileModel
 from stillhouse.models.training.checkpoint import load_model
 from stillhouse.tasks.artifacts.artifact import verify_around
 from stillhouse.tasks.artifacts.source_digest import code_digest
-from stillhouse.tasks.compression.black_box import TEACHER_FILE, adopt_file, identity
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.pipeline.job import Job
 from stillhouse.tasks.recipe.distillation import CtcDistillation, Distillation, LogitDistillation
 from stillhouse.tasks.recipe.teacher import BlackBox
+from stillhouse.tasks.teachers.black_box import TEACHER_FILE, adopt_file, identity
 
 ASKING = (
     "stillhouse.models.onnx.import_teacher",

@@ -5,14 +5,15 @@ with production and the load test belong to a deployment.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from stillhouse.tasks.artifacts.outputs import output_of
 from stillhouse.tasks.errors import RecipeError, StillhouseError
 from stillhouse.tasks.local_run.local_store import make_local_store
 from stillhouse.tasks.pipeline.graph import Stage, stages_of
-from stillhouse.tasks.pipeline.run_context import LOCAL
+from stillhouse.tasks.pipeline.run_context import LOCAL, open_run
 from stillhouse.tasks.pipeline.run_stage import Result, run_stage
 from stillhouse.tasks.pipeline.stages import KINDS
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
@@ -61,6 +62,17 @@ def run_here(  # noqa: PLR0913 - which stages of which run, and what may differ 
                     run_stage(recipe_path, REPORT, LOCAL + run_key)  # raises the sentence with the path of the report
                 raise
     return results
+
+
+def outputs_here(recipe_path: Path, run_key: str, stages: Sequence[str]) -> dict[str, Path]:
+    """Return the folders with the outputs of some stages of a run that `run_here` made. Every byte is checked.
+
+    Raises:
+        ArtifactError: a stage has not finished.
+    """
+    with _local_mlflow():
+        context = open_run(recipe_path, LOCAL + run_key)
+        return {name: output_of(context, name).path for name in stages}
 
 
 def stages_here(recipe: Recipe) -> tuple[Stage, ...]:

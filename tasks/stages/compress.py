@@ -19,7 +19,6 @@ from stillhouse.models.onnx.packing import deployable
 from stillhouse.models.training.checkpoint import Architecture, load_model, save_model
 from stillhouse.models.workloads.training_base import Training, training_of
 from stillhouse.tasks.artifacts.artifact import verify_around, write_json
-from stillhouse.tasks.compression.black_box import TEACHER_FILE
 from stillhouse.tasks.compression.components import components_in
 from stillhouse.tasks.compression.measure import QUALITY, add_up, describe_model
 from stillhouse.tasks.compression.methods import METHODS
@@ -30,6 +29,7 @@ from stillhouse.tasks.judging.clean_process import measure
 from stillhouse.tasks.judging.keep_step import BY_TIME, STEP, Judged, judge_step, least_gain
 from stillhouse.tasks.pipeline.job import Job, Metrics
 from stillhouse.tasks.stages.pull import materialise
+from stillhouse.tasks.teachers.black_box import TEACHER_FILE
 
 DEPLOYABLE = "model.onnx"
 AS_FAST = {"value": 1.0, "interval": (1.0, 1.0)}

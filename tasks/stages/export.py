@@ -20,10 +20,10 @@ from stillhouse.models.training.checkpoint import load_model
 from stillhouse.models.workloads.training_base import Training, adopting, training_of
 from stillhouse.tasks.artifacts.artifact import verify
 from stillhouse.tasks.artifacts.student_file import MODELS, REFERENCES
-from stillhouse.tasks.compression.black_box import TEACHER_FILE
 from stillhouse.tasks.compression.components import components_in
 from stillhouse.tasks.pipeline.job import Job, Metrics
 from stillhouse.tasks.stages.pull import materialise
+from stillhouse.tasks.teachers.black_box import TEACHER_FILE
 
 
 def export(job: Job) -> Metrics:

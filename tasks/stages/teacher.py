@@ -7,12 +7,12 @@ from stillhouse.models.training.checkpoint import save_model
 from stillhouse.models.training.loop import fit
 from stillhouse.models.workloads.registry import ALONE
 from stillhouse.models.workloads.training_base import training_of
-from stillhouse.tasks.compression.black_box import TEACHER_FILE, adopt_file
-from stillhouse.tasks.compression.folder import adopt_folder
 from stillhouse.tasks.compression.measure import QUALITY, add_up, describe_model, train_config_of
 from stillhouse.tasks.pipeline.job import Job, Metrics
 from stillhouse.tasks.recipe.teacher import BlackBox, Folder, Teacher
 from stillhouse.tasks.stages.pull import materialise
+from stillhouse.tasks.teachers.black_box import TEACHER_FILE, adopt_file
+from stillhouse.tasks.teachers.folder import adopt_folder
 
 
 def train_teacher(job: Job) -> Metrics:

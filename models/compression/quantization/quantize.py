@@ -10,8 +10,8 @@ from torch.nn.utils import parametrize
 
 from stillhouse.models.compression.quantization.rounding import Stored, per_channel, proportional, round_weight
 from stillhouse.models.errors import ModelError
-from stillhouse.models.networks.bert import TokenTable
-from stillhouse.models.networks.ngrams import NgramTable
+from stillhouse.models.networks.texts.bert import TokenTable
+from stillhouse.models.networks.texts.ngrams import NgramTable
 
 TABLES = (NgramTable, TokenTable)
 QUANTIZABLE = (nn.Conv2d, nn.Linear, *TABLES)

@@ -33,7 +33,7 @@ def multiply_few_bits(model: ModelProto, place: Place, stored: Stored) -> None:
     weights_OI = stored.integers.numpy()
     bits = 4 if np.abs(weights_OI).max() < 8 else 8  # noqa: PLR2004 - of four bits, one is the sign's
     name, (outputs, inputs) = place.initializer, weights_OI.shape
-    integers_OBJ = pack(weights_OI, bits).reshape(outputs, -(-inputs // BLOCK), -1)
+    integers_OBJ = pack(weights_OI, bits, BLOCK).reshape(outputs, -(-inputs // BLOCK), -1)
     scales_OB = np.repeat(stored.scale_O.numpy()[:, None], integers_OBJ.shape[1], axis=1)
     model.graph.initializer.remove(next(tensor for tensor in model.graph.initializer if tensor.name == name))
     model.graph.initializer.append(numpy_helper.from_array(integers_OBJ, f"{name}_quantized"))
@@ -56,14 +56,14 @@ def use_domain(model: ModelProto) -> None:
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
 
 
-def pack(weights_OI: NDArray[np.int8], bits: int) -> NDArray[np.uint8]:
-    """Pack rows of integers into bytes (O, bytes of a row). A row is filled up to whole blocks.
+def pack(weights_OI: NDArray[np.int8], bits: int, block: int) -> NDArray[np.uint8]:
+    """Pack rows of integers into bytes (O, bytes of a row). A row is filled up to whole blocks of numbers.
 
     Half the range is added to each integer. The first of two integers is in the lower half of the byte.
     """
     inputs = weights_OI.shape[1]
-    blocks, middle = -(-inputs // BLOCK), 1 << (bits - 1)
-    full_OI = np.pad(weights_OI.astype(np.int16), ((0, 0), (0, blocks * BLOCK - inputs))) + middle
+    blocks, middle = -(-inputs // block), 1 << (bits - 1)
+    full_OI = np.pad(weights_OI.astype(np.int16), ((0, 0), (0, blocks * block - inputs))) + middle
     bytes_OI = full_OI.astype(np.uint8)
     if bits < 8:  # noqa: PLR2004 - bits of a byte
         bytes_OI = bytes_OI[:, ::2] | bytes_OI[:, 1::2] << np.uint8(bits)

@@ -28,7 +28,7 @@ def gather_integers(model: ModelProto, place: Place, stored: Stored) -> None:
     block = next(block for block in BLOCKS if rows_VD.shape[1] % block == 0)
     scales_VB = np.repeat(stored.scale_O.numpy()[:, None], rows_VD.shape[1] // block, axis=1)
     model.graph.initializer.remove(next(tensor for tensor in model.graph.initializer if tensor.name == name))
-    model.graph.initializer.append(numpy_helper.from_array(pack(rows_VD, bits), f"{name}_rows"))
+    model.graph.initializer.append(numpy_helper.from_array(pack(rows_VD, bits, block), f"{name}_rows"))
     model.graph.initializer.append(numpy_helper.from_array(scales_VB, f"{name}_scale"))
     for node in readers(model, name):
         _become(node, name, {"bits": bits, "block_size": block})

@@ -13,13 +13,13 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from stillhouse.models.data.texts import load_texts
-from stillhouse.models.data.tokens import TOKENIZER, Tokenizer, Tokens, trim
 from stillhouse.models.errors import ModelError
 from stillhouse.models.evaluation.outcomes import Outcomes, Scores
 from stillhouse.models.measurement.neighbours import Vectors, nearest, share_kept
 from stillhouse.models.measurement.statistics import mean_interval
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.runtime.session import open_session, predict
+from stillhouse.models.runtime.tokens import TOKENIZER, Tokenizer, Tokens, trim
 from stillhouse.models.workloads.base import Answerer, Request, Runtime, run_model
 from stillhouse.models.workloads.registry import ALONE
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stillhouse.models.data.texts import load_texts
-from stillhouse.models.data.tokens import TOKENIZER, Tokenizer, split_by_length
 from stillhouse.models.distillation.batches import DistillationBatches, seed_generator, shuffle
 from stillhouse.models.distillation.embedding import taught_vectors
 from stillhouse.models.errors import ModelError
@@ -19,6 +18,7 @@ from stillhouse.models.families.adopted import Adopted
 from stillhouse.models.families.bert import adopt_bert
 from stillhouse.models.inspection.source import Source
 from stillhouse.models.measurement.neighbours import Vectors, nearest, share_kept
+from stillhouse.models.runtime.tokens import TOKENIZER, Tokenizer, split_by_length
 from stillhouse.models.training.checkpoint import Architecture, load_model
 from stillhouse.models.training.loop import Batch, Objective, ProgressReporter
 from stillhouse.models.training.ready import ready

@@ -39,7 +39,7 @@ class Progression:
     def ask(self, bundle: Bundle, split: Arrays) -> Lengths:
         return predict(open_session(bundle.file(ALONE)), split.arrays)[:, 0].astype(np.float64)
 
-    def outcomes(self, split: Arrays, answers: Lengths) -> Outcomes:
+    def outcomes(self, split: Arrays, answers: Lengths, _reference: Lengths) -> Outcomes:
         quality_N, severe_N = quality_of(answers, split.targets_N), split.targets_N >= SEVERE
         slices = {"severe": Scores(quality_N[severe_N], None), "mild": Scores(quality_N[~severe_N], None)}
         return Outcomes(Scores(quality_N, None), answers.round(-1), slices)

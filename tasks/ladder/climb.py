@@ -1,0 +1,126 @@
+"""Climb the ladder: run one rung after the other, and stop at the goals or at the minutes."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.ladder.goals import Goals
+from stillhouse.tasks.ladder.pace import Pace, measure_pace
+from stillhouse.tasks.ladder.recipes import Model, write_recipe
+from stillhouse.tasks.ladder.rungs import Rung
+from stillhouse.tasks.ladder.verdict import Point, point_of
+from stillhouse.tasks.local_run.run_here import outputs_here, run_here
+from stillhouse.tasks.recipe.recipe import load_recipe
+
+SHARE = 0.5
+"""Share of the remaining minutes that a trained rung may take, if another one follows."""
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """One rung that was run."""
+
+    point: Point
+    recipe: Path
+    report: Path
+    bundle: Path
+    """Folder of the student's bundle."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """One rung that was not run."""
+
+    rung: Rung
+    reason: str
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """What a climb works with."""
+
+    model: Model
+    rungs: Sequence[Rung]
+    goals: Goals
+    data: Path
+    """Folder of the dataset."""
+    work: Path
+    """Folder for the recipes of the rungs."""
+    about: Sequence[str]
+    """Lines for the head of each recipe."""
+
+
+def climb(ladder: Ladder, progress: Progress) -> Iterator[Climbed | Skipped]:
+    """Run the rungs in their order. The first rung that meets the goals is the last one that runs.
+
+    Yields:
+        Each rung that was run, with its measurements, or the reason why it was not run.
+    """
+    began, known = time.monotonic(), None
+    for number, rung in enumerate(ladder.rungs):
+        left = ladder.goals.minutes - (time.monotonic() - began) / 60
+        try:
+            if rung.trained:
+                known = _pace(ladder, rung, progress)
+            epochs = _epochs(known, left, last=number + 1 == len(ladder.rungs)) if rung.trained and known else 1
+            if not epochs or left <= 0:
+                yield Skipped(rung, _too_long(known, left))
+                continue
+            found = _run(ladder, number, rung, epochs, progress)
+        except StillhouseError as error:
+            yield Skipped(rung, str(error))
+            continue
+        yield found
+        if found.point.verdict == "PASS":
+            return
+
+
+def plan(ladder: Ladder, progress: Progress) -> Iterator[tuple[Rung, int, Pace | None]]:
+    """Yield each rung with the epochs that the minutes allow and its cost, and write its recipe. Nothing is run."""
+    left = ladder.goals.minutes
+    for number, rung in enumerate(ladder.rungs):
+        pace = _pace(ladder, rung, progress) if rung.trained else None
+        epochs = _epochs(pace, left, last=number + 1 == len(ladder.rungs)) if pace else 1
+        left -= pace.minutes(epochs) if pace and epochs else 0.0
+        _write(ladder, number, rung, max(1, epochs))
+        yield rung, epochs, pace
+
+
+def _pace(ladder: Ladder, rung: Rung, progress: Progress) -> Pace:
+    progress(f"rehearsing {rung.words}")
+    recipe = load_recipe(write_recipe(ladder.work / "pace", ladder.model, rung, 1, ladder.goals, ()))
+    return measure_pace(recipe, ladder.data, lambda _: None)
+
+
+def _epochs(pace: Pace, left: float, *, last: bool) -> int:
+    return pace.epochs_within(left if last else SHARE * left) or min(1, pace.epochs_within(left))
+
+
+def _too_long(pace: Pace | None, left: float) -> str:
+    if left <= 0 or pace is None:
+        return "the minutes are over"
+    return f"one epoch of each training takes about {pace.minutes(1):.0f} minutes and {left:.0f} are left"
+
+
+def _write(ladder: Ladder, number: int, rung: Rung, epochs: int) -> Path:
+    folder = ladder.work / f"{number + 1}_{rung.name}"
+    return write_recipe(folder, ladder.model, rung, epochs, ladder.goals, ladder.about)
+
+
+def _run(ladder: Ladder, number: int, rung: Rung, epochs: int, progress: Progress) -> Climbed:
+    began, recipe, key = time.monotonic(), _write(ladder, number, rung, epochs), f"{ladder.model.name}_{rung.name}"
+    trained = f", {epochs} epochs of each training" if rung.trained else ""
+    progress(f"== rung {number + 1} of {len(ladder.rungs)}: {rung.words}{trained}")
+    found = run_here(recipe, key, progress=progress)
+    folders = outputs_here(recipe, key, ("export", "evaluate", "gate"))
+    evaluation, gate = (
+        json.loads((folders[stage] / f"{file}.json").read_text(encoding="utf-8"))
+        for stage, file in (("evaluate", "evaluation"), ("gate", "gate"))
+    )
+    minutes = (time.monotonic() - began) / 60
+    point = point_of(rung.name, rung.words, evaluation, gate["verdict"], minutes)
+    return Climbed(point, recipe, Path(str(found["report"]["report"])), folders["export"] / "student")

@@ -1,0 +1,132 @@
+"""Compress a user's own model: import the data, climb the ladder, and write what was found into one folder."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import cast, get_args
+
+from stillhouse.models.aside import write_aside
+from stillhouse.models.inspection.source import Source, find_source
+from stillhouse.models.inspection.task import task_of
+from stillhouse.tasks.artifacts.artifact import write_json
+from stillhouse.tasks.data.importing.import_local import import_local
+from stillhouse.tasks.data.importing.wanted import Imported, Task, Wanted
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.ladder.climb import Climbed, Ladder, Skipped, climb, plan
+from stillhouse.tasks.ladder.families import Family, family_of
+from stillhouse.tasks.ladder.goals import Goals
+from stillhouse.tasks.ladder.page import render
+from stillhouse.tasks.ladder.recipes import Model
+from stillhouse.tasks.ladder.verdict import choose, say_verdict
+from stillhouse.tasks.reporting.quantities import mebibytes
+from stillhouse.tasks.settings import load_settings
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a user asks for."""
+
+    name: str
+    """Name of the recipe, of the dataset and of the result."""
+    model: Path
+    task: str | None
+    data: Wanted
+    goals: Goals
+    into: Path
+    """Folder that gets a folder of this name."""
+
+
+def compress(order: Order, progress: Progress) -> str:
+    """Climb the ladder and write the result. Returns the verdict in one line.
+
+    Raises:
+        StillhouseError: the model, the data or the goals cannot be used, or no rung could be run.
+    """
+    ladder, family = _prepare(order, progress)
+    climbed, skipped = list[Climbed](), list[Skipped]()
+    for found in climb(ladder, progress):
+        if isinstance(found, Skipped):
+            skipped.append(found)
+            progress(f"not run: {found.rung.words}: {found.reason}")
+        else:
+            climbed.append(found)
+            progress(say_verdict(found.point, order.goals, family.basis))
+    if not climbed:
+        msg = f"no rung could be run: {skipped[-1].reason if skipped else 'there is none'}"
+        raise StillhouseError(msg)
+    return _write(order, ladder, family, climbed, skipped)
+
+
+def estimate(order: Order, progress: Progress) -> list[str]:
+    """Write the recipes of all rungs and return what each one will cost. Nothing is compressed."""
+    ladder, _ = _prepare(order, progress)
+    lines = []
+    for rung, epochs, pace in plan(ladder, progress):
+        if pace is None:
+            lines.append(f"{rung.words}: a few minutes, without training")
+        elif epochs:
+            what = f"{epochs} epochs of each training, about {pace.minutes(epochs):.0f} minutes"
+            lines.append(f"{rung.words}: {what}, {mebibytes(pace.bytes)} of memory")
+        else:
+            lines.append(f"{rung.words}: not within the minutes; one epoch takes about {pace.minutes(1):.0f}")
+    return [*lines, f"the recipes are in {ladder.work}"]
+
+
+def data_task(task: str | None) -> Task | None:
+    """Return the task as the import of data knows it; None lets the source decide."""
+    return cast("Task", task) if task in get_args(Task) else None
+
+
+def _prepare(order: Order, progress: Progress) -> tuple[Ladder, Family]:
+    settings, source = load_settings(), find_source(order.model)
+    task = _task(order, source)
+    imported = import_local(settings, order.data, progress)
+    data = settings.data_cache / imported.digest
+    family = family_of(source, task, data)
+    for line in family.assumed:
+        progress(f"assumed: {line}")
+    model = Model(order.name, family.workload, family.teacher, {"dataset": order.name, "sha256": imported.digest})
+    work = settings.state / "ladders" / order.name
+    about = _about(order, imported, family)
+    return Ladder(model, family.rungs, order.goals, data, work, about), family
+
+
+def _task(order: Order, source: Source) -> str:
+    task = order.task or task_of(source)
+    if task is None:
+        msg = f"{source.path} does not say what it is for; tell it with --task, such as --task image-classification"
+        raise StillhouseError(msg)
+    return task
+
+
+def _about(order: Order, imported: Imported, family: Family) -> Sequence[str]:
+    return (
+        f"Compresses {order.model}. Made by `stillhouse compress`; edit it and run it again.",
+        f"Data: {imported.read_as}.",
+        *(f"Assumed: {line}." for line in family.assumed),
+    )
+
+
+def _write(order: Order, ladder: Ladder, family: Family, climbed: list[Climbed], skipped: list[Skipped]) -> str:
+    """Write the folder of the result. The page is written last."""
+    points = [each.point for each in climbed]
+    best = choose(points, order.goals)
+    chosen = climbed[points.index(best)]
+    verdict = say_verdict(best, order.goals, family.basis)
+    folder = order.into / order.name
+    for part in ("bundle", "recipes", "rungs"):
+        shutil.rmtree(folder / part, ignore_errors=True)
+    shutil.copytree(chosen.bundle, folder / "bundle")
+    (folder / "recipes").mkdir()
+    shutil.copyfile(chosen.recipe, folder / "recipes" / chosen.recipe.name)
+    (folder / "rungs").mkdir()
+    for each in climbed:
+        shutil.copyfile(each.report, folder / "rungs" / f"{each.point.rung}.html")
+    write_json(folder / "ladder.json", {"verdict": verdict, "chosen": best.rung, "points": [asdict(p) for p in points]})
+    with write_aside(folder / "report.html") as aside:
+        page = render(order.name, ladder, points, best, verdict, [(s.rung.words, s.reason) for s in skipped])
+        aside.write_text(page, encoding="utf-8")
+    return verdict

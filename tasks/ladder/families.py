@@ -1,0 +1,64 @@
+"""What a user's model is to the ladder: its workload, its section `teacher`, and its rungs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stillhouse.models.inspection.source import Source
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.ladder.rungs import Rung, rungs_for_text
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of model that the ladder can compress."""
+
+    workload: str
+    teacher: Mapping[str, Any]
+    """The recipe's section `teacher`."""
+    rungs: tuple[Rung, ...]
+    basis: str
+    """What the quality is measured against, for the verdict."""
+    assumed: tuple[str, ...]
+    """What was not told and is taken to be so."""
+
+
+def family_of(source: Source, task: str, data: Path) -> Family:
+    """Find the family of a model.
+
+    Args:
+        source: the model.
+        task: what it is for.
+        data: folder of the imported dataset.
+
+    Raises:
+        StillhouseError: no family has this task, or the model is of another format.
+    """
+    if task not in FAMILIES:
+        msg = f"compress has no ladder for {task} yet; it has {', '.join(FAMILIES)}; write a recipe instead"
+        raise StillhouseError(msg)
+    return FAMILIES[task](source, data)
+
+
+def _text_embedding(source: Source, _data: Path) -> Family:
+    from stillhouse.models.workloads.text_embedding.training import BERT_LIKE
+    from stillhouse.tasks.teachers.folder import folder_digest
+
+    kind = str(source.config.get("model_type"))
+    if source.format != "transformers" or kind not in BERT_LIKE:
+        msg = f"{source.path} is no encoder that text embedding reads; it reads {', '.join(BERT_LIKE)} in safetensors"
+        raise StillhouseError(msg)
+    depth = int(source.config.get("num_hidden_layers") or source.config.get("n_layers") or 1)
+    teacher = {"folder": str(source.path.resolve()), "sha256": folder_digest(source.path)}
+    return Family(
+        "text_embedding",
+        teacher,
+        tuple(rungs_for_text(depth)),
+        "the teacher's five nearest neighbours (there are no labels: this is agreement with the teacher)",
+        ("quality is the share of the teacher's five nearest texts that the student finds too",),
+    )
+
+
+FAMILIES: dict[str, Callable[[Source, Path], Family]] = {"text-embedding": _text_embedding}
+"""Task -> function of its family."""

@@ -1,0 +1,46 @@
+"""The report of a climb: the verdict, the Pareto picture, and a table of the rungs. One page, no script, no network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from stillhouse.tasks import reporting
+from stillhouse.tasks.ladder.climb import Ladder
+from stillhouse.tasks.ladder.picture import draw_points
+from stillhouse.tasks.ladder.verdict import Point, is_best
+from stillhouse.tasks.reporting import quantities
+
+FILTERS = ("percent", "percent_limit", "times", "times_limit", "size")
+
+
+def render(  # noqa: PLR0913, PLR0917 - what the page shows
+    name: str,
+    ladder: Ladder,
+    points: Sequence[Point],
+    best: Point,
+    verdict: str,
+    skipped: Sequence[tuple[str, str]],
+) -> str:
+    """Return the whole page. All shown text is escaped."""
+    folders = [Path(__file__).parent, Path(str(reporting.__file__)).parent]
+    templates = Environment(
+        loader=FileSystemLoader(folders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {each: getattr(quantities, each) for each in FILTERS}
+    return templates.get_template("ladder.html").render(
+        name=name,
+        goals=ladder.goals,
+        about=ladder.about,
+        points=points,
+        best=best,
+        pareto=[is_best(point, points) for point in points],
+        verdict=verdict,
+        skipped=skipped,
+        picture=Markup(draw_points(points, ladder.goals)),  # noqa: S704 - our own SVG, its texts escaped
+    )
