@@ -3,29 +3,44 @@ RECIPE ?= image_text_retrieval
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-# A stamp for this lock in this folder: a half-made, outdated or moved .venv has none and is completed or made again.
-STAMP := $(VENV)/installed-$(shell { pwd; cat requirements.lock pyproject.toml; } | sha256sum | cut -c1-16)
-RUNS_HERE = $(BIN)/pip --version 2>/dev/null | grep -F "$(CURDIR)/$(VENV)/" | grep -q "python 3.11"
-TORCH_LINES = awk '/^[^ ]/ {wanted = /^torch==/} wanted' requirements.lock
+# A stamp for this lock in this folder: a half-made, outdated or moved environment has none and is completed or made again.
+stamp_of = $(1)/installed-$(shell { pwd; cat $(2) pyproject.toml; } | sha256sum | cut -c1-16)
+STAMP := $(call stamp_of,$(VENV),requirements.lock)
+# The light environment: `stillhouse inspect` and runs without servers, and no Airflow, DVC or Great Expectations.
+LIGHT := .venv-light
+LIGHT_STAMP := $(call stamp_of,$(LIGHT),requirements-light.lock)
+RUNS_HERE = $(1)/bin/pip --version 2>/dev/null | grep -F "$(CURDIR)/$(1)/" | grep -q "python 3.11"
+TORCH_LINES = awk '/^[^ ]/ {wanted = /^torch==/} wanted' $(1)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export DO_NOT_TRACK = true
 unexport PYTHONHOME PYTHONPATH  # of another Python
 
-.PHONY: install run up stop test lint data lock bench
+.PHONY: install light run up stop test lint data lock bench
 .DEFAULT_GOAL := run
 
 install: $(STAMP)
 
-$(STAMP):
+# $(call install_from,ENVIRONMENT,LOCK,pip's further options)
+define install_from
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is not there; install it, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
-	@$(RUNS_HERE) || { echo "making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
-	@echo "installing from requirements.lock; the first time takes some minutes"
-	@$(TORCH_LINES) > $(VENV)/torch.txt  # a wheel at hand, in pip's find-links, goes before the registry's half gigabyte
-	@$(BIN)/python -m pip install --quiet --no-index --require-hashes --no-deps -r $(VENV)/torch.txt 2>/dev/null || true
-	@$(BIN)/python -m pip install -qq --require-hashes --no-deps -r requirements.lock
-	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m pip check
-	@rm -f $(VENV)/installed-* && touch $@
+	@$(call RUNS_HERE,$(1)) || { echo "making $(1)"; $(PYTHON) -m venv --clear $(1); }
+	@echo "installing from $(2); the first time takes some minutes"
+	@$(call TORCH_LINES,$(2)) > $(1)/torch.txt  # a wheel at hand, in pip's find-links, goes before the registry's half gigabyte
+	@$(1)/bin/python -m pip install --quiet $(3) --no-index --require-hashes --no-deps -r $(1)/torch.txt 2>/dev/null || true
+	@$(1)/bin/python -m pip install -qq $(3) --require-hashes --no-deps -r $(2)
+	@$(1)/bin/python -m pip install -qq --no-deps --no-build-isolation -e .
+	@$(1)/bin/python -m pip check
+	@rm -f $(1)/installed-* && touch $@
+endef
+
+$(STAMP):
+	$(call install_from,$(VENV),requirements.lock)
+
+light: $(LIGHT_STAMP)
+
+# Python compiles a module when it is first imported, so that only what is used takes the time and the disk.
+$(LIGHT_STAMP):
+	$(call install_from,$(LIGHT),requirements-light.lock,--no-compile)
 
 run: install
 	@$(BIN)/stillhouse run $(RECIPE) $(if $(ONCE),--once)

@@ -1,8 +1,8 @@
-"""Write requirements.lock anew from pyproject.toml: `make lock`.
+"""Write requirements.lock and requirements-light.lock anew from pyproject.toml: `make lock`.
 
-The pins that are there stay, unless pyproject.toml rules them out. torch is resolved as its CPU wheel, so nothing of
-CUDA is asked for; in the lock it has the hash of that wheel beside those of the registry's own, and either installs.
-Nothing is replaced unless the new lock is whole.
+The pins that are there stay, unless pyproject.toml rules them out. The light lock has no extras, and each of its pins
+is that of the whole lock. torch is resolved as its CPU wheel, so nothing of CUDA is asked for; in a lock it has the
+hash of that wheel beside those of the registry's own, and either installs. Nothing is replaced unless both are whole.
 """
 
 import json
@@ -12,13 +12,15 @@ import subprocess
 import sys
 import tomllib
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCK = ROOT / "requirements.lock"
+LOCK, LIGHT = ROOT / "requirements.lock", ROOT / "requirements-light.lock"
+EXTRAS = ("pipeline", "dev")
 NEW = ROOT / ".venv" / "lock"
 COMPILE = (
-    *("--quiet", "--no-header", "--strip-extras", "--allow-unsafe", "--generate-hashes", "--extra", "dev"),
+    *("--quiet", "--no-header", "--strip-extras", "--allow-unsafe", "--generate-hashes"),
     *("--no-emit-index-url", "--no-emit-trusted-host", "--no-emit-find-links", "--annotation-style", "split"),
 )
 FOR_A_GPU = re.compile(r"^(?:nvidia-|cuda-|triton|pytorch-triton)\S*", re.MULTILINE)
@@ -26,15 +28,18 @@ HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
 
 def main() -> None:
-    """Compile, put the old comments and torch's hashes back, check, and only then replace the lock."""
+    """Compile, put the old comments and torch's hashes back, check, and only then replace the locks."""
     old, torch = LOCK.read_text(encoding="utf-8"), pinned_torch((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    compiled = resolve(old, torch)
     hashes = set(HASH.findall(torch_block(old))) if torch_block(old).startswith(f"torch=={torch} ") else registry(torch)
-    new = merge(old, compiled, torch, hashes)
-    if found := FOR_A_GPU.search(new):
-        sys.exit(f"make lock: {found[0]} is for a GPU; the lock stays as it is, look which package wants it")
-    (NEW / "requirements.lock").write_text(new, encoding="utf-8")
-    (NEW / "requirements.lock").replace(LOCK)
+    whole = merge(old, resolve(old, torch, EXTRAS), torch, hashes)
+    light = merge(LIGHT.read_text(encoding="utf-8"), resolve(whole, torch, ()), torch, hashes)
+    new = {LOCK: whole, LIGHT: light}
+    for text in new.values():
+        if found := FOR_A_GPU.search(text):
+            sys.exit(f"make lock: {found[0]} is for a GPU; the locks stay as they are, look which package wants it")
+    for lock, text in new.items():
+        (NEW / lock.name).write_text(text, encoding="utf-8")
+        (NEW / lock.name).replace(lock)
 
 
 def pinned_torch(pyproject: str) -> str:
@@ -46,12 +51,13 @@ def pinned_torch(pyproject: str) -> str:
     return exact[0]
 
 
-def resolve(old: str, torch: str) -> str:
-    """Let pip-compile resolve pyproject.toml with torch's CPU wheel, keeping the old pins."""
+def resolve(old: str, torch: str, extras: Sequence[str]) -> str:
+    """Let pip-compile resolve pyproject.toml and some extras with torch's CPU wheel, keeping the old pins."""
     NEW.mkdir(parents=True, exist_ok=True)
     (NEW / "cpu.txt").write_text(f"torch=={torch}+cpu\n", encoding="utf-8")
     (NEW / "compiled.lock").write_text(old, encoding="utf-8")
     command = [sys.executable, "-m", "piptools", "compile", *COMPILE, "--constraint", str(NEW / "cpu.txt")]
+    command += [f"--extra={extra}" for extra in extras]
     command += ["--output-file", str(NEW / "compiled.lock"), "pyproject.toml"]
     if subprocess.run(command, cwd=ROOT, check=False).returncode:
         sys.exit(

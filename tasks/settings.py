@@ -42,8 +42,14 @@ def load_settings() -> Settings:
         StillhouseError: a variable or a folder is such that no work can be done with it; names it and the remedy.
     """
     adopt(os.environ)
-    root = Path(os.environ.get("STILLHOUSE_ROOT", Path(__file__).resolve().parent.parent))
+    root = Path(os.environ.get("STILLHOUSE_ROOT", _find_root()))
     state = Path(os.environ.get("STILLHOUSE_STATE", root / ".stillhouse"))
     runs = Path(os.environ.get("STILLHOUSE_RUNS", root / "runs"))
     expect_folders({"STILLHOUSE_ROOT": root, "STILLHOUSE_STATE": state, "STILLHOUSE_RUNS": runs}, state)
     return Settings(root, state, runs, os.environ.get("MLFLOW_TRACKING_URI", ""))
+
+
+def _find_root() -> Path:
+    """Return the checkout of this code. Code that pip copied into an environment has none: the current folder."""
+    checkout = Path(__file__).resolve().parent.parent
+    return checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()

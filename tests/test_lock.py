@@ -1,4 +1,4 @@
-"""requirements.lock holds what pyproject.toml asks for, all that this needs, and nothing else."""
+"""The two locks hold what pyproject.toml asks for, all that this needs, and nothing else."""
 
 import ast
 import importlib.metadata
@@ -17,15 +17,26 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-PINS = {
-    canonicalize_name(name): Version(version) for name, version in re.findall(r"^(\S+?)==(\S+)", LOCK, re.MULTILINE)
-}
+LIGHT = (ROOT / "requirements-light.lock").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def asked() -> list[Requirement]:
-    """What pyproject.toml asks for, the tools of development too."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return [Requirement(each) for each in [*project["dependencies"], *project["optional-dependencies"]["dev"]]]
+def pins(lock: str) -> dict[str, Version]:
+    """Name and version of every package of a lock."""
+    found = re.findall(r"^(\S+?)==(\S+)", lock, re.MULTILINE)
+    return {canonicalize_name(name): Version(version) for name, version in found}
+
+
+PINS, LIGHT_PINS = pins(LOCK), pins(LIGHT)
+
+
+def asked(*extras: str) -> list[Requirement]:
+    """What pyproject.toml asks for."""
+    chosen = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][extra] for extra in extras)]
+    return [Requirement(each) for part in chosen for each in part]
+
+
+ALL = asked("pipeline", "dev")
 
 
 def needed_by(requirement: Requirement) -> Iterator[Requirement]:
@@ -49,9 +60,9 @@ def reachable(waiting: list[Requirement]) -> set[str]:
     return {name for name, _ in seen}
 
 
-@pytest.mark.parametrize("requirement", asked(), ids=str)
+@pytest.mark.parametrize("requirement", ALL, ids=str)
 def test_what_the_project_asks_for_is_pinned(requirement: Requirement) -> None:
-    """Each dependency, and each tool of the extra `dev`, is in the lock at a version that pyproject.toml allows."""
+    """Each dependency, also of the two extras, is in the lock at a version that pyproject.toml allows."""
     assert requirement.specifier.contains(PINS[canonicalize_name(requirement.name)], prereleases=True)
 
 
@@ -69,7 +80,7 @@ def imported() -> set[str]:
 
 def test_what_the_code_imports_is_asked_for() -> None:
     """Every module that is imported comes from a package that pyproject.toml names, not from one that another needs."""
-    names = {canonicalize_name(requirement.name) for requirement in asked()}
+    names = {canonicalize_name(requirement.name) for requirement in ALL}
     owners = importlib.metadata.packages_distributions()
     of = {module: {canonicalize_name(owner) for owner in owners.get(module, [])} for module in imported()}
     assert {module: packages for module, packages in of.items() if not packages & names} == {}
@@ -77,7 +88,20 @@ def test_what_the_code_imports_is_asked_for() -> None:
 
 def test_the_lock_holds_all_that_is_needed_and_nothing_else() -> None:
     """Every pinned package is needed by what pyproject.toml asks for, and every needed one is pinned."""
-    assert set(PINS) == reachable(asked())
+    assert set(PINS) == reachable(list(ALL))
+
+
+def test_the_light_lock_is_a_part_of_the_whole_one() -> None:
+    """It holds what the dependencies without extras need, at the same versions, and nothing that nights alone need."""
+    assert set(LIGHT_PINS) == reachable(asked())
+    assert PINS | LIGHT_PINS == PINS
+    assert not {"apache-airflow", "boto3", "dvc", "great-expectations", "mlflow", "pandas", "scipy"} & set(LIGHT_PINS)
+
+
+def test_the_fixed_packages_are_asked_for() -> None:
+    """The packages that the project was to be built on are named by pyproject.toml itself."""
+    names = {canonicalize_name(requirement.name) for requirement in asked("pipeline")}
+    assert {"apache-airflow", "mlflow", "torch", "dvc", "boto3", "great-expectations"} <= names
 
 
 def test_the_lock_is_what_is_installed() -> None:
@@ -91,10 +115,11 @@ def test_no_package_is_for_a_gpu() -> None:
     assert [name for name in PINS if re.match(r"nvidia-|cuda-|triton|pytorch-triton", name)] == []
 
 
-def test_every_pin_has_a_hash() -> None:
+@pytest.mark.parametrize("lock", [LOCK, LIGHT], ids=["whole", "light"])
+def test_every_pin_has_a_hash(lock: str) -> None:
     """Nothing is installed of which the lock does not know the digest."""
-    blocks = re.split(r"^(?=\S+==)", LOCK, flags=re.MULTILINE)[1:]
-    assert len(blocks) == len(PINS)
+    blocks = re.split(r"^(?=\S+==)", lock, flags=re.MULTILINE)[1:]
+    assert len(blocks) == len(pins(lock))
     assert [block.split()[0] for block in blocks if "--hash=sha256:" not in block] == []
 
 
@@ -119,7 +144,7 @@ BEFORE, AFTER = block("sympy==1.14.0", "5", needed="torch"), block("tqdm==4.70.1
 
 def test_the_lock_names_no_folder_of_this_machine() -> None:
     """Whoever makes the lock leaves no path of theirs in it."""
-    assert re.findall(r"^.*(?: /|\.venv|file:/).*$", LOCK, re.MULTILINE) == []
+    assert re.findall(r"^.*(?: /|\.venv|file:/).*$", LOCK + LIGHT, re.MULTILINE) == []
 
 
 def test_torch_keeps_its_hashes_and_the_lock_its_comments(script: ModuleType) -> None:
@@ -149,11 +174,12 @@ def test_a_package_for_a_gpu_leaves_the_lock_as_it_is(
 ) -> None:
     """If anything wants CUDA after all, `make lock` ends with its name and replaces nothing."""
     old = block("torch==2.13.0", "1", needed="us")
-    (tmp_path / "requirements.lock").write_text(old, encoding="utf-8")
+    for name, constant in (("requirements.lock", "LOCK"), ("requirements-light.lock", "LIGHT")):
+        (tmp_path / name).write_text(old, encoding="utf-8")
+        monkeypatch.setattr(script, constant, tmp_path / name)
     (tmp_path / "pyproject.toml").write_text('[project]\ndependencies = ["torch==2.13.0"]', encoding="utf-8")
     monkeypatch.setattr(script, "ROOT", tmp_path)
-    monkeypatch.setattr(script, "LOCK", tmp_path / "requirements.lock")
     monkeypatch.setattr(script, "resolve", lambda *_: f"{block('nvidia-nccl==2.0', '4', needed='torch')}{old}")
-    with pytest.raises(SystemExit, match=r"nvidia-nccl==2\.0 is for a GPU; the lock stays as it is"):
+    with pytest.raises(SystemExit, match=r"nvidia-nccl==2\.0 is for a GPU; the locks stay as they are"):
         script.main()
-    assert (tmp_path / "requirements.lock").read_text(encoding="utf-8") == old
+    assert {path.read_text(encoding="utf-8") for path in tmp_path.glob("*.lock")} == {old}

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from data_samples import Change, built_digits, cell, make_house_of, make_job, pulled, refused, repin
 
-from stillhouse.tasks.data.checks.contract import ABSENT, UNCHECKED
+from stillhouse.tasks.artifacts.source_digest import ABSENT
+from stillhouse.tasks.data.checks.contract import UNCHECKED
 from stillhouse.tasks.data.format.dataset import Example, read_description, write_dataset
 from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.stages.validate import validate_data

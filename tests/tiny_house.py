@@ -1,5 +1,6 @@
 """A house whose small recipe runs from data to registry in seconds, on a data remote and an MLflow of its own."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from data_samples import make_house
+from data_samples import built_digits, digest_of, make_house
 
 from stillhouse.tasks.pipeline.graph import stages_of
 from stillhouse.tasks.pipeline.run_stage import run_stage
@@ -72,6 +73,22 @@ def tiny_recipe(root: Path) -> Path:
     path = root / "tiny.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path
+
+
+def use_local_data(recipe: Path, state: Path, *methods: str) -> None:
+    """Put the digits into the cache of a host, and let a recipe name them by their digest.
+
+    Args:
+        recipe: the recipe's file.
+        state: the host's state folder.
+        methods: the steps that the recipe keeps; none: all.
+    """
+    digest = digest_of(built_digits())
+    shutil.copytree(built_digits(), state / "data" / digest)
+    content = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    content["data"] = {"dataset": "digits", "sha256": digest}
+    content["steps"] = [step for step in content["steps"] if not methods or step["method"] in methods]
+    recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
 @contextmanager

@@ -80,7 +80,11 @@ def waveform_of(content: bytes) -> NDArray[np.float32]:
     Raises:
         ModelError: the file cannot be read, is silent or too short.
     """
-    from scipy.signal import resample_poly
+    try:
+        from scipy.signal import resample_poly
+    except ModuleNotFoundError as error:
+        msg = "recordings need SciPy, which the light installation does not have; install all with `make install`"
+        raise ModelError(msg) from error
 
     samples_T, rate = decode(content, LISTENED)
     if len(samples_T) < SHORTEST * rate:

@@ -6,9 +6,9 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from stillhouse.models.errors import ModelError
+from stillhouse.models.measurement.distributions import sign_tail, student_quantile
 
 Interval = tuple[float, float]
 Groups = NDArray[np.int64]
@@ -153,7 +153,7 @@ def mcnemar_p(teacher_only: int, student_only: int) -> float:
         student_only: number of examples on which only the student is right.
     """
     discordant = teacher_only + student_only
-    return min(1.0, 2 * float(stats.binom.cdf(min(teacher_only, student_only), discordant, 0.5)))
+    return min(1.0, 2 * sign_tail(min(teacher_only, student_only), discordant))
 
 
 def pair_counts(teacher_right_N: NDArray[np.bool_], student_right_N: NDArray[np.bool_]) -> tuple[int, int, int, int]:
@@ -224,5 +224,5 @@ def geometric_interval(values: Sequence[float], confidence: float) -> tuple[floa
 
 def _student(values: NDArray[np.float64], confidence: float) -> tuple[float, Interval]:
     mean = float(values.mean())
-    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+    half = student_quantile(confidence, len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
     return mean, (mean - half, mean + half)

@@ -21,7 +21,16 @@ LIBRARIES = (
     "pyarrow",
     "zstandard",
 )
+ABSENT = "not installed"
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def version_of(package: str) -> str:
+    """Return the version of an installed package, or `ABSENT`."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ABSENT
 
 
 def code_digest(*modules: str, providers: Collection[Provider] = ()) -> str:
@@ -35,7 +44,7 @@ def code_digest(*modules: str, providers: Collection[Provider] = ()) -> str:
     files = files_with_imports((*modules, *sorted(set(ours))))
     content = {
         "sources": {path.relative_to(ROOT).as_posix(): file_digest(path) for path in files},
-        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "versions": {name: version_of(name) for name in LIBRARIES},
     }
     if providers:
         content["providers"] = {f"{each.distribution} {each.version}": each.digest for each in providers}

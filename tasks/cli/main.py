@@ -12,6 +12,7 @@ from stillhouse.tasks.cli import data as cli_data
 from stillhouse.tasks.cli import own_model as cli_own_model
 from stillhouse.tasks.cli import production as cli_production
 from stillhouse.tasks.cli import stack as cli_stack
+from stillhouse.tasks.cli.installation import explain_missing
 from stillhouse.tasks.cli.stack import DEFAULT_RECIPE, recipe_path, run_watched, say
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.local_stack.stack_record import recall
@@ -42,6 +43,10 @@ def main() -> None:
         app()
     except StillhouseError as error:
         sys.exit(f"stillhouse: {error}")
+    except ModuleNotFoundError as error:
+        if sentence := explain_missing(error):
+            sys.exit(f"stillhouse: {sentence}")
+        raise
     except PermissionError as error:
         sys.exit(f"stillhouse: {error.filename} cannot be read or written ({error.strerror}); mend its permissions")
 

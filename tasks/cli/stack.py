@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from stillhouse.tasks.cli.installation import expect_airflow
 from stillhouse.tasks.errors import ServiceError
 from stillhouse.tasks.local_stack import stack
 from stillhouse.tasks.recipe.folders import find_recipe, recipe_files
@@ -17,6 +18,7 @@ EVERY, STALE = "all", "stale"
 @app.command()
 def up() -> None:
     """Start the embedded MLflow and Airflow. Servers that are up keep running."""
+    expect_airflow()
     addresses = stack.start(load_settings(), say)
     print(f"Airflow  {addresses.airflow}  user {addresses.user}, password {addresses.password}")
     print(f"MLflow   {addresses.mlflow}  (no login)")
@@ -53,6 +55,7 @@ def run_watched(recipe: str, *, once: bool) -> None:
     """Run a recipe's DAG under Airflow and show it until the verdict. Ends the command with the run's exit code."""
     from stillhouse.tasks.local_stack.nightly_run import run_nightly
 
+    expect_airflow()
     chosen = {EVERY: _every_recipe, STALE: _stale_recipes}.get(recipe, lambda: [recipe])()
     if not chosen:
         print("nothing in production is stale")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from stillhouse.models.data.description import with_split_names
-from stillhouse.tasks.data.checks.contract import ABSENT, UNCHECKED, find_checker
-from stillhouse.tasks.data.checks.data_tables import tables_of
+from stillhouse.tasks.artifacts.source_digest import ABSENT
+from stillhouse.tasks.data.checks.contract import UNCHECKED, find_checker
 from stillhouse.tasks.data.format.dataset import MANIFEST, SPLITS, read_description
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.recipe.judging import Gate
@@ -39,11 +39,13 @@ def expect_rows(data: Path) -> str:
 
 def expect_apart(data: Path) -> None:
     """Expect no content to be in two splits."""
-    manifest = with_split_names(pq.read_table(data / MANIFEST)).select(["sha256", "split"]).to_pandas()
-    homes = manifest.drop_duplicates().groupby("sha256")["split"].agg(sorted)
-    shared = homes[homes.map(len) > 1]
-    if len(shared):
-        first, second = shared.iloc[0][:2]
+    manifest = with_split_names(pq.read_table(data / MANIFEST))
+    homes: dict[str, set[str]] = {}
+    for digest, split in zip(manifest["sha256"].to_pylist(), manifest["split"].to_pylist(), strict=True):
+        homes.setdefault(digest, set()).add(split)
+    shared = [sorted(splits) for splits in homes.values() if len(splits) > 1]
+    if shared:
+        first, second = shared[0][:2]
         msg = f"{len(shared)} examples are in {first} and in {second}; take them out of one and build the data again"
         raise StillhouseError(msg)
 
@@ -53,6 +55,8 @@ def expect_contract(data: Path, scratch: Path) -> str:
     described = read_description(data)
     if find_checker() == ABSENT:
         return UNCHECKED
+    from stillhouse.tasks.data.checks.data_tables import tables_of
+
     outcomes = judge(tables_of(data, described), described, scratch / "docs", scratch, lambda _: None)
     if failed := [outcome for outcome in outcomes if not outcome["success"]]:
         msg = f"the data fails {len(failed)} of {len(outcomes)} expectations: {name_failed(failed)}; mend the data"

@@ -14,8 +14,8 @@ from stillhouse.models.data.description import describe
 from stillhouse.models.workloads.report_base import Section, report_of
 from stillhouse.tasks.artifacts.artifact import VOLATILE
 from stillhouse.tasks.artifacts.outputs import output_of
-from stillhouse.tasks.artifacts.source_digest import LIBRARIES
-from stillhouse.tasks.data.checks.contract import UNCHECKED, version_of
+from stillhouse.tasks.artifacts.source_digest import LIBRARIES, version_of
+from stillhouse.tasks.data.checks.contract import UNCHECKED
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.judging.champion_comparison import ANSWER
 from stillhouse.tasks.judging.final_test import ANSWER as FINAL_TEST
@@ -173,7 +173,7 @@ def _find_registered(context: RunContext, run: Run | None) -> dict[str, str] | N
 
 
 def _environment() -> dict[str, str]:
-    packages = (*LIBRARIES, "great-expectations", "apache-airflow", "mlflow", "dvc")
+    packages = (*LIBRARIES, "great-expectations", "apache-airflow", "mlflow-skinny", "dvc")
     return {"python": platform.python_version(), "system": platform.platform()} | {
         name: version_of(name) for name in packages
     }
