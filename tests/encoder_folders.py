@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
-DISTIL = {"dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 64}
+SIZES = {"hidden_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128}
+DISTIL = {"dim": 96, "n_layers": 3, "n_heads": 4, "hidden_dim": 128}
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 from stillhouse.models.compression.pruning.weights import prunable
 from stillhouse.models.compression.shapes import layer_shapes
 from stillhouse.models.errors import ModelError
+from stillhouse.models.training.ready import ready
 
 
 def droppable(module: nn.Module, example: Tensor) -> list[str]:
@@ -53,24 +54,24 @@ def drop_layers(module: nn.Module, names: Sequence[str]) -> nn.Module:
 
 
 @torch.no_grad()
-def least_harmful(module: nn.Module, images_NCHW: Tensor, layers: int) -> list[str]:
+def least_harmful(module: nn.Module, inputs: Tensor, layers: int) -> list[str]:
     """Choose the layers to drop, in the order of removal. The module is not changed.
 
     The score of a layer is the KL divergence of the outputs without the layer from the outputs of the full model.
 
     Args:
         module: the network.
-        images_NCHW: raw pixels on which the outputs are compared.
+        inputs: raw inputs on which the outputs are compared, such as pixels (N, C, H, W).
         layers: number of layers to drop.
 
     Raises:
         ModelError: the network has fewer droppable layers. The message gives their number.
     """
     reduced = copy.deepcopy(module).eval()
-    wanted_NK = _log_probabilities(reduced, images_NCHW)
+    wanted_NK = _log_probabilities(reduced, inputs)
     dropped: list[str] = []
     while len(dropped) < layers:
-        harm = {name: _harm(reduced, name, images_NCHW, wanted_NK) for name in droppable(reduced, images_NCHW[:1])}
+        harm = {name: _harm(reduced, name, inputs, wanted_NK) for name in droppable(reduced, inputs[:1])}
         if not harm:
             msg = (
                 f"drop_layers is to take out {layers} layers and only {len(dropped)} can go, as the others change the "
@@ -82,14 +83,14 @@ def least_harmful(module: nn.Module, images_NCHW: Tensor, layers: int) -> list[s
     return dropped
 
 
-def _harm(module: nn.Module, name: str, images_NCHW: Tensor, wanted_NK: Tensor) -> float:
+def _harm(module: nn.Module, name: str, inputs: Tensor, wanted_NK: Tensor) -> float:
     layer = module.get_submodule(name)
     drop_layers(module, [name])
-    given_NK = _log_probabilities(module, images_NCHW)
+    given_NK = _log_probabilities(module, inputs)
     module.set_submodule(name, layer)
     return float(functional.kl_div(given_NK, wanted_NK, reduction="batchmean", log_target=True))
 
 
-def _log_probabilities(module: nn.Module, images_NCHW: Tensor) -> Tensor:
-    logits_NK = torch.cat([module(batch_BCHW.float()) for batch_BCHW in images_NCHW.split(500)])
+def _log_probabilities(module: nn.Module, inputs: Tensor) -> Tensor:
+    logits_NK = torch.cat([module(ready(batch)) for batch in inputs.split(500)])
     return functional.log_softmax(logits_NK, dim=1)

@@ -1,6 +1,6 @@
 """Read a BERT-like encoder from a folder as transformers or sentence-transformers write it. No code of it is run.
 
-The weights get the names of `models.networks.texts.bert`. The tokenizer stays as it is, cut at the folder's longest length.
+The weights get the names of `models.networks.texts.bert`. The tokenizer stays as it is, except for its longest length.
 """
 
 import json

@@ -8,7 +8,9 @@ import logging
 import re
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -76,6 +78,22 @@ def export_float(module: nn.Module, architecture: Architecture, path: Path) -> N
     model = program.model_proto
     reshape_by_constants(model)
     onnx.save(model, path)
+
+
+def export_file(source: Path, how: Mapping[str, Any], calibration: NDArray[np.generic], path: Path) -> None:
+    """Write the integer form of an fp32 file of which no module is known.
+
+    Args:
+        source: the fp32 file.
+        how: as `Architecture.quantization`.
+        calibration: raw inputs that determine the static scales.
+        path: path of the new file.
+
+    Raises:
+        ModelError: the integer runtime lacks an operator.
+    """
+    export_integer(source, {}, {}, how, calibration, path)
+    slim(path)
 
 
 def export_model(module: nn.Module, architecture: Architecture, calibration: NDArray[np.generic], path: Path) -> None:

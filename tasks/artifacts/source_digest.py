@@ -15,6 +15,7 @@ LIBRARIES = (
     "onnx",
     "onnxscript",
     "onnxruntime",
+    "tokenizers",
     "soundfile",
     "scipy",
     "numpy",

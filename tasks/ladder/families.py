@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stillhouse.models.data.description import describe
 from stillhouse.models.inspection.source import Source
+from stillhouse.tasks.artifacts.artifact import file_digest
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.ladder.rungs import Rung, rungs_for_text
+from stillhouse.tasks.reporting.quantities import percent
 
 
 @dataclass(frozen=True)
@@ -60,5 +63,25 @@ def _text_embedding(source: Source, _data: Path) -> Family:
     )
 
 
-FAMILIES: dict[str, Callable[[Source, Path], Family]] = {"text-embedding": _text_embedding}
+def _image_classification(source: Source, data: Path) -> Family:
+    from stillhouse.tasks.ladder.black_box import find_form
+    from stillhouse.tasks.ladder.picture_rungs import Pictures, rungs_for_file
+
+    if source.format != "onnx":
+        msg = f"{source.path} is a {source.format} model, for which there is no ladder yet; export it to ONNX"
+        raise StillhouseError(msg)
+    described = describe(data)
+    channels, *sides = described["image_shape"]
+    train = int(described["splits"]["train"]["count"])
+    pictures = Pictures(channels, min(sides), len(described["labels"]), train)
+    form = find_form(source.path, data)
+    teacher = {"onnx": str(source.path.resolve()), "sha256": file_digest(source.path), **form.section}
+    basis = f"the teacher's accuracy, which is {percent(form.accuracy)} on the calibration split"
+    return Family("image_classification", teacher, tuple(rungs_for_file(pictures)), basis, form.assumed)
+
+
+FAMILIES: dict[str, Callable[[Source, Path], Family]] = {
+    "image-classification": _image_classification,
+    "text-embedding": _text_embedding,
+}
 """Task -> function of its family."""

@@ -48,8 +48,15 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _black_box_is_only_asked(self) -> Self:
-        if isinstance(self.teacher, BlackBox) and self.steps[0].method != "distil":
-            msg = f"{self.steps[0].method} cannot change a teacher known only as an ONNX file; begin with distil"
+        first, *others = self.steps
+        if not isinstance(self.teacher, BlackBox) or first.method == "distil":
+            return self
+        if not isinstance(first, Quantize) or first.distillation or first.weights != "int8" or first.keep_float:
+            msg = f"{first.method} cannot change a teacher known only as an ONNX file; begin with distil, or with a"
+            msg = f"{msg} quantize of int8 without distillation and keep_float"
+            raise ValueError(msg)
+        if others:
+            msg = f"{others[0].method} cannot follow the quantize of an ONNX file; make quantize the only step"
             raise ValueError(msg)
         return self
 

@@ -23,6 +23,7 @@ from stillhouse.tasks.compression.components import components_in
 from stillhouse.tasks.compression.measure import QUALITY, add_up, describe_model
 from stillhouse.tasks.compression.methods import METHODS
 from stillhouse.tasks.compression.quantize import quantize_jointly
+from stillhouse.tasks.compression.quantize_file import is_file, quantize_file
 from stillhouse.tasks.compression.step_context import Compressed, StepContext
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.judging.clean_process import measure
@@ -42,6 +43,8 @@ def compress(job: Job) -> Metrics:
 
     Returns the metrics of the model that the next step starts from.
     """
+    if is_file(job):
+        return quantize_file(job)
     workload, data = training_of(job.settings["workload"]), materialise(job.inputs["data"])
     names = components_in(job.inputs["previous"], workload)
     chosen = [name for name in names if job.settings["step"].component in {name, None}]
