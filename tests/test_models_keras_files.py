@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from stillhouse.models.errors import ModelError
+from stillhouse.models.inspection.inspect import inspect_model
+from stillhouse.models.inspection.keras_layers import layers_from
 from stillhouse.models.keras.archive import read_archive
 from stillhouse.models.keras.config import check_config, layers_in
 from stillhouse.models.keras.facts import describe
@@ -167,3 +169,33 @@ def test_layout_and_kind_of_output_follow_from_shape_and_sums(
     assert describe(shape, [np.array(rows, np.float32)]) == {
         "shape": list(shape), "layout": layout, "output": output, "classes": 2,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "shape", "name", "kind", "ordered"),
+    [
+        ("layers/conv2d_1/vars/0", [3, 5, 32, 64], "conv2d_1.vars.0", "convolution", (64, 32, 3, 5)),
+        ("model_weights/dense/m/dense/kernel", [64, 10], "dense.m.dense.kernel", "linear", (10, 64)),
+        ("layers/separable_conv2d/vars/0", [3, 3, 16, 2], "separable_conv2d.vars.0", "depthwise", (32, 1, 3, 3)),
+        ("layers/separable_conv2d/vars/1", [1, 1, 32, 8], "separable_conv2d.vars.1", "convolution", (8, 32, 1, 1)),
+        ("layers/embedding/vars/0", [100, 16], "embedding.vars.0", "embedding", (100, 16)),
+        ("_all_variables/3/.ATTRIBUTES/VARIABLE_VALUE", [64], "_all_variables.3", "norm", (64,)),
+    ],
+)
+def test_a_tensor_of_keras_is_a_layer(
+    path: str, shape: list[int], name: str, kind: str, ordered: tuple[int, ...]
+) -> None:
+    """The kind follows from path and shape, and the shape is given with outputs first."""
+    (found,) = layers_from([(path, shape, 400)])
+    assert (found.name, found.kind, found.shape, found.bytes) == (name, kind, ordered, 400)
+
+
+def test_a_keras_model_is_inspected_by_its_header(tmp_path: Path) -> None:
+    """Layers are counted by their class, a stack of tensors by its layer; nothing can be changed in place."""
+    tensors = [("layers/conv2d/vars/0", [3, 3, 1, 8], 288), ("layers/dense/vars/0", [8, 10], 320)]
+    header = {"tensors": tensors, "layers": [("stem", "Conv2D"), ("head", "Dense"), ("more", "Conv2D")]}
+    found = inspect_model(keras_file(tmp_path / "m.keras"), lambda _path: header)
+    assert (found.parameters, found.bytes) == (152, 608)
+    assert list(found.operators) == [("Conv2D", 2), ("Dense", 1)]
+    assert {part.name for part in found.components} == {"conv2d", "dense"}
+    assert {each.method for each in found.methods if each.applies} == {"quantize", "distil", "pack"}
