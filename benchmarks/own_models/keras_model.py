@@ -16,23 +16,27 @@ EPOCHS = 6
 
 
 def build(classes: int) -> keras.Model:
-    """Build the usual small network: two stages of two convolutions, and a hidden layer."""
+    """Build the usual small network: two stages of two convolutions, and a hidden layer.
+
+    The batch norm stands before the ReLU, so that LiteRT folds it. With the batch norm after the ReLU, LiteRT's int8 of
+    such a model lost 8 points, because units that never fire get a huge scale; such a baseline would be no match.
+    """
     model = keras.Sequential([keras.Input((28, 28, 1)), layers.Rescaling(1 / 255)])
     for width in (32, 64):
         for _ in range(2):
-            model.add(layers.Conv2D(width, 3, padding="same", activation="relu"))
-            model.add(layers.BatchNormalization())
+            _add_normed(model, layers.Conv2D(width, 3, padding="same", use_bias=False))
         model.add(layers.MaxPooling2D())
         model.add(layers.Dropout(0.25))
-    for layer in (
-        layers.Flatten(),
-        layers.Dense(128, activation="relu"),
-        layers.BatchNormalization(),
-        layers.Dropout(0.4),
-        layers.Dense(classes, activation="softmax"),
-    ):
-        model.add(layer)
+    model.add(layers.Flatten())
+    _add_normed(model, layers.Dense(128, use_bias=False))
+    model.add(layers.Dropout(0.4))
+    model.add(layers.Dense(classes, activation="softmax"))
     return model
+
+
+def _add_normed(model: keras.Model, layer: keras.Layer) -> None:
+    for each in (layer, layers.BatchNormalization(), layers.ReLU()):
+        model.add(each)
 
 
 def train(model: keras.Model, images: np.ndarray, labels: np.ndarray, epochs: int) -> None:
