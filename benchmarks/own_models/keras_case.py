@@ -1,8 +1,8 @@
 """A Keras model in, a student out as ONNX and LiteRT, beside LiteRT's own int8 converter, in one run.
 
 `PYTHONPATH=src python benchmarks/own_models/keras_case.py FOLDER` trains the Keras model in TensorFlow's environment,
-imports it, runs the recipe `keras_case` in this shell, and writes FOLDER/results.json and the table of
-docs/tensorflow.md. What is already in the folder is used again.
+imports it, runs the recipe `keras_case` in this shell, and writes FOLDER/results.json. What is already in the folder
+is used again.
 """
 
 import json

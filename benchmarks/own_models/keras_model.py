@@ -19,7 +19,7 @@ def build(classes: int) -> keras.Model:
     """Build the usual small network: two stages of two convolutions, and a hidden layer.
 
     The batch norm stands before the ReLU, so that LiteRT folds it. With the batch norm after the ReLU, LiteRT's int8 of
-    such a model lost 8 points, because units that never fire get a huge scale; such a baseline would be no match.
+    such a model lost 8 points, because units that almost never fire get a huge scale. That is no fair baseline.
     """
     model = keras.Sequential([keras.Input((28, 28, 1)), layers.Rescaling(1 / 255)])
     for width in (32, 64):
