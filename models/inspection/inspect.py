@@ -1,17 +1,21 @@
 """Inspect a user's model: what it is for, what it consists of, and what can make it smaller."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnx
 
 from stillhouse.models.inspection.components import Component, components_of
+from stillhouse.models.inspection.keras_layers import layers_from
 from stillhouse.models.inspection.layers import Layer, layers_of, open_graph
 from stillhouse.models.inspection.methods import Applies, methods_for
 from stillhouse.models.inspection.source import Source, find_source
 from stillhouse.models.inspection.task import Task, architectures_of, task_of
+
+ReadHeader = Callable[[Path], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,20 @@ class Inspection:
         return () if self.task else ("--task",)
 
 
-def inspect_model(path: Path) -> Inspection:
+def inspect_model(path: Path, read_header: ReadHeader | None = None) -> Inspection:
     """Read a model's files, without running anything of the model.
+
+    Args:
+        path: a folder or a file.
+        read_header: reads `tensors` (path, shape, bytes) and `layers` (name, class) of a Keras file or a SavedModel,
+            where HDF5 and TensorFlow are at hand.
 
     Raises:
         ModelError: the model cannot be read. The error says what to do.
     """
     source = find_source(path)
+    if source.format in {"keras", "tensorflow"} and read_header:
+        return _inspect_header(source, read_header(path))
     layers = layers_of(source)
     components = components_of(layers)
     methods = methods_for(source, layers, components)
@@ -62,6 +73,14 @@ def inspect_model(path: Path) -> Inspection:
         return Inspection(source, *named, layers, components, operators, methods, _ends(graph))
     kinds = Counter(layer.kind for layer in layers if layer.kind != "other").most_common()
     return Inspection(source, *named, layers, components, kinds, methods)
+
+
+def _inspect_header(source: Source, header: Mapping[str, Any]) -> Inspection:
+    layers = layers_from(header["tensors"])
+    components = components_of(layers)
+    kinds = [kind for _, kind in header["layers"]] or [layer.kind for layer in layers if layer.kind != "other"]
+    methods = methods_for(source, layers, components)
+    return Inspection(source, None, (), layers, components, Counter(kinds).most_common(), methods)
 
 
 def _ends(graph: onnx.GraphProto) -> list[str]:

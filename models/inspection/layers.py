@@ -51,8 +51,7 @@ def layers_of(source: Source) -> list[Layer]:
     if source.format == "onnx":
         return list(_of_graph(open_graph(source.files[0])))
     msg = (
-        f"{source.path} is a {source.format} model, whose layers cannot be read without TensorFlow; convert it to ONNX "
-        "and name the .onnx file"
+        f"{source.path} is a {source.format} model, whose layers cannot be read without TensorFlow; convert it to ONNX"
     )
     raise ModelError(msg)
 

@@ -31,7 +31,7 @@ def methods_for(source: Source, layers: Sequence[Layer], components: Sequence[Co
         _in_place("prune_structured", source, f"{len(products)} layers have channels that can be removed"),
         _drop_layers(source, components),
         _low_rank(source, products),
-        _fold(layers),
+        _fold(source, layers),
         Applies("distil", applies=True, reason="a smaller network learns the model's outputs on your data"),
         Applies("pack", applies=True, reason="the file is compressed, and unpacked once when it is loaded"),
     ]
@@ -53,7 +53,8 @@ def _quantize(layers: Sequence[Layer], matrices: Sequence[Layer]) -> Applies:
 def _in_place(method: str, source: Source, reason: str) -> Applies:
     if source.format in IN_TORCH:
         return Applies(method, applies=True, reason=reason)
-    blocked = f"an {source.format} file cannot be trained in place; distil a student from it"
+    article = "an" if source.format == "onnx" else "a"
+    blocked = f"{article} {source.format} file cannot be trained in place; distil a student from it"
     return Applies(method, applies=False, reason=blocked)
 
 
@@ -71,7 +72,9 @@ def _low_rank(source: Source, products: Sequence[Layer]) -> Applies:
     return _in_place("low_rank", source, f"{len(wide)} layers have at least {NARROW} inputs and outputs")
 
 
-def _fold(layers: Sequence[Layer]) -> Applies:
+def _fold(source: Source, layers: Sequence[Layer]) -> Applies:
+    if source.format in {"keras", "tensorflow"}:
+        return _in_place("fold", source, "")
     norms = [layer for layer in layers if layer.name.endswith("running_mean")]
     if not norms:
         return Applies("fold", applies=False, reason="the model has no batch norm")

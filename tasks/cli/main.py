@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from stillhouse.tasks.cli import convert as cli_convert
 from stillhouse.tasks.cli import data as cli_data
 from stillhouse.tasks.cli import own_model as cli_own_model
 from stillhouse.tasks.cli import production as cli_production
@@ -149,7 +150,7 @@ def predict(
     print(f"answers: {answer(recipe_path(recipe), query)}")
 
 
-for part in (cli_own_model, cli_production, cli_stack):
+for part in (cli_convert, cli_own_model, cli_production, cli_stack):
     app.registered_commands += part.app.registered_commands
 app.add_typer(cli_data.app, name="data")
 

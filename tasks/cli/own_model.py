@@ -15,16 +15,17 @@ app = typer.Typer()
 
 @app.command()
 def inspect(
-    model: Annotated[Path, typer.Argument(help="A folder as save_pretrained writes it, or an .onnx file.")],
+    model: Annotated[Path, typer.Argument(help="A folder as save_pretrained writes it, an .onnx or a Keras file.")],
     speed: Annotated[bool, typer.Option(help="Time each shape in fp32 and int8 on this machine, too.")] = False,
 ) -> None:
     """Look at a model without running it: task, parameters, components, operators, and which methods apply."""
     from stillhouse.models.inspection.inspect import inspect_model
     from stillhouse.models.inspection.speed import products_of, time_products
     from stillhouse.tasks.cli.inspection_text import describe, describe_speed
+    from stillhouse.tasks.foreign.keras_import import read_header
 
     try:
-        found = inspect_model(model)
+        found = inspect_model(model, lambda path: read_header(path, load_settings()))
     except ModelError as error:
         raise StillhouseError(str(error)) from error
     for line in describe(found):

@@ -1,0 +1,1 @@
+"""Keras files: checked here, read and converted in TensorFlow's own environment."""

@@ -1,0 +1,1 @@
+"""Students as LiteRT files: built, converted and judged in TensorFlow's environment."""

@@ -1,0 +1,109 @@
+"""The environment of TensorFlow: a virtual environment apart, made on first use from a hash-locked file.
+
+The environment is whole once its stamp is written, last. A process that is killed half-way leaves no stamp, and the
+next one makes the environment again. Two processes never make it at once.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from stillhouse.models.aside import write_aside
+from stillhouse.tasks.artifacts.artifact import file_digest
+from stillhouse.tasks.artifacts.locks import waiting
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.settings import Settings
+
+LOCK = Path(__file__).resolve().parent / "tensorflow.lock"
+STAMP = "whole"
+GIGABYTES = 2.5
+"""Disk space that the environment takes, with what pip needs while it installs."""
+OF_ANOTHER_PYTHON = (
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONSAFEPATH",
+    "VIRTUAL_ENV",
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_USER",
+)
+"""Variables that lead pip, or the new environment, to packages of another Python."""
+
+
+def environment_folder(settings: Settings, lock: Path = LOCK) -> Path:
+    """Name the folder of the environment. Another lock has another folder."""
+    return settings.state / "environments" / f"{lock.stem}-{file_digest(lock)[:16]}"
+
+
+def is_whole(folder: Path) -> bool:
+    """Tell whether the environment was made to its end and its Python is still there."""
+    return (folder / STAMP).is_file() and (folder / "bin" / "python").exists()
+
+
+def ensure_environment(settings: Settings, progress: Callable[[str], None], lock: Path = LOCK) -> Path:
+    """Make the environment unless it is there.
+
+    Args:
+        settings: the deployment whose state folder holds the environment.
+        progress: is told one line when the environment must be made.
+        lock: the hash-locked requirements.
+
+    Returns:
+        The environment's Python.
+
+    Raises:
+        StillhouseError: there is no space, or pip failed. The message repeats pip's reason.
+    """
+    folder = environment_folder(settings, lock)
+    with waiting(folder.with_suffix(".lock")):
+        if not is_whole(folder):
+            progress(f"making the environment of {lock.stem} in {folder}; this happens once and takes some minutes")
+            _make(folder, lock)
+    return folder / "bin" / "python"
+
+
+def clean_variables() -> dict[str, str]:
+    """Return this process's variables without those that lead to another Python."""
+    return {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_PYTHON}
+
+
+def _make(folder: Path, lock: Path) -> None:
+    _expect_space(folder.parent)
+    python = str(folder / "bin" / "python")
+    install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes")
+    try:
+        _run([sys.executable, "-m", "venv", "--clear", str(folder)], folder)
+        _run([python, *install, "-r", str(lock)], folder)
+        _run([python, "-m", "pip", "check"], folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    with write_aside(folder / STAMP) as aside:
+        aside.write_text(f"{file_digest(lock)}\n", encoding="ascii")
+
+
+def _expect_space(folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < GIGABYTES * 1e9:
+        msg = f"{folder} has {free / 1e9:.1f} GB of free space and the environment needs {GIGABYTES} GB; free some"
+        raise StillhouseError(msg)
+
+
+def _run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=clean_variables())  # noqa: S603 - ours
+    if done.returncode:
+        msg = (
+            f"the environment {folder} could not be made ({_reason(done.stderr + done.stdout)}); mend the network, "
+            "pip's index or the disk and run the command again"
+        )
+        raise StillhouseError(msg)
+
+
+def _reason(output: str) -> str:
+    """Return pip's first line that names an error, otherwise its last line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith("WARNING")]
+    errors = [line for line in lines if line.startswith("ERROR")]
+    return (errors or lines[-1:] or ["no reason given"])[0].removeprefix("ERROR: ")[:300]

@@ -1,0 +1,54 @@
+"""Run a module of ours in another environment: a JSON request in, a JSON answer out.
+
+The module may import what that environment has, and of our own modules only those that need nothing else.
+"""
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import stillhouse
+from stillhouse.tasks.artifacts.artifact import write_json
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.foreign.environment import clean_variables
+
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
+
+
+def run_inside(python: Path, module: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Run `python -m module REQUEST ANSWER` in a scratch folder.
+
+    Args:
+        python: the Python of an environment, as `ensure_environment` returns it.
+        module: full name of a module that calls `answer_or_refuse`.
+        request: JSON values; paths must be absolute.
+
+    Returns:
+        The module's answer.
+
+    Raises:
+        StillhouseError: the module refused the request, in its own sentence, or it failed, with its last line.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        (folder / "path").mkdir()
+        (folder / "path" / "stillhouse").symlink_to(Path(stillhouse.__file__).resolve().parent)
+        asked, answered = folder / "request.json", folder / "answer.json"
+        write_json(asked, dict(request))
+        # A keras.json of the user may change Keras's defaults, and a file in the current folder may hide a package.
+        variables = clean_variables() | QUIET | {"PYTHONPATH": str(folder / "path"), "PYTHONSAFEPATH": "1"}
+        variables |= {"KERAS_HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [str(python), "-m", module, str(asked), str(answered)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=variables, cwd=folder)  # noqa: S603 - ours
+        if done.returncode or not answered.is_file():
+            reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:300]
+            where = python.parent.parent
+            msg = f"{module} failed ({reason}); try the model in Keras alone, and if it works there, delete {where}"
+            raise StillhouseError(msg)
+        answer: dict[str, Any] = json.loads(answered.read_text(encoding="utf-8"))
+    if "refused" in answer:
+        raise StillhouseError(answer["refused"])
+    return answer

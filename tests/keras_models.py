@@ -1,0 +1,63 @@
+"""Write Keras models, good and bad, into a folder: `python keras_models.py FOLDER` in TensorFlow's environment."""
+
+import sys
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+
+def small(activation="softmax", *extra, **ends):
+    """Build a classifier of 8 x 8 images that divides raw pixels itself."""
+    keras.utils.set_random_seed(3)
+    images = keras.Input(**({"shape": (8, 8, 1)} | ends))
+    hidden = layers.Rescaling(1 / 16)(images)
+    for layer in (layers.Conv2D(8, 3, activation="relu"), layers.BatchNormalization(), *extra):
+        hidden = layer(hidden)
+    hidden = layers.SeparableConv2D(16, 3, padding="same")(layers.MaxPooling2D()(hidden))
+    return keras.Model(images, layers.Dense(10, activation=activation)(layers.GlobalAveragePooling2D()(hidden)))
+
+
+class Writing(tf.Module):
+    """A program that writes a file when it is called."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 1), tf.float32)])
+    def __call__(self, images):
+        """Write, then answer."""
+        tf.io.write_file("written", "x")
+        return tf.reduce_mean(images, (1, 2))
+
+
+def main(folder):
+    """Write all of them."""
+    good = small()
+    good.compile("adam", "sparse_categorical_crossentropy")
+    good.fit(np.zeros((8, 8, 8, 1)), np.zeros(8), verbose=0)
+    good.save(folder / "good.keras")
+    good.save(folder / "good.h5")
+    good.export(folder / "good_saved", verbose=False)
+    tf.saved_model.save(good, str(folder / "good_plain_saved"))
+    small("linear").save(folder / "logits.keras")
+    small("softmax", layers.Lambda(lambda value: value * 2)).save(folder / "lambda.h5")
+    small(batch_shape=(4, 8, 8, 1), shape=None).save(folder / "fixed.keras")
+    small(shape=(None, None, 1)).save(folder / "any_side.keras")
+    two = small()
+    keras.Model(two.inputs, [two.outputs[0], two.layers[1].output]).save(folder / "two.keras")
+    good.save_weights(folder / "only.weights.h5")
+    endless = small("linear")
+    endless.set_weights([np.full_like(weight, np.nan) for weight in endless.get_weights()])
+    endless.save(folder / "nan.keras")
+    good.save(folder / "linked.h5")
+    with h5py.File(folder / "linked.h5", "r+") as file:
+        file["model_weights/other"] = h5py.ExternalLink("/etc/hostname", "/")
+    good.save(folder / "cycle.h5")
+    with h5py.File(folder / "cycle.h5", "r+") as file:
+        file["model_weights/again"] = file["model_weights"]
+    tf.saved_model.save(Writing(), str(folder / "writing_saved"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

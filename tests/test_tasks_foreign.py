@@ -1,0 +1,107 @@
+"""TensorFlow's environment: made once, from a hash-locked file, whole or not there; and what runs inside it."""
+
+import sys
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.foreign import environment, keras_import
+from stillhouse.tasks.foreign.inside import run_inside
+from stillhouse.tasks.settings import Settings
+
+EMPTY = "# no package\n"
+ABSENT = f"--no-index\nno-such-package==1.0 --hash=sha256:{'0' * 64}\n"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(tmp_path, tmp_path / "state", tmp_path / "runs", "")
+
+
+def lock_file(folder: Path, text: str = EMPTY) -> Path:
+    (folder / "small.lock").write_text(text, encoding="utf-8")
+    return folder / "small.lock"
+
+
+def test_the_environment_is_made_once_by_whoever_comes_first(tmp_path: Path, settings: Settings) -> None:
+    """Of two at once one makes it; both get its Python, and it has none of our packages."""
+    lock, told, found = lock_file(tmp_path), list[str](), list[Path]()
+    threads = [
+        threading.Thread(target=lambda: found.append(environment.ensure_environment(settings, told.append, lock)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) == 1
+    assert found == [environment.environment_folder(settings, lock) / "bin" / "python"] * 2
+    with pytest.raises(StillhouseError, match="No module named 'numpy'"):
+        run_inside(found[0], "stillhouse.models.keras.convert", {})
+
+
+def test_a_half_made_environment_is_made_again(tmp_path: Path, settings: Settings) -> None:
+    """Whoever is killed before the stamp leaves an environment that the next one clears."""
+    lock = lock_file(tmp_path)
+    folder = environment.environment_folder(settings, lock)
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").write_text("half", encoding="ascii")
+    (folder / "leftover").touch()
+    told: list[str] = []
+    assert environment.ensure_environment(settings, told.append, lock) == folder / "bin" / "python"
+    assert (len(told), environment.is_whole(folder), (folder / "leftover").exists()) == (1, True, False)
+
+
+def test_an_environment_without_its_python_is_not_whole(tmp_path: Path) -> None:
+    """The stamp alone does not count, for instance after an update of the system's Python."""
+    (tmp_path / environment.STAMP).touch()
+    assert not environment.is_whole(tmp_path)
+
+
+def test_what_pip_cannot_install_is_one_sentence(tmp_path: Path, settings: Settings) -> None:
+    """The sentence repeats pip's reason, and nothing half-made is left."""
+    lock = lock_file(tmp_path, ABSENT)
+    with pytest.raises(StillhouseError, match=r"could not be made \(.*no-such-package.*\); mend the network"):
+        environment.ensure_environment(settings, lambda _line: None, lock)
+    assert not environment.environment_folder(settings, lock).exists()
+
+
+def test_a_disk_without_space_is_refused_first(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No pip is started if its files have no place."""
+    monkeypatch.setattr(environment, "GIGABYTES", 1e9)
+    with pytest.raises(StillhouseError, match="GB of free space and the environment needs"):
+        environment.ensure_environment(settings, lambda _line: None, lock_file(tmp_path))
+
+
+def test_another_lock_has_another_environment(tmp_path: Path, settings: Settings) -> None:
+    """The digest of the lock is a part of the folder's name."""
+    first = environment.environment_folder(settings, lock_file(tmp_path))
+    assert first != environment.environment_folder(settings, lock_file(tmp_path, ABSENT))
+
+
+def test_a_refusal_inside_comes_out_as_it_is(tmp_path: Path) -> None:
+    """The sentence of the module inside is the error's sentence."""
+    (tmp_path / "m.keras").write_bytes(b"no zip")
+    with pytest.raises(StillhouseError, match=r"m\.keras is no whole \.keras file \(File is not a zip file\); save"):
+        run_inside(Path(sys.executable), keras_import.HEADER, {"model": str(tmp_path / "m.keras")})
+
+
+def test_a_bad_file_is_refused_before_an_environment_is_made(tmp_path: Path, settings: Settings) -> None:
+    """Nothing is installed for a file that is refused anyway."""
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        archive.writestr("evil.py", "print()")
+    with pytest.raises(StillhouseError, match=r"the member 'evil\.py'"):
+        keras_import.import_keras(tmp_path / "m.keras", tmp_path / "m.onnx", settings, pytest.fail)
+    assert not settings.state.exists()
+
+
+def test_a_file_is_not_read_without_the_environment(tmp_path: Path, settings: Settings) -> None:
+    """To look at a model installs nothing; the message says what would."""
+    (tmp_path / "m.h5").touch()
+    with pytest.raises(StillhouseError, match="is not there; stillhouse convert makes it"):
+        keras_import.read_header(tmp_path / "m.h5", settings)
