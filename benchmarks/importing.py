@@ -95,6 +95,7 @@ def measure(root: Path, what: str, source: str) -> dict[str, float]:
     os.sync()
     ran = subprocess.run(command(root, what, source), check=True, stdout=subprocess.PIPE)
     found: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
+    print(what, source, found, file=sys.stderr)
     return found
 
 
