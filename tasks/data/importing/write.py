@@ -16,10 +16,12 @@ from stillhouse.tasks.data.format.dataset import (
     OPTIONS,
     SPLITS,
     split_digest,
-    store_table,
 )
 from stillhouse.tasks.data.format.layout import SHARD_BYTES, Layout, layout_of
 
+PART = ".part"
+LISTED_ROWS = 16_384
+"""Rows of the manifest that are copied at once."""
 GROUP_BYTES = 4 * 1024 * 1024
 """Bytes of rows that wait in memory for each split."""
 
@@ -33,8 +35,9 @@ class _Split:
     layout: Layout
     waiting: list[pa.Table] = field(default_factory=list)
     shards: list[dict[str, Any]] = field(default_factory=list)
-    manifest: list[pa.Table] = field(default_factory=list)
     writer: pq.ParquetWriter | None = None
+    lister: pq.ParquetWriter | None = None
+    """Writes the split's part of the manifest."""
     rows: int = 0
     """Rows in the open shard."""
     size: int = 0
@@ -58,7 +61,8 @@ class _Split:
             path = self.folder / f"{self.name}-{len(self.shards):03d}.parquet"
             self.writer = self.writer or pq.ParquetWriter(path, self.layout.shard, **OPTIONS)
             self.writer.write_table(rows.select(self.layout.shard.names).cast(self.layout.shard))
-            self.manifest.append(self._listed(rows, path.name))
+            self.lister = self.lister or pq.ParquetWriter(self.part, self.layout.manifest, **OPTIONS)
+            self.lister.write_table(self._listed(rows, path.name))
             self.rows, self.size = self.rows + len(rows), self.size + rows.nbytes
             if self.rows == self.layout.shard_rows or self.size >= SHARD_BYTES:
                 self.close()
@@ -80,9 +84,18 @@ class _Split:
         }
         return pa.table({name: columns[name] for name in self.layout.manifest.names}).cast(self.layout.manifest)
 
-    def described(self) -> dict[str, Any]:
-        """Describe the split for dataset.json."""
-        digests = [digest for table in self.manifest for digest in table["sha256"].to_pylist()]
+    @property
+    def part(self) -> Path:
+        """The file of the split's part of the manifest, while the dataset is written."""
+        return self.folder / f".{self.name}{PART}"
+
+    def finish(self) -> dict[str, Any]:
+        """Write what waits, and describe the split for dataset.json."""
+        self.write()
+        self.close()
+        if self.lister:
+            self.lister.close()
+        digests = pq.read_table(self.part, columns=["sha256"])["sha256"].to_pylist() if self.lister else []
         return {"count": len(digests), "digest": split_digest(digests), "shards": self.shards}
 
 
@@ -101,12 +114,9 @@ def write_splits(folder: Path, about: Mapping[str, Any], rows: Iterable[tuple[st
     splits = {name: _Split(name, folder, layout) for name in SPLITS}
     for name, table in rows:
         splits[name].add(table)
-    for split in splits.values():
-        split.write()
-        split.close()
-    store_table(folder / MANIFEST, pa.concat_tables([table for split in splits.values() for table in split.manifest]))
+    described = {name: split.finish() for name, split in splits.items()}
+    _write_manifest(folder / MANIFEST, [split.part for split in splits.values() if split.lister], layout.manifest)
     (folder / LICENCE).write_text(f"{about['licence']}\n", encoding="utf-8")
-    described = {name: split.described() for name, split in splits.items()}
     pinned = {
         "splits": described,
         "manifest": {"path": MANIFEST, "sha256": file_digest(folder / MANIFEST)},
@@ -114,3 +124,13 @@ def write_splits(folder: Path, about: Mapping[str, Any], rows: Iterable[tuple[st
     }
     write_json(folder / DESCRIPTION, {**about, **pinned})
     return {name: split["count"] for name, split in described.items()}
+
+
+def _write_manifest(path: Path, parts: Iterable[Path], schema: pa.Schema) -> None:
+    """Join the parts of the manifest, a batch at a time, and remove them."""
+    with pq.ParquetWriter(path, schema, **OPTIONS) as writer:
+        for part in parts:
+            with pq.ParquetFile(part) as file:
+                for batch in file.iter_batches(LISTED_ROWS):
+                    writer.write_batch(batch)
+            part.unlink()
