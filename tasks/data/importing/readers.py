@@ -20,7 +20,7 @@ from stillhouse.tasks.data.importing.wanted import Shape
 from stillhouse.tasks.errors import DataError
 
 MOST = 4
-"""Processes at most: each takes about 100 MB."""
+"""Processes at most: each takes about 150 MB."""
 
 
 class Chunk(NamedTuple):
