@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from stillhouse.models.data.audio import waveform_of
 from stillhouse.models.data.picture_files import LONGEST, read_picture
-from stillhouse.models.data.pictures import SIDE, picture_of, pixels_of
+from stillhouse.models.data.pictures import OPAQUE, SIDE, picture_of, pixels_of
 from stillhouse.models.errors import ModelError
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of broken notes
@@ -281,3 +281,22 @@ def test_what_is_no_file_at_all_is_refused(content: object) -> None:
     for read in (picture_of, waveform_of):
         with pytest.raises(ModelError, match=r"cannot be read .*; give a whole"):
             read(content)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("size", [(8, 8), (30, 21), (LONGEST + 400, 3)])
+@pytest.mark.parametrize("mode", OPAQUE)
+def test_an_opaque_picture_needs_no_transparency(
+    mode: str, size: tuple[int, int], orientation: int, channels: int
+) -> None:
+    """A picture that is not made RGBA first has the same pixels as one that is."""
+    noise = np.random.default_rng(7).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    content = saved(Image.fromarray(noise).convert(mode), "PNG", exif=exif)
+    rgba = read_picture(content)
+    assert rgba.mode == "RGBA"
+    laid = rgba.convert("L" if channels == 1 else "RGB").resize((8, 8), Image.Resampling.LANCZOS)
+    expected = np.asarray(laid).reshape(8, 8, channels).transpose(2, 0, 1)
+    assert np.array_equal(pixels_of(content, (channels, 8, 8)), expected)

@@ -31,8 +31,9 @@ sys.meta_path.insert(0, Lacking())
 from stillhouse.tasks.data.importing.import_local import import_local
 from stillhouse.tasks.data.importing.wanted import Wanted
 from stillhouse.tasks.settings import load_settings
-print(import_local(load_settings(), Wanted("mine", sys.argv[1], {SHAPE!r}, "CC0"), lambda line: None).digest)
+print(import_local(load_settings(), Wanted("mine", sys.argv[1], {SHAPE!r}, "CC0"), eval(sys.argv[2])).digest)
 """
+"""Imports the source of the first argument, and shows progress by the second, without what a light install lacks."""
 
 
 @pytest.fixture
@@ -114,13 +115,27 @@ def test_no_service_is_needed(settings: Settings, tmp_path: Path) -> None:
         "STILLHOUSE_STATE": str(tmp_path / "light"),
         "STILLHOUSE_RUNS": str(settings.runs),
     }
-    ran = subprocess.run(
-        [sys.executable, "-c", WITHOUT, str(root)], env=environment, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", WITHOUT, str(root), "lambda line: None"]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     digest = import_local(settings, wanted(root), quiet).digest
     assert ran.stdout.strip() == digest
     assert json.loads((tmp_path / "light" / "data" / digest / "dataset.json").read_bytes())["name"] == "mine"
+
+
+def test_a_process_that_is_killed_leaves_whole_chunks(settings: Settings, tmp_path: Path) -> None:
+    """After SIGKILL the next import reads only the chunks that were not stored, and makes the same dataset."""
+    root, lines = photos(tmp_path / "photos", 300), list[str]()
+    environment = os.environ | {"STILLHOUSE_ROOT": str(tmp_path), "STILLHOUSE_STATE": str(settings.state)}
+    command = [sys.executable, "-c", WITHOUT, str(root), "lambda line: print(line, flush=True)"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as child:
+        for line in child.stdout or ():
+            if line.startswith("reading 768"):
+                child.kill()
+    assert not settings.data_cache.exists()
+    digest = import_local(settings, wanted(root), lines.append).digest
+    assert 1 <= sum(line.startswith("reading") for line in lines) <= 2
+    assert import_local(settings, wanted(root), quiet).digest == digest
 
 
 def test_every_row_is_in_the_manifest_once(settings: Settings, tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ REJECTED = {
     "cut.png": (as_bytes(picture(20), "PNG")[:90], "the picture cannot be read"),
     "words.txt": (b"a note", "it is of no known kind"),
     "twin.png": (as_bytes(picture(1_000), "PNG"), "its pixels are those of cat/000.png"),
+    "blank.png": (as_bytes(Image.new("RGB", (20, 20), (9, 9, 9))), "the picture shows nothing, as all of its pixels"),
     "vector.svg": (b"<svg/>", "it is of no known kind"),
 }
 

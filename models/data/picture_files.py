@@ -39,14 +39,18 @@ SCAN = b"\xff\xda"
 WITHOUT_RANGE = ("I", "F")
 
 
-def read_picture(content: bytes) -> Image.Image:
+def read_picture(content: bytes, keep: tuple[str, ...] = ()) -> Image.Image:
     """Decode a file as RGBA, upright, and reduce it if a side is longer than `LONGEST`.
+
+    Args:
+        content: the file.
+        keep: modes without transparency that are not converted to RGBA.
 
     Raises:
         ModelError: the file is not a readable picture of `FORMATS`, or the picture is too large.
     """
     try:
-        return upright(open_picture(content))
+        return upright(open_picture(content), keep)
     except ModelError:
         raise
     except Exception as error:  # a malicious file can raise any error
@@ -77,8 +81,12 @@ def open_picture(content: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Im
     return opened
 
 
-def upright(opened: Image.Image) -> Image.Image:
+def upright(opened: Image.Image, keep: tuple[str, ...] = ()) -> Image.Image:
     """Decode an opened picture as RGBA and rotate it as its EXIF orientation says.
+
+    Args:
+        opened: the picture.
+        keep: modes without transparency that are not converted to RGBA.
 
     Raises:
         Exception: Pillow cannot read the file.
@@ -90,7 +98,8 @@ def upright(opened: Image.Image) -> Image.Image:
     opened.load()
     turn = UPRIGHT.get(orientation(opened))
     image = opened if factor == 1 or not _reducible(opened) else opened.reduce(factor)
-    image = _as_rgba(image)
+    if image.mode not in keep or "transparency" in image.info:
+        image = _as_rgba(image)
     if max(image.size) > LONGEST:
         image = image.reduce(factor)
     return image if turn is None else image.transpose(turn)

@@ -15,6 +15,8 @@ from stillhouse.models.data.picture_files import read_picture
 SIDE = 64
 PAPERS = ((255, 255, 255, 255), (0, 0, 0, 255))
 """Backgrounds in order of preference. The first one on which something is visible is used."""
+OPAQUE = ("L", "RGB")
+"""Modes that need no background."""
 FAINT = 8
 """A picture shows nothing if its lightest and darkest levels (of 255) differ by at most this number."""
 
@@ -38,7 +40,7 @@ def pixels_of(content: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
         ModelError: the file is not a readable picture, or the picture is too large.
     """
     channels, height, width = shape
-    drawn = read_picture(content)
+    drawn = read_picture(content, OPAQUE)
     laid = _on_paper(drawn, drawn.size).convert("L" if channels == 1 else "RGB")
     resized = np.asarray(laid.resize((width, height), Image.Resampling.LANCZOS))
     return resized.reshape(height, width, channels).transpose(2, 0, 1).copy()
@@ -47,7 +49,7 @@ def pixels_of(content: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
 def _on_paper(drawn: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Centre a picture on a background of the given size."""
     corner = ((size[0] - drawn.width) // 2, (size[1] - drawn.height) // 2)
-    opaque = drawn.getchannel("A").getextrema() == (255, 255)
+    opaque = drawn.mode in OPAQUE or drawn.getchannel("A").getextrema() == (255, 255)
     if opaque and drawn.size == size:
         return drawn
     sheets = (_laid(drawn, corner, Image.new("RGBA", size, paper)) for paper in PAPERS)

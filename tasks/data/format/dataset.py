@@ -22,6 +22,16 @@ DESCRIPTION = "dataset.json"
 MANIFEST = "manifest.parquet"
 LICENCE = "LICENSE.txt"
 SPLITS = ("train", "calibration", "validation", "gate", "test")
+# Every option that changes bytes is set here, so that new defaults of pyarrow do not change the digest.
+OPTIONS: Mapping[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 3,
+    "use_dictionary": False,
+    "write_statistics": False,
+    "data_page_version": "1.0",
+    "version": "2.6",
+}
+"""Options of every Parquet file of a dataset."""
 
 
 @dataclass(frozen=True)
@@ -233,14 +243,4 @@ def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> No
 
 def store_table(path: Path, table: pa.Table) -> None:
     """Write a table to a Parquet file, with the same bytes on every machine."""
-    # Every option that changes bytes is set here, so that new defaults of pyarrow do not change the digest.
-    pq.write_table(
-        table,
-        path,
-        compression="zstd",
-        compression_level=3,
-        use_dictionary=False,
-        write_statistics=False,
-        data_page_version="1.0",
-        version="2.6",
-    )
+    pq.write_table(table, path, **OPTIONS)

@@ -48,7 +48,11 @@ def _pixels(content: bytes | str | Path, shape: Shape) -> bytes:
         msg = f"the file has {size:,} bytes; give a picture of at most {LARGEST:,}"
         raise DataError(msg)
     encoded = content if isinstance(content, bytes) else content.read_bytes()
-    return pixels_of(encoded, shape).tobytes()
+    pixels = pixels_of(encoded, shape).tobytes()
+    if pixels.count(pixels[:1]) == len(pixels):
+        msg = "the picture shows nothing, as all of its pixels have one value; leave it out"
+        raise DataError(msg)
+    return pixels
 
 
 def _text(content: bytes | str | Path) -> str:

@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from stillhouse.models.aside import write_aside
-from stillhouse.tasks.data.importing.contents import read_content
+from stillhouse.tasks.data.importing.readers import Chunk, write_chunks
 from stillhouse.tasks.data.importing.sources.source import Row, Source
 from stillhouse.tasks.data.importing.wanted import Shape
 
 CHUNK_ROWS = {"image": 256, "text": 2_048}
 CHUNK_BYTES = 32 * 1024 * 1024
 """Bytes of a chunk, of what it is read from or of what it becomes, unless one row has more."""
+MANY = 4_096
+"""Pictures that are worth processes of their own. Each takes a second to start."""
 TEXT = pa.string()
 CONTENT = {"image": pa.binary(), "text": TEXT}
 
@@ -30,15 +30,18 @@ def spool(source: Source, shape: Shape | None, folder: Path, progress: Callable[
         folder: an existing folder for the chunks.
         progress: shows one line.
     """
+    few = source.kind == "text" or (source.total is not None and source.total < MANY)
+    yield from write_chunks(_chunks(source, shape, folder, progress), alone=few)
+
+
+def _chunks(source: Source, shape: Shape | None, folder: Path, progress: Callable[[str], None]) -> Iterator[Chunk]:
     schema = pa.schema({"path": TEXT, "label": TEXT, source.kind: CONTENT[source.kind], "sha256": TEXT, "reason": TEXT})
     whole, done = f" of {source.total:,}" if source.total is not None else "", 0
     for rows in _chunked(source, shape):
-        chunk, done = folder / f"{_key(rows, shape)}.parquet", done + len(rows)
-        if not chunk.is_file():
+        chunk = Chunk(folder / f"{_key(rows, shape)}.parquet", rows, shape, schema)
+        done += len(rows)
+        if not chunk.path.is_file():
             progress(f"reading {done:,}{whole} rows")
-            read = [read_content(row, shape) for row in rows]
-            with write_aside(chunk) as aside:
-                pq.write_table(pa.Table.from_pylist(read, schema), aside, compression="lz4")
         yield chunk
 
 

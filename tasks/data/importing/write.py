@@ -1,4 +1,4 @@
-"""Write dealt rows as a dataset, one shard in memory for each split."""
+"""Write dealt rows as a dataset, a few megabytes in memory for each split."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -6,55 +6,96 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from stillhouse.tasks.artifacts.artifact import file_digest, write_json
-from stillhouse.tasks.data.format.dataset import DESCRIPTION, LICENCE, MANIFEST, SPLITS, split_digest, store_table
+from stillhouse.tasks.data.format.dataset import (
+    DESCRIPTION,
+    LICENCE,
+    MANIFEST,
+    OPTIONS,
+    SPLITS,
+    split_digest,
+)
 from stillhouse.tasks.data.format.layout import SHARD_BYTES, Layout, layout_of
+
+PART = ".part"
+LISTED_ROWS = 16_384
+"""Rows of the manifest that are copied at once."""
+GROUP_BYTES = 4 * 1024 * 1024
+"""Bytes of rows that wait in memory for each split."""
 
 
 @dataclass
 class _Split:
-    """The shards of one split so far, and the rows of the next one."""
+    """The shards of one split so far, of which the last is open, and the rows that wait for it."""
 
     name: str
     folder: Path
     layout: Layout
     waiting: list[pa.Table] = field(default_factory=list)
     shards: list[dict[str, Any]] = field(default_factory=list)
-    manifest: list[pa.Table] = field(default_factory=list)
+    writer: pq.ParquetWriter | None = None
+    lister: pq.ParquetWriter | None = None
+    """Writes the split's part of the manifest."""
+    rows: int = 0
+    """Rows in the open shard."""
+    size: int = 0
+    """Bytes in the open shard, before compression."""
 
     def add(self, rows: pa.Table) -> None:
-        """Take rows. Full shards are written."""
-        self.waiting.append(rows)
-        count, size = sum(map(len, self.waiting)), sum(table.nbytes for table in self.waiting)
-        while count >= self.layout.shard_rows or size >= 2 * SHARD_BYTES:
-            self.write()
-            count, size = sum(map(len, self.waiting)), 0
+        """Take rows. When enough wait, they are written."""
+        while len(rows):
+            room = self.layout.shard_rows - self.rows - sum(map(len, self.waiting))
+            self.waiting.append(rows[:room])
+            rows = rows[room:]
+            full = room == len(self.waiting[-1])
+            if full or sum(table.nbytes for table in self.waiting) >= GROUP_BYTES:
+                self.write()
 
     def write(self) -> None:
-        """Write the first waiting rows as a shard."""
-        if not self.waiting:
-            return
-        waiting = pa.concat_tables(self.waiting)
-        rows, rest = waiting[: self.layout.shard_rows], waiting[self.layout.shard_rows :]
-        path = self.folder / f"{self.name}-{len(self.shards):03d}.parquet"
-        store_table(path, rows.select(self.layout.shard.names).cast(self.layout.shard))
-        self.shards.append({"path": path.name, "rows": len(rows), "sha256": file_digest(path)})
-        self.manifest.append(self._listed(rows, path.name))
-        self.waiting = [rest] if len(rest) else []
+        """Append the waiting rows to the open shard. A full shard is closed."""
+        if self.waiting:
+            rows = pa.concat_tables(self.waiting)
+            self.waiting = []
+            path = self.folder / f"{self.name}-{len(self.shards):03d}.parquet"
+            self.writer = self.writer or pq.ParquetWriter(path, self.layout.shard, **OPTIONS)
+            self.writer.write_table(rows.select(self.layout.shard.names).cast(self.layout.shard))
+            self.lister = self.lister or pq.ParquetWriter(self.part, self.layout.manifest, **OPTIONS)
+            self.lister.write_table(self._listed(rows, path.name))
+            self.rows, self.size = self.rows + len(rows), self.size + rows.nbytes
+            if self.rows == self.layout.shard_rows or self.size >= SHARD_BYTES:
+                self.close()
+
+    def close(self) -> None:
+        """End the open shard."""
+        if self.writer:
+            path = self.folder / f"{self.name}-{len(self.shards):03d}.parquet"
+            self.writer.close()
+            self.shards.append({"path": path.name, "rows": self.rows, "sha256": file_digest(path)})
+            self.writer, self.rows, self.size = None, 0, 0
 
     def _listed(self, rows: pa.Table, shard: str) -> pa.Table:
         columns = {
             **{name: rows[name] for name in ("id", "label", "sha256")},
             "split": pa.array([self.name] * len(rows)),
             "shard": pa.array([shard] * len(rows)),
-            "row": pa.array(range(len(rows)), pa.int64()),
+            "row": pa.array(range(self.rows, self.rows + len(rows)), pa.int64()),
         }
         return pa.table({name: columns[name] for name in self.layout.manifest.names}).cast(self.layout.manifest)
 
-    def described(self) -> dict[str, Any]:
-        """Describe the split for dataset.json."""
-        digests = [digest for table in self.manifest for digest in table["sha256"].to_pylist()]
+    @property
+    def part(self) -> Path:
+        """The file of the split's part of the manifest, while the dataset is written."""
+        return self.folder / f".{self.name}{PART}"
+
+    def finish(self) -> dict[str, Any]:
+        """Write what waits, and describe the split for dataset.json."""
+        self.write()
+        self.close()
+        if self.lister:
+            self.lister.close()
+        digests = pq.read_table(self.part, columns=["sha256"])["sha256"].to_pylist() if self.lister else []
         return {"count": len(digests), "digest": split_digest(digests), "shards": self.shards}
 
 
@@ -73,11 +114,9 @@ def write_splits(folder: Path, about: Mapping[str, Any], rows: Iterable[tuple[st
     splits = {name: _Split(name, folder, layout) for name in SPLITS}
     for name, table in rows:
         splits[name].add(table)
-    for split in splits.values():
-        split.write()
-    store_table(folder / MANIFEST, pa.concat_tables([table for split in splits.values() for table in split.manifest]))
+    described = {name: split.finish() for name, split in splits.items()}
+    _write_manifest(folder / MANIFEST, [split.part for split in splits.values() if split.lister], layout.manifest)
     (folder / LICENCE).write_text(f"{about['licence']}\n", encoding="utf-8")
-    described = {name: split.described() for name, split in splits.items()}
     pinned = {
         "splits": described,
         "manifest": {"path": MANIFEST, "sha256": file_digest(folder / MANIFEST)},
@@ -85,3 +124,13 @@ def write_splits(folder: Path, about: Mapping[str, Any], rows: Iterable[tuple[st
     }
     write_json(folder / DESCRIPTION, {**about, **pinned})
     return {name: split["count"] for name, split in described.items()}
+
+
+def _write_manifest(path: Path, parts: Iterable[Path], schema: pa.Schema) -> None:
+    """Join the parts of the manifest, a batch at a time, and remove them."""
+    with pq.ParquetWriter(path, schema, **OPTIONS) as writer:
+        for part in parts:
+            with pq.ParquetFile(part) as file:
+                for batch in file.iter_batches(LISTED_ROWS):
+                    writer.write_batch(batch)
+            part.unlink()

@@ -19,7 +19,7 @@ def open_class_folders(root: Path) -> Source:
     """
     try:
         names = class_names(root)
-        total = sum(1 for name in names for _ in _files(root / name))
+        total = sum(1 for name in names for _ in _files(root / name, name))
     except OSError as error:
         msg = f"{error.filename or root} cannot be read ({error.strerror}); mend its permissions"
         raise DataError(msg) from error
@@ -36,22 +36,22 @@ def class_names(root: Path) -> tuple[str, ...]:
 
 def _rows(root: Path, names: tuple[str, ...]) -> Iterator[Row]:
     for name in names:
-        for path in _files(root / name):
-            own = os.path.relpath(path, root)
+        for own in _files(root / name, name):
             known = safe_id(own)
             reason = "" if known == own else "its name is not valid UTF-8; rename it"
-            yield Row(known, None if reason else Path(path), name, reason)
+            yield Row(known, None if reason else root / own, name, reason)
 
 
-def _files(folder: Path) -> Iterator[str]:
-    """List regular files at any depth, folder by folder and sorted in each."""
-    for place, folders, names in os.walk(folder, onerror=_fail):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = os.path.join(place, name)  # noqa: PTH118 - a Path for each of a million files is slow
-            if not name.startswith(".") and os.path.isfile(path) and not os.path.islink(path):  # noqa: PTH113, PTH114
-                yield path
-
-
-def _fail(error: OSError) -> None:
-    raise error
+def _files(folder: Path, own: str) -> Iterator[str]:
+    """List the regular files at any depth by their paths, of which `own` leads to the folder; sorted in each folder."""
+    folders, files = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith("."):
+                if entry.is_file(follow_symlinks=False):
+                    files.append(entry.name)
+                elif entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.name)
+    yield from (f"{own}/{name}" for name in sorted(files))
+    for name in sorted(folders):
+        yield from _files(folder / name, f"{own}/{name}")

@@ -32,7 +32,7 @@ def open_hugging_face(root: Path, wanted: Wanted) -> Source:
     """
     splits = [str(name) for name in _json(root / SPLITS).get("splits", [])] if (root / SPLITS).is_file() else [""]
     for name in splits:
-        if name and not (root / name / INFO).is_file():
+        if name and (Path(name).name != name or not (root / name / INFO).is_file()):
             msg = f"{root / SPLITS} names the split {name!r}, and {root} does not have it; copy the dataset again"
             raise DataError(msg)
     files = [path for name in splits for path in _files(root / name)]
