@@ -77,6 +77,21 @@ def compress(  # noqa: PLR0913, PLR0917 - one flag each
 
 
 @app.command()
+def schedule(
+    name: Annotated[str, typer.Argument(help="Name of a result of `stillhouse compress`, or the path of its recipe.")],
+    cron: Annotated[str, typer.Option(help="When it runs, in UTC.")] = "0 3 * * *",
+    into: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("compressed"),
+) -> None:
+    """Put a recipe and its data into this deployment: a DVC version, a DAG, a nightly schedule."""
+    from stillhouse.tasks.ladder.schedule import schedule as put
+
+    path = Path(name) if name.endswith(".yaml") else into / name / "recipes" / f"{name}.yaml"
+    target = put(load_settings(), path, cron, say)
+    typer.echo(f"{target} runs at {cron} UTC while Airflow is up (stillhouse up)")
+    typer.echo(f"data.dvc pins its data; commit both, then begin the first night: make run RECIPE={target.stem}")
+
+
+@app.command()
 def check(recipe: Annotated[str, typer.Argument(help="A recipe's name, or the path of its file.")]) -> None:
     """Find in about a minute what would stop a night: data, splits, shapes, training, export, methods, gate, memory."""
     from stillhouse.tasks.rehearsal.check import check_recipe

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Steps = list[dict[str, Any]]
+PACK = {"method": "pack"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ def rungs_for_text(depth: int) -> Sequence[Rung]:
     few, many = max(1, depth // 6), max(2, depth // 3)
     return (
         Rung("int8", "int8, calibrated", lambda _: [_quantize()], trained=False),
-        Rung("int8_trained", "int8 with training, tables in 4 bits", lambda epochs: [_trained(epochs)]),
+        Rung("int8_trained", "int8 with training, packed", lambda epochs: [_trained(epochs), PACK]),
+        Rung("few_bits", "int8 with training, tables in 4 bits, packed", lambda epochs: [_few_bits(epochs), PACK]),
         *(_shallower(depth, count) for count in (few, many) if count < depth),
     )
 
@@ -37,8 +39,8 @@ def rungs_for_text(depth: int) -> Sequence[Rung]:
 def _shallower(depth: int, count: int) -> Rung:
     return Rung(
         f"minus_{count}_blocks",
-        f"{count} of {depth} blocks fewer, then int8 with training, tables in 4 bits",
-        lambda epochs: [_drop(count, epochs), _trained(epochs)],
+        f"{count} of {depth} blocks fewer, then int8 with training, tables in 4 bits, packed",
+        lambda epochs: [_drop(count, epochs), _few_bits(epochs), PACK],
     )
 
 
@@ -47,6 +49,10 @@ def _quantize() -> dict[str, Any]:
 
 
 def _trained(epochs: int) -> dict[str, Any]:
+    return {"method": "quantize", "distillation": _learn(epochs)}
+
+
+def _few_bits(epochs: int) -> dict[str, Any]:
     return {"method": "quantize", "tables": "int4", "distillation": _learn(epochs)}
 
 

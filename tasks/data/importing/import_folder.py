@@ -29,11 +29,12 @@ def import_folder(settings: Settings, wanted: Wanted, progress: Progress) -> Imp
     with importing(settings, wanted.name) as work:
         made, found = make_dataset(wanted, work, progress)
         with writing(settings):
-            _pin(settings, wanted.name, made, progress)
+            pin(settings, wanted.name, made, progress)
     return found
 
 
-def _pin(settings: Settings, name: str, made: Path, progress: Progress) -> None:
+def pin(settings: Settings, name: str, made: Path, progress: Progress) -> None:
+    """Put a dataset's folder into `data/` and the DVC remote, and pin it in data.dvc. The caller holds `writing`."""
     folder = _place(made, settings.root / "data" / name)
     listing = list_folder(folder)
     push_folder(folder, listing, open_remote(settings), progress)
