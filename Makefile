@@ -38,9 +38,12 @@ $(STAMP):
 
 light: $(LIGHT_STAMP)
 
-# Python compiles a module when it is first imported, so that only what is used takes the time and the disk.
+# Python compiles a module when it is first imported, so that only what is used takes the time and the disk. The tests and
+# the C++ headers of the packages are a fifth of the disk, and nothing here runs them.
 $(LIGHT_STAMP):
 	$(call install_from,$(LIGHT),requirements-light.lock,--no-compile)
+	@rm -rf $(LIGHT)/lib/python3.11/site-packages/torch/include
+	@find $(LIGHT)/lib -type d \( -name test -o -name tests \) -prune -exec rm -rf {} +
 
 run: install
 	@$(BIN)/stillhouse run $(RECIPE) $(if $(ONCE),--once)

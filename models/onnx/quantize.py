@@ -39,6 +39,8 @@ BINS = 1024
 With ONNX Runtime's default of 128 there is only one candidate threshold.
 """
 
+ERRORS = 3
+"""The runtime's level of messages that tells errors only."""
 AT_ONCE = 100
 """Largest batch of examples in calibration."""
 
@@ -95,6 +97,7 @@ def _prepare(
     keep_float: list[str],
     path: Path,
 ) -> Floats:
+    onnxruntime.set_default_logger_severity(ERRORS)  # it warns of constants that it removes
     quant_pre_process(str(float_path), str(path), skip_symbolic_shape=True)
     model = onnx.load(path)
     places = {name: find_weight(model, name, weight) for name, weight in weights.items()}
