@@ -12,6 +12,7 @@ from stillhouse.models.networks.attention import AttentionNetwork
 from stillhouse.models.networks.bert import BertEncoder
 from stillhouse.models.networks.encoders import RGB, PlainEncoder, ResidualEncoder
 from stillhouse.models.networks.known import Known
+from stillhouse.models.networks.library.transformers_classifier import TransformersClassifier
 from stillhouse.models.networks.ngrams import NgramEncoder
 from stillhouse.models.networks.pixels import Pixels
 from stillhouse.models.networks.plain import PlainNetwork
@@ -31,6 +32,7 @@ NETWORKS = {
     "residual_encoder": Known(ResidualEncoder, gives="vectors"),
     "speech_plain_encoder": Known(PlainSpeechEncoder, "speech", "vectors", spells=True),
     "speech_residual_encoder": Known(ResidualSpeechEncoder, "speech", "vectors", spells=True),
+    "transformers_classifier": Known(TransformersClassifier),
 }
 SPELLERS = [name for name, known in NETWORKS.items() if known.spells]
 
