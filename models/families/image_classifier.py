@@ -16,6 +16,7 @@ from stillhouse.models.families.image_processor import PROCESSOR, read_preparati
 from stillhouse.models.inspection.source import Source
 from stillhouse.models.inspection.task import architectures_of
 from stillhouse.models.networks.library.plain_attention import register_attention
+from stillhouse.models.networks.library.transformers_classifier import RGB
 from stillhouse.models.training.checkpoint import Architecture
 
 NETWORK = "transformers_classifier"
@@ -36,17 +37,17 @@ def adopt_classifier(source: Source, data: Path) -> Adopted:
         ModelError: it is another model, a part is missing, or it does not fit the dataset. The message says which.
     """
     _refuse_others(source)
-    model = _load(source)
-    description, channels = describe(data), int(getattr(model.config, "num_channels", 3))
-    order, notes = _order(source, model.config, description["labels"])
+    config, description = _read_config(source), describe(data)
+    channels = int(getattr(config, "num_channels", RGB))
+    order, notes = _order(source, config, description["labels"])
     shape = tuple(description["image_shape"])
     notes += _note_channels(source, shape[0], channels)
     arguments = {
-        "config": _plain(model.config),
+        "config": _plain(config),
         "preparation": read_preparation(source.path, shape, channels),
         "order": order,
     }
-    architecture = Architecture(NETWORK, arguments, 1.0, shape)
+    architecture, model = Architecture(NETWORK, arguments, 1.0, shape), _load(source)
     module = architecture.build()
     module.get_submodule("1.model").load_state_dict(model.state_dict())
     _try(source, module.eval(), architecture)
@@ -78,6 +79,20 @@ def _refuse_others(source: Source) -> None:
         raise ModelError(msg)
 
 
+def _read_config(source: Source) -> Any:  # noqa: ANN401 - a class of the library
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(source.path, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the library raises nothing narrower
+        raise _unreadable(source, error) from error
+
+
+def _unreadable(source: Source, error: Exception) -> ModelError:
+    reason = " ".join(str(error).split())[:200]
+    return ModelError(f"{source.path} cannot be read ({reason}); save the model again with save_pretrained")
+
+
 def _load(source: Source) -> nn.Module:
     """Let the library read the folder: it knows the names that older versions gave to the weights."""
     from transformers import AutoModelForImageClassification
@@ -95,8 +110,7 @@ def _load(source: Source) -> nn.Module:
             use_safetensors=True,
         )
     except Exception as error:  # the library raises nothing narrower
-        msg = f"{source.path} cannot be read ({' '.join(str(error).split())[:200]}); save the model again"
-        raise ModelError(msg) from error
+        raise _unreadable(source, error) from error
     if missing := sorted(found["missing_keys"]):
         msg = f"{source.path} has no weights for {', '.join(missing[:3])}; save the whole model again"
         raise ModelError(msg)

@@ -13,8 +13,9 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.library.plain_attention import register_attention
 from stillhouse.models.networks.library.preparation import Preparation
 
-SIDE, RGB = 64, 3
-"""Side and channels of a picture for a model whose configuration names none."""
+SIDE = 64
+"""Side of a picture for a model whose configuration names none."""
+RGB = 3
 
 
 class TransformersClassifier(nn.Module):
