@@ -15,7 +15,7 @@ from stillhouse.tasks.ladder.compress import Order, compress, estimate
 from stillhouse.tasks.ladder.goals import Goals, parse_goals
 from stillhouse.tasks.ladder.names import name_of
 from stillhouse.tasks.ladder.pace import Pace
-from stillhouse.tasks.ladder.picture_rungs import Pictures, rungs_for_file
+from stillhouse.tasks.ladder.picture_rungs import Pictures, rungs_for_file, rungs_for_module
 from stillhouse.tasks.ladder.recipes import Model, write_recipe
 from stillhouse.tasks.ladder.rungs import rungs_for_text
 from stillhouse.tasks.ladder.verdict import Point, choose, is_best, say_verdict, shortfalls
@@ -102,14 +102,15 @@ def test_every_student_of_pictures_is_a_valid_recipe_whose_network_takes_the_pic
 
     from stillhouse.models.networks.registry import build_network
 
-    teacher = {"onnx": "/x.onnx", "sha256": "0" * 64}
-    model = Model("mine", "image_classification", teacher, {"dataset": "d", "sha256": "1" * 64})
-    for rung in rungs_for_file(Pictures(3, side, 5, examples)):
-        recipe = load_recipe(write_recipe(tmp_path / rung.name, model, rung, 3, GOALS, ()))
-        network = getattr(recipe.steps[0], "network", None)
-        if network:
-            module = build_network(network.name, network.arguments, 1.0).eval()
-            assert module(torch.zeros(1, 3, side, side)).shape == (1, 5)
+    pictures, data = Pictures(3, side, 5, examples), {"dataset": "d", "sha256": "1" * 64}
+    for kind, rungs in (("onnx", rungs_for_file(pictures)), ("folder", rungs_for_module(pictures))):
+        model = Model("mine", "image_classification", {kind: "/x", "sha256": "0" * 64}, data)
+        for rung in rungs:
+            recipe = load_recipe(write_recipe(tmp_path / kind / rung.name, model, rung, 3, GOALS, ()))
+            network = getattr(recipe.steps[0], "network", None)
+            if network:
+                module = build_network(network.name, network.arguments, 1.0).eval()
+                assert module(torch.zeros(1, 3, side, side)).shape == (1, 5)
 
 
 def test_the_first_rung_that_passes_is_chosen() -> None:

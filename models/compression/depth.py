@@ -5,22 +5,24 @@ arXiv:2402.09025).
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from stillhouse.models.compression.pruning.weights import prunable
-from stillhouse.models.compression.shapes import layer_shapes
+from stillhouse.models.compression.shapes import layer_shapes, tuple_lengths
 from stillhouse.models.errors import ModelError
 from stillhouse.models.training.ready import ready
 
 
 def droppable(module: nn.Module, example: Tensor) -> list[str]:
-    """Name the layers that can be dropped: outermost children of an `nn.Sequential` with weights and equal shapes.
+    """Name the layers that can be dropped: outermost children of a list of layers, with weights and equal shapes.
 
-    A layer can be dropped only if its output has the shape of its input.
+    A layer can be dropped only if its output has the shape of its input. In an `nn.Sequential` each child is one of the
+    layers. An `nn.ModuleList` may hold anything, so there a layer needs a sibling of its form.
 
     Args:
         module: the network.
@@ -30,27 +32,55 @@ def droppable(module: nn.Module, example: Tensor) -> list[str]:
     found = [
         f"{parent}.{child}".removeprefix(".")
         for parent, container in module.named_modules()
-        if type(container) is nn.Sequential  # not its subclasses, which are single layers in several pieces
-        for child, layer in container.named_children()
+        for child, layer in _layers_of(container)
         if prunable(layer)
     ]
     kept = [name for name in found if name in shapes and shapes[name][0] == shapes[name][1]]
     return [name for name in kept if not any(name.startswith(f"{outer}.") for outer in kept)]
 
 
-class Dropped(nn.Identity):
+def _layers_of(container: nn.Module) -> list[tuple[str, nn.Module]]:
+    layers = list(container.named_children())
+    if type(container) is nn.Sequential:  # not its subclasses, which are single layers in several pieces
+        return layers
+    forms = [_form(layer) for _, layer in layers]
+    return [named for named in layers if isinstance(container, nn.ModuleList) and forms.count(_form(named[1])) > 1]
+
+
+def _form(layer: nn.Module) -> list[tuple[str, torch.Size]]:
+    return [(name, tensor.shape) for name, tensor in layer.named_parameters()]
+
+
+class Dropped(nn.Module):
     """The place of a dropped layer. It passes on its first input."""
 
-    def forward(self, first: Tensor, *_others: Tensor) -> Tensor:
-        """Return the first input."""
-        return first
+    def __init__(self, length: int = 0) -> None:
+        """Return a tensor, or a tuple of this length with the tensor in front."""
+        super().__init__()
+        self.length = length
+
+    def forward(self, first: Tensor, *_others: object, **_named: object) -> Any:  # noqa: ANN401 - as the layer did
+        """Return the first input in the form of the dropped layer's output."""
+        return (first, *[None] * (self.length - 1)) if self.length else first
 
 
-def drop_layers(module: nn.Module, names: Sequence[str]) -> nn.Module:
-    """Replace layers by identities, in place."""
+def drop_layers(module: nn.Module, names: Sequence[str], tuples: Mapping[str, int] | None = None) -> nn.Module:
+    """Replace layers by identities, in place.
+
+    Args:
+        module: the network.
+        names: names of the layers.
+        tuples: length of the output of each layer that returns a tuple.
+    """
     for name in names:
-        module.set_submodule(name, Dropped())
+        module.set_submodule(name, Dropped((tuples or {}).get(name, 0)))
     return module
+
+
+def drop_edit(module: nn.Module, example: Tensor, names: Sequence[str]) -> dict[str, Any]:
+    """Describe `drop_layers` as an edit of the network that still has the layers."""
+    tuples = tuple_lengths(module, example, names)
+    return {"edit": "drop_layers", "names": [*names]} | ({"tuples": tuples} if tuples else {})
 
 
 @torch.no_grad()
@@ -69,9 +99,11 @@ def least_harmful(module: nn.Module, inputs: Tensor, layers: int) -> list[str]:
     """
     reduced = copy.deepcopy(module).eval()
     wanted_NK = _log_probabilities(reduced, inputs)
+    tuples = tuple_lengths(reduced, inputs[:1], droppable(reduced, inputs[:1]))
     dropped: list[str] = []
     while len(dropped) < layers:
-        harm = {name: _harm(reduced, name, inputs, wanted_NK) for name in droppable(reduced, inputs[:1])}
+        left = droppable(reduced, inputs[:1])
+        harm = {name: _harm(reduced, name, tuples, inputs, wanted_NK) for name in left}
         if not harm:
             msg = (
                 f"drop_layers is to take out {layers} layers and only {len(dropped)} can go, as the others change the "
@@ -79,13 +111,13 @@ def least_harmful(module: nn.Module, inputs: Tensor, layers: int) -> list[str]:
             )
             raise ModelError(msg)
         dropped.append(min(harm, key=harm.__getitem__))
-        drop_layers(reduced, dropped[-1:])
+        drop_layers(reduced, dropped[-1:], tuples)
     return dropped
 
 
-def _harm(module: nn.Module, name: str, inputs: Tensor, wanted_NK: Tensor) -> float:
+def _harm(module: nn.Module, name: str, tuples: Mapping[str, int], inputs: Tensor, wanted_NK: Tensor) -> float:
     layer = module.get_submodule(name)
-    drop_layers(module, [name])
+    drop_layers(module, [name], tuples)
     given_NK = _log_probabilities(module, inputs)
     module.set_submodule(name, layer)
     return float(functional.kl_div(given_NK, wanted_NK, reduction="batchmean", log_target=True))

@@ -17,24 +17,32 @@ _SIZES: dict[type[nn.Module], tuple[str, ...]] = {
     nn.LayerNorm: ("normalized_shape",),
     nn.Embedding: ("embedding_dim",),
 }
-Sizes = dict[str, dict[str, int]]
+Sizes = dict[str, dict[str, int | list[int]]]
+"""Layer -> its sizes. A parameter that stands alone, such as the vectors of places, has its shape."""
 
 
 def layer_sizes(module: nn.Module) -> Sizes:
     """List the sizes of every layer that a structural edit can resize, by layer name."""
-    return {
-        name: {size: _number(getattr(layer, size)) for size in _SIZES[type(layer)]}
-        for name, layer in module.named_modules()
-        if type(layer) in _SIZES
-    }
+    found = {name: _sizes_of(layer) for name, layer in module.named_modules()}
+    return {name: sizes for name, sizes in found.items() if sizes}
 
 
-def resize(module: nn.Module, sizes: Mapping[str, Mapping[str, int]]) -> nn.Module:
+def _sizes_of(layer: nn.Module) -> dict[str, int | list[int]]:
+    for kind, sizes in _SIZES.items():
+        if isinstance(layer, kind):
+            return {size: _number(getattr(layer, size)) for size in sizes}
+    return {name: [*parameter.shape] for name, parameter in layer.named_parameters(recurse=False)}
+
+
+def resize(module: nn.Module, sizes: Mapping[str, Mapping[str, int | list[int]]]) -> nn.Module:
     """Give layers the recorded sizes. Their weights are undefined until a state is loaded."""
     for name, size in sizes.items():
         layer = module.get_submodule(name)
         for attribute, value in size.items():
-            setattr(layer, attribute, value)
+            if not isinstance(value, list):
+                setattr(layer, attribute, value)
+            elif value != [*layer.get_parameter(attribute).shape]:
+                setattr(layer, attribute, nn.Parameter(torch.zeros(value)))
         _reshape(layer)
     return module
 
@@ -54,7 +62,7 @@ def _reshape(layer: nn.Module) -> None:
     elif isinstance(layer, nn.BatchNorm2d):
         layer.__init__(layer.num_features, layer.eps, layer.momentum)  # type: ignore[misc]
     elif isinstance(layer, nn.LayerNorm):
-        layer.__init__(layer.normalized_shape, layer.eps)  # type: ignore[misc]
+        nn.LayerNorm.__init__(layer, layer.normalized_shape, layer.eps, bias=layer.bias is not None)
     elif isinstance(layer, nn.Embedding):
         layer.weight = nn.Parameter(torch.zeros(layer.num_embeddings, layer.embedding_dim))
 

@@ -6,17 +6,22 @@ import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
+from stillhouse.models.compression.fold_watched import fold_watched
 from stillhouse.models.errors import ModelError
+from stillhouse.models.networks.library.transformers_classifier import TransformersClassifier
 from stillhouse.models.networks.pixels import Pixels, UnscaledPixels
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
     """Return a copy in evaluation mode with batch norms folded into the convolutions before them.
 
-    If there are any batch norms, the copy is a traced module.
+    If there are any batch norms in a network of ours, the copy is a traced module.
     """
     if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules()):  # noqa: SLF001 - the only name of them all
         return copy.deepcopy(module.eval())
+    for network in module.modules():
+        if isinstance(network, TransformersClassifier):
+            return fold_watched(module, network, network.example())
     return fuse(module.eval(), inplace=False, no_trace=False)
 
 

@@ -17,3 +17,5 @@ class Adopted:
     architecture: Architecture
     files: Mapping[str, bytes]
     """Name -> content of the files that ship beside the exported model, such as its tokenizer."""
+    notes: tuple[str, ...] = ()
+    """What was assumed, one sentence each."""

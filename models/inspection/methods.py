@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 from stillhouse.models.inspection.components import Component
 from stillhouse.models.inspection.layers import Layer
-from stillhouse.models.inspection.source import Source
+from stillhouse.models.inspection.source import GRAPHS, Source
 
 NARROW = 64
 """A linear layer with fewer inputs or outputs gains nothing from a low rank."""
-IN_TORCH = ("transformers", "timm")
-"""Formats whose network is built again in torch, so that it can be changed in place."""
+IN_TORCH = ("transformers",)
+"""Formats whose network is built again in torch, so that it can be changed in place.
+
+A timm model is not: timm needs torchvision, which does not fit the pinned torch.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,10 @@ def _quantize(layers: Sequence[Layer], matrices: Sequence[Layer]) -> Applies:
 def _in_place(method: str, source: Source, reason: str) -> Applies:
     if source.format in IN_TORCH:
         return Applies(method, applies=True, reason=reason)
-    article = "an" if source.format == "onnx" else "a"
-    blocked = f"{article} {source.format} file cannot be trained in place; distil a student from it"
+    blocked = f"{source.format} cannot be trained in place here; export it to ONNX, and distil a student from that"
+    if source.format in GRAPHS.values():
+        article = "an" if source.format == "onnx" else "a"
+        blocked = f"{article} {source.format} file cannot be trained in place; distil a student from it"
     return Applies(method, applies=False, reason=blocked)
 
 

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 class Pixels(nn.Module):
     """Compute `pixels / scale`. If the network needs colours and the data is grey, repeat the channel `times` times.
 
+    A scale of 1 adds no operator.
+
     No mean is subtracted, only the value of an empty pixel. So zero padding stays empty, and the scale folds exactly
     into the first layer.
     """
@@ -16,12 +18,13 @@ class Pixels(nn.Module):
     def __init__(self, scale: float, times: int, background: int = 0) -> None:
         """Store the scale (the standard deviation of the training pixels) and the value of an empty pixel."""
         super().__init__()
-        self.times, self.background = times, background
+        self.times, self.background, self.divides = times, background, scale != 1
         self.register_buffer("scale", torch.tensor(scale))
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Map raw pixels (N, C, H, W) of any number type to floats (N, C * times, H, W)."""
-        return repeat_channel(above(images_NCHW, self.background) / self.scale, self.times)
+        above_NCHW = above(images_NCHW, self.background)
+        return repeat_channel(above_NCHW / self.scale if self.divides else above_NCHW, self.times)
 
 
 class UnscaledPixels(nn.Module):

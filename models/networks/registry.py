@@ -11,6 +11,7 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.attention import AttentionNetwork
 from stillhouse.models.networks.encoders import RGB, PlainEncoder, ResidualEncoder
 from stillhouse.models.networks.known import Known
+from stillhouse.models.networks.library.transformers_classifier import TransformersClassifier
 from stillhouse.models.networks.pixels import Pixels
 from stillhouse.models.networks.plain import PlainNetwork
 from stillhouse.models.networks.residual import ResidualNetwork
@@ -31,6 +32,7 @@ NETWORKS = {
     "residual_encoder": Known(ResidualEncoder, gives="vectors"),
     "speech_plain_encoder": Known(PlainSpeechEncoder, "speech", "vectors", spells=True),
     "speech_residual_encoder": Known(ResidualSpeechEncoder, "speech", "vectors", spells=True),
+    "transformers_classifier": Known(TransformersClassifier),
 }
 SPELLERS = [name for name, known in NETWORKS.items() if known.spells]
 

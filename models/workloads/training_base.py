@@ -216,11 +216,12 @@ class Training(Protocol):
 class Adopts(Protocol):
     """A workload that reads a user's own model from a folder. Other workloads do without these functions."""
 
-    def adopt(self, source: Source) -> Adopted:
-        """Read the model of a folder as a component, without running code of it.
+    def adopt(self, source: Source, data: Path) -> Adopted:
+        """Read the model of a folder as a component for a dataset, without running code of it.
 
         Raises:
-            ModelError: the workload does not read such a model. The message says what it reads.
+            ModelError: the workload does not read such a model, or it does not fit the dataset. The message says what
+                it reads.
         """
 
     def files(self, name: str, teacher: Path) -> list[Path]:

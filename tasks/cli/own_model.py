@@ -21,6 +21,7 @@ def inspect(
     """Look at a model without running it: task, parameters, components, operators, and which methods apply."""
     from stillhouse.models.inspection.inspect import inspect_model
     from stillhouse.models.inspection.speed import products_of, time_products
+    from stillhouse.tasks.artifacts.model_folder import folder_digest
     from stillhouse.tasks.cli.inspection_text import describe, describe_speed
     from stillhouse.tasks.foreign.keras_import import read_header
 
@@ -30,6 +31,8 @@ def inspect(
         raise StillhouseError(str(error)) from error
     for line in describe(found):
         typer.echo(line)
+    if model.is_dir():
+        typer.echo(f"\nteacher.sha256 in a recipe: {folder_digest(model)}")
     if speed:
         typer.echo()
         for line in describe_speed(time_products(products_of(found.layers))):

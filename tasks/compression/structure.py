@@ -14,8 +14,9 @@ def drop_layers(context: StepContext, step: DropLayers) -> Compressed:
     module, architecture = context.previous
     names = depth.least_harmful(module, torch.from_numpy(context.component.calibration()), step.layers)
     context.job.progress(f"taking out {', '.join(names)}")
-    shallower = depth.drop_layers(module, names)
-    return context.learn(shallower, step.finetune), architecture.with_edits({"edit": "drop_layers", "names": names})
+    edit = depth.drop_edit(module, architecture.example(), names)
+    shallower = depth.drop_layers(module, names, edit.get("tuples"))
+    return context.learn(shallower, step.finetune), architecture.with_edits(edit)
 
 
 def low_rank(context: StepContext, step: LowRank) -> Compressed:

@@ -8,7 +8,9 @@ from typing import Any
 from stillhouse.models.data.description import describe
 from stillhouse.models.inspection.source import Source
 from stillhouse.tasks.artifacts.artifact import file_digest
+from stillhouse.tasks.artifacts.model_folder import folder_digest
 from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.ladder.picture_rungs import Pictures, rungs_for_file, rungs_for_module
 from stillhouse.tasks.ladder.rungs import Rung, rungs_for_text
 from stillhouse.tasks.reporting.quantities import percent
 
@@ -46,7 +48,6 @@ def family_of(source: Source, task: str, data: Path) -> Family:
 
 def _text_embedding(source: Source, _data: Path) -> Family:
     from stillhouse.models.workloads.text_embedding.training import BERT_LIKE
-    from stillhouse.tasks.teachers.folder import folder_digest
 
     kind = str(source.config.get("model_type"))
     if source.format != "transformers" or kind not in BERT_LIKE:
@@ -64,20 +65,28 @@ def _text_embedding(source: Source, _data: Path) -> Family:
 
 
 def _image_classification(source: Source, data: Path) -> Family:
-    from stillhouse.tasks.ladder.black_box import find_form
-    from stillhouse.tasks.ladder.picture_rungs import Pictures, rungs_for_file
-
-    if source.format != "onnx":
-        msg = f"{source.path} is a {source.format} model, for which there is no ladder yet; export it to ONNX"
-        raise StillhouseError(msg)
     described = describe(data)
     channels, *sides = described["image_shape"]
     train = int(described["splits"]["train"]["count"])
     pictures = Pictures(channels, min(sides), len(described["labels"]), train)
+    return _of_file(source, data, pictures) if source.format == "onnx" else _of_folder(source, pictures)
+
+
+def _of_file(source: Source, data: Path, pictures: Pictures) -> Family:
+    from stillhouse.tasks.ladder.black_box import find_form
+
     form = find_form(source.path, data)
     teacher = {"onnx": str(source.path.resolve()), "sha256": file_digest(source.path), **form.section}
     basis = f"the teacher's accuracy, which is {percent(form.accuracy)} on the calibration split"
     return Family("image_classification", teacher, tuple(rungs_for_file(pictures)), basis, form.assumed)
+
+
+def _of_folder(source: Source, pictures: Pictures) -> Family:
+    if source.format != "transformers":
+        msg = f"{source.path} is a {source.format} model, for which there is no ladder yet; export it to ONNX"
+        raise StillhouseError(msg)
+    teacher = {"folder": str(source.path.resolve()), "sha256": folder_digest(source.path)}
+    return Family("image_classification", teacher, tuple(rungs_for_module(pictures)), "the teacher's accuracy", ())
 
 
 FAMILIES: dict[str, Callable[[Source, Path], Family]] = {

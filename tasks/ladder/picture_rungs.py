@@ -10,6 +10,8 @@ from stillhouse.tasks.ladder.rungs import Rung, Steps
 
 SMALLEST_MAP = 4
 """Convolutions halve the picture until its side is about this."""
+HALF = 0.5
+"""Share of the multiply-accumulates that is left."""
 VIEWS = 4
 """Views of each picture for which the teacher is asked."""
 
@@ -32,6 +34,23 @@ def rungs_for_file(pictures: Pictures) -> Sequence[Rung]:
     return (calibrated, *students(pictures))
 
 
+def rungs_for_module(pictures: Pictures) -> Sequence[Rung]:
+    """List the rungs of a classifier whose network can be changed in place."""
+
+    def tune(epochs: int) -> dict[str, Any]:
+        return {"method": "quantize", "distillation": _tune(pictures, max(1, epochs // 3))}
+
+    def prune(epochs: int) -> dict[str, Any]:
+        return {"method": "prune_structured", "macs": HALF, "finetune": _tune(pictures, epochs)}
+
+    return (
+        Rung("int8", "int8, calibrated", lambda _: [{"method": "quantize"}], trained=False),
+        Rung("int8_trained", "int8 with training", lambda epochs: [tune(epochs)]),
+        Rung("half", "half of the multiply-accumulates pruned, int8 with training", lambda e: [prune(e), tune(e)]),
+        *students(pictures),
+    )
+
+
 def students(pictures: Pictures) -> Sequence[Rung]:
     """List students, the largest first. Each learns from the teacher, then its int8 weights are trained."""
     return (
@@ -50,6 +69,13 @@ def _steps(network: dict[str, Any], pictures: Pictures, epochs: int) -> Steps:
     rate = 0.2 * batch / 250
     tuned = {"method": "quantize", "distillation": _learn(max(1, epochs // 3), batch, rate / 10)}
     return [{"method": "distil", "network": network, "distillation": _learn(epochs, batch, rate)}, tuned]
+
+
+def _tune(pictures: Pictures, epochs: int) -> dict[str, Any]:
+    """Train a network that is good already."""
+    batch = max(8, min(128, pictures.examples // 40))
+    training = {"epochs": epochs, "batch_size": batch, "learning_rate": 3e-4, "optimizer": "adamw", "warmup": 0.1}
+    return {"training": training, "temperature": 2, "hard_weight": 0.1, "augmented_views": 2}
 
 
 def _learn(epochs: int, batch: int, rate: float) -> dict[str, Any]:

@@ -4,7 +4,7 @@ This module is light on purpose: the networks themselves import torch. A test co
 those of the networks.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
@@ -120,6 +120,13 @@ class _SpeechEncoder(_Arguments):
     """Number of letters. None: the training data gives it."""
 
 
+class _TransformersClassifier(_Arguments):
+    config: dict[str, Any]
+    """Keys of config.json. If the teacher is of this network, its configuration is the default of every key."""
+    preparation: dict[str, Any] | None = None
+    order: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Strict(strict=False)] | None = None
+
+
 ARGUMENTS: dict[str, type[BaseModel]] = {
     "attention": _Attention,
     "bert": _Bert,
@@ -132,6 +139,7 @@ ARGUMENTS: dict[str, type[BaseModel]] = {
     "residual_encoder": _ResidualEncoder,
     "speech_plain_encoder": _SpeechEncoder,
     "speech_residual_encoder": _SpeechEncoder,
+    "transformers_classifier": _TransformersClassifier,
 }
 
 

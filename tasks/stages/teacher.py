@@ -34,7 +34,9 @@ def _adopt(job: Job, teacher: BlackBox, data: Path) -> Metrics:
 
 def _read(job: Job, teacher: Folder, data: Path) -> Metrics:
     job.progress(f"reading {teacher.folder}")
-    adopted, folder = adopt_folder(teacher, job.settings["workload"]), job.out / ALONE
+    adopted, folder = adopt_folder(teacher, job.settings["workload"], data), job.out / ALONE
+    for note in adopted.notes:
+        job.progress(note)
     save_model(folder, adopted.module, adopted.architecture)
     for name, content in adopted.files.items():
         (folder / name).write_bytes(content)

@@ -6,17 +6,14 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.families.adopted import Adopted
 from stillhouse.models.inspection.source import find_source
 from stillhouse.models.workloads.training_base import adopting
-from stillhouse.tasks.artifacts.artifact import file_digest, json_digest
+from stillhouse.tasks.artifacts.model_folder import folder_digest
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.recipe.teacher import Folder
 from stillhouse.tasks.settings import load_settings
 
-READ = (".json", ".safetensors", ".txt", ".model")
-"""Endings of the files that a model consists of."""
 
-
-def adopt_folder(teacher: Folder, workload: str) -> Adopted:
-    """Read the recipe's teacher.
+def adopt_folder(teacher: Folder, workload: str, data: Path) -> Adopted:
+    """Read the recipe's teacher for its dataset.
 
     Raises:
         StillhouseError: the folder is missing or is not the folder that the recipe names, or the workload reads none.
@@ -31,13 +28,7 @@ def adopt_folder(teacher: Folder, workload: str) -> Adopted:
         msg = f"{source.path} has the digest {found}, not the recipe's {teacher.sha256}; restore it or mend sha256"
         raise StillhouseError(msg)
     try:
-        return adopts.adopt(source)
+        return adopts.adopt(source, data)
     except OSError as error:
         msg = f"{source.path} cannot be read ({error.strerror}); mend its permissions"
         raise ModelError(msg) from error
-
-
-def folder_digest(folder: Path) -> str:
-    """Return the digest of a model's files: weights, configuration and tokenizer, wherever the folder lies."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix in READ and path.is_file())
-    return json_digest({path.relative_to(folder).as_posix(): file_digest(path) for path in files})

@@ -4,6 +4,7 @@ Torch-Pruning's dependency graph knows which layers are coupled. The caller choo
 """
 
 import copy
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -78,7 +79,7 @@ def prune_channels(module: nn.Module, example: Tensor, target: Target, selection
         prune_heads(pruner, heads, iteration / ITERATIONS)
         pruned.zero_grad()
         if layer_sizes(pruned) != sizes:
-            reached, sizes = target.measure(pruned), layer_sizes(pruned)
+            reached, sizes = _measured(target, pruned), layer_sizes(pruned)
             if reached <= target.most:
                 return pruned
             nearest = min(nearest, reached)
@@ -87,6 +88,17 @@ def prune_channels(module: nn.Module, example: Tensor, target: Target, selection
         f"the nearest is {target.spell(nearest)}: raise {target.name} or lower round_to"
     )
     raise ModelError(msg)
+
+
+def _measured(target: Target, pruned: nn.Module) -> float:
+    try:
+        return target.measure(pruned)
+    except RuntimeError as error:
+        msg = (
+            f"the network does not run without some of its channels ({' '.join(str(error).split())[:200]}); "
+            "remove prune_structured, and use drop_layers or distil"
+        )
+        raise ModelError(msg) from error
 
 
 def prune_in_rounds(  # noqa: PLR0913, PLR0917 - what, how far, in how many parts
@@ -121,6 +133,14 @@ def prune_in_rounds(  # noqa: PLR0913, PLR0917 - what, how far, in how many part
 
 def _pruner(module: nn.Module, example: Tensor, selection: Selection) -> tp.pruner.BasePruner:
     outputs = [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1:]
+    with warnings.catch_warnings():  # it prunes the last dimension of bare parameters, as it should
+        warnings.simplefilter("ignore", UserWarning)
+        return _base_pruner(module, example, selection, outputs)
+
+
+def _base_pruner(
+    module: nn.Module, example: Tensor, selection: Selection, outputs: list[nn.Linear]
+) -> tp.pruner.BasePruner:
     return tp.pruner.BasePruner(
         module,
         example,

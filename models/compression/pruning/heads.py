@@ -10,8 +10,11 @@ from collections.abc import Mapping
 import torch_pruning as tp
 from torch import nn
 
-from stillhouse.models.networks.attention import SelfAttention
+NAMES = (("query", "key", "value", "head_width"), ("q_proj", "k_proj", "v_proj", "head_dim"))
+"""Names of the three layers and of the width of a head, in our networks and in those of transformers.
 
+Such an attention finds the number of its heads by the sizes of its layers.
+"""
 LEFT = 0.1
 """Share of the heads that is left at the end. Each attention keeps at least one head."""
 
@@ -35,22 +38,30 @@ def prune_heads(pruner: tp.pruner.BasePruner, at_first: Mapping[nn.Linear, int],
             _remove_least(pruner, attention)
 
 
-def _attentions(module: nn.Module) -> list[SelfAttention]:
-    return [layer for layer in module.modules() if isinstance(layer, SelfAttention)]
+def _attentions(module: nn.Module) -> list[nn.Module]:
+    return [layer for layer in module.modules() if _names_in(layer)]
 
 
-def _makers(attention: SelfAttention) -> list[nn.Linear]:
+def _names_in(layer: nn.Module) -> tuple[str, ...] | None:
+    return next((names for names in NAMES if all(hasattr(layer, name) for name in names)), None)
+
+
+def _makers(attention: nn.Module) -> list[nn.Linear]:
     """List the layers that compute queries, keys and values. For a factorised layer, list its last factor."""
-    made = (attention.query, attention.key, attention.value)
+    made = [attention.get_submodule(name) for name in (_names_in(attention) or ())[:-1]]
     return [[layer for layer in maker.modules() if isinstance(layer, nn.Linear)][-1] for maker in made]
 
 
-def _heads(attention: SelfAttention) -> int:
-    return _makers(attention)[0].out_features // attention.head_width
+def _width(attention: nn.Module) -> int:
+    return int(getattr(attention, (_names_in(attention) or ("",))[-1]))
 
 
-def _remove_least(pruner: tp.pruner.BasePruner, attention: SelfAttention) -> None:
-    width = attention.head_width
+def _heads(attention: nn.Module) -> int:
+    return _makers(attention)[0].out_features // _width(attention)
+
+
+def _remove_least(pruner: tp.pruner.BasePruner, attention: nn.Module) -> None:
+    width = _width(attention)
     importance_C = pruner.importance(_group(pruner, attention, range(_heads(attention) * width)))
     least = int(importance_C.view(-1, width).mean(1).argmin())
     _group(pruner, attention, range(least * width, (least + 1) * width)).prune()
@@ -58,5 +69,5 @@ def _remove_least(pruner: tp.pruner.BasePruner, attention: SelfAttention) -> Non
         pruner.num_heads[layer] = pruner.out_channel_groups[layer] = _heads(attention)
 
 
-def _group(pruner: tp.pruner.BasePruner, attention: SelfAttention, channels: range) -> tp.Group:
+def _group(pruner: tp.pruner.BasePruner, attention: nn.Module, channels: range) -> tp.Group:
     return pruner.DG.get_pruning_group(_makers(attention)[0], tp.prune_linear_out_channels, list(channels))

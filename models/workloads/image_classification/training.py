@@ -17,7 +17,10 @@ from stillhouse.models.data.description import describe
 from stillhouse.models.data.images import load_images
 from stillhouse.models.distillation.batches import DistillationBatches, seed_generator, shuffle
 from stillhouse.models.distillation.objectives import taught_objective
-from stillhouse.models.training.checkpoint import Architecture
+from stillhouse.models.families.adopted import Adopted
+from stillhouse.models.families.image_classifier import NETWORK, adopt_classifier, derive
+from stillhouse.models.inspection.source import Source
+from stillhouse.models.training.checkpoint import ARCHITECTURE, Architecture, load_model
 from stillhouse.models.training.loop import Batch, Objective, ProgressReporter
 from stillhouse.models.training.ready import ready, ready_images
 from stillhouse.models.workloads.registry import ALONE
@@ -107,9 +110,17 @@ class Classifier:
 
     data: Path
     name: str = ALONE
+    teacher: Path | None = None
+    """Folder of the teacher's classifier."""
 
     def architecture(self, network: Network) -> Architecture:
-        """Describe a network for this data, with the scale of its training pixels."""
+        """Describe a network for this data, with the scale of its training pixels.
+
+        A network of the teacher's family prepares the pixels as the teacher does. What its configuration leaves out is
+        as in the teacher's.
+        """
+        if network.name == NETWORK and self.teacher and (self.teacher / ARCHITECTURE).is_file():
+            return derive(load_model(self.teacher)[1], network.arguments)
         return architecture_of(self.data, network)
 
     def distillation_batches(
@@ -182,9 +193,21 @@ class ImageClassification:
         score = Classifier(data).scorer(split)
         return lambda modules: score(modules[ALONE])
 
-    def component(self, _name: str, data: Path, _teacher: Path, _previous: Path) -> Classifier:
+    def component(self, _name: str, data: Path, teacher: Path, _previous: Path) -> Classifier:
         """Return the only component."""
-        return Classifier(data)
+        return Classifier(data, teacher=teacher / ALONE)
+
+    def adopt(self, source: Source, data: Path) -> Adopted:
+        """Read a user's classifier.
+
+        Raises:
+            ModelError: it is no image classifier of transformers in safetensors, or it does not fit the dataset.
+        """
+        return adopt_classifier(source, data)
+
+    def files(self, _name: str, _teacher: Path) -> list[Path]:
+        """Return no files: the exported model prepares the pictures itself."""
+        return []
 
     def about(self, data: Path) -> dict[str, Any]:
         """Return the names of the classes."""

@@ -54,7 +54,7 @@ class TextEmbedding:
     def check(self, components: Sequence[str], distillations: Mapping[str, Sequence[DistillationOptions]]) -> None:
         """Check nothing more: the recipe was checked against the registry when it was read."""
 
-    def adopt(self, source: Source) -> Adopted:
+    def adopt(self, source: Source, _data: Path) -> Adopted:
         """Read a user's encoder.
 
         Raises:
