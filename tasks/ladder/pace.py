@@ -72,13 +72,12 @@ def _excerpt(data: Path, scratch: Path) -> Path:
 
 
 def _rehearse_steps(recipe: Recipe, excerpt: Path, state: Path, progress: Callable[[str], None]) -> list[Rehearsed]:
-    found, last = [], f"step_{len(recipe.steps)}"
-    for stage in rehearse(shorten(recipe), excerpt.name, state, progress):
+    """Rehearse the stages up to the last one that trains."""
+    found, last = list[Rehearsed](), [*epochs_of(recipe)][-1]
+    for stage in rehearse(shorten(recipe), excerpt.name, state, progress, timed=last):
         if stage.fault:
             raise StillhouseError(stage.fault)
         found.append(stage)
-        if stage.stage.startswith(last):
-            break
     return found
 
 

@@ -18,6 +18,8 @@ from stillhouse.tasks.stages.pull import POINTER
 
 KINDS = ("teacher", "compress", "export", "evaluate")
 """The stages that are rehearsed."""
+ENOUGH = 2
+"""Epochs that tell how long an epoch takes: the first one also loads."""
 Progress = Callable[[str], None]
 
 
@@ -35,7 +37,13 @@ class Rehearsed:
     """Why the stage cannot be done, with the remedy."""
 
 
-def rehearse(recipe: Recipe, digest: str, folder: Path, progress: Progress) -> Iterator[Rehearsed]:
+class _Enough(Exception):  # noqa: N818 - no error
+    """Ends the training of a stage that is only timed."""
+
+
+def rehearse(
+    recipe: Recipe, digest: str, folder: Path, progress: Progress, timed: str | None = None
+) -> Iterator[Rehearsed]:
     """Run the stages in their order. Yields one result after another; the first fault is the last result.
 
     Args:
@@ -43,27 +51,32 @@ def rehearse(recipe: Recipe, digest: str, folder: Path, progress: Progress) -> I
         digest: digest of the excerpt, which lies in `folder`/data/`digest`.
         folder: the state folder of the rehearsal.
         progress: shows one line.
+        timed: a stage of which only the epochs are timed. It ends after `ENOUGH` epochs, and no stage follows.
     """
     outputs = {"pull": _pointer(recipe, digest, folder), "validate": _make_sealed(folder / "validate")}
     with _state(folder):
         for stage in stages_of(recipe):
             if stage.kind in KINDS:
                 progress(f"rehearsing {stage.name}")
-                found = _run(stage, outputs, folder)
+                found = _run(stage, outputs, folder, is_timed=stage.name == timed)
                 yield found
-                if found.fault:
+                if found.fault or stage.name == timed:
                     return
 
 
-def _run(stage: Stage, outputs: dict[str, Path], folder: Path) -> Rehearsed:
+def _run(stage: Stage, outputs: dict[str, Path], folder: Path, *, is_timed: bool) -> Rehearsed:
     found, began = Rehearsed(stage.name), time.monotonic()
 
     def record(_epoch: int, metrics: Mapping[str, float]) -> None:
         found.losses.append(metrics["train_loss"])
         found.epoch_ends.append(time.monotonic() - began)
+        if is_timed and len(found.epoch_ends) == ENOUGH:
+            raise _Enough
 
     try:
         outputs[stage.name] = _fill(stage, outputs, folder, record)
+    except _Enough:
+        pass
     except (ModelError, StillhouseError) as error:
         found.fault = str(error)
     except Exception as error:  # noqa: BLE001 - a foreign network or workload may raise anything
