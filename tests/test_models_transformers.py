@@ -272,3 +272,10 @@ def test_batch_norms_that_share_their_convolution_stay() -> None:
     network.norm.running_mean += 3.0  # type: ignore[operator]
     with pytest.raises(ModelError, match=r"cannot be folded, as others read their convolutions; leave fold out"):
         fold_watched(nn.Sequential(network), network, torch.zeros(1, 1, 4, 4))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_parameter_is_counted(kind: str) -> None:
+    """Vectors of places and scales of layers, which stand alone, count among the parameters."""
+    module = adopted(kind).module
+    assert parameters(module) == sum(parameter.numel() for parameter in module.parameters())
