@@ -272,3 +272,27 @@ def test_batch_norms_that_share_their_convolution_stay() -> None:
     network.norm.running_mean += 3.0  # type: ignore[operator]
     with pytest.raises(ModelError, match=r"cannot be folded, as others read their convolutions; leave fold out"):
         fold_watched(nn.Sequential(network), network, torch.zeros(1, 1, 4, 4))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_parameter_is_counted(kind: str) -> None:
+    """Vectors of places and scales of layers, which stand alone, count among the parameters."""
+    module = adopted(kind).module
+    assert parameters(module) == sum(parameter.numel() for parameter in module.parameters())
+
+
+def test_a_network_that_cannot_lose_channels_is_refused() -> None:
+    """Torch's own error becomes a sentence with the methods that apply."""
+
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.head = nn.Linear(16, 16), nn.Linear(4, 16), nn.Linear(16, 2)
+
+        def forward(self, inputs_NI: Tensor) -> Tensor:
+            return self.head(self.second(self.first(inputs_NI).view(-1, 4, 4)).mean(1))
+
+    module, example = Fixed(), torch.zeros(1, 16)
+    target = Target("macs", 0.5, "{:.0%}", lambda left: float(len(left(example))))
+    with pytest.raises(ModelError, match=r"not run without some of its channels \(.*\); remove prune_structured"):
+        prune_channels(module, example, target, Selection("magnitude", 4))

@@ -174,7 +174,9 @@ def test_what_decides_can_do_without_the_test_split(tmp_path: Path) -> None:
     found = evaluate(workload, data, bundles, export / "references", schedule)
     assert set(found["paired"]) == set(found["ratios"]["quality"]) == {"gate"}
     assert sum(found["classes"]["count"]) == 300
-    assert "test" not in json.dumps([found, compare_champion(workload, data, bundles, schedule)])
+    assert "test" not in json.dumps(
+        [found, compare_champion(workload, data, {**bundles, "reference": bundles["teacher"]}, schedule)]
+    )
     assert len(workload.sample_requests(data)[1]) == 64
 
 

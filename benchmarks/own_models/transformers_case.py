@@ -1,10 +1,10 @@
-"""Train an image classifier with transformers, as people do, and write the recipe that compresses it.
+"""Train an image classifier with transformers, as people do, and write two recipes that compress it.
 
 Usage: python benchmarks/own_models/transformers_case.py FOLDER [EPOCHS]
 
-It takes about ten minutes on one core. FOLDER gets the model `clothes` and the recipe `transformers_case.yaml`. The
-dataset Fashion-MNIST goes into this host's cache. `stillhouse run FOLDER/transformers_case.yaml --local` compresses
-the model. Only the training loop is this script's: model, configuration and image processor are the library's.
+It takes about ten minutes on one core. FOLDER gets the model `clothes`, and two recipes: one for a student, one that
+changes the model in place. The dataset Fashion-MNIST goes into this host's cache. The script prints the commands that
+compress the model. Only the training loop is this script's: model and image processor are the library's.
 """
 
 import sys
@@ -38,7 +38,7 @@ SIZES: dict[str, Any] = {
     "depths": [1, 1, 1],
     "layer_type": "basic",
 }
-STEPS: list[dict[str, Any]] = [
+STUDENT: list[dict[str, Any]] = [
     {
         "method": "distil",
         "network": {
@@ -54,14 +54,31 @@ STEPS: list[dict[str, Any]] = [
     },
     {"method": "quantize"},
 ]
+IN_PLACE: list[dict[str, Any]] = [
+    {
+        "method": "prune_structured",
+        "macs": 0.3,
+        "finetune": {"training": {"epochs": 4, "batch_size": 250, "learning_rate": 0.02}, "temperature": 2},
+    },
+    {
+        "method": "quantize",
+        "distillation": {"training": {"epochs": 2, "batch_size": 250, "learning_rate": 0.005}, "temperature": 2},
+    },
+]
+RECIPES: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    "transformers_case": ("becomes a plain int8 student", STUDENT),
+    "transformers_in_place": ("is pruned, and gets int8 weights", IN_PLACE),
+}
+"""Recipe -> what it does to the model, and its steps."""
+GATE = {"quality": 0.99, "bytes": 6, "latency": 4}
 
 
 def main(folder: Path, epochs: int) -> None:
     """Train, save, and write the recipe."""
     data = fetch()
     train(data, folder / NAME, epochs)
-    recipe = write_recipe(folder, data)
-    print(f"stillhouse run {recipe} --local")
+    for name in RECIPES:
+        print(f"stillhouse run {write_recipe(folder, name, data)} --local")
 
 
 def fetch() -> Path:
@@ -132,19 +149,20 @@ def accuracy(model: nn.Module, data: Path) -> float:
     return float((logits_NK.argmax(1) == torch.from_numpy(pictures.labels_N)).float().mean())
 
 
-def write_recipe(folder: Path, data: Path) -> Path:
-    """Write the recipe that compresses the model."""
-    model, path = (folder / NAME).resolve(), folder / "transformers_case.yaml"
+def write_recipe(folder: Path, name: str, data: Path) -> Path:
+    """Write a recipe that compresses the model."""
+    model, path = (folder / NAME).resolve(), folder / f"{name}.yaml"
+    what, steps = RECIPES[name]
     recipe = {
-        "name": path.stem,
-        "description": "A ResNet of transformers, trained on pictures of clothes, becomes a plain int8 student.",
+        "name": name,
+        "description": f"A ResNet of transformers, trained on pictures of clothes, {what}.",
         "schedule": None,
         "seed": 17,
         "data": {"dataset": DATASET, "sha256": data.name},
         "workload": "image_classification",
         "teacher": {"folder": str(model), "sha256": folder_digest(model)},
-        "steps": STEPS,
-        "gate": {"quality": 0.99, "bytes": 6, "latency": 4},
+        "steps": steps,
+        "gate": GATE,
     }
     path.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
     return path

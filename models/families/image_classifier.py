@@ -22,7 +22,7 @@ from stillhouse.models.training.checkpoint import Architecture
 NETWORK = "transformers_classifier"
 HEAD = "ForImageClassification"
 UNUSED = (
-    *("architectures", "_name_or_path", "transformers_version", "dtype", "problem_type", "id2label", "label2id"),
+    *("_name_or_path", "transformers_version", "dtype", "problem_type", "id2label", "label2id"),
     *("stage_names", "out_features", "out_indices"),
 )
 """Keys of config.json that do not describe the classifier's layers."""
@@ -73,7 +73,7 @@ def _refuse_others(source: Source) -> None:
             "with torch.onnx.export and name the file in teacher.onnx"
         )
         raise ModelError(msg)
-    if source.format != "transformers" or not any(name.endswith(HEAD) for name in architectures_of(source)):
+    if source.format != "transformers" or not any(HEAD in name for name in architectures_of(source)):
         what = ", ".join(architectures_of(source)) or f"a {source.format} model"
         msg = f"{source.path} is {what}; image classification reads ...{HEAD} of transformers in safetensors"
         raise ModelError(msg)

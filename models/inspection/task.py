@@ -13,7 +13,7 @@ HEADS: dict[str, Task] = {
     "ForAudioClassification": "audio-classification",
     "ForCTC": "speech-recognition",
 }
-"""Ending of a transformers class -> task."""
+"""Part of the name of a transformers class -> task. A word may follow, such as `WithTeacher`."""
 SENTENCES = "sentence_transformers"
 
 
@@ -23,7 +23,7 @@ def task_of(source: Source) -> Task | None:
         return "text-embedding"
     for architecture in architectures_of(source):
         for ending, task in HEADS.items():
-            if architecture.endswith(ending):
+            if ending in architecture:
                 return task
     return "image-classification" if source.format == "timm" else None
 

@@ -5,7 +5,8 @@ Torch-Pruning's dependency graph knows which layers are coupled. The caller choo
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch_pruning as tp
@@ -75,11 +76,13 @@ def prune_channels(module: nn.Module, example: Tensor, target: Target, selection
     pruner, heads = _pruner(pruned, example, selection), heads_by_layer(pruned)
     for iteration in range(1, ITERATIONS + 1):
         selection.gradients(pruned)
-        pruner.step()
-        prune_heads(pruner, heads, iteration / ITERATIONS)
+        with _refusing_breakage():
+            pruner.step()
+            prune_heads(pruner, heads, iteration / ITERATIONS)
         pruned.zero_grad()
         if layer_sizes(pruned) != sizes:
-            reached, sizes = _measured(target, pruned), layer_sizes(pruned)
+            with _refusing_breakage():
+                reached, sizes = target.measure(pruned), layer_sizes(pruned)
             if reached <= target.most:
                 return pruned
             nearest = min(nearest, reached)
@@ -90,10 +93,12 @@ def prune_channels(module: nn.Module, example: Tensor, target: Target, selection
     raise ModelError(msg)
 
 
-def _measured(target: Target, pruned: nn.Module) -> float:
+@contextmanager
+def _refusing_breakage() -> Iterator[None]:
+    """Turn what torch raises into a sentence: a network may couple its channels in a way that no graph shows."""
     try:
-        return target.measure(pruned)
-    except RuntimeError as error:
+        yield
+    except (RuntimeError, IndexError) as error:
         msg = (
             f"the network does not run without some of its channels ({' '.join(str(error).split())[:200]}); "
             "remove prune_structured, and use drop_layers or distil"
