@@ -12,12 +12,12 @@ from text_samples import sentences
 from stillhouse.tasks.data.importing.wanted import Wanted
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.ladder.compress import Order, compress, estimate
+from stillhouse.tasks.ladder.families.picture_rungs import Pictures, rungs_for_file, rungs_for_module
+from stillhouse.tasks.ladder.families.rungs import rungs_for_text
 from stillhouse.tasks.ladder.goals import Goals, parse_goals
 from stillhouse.tasks.ladder.names import name_of
 from stillhouse.tasks.ladder.pace import Pace
-from stillhouse.tasks.ladder.picture_rungs import Pictures, rungs_for_file, rungs_for_module
 from stillhouse.tasks.ladder.recipes import Model, write_recipe
-from stillhouse.tasks.ladder.rungs import rungs_for_text
 from stillhouse.tasks.ladder.verdict import Point, choose, is_best, say_verdict, shortfalls
 from stillhouse.tasks.recipe.recipe import load_recipe
 

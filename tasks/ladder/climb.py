@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.ladder.families.rungs import Rung
 from stillhouse.tasks.ladder.goals import Goals
 from stillhouse.tasks.ladder.pace import Pace, measure_pace
 from stillhouse.tasks.ladder.recipes import Model, write_recipe
-from stillhouse.tasks.ladder.rungs import Rung
 from stillhouse.tasks.ladder.verdict import Point, point_of
 from stillhouse.tasks.local_run.run_here import outputs_here, run_here
 from stillhouse.tasks.recipe.recipe import load_recipe

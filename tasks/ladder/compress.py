@@ -14,7 +14,7 @@ from stillhouse.tasks.data.importing.import_local import import_local
 from stillhouse.tasks.data.importing.wanted import Imported, Task, Wanted
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.ladder.climb import Climbed, Ladder, Skipped, climb, plan
-from stillhouse.tasks.ladder.families import Family, family_of
+from stillhouse.tasks.ladder.families.family import Family, family_of
 from stillhouse.tasks.ladder.goals import Goals
 from stillhouse.tasks.ladder.page import render
 from stillhouse.tasks.ladder.recipes import Model

@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from stillhouse.models.aside import write_aside
+from stillhouse.tasks.ladder.families.rungs import Rung
 from stillhouse.tasks.ladder.goals import Goals
-from stillhouse.tasks.ladder.rungs import Rung
 
 LATENCY = {"repeats": 5, "max_repeats": 15, "rounds": 20, "pause_seconds": 0.2}
 KEEP_EVERY_STEP = {"max_quality_drop": 1.0, "min_saving": 0.0}

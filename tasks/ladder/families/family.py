@@ -10,8 +10,8 @@ from stillhouse.models.inspection.source import Source
 from stillhouse.tasks.artifacts.artifact import file_digest
 from stillhouse.tasks.artifacts.model_folder import folder_digest
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.ladder.picture_rungs import Pictures, rungs_for_file, rungs_for_module
-from stillhouse.tasks.ladder.rungs import Rung, rungs_for_text
+from stillhouse.tasks.ladder.families.picture_rungs import Pictures, rungs_for_file, rungs_for_module
+from stillhouse.tasks.ladder.families.rungs import Rung, rungs_for_text
 from stillhouse.tasks.reporting.quantities import percent
 
 
@@ -73,7 +73,7 @@ def _image_classification(source: Source, data: Path) -> Family:
 
 
 def _of_file(source: Source, data: Path, pictures: Pictures) -> Family:
-    from stillhouse.tasks.ladder.black_box import find_form
+    from stillhouse.tasks.ladder.families.black_box import find_form
 
     form = find_form(source.path, data)
     teacher = {"onnx": str(source.path.resolve()), "sha256": file_digest(source.path), **form.section}

@@ -6,7 +6,7 @@ from functools import partial
 from math import ceil
 from typing import Any
 
-from stillhouse.tasks.ladder.rungs import Rung, Steps
+from stillhouse.tasks.ladder.families.rungs import Rung, Steps
 
 SMALLEST_MAP = 4
 """Convolutions halve the picture until its side is about this."""
