@@ -86,7 +86,7 @@ def test_reading_a_recipe_imports_no_package() -> None:
 
 def test_a_recipe_of_a_missing_package_names_what_is_there() -> None:
     """Without the package the recipe is refused with the names that there are."""
-    with pytest.raises(RecipeError, match="there is no workload 'progression'; use one of image_classification, retr"):
+    with pytest.raises(RecipeError, match="there is no workload 'progression'; use one of image_classification, text"):
         load_recipe(RECIPE)
 
 
@@ -96,7 +96,10 @@ def test_a_recipe_of_a_missing_package_names_what_is_there() -> None:
     [
         ("progresion", "there is no workload 'progresion'; did you mean progression[?]"),
         ("retrieval_", "there is no workload 'retrieval_'; did you mean retrieval[?]"),
-        ("x", "there is no workload 'x'; use one of image_classification, retrieval, progression, or install"),
+        (
+            "x",
+            "there is no workload 'x'; use one of image_classification, text_embedding, retrieval, progression, or install",
+        ),
     ],
 )
 def test_the_nearest_name_is_suggested(name: str, sentence: str) -> None:

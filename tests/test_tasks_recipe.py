@@ -113,12 +113,31 @@ def test_a_fault_is_named(tmp_path: Path, key: str, value: object, sentence: str
         load_recipe(write(tmp_path, (key, value)))
 
 
-def test_a_black_box_is_only_asked(tmp_path: Path) -> None:
-    """A teacher known only as an ONNX file cannot be pruned, so the first step must distil."""
-    teacher = {"onnx": "models/teacher.onnx", "sha256": "0" * 64}
-    assert load_recipe(write(tmp_path, ("teacher", teacher))).teacher == BlackBox(**teacher)
-    with pytest.raises(RecipeError, match=r"quantize cannot change a teacher known only .*begin with distil"):
-        load_recipe(write(tmp_path, ("teacher", teacher), ("steps", [{"method": "quantize"}])))
+BLACK_BOX = {"onnx": "models/teacher.onnx", "sha256": "0" * 64}
+
+
+def test_a_black_box_is_asked_or_rounded(tmp_path: Path) -> None:
+    """A teacher known only as an ONNX file can teach, and its file can be quantized without training."""
+    assert load_recipe(write(tmp_path, ("teacher", BLACK_BOX))).teacher == BlackBox(**BLACK_BOX)
+    load_recipe(write(tmp_path, ("teacher", BLACK_BOX), ("steps", [{"method": "quantize"}])))
+
+
+@pytest.mark.parametrize(
+    ("steps", "sentence"),
+    [
+        ([{"method": "prune_unstructured", "sparsity": 0.5}], "prune_unstructured cannot change .*; begin with distil"),
+        (
+            [{"method": "quantize", "distillation": LESSON}],
+            "quantize cannot change a teacher known only as an ONNX",
+        ),
+        ([{"method": "quantize", "weights": "int4"}], "begin with distil, or with a quantize of int8"),
+        ([{"method": "quantize"}, {"method": "pack"}], "pack cannot follow the quantize of an ONNX file"),
+    ],
+)
+def test_a_black_box_is_not_changed_otherwise(tmp_path: Path, steps: list[dict[str, object]], sentence: str) -> None:
+    """No module of it is known."""
+    with pytest.raises(RecipeError, match=sentence):
+        load_recipe(write(tmp_path, ("teacher", BLACK_BOX), ("steps", steps)))
 
 
 @pytest.mark.parametrize(
