@@ -1,0 +1,83 @@
+"""`stillhouse schedule`: a result of `stillhouse compress` becomes a nightly recipe with a data version."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from data_samples import built_digits, digest_of, make_house, quiet
+
+from stillhouse.tasks.data.store.revision import read_pinned
+from stillhouse.tasks.errors import DataError, RecipeError, StillhouseError
+from stillhouse.tasks.ladder.families.picture_rungs import Pictures, rungs_for_file
+from stillhouse.tasks.ladder.goals import Goals
+from stillhouse.tasks.ladder.recipes import Model, write_recipe
+from stillhouse.tasks.ladder.schedule import schedule
+from stillhouse.tasks.recipe.recipe import load_recipe
+from stillhouse.tasks.settings import Settings
+from stillhouse.tasks.stages.pull import pull_dataset
+
+GOALS = Goals(0.9, 4.0, 2.0, 20.0)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A deployment whose cache holds the digits under the name of a user's data."""
+    found = make_house(tmp_path / "house", monkeypatch)
+    (found.root / "dags" / "recipes").mkdir(parents=True, exist_ok=True)
+    shutil.copytree(built_digits(), found.data_cache / digest_of(built_digits()))
+    return found
+
+
+def recipe_in(folder: Path, epochs: int = 3) -> Path:
+    """Write what `compress` leaves for a file of pictures."""
+    data = {"dataset": "digits", "sha256": digest_of(built_digits())}
+    model = Model("mine", "image_classification", {"onnx": "/mine.onnx", "sha256": "0" * 64}, data)
+    return write_recipe(folder, model, rungs_for_file(Pictures(1, 8, 10, 900))[-1], epochs, GOALS, ("Made by hand.",))
+
+
+def test_the_recipe_gets_a_schedule_and_its_data_a_version(settings: Settings, tmp_path: Path) -> None:
+    """The deployed recipe differs in two lines, and its data comes back from the remote."""
+    path = recipe_in(tmp_path / "result")
+    target = schedule(settings, path, "30 2 * * *", quiet)
+    before, after = load_recipe(path), load_recipe(target)
+    assert target == settings.root / "dags" / "recipes" / "mine.yaml"
+    assert (after.schedule, after.data.sha256) == ("30 2 * * *", None)
+    assert after.model_copy(update={"schedule": None, "data": before.data}) == before
+    assert target.read_text(encoding="utf-8").startswith("# Made by hand.\n")
+    assert "digits" in read_pinned(settings.root, None)
+    shutil.rmtree(settings.data_cache)
+    assert pull_dataset(settings, after.data).name == digest_of(built_digits())
+
+
+def test_scheduling_again_changes_nothing(settings: Settings, tmp_path: Path) -> None:
+    """A command that was interrupted may be given again."""
+    path = recipe_in(tmp_path / "result")
+    schedule(settings, path, "30 2 * * *", quiet)
+    pinned = (settings.root / "data.dvc").read_text()
+    schedule(settings, path, "30 2 * * *", quiet)
+    assert (settings.root / "data.dvc").read_text() == pinned
+
+
+def test_another_recipe_of_the_name_is_kept(settings: Settings, tmp_path: Path) -> None:
+    """A person decides which of the two stays."""
+    target = schedule(settings, recipe_in(tmp_path / "result"), "30 2 * * *", quiet)
+    before = target.read_text()
+    with pytest.raises(StillhouseError, match="is another recipe; remove it, or compress under another --name"):
+        schedule(settings, recipe_in(tmp_path / "other", 4), "30 2 * * *", quiet)
+    assert target.read_text() == before
+
+
+def test_a_schedule_that_never_fires_is_refused(settings: Settings, tmp_path: Path) -> None:
+    """Nothing is pinned then."""
+    before = (settings.root / "data.dvc").read_text()
+    with pytest.raises(RecipeError, match="schedule"):
+        schedule(settings, recipe_in(tmp_path / "result"), "at night", quiet)
+    assert (settings.root / "data.dvc").read_text() == before
+
+
+def test_data_that_is_gone_is_named(settings: Settings, tmp_path: Path) -> None:
+    """The recipe is not deployed without its data."""
+    shutil.rmtree(settings.data_cache)
+    with pytest.raises(DataError, match=r"copy of digits cannot be used .*; run `stillhouse compress` again"):
+        schedule(settings, recipe_in(tmp_path / "result"), "30 2 * * *", quiet)
+    assert not (settings.root / "dags" / "recipes" / "mine.yaml").exists()
