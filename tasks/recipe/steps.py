@@ -122,12 +122,12 @@ class Quantize(Section):
     component: Name | None = None
     """`None` quantizes all components jointly (only with `weights: mixed`)."""
     method: Literal["quantize"]
-    weights: Literal["int8", "int4", "int3", "ternary", "mixed"] = "int8"
+    weights: Literal["int8", "int6", "int5", "int4", "int3", "ternary", "mixed"] = "int8"
     """With fewer than 8 bits, the first and last layer keep 8.
 
     mixed: bits per layer follow the measured quality drop.
     """
-    tables: Literal["int8", "int4", "int3", "ternary"] | None = None
+    tables: Literal["int8", "int6", "int5", "int4", "int3", "ternary"] | None = None
     """Integers of lookup tables, such as one row for each token. None: those of `weights`."""
     activations: Literal["static", "dynamic", "float"] = "static"
     """static: calibrated integers (text: dynamic). dynamic: scaled at every call. float: only weights are integers."""

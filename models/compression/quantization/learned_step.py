@@ -24,7 +24,7 @@ class LearnedStep(nn.Module):
 
         Args:
             weight: (O, ...). A weight that is 0 because it was pruned stays 0.
-            bits: 8, 4, 3 or 2.
+            bits: 8, 6, 5, 4, 3 or 2.
         """
         super().__init__()
         self.largest = LARGEST[bits]

@@ -23,7 +23,7 @@ class IntegerWeight(nn.Module):
     """A parametrization that stores int8 weights and their scales."""
 
     def __init__(self, bits: int) -> None:
-        """Use 8, 4, 3 or 2 bits."""
+        """Use 8, 6, 5, 4, 3 or 2 bits."""
         super().__init__()
         self.bits = bits
 

@@ -1,6 +1,7 @@
 """Formulas to round a weight to a few integers, with one scale per output channel. No layers, no files.
 
-Rounding is symmetric: 8 bits are -63..63, 4 bits -7..7, 3 bits -3..3, and 2 bits are the ternary values -1, 0, 1.
+Rounding is symmetric: 8 bits are -63..63, 6 bits -31..31, 5 bits -15..15, 4 bits -7..7, 3 bits -3..3, and 2 bits are
+the ternary values -1, 0, 1. 6 and 5 bits are stored in whole bytes: what they save, packing saves.
 Rounding twice gives the same integers.
 
 8 bits do not use -127..127, because of processors without VNNI. They add two products with uint8 activations in 16
@@ -15,8 +16,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-BITS = {"int8": 8, "int4": 4, "int3": 3, "ternary": 2}
-LARGEST = {8: 63, 4: 7, 3: 3, 2: 1}
+BITS = {"int8": 8, "int6": 6, "int5": 5, "int4": 4, "int3": 3, "ternary": 2}
+LARGEST = {8: 63, 6: 31, 5: 15, 4: 7, 3: 3, 2: 1}
 """Bits -> largest integer."""
 THRESHOLD = 0.7
 """A ternary weight is 0 if its magnitude is at most this share of the channel's mean magnitude."""
@@ -33,9 +34,9 @@ class Stored:
 
 
 def round_weight(weight: Tensor, bits: int) -> Stored:
-    """Quantize a weight (O, ...) without training, to 8, 4, 3 or 2 bits.
+    """Quantize a weight (O, ...) without training, to 8, 6, 5, 4, 3 or 2 bits.
 
-    8 bits: the scale comes from the largest magnitude of the channel. 4 and 3 bits: the scale comes from the share of
+    8 bits: the scale comes from the largest magnitude of the channel. 6 to 3 bits: the scale comes from the share of
     the largest magnitude, from 0.5 to 1, that gives the least squared error.
     2 bits: ternary weight networks
     (arXiv:1605.04711). The integer is the sign if the magnitude exceeds 0.7 of the channel's mean magnitude. The scale
@@ -86,6 +87,8 @@ def _by_threshold(weight: Tensor) -> Tensor:
 
 _SCALES: dict[int, Callable[[Tensor], Tensor]] = {
     8: _by_largest,
+    6: partial(_by_clipping, bits=6),
+    5: partial(_by_clipping, bits=5),
     4: partial(_by_clipping, bits=4),
     3: partial(_by_clipping, bits=3),
     2: _by_threshold,
