@@ -195,6 +195,7 @@ def test_a_climb_stops_at_the_goals_and_leaves_a_bundle_a_report_and_a_recipe(ho
     assert any(line.startswith("assumed: quality is the share") for line in said)
 
 
+@pytest.mark.long
 @pytest.mark.serial
 def test_a_climb_that_reaches_no_goal_names_the_nearest_point(house: Path) -> None:
     """Every rung is tried, and what binds is said."""

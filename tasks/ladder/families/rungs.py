@@ -7,8 +7,9 @@ from typing import Any
 Steps = list[dict[str, Any]]
 PACK = {"method": "pack"}
 GENTLE, BRISK = 2e-5, 1e-4
-"""Learning rates for a network that only lives with rounding, and for one that has lost blocks. At 1e-4 the step sizes of
-the rounding, which are about 1e-3, are shaken so much that the training gains nothing.
+"""Learning rates for a network that only lives with rounding, and for one that has lost blocks.
+
+At 1e-4 the step sizes of the rounding, which are about 1e-3, are shaken so much that the training gains nothing.
 """
 
 

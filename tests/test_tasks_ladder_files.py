@@ -1,0 +1,100 @@
+"""The ladder of a classifier that is known only as an ONNX file: its form is found, and the file itself is rounded."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from data_samples import built_digits, make_job
+from onnx import TensorProto, helper, numpy_helper
+
+from stillhouse.models.data.images import load_images
+from stillhouse.tasks.artifacts.artifact import file_digest, seal
+from stillhouse.tasks.compression.quantize_file import quantize_file
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.ladder.families.black_box import find_form
+from stillhouse.tasks.pipeline.job import Job
+from stillhouse.tasks.recipe.section import Data
+from stillhouse.tasks.recipe.steps import KeepStepIf, Quantize
+from stillhouse.tasks.recipe.teacher import BlackBox
+from stillhouse.tasks.stages.teacher import train_teacher
+
+HIDDEN = 256
+
+
+def write_classifier(path: Path, *, layout: str, scale: float, answers: str) -> Path:
+    """Write a perceptron with the ridge regression of the digits, in the form of some framework."""
+    images = load_images(built_digits(), "train")
+    random = np.random.default_rng(5)
+    first = random.normal(size=(64, HIDDEN)).astype(np.float32)
+    flat_NC = (images.images_NCHW.reshape(-1, 64) / scale).astype(np.float32)
+    hidden_NH = np.maximum(flat_NC @ first, 0)
+    wanted_NK = 8.0 * np.eye(10)[images.labels_N]
+    inner_HH = hidden_NH.T @ hidden_NH
+    ridge_HH = np.trace(inner_HH) / HIDDEN * np.eye(HIDDEN)  # small weights live with rounding
+    second = np.linalg.solve(inner_HH + 0.03 * ridge_HH, hidden_NH.T @ wanted_NK).astype(np.float32)
+    weights = [numpy_helper.from_array(first, "first"), numpy_helper.from_array(second, "second")]
+    nodes = [
+        helper.make_node("Flatten", ["in"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "first"], ["product"]),
+        helper.make_node("Relu", ["product"], ["hidden"]),
+        helper.make_node("MatMul", ["hidden", "second"], ["logits"]),
+        helper.make_node(
+            *(("Softmax", ["logits"], ["out"]) if answers == "probabilities" else ("Identity", ["logits"], ["out"]))
+        ),
+    ]
+    shape = ["batch", 1, 8, 8] if layout == "NCHW" else ["batch", 8, 8, 1]
+    ends = [helper.make_tensor_value_info("in", TensorProto.FLOAT, shape)]
+    ends.append(helper.make_tensor_value_info("out", TensorProto.FLOAT, ["batch", 10]))
+    graph = helper.make_graph(nodes, "made", ends[:1], ends[1:], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+def job_for(folder: Path, inputs: dict[str, Path], **settings: object) -> Job:
+    job = make_job(folder, Data(dataset="digits"), inputs)
+    return replace(job, settings={"workload": "image_classification", "seed": 3} | settings)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("scale", [1.0, 255.0])
+@pytest.mark.parametrize("answers", ["logits", "probabilities"])
+def test_the_form_of_a_file_is_found_on_the_data(tmp_path: Path, layout: str, scale: float, answers: str) -> None:
+    """Layout and kind of answer follow from the file, the scale from the accuracy; a perceptron of ReLUs has any."""
+    form = find_form(
+        write_classifier(tmp_path / "mine.onnx", layout=layout, scale=scale, answers=answers), built_digits()
+    )
+    assert (form.layout, form.output) == (layout, answers)
+    assert form.accuracy > 0.9
+    assert "its accuracy on the calibration split is" in form.assumed[0]
+    BlackBox(onnx="mine.onnx", sha256="0" * 64, **form.section)
+
+
+def test_a_file_of_other_pictures_is_refused(tmp_path: Path) -> None:
+    """The sentence is that of the import."""
+    path = write_classifier(tmp_path / "mine.onnx", layout="NCHW", scale=1.0, answers="logits")
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 9
+    onnx.save(model, path)
+    with pytest.raises(StillhouseError, match=r"takes images .* and the data gives"):
+        find_form(path, built_digits())
+
+
+def test_a_file_is_rounded_after_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is much smaller and nearly as good, and a later stage opens it as the model."""
+    monkeypatch.setenv("STILLHOUSE_ROOT", str(tmp_path))
+    for module in ("stages.teacher", "compression.quantize_file"):
+        monkeypatch.setattr(f"stillhouse.tasks.{module}.materialise", lambda _artifact: built_digits())
+    path = write_classifier(tmp_path / "mine.onnx", layout="NCHW", scale=16.0, answers="logits")
+    box = BlackBox(onnx="mine.onnx", sha256=file_digest(path), scale=16.0)
+    job = job_for(tmp_path / "teacher", {"data": tmp_path}, teacher=box)
+    before = train_teacher(job)
+    seal(job.out, before)
+    inputs = {"data": tmp_path, "teacher": job.out, "previous": job.out}
+    step = job_for(tmp_path / "step", inputs, step=Quantize(method="quantize"), keep_step_if=KeepStepIf())
+    after = quantize_file(step)
+    assert after["checkpoint_bytes"] < 0.4 * before["checkpoint_bytes"]
+    assert after["validation_quality"] > before["validation_quality"] - 0.03
+    kinds = {node.op_type for node in onnx.load(step.out / "model" / "teacher.onnx").graph.node}
+    assert kinds & {"QLinearMatMul", "QGemm"}
