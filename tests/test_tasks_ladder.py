@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from text_samples import sentences
 
 from stillhouse.tasks.data.importing.wanted import Wanted
 from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.ladder.climb import Ladder, _chosen_before, _write
 from stillhouse.tasks.ladder.compress import Order, compress, estimate
 from stillhouse.tasks.ladder.families.picture_rungs import Pictures, rungs_for_file, rungs_for_module
 from stillhouse.tasks.ladder.families.rungs import rungs_for_text
@@ -18,6 +20,7 @@ from stillhouse.tasks.ladder.goals import Goals, parse_goals
 from stillhouse.tasks.ladder.names import name_of
 from stillhouse.tasks.ladder.pace import Pace
 from stillhouse.tasks.ladder.recipes import Model, write_recipe
+from stillhouse.tasks.ladder.under_way import end, is_under_way
 from stillhouse.tasks.ladder.verdict import Point, choose, is_best, say_verdict, shortfalls
 from stillhouse.tasks.recipe.recipe import load_recipe
 
@@ -204,6 +207,29 @@ def test_a_climb_that_reaches_no_goal_names_the_nearest_point(house: Path) -> No
     points = json.loads((house / "compressed" / "encoder" / "ladder.json").read_text())["points"]
     assert [each["rung"] for each in points] == ["int8", "int8_trained", "few_bits", "minus_1_blocks", "minus_2_blocks"]
     assert all(each["bytes"] > 1.5 for each in points)
+
+
+def test_an_interrupted_climb_is_known_by_its_order(tmp_path: Path) -> None:
+    """Another order removes the recipes of the first one."""
+    work = tmp_path / "work"
+    assert not is_under_way(work, "a")
+    (work / "1_int8").mkdir()
+    assert is_under_way(work, "a")
+    assert (work / "1_int8").is_dir()
+    assert not is_under_way(work, "b")
+    assert not (work / "1_int8").exists()
+    end(work)
+    assert not is_under_way(work, "b")
+
+
+def test_a_climb_that_goes_on_keeps_its_epochs(tmp_path: Path) -> None:
+    """Only then the training goes on from its checkpoint, because the epochs are a part of its key."""
+    model = Model("mine", "text_embedding", {"folder": "/x", "sha256": "0" * 64}, {"dataset": "d", "sha256": "1" * 64})
+    rungs = rungs_for_text(6)
+    ladder = Ladder(model, rungs, GOALS, tmp_path, tmp_path / "work", ())
+    _write(ladder, 1, rungs[1], 7)
+    assert [_chosen_before(replace(ladder, resumed=on), 1, rungs[1]) for on in (False, True)] == [0, 7]
+    assert _chosen_before(replace(ladder, resumed=True), 2, rungs[2]) == 0
 
 
 def test_a_dry_run_writes_the_recipes_and_compresses_nothing(house: Path) -> None:

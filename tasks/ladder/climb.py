@@ -14,6 +14,7 @@ from stillhouse.tasks.ladder.recipes import Model, write_recipe
 from stillhouse.tasks.ladder.verdict import Point, point_of
 from stillhouse.tasks.local_run.run_here import outputs_here, run_here
 from stillhouse.tasks.recipe.recipe import load_recipe
+from stillhouse.tasks.rehearsal.estimate import epochs_of
 
 SHARE = 0.5
 """Share of the remaining minutes that a trained rung may take, if another one follows."""
@@ -52,6 +53,8 @@ class Ladder:
     """Folder for the recipes of the rungs."""
     about: Sequence[str]
     """Lines for the head of each recipe."""
+    resumed: bool = False
+    """Whether an interrupted climb goes on. Its rungs keep the epochs that it chose."""
 
 
 def climb(ladder: Ladder, progress: Progress) -> Iterator[Climbed | Skipped]:
@@ -64,9 +67,12 @@ def climb(ladder: Ladder, progress: Progress) -> Iterator[Climbed | Skipped]:
     for number, rung in enumerate(ladder.rungs):
         left = ladder.goals.minutes - (time.monotonic() - began) / 60
         try:
-            if rung.trained:
+            epochs = _chosen_before(ladder, number, rung)
+            if not epochs and rung.trained:
                 known = _pace(ladder, rung, progress)
-            epochs = _epochs(known, left, last=number + 1 == len(ladder.rungs)) if rung.trained and known else 1
+                epochs = _epochs(known, left, last=number + 1 == len(ladder.rungs))
+            elif not epochs:
+                epochs = 1
             if not epochs or left <= 0:
                 yield Skipped(rung, _too_long(known, left))
                 continue
@@ -90,6 +96,18 @@ def plan(ladder: Ladder, progress: Progress) -> Iterator[tuple[Rung, int, Pace |
         yield rung, epochs, pace
 
 
+def _chosen_before(ladder: Ladder, number: int, rung: Rung) -> int:
+    """Return the epochs that an interrupted climb chose for a rung, or 0. Its training then goes on."""
+    path = _folder(ladder, number, rung) / f"{ladder.model.name}.yaml"
+    if not (ladder.resumed and path.exists()):
+        return 0
+    return max(epochs_of(load_recipe(path)).values(), default=1)
+
+
+def _folder(ladder: Ladder, number: int, rung: Rung) -> Path:
+    return ladder.work / f"{number + 1}_{rung.name}"
+
+
 def _pace(ladder: Ladder, rung: Rung, progress: Progress) -> Pace:
     progress(f"rehearsing {rung.words}")
     recipe = load_recipe(write_recipe(ladder.work / "pace", ladder.model, rung, 1, ladder.goals, ()))
@@ -107,8 +125,7 @@ def _too_long(pace: Pace | None, left: float) -> str:
 
 
 def _write(ladder: Ladder, number: int, rung: Rung, epochs: int) -> Path:
-    folder = ladder.work / f"{number + 1}_{rung.name}"
-    return write_recipe(folder, ladder.model, rung, epochs, ladder.goals, ladder.about)
+    return write_recipe(_folder(ladder, number, rung), ladder.model, rung, epochs, ladder.goals, ladder.about)
 
 
 def _run(ladder: Ladder, number: int, rung: Rung, epochs: int, progress: Progress) -> Climbed:

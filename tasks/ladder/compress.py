@@ -9,7 +9,7 @@ from typing import cast, get_args
 from stillhouse.models.aside import write_aside
 from stillhouse.models.inspection.source import Source, find_source
 from stillhouse.models.inspection.task import task_of
-from stillhouse.tasks.artifacts.artifact import write_json
+from stillhouse.tasks.artifacts.artifact import json_digest, write_json
 from stillhouse.tasks.data.importing.import_local import import_local
 from stillhouse.tasks.data.importing.wanted import Imported, Task, Wanted
 from stillhouse.tasks.errors import StillhouseError
@@ -18,6 +18,7 @@ from stillhouse.tasks.ladder.families.family import Family, family_of
 from stillhouse.tasks.ladder.goals import Goals
 from stillhouse.tasks.ladder.page import render
 from stillhouse.tasks.ladder.recipes import Model
+from stillhouse.tasks.ladder.under_way import end, is_under_way
 from stillhouse.tasks.ladder.verdict import choose, say_verdict
 from stillhouse.tasks.reporting.quantities import mebibytes
 from stillhouse.tasks.settings import load_settings
@@ -72,6 +73,7 @@ def estimate(order: Order, progress: Progress) -> list[str]:
             lines.append(f"{rung.words}: {what}, {mebibytes(pace.bytes)} of memory")
         else:
             lines.append(f"{rung.words}: not within the minutes; one epoch takes about {pace.minutes(1):.0f}")
+    end(ladder.work)
     return [*lines, f"the recipes are in {ladder.work}"]
 
 
@@ -90,8 +92,10 @@ def _prepare(order: Order, progress: Progress) -> tuple[Ladder, Family]:
         progress(f"assumed: {line}")
     model = Model(order.name, family.workload, family.teacher, {"dataset": order.name, "sha256": imported.digest})
     work = settings.state / "ladders" / order.name
-    about = _about(order, imported, family)
-    return Ladder(model, family.rungs, order.goals, data, work, about), family
+    resumed = is_under_way(work, json_digest([asdict(model), asdict(order.goals)]))
+    if resumed:
+        progress("going on with the climb that was interrupted")
+    return Ladder(model, family.rungs, order.goals, data, work, _about(order, imported, family), resumed), family
 
 
 def _task(order: Order, source: Source) -> str:
@@ -129,4 +133,5 @@ def _write(order: Order, ladder: Ladder, family: Family, climbed: list[Climbed],
     with write_aside(folder / "report.html") as aside:
         page = render(order.name, ladder, points, best, verdict, [(s.rung.words, s.reason) for s in skipped])
         aside.write_text(page, encoding="utf-8")
+    end(ladder.work)
     return verdict
