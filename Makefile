@@ -42,7 +42,7 @@ light: $(LIGHT_STAMP)
 # the C++ headers of the packages are a fifth of the disk, and nothing here runs them.
 $(LIGHT_STAMP):
 	$(call install_from,$(LIGHT),requirements-light.lock,--no-compile)
-	@rm -rf $(LIGHT)/lib/python3.11/site-packages/torch/include
+	@cd $(LIGHT)/lib/python3.11/site-packages/torch && rm -rf include bin/*est* bin/protoc*
 	@find $(LIGHT)/lib -type d \( -name test -o -name tests \) -prune -exec rm -rf {} +
 
 run: install
