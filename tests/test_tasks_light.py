@@ -83,6 +83,7 @@ def test_a_recipe_runs_in_the_light_installation(python: Path, tmp_path: Path) -
     expect_whole_run(tmp_path, stillhouse(python, tmp_path, "run", str(recipe), "--local"))
 
 
+@pytest.mark.long
 def test_a_model_is_compressed_in_the_light_installation(python: Path, tmp_path: Path) -> None:
     """`stillhouse compress` imports the texts, climbs, and writes the bundle."""
     (tmp_path / "texts.txt").write_text("\n".join(sentences(400)), encoding="utf-8")
