@@ -64,9 +64,7 @@ def compress(  # noqa: PLR0913, PLR0917 - one flag each
 
     called = name or name_of(model)
     goals = parse_goals(keep, smaller, faster, minutes)
-    wanted = Wanted(
-        called, data, (1 if grey else 3, side, side), "unknown", ladder.data_task(task), text_column, label_column
-    )
+    wanted = Wanted(called, data, (1 if grey else 3, side, side), "unknown", None, text_column, label_column)
     order = ladder.Order(called, model, task, wanted, goals, into)
     try:
         if dry_run:
@@ -89,6 +87,9 @@ def schedule(
     from stillhouse.tasks.ladder.schedule import schedule as put
 
     path = Path(name) if name.endswith(".yaml") else into / name / "recipes" / f"{name}.yaml"
+    if not path.is_file():
+        msg = f"there is no recipe {path}; run `stillhouse compress` first, or name the path of a recipe"
+        raise StillhouseError(msg)
     target = put(load_settings(), path, cron, say)
     typer.echo(f"{target} runs at {cron} UTC while Airflow is up (stillhouse up)")
     typer.echo(f"data.dvc pins its data; commit both, then begin the first night: make run RECIPE={target.stem}")

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import cast, get_args
 
@@ -14,7 +14,7 @@ from stillhouse.tasks.data.importing.import_local import import_local
 from stillhouse.tasks.data.importing.wanted import Imported, Task, Wanted
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.ladder.climb import Climbed, Ladder, Skipped, climb, plan
-from stillhouse.tasks.ladder.families.family import Family, family_of
+from stillhouse.tasks.ladder.families.family import Family, expect_ladder, family_of
 from stillhouse.tasks.ladder.goals import Goals
 from stillhouse.tasks.ladder.page import render
 from stillhouse.tasks.ladder.recipes import Model
@@ -77,7 +77,7 @@ def estimate(order: Order, progress: Progress) -> list[str]:
     return [*lines, f"the recipes are in {ladder.work}"]
 
 
-def data_task(task: str | None) -> Task | None:
+def _data_task(task: str) -> Task | None:
     """Return the task as the import of data knows it; None lets the source decide."""
     return cast("Task", task) if task in get_args(Task) else None
 
@@ -85,7 +85,8 @@ def data_task(task: str | None) -> Task | None:
 def _prepare(order: Order, progress: Progress) -> tuple[Ladder, Family]:
     settings, source = load_settings(), find_source(order.model)
     task = _task(order, source)
-    imported = import_local(settings, order.data, progress)
+    expect_ladder(task)
+    imported = import_local(settings, replace(order.data, task=_data_task(task)), progress)
     data = settings.data_cache / imported.digest
     family = family_of(source, task, data)
     for line in family.assumed:

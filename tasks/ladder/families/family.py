@@ -38,12 +38,20 @@ def family_of(source: Source, task: str, data: Path) -> Family:
         data: folder of the imported dataset.
 
     Raises:
-        StillhouseError: no family has this task, or the model is of another format.
+        StillhouseError: the model is of another format, or does not fit the data.
+    """
+    return FAMILIES[task](source, data)
+
+
+def expect_ladder(task: str) -> None:
+    """Expect a task to have a ladder.
+
+    Raises:
+        StillhouseError: it has none.
     """
     if task not in FAMILIES:
         msg = f"compress has no ladder for {task} yet; it has {', '.join(FAMILIES)}; write a recipe instead"
         raise StillhouseError(msg)
-    return FAMILIES[task](source, data)
 
 
 def _text_embedding(source: Source, _data: Path) -> Family:
