@@ -81,13 +81,15 @@ def test_a_file_of_other_pictures_is_refused(tmp_path: Path) -> None:
         find_form(path, built_digits())
 
 
-def test_a_file_is_rounded_after_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is much smaller and nearly as good, and a later stage opens it as the model."""
+@pytest.mark.parametrize("answers", ["logits", "probabilities"])
+def test_a_file_is_rounded_after_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: str) -> None:
+    """The file is much smaller and nearly as good, also if its nodes have no names and one of them stays float."""
     monkeypatch.setenv("STILLHOUSE_ROOT", str(tmp_path))
     for module in ("stages.teacher", "compression.quantize_file"):
         monkeypatch.setattr(f"stillhouse.tasks.{module}.materialise", lambda _artifact: built_digits())
-    path = write_classifier(tmp_path / "mine.onnx", layout="NCHW", scale=16.0, answers="logits")
-    box = BlackBox(onnx="mine.onnx", sha256=file_digest(path), scale=16.0)
+    path = write_classifier(tmp_path / "mine.onnx", layout="NCHW", scale=16.0, answers=answers)
+    form = {"scale": 16.0, "output": answers}
+    box = BlackBox.model_validate({"onnx": "mine.onnx", "sha256": file_digest(path)} | form)
     job = job_for(tmp_path / "teacher", {"data": tmp_path}, teacher=box)
     before = train_teacher(job)
     seal(job.out, before)

@@ -100,11 +100,19 @@ def _prepare(
     onnxruntime.set_default_logger_severity(ERRORS)  # it warns of constants that it removes
     quant_pre_process(str(float_path), str(path), skip_symbolic_shape=True)
     model = onnx.load(path)
+    _name_nodes(model)
+    onnx.save(model, path)
     places = {name: find_weight(model, name, weight) for name, weight in weights.items()}
     excluded = [node.name for name in keep_float for node in readers(model, places[name].initializer)]
     excluded += _before_layers(model, {place.initializer for place in places.values()})
     excluded += [node.name for node in model.graph.node if node.op_type in SLOWER]
     return Floats(path, model, places, {name: stored[name] for name in stored if name not in keep_float}, excluded)
+
+
+def _name_nodes(model: ModelProto) -> None:
+    """Give each node without a name one, in place. The quantizer excludes nodes by their names."""
+    for number, node in enumerate(model.graph.node):
+        node.name = node.name or f"node_{number}"
 
 
 def _before_layers(model: ModelProto, initializers: set[str]) -> list[str]:
