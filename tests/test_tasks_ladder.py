@@ -12,7 +12,7 @@ from text_samples import sentences
 
 from stillhouse.tasks.data.importing.wanted import Wanted
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.ladder.climb import Ladder, _chosen_before, _write
+from stillhouse.tasks.ladder.climb import Ladder, Skipped, _chosen_before, _climb_one, _write
 from stillhouse.tasks.ladder.compress import Order, compress, estimate
 from stillhouse.tasks.ladder.families.picture_rungs import Pictures, rungs_for_file, rungs_for_module
 from stillhouse.tasks.ladder.families.rungs import rungs_for_text
@@ -230,6 +230,17 @@ def test_a_climb_that_goes_on_keeps_its_epochs(tmp_path: Path) -> None:
     _write(ladder, 1, rungs[1], 7)
     assert [_chosen_before(replace(ladder, resumed=on), 1, rungs[1]) for on in (False, True)] == [0, 7]
     assert _chosen_before(replace(ladder, resumed=True), 2, rungs[2]) == 0
+
+
+def test_no_rung_begins_after_the_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither without time, nor if one epoch needs more than is left."""
+    monkeypatch.setattr("stillhouse.tasks.ladder.climb._pace", lambda *_: Pace(8.0, 2.0, 0.0))
+    model = Model("mine", "text_embedding", {"folder": "/x", "sha256": "0" * 64}, {"dataset": "d", "sha256": "1" * 64})
+    ladder = Ladder(model, rungs_for_text(6), GOALS, tmp_path, tmp_path / "work", ())
+    for left, reason in ((0.0, "the minutes are over"), (9.0, "takes about 10 minutes and 9 are left")):
+        found = _climb_one(ladder, 1, ladder.rungs[1], left, lambda _: None)
+        assert isinstance(found, Skipped)
+        assert found.reason.endswith(reason)
 
 
 def test_a_dry_run_writes_the_recipes_and_compresses_nothing(house: Path) -> None:

@@ -63,26 +63,30 @@ def climb(ladder: Ladder, progress: Progress) -> Iterator[Climbed | Skipped]:
     Yields:
         Each rung that was run, with its measurements, or the reason why it was not run.
     """
-    began, known = time.monotonic(), None
+    began = time.monotonic()
     for number, rung in enumerate(ladder.rungs):
         left = ladder.goals.minutes - (time.monotonic() - began) / 60
         try:
-            epochs = _chosen_before(ladder, number, rung)
-            if not epochs and rung.trained:
-                known = _pace(ladder, rung, progress)
-                epochs = _epochs(known, left, last=number + 1 == len(ladder.rungs))
-            elif not epochs:
-                epochs = 1
-            if not epochs or left <= 0:
-                yield Skipped(rung, _too_long(known, left))
-                continue
-            found = _run(ladder, number, rung, epochs, progress)
+            found = _climb_one(ladder, number, rung, left, progress)
         except StillhouseError as error:
-            yield Skipped(rung, str(error))
-            continue
+            found = Skipped(rung, str(error))
         yield found
-        if found.point.verdict == "PASS":
+        if isinstance(found, Climbed) and found.point.verdict == "PASS":
             return
+
+
+def _climb_one(ladder: Ladder, number: int, rung: Rung, left: float, progress: Progress) -> Climbed | Skipped:
+    """Run a rung if the minutes that are left allow it."""
+    if left <= 0:
+        return Skipped(rung, "the minutes are over")
+    epochs = _chosen_before(ladder, number, rung) or (0 if rung.trained else 1)
+    if not epochs:
+        pace = _pace(ladder, rung, progress)
+        epochs = _epochs(pace, left, last=number + 1 == len(ladder.rungs))
+        if not epochs:
+            needed = f"one epoch of each training takes about {pace.minutes(1):.0f} minutes"
+            return Skipped(rung, f"{needed} and {left:.0f} are left")
+    return _run(ladder, number, rung, epochs, progress)
 
 
 def plan(ladder: Ladder, progress: Progress) -> Iterator[tuple[Rung, int, Pace | None]]:
@@ -116,12 +120,6 @@ def _pace(ladder: Ladder, rung: Rung, progress: Progress) -> Pace:
 
 def _epochs(pace: Pace, left: float, *, last: bool) -> int:
     return pace.epochs_within(left if last else SHARE * left) or min(1, pace.epochs_within(left))
-
-
-def _too_long(pace: Pace | None, left: float) -> str:
-    if left <= 0 or pace is None:
-        return "the minutes are over"
-    return f"one epoch of each training takes about {pace.minutes(1):.0f} minutes and {left:.0f} are left"
 
 
 def _write(ladder: Ladder, number: int, rung: Rung, epochs: int) -> Path:
