@@ -14,8 +14,8 @@ from stillhouse.tasks.rehearsal.rehearse import Rehearsed, rehearse
 from stillhouse.tasks.rehearsal.shorten import shorten
 from stillhouse.tasks.reporting.quantities import mebibytes
 
-ROWS = 256
-"""Rows of a split in the excerpt."""
+ROWS = 1024
+"""Rows of a split in the excerpt. With fewer rows, the scoring and the checkpoint of each epoch would weigh too much."""
 MOST_EPOCHS = 60
 ASKING = 0.4
 """The teacher answers all training examples once: about this share of an epoch of its own training."""
