@@ -15,7 +15,7 @@ from stillhouse.tasks.rehearsal.shorten import shorten
 from stillhouse.tasks.reporting.quantities import mebibytes
 
 ROWS = 1024
-"""Rows of a split in the excerpt. With fewer rows, the scoring and the checkpoint of each epoch would weigh too much."""
+"""Rows of a split in the excerpt. With few rows, the scoring and the checkpoint of each epoch would weigh too much."""
 MOST_EPOCHS = 60
 ASKING = 0.4
 """The teacher answers all training examples once: about this share of an epoch of its own training."""
