@@ -17,6 +17,8 @@ from stillhouse.tasks.settings import Settings
 from stillhouse.tasks.stages.pull import pull_dataset
 
 GOALS = Goals(0.9, 4.0, 2.0, 20.0)
+TEACHER = "ab" * 32
+"""A digest that YAML needs not quote, as most are."""
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def recipe_in(folder: Path, epochs: int = 3) -> Path:
     """Write what `compress` leaves for a file of pictures."""
     data = {"dataset": "digits", "sha256": digest_of(built_digits())}
-    model = Model("mine", "image_classification", {"onnx": "/mine.onnx", "sha256": "0" * 64}, data)
+    model = Model("mine", "image_classification", {"onnx": "/mine.onnx", "sha256": TEACHER}, data)
     return write_recipe(folder, model, rungs_for_file(Pictures(1, 8, 10, 900))[-1], epochs, GOALS, ("Made by hand.",))
 
 
@@ -42,11 +44,29 @@ def test_the_recipe_gets_a_schedule_and_its_data_a_version(settings: Settings, t
     before, after = load_recipe(path), load_recipe(target)
     assert target == settings.root / "dags" / "recipes" / "mine.yaml"
     assert (after.schedule, after.data.sha256) == ("30 2 * * *", None)
+    assert after.teacher.sha256 == TEACHER  # type: ignore[union-attr]
     assert after.model_copy(update={"schedule": None, "data": before.data}) == before
     assert target.read_text(encoding="utf-8").startswith("# Made by hand.\n")
     assert "digits" in read_pinned(settings.root, None)
     shutil.rmtree(settings.data_cache)
     assert pull_dataset(settings, after.data).name == digest_of(built_digits())
+
+
+def test_a_schedule_of_the_user_is_replaced(settings: Settings, tmp_path: Path) -> None:
+    """The command says when the recipe runs."""
+    path = recipe_in(tmp_path / "result")
+    path.write_text(path.read_text().replace("schedule: null", 'schedule: "0 1 * * *"'))
+    assert load_recipe(schedule(settings, path, "30 2 * * *", quiet)).schedule == "30 2 * * *"
+
+
+def test_a_recipe_whose_lines_cannot_be_changed_is_refused(settings: Settings, tmp_path: Path) -> None:
+    """A digest that shares its line with other keys would stay, and the night would not find the data."""
+    path, digest = recipe_in(tmp_path / "result"), digest_of(built_digits())
+    both = f"data: {{dataset: digits, sha256: {digest}}}"
+    path.write_text(path.read_text().replace(f"data:\n  dataset: digits\n  sha256: {digest}", both))
+    with pytest.raises(StillhouseError, match="give each a line of its own"):
+        schedule(settings, path, "30 2 * * *", quiet)
+    assert not (settings.root / "dags" / "recipes" / "mine.yaml").exists()
 
 
 def test_scheduling_again_changes_nothing(settings: Settings, tmp_path: Path) -> None:

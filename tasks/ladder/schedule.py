@@ -14,8 +14,7 @@ from stillhouse.tasks.errors import DataError, StillhouseError
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe, parse_recipe
 from stillhouse.tasks.settings import Settings
 
-LOCAL_DATA = re.compile(r"^  sha256: [0-9a-f]{64}\n", re.MULTILINE)
-SCHEDULE = re.compile(r"^schedule: null$", re.MULTILINE)
+SCHEDULE = re.compile(r"^schedule:.*$", re.MULTILINE)
 
 
 def schedule(settings: Settings, recipe_path: Path, cron: str, progress: Progress) -> Path:
@@ -36,8 +35,11 @@ def schedule(settings: Settings, recipe_path: Path, cron: str, progress: Progres
         StillhouseError: the deployment has another recipe of this name.
     """
     recipe, target = load_recipe(recipe_path), settings.root / "dags" / "recipes" / recipe_path.name
-    text = _scheduled(recipe_path.read_text(encoding="utf-8"), cron)
-    parse_recipe(text, str(target))
+    text = _scheduled(recipe_path.read_text(encoding="utf-8"), recipe, cron)
+    deployed = parse_recipe(text, str(target))
+    if (deployed.schedule, deployed.data.sha256) != (cron, None):
+        msg = f"{recipe_path} has its schedule or data.sha256 on a line with other keys; give each a line of its own"
+        raise StillhouseError(msg)
     if target.exists() and target.read_text(encoding="utf-8") != text:
         msg = f"{target} is another recipe; remove it, or compress under another --name"
         raise StillhouseError(msg)
@@ -47,10 +49,11 @@ def schedule(settings: Settings, recipe_path: Path, cron: str, progress: Progres
     return target
 
 
-def _scheduled(text: str, cron: str) -> str:
+def _scheduled(text: str, recipe: Recipe, cron: str) -> str:
     """Change the two lines that differ in a deployment. Comments and all other keys stay as they are."""
     line = yaml.safe_dump({"schedule": cron}).strip()
-    return SCHEDULE.sub(line, LOCAL_DATA.sub("", text))
+    local = re.compile(rf"^ +sha256: ['\"]?{recipe.data.sha256}['\"]?\n", re.MULTILINE)
+    return SCHEDULE.sub(line, local.sub("", text))
 
 
 def _pin_data(settings: Settings, recipe: Recipe, progress: Progress) -> None:
