@@ -1,5 +1,6 @@
 """The ladder of a classifier that is known only as an ONNX file: its form is found, and the file itself is rounded."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,22 +82,39 @@ def test_a_file_of_other_pictures_is_refused(tmp_path: Path) -> None:
         find_form(path, built_digits())
 
 
+def job_of_step(
+    root: Path, monkeypatch: pytest.MonkeyPatch, answers: str, keep_if: KeepStepIf
+) -> tuple[dict[str, float], Job]:
+    """Adopt a file as the teacher. Returns the teacher's metrics, and the job of the step that quantizes it."""
+    monkeypatch.setenv("STILLHOUSE_ROOT", str(root))
+    for module in ("stages.teacher", "compression.quantize_file"):
+        monkeypatch.setattr(f"stillhouse.tasks.{module}.materialise", lambda _artifact: built_digits())
+    path = write_classifier(root / "mine.onnx", layout="NCHW", scale=16.0, answers=answers)
+    form = {"scale": 16.0, "output": answers}
+    box = BlackBox.model_validate({"onnx": "mine.onnx", "sha256": file_digest(path)} | form)
+    job = job_for(root / "teacher", {"data": root}, teacher=box)
+    before = train_teacher(job)
+    seal(job.out, before)
+    inputs = {"data": root, "teacher": job.out, "previous": job.out}
+    return before, job_for(root / "step", inputs, step=Quantize(method="quantize"), keep_step_if=keep_if)
+
+
 @pytest.mark.parametrize("answers", ["logits", "probabilities"])
 def test_a_file_is_rounded_after_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: str) -> None:
     """The file is much smaller and nearly as good, also if its nodes have no names and one of them stays float."""
-    monkeypatch.setenv("STILLHOUSE_ROOT", str(tmp_path))
-    for module in ("stages.teacher", "compression.quantize_file"):
-        monkeypatch.setattr(f"stillhouse.tasks.{module}.materialise", lambda _artifact: built_digits())
-    path = write_classifier(tmp_path / "mine.onnx", layout="NCHW", scale=16.0, answers=answers)
-    form = {"scale": 16.0, "output": answers}
-    box = BlackBox.model_validate({"onnx": "mine.onnx", "sha256": file_digest(path)} | form)
-    job = job_for(tmp_path / "teacher", {"data": tmp_path}, teacher=box)
-    before = train_teacher(job)
-    seal(job.out, before)
-    inputs = {"data": tmp_path, "teacher": job.out, "previous": job.out}
-    step = job_for(tmp_path / "step", inputs, step=Quantize(method="quantize"), keep_step_if=KeepStepIf())
+    before, step = job_of_step(tmp_path, monkeypatch, answers, KeepStepIf())
     after = quantize_file(step)
     assert after["checkpoint_bytes"] < 0.4 * before["checkpoint_bytes"]
     assert after["validation_quality"] > before["validation_quality"] - 0.03
     kinds = {node.op_type for node in onnx.load(step.out / "model" / "teacher.onnx").graph.node}
     assert kinds & {"QLinearMatMul", "QGemm"}
+
+
+def test_a_dropped_step_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The later stages judge what the step says that it kept."""
+    before, step = job_of_step(tmp_path, monkeypatch, "logits", KeepStepIf(min_saving=1.0 - 1e-9))
+    after = quantize_file(step)
+    files = [folder / "model" / "teacher.onnx" for folder in (step.inputs["previous"], step.out)]
+    assert file_digest(files[0]) == file_digest(files[1])
+    assert after == before | {"kept": 0.0, "decided_by_time": 0.0}
+    assert json.loads((step.out / "step.json").read_text())["reason"].startswith("dropped")

@@ -9,6 +9,7 @@ from stillhouse.tasks.reporting.quantities import points, times
 
 STEP = "step.json"
 """File with the judgement of a step, beside the model."""
+AS_FAST = {"value": 1.0, "interval": (1.0, 1.0)}
 BY_TIME = "decided_by_time"
 """Metric of a step: 1 if bytes and quality alone would have decided otherwise."""
 
@@ -27,6 +28,11 @@ def least_gain(keep_if: KeepStepIf) -> float:
     One per cent of bytes counts as much as one per cent of time.
     """
     return 1 / (1 - keep_if.min_saving)
+
+
+def decided_by_time(judged: Judged, lost: float, cost: Mapping[str, Any], keep_if: KeepStepIf) -> bool:
+    """Tell whether bytes and quality alone, with the same time as before, would have decided otherwise."""
+    return judge_step(lost, {**cost, "speedup": cost["speedup"] | AS_FAST}, keep_if).kept != judged.kept
 
 
 def judge_step(lost: float, cost: Mapping[str, Any], keep_if: KeepStepIf) -> Judged:

@@ -23,17 +23,16 @@ from stillhouse.tasks.compression.components import components_in
 from stillhouse.tasks.compression.measure import QUALITY, add_up, describe_model
 from stillhouse.tasks.compression.methods import METHODS
 from stillhouse.tasks.compression.quantize import quantize_jointly
-from stillhouse.tasks.compression.quantize_file import is_file, quantize_file
+from stillhouse.tasks.compression.quantize_file import quantize_file, rounds_a_file
 from stillhouse.tasks.compression.step_context import Compressed, StepContext
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.judging.clean_process import measure
-from stillhouse.tasks.judging.keep_step import BY_TIME, STEP, Judged, judge_step, least_gain
+from stillhouse.tasks.judging.keep_step import BY_TIME, STEP, Judged, decided_by_time, judge_step, least_gain
 from stillhouse.tasks.pipeline.job import Job, Metrics
 from stillhouse.tasks.stages.pull import materialise
 from stillhouse.tasks.teachers.black_box import TEACHER_FILE
 
 DEPLOYABLE = "model.onnx"
-AS_FAST = {"value": 1.0, "interval": (1.0, 1.0)}
 SETTLING = ("distil", "quantize", "pack")
 """Methods that choose the quantization themselves or leave the weights unchanged."""
 
@@ -43,7 +42,7 @@ def compress(job: Job) -> Metrics:
 
     Returns the metrics of the model that the next step starts from.
     """
-    if is_file(job):
+    if rounds_a_file(job):
         return quantize_file(job)
     workload, data = training_of(job.settings["workload"]), materialise(job.inputs["data"])
     names = components_in(job.inputs["previous"], workload)
@@ -68,15 +67,15 @@ def _compress(job: Job, workload: Training, contexts: list[StepContext]) -> Metr
         cost = _cost(contexts)
         gained = metrics[QUALITY] - verify_around(job.inputs["previous"]).metrics[QUALITY]
         judged = judge_step(-gained, cost, job.settings["keep_step_if"])
-        untimed = judge_step(-gained, cost | {"speedup": cost["speedup"] | AS_FAST}, job.settings["keep_step_if"])
+        by_time = decided_by_time(judged, -gained, cost, job.settings["keep_step_if"])
     except DivergedError as error:
-        judged = untimed = Judged(kept=False, reason=f"dropped: {error}")
+        judged, by_time = Judged(kept=False, reason=f"dropped: {error}"), False
         cost, gained = {}, 0.0
     if not judged.kept:
         metrics = _save_components(workload, contexts, [_before(context.job, judged) for context in contexts])
     job.progress(judged.reason)
     write_json(job.out / STEP, asdict(judged) | {"gained": gained, "cost": cost})
-    return metrics | {"kept": float(judged.kept), BY_TIME: float(judged.kept != untimed.kept)}
+    return metrics | {"kept": float(judged.kept), BY_TIME: float(by_time)}
 
 
 def _before(job: Job, judged: Judged) -> Compressed:
