@@ -100,6 +100,24 @@ def test_a_pooling_that_is_not_read_is_named(tmp_path: Path) -> None:
         adopt_bert(find_source(folder))
 
 
+def test_a_module_that_would_be_left_out_is_named(tmp_path: Path) -> None:
+    """A dense layer behind the pooling changes every vector."""
+    folder = write_encoder(tmp_path / "model", TEXTS)
+    chain = json.loads((folder / "modules.json").read_text())
+    chain.append({"type": "sentence_transformers.models.Dense"})
+    (folder / "modules.json").write_text(json.dumps(chain))
+    with pytest.raises(ModelError, match=r"chains sentence_transformers\.models\.Dense, .*export the whole model"):
+        adopt_bert(find_source(folder))
+
+
+def test_an_assumed_pooling_is_told(tmp_path: Path) -> None:
+    """The mean is right for most encoders, and a person can see that it was not read."""
+    folder = write_encoder(tmp_path / "model", TEXTS)
+    assert adopt_bert(find_source(folder)).notes == ()
+    (folder / "1_Pooling" / "config.json").unlink()
+    assert "assumed that a text's vector is the mean" in adopt_bert(find_source(folder)).notes[0]
+
+
 @pytest.mark.parametrize("bits", [8, 4])
 def test_an_integer_encoder_is_exported_with_integer_products_and_tables(
     folder: Path, tmp_path: Path, bits: int

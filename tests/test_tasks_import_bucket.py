@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
+from bucket_samples import bucket_server, empty_bucket
 from import_samples import HEADER_ROWS, import_from, reasons_of, write_csv
-from moto.server import ThreadedMotoServer
 from picture_samples import as_bytes, photos, picture
 
 from stillhouse.tasks.data.format.dataset import read_manifest
@@ -18,27 +17,15 @@ from stillhouse.tasks.errors import DataError, ServiceError
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """Start an S3 server."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with bucket_server() as address:
+        yield address
 
 
 @pytest.fixture
 def client(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Give a client of an empty bucket, which the usual AWS variables lead to."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="stock")
-    yield client
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket="stock"):
-        for entry in page.get("Contents", ()):
-            client.delete_object(Bucket="stock", Key=entry["Key"])
-    client.delete_bucket(Bucket="stock")
+    with empty_bucket(server, "stock", monkeypatch) as client:
+        yield client
 
 
 def upload(client: Any, root: Path, prefix: str) -> int:

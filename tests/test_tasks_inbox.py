@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
+from bucket_samples import bucket_server, empty_bucket
 from inbox_samples import at, batch_of, ingest_all, make_house_with_inbox, new_digits, send, send_digits, tags
-from moto.server import ThreadedMotoServer
 
 from stillhouse.tasks.data.ingest.inbox import CONTENTS, Bucket, Folder, Inbox, open_inbox
 from stillhouse.tasks.errors import ServiceError
@@ -23,26 +22,15 @@ PLACE = "s3://inbox/raw/files"
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """Start an S3 server."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with bucket_server() as address:
+        yield address
 
 
 @pytest.fixture
 def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Give a client of an empty bucket, which the usual AWS variables lead to."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="inbox")
-    yield client
-    for entry in client.list_objects_v2(Bucket="inbox").get("Contents", ()):
-        client.delete_object(Bucket="inbox", Key=entry["Key"])
-    client.delete_bucket(Bucket="inbox")
+    with empty_bucket(server, "inbox", monkeypatch) as client:
+        yield client
 
 
 @pytest.fixture(params=["folder", "bucket"])

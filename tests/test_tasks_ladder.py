@@ -23,6 +23,7 @@ from stillhouse.tasks.ladder.recipes import Model, write_recipe
 from stillhouse.tasks.ladder.under_way import end, is_under_way
 from stillhouse.tasks.ladder.verdict import Point, choose, is_best, say_verdict, shortfalls
 from stillhouse.tasks.recipe.recipe import load_recipe
+from stillhouse.tasks.rehearsal.estimate import epochs_of
 
 GOALS = Goals(0.99, 4.0, 2.0, 20.0)
 
@@ -66,7 +67,8 @@ def test_goals_are_read_as_people_write_them(given: tuple[str, str, str, float],
         (("99%", "0x", "2x", 20), r"--smaller 0x is out of reach"),
         (("99%", "4x", "-2x", 20), r"--faster -2x is not in the form of 4x|--faster -2x is not in the form of 2x"),
         (("99%", "4x", "9999999x", 20), r"--faster 9999999x is out of reach"),
-        (("99%", "4x", "2x", 0), r"--minutes 0 leaves no time"),
+        (("99%", "4x", "2x", 0), r"--minutes 0 is no time to search"),
+        (("99%", "4x", "2x", float("nan")), r"--minutes nan is no time to search"),
     ],
 )
 def test_a_goal_that_cannot_be_is_refused(given: tuple[str, str, str, float], message: str) -> None:
@@ -114,6 +116,19 @@ def test_every_student_of_pictures_is_a_valid_recipe_whose_network_takes_the_pic
             if network:
                 module = build_network(network.name, network.arguments, 1.0).eval()
                 assert module(torch.zeros(1, 3, side, side)).shape == (1, 5)
+
+
+@pytest.mark.parametrize("epochs", [1, 7, 31])
+def test_the_longest_training_of_a_rung_has_the_given_epochs(tmp_path: Path, epochs: int) -> None:
+    """An interrupted climb reads its epochs back from the recipe."""
+    pictures, data = Pictures(3, 32, 5, 900), {"dataset": "d", "sha256": "1" * 64}
+    text, image = "text_embedding", "image_classification"
+    ladders = ((text, rungs_for_text(6)), (image, rungs_for_module(pictures)), (image, rungs_for_file(pictures)[1:]))
+    for number, (workload, rungs) in enumerate(ladders):
+        model = Model("mine", workload, {"folder": "/x", "sha256": "0" * 64}, data)
+        for rung in (rung for rung in rungs if rung.trained):
+            path = write_recipe(tmp_path / str(number) / rung.name, model, rung, epochs, GOALS, ())
+            assert max(epochs_of(load_recipe(path)).values()) == epochs
 
 
 def test_the_first_rung_that_passes_is_chosen() -> None:
@@ -247,7 +262,7 @@ def test_a_dry_run_writes_the_recipes_and_compresses_nothing(house: Path) -> Non
     """Each line has the time and the memory of a rung."""
     lines = estimate(order_in(house, Goals(0.9, 4.0, 2.0, 5.0)), lambda _: None)
     assert "int8, calibrated: a few minutes, without training" in lines
-    assert sum("epochs of each training, about" in line for line in lines) == 4
+    assert sum("epochs of the longest training: " in line for line in lines) == 4
     assert len(list((house / "state" / "ladders" / "encoder").glob("[0-9]_*/encoder.yaml"))) == 5
     assert not (house / "compressed").exists()
 

@@ -21,13 +21,14 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from stillhouse.models.data.texts import load_texts
-from stillhouse.models.families.bert import TOKENIZER, adopt_bert
+from stillhouse.models.families.bert import adopt_bert
 from stillhouse.models.inspection.source import find_source
 from stillhouse.models.measurement.latency import Schedule, compare_calls
 from stillhouse.models.measurement.neighbours import nearest, share_kept
 from stillhouse.models.measurement.statistics import mean_interval
 from stillhouse.models.onnx.export import export_model
 from stillhouse.models.runtime.bundle import Bundle, open_bundle
+from stillhouse.models.runtime.tokens import TOKENIZER
 from stillhouse.models.workloads.registry import ALONE
 from stillhouse.models.workloads.text_embedding.runtime import NEIGHBOURS, RUNTIME, Encoder
 from stillhouse.tasks.settings import load_settings

@@ -43,7 +43,7 @@ def codes_of(sentences: Sequence[str], context: int = CONTEXT) -> NDArray[np.int
 
 
 def trim_padding(codes_NL: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Remove the padding columns that none of these sentences (N, L) needs."""
+    """Remove the padding columns that none of these sentences (N, L), of code points or tokens, needs."""
     return codes_NL[:, : int((codes_NL > 0).sum(1).max())]
 
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from stillhouse.models.errors import ModelError
 from stillhouse.models.families.adopted import Adopted
 from stillhouse.models.inspection.source import Source
+from stillhouse.models.runtime.tokens import TOKENIZER
 from stillhouse.models.training.checkpoint import Architecture
 
-TOKENIZER = "tokenizer.json"
 NETWORK = "bert"
 LAYERS = {
     "attention.self.query": "attention.query",
@@ -45,6 +45,9 @@ WORDS, PLACES, TYPES = (f"embeddings.{each}_embeddings.weight" for each in ("wor
 OFFSETS = {"roberta": 2, "xlm-roberta": 2, "camembert": 2, "xlm_roberta": 2}
 """Model type -> rows of the position table before that of the first token."""
 GELU = ("gelu", "gelu_python")
+CHAIN = (".Transformer", ".Pooling", ".Normalize")
+"""Modules of sentence-transformers that our network has. It always ends with unit vectors: the cosines are the same."""
+POOLED = "the folder has no 1_Pooling/config.json; assumed that a text's vector is the mean of its tokens"
 
 
 def adopt_bert(source: Source) -> Adopted:
@@ -53,6 +56,7 @@ def adopt_bert(source: Source) -> Adopted:
     Raises:
         ModelError: it has another architecture, or a part is missing or of another shape. The message says which.
     """
+    _refuse_modules(source)
     config = _Config(source)
     tensors = _own_names(source, config)
     architecture = Architecture(NETWORK, config.arguments, 1.0, (config.positions,))
@@ -62,7 +66,16 @@ def adopt_bert(source: Source) -> Adopted:
     except RuntimeError as error:
         msg = f"{source.path} does not hold the weights that its config.json describes ({_short(error)}); save it again"
         raise ModelError(msg) from error
-    return Adopted(module.eval(), architecture, {TOKENIZER: _tokenizer(source.path, config)})
+    files = {TOKENIZER: _tokenizer(source.path, config)}
+    return Adopted(module.eval(), architecture, files, () if _modes(source.path) else (POOLED,))
+
+
+def _refuse_modules(source: Source) -> None:
+    """Refuse a chain of sentence-transformers with a part that our network has not."""
+    for module in source.modules:
+        if not module.endswith(CHAIN):
+            msg = f"{source.path} chains {module}, which is not read here; export the whole model to ONNX"
+            raise ModelError(msg)
 
 
 class _Config:
@@ -147,14 +160,18 @@ def _layer(name: str, source: Source) -> str:
 
 def _pooling(folder: Path) -> str:
     """Read how sentence-transformers makes one vector of the tokens. Without its files it is the mean."""
-    modes = _json(folder / "1_Pooling" / "config.json")
-    chosen = [name for name, value in modes.items() if name.startswith("pooling_mode_") and value is True]
+    chosen = _modes(folder)
     if chosen in (["pooling_mode_mean_tokens"], []):
         return "mean"
     if chosen == ["pooling_mode_cls_token"]:
         return "first"
     msg = f"{folder} pools by {' and '.join(chosen)}, which is not read here; export the model to ONNX"
     raise ModelError(msg)
+
+
+def _modes(folder: Path) -> list[str]:
+    modes = _json(folder / "1_Pooling" / "config.json")
+    return [name for name, value in modes.items() if name.startswith("pooling_mode_") and value is True]
 
 
 def _longest(folder: Path, places: int) -> int:
@@ -168,8 +185,10 @@ def _tokenizer(folder: Path, config: _Config) -> bytes:
         msg = f"{folder} has no {TOKENIZER}; save its tokenizer with AutoTokenizer.from_pretrained(...).save_pretrained"
         raise ModelError(msg)
     cut = {"direction": "Right", "max_length": config.positions, "strategy": "LongestFirst", "stride": 0}
+    named = {token["id"]: token["content"] for token in content.get("added_tokens", ())}
     padding = {"strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": None, "pad_type_id": 0}
-    content |= {"truncation": cut, "padding": padding | {"pad_id": config.padding, "pad_token": "[PAD]"}}
+    padding |= {"pad_id": config.padding, "pad_token": named.get(config.padding, "[PAD]")}
+    content |= {"truncation": cut, "padding": padding}
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 

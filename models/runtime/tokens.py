@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from stillhouse.models.errors import ModelError
 
 TOKENIZER = "tokenizer.json"
-AT_ONCE = 1024
-"""Texts that are tokenized together."""
 Tokens = NDArray[np.int64]
 
 
@@ -57,8 +55,3 @@ def split_by_length(ids_NT: Tokens, at_once: int) -> list[NDArray[np.int64]]:
     """Return the places of the texts in batches, those of similar length together."""
     order = np.argsort((ids_NT != 0).sum(1), kind="stable")
     return [order[start : start + at_once] for start in range(0, len(order), at_once)]
-
-
-def trim(ids_NT: Tokens) -> Tokens:
-    """Remove the padding columns that none of these texts needs."""
-    return ids_NT[:, : int((ids_NT != 0).sum(1).max())]

@@ -128,7 +128,7 @@ def _write(ladder: Ladder, number: int, rung: Rung, epochs: int) -> Path:
 
 def _run(ladder: Ladder, number: int, rung: Rung, epochs: int, progress: Progress) -> Climbed:
     began, recipe, key = time.monotonic(), _write(ladder, number, rung, epochs), f"{ladder.model.name}_{rung.name}"
-    trained = f", {epochs} epochs of each training" if rung.trained else ""
+    trained = f", epochs of the longest training: {epochs}" if rung.trained else ""
     progress(f"== rung {number + 1} of {len(ladder.rungs)}: {rung.words}{trained}")
     found = run_here(recipe, key, progress=progress)
     folders = outputs_here(recipe, key, ("export", "evaluate", "gate"))

@@ -69,7 +69,7 @@ def estimate(order: Order, progress: Progress) -> list[str]:
         if pace is None:
             lines.append(f"{rung.words}: a few minutes, without training")
         elif epochs:
-            what = f"{epochs} epochs of each training, about {pace.minutes(epochs):.0f} minutes"
+            what = f"epochs of the longest training: {epochs}, about {pace.minutes(epochs):.0f} minutes"
             lines.append(f"{rung.words}: {what}, {mebibytes(pace.bytes)} of memory")
         else:
             lines.append(f"{rung.words}: not within the minutes; one epoch takes about {pace.minutes(1):.0f}")
@@ -87,6 +87,7 @@ def _prepare(order: Order, progress: Progress) -> tuple[Ladder, Family]:
     task = _task(order, source)
     expect_ladder(task)
     imported = import_local(settings, replace(order.data, task=_data_task(task)), progress)
+    _tell_rows(imported, progress)
     data = settings.data_cache / imported.digest
     family = family_of(source, task, data)
     for line in family.assumed:
@@ -97,6 +98,12 @@ def _prepare(order: Order, progress: Progress) -> tuple[Ladder, Family]:
     if resumed:
         progress("going on with the climb that was interrupted")
     return Ladder(model, family.rungs, order.goals, data, work, _about(order, imported, family), resumed), family
+
+
+def _tell_rows(imported: Imported, progress: Progress) -> None:
+    progress(", ".join(f"{split} {count:,}" for split, count in imported.counts.items()))
+    if imported.rejected:
+        progress(f"{imported.rejected:,} rows left out; {imported.report} says why")
 
 
 def _task(order: Order, source: Source) -> str:

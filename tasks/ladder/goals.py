@@ -1,5 +1,6 @@
 """The goals of a user: how much quality is kept, how much smaller and faster the student is, in how many minutes."""
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -43,8 +44,8 @@ def parse_goals(keep: str, smaller: str, faster: str, minutes: float) -> Goals:
         if not 0 < value <= MOST_TIMES:
             msg = f"{flag} {given} is out of reach; give a number like 4x, or 1x for no less than now"
             raise StillhouseError(msg)
-    if minutes <= 0:
-        msg = f"--minutes {minutes:g} leaves no time; give at least 1"
+    if not 0 < minutes < math.inf:
+        msg = f"--minutes {minutes:g} is no time to search; give at least 1"
         raise StillhouseError(msg)
     return goals
 

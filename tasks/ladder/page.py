@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from stillhouse.tasks import reporting
 from stillhouse.tasks.ladder.climb import Ladder
 from stillhouse.tasks.ladder.picture import draw_points
 from stillhouse.tasks.ladder.verdict import Point, is_best
-from stillhouse.tasks.reporting import quantities
-
-FILTERS = ("percent", "percent_limit", "times", "times_limit", "size")
+from stillhouse.tasks.reporting.report_page import load_templates
 
 
 def render(  # noqa: PLR0913, PLR0917 - what the page shows
@@ -24,23 +20,18 @@ def render(  # noqa: PLR0913, PLR0917 - what the page shows
     skipped: Sequence[tuple[str, str]],
 ) -> str:
     """Return the whole page. All shown text is escaped."""
-    folders = [Path(__file__).parent, Path(str(reporting.__file__)).parent]
-    templates = Environment(
-        loader=FileSystemLoader(folders),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters |= {each: getattr(quantities, each) for each in FILTERS}
-    return templates.get_template("ladder.html").render(
-        name=name,
-        goals=ladder.goals,
-        about=ladder.about,
-        points=points,
-        best=best,
-        pareto=[is_best(point, points) for point in points],
-        verdict=verdict,
-        skipped=skipped,
-        picture=Markup(draw_points(points, ladder.goals)),  # noqa: S704 - our own SVG, its texts escaped
+    return (
+        load_templates(Path(__file__).parent)
+        .get_template("ladder.html")
+        .render(
+            name=name,
+            goals=ladder.goals,
+            about=ladder.about,
+            points=points,
+            best=best,
+            pareto=[is_best(point, points) for point in points],
+            verdict=verdict,
+            skipped=skipped,
+            picture=Markup(draw_points(points, ladder.goals)),  # noqa: S704 - our own SVG, its texts escaped
+        )
     )

@@ -37,7 +37,7 @@ def write_recipe(  # noqa: PLR0913, PLR0917 - all that a recipe says
         folder: is made if it is not there.
         model: the model and its data.
         rung: the way to compress it.
-        epochs: of each training.
+        epochs: of the longest training.
         goals: become the recipe's gate.
         about: lines for the head of the file.
     """

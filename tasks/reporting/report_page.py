@@ -46,7 +46,7 @@ def render(run: RunRecord) -> str:
     evaluation, tested = evaluation_of(run), parse_opened(run.final_test)
     error = error_of(run)
     verdict = "BROKEN" if error else (run.gate or {"verdict": "UNDECIDED"})["verdict"]
-    template = _templates().get_template("report.html")
+    template = load_templates().get_template("report.html")
     return template.render(
         run=run,
         evaluation=evaluation,
@@ -67,9 +67,10 @@ def render(run: RunRecord) -> str:
     )
 
 
-def _templates() -> Environment:
+def load_templates(*folders: Path) -> Environment:
+    """Load the templates of these folders and of this one. All values are escaped; the filters write quantities."""
     templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader((*folders, Path(__file__).parent)),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -82,7 +83,7 @@ def _templates() -> Environment:
 
 def _laid_out(section: Section) -> dict[str, str]:
     """Render the workload's own section with the workload's template."""
-    template = _templates().from_string(section.template.read_text(encoding="utf-8"))
+    template = load_templates().from_string(section.template.read_text(encoding="utf-8"))
     body = template.render(section.values)
     return {"title": section.title, "body": Markup(body)}  # noqa: S704 - its values were escaped
 

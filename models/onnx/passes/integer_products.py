@@ -1,7 +1,8 @@
 """Products of sequences with integer weights: the input is rounded to 8 bits at every call, the product is integer.
 
-A sequence has many rows. For 14 rows through 384 x 1536 weights, in microseconds: this form 55, `MatMulNBits` 150,
-fp32 140. The runtime fuses the operators to one. Weights of few bits are stored in 4 bits and widened at load.
+A sequence has many rows. For 14 rows through 384 x 1536 weights, in microseconds: this form 63, `MatMulNBits` of
+8 bits 117, fp32 120. The runtime fuses the operators to one. Weights of few bits are stored in 4 bits and widened at
+load.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Keep the sum before a layer norm apart from it.
 
 The runtime fuses an Add and a LayerNormalization to one operator that is slower than both. For 14 rows of 384 numbers,
-in microseconds: fused 35, apart 14. It does not fuse a Sum, which adds the same numbers.
+in microseconds: fused 29, apart 5. It does not fuse a Sum, which adds the same numbers.
 """
 
 from onnx import ModelProto

@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from stillhouse.models.data.text import trim_padding
 from stillhouse.models.data.texts import load_texts
 from stillhouse.models.errors import ModelError
 from stillhouse.models.evaluation.outcomes import Outcomes, Scores
@@ -19,7 +20,7 @@ from stillhouse.models.measurement.neighbours import Vectors, nearest, share_kep
 from stillhouse.models.measurement.statistics import mean_interval
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.runtime.session import open_session, predict
-from stillhouse.models.runtime.tokens import TOKENIZER, Tokenizer, Tokens, trim
+from stillhouse.models.runtime.tokens import TOKENIZER, Tokenizer, Tokens
 from stillhouse.models.workloads.base import Answerer, Request, Runtime, run_model
 from stillhouse.models.workloads.registry import ALONE
 
@@ -149,7 +150,7 @@ class Encoder:
 
         Each text runs alone. Integer products scale a whole batch at once, so its vector would depend on the others.
         """
-        return np.concatenate([predict(self.session, trim(ids_1T)) for ids_1T in ids_NT[:, None]])
+        return np.concatenate([predict(self.session, trim_padding(ids_1T)) for ids_1T in ids_NT[:, None]])
 
 
 def _tokenizer_of(bundle: Bundle) -> Path:

@@ -38,15 +38,18 @@ def rungs_for_module(pictures: Pictures) -> Sequence[Rung]:
     """List the rungs of a classifier whose network can be changed in place."""
 
     def tune(epochs: int) -> dict[str, Any]:
-        return {"method": "quantize", "distillation": _tune(pictures, max(1, epochs // 3))}
+        return {"method": "quantize", "distillation": _tune(pictures, epochs)}
 
     def prune(epochs: int) -> dict[str, Any]:
         return {"method": "prune_structured", "macs": HALF, "finetune": _tune(pictures, epochs)}
 
+    def halve(epochs: int) -> Steps:
+        return [prune(epochs), tune(max(1, epochs // 3))]
+
     return (
         Rung("int8", "int8, calibrated", lambda _: [{"method": "quantize"}], trained=False),
         Rung("int8_trained", "int8 with training", lambda epochs: [tune(epochs)]),
-        Rung("half", "half of the multiply-accumulates pruned, int8 with training", lambda e: [prune(e), tune(e)]),
+        Rung("half", "half of the multiply-accumulates pruned, int8 with training", halve),
         *students(pictures),
     )
 

@@ -9,7 +9,7 @@ PACK = {"method": "pack"}
 GENTLE, BRISK = 2e-5, 1e-4
 """Learning rates for a network that only lives with rounding, and for one that has lost blocks.
 
-At 1e-4 the step sizes of the rounding, which are about 1e-3, are shaken so much that the training gains nothing.
+At 1e-4 the step sizes of the rounding, which are about 3e-3, are shaken so much that the training gains nothing.
 """
 
 
@@ -21,7 +21,7 @@ class Rung:
     """Short name in tables and file names."""
     words: str
     steps: Callable[[int], Steps]
-    """Epochs of each training -> the steps of a recipe."""
+    """Epochs of the longest training -> the steps of a recipe."""
     trained: bool = True
     """Whether a step trains, so that the time depends on the epochs."""
 
