@@ -61,6 +61,14 @@ def _all_cores() -> Iterator[None]:
     assert left == cores, f"the test left the process the cores {left} of {cores}; use pinned_to_one_core"
 
 
+@pytest.fixture(autouse=True)
+def _import_path() -> Iterator[None]:
+    """Restore the import path: MLflow puts the code of a loaded model first, and new processes inherit the path."""
+    before = sys.path.copy()
+    yield
+    sys.path[:] = before
+
+
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start an MLflow server of the test's own; another session's may take the port meanwhile."""

@@ -79,7 +79,7 @@ def test_the_stages_follow_the_recipe() -> None:
         ("steps.0.tower", "image", r"steps\.0\.distil\.tower: it is called component now"),
         ("gate.old_index", 0.9, r"gate\.old_index: it is called comparisons: \{backward_compatibility: \.\.\.\} now"),
         ("worth", {}, r"worth: it is called keep_step_if now"),
-        ("steps.2.weights", "int5", r"steps\.2\.quantize\.weights: Input should be 'int8', 'int4'"),
+        ("steps.2.weights", "int7", r"steps\.2\.quantize\.weights: Input should be 'int8', 'int6', 'int5', 'int4'"),
         ("data.revision", "--upload-pack=x", r"data\.revision: String should match pattern"),
         ("latency.max_repeats", 2, r"latency\.max_repeats is below latency\.repeats; raise max_repeats"),
         (
