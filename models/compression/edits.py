@@ -9,6 +9,7 @@ from stillhouse.models.compression.depth import drop_layers
 from stillhouse.models.compression.fold import fold_batch_norm, fold_pixel_scale
 from stillhouse.models.compression.low_rank import factorise
 from stillhouse.models.compression.quantization.quantize import integer_weights
+from stillhouse.models.compression.quantization.smoothing import smoothed_linear
 
 _SIZES: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Conv2d: ("in_channels", "out_channels", "groups"),
@@ -74,4 +75,5 @@ EDITS: dict[str, Callable[..., nn.Module]] = {
     "fold_pixel_scale": fold_pixel_scale,
     "integer_weights": integer_weights,
     "resize": resize,
+    "smoothed_linear": smoothed_linear,
 }

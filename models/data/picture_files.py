@@ -141,7 +141,7 @@ def _tile(opened: Image.Image) -> int:
 
 def _drop_notes(content: bytes) -> bytes:
     """Remove text and colour profiles from a PNG file. Pillow would unpack them, and they may be huge."""
-    if not content.startswith(PNG_START):
+    if not content.startswith(PNG_START) or not any(kind in content for kind in NOTES):
         return content
     kept, place = [PNG_START], len(PNG_START)
     while place + 8 <= len(content):

@@ -41,9 +41,10 @@ def pixels_of(content: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """
     channels, height, width = shape
     drawn = read_picture(content, OPAQUE)
-    laid = _on_paper(drawn, drawn.size).convert("L" if channels == 1 else "RGB")
-    resized = np.asarray(laid.resize((width, height), Image.Resampling.LANCZOS))
-    return resized.reshape(height, width, channels).transpose(2, 0, 1).copy()
+    laid, mode = _on_paper(drawn, drawn.size), "L" if channels == 1 else "RGB"
+    laid = laid if laid.mode == mode else laid.convert(mode)
+    laid = laid if laid.size == (width, height) else laid.resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(laid).reshape(height, width, channels).transpose(2, 0, 1).copy()
 
 
 def _on_paper(drawn: Image.Image, size: tuple[int, int]) -> Image.Image:

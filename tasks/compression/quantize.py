@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from stillhouse.models.compression.fold import fold_batch_norm, fold_pixel_scale
@@ -23,6 +24,7 @@ from stillhouse.models.compression.quantization.quantize import (
 )
 from stillhouse.models.compression.quantization.rounded_inputs import round_inputs
 from stillhouse.models.compression.quantization.rounding import BITS
+from stillhouse.models.compression.quantization.smoothing import smooth_inputs
 from stillhouse.models.errors import ModelError
 from stillhouse.models.training.checkpoint import TEXTS, Architecture
 from stillhouse.models.workloads.training_base import Training
@@ -32,17 +34,32 @@ from stillhouse.tasks.recipe.steps import Quantize
 
 FOLDS: tuple[dict[str, Any], ...] = ({"edit": "fold_pixel_scale"}, {"edit": "fold_batch_norm"})
 JUDGED = ("gate", "test")
+SMOOTHED = "smoothed_linear"
+WATCHED = 256
+"""Calibration texts that show how large the inputs of each layer are."""
 
 
 def quantize(context: StepContext, step: Quantize) -> Compressed:
     """Choose bits, train with them if the recipe asks for it, and store integer weights and activation settings."""
     _refuse_judged_examples(context)
-    module, architecture = context.previous
+    module, architecture = _smooth(context, step, *context.previous)
     bits = _bits(context, step, module, architecture)
     if step.distillation is not None:
         return _note(step, *_train(context, step.distillation, module, architecture, bits), bits)
     folded, architecture = fold_for_quantizing(module, architecture)
     return _note(step, integer_weights(folded, bits), architecture, bits)
+
+
+def _smooth(context: StepContext, step: Quantize, module: nn.Module, architecture: Architecture) -> Compressed:
+    """Even out the inputs of a text encoder, which are rounded at every call, unless an earlier step has."""
+    if architecture.takes != "tokens" or step.activations == "float" or _edited(architecture, SMOOTHED):
+        return module, architecture
+    layers = smooth_inputs(module, torch.from_numpy(context.component.calibration()[:WATCHED]))
+    return module, architecture.with_edits({"edit": SMOOTHED, "layers": layers}) if layers else architecture
+
+
+def _edited(architecture: Architecture, edit: str) -> bool:
+    return any(each["edit"] == edit for each in architecture.edits)
 
 
 def _note(step: Quantize, whole: nn.Module, architecture: Architecture, bits: Mapping[str, int]) -> Compressed:

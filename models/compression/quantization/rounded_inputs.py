@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stillhouse.models.compression.quantization.smoothing import SmoothedLinear
+
 LEVELS = 255
 SMALLEST = 1e-12
 """Least scale, for an input of zeros."""
@@ -39,5 +41,7 @@ def round_dynamically(inputs: Tensor) -> Tensor:
     return inputs + (rounded - inputs).detach()
 
 
-def _round_first(_layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tensor]:
+def _round_first(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tensor]:
+    if isinstance(layer, SmoothedLinear):  # it is rounded after the layer's own product
+        return (round_dynamically(inputs[0] * layer.inverse_I) / layer.inverse_I,)
     return (round_dynamically(inputs[0]),)
