@@ -46,15 +46,17 @@ def write_classifier(folder: Path, texts: list[str], labels: Sequence[str], kind
     return folder
 
 
-def train_classifier(folder: Path, texts: list[str], classes: Sequence[int], labels: Sequence[str]) -> Path:
-    """Save a text classifier of two blocks that was trained on these texts. Returns the folder."""
+def train_classifier(
+    folder: Path, texts: list[str], classes: Sequence[int], labels: Sequence[str], blocks: int = 2
+) -> Path:
+    """Save a text classifier of few blocks that was trained on these texts. Returns the folder."""
     import transformers
 
     folder.mkdir(parents=True)
     tokens = _save_tokenizer(folder, texts)
     named = {"id2label": dict(enumerate(labels)), "label2id": {name: number for number, name in enumerate(labels)}}
     torch.manual_seed(5)
-    config = _config(tokens, "bert", num_hidden_layers=2, **named)
+    config = _config(tokens, "bert", num_hidden_layers=blocks, **named)
     model = transformers.AutoModelForSequenceClassification.from_config(config)
     tokens.enable_padding(pad_id=0)
     ids_NT = torch.tensor([found.ids for found in tokens.encode_batch(texts)])

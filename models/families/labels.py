@@ -4,10 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stillhouse.models.errors import ModelError
-from stillhouse.models.inspection.labels import placeholders
-
-SHOWN = 12
-"""Labels that a message shows."""
+from stillhouse.models.inspection.labels import placeholders, some
 
 
 def order_labels(folder: Path, names: Sequence[str], labels: Sequence[str]) -> tuple[list[int] | None, list[str]]:
@@ -38,12 +35,6 @@ def order_labels(folder: Path, names: Sequence[str], labels: Sequence[str]) -> t
         )
         raise ModelError(msg)
     return [names.index(label) for label in labels], ["the logits are put into the order of the data's labels"]
-
-
-def some(names: Sequence[str]) -> str:
-    """List the first names, and count the others."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{', '.join(names[:SHOWN])}{more}"
 
 
 def _are_numbers(labels: Sequence[str], count: int) -> bool:

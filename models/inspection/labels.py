@@ -1,6 +1,6 @@
 """Tell from a classifier's files which classes it names, and whether it names one class for each example."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -10,6 +10,8 @@ from stillhouse.models.inspection.source import Source
 
 PLACEHOLDER = "LABEL_"
 """Beginning of the names that transformers gives to labels without a name."""
+SHOWN = 12
+"""Labels that a message shows."""
 LAST = ("classifier.weight", "classifier.out_proj.weight")
 """Last weight of a text classifier."""
 ONE_OF_MANY = (None, "single_label_classification")
@@ -39,6 +41,12 @@ def labels_of(source: Source) -> tuple[str, ...]:
 def placeholders(count: int) -> tuple[str, ...]:
     """Return the names that transformers gives to labels without a name."""
     return tuple(f"{PLACEHOLDER}{number}" for number in range(count))
+
+
+def some(names: Sequence[str]) -> str:
+    """List the first names, and count the others."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"
 
 
 def kind_of_head(config: Mapping[str, Any], outputs: int) -> str:
