@@ -197,7 +197,7 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
         configured(id2label=["bad"]),
         r"has an id2label that does not name the numbers from 0; mend it",
     ),
-    "another model": (configured(model_type="albert"), r"is a albert model; text classification reads bert, roberta"),
+    "another model": (configured(model_type="albert"), r"is of the type albert; text classification reads bert, robe"),
     "a tensor more": (a_tensor_more, r"has the tensor adapter\.weight, which no text classifier of the type bert has"),
     "a file that is cut off": (cut_off, r"has a damaged \.safetensors file \(.*\); copy it again"),
     "another activation": (configured(hidden_act="relu"), r"has activation relu, which is not read here"),

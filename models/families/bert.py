@@ -5,6 +5,7 @@ from pathlib import Path
 from stillhouse.models.errors import ModelError
 from stillhouse.models.families.adopted import Adopted
 from stillhouse.models.families.bert_folder import (
+    REMEDY,
     Sizes,
     adopt_tensors,
     expect_bert_like,
@@ -46,7 +47,7 @@ def _refuse_modules(source: Source) -> None:
     """Refuse a chain of sentence-transformers with a part that our network has not."""
     for module in source.modules:
         if not module.endswith(CHAIN):
-            msg = f"{source.path} chains {module}, which is not read here; export the whole model to ONNX"
+            msg = f"{source.path} chains {module}, which is not read here; {REMEDY}"
             raise ModelError(msg)
 
 
@@ -57,7 +58,7 @@ def _pooling(folder: Path) -> str:
         return "mean"
     if chosen == ["pooling_mode_cls_token"]:
         return "first"
-    msg = f"{folder} pools by {' and '.join(chosen)}, which is not read here; export the model to ONNX"
+    msg = f"{folder} pools by {' and '.join(chosen)}, which is not read here; {REMEDY}"
     raise ModelError(msg)
 
 

@@ -46,6 +46,8 @@ BLOCK = re.compile(r"^(?:encoder|transformer)\.layer\.(\d+)\.(.+)\.(weight|bias)
 WORDS, PLACES, TYPES = (f"embeddings.{each}_embeddings.weight" for each in ("word", "position", "token_type"))
 COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "camembert")
 """Model types whose first token has the row of the position table behind that of the padding's number."""
+REMEDY = "bring it in by a package of your own (docs/your-own-model.md)"
+"""What to do with a model of texts that computes something else. The workloads of texts read no ONNX file."""
 GELU = ("gelu", "gelu_python")
 
 
@@ -61,7 +63,7 @@ def expect_bert_like(source: Source, use: str) -> None:
     """
     kind = str(source.config.get("model_type"))
     if source.format != "transformers" or kind not in BERT_LIKE:
-        what = f"a {kind} model" if source.format == "transformers" else f"a {source.format} model"
+        what = f"of the type {kind}" if source.format == "transformers" else f"in the format {source.format}"
         msg = f"{source.path} is {what}; {use} reads {', '.join(BERT_LIKE)} in safetensors"
         raise ModelError(msg)
 
@@ -108,7 +110,7 @@ class Sizes:
         positions = self.config.get("position_embedding_type", "absolute")
         for what, found, known in (("activation", activation, GELU), ("positions", positions, ("absolute",))):
             if found not in known:
-                msg = f"{self.source.path} has {what} {found}, which is not read here; export it to ONNX and name that"
+                msg = f"{self.source.path} has {what} {found}, which is not read here; {REMEDY}"
                 raise ModelError(msg)
 
 
@@ -134,7 +136,7 @@ def split_tensors(source: Source, sizes: Sizes) -> tuple[Tensors, Tensors]:
 
 def refuse_tensor(source: Source, name: str, what: str) -> ModelError:
     """Return the error for a tensor that would be left out."""
-    return ModelError(f"{source.path} has the tensor {name}, which no {what} has; export the model to ONNX")
+    return ModelError(f"{source.path} has the tensor {name}, which no {what} has; {REMEDY}")
 
 
 def adopt_tensors(
@@ -181,7 +183,7 @@ def _bare(name: str) -> str:
 
 def _layer(name: str, source: Source) -> str:
     if name not in LAYERS:
-        msg = f"{source.path} has the layer {name}, which no BERT-like encoder has; export the model to ONNX"
+        msg = f"{source.path} has the layer {name}, which no BERT-like encoder has; {REMEDY}"
         raise ModelError(msg)
     return LAYERS[name]
 
