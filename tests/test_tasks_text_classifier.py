@@ -83,6 +83,14 @@ def test_labels_that_differ_are_told_before_anything_runs(house: Path) -> None:
         compress(order, lambda _: None)
 
 
+def test_a_tokenizer_that_is_missing_is_told_before_anything_runs(house: Path) -> None:
+    """Not once for each rung."""
+    order = order_of(house, write_classifier(house / "model", TEXTS, LABELS), table(house))
+    (order.model / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match=r"has no tokenizer\.json; save its tokenizer with"):
+        compress(order, lambda _: None)
+
+
 def test_one_class_is_no_task(house: Path) -> None:
     """A classifier of one class would always be right."""
     order = order_of(house, write_classifier(house / "model", TEXTS, LABELS), table(house, ("tame", "tame")))

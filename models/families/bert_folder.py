@@ -52,20 +52,21 @@ GELU = ("gelu", "gelu_python")
 
 
 def expect_bert_like(source: Source, use: str) -> None:
-    """Expect a folder to hold a BERT-like model.
+    """Expect a folder to hold a BERT-like model with a tokenizer. No weights are read.
 
     Args:
         source: the folder.
         use: what is to read it, such as `text embedding`.
 
     Raises:
-        ModelError: it holds another model.
+        ModelError: it holds another model, or lacks a tokenizer.
     """
     kind = str(source.config.get("model_type"))
     if source.format != "transformers" or kind not in BERT_LIKE:
         what = f"of the type {kind}" if source.format == "transformers" else f"in the format {source.format}"
         msg = f"{source.path} is {what}; {use} reads {', '.join(BERT_LIKE)} in safetensors"
         raise ModelError(msg)
+    _tokenizer(source.path, Sizes(source))
 
 
 class Sizes:
