@@ -5,8 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+from stillhouse.models.data.description import describe
+from stillhouse.models.families.bert_classifier import adopt_text_classifier
+from stillhouse.models.inspection.source import find_source
+from stillhouse.models.onnx.export import export_model
+from stillhouse.models.runtime.bundle import write_bundle
+from stillhouse.models.runtime.tokens import TOKENIZER
+from stillhouse.models.workloads.registry import ALONE
 
 SIZES = {"hidden_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128}
 DISTIL = {"dim": 96, "n_layers": 3, "n_heads": 4, "hidden_dim": 128}
@@ -70,6 +79,16 @@ def train_classifier(
             optimizer.zero_grad()
     model.save_pretrained(folder)
     return folder
+
+
+def ship_classifier(folder: Path, data: Path, made: Path) -> Path:
+    """Export the classifier of a folder in fp32 as a bundle into an empty folder. Returns it."""
+    adopted = adopt_text_classifier(find_source(folder), data)
+    export_model(adopted.module, adopted.architecture, np.ones((1, 8), np.int64), made / "model.onnx")
+    (made / TOKENIZER).write_bytes(adopted.files[TOKENIZER])
+    labels = describe(data)["labels"]
+    write_bundle(made, "text_classification", {ALONE: [made / "model.onnx", made / TOKENIZER]}, labels=labels)
+    return made
 
 
 def ask_library(folder: Path, ids_NT: torch.Tensor, *, first: bool = False) -> torch.Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from encoder_folders import write_classifier
+from encoder_folders import ship_classifier, write_classifier
 from safetensors.torch import load_file, save_file
 from text_samples import sentences, write_texts
 
@@ -17,8 +17,7 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.families.bert_classifier import adopt_text_classifier
 from stillhouse.models.families.labels import order_labels
 from stillhouse.models.inspection.source import find_source
-from stillhouse.models.onnx.export import export_model
-from stillhouse.models.runtime.bundle import open_bundle, write_bundle
+from stillhouse.models.runtime.bundle import open_bundle
 from stillhouse.models.runtime.tokens import Tokenizer
 from stillhouse.models.workloads.registry import ALONE
 from stillhouse.models.workloads.text_classification.report import REPORT
@@ -232,12 +231,7 @@ def test_data_without_labels_is_refused(tmp_path: Path, folder: Path) -> None:
 @pytest.fixture(scope="module")
 def shipped(folder: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of the classifier in fp32."""
-    adopted, made = adopt_text_classifier(find_source(folder), data), tmp_path_factory.mktemp("bundle")
-    export_model(adopted.module, adopted.architecture, np.ones((1, 8), np.int64), made / "model.onnx")
-    (made / "tokenizer.json").write_bytes(adopted.files["tokenizer.json"])
-    files = [made / "model.onnx", made / "tokenizer.json"]
-    write_bundle(made, "text_classification", {ALONE: files}, labels=list(LABELS))
-    return made
+    return ship_classifier(folder, data, tmp_path_factory.mktemp("bundle"))
 
 
 def test_a_bundle_answers_a_text_with_label_and_probability(shipped: Path, folder: Path, tmp_path: Path) -> None:

@@ -4,10 +4,14 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
+import mlflow
+import pandas as pd
 import pytest
-from encoder_folders import train_classifier, write_classifier
-from text_samples import sentences
+from encoder_folders import ship_classifier, train_classifier, write_classifier
+from starlette.testclient import TestClient
+from text_samples import sentences, write_texts
 
 from stillhouse.models.errors import ModelError
 from stillhouse.models.inspection.inspect import inspect_model
@@ -18,6 +22,9 @@ from stillhouse.tasks.data.importing.wanted import Wanted
 from stillhouse.tasks.errors import DataError
 from stillhouse.tasks.ladder.compress import Order, compress
 from stillhouse.tasks.ladder.goals import Goals
+from stillhouse.tasks.provenance.log_student import log_student
+from stillhouse.tasks.serving.app import build
+from stillhouse.tasks.serving.served import Served
 
 TEXTS, LABELS = sentences(600), ("tame", "wild")
 CLASSES = [number // 10 % 2 for number in range(600)]
@@ -128,3 +135,32 @@ def test_inspect_tells_the_labels(tmp_path: Path, config: dict[str, object], sai
     lines = list(describe(inspect_model(folder)))
     assert lines[0] == "model: text-classification, BertForSequenceClassification, transformers"
     assert lines[2] == said
+
+
+@pytest.fixture
+def shipped(tmp_path: Path) -> Path:
+    data = write_texts(tmp_path / "data" / "verbs", TEXTS, CLASSES, LABELS)
+    (tmp_path / "bundle").mkdir()
+    return ship_classifier(write_classifier(tmp_path / "model", TEXTS, LABELS), data, tmp_path / "bundle")
+
+
+def test_the_registered_model_and_the_server_answer_as_the_bundle(
+    shipped: Path, house: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each answer is a label and a probability, from a table in MLflow and from a body over HTTP."""
+    bundle = open_bundle(shipped)
+    answers = runtime_of(bundle.workload).serve(bundle, ())
+    expected = answers["text"](TEXTS[:3])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{house}/mlflow.db")
+    with mlflow.start_run() as run:
+        pass
+    child = SimpleNamespace(run_id=run.info.run_id, progress=lambda _: None)
+    model = mlflow.pyfunc.load_model(log_student(child, bundle, house))  # type: ignore[arg-type]
+    assert model.predict(pd.DataFrame({"text": TEXTS[:3]})).to_dict("records") == expected
+    served = Served("verbs-production", "1", "0" * 64, 20, answers)
+    client = TestClient(build(SimpleNamespace(current=served, problem=None)))  # type: ignore[arg-type]
+    path = next(route.path for route in client.app.routes if "POST" in (route.methods or ()))
+    assert client.post(path, json={"texts": TEXTS[:3]}).json()["answers"] == expected
+    one = client.post(path, content=TEXTS[0].encode(), headers={"content-type": "text/plain"})
+    assert one.json()["answers"] == expected[:1]
+    assert client.post(path, json={"texts": [" "]}).status_code == 400
