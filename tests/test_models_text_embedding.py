@@ -106,7 +106,7 @@ def test_a_module_that_would_be_left_out_is_named(tmp_path: Path) -> None:
     chain = json.loads((folder / "modules.json").read_text())
     chain.append({"type": "sentence_transformers.models.Dense"})
     (folder / "modules.json").write_text(json.dumps(chain))
-    with pytest.raises(ModelError, match=r"chains sentence_transformers\.models\.Dense, .*export the whole model"):
+    with pytest.raises(ModelError, match=r"chains sentence_transformers\.models\.Dense, .*bring it in by a package"):
         adopt_bert(find_source(folder))
 
 

@@ -236,6 +236,24 @@ def test_class_folders_win_over_notes_and_lose_to_a_manifest(tmp_path: Path) -> 
     assert (found.labels, sum(found.counts.values())) == (("0", "1"), 120)
 
 
+def test_class_folders_of_text_files_are_texts(tmp_path: Path) -> None:
+    """Each file is one text, with its line ends as spaces; a file of another kind is left out with a reason."""
+    for number, text in enumerate(TEXTS):
+        path = tmp_path / "reviews" / NAMES[number % 2] / "deep" / f"{number}.TXT"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\xef\xbb\xbf" * (number % 2) + text.replace(" ", "\r\n", 1).encode())
+    (path.parent / "scan.pdf").write_bytes(b"%PDF")
+    (path.parent / "large.txt").write_bytes(b" " * 5_000_000)
+    (path.parent / "latin.txt").write_bytes("Größe".encode("latin-1"))
+    found = import_from(tmp_path, tmp_path / "reviews", task="text-classification")
+    assert found.read_as == "texts, a folder for each class: 2 classes, 243 files"
+    assert texts_of(tmp_path, found) == {text: NAMES[number % 2] for number, text in enumerate(TEXTS)}
+    said = {Path(path).name: reason for path, reason in reasons_of(found).items()}
+    assert said["scan.pdf"].startswith("it does not end in .txt, as most files here do")
+    assert said["large.txt"] == "the file has 5,000,000 bytes; give a text of at most 20,000 characters"
+    assert said["latin.txt"] == "the text is not valid UTF-8; save it as UTF-8"
+
+
 @pytest.mark.parametrize(
     ("header", "options", "columns"),
     [

@@ -15,7 +15,7 @@ from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.ladder.climb import Ladder, Skipped, _chosen_before, _climb_one, _write
 from stillhouse.tasks.ladder.compress import Order, compress, estimate
 from stillhouse.tasks.ladder.families.picture_rungs import Pictures, rungs_for_file, rungs_for_module
-from stillhouse.tasks.ladder.families.rungs import rungs_for_text
+from stillhouse.tasks.ladder.families.rungs import learn_classes, learn_vectors, rungs_for_text
 from stillhouse.tasks.ladder.goals import Goals, parse_goals
 from stillhouse.tasks.ladder.names import name_of
 from stillhouse.tasks.ladder.pace import Pace
@@ -87,14 +87,16 @@ def test_a_model_has_a_name_that_a_recipe_can_have(tmp_path: Path, model: str, n
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 6, 12, 24])
-def test_every_rung_of_an_encoder_is_a_valid_recipe(tmp_path: Path, depth: int) -> None:
+def test_every_rung_of_a_model_of_texts_is_a_valid_recipe(tmp_path: Path, depth: int) -> None:
     """No rung drops as many blocks as there are."""
-    model = Model("mine", "text_embedding", {"folder": "/x", "sha256": "0" * 64}, {"dataset": "d", "sha256": "1" * 64})
-    for rung in rungs_for_text(depth):
-        recipe = load_recipe(write_recipe(tmp_path / rung.name, model, rung, 3, GOALS, ("a line",)))
-        assert recipe.gate.bytes == 4.0
-        for step in recipe.steps:
-            assert getattr(step, "layers", 0) < depth
+    teacher, data = {"folder": "/x", "sha256": "0" * 64}, {"dataset": "d", "sha256": "1" * 64}
+    for workload, learn in (("text_embedding", learn_vectors), ("text_classification", learn_classes(900))):
+        model = Model("mine", workload, teacher, data)
+        for rung in rungs_for_text(depth, learn):
+            recipe = load_recipe(write_recipe(tmp_path / workload / rung.name, model, rung, 3, GOALS, ("a line",)))
+            assert recipe.gate.bytes == 4.0
+            for step in recipe.steps:
+                assert getattr(step, "layers", 0) < depth
 
 
 @pytest.mark.parametrize("side", [8, 28, 32, 33, 64, 224])
@@ -123,7 +125,11 @@ def test_the_longest_training_of_a_rung_has_the_given_epochs(tmp_path: Path, epo
     """An interrupted climb reads its epochs back from the recipe."""
     pictures, data = Pictures(3, 32, 5, 900), {"dataset": "d", "sha256": "1" * 64}
     text, image = "text_embedding", "image_classification"
-    ladders = ((text, rungs_for_text(6)), (image, rungs_for_module(pictures)), (image, rungs_for_file(pictures)[1:]))
+    ladders = (
+        (text, rungs_for_text(6, learn_vectors)),
+        (image, rungs_for_module(pictures)),
+        (image, rungs_for_file(pictures)[1:]),
+    )
     for number, (workload, rungs) in enumerate(ladders):
         model = Model("mine", workload, {"folder": "/x", "sha256": "0" * 64}, data)
         for rung in (rung for rung in rungs if rung.trained):
@@ -240,7 +246,7 @@ def test_an_interrupted_climb_is_known_by_its_order(tmp_path: Path) -> None:
 def test_a_climb_that_goes_on_keeps_its_epochs(tmp_path: Path) -> None:
     """Only then the training goes on from its checkpoint, because the epochs are a part of its key."""
     model = Model("mine", "text_embedding", {"folder": "/x", "sha256": "0" * 64}, {"dataset": "d", "sha256": "1" * 64})
-    rungs = rungs_for_text(6)
+    rungs = rungs_for_text(6, learn_vectors)
     ladder = Ladder(model, rungs, GOALS, tmp_path, tmp_path / "work", ())
     _write(ladder, 1, rungs[1], 7)
     assert [_chosen_before(replace(ladder, resumed=on), 1, rungs[1]) for on in (False, True)] == [0, 7]
@@ -251,7 +257,7 @@ def test_no_rung_begins_after_the_minutes(tmp_path: Path, monkeypatch: pytest.Mo
     """Neither without time, nor if one epoch needs more than is left."""
     monkeypatch.setattr("stillhouse.tasks.ladder.climb._pace", lambda *_: Pace(8.0, 2.0, 0.0))
     model = Model("mine", "text_embedding", {"folder": "/x", "sha256": "0" * 64}, {"dataset": "d", "sha256": "1" * 64})
-    ladder = Ladder(model, rungs_for_text(6), GOALS, tmp_path, tmp_path / "work", ())
+    ladder = Ladder(model, rungs_for_text(6, learn_vectors), GOALS, tmp_path, tmp_path / "work", ())
     for left, reason in ((0.0, "the minutes are over"), (9.0, "takes about 10 minutes and 9 are left")):
         found = _climb_one(ladder, 1, ladder.rungs[1], left, lambda _: None)
         assert isinstance(found, Skipped)

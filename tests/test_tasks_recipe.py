@@ -91,7 +91,7 @@ def test_the_stages_follow_the_recipe() -> None:
         (
             "workload",
             "video",
-            r"there is no workload 'video'; use one of image_classification, text_embedding, retrieval",
+            r"there is no workload 'video'; use one of image_classification, text_classification, text_embedding, ",
         ),
         ("steps.0.distillation.cosine_weight", 1, r"distillation\.cosine_weight: Extra inputs are not permitted"),
         (

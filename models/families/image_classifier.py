@@ -1,7 +1,7 @@
 """Read an image classifier from a folder as transformers writes it. No code of it is run and nothing is unpickled."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from stillhouse.models.data.description import describe
 from stillhouse.models.errors import ModelError
 from stillhouse.models.families.adopted import Adopted
 from stillhouse.models.families.image_processor import PROCESSOR, read_preparation
+from stillhouse.models.families.labels import order_labels
 from stillhouse.models.inspection.source import Source
 from stillhouse.models.inspection.task import architectures_of
 from stillhouse.models.networks.library.plain_attention import register_attention
@@ -26,8 +27,6 @@ UNUSED = (
     *("stage_names", "out_features", "out_indices"),
 )
 """Keys of config.json that do not describe the classifier's layers."""
-PLACEHOLDER = "LABEL_"
-"""Beginning of the names that the library gives to labels without a name."""
 
 
 def adopt_classifier(source: Source, data: Path) -> Adopted:
@@ -39,7 +38,8 @@ def adopt_classifier(source: Source, data: Path) -> Adopted:
     _refuse_others(source)
     config, description = _read_config(source), describe(data)
     channels = int(getattr(config, "num_channels", RGB))
-    order, notes = _order(source, config, description["labels"])
+    names = [str(config.id2label[number]) for number in range(config.num_labels)]
+    order, notes = order_labels(source.path, names, [str(label) for label in description["labels"]])
     shape = tuple(description["image_shape"])
     notes += _note_channels(source, shape[0], channels)
     arguments = {
@@ -121,28 +121,6 @@ def _plain(config: Any) -> dict[str, Any]:  # noqa: ANN401 - a class of the libr
     found: dict[str, Any] = json.loads(config.to_json_string())
     kept = {key: value for key, value in found.items() if key not in UNUSED}
     return kept | {"num_labels": config.num_labels}
-
-
-def _order(source: Source, config: Any, labels: Sequence[str]) -> tuple[list[int] | None, list[str]]:  # noqa: ANN401 - a class of the library
-    """Return the number of the model's logit for each label of the data, or None if they agree; and what is assumed."""
-    names = [str(config.id2label[number]) for number in range(config.num_labels)]
-    wanted = [str(label) for label in labels]
-    if names == wanted:
-        return None, []
-    if len(names) == len(wanted) and all(name == f"{PLACEHOLDER}{number}" for number, name in enumerate(names)):
-        return None, [f"config.json names no labels; assumed the order of the data: {_some(wanted)}"]
-    if sorted(names) != sorted(wanted) or len({*names}) != len(names):
-        msg = (
-            f"{source.path} has the labels {_some(names)} and the data has {_some(wanted)}; mend id2label in "
-            "config.json or name the dataset that the model was trained on"
-        )
-        raise ModelError(msg)
-    return [names.index(label) for label in wanted], ["the logits are put into the order of the data's labels"]
-
-
-def _some(names: Sequence[str], most: int = 12) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
 
 
 def _note_channels(source: Source, raw: int, channels: int) -> list[str]:

@@ -10,11 +10,14 @@ import onnx
 
 from stillhouse.models.inspection.components import Component, components_of
 from stillhouse.models.inspection.keras_layers import layers_from
+from stillhouse.models.inspection.labels import kind_of_head, labels_of
 from stillhouse.models.inspection.layers import Layer, layers_of, open_graph
 from stillhouse.models.inspection.methods import Applies, methods_for
 from stillhouse.models.inspection.source import Source, find_source
 from stillhouse.models.inspection.task import Task, architectures_of, task_of
 
+CLASSIFIER = "-classification"
+"""End of the name of each task of a classifier."""
 ReadHeader = Callable[[Path], Mapping[str, Any]]
 
 
@@ -32,6 +35,10 @@ class Inspection:
     methods: Sequence[Applies]
     ends: Sequence[str] = ()
     """Inputs, then outputs of an ONNX graph, such as `input images uint8 (N, 3, 64, 64)`."""
+    labels: tuple[str, ...] = ()
+    """Names of a classifier's classes, if its folder says them."""
+    other_head: str = ""
+    """What a classifier is if it does not choose one class of several."""
 
     @property
     def parameters(self) -> int:
@@ -72,7 +79,9 @@ def inspect_model(path: Path, read_header: ReadHeader | None = None) -> Inspecti
         operators = Counter(node.op_type for node in graph.node).most_common()
         return Inspection(source, *named, layers, components, operators, methods, _ends(graph))
     kinds = Counter(layer.kind for layer in layers if layer.kind != "other").most_common()
-    return Inspection(source, *named, layers, components, kinds, methods)
+    labels = labels_of(source) if str(named[0]).endswith(CLASSIFIER) else ()
+    head = kind_of_head(source.config, len(labels)) if labels else ""
+    return Inspection(source, *named, layers, components, kinds, methods, (), labels, head)
 
 
 def _inspect_header(source: Source, header: Mapping[str, Any]) -> Inspection:

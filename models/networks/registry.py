@@ -18,11 +18,13 @@ from stillhouse.models.networks.residual import ResidualNetwork
 from stillhouse.models.networks.seed import MultimodalBigModel, MultimodalSmallModel
 from stillhouse.models.networks.speech import PlainSpeechEncoder, ResidualSpeechEncoder
 from stillhouse.models.networks.texts.bert import BertEncoder
+from stillhouse.models.networks.texts.bert_classifier import BertClassifier
 from stillhouse.models.networks.texts.ngrams import NgramEncoder
 
 NETWORKS = {
     "attention": Known(AttentionNetwork),
     "bert": Known(BertEncoder, "tokens", "vectors"),
+    "bert_classifier": Known(BertClassifier, "tokens"),
     "multimodal_big_model": Known(MultimodalBigModel, channels=RGB),
     "multimodal_small_model": Known(MultimodalSmallModel, channels=RGB),
     "ngram_encoder": Known(NgramEncoder, "text", "vectors"),

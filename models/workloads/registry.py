@@ -30,6 +30,7 @@ class BuiltIn:
 
 BUILT_IN = {
     "image_classification": BuiltIn("stillhouse.models.workloads.image_classification", {ALONE: ("logits",)}, (ALONE,)),
+    "text_classification": BuiltIn("stillhouse.models.workloads.text_classification", {ALONE: ("logits",)}, (ALONE,)),
     "text_embedding": BuiltIn("stillhouse.models.workloads.text_embedding", {ALONE: ("embedding",)}, (ALONE,)),
     "retrieval": BuiltIn(
         "stillhouse.models.workloads.retrieval",

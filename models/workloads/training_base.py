@@ -224,6 +224,15 @@ class Adopts(Protocol):
                 it reads.
         """
 
+    def quality(self, data: Path, teacher: Path, module: nn.Module) -> float:
+        """Measure an adopted model on the split `validation`.
+
+        Args:
+            data: the materialised dataset.
+            teacher: folder of the teacher's components. The files that ship beside the model are there already.
+            module: the adopted model.
+        """
+
     def files(self, name: str, teacher: Path) -> list[Path]:
         """Return the files that ship beside an exported component, given the folder of the teacher's components."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from stillhouse.models.inspection.inspect import Inspection
+from stillhouse.models.inspection.labels import placeholders, some
 from stillhouse.models.inspection.speed import SIDE, TOKENS, Speed
 from stillhouse.tasks.reporting.quantities import milliseconds, size, times
 
@@ -17,6 +18,7 @@ def describe(found: Inspection) -> Iterator[str]:
     yield f"{found.source.name}: {found.task or 'task unknown'}, {classes}, {found.source.format}"
     yield f"{found.parameters:,} parameters in {len(found.layers)} tensors, {size(found.bytes)}"
     yield from found.ends
+    yield from _labels(found)
     yield ""
     rows = list(_components(found))
     yield from _columns([("component", "parameters", "bytes", "share", "blocks"), *rows[:MOST]])
@@ -42,6 +44,16 @@ def describe_speed(found: Iterable[Speed]) -> Iterator[str]:
         counts = (speed.product.kind, shape, str(speed.product.layers))
         measured = (milliseconds(speed.fp32_ms), milliseconds(speed.int8_ms), speed.verdict)
         yield _line((*counts, *measured, f"{times(speed.ratio)} ({low:.3g} to {high:.3g})"))
+
+
+def _labels(found: Inspection) -> Iterator[str]:
+    """Tell the labels that the data must have too."""
+    if found.other_head:
+        yield f"not read by compress: it is {found.other_head}; compress reads a model that chooses one of its labels"
+    elif found.labels and found.labels == placeholders(len(found.labels)):
+        yield f"{len(found.labels)} labels without names; compress takes them for those of the data, in their order"
+    elif found.labels:
+        yield f"{len(found.labels)} labels: {some(found.labels)}; the data must have the same"
 
 
 def _components(found: Inspection) -> Iterator[tuple[str, ...]]:

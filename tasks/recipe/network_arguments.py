@@ -50,15 +50,23 @@ class _Attention(_Arguments):
     classes: Classes = 10
 
 
-class _Bert(_Arguments):
+class _BertBody(_Arguments):
     vocabulary: Annotated[int, Field(ge=2, le=10_000_000)]
     positions: Annotated[int, Field(ge=2, le=65_536)]
     width: Width
     heads: Annotated[int, Field(ge=1, le=256)]
     hidden: Annotated[int, Field(ge=1, le=65_536)]
     depth: Annotated[int, Field(ge=1, le=200)]
-    pooling: Literal["mean", "first"] = "mean"
     epsilon: Annotated[float, Field(gt=0, le=0.1)] = 1e-12
+
+
+class _Bert(_BertBody):
+    pooling: Literal["mean", "first"] = "mean"
+
+
+class _BertClassifier(_BertBody):
+    classes: Classes
+    activation: Literal["tanh", "relu"] = "tanh"
 
 
 class _BigModel(_Arguments):
@@ -130,6 +138,7 @@ class _TransformersClassifier(_Arguments):
 ARGUMENTS: dict[str, type[BaseModel]] = {
     "attention": _Attention,
     "bert": _Bert,
+    "bert_classifier": _BertClassifier,
     "multimodal_big_model": _BigModel,
     "multimodal_small_model": _SmallModel,
     "ngram_encoder": _NgramEncoder,

@@ -12,7 +12,7 @@ from stillhouse.tasks.pipeline.job import Job, Metrics
 from stillhouse.tasks.recipe.teacher import BlackBox, Folder, Teacher
 from stillhouse.tasks.stages.pull import materialise
 from stillhouse.tasks.teachers.black_box import TEACHER_FILE, adopt_file
-from stillhouse.tasks.teachers.folder import adopt_folder
+from stillhouse.tasks.teachers.folder import adopt_folder, expect_adopting
 
 
 def train_teacher(job: Job) -> Metrics:
@@ -40,7 +40,7 @@ def _read(job: Job, teacher: Folder, data: Path) -> Metrics:
     save_model(folder, adopted.module, adopted.architecture)
     for name, content in adopted.files.items():
         (folder / name).write_bytes(content)
-    quality = training_of(job.settings["workload"]).scorer(data, "validation")({ALONE: adopted.module})
+    quality = expect_adopting(job.settings["workload"]).quality(data, job.out, adopted.module)
     return {QUALITY: quality} | add_up([describe_model(folder, adopted.module, adopted.architecture)])
 
 

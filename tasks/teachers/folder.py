@@ -5,7 +5,7 @@ from pathlib import Path
 from stillhouse.models.errors import ModelError
 from stillhouse.models.families.adopted import Adopted
 from stillhouse.models.inspection.source import find_source
-from stillhouse.models.workloads.training_base import adopting
+from stillhouse.models.workloads.training_base import Adopts, adopting
 from stillhouse.tasks.artifacts.model_folder import folder_digest
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.recipe.teacher import Folder
@@ -19,10 +19,7 @@ def adopt_folder(teacher: Folder, workload: str, data: Path) -> Adopted:
         StillhouseError: the folder is missing or is not the folder that the recipe names, or the workload reads none.
         ModelError: it is no model that the workload reads.
     """
-    adopts, source = adopting(workload), find_source(load_settings().root / teacher.folder)
-    if adopts is None:
-        msg = f"the workload {workload} reads no teacher from a folder; name an ONNX file or a network"
-        raise StillhouseError(msg)
+    adopts, source = expect_adopting(workload), find_source(load_settings().root / teacher.folder)
     found = folder_digest(source.path)
     if found != teacher.sha256:
         msg = f"{source.path} has the digest {found}, not the recipe's {teacher.sha256}; restore it or mend sha256"
@@ -32,3 +29,15 @@ def adopt_folder(teacher: Folder, workload: str, data: Path) -> Adopted:
     except OSError as error:
         msg = f"{source.path} cannot be read ({error.strerror}); mend its permissions"
         raise ModelError(msg) from error
+
+
+def expect_adopting(workload: str) -> Adopts:
+    """Return a workload that reads a teacher from a folder.
+
+    Raises:
+        StillhouseError: it reads none.
+    """
+    if adopts := adopting(workload):
+        return adopts
+    msg = f"the workload {workload} reads no teacher from a folder; name an ONNX file or a network"
+    raise StillhouseError(msg)

@@ -15,15 +15,14 @@ from stillhouse.models.data.description import describe
 from stillhouse.models.data.images import Images, load_images
 from stillhouse.models.data.pictures import pixels_of
 from stillhouse.models.errors import ModelError
-from stillhouse.models.evaluation.outcomes import Outcomes, Scores
+from stillhouse.models.evaluation.outcomes import Outcomes
 from stillhouse.models.measurement.latency import open_call
-from stillhouse.models.measurement.metrics import right
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.runtime.session import open_session, predict
 from stillhouse.models.workloads.base import Answerer, Request, Runtime, run_model
+from stillhouse.models.workloads.classes import Classes, class_outcomes, name_classes
 from stillhouse.models.workloads.registry import ALONE
 
-Classes = NDArray[np.int64]
 Split = tuple[Images, list[str]]
 """Raw pictures with their classes, and the names of all classes."""
 SEED = 3
@@ -48,9 +47,7 @@ class ImageClassification:
     def outcomes(self, split: Split, answers: Classes, _reference: Classes) -> Outcomes:
         """Return the quality of each picture: 1 if its class is right, otherwise 0. Each class is a slice."""
         images, names = split
-        right_N = right(answers, images.labels_N).astype(np.float64)
-        slices = {str(name): Scores(right_N[images.labels_N == label], None) for label, name in enumerate(names)}
-        return Outcomes(Scores(right_N, None), answers, slices)
+        return class_outcomes(answers, images.labels_N, names)
 
     def parity(self, references: Path, _split: Split, answers: Classes) -> float:
         """Return the share of pictures for which the training-time model predicts another class."""
@@ -121,13 +118,7 @@ def _misfit(shape: tuple[int, ...]) -> str:
 def _classes(
     session: onnxruntime.InferenceSession, raw_NCHW: NDArray[np.uint8], labels: Sequence[str]
 ) -> list[dict[str, Any]]:
-    logits_NK = run_model(lambda: predict(session, raw_NCHW)).astype(np.float64)
-    powers_NK = np.exp(logits_NK - logits_NK.max(1, keepdims=True))
-    chances_NK = powers_NK / powers_NK.sum(1, keepdims=True)
-    return [
-        {"class": int(best), "label": labels[best] if labels else None, "probability": round(float(chances[best]), 6)}
-        for best, chances in zip(chances_NK.argmax(1), chances_NK, strict=True)
-    ]
+    return name_classes(run_model(lambda: predict(session, raw_NCHW)), labels)
 
 
 def _png(image_CHW: NDArray[np.uint8]) -> bytes:

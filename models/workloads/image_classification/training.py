@@ -205,6 +205,10 @@ class ImageClassification:
         """
         return adopt_classifier(source, data)
 
+    def quality(self, data: Path, _teacher: Path, module: nn.Module) -> float:
+        """Measure accuracy on the split `validation`."""
+        return Classifier(data).scorer("validation")(module)
+
     def files(self, _name: str, _teacher: Path) -> list[Path]:
         """Return no files: the exported model prepares the pictures itself."""
         return []

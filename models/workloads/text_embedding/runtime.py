@@ -9,20 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from stillhouse.models.data.text import trim_padding
 from stillhouse.models.data.texts import load_texts
 from stillhouse.models.errors import ModelError
 from stillhouse.models.evaluation.outcomes import Outcomes, Scores
 from stillhouse.models.measurement.neighbours import Vectors, nearest, share_kept
 from stillhouse.models.measurement.statistics import mean_interval
 from stillhouse.models.runtime.bundle import Bundle
-from stillhouse.models.runtime.session import open_session, predict
-from stillhouse.models.runtime.tokens import TOKENIZER, Tokenizer, Tokens
 from stillhouse.models.workloads.base import Answerer, Request, Runtime, run_model
 from stillhouse.models.workloads.registry import ALONE
+from stillhouse.models.workloads.text_model import PACKAGES, TextModel, one_request, open_call, sample_requests
 
 NEIGHBOURS = 5
 """Nearest neighbours that count."""
@@ -30,10 +27,6 @@ SAME = 0.98
 """Least cosine at which the vectors of the exported and of the trained encoder count as the same."""
 UNIT = 1e-3
 """Tolerance for the length of a unit vector."""
-BODIES = 64
-"""Number of different requests for a load test."""
-TOKENS = 16
-"""Tokens of the raw input that memory and processor time are measured with."""
 SLICES = 3
 """Slices by length: short, medium and long texts."""
 
@@ -41,7 +34,7 @@ SLICES = 3
 class TextEmbedding:
     """Runtime of text embedding. A split is its texts. The answers are the model's vectors (N, D)."""
 
-    packages: Sequence[str] = ("tokenizers",)
+    packages: Sequence[str] = PACKAGES
 
     def load_split(self, data: Path, split: str) -> list[str]:
         """Read the texts of a split."""
@@ -49,7 +42,7 @@ class TextEmbedding:
 
     def ask(self, bundle: Bundle, split: list[str]) -> Vectors:
         """Embed all texts of the split."""
-        return Encoder(bundle).embed(split)
+        return TextModel(bundle).answer(split)
 
     def outcomes(self, split: list[str], answers: Vectors, reference: Vectors) -> Outcomes:
         """Return the share of the reference's neighbours that each text keeps. Slices are by length."""
@@ -63,14 +56,12 @@ class TextEmbedding:
         return float(((answers * expected_ND).sum(1) < SAME).mean())
 
     def one_request(self, _data: Path, split: list[str]) -> Request:
-        """Return a text of middle length. Its tokens are made within the timed call, as a server makes them."""
-        return Request({ALONE: np.ones((1, TOKENS), np.int64)}, sorted(split, key=len)[len(split) // 2])
+        """Return a text of middle length."""
+        return one_request(split)
 
     def call(self, bundle: Bundle, request: Request) -> Callable[[], object]:
         """Open the encoder again. The call makes tokens of the text and embeds them."""
-        encoder = Encoder(bundle)
-        name = encoder.session.get_inputs()[0].name
-        return lambda: encoder.session.run(None, {name: encoder.tokenizer.ids_of([request.body])})
+        return open_call(bundle, request)
 
     def comparisons(self, _split: list[str], answers: Mapping[str, Vectors], confidence: float) -> dict[str, Any]:
         """Compare the vectors themselves: the mean cosine between those of teacher and student."""
@@ -96,7 +87,7 @@ class TextEmbedding:
 
     def serve(self, bundle: Bundle, _labels: Sequence[str]) -> dict[str, Answerer]:
         """Answer texts with vectors."""
-        encoder = Encoder(bundle)
+        encoder = TextModel(bundle)
 
         def answer(texts: Sequence[str]) -> list[dict[str, Any]]:
             ids_NT = encoder.ids_of(texts)
@@ -107,58 +98,14 @@ class TextEmbedding:
 
     def probe(self, bundle: Bundle) -> None:
         """Embed one text. The vector must be a unit."""
-        length = float(np.linalg.norm(Encoder(bundle).embed(["a probe"])))
+        length = float(np.linalg.norm(TextModel(bundle).answer(["a probe"])))
         if abs(length - 1) > UNIT:
             msg = "the model answers with a vector that is no unit"
             raise ModelError(msg)
 
     def sample_requests(self, data: Path) -> tuple[str, list[bytes]]:
         """Return texts of the gate split."""
-        return "text/plain", [text.encode() for text in load_texts(data, "gate")[:BODIES]]
-
-
-class Encoder:
-    """An opened bundle: its tokenizer and its network."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        """Open the files.
-
-        Raises:
-            ModelError: the bundle has no tokenizer, or a file is damaged.
-        """
-        self.session: onnxruntime.InferenceSession = open_session(bundle.file(ALONE))
-        self.tokenizer = Tokenizer(_tokenizer_of(bundle))
-
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        """Return the unit vectors (N, D) of texts."""
-        return self.of(self.ids_of(texts))
-
-    def ids_of(self, texts: Sequence[str]) -> Tokens:
-        """Return the tokens of texts (N, T).
-
-        Raises:
-            ModelError: a text is empty, or no text.
-        """
-        for text in texts:
-            if not isinstance(text, str) or not text.strip():
-                msg = f"the text {str(text)[:40]!r} is empty or no text; give at least one visible character"
-                raise ModelError(msg)
-        return self.tokenizer.ids_of(texts)
-
-    def of(self, ids_NT: Tokens) -> Vectors:
-        """Return the unit vectors (N, D) of tokens.
-
-        Each text runs alone. Integer products scale a whole batch at once, so its vector would depend on the others.
-        """
-        return np.concatenate([predict(self.session, trim_padding(ids_1T)) for ids_1T in ids_NT[:, None]])
-
-
-def _tokenizer_of(bundle: Bundle) -> Path:
-    for path in bundle.components.get(ALONE, ()):
-        if path.name == TOKENIZER:
-            return path
-    msg = f"the bundle has no {TOKENIZER}; run the stage export again"
-    raise ModelError(msg)
+        return sample_requests(data)
 
 
 def _by_length(split: list[str], kept_N: NDArray[np.float64]) -> dict[str, Scores]:

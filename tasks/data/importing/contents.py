@@ -15,6 +15,8 @@ LARGEST = 64 * 1024 * 1024
 """Maximum bytes of a picture file."""
 LONGEST = 20_000
 """Maximum characters of a text."""
+LARGEST_TEXT = 4 * 1024 * 1024
+"""Maximum bytes of a text file. Most of them may be whitespace."""
 
 
 def read_content(row: Row, shape: Shape | None) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def _pixels(content: bytes | str | Path, shape: Shape) -> bytes:
 
 def _text(content: bytes | str | Path) -> str:
     try:
-        read = content.decode() if isinstance(content, bytes) else str(content)
+        read = _decode(content)
         read.encode()
     except UnicodeError as error:
         msg = "the text is not valid UTF-8; save it as UTF-8"
@@ -73,3 +75,12 @@ def _text(content: bytes | str | Path) -> str:
         msg = f"the text has the control character U+{ord(control.group()):04X}; remove it"
         raise DataError(msg)
     return text
+
+
+def _decode(content: bytes | str | Path) -> str:
+    if isinstance(content, Path):
+        if (size := content.stat().st_size) > LARGEST_TEXT:
+            msg = f"the file has {size:,} bytes; give a text of at most {LONGEST:,} characters"
+            raise DataError(msg)
+        return content.read_bytes().decode("utf-8-sig")  # a mark at its beginning is no character of the text
+    return content.decode() if isinstance(content, bytes) else content

@@ -11,7 +11,7 @@ from stillhouse.tasks.artifacts.artifact import file_digest
 from stillhouse.tasks.artifacts.model_folder import folder_digest
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.ladder.families.picture_rungs import Pictures, rungs_for_file, rungs_for_module
-from stillhouse.tasks.ladder.families.rungs import Rung, rungs_for_text
+from stillhouse.tasks.ladder.families.rungs import Rung, learn_classes, learn_vectors, rungs_for_text
 from stillhouse.tasks.reporting.quantities import percent
 
 
@@ -55,21 +55,34 @@ def expect_ladder(task: str) -> None:
 
 
 def _text_embedding(source: Source, _data: Path) -> Family:
-    from stillhouse.models.workloads.text_embedding.training import BERT_LIKE
+    from stillhouse.models.families.bert import USE
+    from stillhouse.models.families.bert_folder import expect_bert_like
 
-    kind = str(source.config.get("model_type"))
-    if source.format != "transformers" or kind not in BERT_LIKE:
-        msg = f"{source.path} is no encoder that text embedding reads; it reads {', '.join(BERT_LIKE)} in safetensors"
-        raise StillhouseError(msg)
-    depth = int(source.config.get("num_hidden_layers") or source.config.get("n_layers") or 1)
-    teacher = {"folder": str(source.path.resolve()), "sha256": folder_digest(source.path)}
+    expect_bert_like(source, USE)
     return Family(
         "text_embedding",
-        teacher,
-        tuple(rungs_for_text(depth)),
+        _folder(source),
+        tuple(rungs_for_text(_depth(source), learn_vectors)),
         "the teacher's five nearest neighbours (there are no labels: this is agreement with the teacher)",
         ("quality is the share of the teacher's five nearest texts that the student finds too",),
     )
+
+
+def _text_classification(source: Source, data: Path) -> Family:
+    from stillhouse.models.families.bert_classifier import agree_on_labels
+
+    assumed = agree_on_labels(source, data)[1]
+    learn = learn_classes(int(describe(data)["splits"]["train"]["count"]))
+    rungs = tuple(rungs_for_text(_depth(source), learn))
+    return Family("text_classification", _folder(source), rungs, "the teacher's accuracy", tuple(assumed))
+
+
+def _folder(source: Source) -> dict[str, str]:
+    return {"folder": str(source.path.resolve()), "sha256": folder_digest(source.path)}
+
+
+def _depth(source: Source) -> int:
+    return int(source.config.get("num_hidden_layers") or source.config.get("n_layers") or 1)
 
 
 def _image_classification(source: Source, data: Path) -> Family:
@@ -93,12 +106,13 @@ def _of_folder(source: Source, pictures: Pictures) -> Family:
     if source.format != "transformers":
         msg = f"{source.path} is a {source.format} model, for which there is no ladder yet; export it to ONNX"
         raise StillhouseError(msg)
-    teacher = {"folder": str(source.path.resolve()), "sha256": folder_digest(source.path)}
-    return Family("image_classification", teacher, tuple(rungs_for_module(pictures)), "the teacher's accuracy", ())
+    rungs = tuple(rungs_for_module(pictures))
+    return Family("image_classification", _folder(source), rungs, "the teacher's accuracy", ())
 
 
 FAMILIES: dict[str, Callable[[Source, Path], Family]] = {
     "image-classification": _image_classification,
+    "text-classification": _text_classification,
     "text-embedding": _text_embedding,
 }
 """Task -> function of its family."""

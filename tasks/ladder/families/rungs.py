@@ -26,47 +26,63 @@ class Rung:
     """Whether a step trains, so that the time depends on the epochs."""
 
 
-def rungs_for_text(depth: int) -> Sequence[Rung]:
-    """List the rungs of a text encoder.
+Learn = Callable[[int, float], dict[str, Any]]
+"""Epochs and learning rate -> the section of a distillation."""
+
+
+def rungs_for_text(depth: int, learn: Learn) -> Sequence[Rung]:
+    """List the rungs of a BERT-like model of texts.
 
     Args:
         depth: number of its blocks.
+        learn: how a student learns from it.
     """
     few, many = max(1, depth // 6), max(2, depth // 3)
     return (
-        Rung("int8", "int8, calibrated", lambda _: [_quantize()], trained=False),
-        Rung(
-            "int8_trained",
-            "int8 with training, tables in 6 bits, packed",
-            lambda e: [_trained(e, "int8", "int6"), PACK],
-        ),
-        Rung(
-            "few_bits", "6 bits with training, tables in 5 bits, packed", lambda e: [_trained(e, "int6", "int5"), PACK]
-        ),
-        *(_shallower(depth, count) for count in (few, many) if count < depth),
+        Rung("int8", "int8, calibrated", lambda _: [{"method": "quantize"}], trained=False),
+        _trained("int8_trained", "int8 with training, tables in 6 bits, packed", learn, "int8", "int6"),
+        _trained("few_bits", "6 bits with training, tables in 5 bits, packed", learn, "int6", "int5"),
+        *(_shallower(depth, count, learn) for count in (few, many) if count < depth),
     )
 
 
-def _shallower(depth: int, count: int) -> Rung:
-    return Rung(
-        f"minus_{count}_blocks",
-        f"{count} of {depth} blocks fewer, then int8 with training, tables in 6 bits, packed",
-        lambda epochs: [_drop(count, epochs), _trained(epochs, "int8", "int6"), PACK],
-    )
+def learn_vectors(epochs: int, rate: float) -> dict[str, Any]:
+    """Learn the teacher's vectors, and its similarities to other texts."""
+    kind = {"kind": "embedding", "temperature": 4.0, "hard_weight": 0.0, "cosine_weight": 30.0}
+    return kind | {"training": _training(epochs, rate, 64)}
 
 
-def _quantize() -> dict[str, Any]:
-    return {"method": "quantize"}
+def learn_classes(examples: int) -> Learn:
+    """Learn the teacher's class probabilities, and the labels a little.
+
+    Args:
+        examples: texts in the training split. Few of them want small batches.
+    """
+    batch = max(8, min(64, examples // 40))
+    return lambda epochs, rate: {
+        "kind": "logits",
+        "temperature": 2.0,
+        "hard_weight": 0.1,
+        "training": _training(epochs, rate, batch),
+    }
 
 
-def _trained(epochs: int, weights: str, tables: str) -> dict[str, Any]:
-    return {"method": "quantize", "weights": weights, "tables": tables, "distillation": _learn(epochs, GENTLE)}
+def _trained(name: str, words: str, learn: Learn, weights: str, tables: str) -> Rung:
+    return Rung(name, words, lambda epochs: [_quantize(weights, tables, learn(epochs, GENTLE)), PACK])
 
 
-def _drop(layers: int, epochs: int) -> dict[str, Any]:
-    return {"method": "drop_layers", "layers": layers, "finetune": _learn(epochs, BRISK)}
+def _shallower(depth: int, count: int, learn: Learn) -> Rung:
+    def steps(epochs: int) -> Steps:
+        drop = {"method": "drop_layers", "layers": count, "finetune": learn(epochs, BRISK)}
+        return [drop, _quantize("int8", "int6", learn(epochs, GENTLE)), PACK]
+
+    words = f"{count} of {depth} blocks fewer, then int8 with training, tables in 6 bits, packed"
+    return Rung(f"minus_{count}_blocks", words, steps)
 
 
-def _learn(epochs: int, rate: float) -> dict[str, Any]:
-    training = {"epochs": epochs, "batch_size": 64, "learning_rate": rate, "optimizer": "adamw", "warmup": 0.1}
-    return {"kind": "embedding", "temperature": 4.0, "hard_weight": 0.0, "cosine_weight": 30.0, "training": training}
+def _quantize(weights: str, tables: str, distillation: dict[str, Any]) -> dict[str, Any]:
+    return {"method": "quantize", "weights": weights, "tables": tables, "distillation": distillation}
+
+
+def _training(epochs: int, rate: float, batch: int) -> dict[str, Any]:
+    return {"epochs": epochs, "batch_size": batch, "learning_rate": rate, "optimizer": "adamw", "warmup": 0.1}

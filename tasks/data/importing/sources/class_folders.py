@@ -1,31 +1,37 @@
-"""Read the pictures of a folder that has one folder for each class."""
+"""Read the pictures or texts of a folder that has one folder for each class."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from stillhouse.tasks.data.importing.sources.source import Row, Source, safe_id
+from stillhouse.tasks.data.importing.sources.source import NOUNS, Kind, Row, Source, safe_id
 from stillhouse.tasks.errors import DataError
+
+TEXT = ".txt"
+"""Ending of a file that is a text."""
 
 
 def open_class_folders(root: Path) -> Source:
-    """Take each folder's name as a class, and the files in it, at any depth, as its pictures.
+    """Take each folder's name as a class, and the files in it, at any depth, as its pictures or texts.
 
-    Hidden files, hidden folders and links are left out.
+    They are texts if most files end in .txt. Hidden files, hidden folders and links are left out.
 
     Raises:
         DataError: a folder cannot be read.
     """
     try:
         names = class_names(root)
-        total = sum(1 for name in names for _ in _files(root / name, name))
+        are_texts = Counter(own.lower().endswith(TEXT) for name in names for own in _files(root / name, name))
     except OSError as error:
         msg = f"{error.filename or root} cannot be read ({error.strerror}); mend its permissions"
         raise DataError(msg) from error
-    read_as = f"pictures, a folder for each class: {len(names):,} classes, {total:,} files"
-    rows = partial(_rows, root, names)
-    return Source(root.resolve().name, "image", read_as, rows, labelled=True, labels=names, total=total)
+    total = are_texts.total()
+    kind: Kind = "text" if 2 * are_texts[True] > total else "image"
+    read_as = f"{NOUNS[kind]}, a folder for each class: {len(names):,} classes, {total:,} files"
+    rows = partial(_rows, root, names, kind)
+    return Source(root.resolve().name, kind, read_as, rows, labelled=True, labels=names, total=total)
 
 
 def class_names(root: Path) -> tuple[str, ...]:
@@ -34,11 +40,13 @@ def class_names(root: Path) -> tuple[str, ...]:
         return tuple(sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")))
 
 
-def _rows(root: Path, names: tuple[str, ...]) -> Iterator[Row]:
+def _rows(root: Path, names: tuple[str, ...], kind: Kind) -> Iterator[Row]:
     for name in names:
         for own in _files(root / name, name):
             known = safe_id(own)
             reason = "" if known == own else "its name is not valid UTF-8; rename it"
+            if kind == "text" and not own.lower().endswith(TEXT):
+                reason = f"it does not end in {TEXT}, as most files here do; convert it, or take it out"
             yield Row(known, None if reason else root / own, name, reason)
 
 

@@ -22,7 +22,7 @@ BUCKET = "bucket"
 MANIFESTS = (".csv", ".tsv", ".jsonl", ".ndjson")
 PARQUET, LINES, COCO = ".parquet", ".txt", ".json"
 ENDINGS = (*MANIFESTS, PARQUET, LINES)
-FOLDERS = "a folder with a folder of pictures for each class"
+FOLDERS = "a folder with a folder of pictures or texts for each class"
 
 
 def open_source(wanted: Wanted, work: Path, progress: Callable[[str], None]) -> Source:

@@ -16,9 +16,9 @@ class Row(NamedTuple):
     """One picture or text, before it is read."""
 
     id: str
-    """Unique in the source: the path of a picture, or a file and the number of its line or row."""
+    """Unique in the source: the path of a picture or text, or a file and the number of its line or row."""
     content: bytes | str | Path | None
-    """A picture or a text, or the file of a picture. None: there is none, and `reason` says why."""
+    """A picture or a text, or the file of one. None: there is none, and `reason` says why."""
     label: str = ""
     reason: str = ""
     """Why the row cannot be used. Empty: it can."""

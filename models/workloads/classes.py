@@ -1,0 +1,36 @@
+"""What all classifiers share at run time: the quality of their answers, and how an answer names its class."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.models.evaluation.outcomes import Outcomes, Scores
+from stillhouse.models.measurement.metrics import right
+
+Classes = NDArray[np.int64]
+
+
+def class_outcomes(answers_N: Classes, labels_N: Classes, names: Sequence[str]) -> Outcomes:
+    """Return the quality of each example: 1 if its class is right, otherwise 0. Each class is a slice."""
+    right_N = right(answers_N, labels_N).astype(np.float64)
+    slices = {str(name): Scores(right_N[labels_N == label], None) for label, name in enumerate(names)}
+    return Outcomes(Scores(right_N, None), answers_N, slices)
+
+
+def chances_of(logits_NK: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the probability of each class (N, K)."""
+    wide_NK = logits_NK.astype(np.float64)
+    powers_NK = np.exp(wide_NK - wide_NK.max(1, keepdims=True))
+    chances_NK: NDArray[np.float64] = powers_NK / powers_NK.sum(1, keepdims=True)
+    return chances_NK
+
+
+def name_classes(logits_NK: NDArray[np.float32], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the most likely class of each example with its name, or None without names, and its probability."""
+    chances_NK = chances_of(logits_NK)
+    return [
+        {"class": int(best), "label": names[best] if names else None, "probability": round(float(chances[best]), 6)}
+        for best, chances in zip(chances_NK.argmax(1), chances_NK, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Text classification: the model names the class of a text. Quality is accuracy."""
