@@ -41,7 +41,7 @@ def inspect(
 
 @app.command()
 def compress(  # noqa: PLR0913, PLR0917 - one flag each
-    model: Annotated[Path, typer.Argument(help="A folder as save_pretrained writes it, or an .onnx file.")],
+    model: Annotated[Path, typer.Argument(help="A folder as save_pretrained writes it, an .onnx or a Keras file.")],
     data: Annotated[str, typer.Option(help="A folder, a file or s3://BUCKET/PREFIX of pictures or texts.")],
     task: Annotated[str | None, typer.Option(help="What the model is for, if its files do not say it.")] = None,
     keep: Annotated[str, typer.Option(help="Least quality, as a share of the teacher's.")] = "99%",
