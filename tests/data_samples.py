@@ -67,6 +67,7 @@ def make_house(root: Path, monkeypatch: pytest.MonkeyPatch, dataset: str = "digi
     for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore"):
         shutil.copy(REPOSITORY / name, root / name)
     (root / ".gitignore").write_text("/data\n/.stillhouse/\n")
+    (root / "data.dvc").write_text("outs: []\n")
     git(root, "init", "--quiet")
     shutil.copytree(built_dataset(dataset), root / "data" / dataset)
     commit_house(load_settings(), dataset)

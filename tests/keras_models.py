@@ -21,6 +21,22 @@ def small(activation="softmax", *extra, **ends):
     return keras.Model(images, layers.Dense(10, activation=activation)(layers.GlobalAveragePooling2D()(hidden)))
 
 
+def sides():
+    """Train a classifier that tells whether the left or the right half of an image is brighter."""
+    keras.utils.set_random_seed(5)
+    images = np.random.default_rng(5).integers(0, 128, (800, 8, 8, 1)).astype("float32")
+    right = np.arange(800) % 2
+    images[right == 0, :, :4] += 127
+    images[right == 1, :, 4:] += 127
+    end = keras.Input((8, 8, 1))
+    hidden = layers.Conv2D(32, 3, padding="same", activation="relu")(layers.Rescaling(1 / 255)(end))
+    hidden = layers.Dense(64, activation="relu")(layers.Flatten()(hidden))
+    model = keras.Model(end, layers.Dense(2, activation="softmax")(hidden))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(images, right, epochs=3, verbose=0)
+    return model
+
+
 class Writing(tf.Module):
     """A program that writes a file when it is called."""
 
@@ -56,6 +72,7 @@ def main(folder):
     good.save(folder / "cycle.h5")
     with h5py.File(folder / "cycle.h5", "r+") as file:
         file["model_weights/again"] = file["model_weights"]
+    sides().save(folder / "sides.keras")
     tf.saved_model.save(Writing(), str(folder / "writing_saved"))
 
 

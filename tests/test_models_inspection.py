@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from stillhouse.models.errors import ModelError
 from stillhouse.models.inspection.inspect import inspect_model
 from stillhouse.models.inspection.source import LARGEST_CONFIG, find_source
-from stillhouse.models.inspection.speed import Product, Speed, _convolution, _linear, _model, products_of, time_products
+from stillhouse.models.inspection.speed import FORMS, Product, Speed, _model, products_of, time_products
 from stillhouse.models.measurement.statistics import Interval
 from stillhouse.models.runtime.session import open_session
 
@@ -204,11 +204,18 @@ def test_the_interval_decides_what_is_said_of_int8(interval: Interval, verdict: 
 
 
 @pytest.mark.parametrize(
-    ("build", "shape"), [(_linear, (48, 32)), (_convolution, (16, 8, 3, 3)), (_convolution, (8, 1, 3, 3))]
+    ("kind", "shape"),
+    [
+        ("linear", (48, 32)),
+        ("convolution", (16, 8, 3, 3)),
+        ("convolution", (8, 1, 3, 3)),
+        ("depthwise", (8, 1, 3, 3)),
+    ],
 )
-def test_both_forms_of_a_shape_compute_the_same(tmp_path: Path, build: Any, shape: tuple[int, ...]) -> None:
+def test_both_forms_of_a_shape_compute_the_same(tmp_path: Path, kind: str, shape: tuple[int, ...]) -> None:
     """The timed int8 graph gives what the fp32 graph gives on the same numbers, but for its rounding."""
-    (nodes, weights, input_N), (other, stored, raw_N) = build(shape)
+    (nodes, weights, input_N), (other, stored, raw_N) = FORMS[kind](shape)
+    assert input_N.shape[1] == {"linear": 32, "depthwise": 8}.get(kind, shape[1])
     if raw_N.dtype == np.uint8:
         input_N = ((raw_N.astype(np.float32) - 128) * 0.02).astype(np.float32)
     outputs = []
@@ -226,3 +233,33 @@ def test_each_shape_is_timed_once(tmp_path: Path) -> None:
     (found,) = time_products(products[:1])
     assert min(found.fp32_ms, found.int8_ms) > 0
     assert found.interval[0] <= found.ratio <= found.interval[1]
+
+
+@pytest.mark.parametrize(
+    ("config", "grey"),
+    [
+        ({"num_channels": 1}, True),
+        ({"num_channels": 3}, False),
+        ({"architecture": "x", "pretrained_cfg": {"input_size": [1, 28, 28]}}, True),
+        ({"architecture": "x", "model_args": {"in_chans": 1}}, True),
+        ({"architecture": "x", "pretrained_cfg": None}, False),
+        ({"num_channels": [1], "model_args": "x", "pretrained_cfg": {"input_size": 1}}, False),
+    ],
+)
+def test_the_first_convolution_of_a_grey_model_is_not_depthwise(tmp_path: Path, config: Any, *, grey: bool) -> None:
+    """Its weight has one input channel, as a depthwise one has; only the first one of the model is meant."""
+    names = ("conv_stem.conv_3x3.weight", "conv_stem.first_conv.weight", "layer.0.conv_3x3.weight")
+    save_file({name: np.zeros((8, 1, 3, 3), np.float32) for name in names}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    kinds = {layer.name: layer.kind for layer in inspect_model(tmp_path).layers}
+    assert kinds == dict(zip(names, ("depthwise", "convolution" if grey else "depthwise", "depthwise"), strict=True))
+
+
+@pytest.mark.parametrize(("groups", "kind"), [(1, "convolution"), (8, "depthwise")])
+def test_the_groups_of_a_graph_tell_what_is_depthwise(tmp_path: Path, groups: int, kind: str) -> None:
+    """A convolution of one channel has one group."""
+    weights = [numpy_helper.from_array(np.zeros((8, 1, 7, 7), np.float32), "w")]
+    node = helper.make_node("Conv", ["x", "w"], ["y"], **({"group": groups} if groups > 1 else {}))
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy"]
+    onnx.save(helper.make_model(helper.make_graph([node], "stem", ends[:1], ends[1:], weights)), tmp_path / "m.onnx")
+    assert [layer.kind for layer in inspect_model(tmp_path / "m.onnx").layers] == [kind]

@@ -50,6 +50,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 def test_writers_of_one_file_do_not_meet(tmp_path: Path, name: str) -> None:
     """Eight writers of one file, 20 times each, all succeed and leave nothing else."""
     faults: list[Exception] = []
+    (tmp_path / "data.dvc").write_text("outs: []\n", encoding="utf-8")
 
     def write() -> None:
         for _ in range(20):

@@ -235,6 +235,17 @@ def test_a_dataset_that_nothing_builds_is_named(two: Settings, monkeypatch: pyte
         ensure_data(two, DIGITS, quiet)
 
 
+def test_a_commit_of_what_is_built_keeps_the_pins_of_imported_data(
+    two: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing here builds imported data, so its pin is the only thing that finds it in the remote."""
+    before = read_pinned(two.root, None)
+    monkeypatch.delitem(PLANS, "emoji_small")
+    shutil.rmtree(two.root / "data" / "emoji_small", ignore_errors=True)
+    commit_data(two, quiet)
+    assert read_pinned(two.root, None) == before
+
+
 def dvc(house: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "dvc", *arguments]
     return subprocess.run(command, cwd=house.root, check=False, capture_output=True, text=True)

@@ -2,18 +2,23 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from safetensors.numpy import save_file
+from typer.core import TyperGroup
 
 from stillhouse.tasks.cli.main import app
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+LINES = re.findall(r"^(?:\$ )?(?:\.venv(?:-light)?/bin/)?stillhouse ((?:.*\\\n)*.*)$", DOCUMENTS, re.MULTILINE)
+"""The arguments of each whole command that a document shows."""
 SHOWN = re.findall(r"(?:^|^\$ |`)(?:\.venv/bin/)?stillhouse ([a-z]+)", DOCUMENTS, re.MULTILINE)
 
 
@@ -31,6 +36,17 @@ def test_the_documents_show_commands_that_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"(?:^|`)make ([a-z]+)", DOCUMENTS, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("line", sorted(set(LINES)))
+def test_a_command_of_the_documents_is_parsed(line: str) -> None:
+    """Each command, option and value is one that the command line takes."""
+    command, words = typer.main.get_command(app), shlex.split(line.replace("\\\n", " ").rstrip("& "), comments=True)
+    context = typer.Context(command)
+    while isinstance(command, TyperGroup) and words:
+        _, command, words = command.resolve_command(context, words)
+        assert command is not None
+    command.make_context("stillhouse", words)
 
 
 def test_stages_lists_the_stages() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.foreign import convert_once as conversions
 from stillhouse.tasks.foreign import environment, keras_import
+from stillhouse.tasks.foreign.convert_once import convert_once
 from stillhouse.tasks.foreign.inside import run_inside
 from stillhouse.tasks.settings import Settings
 
@@ -105,3 +107,48 @@ def test_a_file_is_not_read_without_the_environment(tmp_path: Path, settings: Se
     (tmp_path / "m.h5").touch()
     with pytest.raises(StillhouseError, match="is not there; stillhouse convert makes it"):
         keras_import.read_header(tmp_path / "m.h5", settings)
+
+
+@pytest.fixture
+def converted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The models that were converted, in order. What TensorFlow does takes a minute; here a copy stands for it."""
+    found: list[Path] = []
+
+    def convert(path: Path, out_onnx: Path, *_: object) -> None:
+        found.append(path)
+        out_onnx.write_bytes(next(each for each in (path, path / "saved_model.pb") if each.is_file()).read_bytes())
+
+    monkeypatch.setattr(conversions, "import_keras", convert)
+    return found
+
+
+def test_a_model_is_converted_once(tmp_path: Path, settings: Settings, converted: list[Path]) -> None:
+    """The same bytes are known under another name; other bytes, also in a folder, are another model."""
+    first, again, folder = tmp_path / "a.h5", tmp_path / "b.h5", tmp_path / "saved"
+    (folder / "variables").mkdir(parents=True)
+    (folder / "saved_model.pb").write_bytes(b"graph")
+    for path in (first, again):
+        path.write_bytes(b"one")
+    found = [convert_once(path, settings, print) for path in (first, again, folder, folder)]
+    assert found[0] == found[1] != found[2] == found[3]
+    (folder / "variables" / "variables.data-0").write_bytes(b"weights")
+    assert convert_once(folder, settings, print) != found[2]
+    again.write_bytes(b"two")
+    assert convert_once(again, settings, print).read_bytes() == b"two"
+    assert converted == [first, folder, folder, again]
+
+
+def test_a_conversion_that_was_cut_or_changed_is_done_again(
+    tmp_path: Path, settings: Settings, converted: list[Path]
+) -> None:
+    """A file without its manifest, and one that differs from it, are not taken for whole."""
+    model = tmp_path / "a.h5"
+    model.write_bytes(b"one")
+    found = convert_once(model, settings, print)
+    (found.parent / "manifest.json").unlink()
+    convert_once(model, settings, print)
+    found.write_bytes(b"other")
+    (found.parent / ".rest").touch()
+    assert convert_once(model, settings, print).read_bytes() == b"one"
+    assert len(converted) == 3
+    assert sorted(path.name for path in found.parent.iterdir()) == ["manifest.json", "model.onnx"]

@@ -15,10 +15,11 @@ from bad_recipes import BAD, SEED
 from stillhouse.tasks.errors import ServiceError
 from stillhouse.tasks.local_stack.airflow_rest import Airflow
 from stillhouse.tasks.local_stack.follow import describe_state, what_broke
-from stillhouse.tasks.local_stack.nightly_run import await_dag, run_nightly
+from stillhouse.tasks.local_stack.nightly_run import await_dag, run_nightly, start_first_night
 from stillhouse.tasks.local_stack.screen import Screen
 from stillhouse.tasks.local_stack.stage_runs import StageRun
 from stillhouse.tasks.reporting.verdict_table import verdict_table
+from stillhouse.tasks.settings import Settings
 
 MEASURED = {"quality": 0.93, "quality_interval": [0.92, 0.94], "bytes": 4000000, "bytes_interval": [4000000, 4000000]}
 SUMMARY: dict[str, Any] = {
@@ -182,3 +183,43 @@ def test_a_dag_file_that_raises_ends_the_wait(tmp_path: Path):
     with pytest.raises(ServiceError, match=r"nightly_x \(nightly\.py: NameError: name 'x' .*\); mend that"):
         await_dag(airflow, "nightly_x", [path], Screen(io.StringIO()))
     assert time.monotonic() - started < 2
+
+
+def test_without_a_stack_the_command_of_the_first_night_is_named(tmp_path: Path):
+    """Nothing is started that the user did not ask for."""
+    settings = Settings(tmp_path, tmp_path / "state", tmp_path / "runs", "")
+    said = start_first_night(settings, tmp_path / "mine.yaml", Screen(io.StringIO()))
+    assert said == "no Airflow is up here; `make run RECIPE=mine` starts it, and with it the first night"
+    assert not settings.state.exists()
+
+
+@dataclass
+class Runner(Airflow):
+    """An Airflow that keeps runs by their ids, and answers a second run of an id with 409."""
+
+    runs: list[str] = field(default_factory=list)
+    known: bool = True
+
+    def _ask(self, method, path, **options):
+        assert path.startswith("/api/v2/dags/nightly_x/dagRuns")
+        if method == "GET":
+            return {"dag_runs": [{"dag_run_id": run} for run in self.runs[::-1]]} if self.known else {"detail": "404"}
+        if options["json"]["dag_run_id"] in self.runs:
+            assert options["allowed"] == 409
+            return {"detail": "already exists"}
+        self.runs.append(options["json"]["dag_run_id"])
+        return {"dag_run_id": self.runs[-1], "state": "queued"}
+
+
+def test_a_run_of_an_id_is_started_once():
+    """Whoever asks second, or again because the first answer was lost, starts nothing."""
+    airflow = Runner()
+    assert [airflow.trigger_once("nightly_x", "first_night") for _ in range(2)] == [True, False]
+    assert airflow.runs == ["first_night"]
+
+
+def test_the_newest_run_of_a_dag_is_known():
+    """A DAG that Airflow has not read yet has none."""
+    found = [Runner(runs=runs).newest_run("nightly_x") for runs in ([], ["old", "new"])]
+    assert found == [None, "new"]
+    assert Runner(known=False).newest_run("nightly_x") is None

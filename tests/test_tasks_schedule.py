@@ -1,9 +1,11 @@
 """`stillhouse schedule`: a result of `stillhouse compress` becomes a nightly recipe with a data version."""
 
+import io
 import shutil
 from pathlib import Path
 
 import pytest
+import requests
 from data_samples import built_digits, digest_of, make_house, quiet
 
 from stillhouse.tasks.data.store.revision import read_pinned
@@ -12,10 +14,15 @@ from stillhouse.tasks.ladder.families.picture_rungs import Pictures, rungs_for_f
 from stillhouse.tasks.ladder.goals import Goals
 from stillhouse.tasks.ladder.recipes import Model, write_recipe
 from stillhouse.tasks.ladder.schedule import schedule
+from stillhouse.tasks.local_stack import stack
+from stillhouse.tasks.local_stack.airflow_rest import Airflow
+from stillhouse.tasks.local_stack.nightly_run import start_first_night
+from stillhouse.tasks.local_stack.screen import Screen
 from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.settings import Settings
 from stillhouse.tasks.stages.pull import pull_dataset
 
+ROOT = Path(__file__).resolve().parent.parent
 GOALS = Goals(0.9, 4.0, 2.0, 20.0)
 TEACHER = "ab" * 32
 """A digest that YAML needs not quote, as most are."""
@@ -101,3 +108,27 @@ def test_data_that_is_gone_is_named(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"copy of digits cannot be used .*; run `stillhouse compress` again"):
         schedule(settings, recipe_in(tmp_path / "result"), "30 2 * * *", quiet)
     assert not (settings.root / "dags" / "recipes" / "mine.yaml").exists()
+
+
+@pytest.mark.long
+@pytest.mark.serial
+def test_the_first_night_begins_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a real stack the recipe's DAG gets one run, however often the command is given."""
+    monkeypatch.setenv("STILLHOUSE_STATE", str(tmp_path / "state"))
+    house, recipe = Settings(ROOT, tmp_path / "state", tmp_path / "runs", ""), ROOT / "dags/recipes/seed_digits.yaml"
+    screen = Screen(io.StringIO())
+    assert start_first_night(house, recipe, screen).startswith("no Airflow is up here; `make run RECIPE=seed_digits`")
+    try:
+        address = stack.start(house, quiet).airflow
+        page = f"{address}/dags/nightly_seed_digits/runs/first_night"
+        assert start_first_night(house, recipe, screen).startswith(f"the first night has begun: {page} ")
+        again = start_first_night(house, recipe, screen)
+        assert again == f"nightly_seed_digits has a run already, so none is started: {page}"
+        airflow = Airflow(stack.addresses(house))
+        assert not airflow.trigger_once("nightly_seed_digits", "first_night")
+        assert airflow.unfinished_runs("nightly_seed_digits") == ["first_night"]
+        assert requests.get(page, timeout=30).ok
+        pulled = next(each for each in airflow.tasks("nightly_seed_digits", "first_night") if each["task_id"] == "pull")
+        assert pulled["state"] != "failed"
+    finally:
+        stack.stop(house, quiet)

@@ -1,20 +1,29 @@
 """The real environment of TensorFlow: Keras models come in as ONNX, students go out as LiteRT files."""
 
+import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from stillhouse.models.inspection.inspect import inspect_model
 from stillhouse.models.measurement.latency import Schedule
 from stillhouse.models.onnx.export import export_model
 from stillhouse.models.onnx.import_teacher import FileModel, adopt
+from stillhouse.models.runtime.session import open_session
 from stillhouse.models.training.checkpoint import Architecture, save_model
+from stillhouse.tasks.data.importing.wanted import Wanted
 from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.foreign.convert_once import convert_once
 from stillhouse.tasks.foreign.environment import clean_variables, ensure_environment
 from stillhouse.tasks.foreign.keras_import import import_keras, read_header
 from stillhouse.tasks.foreign.litert import export_litert, judge_files
+from stillhouse.tasks.ladder.compress import Order, compress
+from stillhouse.tasks.ladder.goals import Goals
+from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.settings import Settings
 
 pytestmark = pytest.mark.long
@@ -97,6 +106,52 @@ def test_a_model_is_inspected_without_building_it(models: Path, name: str) -> No
     parameters = 8 * 9 + 8 + 4 * 8 + 9 * 8 + 8 * 16 + 16 + 16 * 10 + 10
     assert found.parameters == parameters
     assert "depthwise" in {layer.kind for layer in found.layers}
+
+
+def test_a_keras_file_is_compressed_by_one_command(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No flag says the task or the form. A second run converts nothing and finds the same teacher."""
+    monkeypatch.setenv("STILLHOUSE_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("STILLHOUSE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "environments").symlink_to(HERE.state / "environments")
+    write_sides(tmp_path / "photos")
+    wanted = Wanted("sides", str(tmp_path / "photos"), (1, 8, 8), "CC0", None)
+    order = Order("sides", models / "sides.keras", None, wanted, Goals(0.9, 1.5, 0.05, 5.0), tmp_path)
+    said, again = list[str](), list[str]()
+    assert compress(order, said.append).startswith("PASS: the file itself in int8, calibrated: keeps ")
+    teacher = load_recipe(tmp_path / "sides" / "recipes" / "sides.yaml").teacher
+    assert (teacher.layout, teacher.scale, teacher.output) == ("NHWC", 1.0, "probabilities")  # type: ignore[union-attr]
+    assert any(line.startswith("assumed: sides.keras classifies images, and ") for line in said)
+    compress(order, again.append)
+    assert [any(line.startswith("converting") for line in lines) for lines in (said, again)] == [True, False]
+    assert load_recipe(tmp_path / "sides" / "recipes" / "sides.yaml").teacher == teacher
+
+
+def write_sides(folder: Path) -> None:
+    """Write grey pictures whose left or right half is brighter, a folder per class."""
+    chance = np.random.default_rng(9)
+    for side, halves in (("left", np.s_[:, :4]), ("right", np.s_[:, 4:])):
+        (folder / side).mkdir(parents=True)
+        for number in range(400):
+            pixels_HW = chance.integers(0, 128, (8, 8)).astype(np.uint8)
+            pixels_HW[halves] += 127
+            Image.fromarray(pixels_HW).save(folder / side / f"{number}.png")
+
+
+@pytest.mark.parametrize("name", ["good.keras", "good.h5", "good_saved"])
+def test_a_model_of_each_format_is_converted_once(models: Path, tmp_path: Path, name: str) -> None:
+    """The second call converts nothing and returns the same file, also from another place."""
+    said: list[str] = []
+    settings = replace(HERE, state=tmp_path)
+    (tmp_path / "environments").symlink_to(HERE.state / "environments")
+    first = convert_once(models / name, settings, said.append)
+    copy = shutil.copytree if (models / name).is_dir() else shutil.copyfile
+    assert convert_once(Path(copy(models / name, tmp_path / name)), settings, said.append) == first
+    assert [line.partition(" ")[0] for line in said] == ["converting", name]
+    assert open_session(first).get_outputs()[0].shape[1] == 10
 
 
 STUDENTS = {

@@ -1,10 +1,10 @@
 """Layers of a model as its file describes them: name, kind, weight shape and bytes. No weight is loaded."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -20,6 +20,9 @@ INTEGERS = {"I64": 8, "U64": 8, "I32": 4, "U32": 4, "I16": 2, "U16": 2, "I8": 1,
 """Type in a safetensors file -> bytes of one number."""
 EMBEDDINGS = ("embed", "wte", "wpe", "lookup", "codebook")
 """A weight matrix whose name has one of these is a table that is looked up."""
+
+STEMS = ("first_conv", "patch_embed", "embed", "stem", "conv1", "conv0")
+"""Parts of the names of a model's first convolution, the surest ones first."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ def layers_of(source: Source) -> list[Layer]:
         ModelError: a file is damaged, or its format cannot be read here.
     """
     if source.format in {"transformers", "timm", "safetensors"}:
-        return [layer for file in source.files for layer in _of_safetensors(file)]
+        found = [layer for file in source.files for layer in _of_safetensors(file)]
+        return _with_grey_stem(found) if _is_grey(source.config) else found
     if source.format == "onnx":
         return list(_of_graph(open_graph(source.files[0])))
     msg = (
@@ -75,6 +79,24 @@ def _kind_of(name: str, shape: tuple[int, ...]) -> Kind:
     if len(shape) in {3, 4} and name.endswith("weight"):
         return "depthwise" if shape[1] == 1 < shape[0] else "convolution"
     return "norm" if len(shape) == 1 else "other"
+
+
+def _is_grey(config: Mapping[str, Any]) -> bool:
+    """Tell whether the model takes pictures of one channel, as transformers and timm write it."""
+    prepared, arguments = (config.get(key) for key in ("pretrained_cfg", "model_args"))
+    size = prepared.get("input_size") if isinstance(prepared, dict) else None
+    of_timm = size[0] if isinstance(size, list) and size else None
+    return 1 in (
+        config.get("num_channels"),
+        of_timm,
+        arguments.get("in_chans") if isinstance(arguments, dict) else None,
+    )
+
+
+def _with_grey_stem(layers: Sequence[Layer]) -> list[Layer]:
+    """Correct the first convolution of a model of one channel. Its weight has the form of a depthwise one."""
+    found = [layer for word in STEMS for layer in layers if layer.kind == "depthwise" and word in layer.name]
+    return [replace(layer, kind="convolution") if layer in found[:1] else layer for layer in layers]
 
 
 def open_graph(file: Path) -> onnx.ModelProto:
@@ -111,7 +133,8 @@ def _graph_kind(node: onnx.NodeProto | None, name: str, shape: tuple[int, ...]) 
     if node.op_type in {"MatMul", "Gemm"} and len(shape) == 2 and place == 1:  # noqa: PLR2004 - a matrix
         return "linear"
     if node.op_type == "Conv" and place == 1:
-        return "depthwise" if shape[1] == 1 < shape[0] else "convolution"
+        groups = next((each.i for each in node.attribute if each.name == "group"), 1)
+        return "depthwise" if shape[1] == 1 < groups else "convolution"
     return "embedding" if node.op_type == "Gather" and place == 0 else "other"
 
 

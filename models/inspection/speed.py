@@ -5,7 +5,7 @@ convolution as its static quantization does (its inputs are integers already). B
 default options on one pinned thread, in turns.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -82,9 +82,8 @@ def time_products(products: Iterable[Product]) -> Iterator[Speed]:
 
 
 def _time(product: Product, folder: Path) -> Comparison:
-    build = _linear if product.kind == "linear" else _convolution
     openers = []
-    for name, (nodes, weights, input_N) in zip(("fp32", "int8"), build(product.shape), strict=True):
+    for name, (nodes, weights, input_N) in zip(("fp32", "int8"), FORMS[product.kind](product.shape), strict=True):
         path = folder / f"{name}.onnx"
         onnx.save(_model(nodes, weights, input_N), path)
         openers.append(partial(_open, path, input_N))
@@ -115,9 +114,12 @@ def _linear(shape: tuple[int, ...]) -> tuple[Form, Form]:
     return ([helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": weights_IO}, input_TI), (dynamic, stored, input_TI)
 
 
-def _convolution(shape: tuple[int, ...]) -> tuple[Form, Form]:
+def _depthwise(shape: tuple[int, ...]) -> tuple[Form, Form]:
+    return _convolution(shape, groups=shape[0])
+
+
+def _convolution(shape: tuple[int, ...], groups: int = 1) -> tuple[Form, Form]:
     chance = np.random.default_rng(1)
-    groups = shape[0] if shape[1] == 1 else 1
     weights_OIHW = chance.normal(size=shape).astype(np.float32)
     input_NCHW = chance.normal(size=(1, shape[1] * groups, SIDE, SIDE)).astype(np.float32)
     options = {"group": groups, "pads": [shape[2] // 2, shape[3] // 2] * 2}
@@ -151,3 +153,11 @@ def _model(nodes: Nodes, weights: dict[str, Array], input_N: Array) -> onnx.Mode
     stored = [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()]
     graph = helper.make_graph(nodes, "product", inputs, outputs, stored)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
+
+
+FORMS: Mapping[str, Callable[[tuple[int, ...]], tuple[Form, Form]]] = {
+    "linear": _linear,
+    "convolution": _convolution,
+    "depthwise": _depthwise,
+}
+"""Kind of layer -> the function that makes it of a weight's shape, in fp32 and in int8."""

@@ -1,5 +1,6 @@
 """The commands for a user's own model."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -41,7 +42,7 @@ def inspect(
 
 @app.command()
 def compress(  # noqa: PLR0913, PLR0917 - one flag each
-    model: Annotated[Path, typer.Argument(help="A folder as save_pretrained writes it, or an .onnx file.")],
+    model: Annotated[Path, typer.Argument(help="A folder as save_pretrained writes it, an .onnx or a Keras file.")],
     data: Annotated[str, typer.Option(help="A folder, a file or s3://BUCKET/PREFIX of pictures or texts.")],
     task: Annotated[str | None, typer.Option(help="What the model is for, if its files do not say it.")] = None,
     keep: Annotated[str, typer.Option(help="Least quality, as a share of the teacher's.")] = "99%",
@@ -83,8 +84,10 @@ def schedule(
     cron: Annotated[str, typer.Option(help="When it runs, in UTC.")] = "0 3 * * *",
     into: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("compressed"),
 ) -> None:
-    """Put a recipe and its data into this deployment: a DVC version, a DAG, a nightly schedule."""
+    """Put a recipe and its data into this deployment: a DVC version, a DAG, a nightly schedule, the first night."""
     from stillhouse.tasks.ladder.schedule import schedule as put
+    from stillhouse.tasks.local_stack.nightly_run import start_first_night
+    from stillhouse.tasks.local_stack.screen import Screen
 
     path = Path(name) if name.endswith(".yaml") else into / name / "recipes" / f"{name}.yaml"
     if not path.is_file():
@@ -92,7 +95,8 @@ def schedule(
         raise StillhouseError(msg)
     target = put(load_settings(), path, cron, say)
     typer.echo(f"{target} runs at {cron} UTC while Airflow is up (stillhouse up)")
-    typer.echo(f"data.dvc pins its data; commit both, then begin the first night: make run RECIPE={target.stem}")
+    typer.echo("data.dvc pins its data; commit both")
+    typer.echo(start_first_night(load_settings(), target, Screen(sys.stdout)))
 
 
 @app.command()

@@ -13,6 +13,7 @@ from stillhouse.tasks.artifacts.artifact import json_digest, write_json
 from stillhouse.tasks.data.importing.import_local import import_local
 from stillhouse.tasks.data.importing.wanted import Imported, Task, Wanted
 from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.foreign.convert_once import convert_once
 from stillhouse.tasks.ladder.climb import Climbed, Ladder, Skipped, climb, plan
 from stillhouse.tasks.ladder.families.family import Family, expect_ladder, family_of
 from stillhouse.tasks.ladder.goals import Goals
@@ -21,9 +22,11 @@ from stillhouse.tasks.ladder.recipes import Model
 from stillhouse.tasks.ladder.under_way import end, is_under_way
 from stillhouse.tasks.ladder.verdict import choose, say_verdict
 from stillhouse.tasks.reporting.quantities import mebibytes
-from stillhouse.tasks.settings import load_settings
+from stillhouse.tasks.settings import Settings, load_settings
 
 Progress = Callable[[str], None]
+CONVERTED = {"keras": "image-classification", "tensorflow": "image-classification"}
+"""Format that is converted to ONNX -> what such a model is for. The converter refuses any other model."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,12 @@ def _prepare(order: Order, progress: Progress) -> tuple[Ladder, Family]:
     settings, source = load_settings(), find_source(order.model)
     task = _task(order, source)
     expect_ladder(task)
+    source, converted = _as_onnx(source, task, settings, progress)
     imported = import_local(settings, replace(order.data, task=_data_task(task)), progress)
     _tell_rows(imported, progress)
     data = settings.data_cache / imported.digest
     family = family_of(source, task, data)
+    family = replace(family, assumed=(*converted, *family.assumed))
     for line in family.assumed:
         progress(f"assumed: {line}")
     model = Model(order.name, family.workload, family.teacher, {"dataset": order.name, "sha256": imported.digest})
@@ -107,11 +112,19 @@ def _tell_rows(imported: Imported, progress: Progress) -> None:
 
 
 def _task(order: Order, source: Source) -> str:
-    task = order.task or task_of(source)
+    task = order.task or task_of(source) or CONVERTED.get(source.format)
     if task is None:
         msg = f"{source.path} does not say what it is for; tell it with --task, such as --task image-classification"
         raise StillhouseError(msg)
     return task
+
+
+def _as_onnx(source: Source, task: str, settings: Settings, progress: Progress) -> tuple[Source, tuple[str, ...]]:
+    """Convert a model of TensorFlow. Returns the model to compress, and what is taken to be so."""
+    if CONVERTED.get(source.format) != task:
+        return source, ()
+    converted = convert_once(source.path, settings, progress)
+    return find_source(converted), (f"{source.path.name} classifies images, and {converted} answers as it does",)
 
 
 def _about(order: Order, imported: Imported, family: Family) -> Sequence[str]:

@@ -44,8 +44,9 @@ def schedule(settings: Settings, recipe_path: Path, cron: str, progress: Progres
         msg = f"{target} is another recipe; remove it, or compress under another --name"
         raise StillhouseError(msg)
     _pin_data(settings, recipe, progress)
-    with write_aside(target) as aside:
-        aside.write_text(text, encoding="utf-8")
+    if not target.exists():  # a file that is as it was need not be read again by Airflow
+        with write_aside(target) as aside:
+            aside.write_text(text, encoding="utf-8")
     return target
 
 

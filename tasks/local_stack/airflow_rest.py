@@ -59,6 +59,16 @@ class Airflow:
         body = {"logical_date": None, "conf": conf}
         return str(self._ask("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
 
+    def trigger_once(self, dag_id: str, run_id: str) -> bool:
+        """Start a run with an id of our own. Returns whether it is new; a run of that id is never started again."""
+        body: dict[str, Any] = {"dag_run_id": run_id, "logical_date": None, "conf": {}}
+        return "state" in self._ask("POST", f"/api/v2/dags/{dag_id}/dagRuns", allowed=409, json=body)
+
+    def newest_run(self, dag_id: str) -> str | None:
+        """Return the id of the newest run; `None` if there is none, or if the DAG is not known yet."""
+        answer = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns?limit=1&order_by=-run_after", allowed=404)
+        return next((str(run["dag_run_id"]) for run in answer.get("dag_runs", [])), None)
+
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return a run's state: queued, running, success or failed."""
         return str(self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])

@@ -16,7 +16,7 @@ from stillhouse.tasks.local_stack import stack
 from stillhouse.tasks.local_stack.airflow_rest import Airflow
 from stillhouse.tasks.local_stack.follow import Watch
 from stillhouse.tasks.local_stack.screen import Screen
-from stillhouse.tasks.local_stack.stack_record import recall
+from stillhouse.tasks.local_stack.stack_record import Addresses, recall
 from stillhouse.tasks.recipe.folders import find_recipe
 from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.reporting.verdict_table import verdict_table
@@ -29,6 +29,8 @@ SAME_MOMENT_SECONDS = 3.0
 """If a file changed less than this many seconds before it was read, Airflow may have read the old content."""
 SHAPE_OF_DAGS = ("dags/nightly.py", "dags/every_recipe.py", "tasks/pipeline/graph.py", "tasks/recipe/recipe.py")
 INTERRUPTED = 130
+FIRST_NIGHT = "first_night"
+"""Id of the run that a recipe's schedule begins with. Airflow has one run of an id at most."""
 
 
 def run_nightly(recipe_name: str, *, once: bool) -> int:
@@ -63,8 +65,7 @@ def _run(settings: Settings, recipe_name: str, screen: Screen) -> int:
     ensure_data(settings, recipe.data, screen.line)
     addresses = stack.start(settings, screen.line)
     airflow = Airflow(addresses)
-    await_dag(airflow, dag_id, [path, *(settings.root / name for name in SHAPE_OF_DAGS)], screen)
-    airflow.unpause(dag_id)
+    _make_ready(airflow, settings, path, screen)
     asked = time.time()
     run_id = airflow.trigger(dag_id, {})
     screen.line(f"triggered {dag_id}, run {run_id}")
@@ -75,6 +76,44 @@ def _run(settings: Settings, recipe_name: str, screen: Screen) -> int:
     if broken:
         screen.line(broken)
     return 1 if broken else 0
+
+
+def start_first_night(settings: Settings, path: Path, screen: Screen) -> str:
+    """Start the first run of a recipe's DAG if the stack is up. If the DAG has a run, nothing is started.
+
+    Args:
+        settings: the deployment.
+        path: the deployed recipe.
+        screen: shows what the command waits for.
+
+    Returns:
+        One sentence: where to look, or the command that starts the night.
+
+    Raises:
+        ServiceError: Airflow cannot read the DAG or does not answer. The same call may be made again.
+    """
+    dag_id = f"nightly_{path.stem}"
+    if set(stack.status(settings).values()) != {"up"}:
+        return f"no Airflow is up here; `make run RECIPE={path.stem}` starts it, and with it the first night"
+    addresses = stack.addresses(settings)
+    airflow = Airflow(addresses)
+    if run := airflow.newest_run(dag_id):
+        return f"{dag_id} has a run already, so none is started: {_page_of(addresses, dag_id, run)}"
+    ensure_data(settings, load_recipe(path).data, screen.line)
+    _make_ready(airflow, settings, path, screen)
+    began = "has begun" if airflow.trigger_once(dag_id, FIRST_NIGHT) else "had begun already"
+    page = _page_of(addresses, dag_id, FIRST_NIGHT)
+    return f"the first night {began}: {page} (`stillhouse up` prints the password), then {settings.runs}/latest"
+
+
+def _page_of(addresses: Addresses, dag_id: str, run_id: str) -> str:
+    return f"{addresses.airflow}/dags/{dag_id}/runs/{run_id}"
+
+
+def _make_ready(airflow: Airflow, settings: Settings, path: Path, screen: Screen) -> None:
+    dag_id = f"nightly_{path.stem}"
+    await_dag(airflow, dag_id, [path, *(settings.root / name for name in SHAPE_OF_DAGS)], screen)
+    airflow.unpause(dag_id)
 
 
 def await_dag(airflow: Airflow, dag_id: str, files: list[Path], screen: Screen) -> None:

@@ -3,12 +3,11 @@
 import shutil
 from pathlib import Path
 
-from stillhouse.models.aside import write_aside
 from stillhouse.tasks.data.importing.make import Progress, importing, make_dataset
 from stillhouse.tasks.data.importing.wanted import Imported, Wanted
 from stillhouse.tasks.data.store.build_data import PLANS, push_folder, writing
 from stillhouse.tasks.data.store.remote import list_folder, open_remote
-from stillhouse.tasks.data.store.revision import POINTER, repin
+from stillhouse.tasks.data.store.revision import write_pointer
 from stillhouse.tasks.errors import DataError
 from stillhouse.tasks.settings import Settings
 
@@ -38,10 +37,7 @@ def pin(settings: Settings, name: str, made: Path, progress: Progress) -> None:
     folder = _place(made, settings.root / "data" / name)
     listing = list_folder(folder)
     push_folder(folder, listing, open_remote(settings), progress)
-    pointer = settings.root / POINTER
-    content = repin(pointer.read_text(encoding="utf-8"), settings.root, name, listing)
-    with write_aside(pointer) as aside:
-        aside.write_text(content, encoding="utf-8")
+    write_pointer(settings.root, {name: listing})
 
 
 def _place(made: Path, folder: Path) -> Path:

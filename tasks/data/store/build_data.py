@@ -125,7 +125,10 @@ def ensure_data(settings: Settings, data: Data, progress: Progress) -> None:
 
 
 def commit_data(settings: Settings, progress: Progress) -> None:
-    """Build every dataset, push it, and pin it in data.dvc. Only a maintainer who changes the datasets needs this."""
+    """Build every dataset of `PLANS`, push it, and pin it in data.dvc. The pins of imported data stay.
+
+    Only a maintainer who changes the datasets needs this.
+    """
     listings: dict[str, dict[str, str]] = {}
     with writing(settings):
         for name in PLANS:

@@ -88,10 +88,16 @@ def read_committed(root: Path, revision: str) -> str:
 
 
 def write_pointer(root: Path, listings: Mapping[str, Mapping[str, str]]) -> None:
-    """Write data.dvc as `dvc commit data.dvc` would, from the listing of each dataset in `data/`."""
-    outs = [_output(root, f"data/{name}", listing) for name, listing in listings.items()]
+    """Pin these datasets of `data/` in data.dvc, as `dvc commit` would. All other datasets keep their pins.
+
+    Raises:
+        DataError: data.dvc cannot be read. A new one would drop the pins of the others.
+    """
+    content = _read_deployed(root)
+    for name, listing in listings.items():
+        content = repin(content, root, name, listing)
     with write_aside(root / POINTER) as aside:
-        aside.write_text(yaml.safe_dump({"outs": outs}, sort_keys=False), encoding="utf-8")
+        aside.write_text(content, encoding="utf-8")
 
 
 def repin(pointer: str, root: Path, dataset: str, listing: Mapping[str, str]) -> str:
