@@ -24,6 +24,7 @@ SAME = 0.2
 
 It is the share of the probability that moves to other classes (the total variation). The file rounds the inputs of its
 products, and the trained classifier does not. The class alone would say nothing: two nearly equal ones change places.
+Of 164 definitions, MiniLM in int8 moved 0.004 in the middle, 0.09 at the 99th percentile and 0.17 at most.
 """
 EXAMPLES, SHOWN = 8, 300
 """Texts in the report, and the characters of each."""
