@@ -67,7 +67,6 @@ def make_house(root: Path, monkeypatch: pytest.MonkeyPatch, dataset: str = "digi
     for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore"):
         shutil.copy(REPOSITORY / name, root / name)
     (root / ".gitignore").write_text("/data\n/.stillhouse/\n")
-    (root / "data.dvc").write_text("outs: []\n")
     git(root, "init", "--quiet")
     shutil.copytree(built_dataset(dataset), root / "data" / dataset)
     commit_house(load_settings(), dataset)
@@ -79,6 +78,8 @@ def commit_house(settings: Settings, tag: str) -> None:
     listings = {folder.name: list_folder(folder) for folder in sorted((settings.root / "data").iterdir())}
     for name, listing in listings.items():
         push_folder(settings.root / "data" / name, listing, open_remote(settings), quiet)
+    if not (settings.root / "data.dvc").exists():
+        (settings.root / "data.dvc").write_text("outs: []\n")
     write_pointer(settings.root, listings)
     git(settings.root, "add", ".")
     git(settings.root, "commit", "--quiet", "--message", tag)
