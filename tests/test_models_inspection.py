@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from stillhouse.models.errors import ModelError
 from stillhouse.models.inspection.inspect import inspect_model
 from stillhouse.models.inspection.source import LARGEST_CONFIG, find_source
-from stillhouse.models.inspection.speed import FORMS, Product, Speed, _model, products_of, time_products
+from stillhouse.models.inspection.speed import FORMS, SIDE, Product, Speed, _model, products_of, time_products
 from stillhouse.models.measurement.statistics import Interval
 from stillhouse.models.runtime.session import open_session
 
@@ -210,6 +210,7 @@ def test_the_interval_decides_what_is_said_of_int8(interval: Interval, verdict: 
         ("convolution", (16, 8, 3, 3)),
         ("convolution", (8, 1, 3, 3)),
         ("depthwise", (8, 1, 3, 3)),
+        ("convolution", (8, 3, 4, 4)),
     ],
 )
 def test_both_forms_of_a_shape_compute_the_same(tmp_path: Path, kind: str, shape: tuple[int, ...]) -> None:
@@ -222,6 +223,7 @@ def test_both_forms_of_a_shape_compute_the_same(tmp_path: Path, kind: str, shape
     for name, form in (("fp32", (nodes, weights, input_N)), ("int8", (other, stored, raw_N))):
         onnx.save(_model(*form), tmp_path / f"{name}.onnx")
         outputs.append(open_session(tmp_path / f"{name}.onnx").run(None, {"x": form[2]})[0].astype(np.float64).ravel())
+    assert kind == "linear" or outputs[0].size == shape[0] * SIDE**2
     whole = np.clip(outputs[0], -2.56, 2.54) if raw_N.dtype == np.uint8 else outputs[0]  # uint8 ends there
     assert np.corrcoef(whole, outputs[1])[0, 1] > 0.97
 

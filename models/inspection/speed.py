@@ -25,7 +25,7 @@ from stillhouse.models.runtime.session import open_session
 TOKENS = 32
 """Rows of the input of a linear layer: the tokens of a sentence."""
 SIDE = 14
-"""Height and width of a convolution's input."""
+"""Height and width of a convolution's output."""
 SCHEDULE = Schedule(repeats=3, most=9, rounds=20, pause_seconds=0.0, confidence=0.9, limit=1.0)
 OPSET, IR = 21, 10
 Verdict = Literal["faster", "slower", "no difference"]
@@ -121,8 +121,11 @@ def _depthwise(shape: tuple[int, ...]) -> tuple[Form, Form]:
 def _convolution(shape: tuple[int, ...], groups: int = 1) -> tuple[Form, Form]:
     chance = np.random.default_rng(1)
     weights_OIHW = chance.normal(size=shape).astype(np.float32)
-    input_NCHW = chance.normal(size=(1, shape[1] * groups, SIDE, SIDE)).astype(np.float32)
-    options = {"group": groups, "pads": [shape[2] // 2, shape[3] // 2] * 2}
+    # A kernel of even sides cuts the picture into patches, so that its stride is its side.
+    strides, pads = zip(*((1, side // 2) if side % 2 else (side, 0) for side in shape[2:]), strict=True)
+    sides = (SIDE * stride for stride in strides)
+    input_NCHW = chance.normal(size=(1, shape[1] * groups, *sides)).astype(np.float32)
+    options = {"group": groups, "strides": strides, "pads": pads * 2}
     names = ["x", "xs", "xz", "w", "s", "z", "ys", "xz"]
     scale = np.full((), 0.02, np.float32)
     stored: dict[str, Array] = {
