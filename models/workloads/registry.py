@@ -29,6 +29,7 @@ class BuiltIn:
 
 
 BUILT_IN = {
+    "audio_classification": BuiltIn("stillhouse.models.workloads.audio_classification", {ALONE: ("logits",)}, (ALONE,)),
     "image_classification": BuiltIn("stillhouse.models.workloads.image_classification", {ALONE: ("logits",)}, (ALONE,)),
     "text_embedding": BuiltIn("stillhouse.models.workloads.text_embedding", {ALONE: ("embedding",)}, (ALONE,)),
     "retrieval": BuiltIn(

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -15,15 +14,14 @@ from stillhouse.models.data.description import describe
 from stillhouse.models.data.images import Images, load_images
 from stillhouse.models.data.pictures import pixels_of
 from stillhouse.models.errors import ModelError
-from stillhouse.models.evaluation.outcomes import Outcomes, Scores
+from stillhouse.models.evaluation.outcomes import Outcomes
 from stillhouse.models.measurement.latency import open_call
-from stillhouse.models.measurement.metrics import right
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.runtime.session import open_session, predict
-from stillhouse.models.workloads.base import Answerer, Request, Runtime, run_model
+from stillhouse.models.workloads.base import Answerer, Request, Runtime
+from stillhouse.models.workloads.classes import Classes, compare_with_reference, most_likely, score_classes
 from stillhouse.models.workloads.registry import ALONE
 
-Classes = NDArray[np.int64]
 Split = tuple[Images, list[str]]
 """Raw pictures with their classes, and the names of all classes."""
 SEED = 3
@@ -47,15 +45,11 @@ class ImageClassification:
 
     def outcomes(self, split: Split, answers: Classes, _reference: Classes) -> Outcomes:
         """Return the quality of each picture: 1 if its class is right, otherwise 0. Each class is a slice."""
-        images, names = split
-        right_N = right(answers, images.labels_N).astype(np.float64)
-        slices = {str(name): Scores(right_N[images.labels_N == label], None) for label, name in enumerate(names)}
-        return Outcomes(Scores(right_N, None), answers, slices)
+        return score_classes(answers, split[0].labels_N, split[1])
 
     def parity(self, references: Path, _split: Split, answers: Classes) -> float:
         """Return the share of pictures for which the training-time model predicts another class."""
-        expected_N = np.load(references / f"{ALONE}.npy", allow_pickle=False)
-        return float((answers != expected_N).mean())
+        return compare_with_reference(references, answers)
 
     def one_request(self, _data: Path, split: Split) -> Request:
         """Return one picture."""
@@ -82,8 +76,8 @@ class ImageClassification:
         session, names = open_session(bundle.file(ALONE)), bundle.about.get("labels") or labels
         shape = tuple(session.get_inputs()[0].shape[1:])
         return {
-            "pixels": lambda images: _classes(session, raw_of(images, shape), names),
-            "image": lambda files: _classes(session, np.stack([pixels_of(file, shape) for file in files]), names),
+            "pixels": lambda images: most_likely(session, raw_of(images, shape), names),
+            "image": lambda files: most_likely(session, np.stack([pixels_of(file, shape) for file in files]), names),
         }
 
     def probe(self, bundle: Bundle) -> None:
@@ -116,18 +110,6 @@ def raw_of(images: Sequence[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
 def _misfit(shape: tuple[int, ...]) -> str:
     wanted = f"(N, {', '.join(map(str, shape))})"
     return f"the pixels do not fit; send whole numbers from 0 to 255 in lists of shape {wanted}"
-
-
-def _classes(
-    session: onnxruntime.InferenceSession, raw_NCHW: NDArray[np.uint8], labels: Sequence[str]
-) -> list[dict[str, Any]]:
-    logits_NK = run_model(lambda: predict(session, raw_NCHW)).astype(np.float64)
-    powers_NK = np.exp(logits_NK - logits_NK.max(1, keepdims=True))
-    chances_NK = powers_NK / powers_NK.sum(1, keepdims=True)
-    return [
-        {"class": int(best), "label": labels[best] if labels else None, "probability": round(float(chances[best]), 6)}
-        for best, chances in zip(chances_NK.argmax(1), chances_NK, strict=True)
-    ]
 
 
 def _png(image_CHW: NDArray[np.uint8]) -> bytes:

@@ -30,7 +30,7 @@ def order_labels(found: Collection[str], given: tuple[str, ...], source: str) ->
 
 def _remedy(labels: tuple[str, ...]) -> str:
     if len(labels) < LEAST_CLASSES:
-        return "give a folder of pictures for each class, or a column of labels"
+        return "give a folder for each class, or a column of labels"
     return "name another column of labels, or join the rare classes"
 
 

@@ -12,6 +12,7 @@ from stillhouse.tasks.artifacts.model_folder import folder_digest
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.ladder.families.picture_rungs import Pictures, rungs_for_file, rungs_for_module
 from stillhouse.tasks.ladder.families.rungs import Rung, rungs_for_text
+from stillhouse.tasks.ladder.families.sound_rungs import Sounds, rungs_for_sound
 from stillhouse.tasks.reporting.quantities import percent
 
 
@@ -97,7 +98,19 @@ def _of_folder(source: Source, pictures: Pictures) -> Family:
     return Family("image_classification", teacher, tuple(rungs_for_module(pictures)), "the teacher's accuracy", ())
 
 
+def _audio_classification(source: Source, data: Path) -> Family:
+    from stillhouse.models.families.audio_classifier import blocks_of, refuse_others
+
+    refuse_others(source)
+    described = describe(data)
+    sounds = Sounds(len(described["labels"]), int(described["splits"]["train"]["count"]))
+    teacher = {"folder": str(source.path.resolve()), "sha256": folder_digest(source.path)}
+    rungs = tuple(rungs_for_sound(sounds, blocks_of(source)))
+    return Family("audio_classification", teacher, rungs, "the teacher's accuracy", ())
+
+
 FAMILIES: dict[str, Callable[[Source, Path], Family]] = {
+    "audio-classification": _audio_classification,
     "image-classification": _image_classification,
     "text-embedding": _text_embedding,
 }

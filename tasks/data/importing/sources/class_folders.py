@@ -1,31 +1,42 @@
-"""Read the pictures of a folder that has one folder for each class."""
+"""Read the pictures or recordings of a folder that has one folder for each class."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from stillhouse.tasks.data.importing.sources.source import Row, Source, safe_id
+from stillhouse.tasks.data.importing.sources.source import NOUNS, Kind, Row, Source, safe_id
 from stillhouse.tasks.errors import DataError
 
+SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
+"""Endings of recordings."""
 
-def open_class_folders(root: Path) -> Source:
-    """Take each folder's name as a class, and the files in it, at any depth, as its pictures.
 
-    Hidden files, hidden folders and links are left out.
+def open_class_folders(root: Path, task: str | None) -> Source:
+    """Take each folder's name as a class, and the files in it, at any depth, as its pictures or recordings.
+
+    Hidden files, hidden folders and links are left out. Without a task, the endings of most files tell the kind.
 
     Raises:
         DataError: a folder cannot be read.
     """
     try:
         names = class_names(root)
-        total = sum(1 for name in names for _ in _files(root / name, name))
+        endings = Counter(Path(own).suffix.lower() for name in names for own in _files(root / name, name))
     except OSError as error:
         msg = f"{error.filename or root} cannot be read ({error.strerror}); mend its permissions"
         raise DataError(msg) from error
-    read_as = f"pictures, a folder for each class: {len(names):,} classes, {total:,} files"
+    total, kind = endings.total(), _kind(task, endings)
+    read_as = f"{NOUNS[kind]}, a folder for each class: {len(names):,} classes, {total:,} files"
     rows = partial(_rows, root, names)
-    return Source(root.resolve().name, "image", read_as, rows, labelled=True, labels=names, total=total)
+    return Source(root.resolve().name, kind, read_as, rows, labelled=True, labels=names, total=total)
+
+
+def _kind(task: str | None, endings: Counter[str]) -> Kind:
+    if task is not None:
+        return "audio" if task == "audio-classification" else "image"
+    return "audio" if sum(endings[ending] for ending in SOUNDS) > endings.total() / 2 else "image"
 
 
 def class_names(root: Path) -> tuple[str, ...]:
