@@ -177,7 +177,7 @@ def newline(root: Path) -> None:
         (
             one_class,
             "mine",
-            r"photos has 1 class, and a classifier needs 2 to 10,000; give a folder of pictures for each class, or a",
+            r"photos has 1 class, and a classifier needs 2 to 10,000; give a folder for each class, or a",
         ),
         (
             too_few,
@@ -188,7 +188,7 @@ def newline(root: Path) -> None:
         (
             shutil.rmtree,
             "mine",
-            r"photos does not exist; name a folder with a folder of pictures for each class, or a file",
+            r"photos does not exist; name a folder with a folder of pictures or recordings for each class, or a file",
         ),
         (lambda _: None, "digits", "digits is a dataset that this project builds; choose another name"),
         (lambda _: None, "My Photos", "My Photos is no name for a dataset; choose another name of small letters"),

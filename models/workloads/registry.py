@@ -29,7 +29,6 @@ class BuiltIn:
 
 
 BUILT_IN = {
-    "audio_classification": BuiltIn("stillhouse.models.workloads.audio_classification", {ALONE: ("logits",)}, (ALONE,)),
     "image_classification": BuiltIn("stillhouse.models.workloads.image_classification", {ALONE: ("logits",)}, (ALONE,)),
     "text_embedding": BuiltIn("stillhouse.models.workloads.text_embedding", {ALONE: ("embedding",)}, (ALONE,)),
     "retrieval": BuiltIn(
@@ -37,6 +36,7 @@ BUILT_IN = {
         {"image": ("embedding",), "text": ("embedding",), "speech": ("embedding", "ctc")},
         ("image", "text"),
     ),
+    "audio_classification": BuiltIn("stillhouse.models.workloads.audio_classification", {ALONE: ("logits",)}, (ALONE,)),
 }
 
 
