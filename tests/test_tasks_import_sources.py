@@ -121,7 +121,7 @@ def saved_splits(root: Path) -> Path:
         (
             librispeech,
             False,
-            "texts, the transcripts in 4 files of LibriSpeech, no labels; recordings come with the speech workload",
+            "texts, the transcripts in 4 files of LibriSpeech, no labels; the recordings are not read",
         ),
         (csv_texts, True, "texts from rated.csv: column `text`, labels `label`"),
         (tsv_texts, True, "texts from rated.tsv: column `sentence`, labels `class`"),

@@ -4,12 +4,17 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
-from sound_samples import CLASSES, encode, make_classifier, make_extractor, recordings, save_classifier, tone
+from import_samples import import_from, settings_of
+from onnx import TensorProto, helper, numpy_helper
+from sound_samples import CLASSES, PITCHES, encode, make_classifier, make_extractor, recordings, save_classifier, tone
 from torch.nn import functional
 
+from stillhouse.models.data.sound.clips import load_clips
 from stillhouse.models.inspection.source import find_source
+from stillhouse.models.onnx.import_teacher import FileModel
 from stillhouse.models.runtime.bundle import open_bundle
 from stillhouse.models.workloads.base import runtime_of
 from stillhouse.tasks.data.importing.wanted import Wanted
@@ -19,6 +24,8 @@ from stillhouse.tasks.ladder.families.family import Family, family_of
 from stillhouse.tasks.ladder.goals import Goals
 from stillhouse.tasks.ladder.recipes import Model, write_recipe
 from stillhouse.tasks.recipe.recipe import load_recipe
+from stillhouse.tasks.recipe.teacher import BlackBox
+from stillhouse.tasks.teachers.black_box import adopt_file
 
 TASK = "audio-classification"
 GOALS = Goals(0.95, 2.0, 0.05, 5.0)
@@ -64,6 +71,39 @@ def test_a_folder_of_texts_is_refused_for_recordings(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(Exception, match="audio classification reads classifiers of wav2vec2, hubert, wavlm"):
         family_of(find_source(folder), TASK, tmp_path)
+
+
+def write_listener(path: Path) -> Path:
+    """Write a file that takes waveforms of full scale 1 and gives the energies of the classes' tones as logits."""
+    times_T1 = np.arange(8_000)[:, None] / 16_000
+    hertz_F = np.concatenate([np.linspace(0.84, 1.16, 60) * PITCHES[name] for name in CLASSES])
+    waves_TF = np.concatenate([np.cos(2 * np.pi * hertz_F * times_T1), np.sin(2 * np.pi * hertz_F * times_T1)], 1)
+    groups_FK = np.tile(np.repeat(np.eye(3), 60, 0), (2, 1)) / 1e4
+    weights = [numpy_helper.from_array(waves_TF.astype(np.float32), "waves")]
+    weights += [numpy_helper.from_array(groups_FK.astype(np.float32), "groups")]
+    nodes = [
+        helper.make_node("MatMul", ["input_values", "waves"], ["heard"]),
+        helper.make_node("Mul", ["heard", "heard"], ["energies"]),
+        helper.make_node("MatMul", ["energies", "groups"], ["logits"]),
+    ]
+    ends = [helper.make_tensor_value_info("input_values", TensorProto.FLOAT, ["batch", "time"])]
+    ends.append(helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3]))
+    graph = helper.make_graph(nodes, "made", ends[:1], ends[1:], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+def test_a_file_that_takes_waveforms_is_asked_with_samples(tmp_path: Path) -> None:
+    """Its form is found on the calibration split, and the adopted file takes 16-bit samples."""
+    found = import_from(tmp_path, recordings(tmp_path / "recordings", 70))
+    data = settings_of(tmp_path).data_cache / found.digest
+    family = family_of(find_source(write_listener(tmp_path / "model.onnx")), TASK, data)
+    assert family.assumed[0].startswith("the file takes samples divided by 32768 and gives logits: with this its accur")
+    assert [rung.name for rung in family.rungs] == ["int8", "plain_student", "small_student"]
+    adopt_file(BlackBox.model_validate(dict(family.teacher)), data, tmp_path / "teacher.onnx")
+    gate = load_clips(data, "gate")
+    logits_NK = FileModel(tmp_path / "teacher.onnx")(torch.from_numpy(gate.samples_NT)).numpy()
+    assert (logits_NK.argmax(1) == gate.labels_N).mean() > 0.95
 
 
 def save_trained(folder: Path) -> Path:

@@ -46,6 +46,12 @@ def rungs_for_sound(sounds: Sounds, blocks: int) -> Sequence[Rung]:
     )
 
 
+def rungs_for_sound_file(sounds: Sounds) -> Sequence[Rung]:
+    """List the rungs of an audio classifier that is known only as an ONNX file."""
+    calibrated = Rung("int8", "the file itself in int8, calibrated", lambda _: [{"method": "quantize"}], trained=False)
+    return (calibrated, *students(sounds))
+
+
 def students(sounds: Sounds) -> Sequence[Rung]:
     """List students, the largest first. Each learns from the teacher, then its int8 weights are trained."""
     return (
