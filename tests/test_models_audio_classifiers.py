@@ -15,6 +15,7 @@ from stillhouse.models.compression.depth import droppable
 from stillhouse.models.data.sound.clips import clip_of
 from stillhouse.models.errors import ModelError
 from stillhouse.models.families.audio_classifier import adopt_audio, blocks_of
+from stillhouse.models.inspection.inspect import inspect_model
 from stillhouse.models.inspection.source import find_source
 from stillhouse.models.inspection.task import task_of
 from stillhouse.models.onnx.export import export_model
@@ -177,3 +178,12 @@ def test_a_bundle_answers_files_and_samples(tmp_path: Path, data: Path) -> None:
     (tmp_path / "asked.wav").write_bytes(recording)
     page = report_of("audio_classification").answer_queries(bundle, data, [str(tmp_path / "asked.wav")], tmp_path)
     assert f"{answer[0]['label']} ({100 * answer[0]['probability']:.1f} %)" in page
+
+
+@pytest.mark.parametrize(("kind", "applies"), [("hubert", True), ("wavlm", False)])
+def test_an_inspection_says_whether_blocks_can_go(tmp_path: Path, kind: str, applies: bool) -> None:  # noqa: FBT001
+    """It says what the ladder then does."""
+    found = inspect_model(save_classifier(tmp_path / "model", kind))
+    assert found.task == "audio-classification"
+    assert {each.method: each.applies for each in found.methods}["drop_layers"] is applies
+    assert "encoder.layers" in {part.name for part in found.components}

@@ -12,6 +12,7 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.families.adopted import Adopted
 from stillhouse.models.families.library_folder import load_weights, order_labels, plain_config, read_config
 from stillhouse.models.families.sound_extractor import read_preparation
+from stillhouse.models.inspection.methods import LEADING
 from stillhouse.models.inspection.source import Source
 from stillhouse.models.inspection.task import architectures_of
 from stillhouse.models.networks.library.flat_convolutions import flatten_convolutions
@@ -70,7 +71,7 @@ def refuse_others(source: Source) -> None:
 
 def blocks_of(source: Source) -> int:
     """Return the number of blocks of which some can be dropped. The first block of a WavLM serves all others."""
-    return 0 if source.config.get("model_type") == "wavlm" else int(source.config.get("num_hidden_layers") or 0)
+    return 0 if source.config.get("model_type") == LEADING else int(source.config.get("num_hidden_layers") or 0)
 
 
 def _refuse_several_answers(source: Source, config: Any) -> None:  # noqa: ANN401 - a class of the library
