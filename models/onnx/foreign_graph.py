@@ -88,7 +88,8 @@ def _check_shape(graph_in: Any, expected: tuple[int, ...], source: Path) -> None
         return
     batch, *sides = [dim.dim_value or None for dim in tensor.shape.dim] or [None]
     if len(sides) != len(expected) or any(side not in {None, size} for side, size in zip(sides, expected, strict=True)):
-        msg = f"{source.name} takes inputs {spelt(sides)} and the data gives {spelt(expected)}; mend layout or export"
+        what = "recordings" if len(expected) == 1 else "images"
+        msg = f"{source.name} takes {what} {spelt(sides)} and the data gives {spelt(expected)}; mend layout or export"
         raise ModelError(msg)
     if batch is not None:
         msg = f"{source.name} takes batches of {batch} only; export the teacher with a batch of any size"

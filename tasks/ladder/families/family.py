@@ -101,15 +101,17 @@ def _of_folder(source: Source, pictures: Pictures) -> Family:
 
 
 def _audio_classification(source: Source, data: Path) -> Family:
-    from stillhouse.models.families.audio_classifier import blocks_of, refuse_others
+    from stillhouse.models.families.audio_classifier import SPECTROGRAMS, blocks_of, refuse_others
 
+    if source.format != "onnx":
+        refuse_others(source)
     described = describe(data)
     sounds = Sounds(len(described["labels"]), int(described["splits"]["train"]["count"]))
     if source.format == "onnx":
         return _of_file(source, data, "audio_classification", rungs_for_sound_file(sounds))
-    refuse_others(source)
     teacher = {"folder": str(source.path.resolve()), "sha256": folder_digest(source.path)}
-    rungs = tuple(rungs_for_sound(sounds, blocks_of(source)))
+    listens = source.config.get("model_type") != SPECTROGRAMS
+    rungs = tuple(rungs_for_sound(sounds, blocks_of(source), listens=listens))
     return Family("audio_classification", teacher, rungs, "the teacher's accuracy", ())
 
 
