@@ -21,8 +21,8 @@ from stillhouse.models.compression.quantization.quantize import (
     with_whole_edges,
 )
 from stillhouse.models.compression.quantization.rounding import BITS
+from stillhouse.models.data.sound.waves import LENGTH
 from stillhouse.models.data.text import codes_of
-from stillhouse.models.data.waves import LENGTH
 from stillhouse.models.measurement.latency import Call, Schedule, compare_calls, open_call
 from stillhouse.models.networks.registry import NETWORKS
 from stillhouse.models.networks.texts.ngrams import tables_of

@@ -14,6 +14,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from stillhouse.models.compression.cost import macs_and_parameters
+from stillhouse.models.distillation.objectives import cross_entropy_objective
 from stillhouse.models.measurement.statistics import wilson_interval
 from stillhouse.models.training.checkpoint import load_model, save_model
 from stillhouse.models.training.loop import fit
@@ -21,7 +22,6 @@ from stillhouse.models.workloads.image_classification.training import (
     Classifier,
     LabelledBatches,
     answers,
-    cross_entropy_objective,
     load_examples,
 )
 from stillhouse.tasks.compression.measure import train_config_of

@@ -1,6 +1,6 @@
 """Tiny encoders that several tests train or export."""
 
-from stillhouse.models.data.waves import LENGTH
+from stillhouse.models.data.sound.waves import LENGTH
 from stillhouse.models.training.checkpoint import Architecture
 
 ARGUMENTS = {

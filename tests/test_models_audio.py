@@ -9,9 +9,9 @@ import soundfile
 from data_samples import built_digits, built_stamps_small
 from numpy.typing import NDArray
 
-from stillhouse.models.data.audio import LISTENED, LONGEST, SAMPLE_RATE, decode, load_recordings, waveform_of
 from stillhouse.models.data.images import load_gallery, load_images
-from stillhouse.models.data.waves import LENGTH, LOUDEST, trim_silence, waves_of
+from stillhouse.models.data.sound.audio import LISTENED, LONGEST, SAMPLE_RATE, decode, load_recordings, waveform_of
+from stillhouse.models.data.sound.waves import LENGTH, LOUDEST, trim_silence, waves_of
 from stillhouse.models.errors import ModelError
 
 

@@ -21,8 +21,8 @@ from stillhouse.models.compression.quantization.quantize import (
     with_whole_edges,
 )
 from stillhouse.models.data.pictures import picture_of
+from stillhouse.models.data.sound.waves import LENGTH
 from stillhouse.models.data.text import codes_of
-from stillhouse.models.data.waves import LENGTH
 from stillhouse.models.distillation.embedding import contrast_with_teacher, taught_vectors
 from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.texts.ngrams import NgramEncoder, tables_of

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from stillhouse.models.data.audio import waveform_of
 from stillhouse.models.data.picture_files import LONGEST, read_picture
 from stillhouse.models.data.pictures import OPAQUE, SIDE, picture_of, pixels_of
+from stillhouse.models.data.sound.audio import waveform_of
 from stillhouse.models.errors import ModelError
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of broken notes

@@ -98,7 +98,7 @@ def test_a_recipe_of_a_missing_package_names_what_is_there() -> None:
         ("retrieval_", "there is no workload 'retrieval_'; did you mean retrieval[?]"),
         (
             "x",
-            "'x'; use one of image_classification, text_classification, text_embedding, retrieval, progression, or ",
+            "'x'; use one of image_classification, text_classification, text_embedding, retrieval, audio_classificat",
         ),
     ],
 )

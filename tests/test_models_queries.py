@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from data_samples import built_emoji_small, built_stamps_small
 
-from stillhouse.models.data.audio import load_recordings
 from stillhouse.models.data.captions import load_captions
+from stillhouse.models.data.sound.audio import load_recordings
 from stillhouse.models.evaluation.compare import compare_pairs, difference, quality, ratio
 from stillhouse.models.evaluation.outcomes import Scores
 from stillhouse.models.workloads.retrieval.data import (

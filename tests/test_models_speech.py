@@ -11,9 +11,9 @@ from encoder_samples import SPEECH_PLAIN, SPEECH_RESIDUAL
 
 from stillhouse.models.augmentation.misheard import as_heard, chances_of
 from stillhouse.models.augmentation.resay import augment_speech
-from stillhouse.models.data.audio import SAMPLE_RATE
+from stillhouse.models.data.sound.audio import SAMPLE_RATE
+from stillhouse.models.data.sound.waves import LENGTH, LOUDEST, waves_of
 from stillhouse.models.data.text import codes_of
-from stillhouse.models.data.waves import LENGTH, LOUDEST, waves_of
 from stillhouse.models.distillation.batches import DistillationBatches
 from stillhouse.models.distillation.ctc import spelling_loss
 from stillhouse.models.distillation.embedding import contrast_and_spell, taught_letters, taught_vectors

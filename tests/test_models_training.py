@@ -8,12 +8,12 @@ import torch
 from data_samples import built_digits
 from torch import Tensor, nn
 
+from stillhouse.models.distillation.objectives import cross_entropy_objective
 from stillhouse.models.errors import ModelError
 from stillhouse.models.training.loop import Batch, TrainConfig, fit, learning_rate
 from stillhouse.models.workloads.image_classification.training import (
     Classifier,
     LabelledBatches,
-    cross_entropy_objective,
     load_examples,
 )
 from stillhouse.tasks.recipe.teacher import Network

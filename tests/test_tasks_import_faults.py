@@ -179,7 +179,11 @@ def two_tables(root: Path) -> Path:
             r"t.json has no captions of COCO; give a COCO file of captions, or a file that ends",
         ),
         (only(b"{", "t.json"), {}, r"t.json is no JSON; write one object a line into a file that ends in .jsonl"),
-        (only(b"x", "model.h5"), {}, r"model.h5 is of no known kind; name a folder with a folder of pictures or texts"),
+        (
+            only(b"x", "model.h5"),
+            {},
+            r"model.h5 is of no known kind; name a folder with a folder of pictures, recordings or texts",
+        ),
         (only(b"PAR1", "t.parquet"), {}, r"t.parquet cannot be read as a Parquet file \(.*\); copy it again"),
         (raw(b'"never closed,no\n' + b"a,b\n" * 9), {}, r"the quote that begins in line 302 of .*t.csv or soon after"),
         (table(), {"text_column": "body"}, r"t.csv has no column 'body' for --text-column; it has 'text'"),

@@ -52,7 +52,7 @@ def test_a_reader_that_is_ended_is_told(tmp_path: Path, monkeypatch: pytest.Monk
         return finish(busy, readers)  # type: ignore[arg-type]
 
     monkeypatch.setattr(readers_module, "_finish", end_one)
-    with pytest.raises(DataError, match="a process that reads pictures was ended; free memory and import again"):
+    with pytest.raises(DataError, match="a process that reads the files was ended; free memory and import again"):
         import_from(tmp_path, root)
     monkeypatch.setattr(readers_module, "_finish", finish)
     assert sum(import_from(tmp_path, root).counts.values()) == 180

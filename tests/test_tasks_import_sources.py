@@ -121,7 +121,7 @@ def saved_splits(root: Path) -> Path:
         (
             librispeech,
             False,
-            "texts, the transcripts in 4 files of LibriSpeech, no labels; recordings come with the speech workload",
+            "texts, the transcripts in 4 files of LibriSpeech, no labels; the recordings are not read",
         ),
         (csv_texts, True, "texts from rated.csv: column `text`, labels `label`"),
         (tsv_texts, True, "texts from rated.tsv: column `sentence`, labels `class`"),
@@ -249,7 +249,7 @@ def test_class_folders_of_text_files_are_texts(tmp_path: Path) -> None:
     assert found.read_as == "texts, a folder for each class: 2 classes, 243 files"
     assert texts_of(tmp_path, found) == {text: NAMES[number % 2] for number, text in enumerate(TEXTS)}
     said = {Path(path).name: reason for path, reason in reasons_of(found).items()}
-    assert said["scan.pdf"].startswith("it does not end in .txt, as most files here do")
+    assert said["scan.pdf"].startswith("it does not end in .txt, as texts do")
     assert said["large.txt"] == "the file has 5,000,000 bytes; give a text of at most 20,000 characters"
     assert said["latin.txt"] == "the text is not valid UTF-8; save it as UTF-8"
 

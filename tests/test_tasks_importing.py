@@ -188,7 +188,7 @@ def newline(root: Path) -> None:
         (
             shutil.rmtree,
             "mine",
-            r"photos does not exist; name a folder with a folder of pictures or texts for each class, or a file",
+            r"photos does not exist; name a folder with a folder of pictures, recordings or texts for each class, or a",
         ),
         (lambda _: None, "digits", "digits is a dataset that this project builds; choose another name"),
         (lambda _: None, "My Photos", "My Photos is no name for a dataset; choose another name of small letters"),

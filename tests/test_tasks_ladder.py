@@ -276,5 +276,5 @@ def test_a_dry_run_writes_the_recipes_and_compresses_nothing(house: Path) -> Non
 def test_a_task_without_a_ladder_is_named(house: Path) -> None:
     """The sentence lists the tasks that have one."""
     order = order_in(house, GOALS)
-    with pytest.raises(StillhouseError, match="compress has no ladder for audio-classification yet; it has"):
-        compress(Order("encoder", order.model, "audio-classification", order.data, GOALS, house), lambda _: None)
+    with pytest.raises(StillhouseError, match="compress has no ladder for speech-recognition yet; it has"):
+        compress(Order("encoder", order.model, "speech-recognition", order.data, GOALS, house), lambda _: None)

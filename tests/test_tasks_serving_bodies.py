@@ -22,7 +22,7 @@ from PIL import Image
 from registry_samples import onnx_file
 from starlette.applications import Starlette
 
-from stillhouse.models.data.waves import LENGTH
+from stillhouse.models.data.sound.waves import LENGTH
 from stillhouse.models.runtime.bundle import open_bundle, write_bundle
 from stillhouse.models.workloads.image_classification.runtime import ImageClassification
 from stillhouse.models.workloads.retrieval.runtime import Retrieval

@@ -15,8 +15,8 @@ from PIL import Image
 from starlette.applications import Starlette
 from whole_run import Run, whole_run
 
-from stillhouse.models.data.audio import SAMPLE_RATE, load_recordings
 from stillhouse.models.data.images import load_gallery
+from stillhouse.models.data.sound.audio import SAMPLE_RATE, load_recordings
 from stillhouse.models.errors import ModelError
 from stillhouse.models.runtime.bundle import open_bundle
 from stillhouse.models.workloads.retrieval.data import IMAGE, Inputs

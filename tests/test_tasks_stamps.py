@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 from data_samples import built_stamps_small, digest_of, quiet
 
-from stillhouse.models.data.audio import load_recordings, waveform_of
 from stillhouse.models.data.captions import load_captions
 from stillhouse.models.data.images import load_gallery
+from stillhouse.models.data.sound.audio import load_recordings, waveform_of
 from stillhouse.tasks.data.format.dataset import SPLITS, fault_of, read_description
 from stillhouse.tasks.data.sources import stamps
 from stillhouse.tasks.data.sources.debian import download, unpack_package

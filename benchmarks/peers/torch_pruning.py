@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from benchmarks.peers import onnxruntime
 from benchmarks.peers.request import Made, Request, Variant, answer
 from stillhouse.models.distillation.logit import distillation_loss, teacher_logits
+from stillhouse.models.distillation.objectives import cross_entropy_objective
 from stillhouse.models.onnx.export import export_model
 from stillhouse.models.training.checkpoint import Architecture, load_model
 from stillhouse.models.training.loop import Batch, BatchSource, Objective, TrainConfig, fit
 from stillhouse.models.workloads.image_classification.training import (
     Classifier,
     LabelledBatches,
-    cross_entropy_objective,
     load_examples,
 )
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stillhouse.models.data.audio import SAMPLE_RATE
+from stillhouse.models.data.sound.audio import SAMPLE_RATE
 
 PACE = 0.15
 """Largest absolute logarithm of the pace. The pitch changes with the pace."""

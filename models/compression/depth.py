@@ -17,6 +17,9 @@ from stillhouse.models.compression.shapes import layer_shapes, tuple_lengths
 from stillhouse.models.errors import ModelError
 from stillhouse.models.training.ready import ready
 
+AT_ONCE, SOUNDS_AT_ONCE = 500, 16
+"""Inputs that run together, and recordings, of each of which a speech model makes much more."""
+
 
 def droppable(module: nn.Module, example: Tensor) -> list[str]:
     """Name the layers that can be dropped: outermost children of a list of layers, with weights and equal shapes.
@@ -124,5 +127,6 @@ def _harm(module: nn.Module, name: str, tuples: Mapping[str, int], inputs: Tenso
 
 
 def _log_probabilities(module: nn.Module, inputs: Tensor) -> Tensor:
-    logits_NK = torch.cat([module(ready(batch)) for batch in inputs.split(500)])
+    at_once = SOUNDS_AT_ONCE if inputs.dtype == torch.int16 else AT_ONCE
+    logits_NK = torch.cat([module(ready(batch)) for batch in inputs.split(at_once)])
     return functional.log_softmax(logits_NK, dim=1)

@@ -1,11 +1,22 @@
-"""Training objectives of a student: distillation on logits, and optionally features and relations."""
+"""Training objectives: labels alone, or distillation on logits, and optionally features and relations."""
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from stillhouse.models.distillation.features import Projected, hint_loss
 from stillhouse.models.distillation.logit import distillation_loss
 from stillhouse.models.distillation.relational import relational_loss
 from stillhouse.models.training.loop import Batch, Objective
+
+
+def cross_entropy_objective(label_smoothing: float) -> Objective:
+    """Return the cross-entropy with the labels, on (inputs, labels_B)."""
+
+    def objective(model: nn.Module, batch: Batch) -> Tensor:
+        inputs, labels_B = batch
+        return functional.cross_entropy(model(inputs).float(), labels_B, label_smoothing=label_smoothing)
+
+    return objective
 
 
 def taught_objective(loss: str, temperature: float, hard_weight: float, relations: float = 0.0) -> Objective:

@@ -1,6 +1,5 @@
 """Read an image classifier from a folder as transformers writes it. No code of it is run and nothing is unpickled."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,19 +13,14 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.families.adopted import Adopted
 from stillhouse.models.families.image_processor import PROCESSOR, read_preparation
 from stillhouse.models.families.labels import order_labels
+from stillhouse.models.families.library_folder import load_weights, names_of, plain_config, read_config
 from stillhouse.models.inspection.source import Source
 from stillhouse.models.inspection.task import architectures_of
-from stillhouse.models.networks.library.plain_attention import register_attention
-from stillhouse.models.networks.library.transformers_classifier import RGB
+from stillhouse.models.networks.library.transformers_classifier import AUTO, RGB
 from stillhouse.models.training.checkpoint import Architecture
 
 NETWORK = "transformers_classifier"
 HEAD = "ForImageClassification"
-UNUSED = (
-    *("_name_or_path", "transformers_version", "dtype", "problem_type", "id2label", "label2id"),
-    *("stage_names", "out_features", "out_indices"),
-)
-"""Keys of config.json that do not describe the classifier's layers."""
 
 
 def adopt_classifier(source: Source, data: Path) -> Adopted:
@@ -36,18 +30,17 @@ def adopt_classifier(source: Source, data: Path) -> Adopted:
         ModelError: it is another model, a part is missing, or it does not fit the dataset. The message says which.
     """
     _refuse_others(source)
-    config, description = _read_config(source), describe(data)
+    config, description = read_config(source), describe(data)
     channels = int(getattr(config, "num_channels", RGB))
-    names = [str(config.id2label[number]) for number in range(config.num_labels)]
-    order, notes = order_labels(source.path, names, [str(label) for label in description["labels"]])
+    order, notes = order_labels(source.path, names_of(config), description["labels"])
     shape = tuple(description["image_shape"])
     notes += _note_channels(source, shape[0], channels)
     arguments = {
-        "config": _plain(config),
+        "config": plain_config(config),
         "preparation": read_preparation(source.path, shape, channels),
         "order": order,
     }
-    architecture, model = Architecture(NETWORK, arguments, 1.0, shape), _load(source)
+    architecture, model = Architecture(NETWORK, arguments, 1.0, shape), load_weights(source, AUTO)
     module = architecture.build()
     module.get_submodule("1.model").load_state_dict(model.state_dict())
     _try(source, module.eval(), architecture)
@@ -77,50 +70,6 @@ def _refuse_others(source: Source) -> None:
         what = ", ".join(architectures_of(source)) or f"a {source.format} model"
         msg = f"{source.path} is {what}; image classification reads ...{HEAD} of transformers in safetensors"
         raise ModelError(msg)
-
-
-def _read_config(source: Source) -> Any:  # noqa: ANN401 - a class of the library
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(source.path, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # the library raises nothing narrower
-        raise _unreadable(source, error) from error
-
-
-def _unreadable(source: Source, error: Exception) -> ModelError:
-    reason = " ".join(str(error).split())[:200]
-    return ModelError(f"{source.path} cannot be read ({reason}); save the model again with save_pretrained")
-
-
-def _load(source: Source) -> nn.Module:
-    """Let the library read the folder: it knows the names that older versions gave to the weights."""
-    from transformers import AutoModelForImageClassification
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        model, found = AutoModelForImageClassification.from_pretrained(
-            source.path,
-            attn_implementation=register_attention(),
-            dtype="float32",
-            local_files_only=True,
-            output_loading_info=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-        )
-    except Exception as error:  # the library raises nothing narrower
-        raise _unreadable(source, error) from error
-    if missing := sorted(found["missing_keys"]):
-        msg = f"{source.path} has no weights for {', '.join(missing[:3])}; save the whole model again"
-        raise ModelError(msg)
-    return model  # type: ignore[no-any-return]
-
-
-def _plain(config: Any) -> dict[str, Any]:  # noqa: ANN401 - a class of the library
-    found: dict[str, Any] = json.loads(config.to_json_string())
-    kept = {key: value for key, value in found.items() if key not in UNUSED}
-    return kept | {"num_labels": config.num_labels}
 
 
 def _note_channels(source: Source, raw: int, channels: int) -> list[str]:

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from stillhouse.models.inspection.layers import Layer
 
 NUMBER = re.compile(r"\.(\d+)\.")
-WRAPPERS = ("bert", "roberta", "distilbert", "vit", "deit", "model", "base_model", "module", "backbone", "wav2vec2")
+WRAPPERS = (
+    *("bert", "roberta", "distilbert", "vit", "deit", "model", "base_model", "module", "backbone"),
+    *("wav2vec2", "hubert", "wavlm", "audio_spectrogram_transformer"),
+)
 """First words of a tensor's name that only wrap the model."""
 
 

@@ -9,6 +9,8 @@ from stillhouse.models.inspection.source import GRAPHS, Source
 
 NARROW = 64
 """A linear layer with fewer inputs or outputs gains nothing from a low rank."""
+LEADING = "wavlm"
+"""Type of model whose first block gives the others more than its output."""
 IN_TORCH = ("transformers",)
 """Formats whose network is built again in torch, so that it can be changed in place.
 
@@ -67,6 +69,8 @@ def _drop_layers(source: Source, components: Sequence[Component]) -> Applies:
     stacks = [f"{part.name} has {part.blocks} blocks of one form" for part in components if part.blocks]
     if not stacks:
         return Applies("drop_layers", applies=False, reason="no two blocks have the same form")
+    if source.config.get("model_type") == LEADING:
+        return Applies("drop_layers", applies=False, reason="the first block computes the places for all others")
     return _in_place("drop_layers", source, ", ".join(stacks))
 
 

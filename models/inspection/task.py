@@ -14,6 +14,11 @@ HEADS: dict[str, Task] = {
     "ForCTC": "speech-recognition",
 }
 """Part of the name of a transformers class -> task. A word may follow, such as `WithTeacher`."""
+LISTENERS = (
+    *("wav2vec2", "wav2vec2-bert", "wav2vec2-conformer", "hubert", "wavlm", "unispeech", "unispeech-sat"),
+    *("sew", "sew-d", "data2vec-audio"),
+)
+"""Types of models whose sequences are recordings, though their heads have the names of those of texts."""
 SENTENCES = "sentence_transformers"
 
 
@@ -24,8 +29,12 @@ def task_of(source: Source) -> Task | None:
     for architecture in architectures_of(source):
         for ending, task in HEADS.items():
             if ending in architecture:
-                return task
+                return "audio-classification" if _hears(source, task) else task
     return "image-classification" if source.format == "timm" else None
+
+
+def _hears(source: Source, task: Task) -> bool:
+    return task == "text-classification" and source.config.get("model_type") in LISTENERS
 
 
 def architectures_of(source: Source) -> tuple[str, ...]:

@@ -11,11 +11,13 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.attention import AttentionNetwork
 from stillhouse.models.networks.encoders import RGB, PlainEncoder, ResidualEncoder
 from stillhouse.models.networks.known import Known
+from stillhouse.models.networks.library.transformers_audio import TransformersAudioClassifier
 from stillhouse.models.networks.library.transformers_classifier import TransformersClassifier
 from stillhouse.models.networks.pixels import Pixels
 from stillhouse.models.networks.plain import PlainNetwork
 from stillhouse.models.networks.residual import ResidualNetwork
 from stillhouse.models.networks.seed import MultimodalBigModel, MultimodalSmallModel
+from stillhouse.models.networks.sounds import PlainSoundNetwork
 from stillhouse.models.networks.speech import PlainSpeechEncoder, ResidualSpeechEncoder
 from stillhouse.models.networks.texts.bert import BertEncoder
 from stillhouse.models.networks.texts.bert_classifier import BertClassifier
@@ -30,10 +32,12 @@ NETWORKS = {
     "ngram_encoder": Known(NgramEncoder, "text", "vectors"),
     "plain": Known(PlainNetwork),
     "plain_encoder": Known(PlainEncoder, gives="vectors"),
+    "plain_sound": Known(PlainSoundNetwork, "speech"),
     "residual": Known(ResidualNetwork),
     "residual_encoder": Known(ResidualEncoder, gives="vectors"),
     "speech_plain_encoder": Known(PlainSpeechEncoder, "speech", "vectors", spells=True),
     "speech_residual_encoder": Known(ResidualSpeechEncoder, "speech", "vectors", spells=True),
+    "transformers_audio": Known(TransformersAudioClassifier, "speech"),
     "transformers_classifier": Known(TransformersClassifier),
 }
 SPELLERS = [name for name, known in NETWORKS.items() if known.spells]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stillhouse.models.data.audio import SAMPLE_RATE
-from stillhouse.models.data.waves import LENGTH
+from stillhouse.models.data.sound.audio import SAMPLE_RATE
+from stillhouse.models.data.sound.waves import LENGTH
 from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.unit import unit
 

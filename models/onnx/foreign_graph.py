@@ -1,4 +1,4 @@
-"""Adapt a foreign ONNX graph to raw pixels and logits, by graph edits for names, layout, scale and logarithm."""
+"""Adapt a foreign ONNX graph to raw pixels or samples and logits: names, layout, scale and logarithm are edited."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError, Message  # type: ignore[import-
 from onnx import NodeProto, TensorProto, compose, helper, numpy_helper
 
 from stillhouse.models.errors import ModelError
-from stillhouse.models.onnx.export import INPUT, OUTPUT
+from stillhouse.models.onnx.export import INPUT, OUTPUT, SPEECH_INPUT
 
 Layout = Literal["NCHW", "NHWC"]
 Answers = Literal["logits", "probabilities"]
@@ -18,12 +18,14 @@ LEAST_PROBABILITY = 1e-7
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 NARROW = (TensorProto.INT8, TensorProto.BOOL, TensorProto.STRING)
 """Input types that cannot hold pixels from 0 to 255."""
+RAW = {1: (SPEECH_INPUT, TensorProto.INT16), 3: (INPUT, TensorProto.UINT8)}
+"""Axes of one raw input -> name and type of the adapted graph's input: samples, or channels, height and width."""
 
 
 def wrap(  # noqa: PLR0913 - what has to be known of a foreign file
     source: Path, *, image_shape: tuple[int, ...], classes: int, layout: Layout, scale: float, answers: Answers
 ) -> onnx.ModelProto:
-    """Return the file's graph, taking uint8 `images_NCHW` and returning `logits_NK`; arguments as in `adopt`.
+    """Return the file's graph, taking an input of RAW and returning `logits_NK`; arguments as in `adopt`.
 
     Raises:
         ModelError: the file is not a complete ONNX file, or its input and output do not fit the arguments.
@@ -77,7 +79,7 @@ def _only(kind: str, found: list[Any], source: Path) -> Any:  # noqa: ANN401 - o
 
 
 def _in_layout(image_shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
-    return image_shape if layout == "NCHW" else (*image_shape[1:], image_shape[0])
+    return image_shape if layout == "NCHW" or len(image_shape) == 1 else (*image_shape[1:], image_shape[0])
 
 
 def _check_shape(graph_in: Any, expected: tuple[int, ...], source: Path) -> None:  # noqa: ANN401 - onnx publishes no types
@@ -86,7 +88,8 @@ def _check_shape(graph_in: Any, expected: tuple[int, ...], source: Path) -> None
         return
     batch, *sides = [dim.dim_value or None for dim in tensor.shape.dim] or [None]
     if len(sides) != len(expected) or any(side not in {None, size} for side, size in zip(sides, expected, strict=True)):
-        msg = f"{source.name} takes images {spelt(sides)} and the data gives {spelt(expected)}; mend layout or export"
+        what = "recordings" if len(expected) == 1 else "images"
+        msg = f"{source.name} takes {what} {spelt(sides)} and the data gives {spelt(expected)}; mend layout or export"
         raise ModelError(msg)
     if batch is not None:
         msg = f"{source.name} takes batches of {batch} only; export the teacher with a batch of any size"
@@ -111,14 +114,15 @@ def _prepend(  # noqa: PLR0913, PLR0917 - what stands between raw pixels and the
         raise ModelError(msg)
     chain = [("Cast", {"to": TensorProto.FLOAT})]
     chain += [("Div", {"by": scale})] if scale != 1 else []
-    chain += [("Transpose", {"perm": [0, 2, 3, 1]})] if layout == "NHWC" else []
+    chain += [("Transpose", {"perm": [0, 2, 3, 1]})] if layout == "NHWC" and len(image_shape) > 1 else []
     chain += [("Cast", {"to": kind})] if kind != TensorProto.FLOAT else []
-    nodes = _chain(model, chain, INPUT, graph_in.name)
+    name, raw = RAW[len(image_shape)]
+    nodes = _chain(model, chain, name, graph_in.name)
     kept = list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend([*nodes, *kept])
     model.graph.input.remove(graph_in)
-    model.graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["batch", *image_shape]))
+    model.graph.input.append(helper.make_tensor_value_info(name, raw, ["batch", *image_shape]))
 
 
 def _append(model: onnx.ModelProto, graph_out: Any, classes: int, answers: Answers) -> None:  # noqa: ANN401 - as above

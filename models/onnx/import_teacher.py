@@ -1,4 +1,4 @@
-"""Import a teacher that exists only as an ONNX file. The adapted file takes raw pixels and returns logits.
+"""Import a teacher that exists only as an ONNX file. The adapted file takes raw pixels or samples, returns logits.
 
 The teacher is only run, and its inside is not used. So the export of any framework works: Keras, PyTorch, JAX,
 scikit-learn.
@@ -6,6 +6,7 @@ scikit-learn.
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +15,16 @@ from torch import Tensor, nn
 
 from stillhouse.models.errors import ModelError
 from stillhouse.models.onnx.answer_kind import check_kind
-from stillhouse.models.onnx.export import INPUT
 from stillhouse.models.onnx.foreign_graph import Answers, Layout, one_line, spelt, wrap
 from stillhouse.models.runtime.session import open_session, predict
 
 EXAMPLES = 500
 """Number of real examples on which a file is tried, and the largest batch of a later request."""
-BATCHES = (1, 3, EXAMPLES)
+BATCHES = (1, 3)
+SOUNDS = 16
+"""The same of recordings, of which each has tens of thousands of numbers."""
+SAMPLES = "tensor(int16)"
+"""The runtime's name for the type of samples."""
 SAME = 0.01
 """Largest allowed difference of a class's probability between runs or batches."""
 
@@ -34,9 +38,9 @@ def adopt(  # noqa: PLR0913 - what has to be known of a foreign file
     layout: Layout,
     scale: float,
     answers: Answers,
-    examples_NCHW: NDArray[np.uint8],
+    examples_NCHW: NDArray[Any],
 ) -> None:
-    """Write a file that takes uint8 `images_NCHW` and returns `logits_NK`, and try it.
+    """Write a file that takes uint8 `images_NCHW` or int16 `samples_NT` and returns `logits_NK`, and try it.
 
     The trial opens a copy, alone in a folder, in the same way as a teacher is opened later. It runs on real examples in
     batches of one, of a few and of many.
@@ -44,12 +48,12 @@ def adopt(  # noqa: PLR0913 - what has to be known of a foreign file
     Args:
         source: any ONNX file with one input, one output, and a batch of any size.
         out_path: path of the new file. Nothing is written unless the file works.
-        image_shape: (channels, height, width) of a raw image.
+        image_shape: (channels, height, width) of a raw image, or (samples,) of a recording.
         classes: expected number of outputs per image.
         layout: order of the dimensions of the source's input.
         scale: divisor of the raw pixels.
         answers: kind of the source's outputs.
-        examples_NCHW: real raw images of the data. The first `EXAMPLES` are used.
+        examples_NCHW: real raw inputs of the data, (N, T) if they are recordings. The first `EXAMPLES` are used.
 
     Raises:
         ModelError: the file is not ONNX, does not fit the arguments, lacks an operator, or has outputs of another kind.
@@ -58,7 +62,8 @@ def adopt(  # noqa: PLR0913 - what has to be known of a foreign file
     with tempfile.TemporaryDirectory(dir=out_path.parent) as alone:
         aside = Path(alone) / out_path.name
         aside.write_bytes(model.SerializeToString())
-        check_kind(_try(aside, source, examples_NCHW[:EXAMPLES], classes), answers, source.name)
+        tried = examples_NCHW[: SOUNDS if len(image_shape) == 1 else EXAMPLES]
+        check_kind(_try(aside, source, tried, classes), answers, source.name)
         aside.replace(out_path)
 
 
@@ -69,23 +74,24 @@ class FileModel(nn.Module):
         """Open the file."""
         super().__init__()
         self._session = open_session(path)
+        self._raw = torch.int16 if self._session.get_inputs()[0].type == SAMPLES else torch.uint8
 
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        """Map raw pixels (N, C, H, W) of any number type to logits (N, K)."""
-        pixels_NCHW = images_NCHW.to(torch.uint8).contiguous().numpy()
-        return torch.from_numpy(predict(self._session, pixels_NCHW))
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map raw pixels (N, C, H, W) or samples (N, T), of any number type, to logits (N, K)."""
+        return torch.from_numpy(predict(self._session, inputs.to(self._raw).contiguous().numpy()))
 
 
-def _try(path: Path, source: Path, examples_NCHW: NDArray[np.uint8], classes: int) -> NDArray[np.float32]:
+def _try(path: Path, source: Path, examples_NCHW: NDArray[Any], classes: int) -> NDArray[np.float32]:
     """Run a file on examples. Returns logits_NK and checks that they are the same in batches of any size."""
     try:
         session = open_session(path)
-        tried = [session.run(None, {INPUT: examples_NCHW[:count]})[0] for count in (*BATCHES, EXAMPLES)]
+        name, batches = session.get_inputs()[0].name, (*BATCHES, len(examples_NCHW), len(examples_NCHW))
+        tried = [session.run(None, {name: examples_NCHW[:count]})[0] for count in batches]
     except Exception as error:  # the runtime's errors have no common class
         msg = f"{source.name} does not run in ONNX Runtime ({one_line(error)}); export it with operators that do"
         raise ModelError(msg) from error
     logits_NK: NDArray[np.float32] = tried[-1]
-    for answers_BK, batch in zip(tried, (*BATCHES, EXAMPLES), strict=True):
+    for answers_BK, batch in zip(tried, batches, strict=True):
         _check_batch(answers_BK, (min(batch, len(examples_NCHW)), classes), source.name)
     if any(not _same(answers_BK, logits_NK[: len(answers_BK)]) for answers_BK in tried):
         msg = (

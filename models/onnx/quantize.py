@@ -43,6 +43,8 @@ ERRORS = 3
 """The runtime's level of messages that tells errors only."""
 AT_ONCE = 100
 """Largest batch of examples in calibration."""
+SOUNDS_AT_ONCE = 16
+"""The same of recordings: the first layers of a speech model make hundreds of numbers of each sample."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,8 @@ class _Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
     """Calibration batches of one size. The histograms of entropy and percentile need equal sizes."""
 
     def __init__(self, name: str, inputs: NDArray[np.generic]) -> None:
-        batch_size = max(size for size in range(1, AT_ONCE + 1) if len(inputs) % size == 0)
+        most = SOUNDS_AT_ONCE if inputs.dtype == np.int16 else AT_ONCE
+        batch_size = max(size for size in range(1, most + 1) if len(inputs) % size == 0)
         self._batches: Iterator[dict[str, NDArray[np.generic]]] = (
             {name: inputs[start : start + batch_size]} for start in range(0, len(inputs), batch_size)
         )

@@ -1,13 +1,18 @@
-"""What all classifiers share at run time: the quality of their answers, and how an answer names its class."""
+"""What classifiers share at run time, whatever they classify: the answers, their quality and the most likely class."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from stillhouse.models.evaluation.outcomes import Outcomes, Scores
 from stillhouse.models.measurement.metrics import right
+from stillhouse.models.runtime.session import predict
+from stillhouse.models.workloads.base import run_model
+from stillhouse.models.workloads.registry import ALONE
 
 Classes = NDArray[np.int64]
 
@@ -25,6 +30,23 @@ def chances_of(logits_NK: NDArray[np.float32]) -> NDArray[np.float64]:
     powers_NK = np.exp(wide_NK - wide_NK.max(1, keepdims=True))
     chances_NK: NDArray[np.float64] = powers_NK / powers_NK.sum(1, keepdims=True)
     return chances_NK
+
+
+def compare_with_reference(references: Path, answers_N: Classes) -> float:
+    """Return the share of examples for which the training-time model predicts another class."""
+    expected_N = np.load(references / f"{ALONE}.npy", allow_pickle=False)
+    return float((answers_N != expected_N).mean())
+
+
+def most_likely(
+    session: onnxruntime.InferenceSession, raw: NDArray[Any], labels: Sequence[str], at_once: int = 500
+) -> list[dict[str, Any]]:
+    """Return number, label and probability of the most likely class of each raw input (N, ...).
+
+    Raises:
+        ModelFault: the model fails.
+    """
+    return name_classes(run_model(lambda: predict(session, raw, at_once)), labels)
 
 
 def name_classes(logits_NK: NDArray[np.float32], names: Sequence[str]) -> list[dict[str, Any]]:

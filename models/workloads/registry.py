@@ -37,6 +37,7 @@ BUILT_IN = {
         {"image": ("embedding",), "text": ("embedding",), "speech": ("embedding", "ctc")},
         ("image", "text"),
     ),
+    "audio_classification": BuiltIn("stillhouse.models.workloads.audio_classification", {ALONE: ("logits",)}, (ALONE,)),
 }
 
 

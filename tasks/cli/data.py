@@ -37,19 +37,22 @@ def data(
 @app.command("import")
 def import_data(  # noqa: PLR0913, PLR0917 - one flag each
     name: Annotated[str, typer.Argument(help="Name of the dataset, for the recipe's data.dataset.")],
-    source: Annotated[str, typer.Argument(help="A folder, a file or s3://BUCKET/PREFIX of pictures or texts.")],
+    source: Annotated[
+        str, typer.Argument(help="A folder, a file or s3://BUCKET/PREFIX of pictures, recordings or texts.")
+    ],
     task: Annotated[Task | None, typer.Option(help="What the data is for. By default the source decides.")] = None,
     side: Annotated[int, typer.Option(min=8, max=1024, help="Height and width of the pictures, in pixels.")] = 32,
     grey: Annotated[bool, typer.Option(help="One channel instead of three.")] = False,
     text_column: Annotated[str | None, typer.Option(help="Column of the texts in a table.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels in a table.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, max=60, help="Length of the recordings.")] = None,
     licence: Annotated[str, typer.Option(help="Licence of the data, for the bundle of every model.")] = "unknown",
 ) -> None:
     """Make a dataset of your own data, split it by digest, push it to the DVC remote and pin it in data.dvc."""
     from stillhouse.tasks.data.importing.import_folder import import_folder
     from stillhouse.tasks.data.importing.wanted import Wanted
 
-    wanted = Wanted(name, source, (1 if grey else 3, side, side), licence, task, text_column, label_column)
+    wanted = Wanted(name, source, (1 if grey else 3, side, side), licence, task, text_column, label_column, seconds)
     found = import_folder(load_settings(), wanted, say)
     classes = f"{len(found.labels)} classes" if found.labels else "no labels"
     say(f"{classes}; {', '.join(f'{split} {count:,}' for split, count in found.counts.items())}")

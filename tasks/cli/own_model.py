@@ -43,7 +43,7 @@ def inspect(
 @app.command()
 def compress(  # noqa: PLR0913, PLR0917 - one flag each
     model: Annotated[Path, typer.Argument(help="A folder as save_pretrained writes it, an .onnx or a Keras file.")],
-    data: Annotated[str, typer.Option(help="A folder, a file or s3://BUCKET/PREFIX of pictures or texts.")],
+    data: Annotated[str, typer.Option(help="A folder, a file or s3://BUCKET/PREFIX of pictures, recordings or texts.")],
     task: Annotated[str | None, typer.Option(help="What the model is for, if its files do not say it.")] = None,
     keep: Annotated[str, typer.Option(help="Least quality, as a share of the teacher's.")] = "99%",
     smaller: Annotated[str, typer.Option(help="Least times smaller than the teacher.")] = "4x",
@@ -54,6 +54,7 @@ def compress(  # noqa: PLR0913, PLR0917 - one flag each
     grey: Annotated[bool, typer.Option(help="One channel instead of three.")] = False,
     text_column: Annotated[str | None, typer.Option(help="Column of the texts in a table.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels in a table.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, max=60, help="Length of the recordings.")] = None,
     into: Annotated[Path, typer.Option(help="Folder for the result.")] = Path("compressed"),
     dry_run: Annotated[bool, typer.Option(help="Only write the recipes, and estimate time and memory.")] = False,
 ) -> None:
@@ -65,7 +66,7 @@ def compress(  # noqa: PLR0913, PLR0917 - one flag each
 
     called = name or name_of(model)
     goals = parse_goals(keep, smaller, faster, minutes)
-    wanted = Wanted(called, data, (1 if grey else 3, side, side), "unknown", None, text_column, label_column)
+    wanted = Wanted(called, data, (1 if grey else 3, side, side), "unknown", None, text_column, label_column, seconds)
     order = ladder.Order(called, model, task, wanted, goals, into)
     try:
         if dry_run:

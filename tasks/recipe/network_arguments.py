@@ -99,6 +99,14 @@ class _PlainEncoder(_Strided):
     pool: Kernel
 
 
+class _PlainSound(_Arguments):
+    bands: Annotated[int, Field(ge=1, le=512)]
+    hop: Annotated[int, Field(ge=16, le=4096)]
+    widths: Widths
+    strides: Strides
+    classes: Classes
+
+
 class _ResidualBody(_Strided):
     stem: Width
     stem_stride: Stride = 2
@@ -135,6 +143,10 @@ class _TransformersClassifier(_Arguments):
     order: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Strict(strict=False)] | None = None
 
 
+class _TransformersAudio(_TransformersClassifier):
+    preparation: dict[str, Any]
+
+
 ARGUMENTS: dict[str, type[BaseModel]] = {
     "attention": _Attention,
     "bert": _Bert,
@@ -144,10 +156,12 @@ ARGUMENTS: dict[str, type[BaseModel]] = {
     "ngram_encoder": _NgramEncoder,
     "plain": _Plain,
     "plain_encoder": _PlainEncoder,
+    "plain_sound": _PlainSound,
     "residual": _Residual,
     "residual_encoder": _ResidualEncoder,
     "speech_plain_encoder": _SpeechEncoder,
     "speech_residual_encoder": _SpeechEncoder,
+    "transformers_audio": _TransformersAudio,
     "transformers_classifier": _TransformersClassifier,
 }
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from stillhouse.models.data.contents import load_contents
 from stillhouse.models.data.description import describe
-from stillhouse.models.data.images import load_images
 from stillhouse.models.onnx.import_teacher import adopt
 from stillhouse.tasks.artifacts.artifact import file_digest, json_digest
 from stillhouse.tasks.errors import StillhouseError
@@ -25,16 +25,16 @@ def adopt_file(box: BlackBox, data: Path, out_path: Path) -> Path:
     """
     source = load_settings().root / box.onnx
     _check_digest(source, box.sha256)
-    description = describe(data)
+    description, contents = describe(data), load_contents(data, TRIED_ON)
     adopt(
         source,
         out_path,
-        image_shape=tuple(description["image_shape"]),
+        image_shape=contents.raw.shape[1:],
         classes=len(description["labels"]),
         layout=box.layout,
         scale=box.scale,
         answers=box.output,
-        examples_NCHW=load_images(data, TRIED_ON).images_NCHW,
+        examples_NCHW=contents.raw,
     )
     return out_path
 

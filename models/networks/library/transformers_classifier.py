@@ -16,6 +16,7 @@ from stillhouse.models.networks.library.preparation import Preparation
 SIDE = 64
 """Side of a picture for a model whose configuration names none."""
 RGB = 3
+AUTO = "AutoModelForImageClassification"
 
 
 class TransformersClassifier(nn.Module):
@@ -58,17 +59,21 @@ class TransformersClassifier(nn.Module):
         return logits_NK.index_select(1, self.order_K) if self.reorders else logits_NK
 
 
-def build_model(config: Mapping[str, Any]) -> nn.Module:
+def build_model(config: Mapping[str, Any], auto: str = AUTO) -> nn.Module:
     """Let the library build a model of its own classes, with attention spelled out in plain operators.
+
+    Args:
+        config: content of the model's config.json, with `model_type` and `num_labels`.
+        auto: name of the library's class that finds the model's class.
 
     Raises:
         ModelError: the library has no such model, or it does not accept the configuration.
     """
-    from transformers import AutoConfig, AutoModelForImageClassification
+    import transformers
 
     try:
-        built = AutoConfig.for_model(**config)
-        model: nn.Module = AutoModelForImageClassification.from_config(  # type: ignore[no-untyped-call]
+        built = transformers.AutoConfig.for_model(**config)
+        model: nn.Module = getattr(transformers, auto).from_config(
             built, attn_implementation=register_attention(), trust_remote_code=False
         )
     except Exception as error:  # the library raises nothing narrower

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -19,8 +18,8 @@ from stillhouse.models.evaluation.outcomes import Outcomes
 from stillhouse.models.measurement.latency import open_call
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.runtime.session import open_session, predict
-from stillhouse.models.workloads.base import Answerer, Request, Runtime, run_model
-from stillhouse.models.workloads.classes import Classes, class_outcomes, name_classes
+from stillhouse.models.workloads.base import Answerer, Request, Runtime
+from stillhouse.models.workloads.classes import Classes, class_outcomes, compare_with_reference, most_likely
 from stillhouse.models.workloads.registry import ALONE
 
 Split = tuple[Images, list[str]]
@@ -46,13 +45,11 @@ class ImageClassification:
 
     def outcomes(self, split: Split, answers: Classes, _reference: Classes) -> Outcomes:
         """Return the quality of each picture: 1 if its class is right, otherwise 0. Each class is a slice."""
-        images, names = split
-        return class_outcomes(answers, images.labels_N, names)
+        return class_outcomes(answers, split[0].labels_N, split[1])
 
     def parity(self, references: Path, _split: Split, answers: Classes) -> float:
         """Return the share of pictures for which the training-time model predicts another class."""
-        expected_N = np.load(references / f"{ALONE}.npy", allow_pickle=False)
-        return float((answers != expected_N).mean())
+        return compare_with_reference(references, answers)
 
     def one_request(self, _data: Path, split: Split) -> Request:
         """Return one picture."""
@@ -79,8 +76,8 @@ class ImageClassification:
         session, names = open_session(bundle.file(ALONE)), bundle.about.get("labels") or labels
         shape = tuple(session.get_inputs()[0].shape[1:])
         return {
-            "pixels": lambda images: _classes(session, raw_of(images, shape), names),
-            "image": lambda files: _classes(session, np.stack([pixels_of(file, shape) for file in files]), names),
+            "pixels": lambda images: most_likely(session, raw_of(images, shape), names),
+            "image": lambda files: most_likely(session, np.stack([pixels_of(file, shape) for file in files]), names),
         }
 
     def probe(self, bundle: Bundle) -> None:
@@ -113,12 +110,6 @@ def raw_of(images: Sequence[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
 def _misfit(shape: tuple[int, ...]) -> str:
     wanted = f"(N, {', '.join(map(str, shape))})"
     return f"the pixels do not fit; send whole numbers from 0 to 255 in lists of shape {wanted}"
-
-
-def _classes(
-    session: onnxruntime.InferenceSession, raw_NCHW: NDArray[np.uint8], labels: Sequence[str]
-) -> list[dict[str, Any]]:
-    return name_classes(run_model(lambda: predict(session, raw_NCHW)), labels)
 
 
 def _png(image_CHW: NDArray[np.uint8]) -> bytes:

@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from stillhouse.models.augmentation.augment import erase, flip, mix_up, resize, shift
 from stillhouse.models.data.description import describe
 from stillhouse.models.data.images import load_images
 from stillhouse.models.distillation.batches import DistillationBatches, seed_generator, shuffle
-from stillhouse.models.distillation.objectives import taught_objective
+from stillhouse.models.distillation.objectives import cross_entropy_objective, taught_objective
 from stillhouse.models.families.adopted import Adopted
 from stillhouse.models.families.image_classifier import NETWORK, adopt_classifier, derive
 from stillhouse.models.inspection.source import Source
@@ -226,16 +225,6 @@ def architecture_of(data: Path, network: Network) -> Architecture:
     pixels = load_images(data, "train").images_NCHW
     shape = tuple(describe(data)["image_shape"])
     return Architecture(network.name, dict(network.arguments), float(pixels.std()), shape)
-
-
-def cross_entropy_objective(label_smoothing: float) -> Objective:
-    """Cross-entropy with the labels."""
-
-    def objective(model: nn.Module, batch: Batch) -> Tensor:
-        images_BCHW, labels_B = batch
-        return functional.cross_entropy(model(images_BCHW).float(), labels_B, label_smoothing=label_smoothing)
-
-    return objective
 
 
 @torch.no_grad()

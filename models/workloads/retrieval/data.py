@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.models.data.audio import load_recordings
 from stillhouse.models.data.captions import Captions, load_captions
 from stillhouse.models.data.description import describe
 from stillhouse.models.data.images import load_gallery, load_images
+from stillhouse.models.data.sound.audio import load_recordings
+from stillhouse.models.data.sound.waves import waves_of
 from stillhouse.models.data.text import clean, codes_of, trim_padding
-from stillhouse.models.data.waves import waves_of
 from stillhouse.models.workloads.retrieval.search.ranks import Vectors, ranks
 
 IMAGE, TEXT, SPEECH = "image", "text", "speech"

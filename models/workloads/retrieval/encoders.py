@@ -1,7 +1,8 @@
 """A deployable with several encoders: one exported file per encoder in one folder, and the preprocessing of inputs.
 
 Serving needs nothing else. An image encoder takes raw pixels. A text encoder takes code points, made by
-`models.data.text`. A speech encoder takes samples, made by `models.data.waves`. All return unit vectors of one space.
+`models.data.text`. A speech encoder takes samples, made by `models.data.sound.waves`. All return unit vectors of one
+space.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +13,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from stillhouse.models.data.sound.waves import waves_of
 from stillhouse.models.data.text import codes_of, trim_padding
-from stillhouse.models.data.waves import waves_of
 from stillhouse.models.errors import ModelError
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.runtime.session import open_session, predict

@@ -13,12 +13,12 @@ from stillhouse.models.augmentation.augment import resize
 from stillhouse.models.augmentation.misheard import as_heard
 from stillhouse.models.augmentation.redraw import redrawn
 from stillhouse.models.augmentation.resay import augment_speech
-from stillhouse.models.data.audio import load_recordings
 from stillhouse.models.data.captions import Captions, load_captions
 from stillhouse.models.data.description import describe
 from stillhouse.models.data.images import load_gallery, load_images
+from stillhouse.models.data.sound.audio import load_recordings
+from stillhouse.models.data.sound.waves import waves_of
 from stillhouse.models.data.text import codes_of
-from stillhouse.models.data.waves import waves_of
 from stillhouse.models.distillation.batches import seed_generator
 from stillhouse.models.distillation.letters import NOTHING, alphabet_of, letters_of
 from stillhouse.models.training.loop import Batch

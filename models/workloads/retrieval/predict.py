@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from stillhouse.models.data.captions import load_captions
 from stillhouse.models.data.pictures import picture_of
+from stillhouse.models.data.sound.waves import SECONDS
 from stillhouse.models.data.text import CONTEXT, clean
-from stillhouse.models.data.waves import SECONDS
 from stillhouse.models.errors import ModelError
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.retrieval.data import IMAGE, SPEECH, TEXT

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stillhouse.models.data.audio import load_recordings
+from stillhouse.models.data.sound.audio import load_recordings
 from stillhouse.models.workloads.report_base import Report, Section
 from stillhouse.models.workloads.retrieval.data import SPEECH
 from stillhouse.models.workloads.retrieval.pictures import pictures_of, png_address

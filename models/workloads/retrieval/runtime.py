@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from stillhouse.models.data.captions import load_captions
 from stillhouse.models.data.pictures import picture_of
+from stillhouse.models.data.sound.waves import LENGTH, waves_of
 from stillhouse.models.data.text import codes_of
-from stillhouse.models.data.waves import LENGTH, waves_of
 from stillhouse.models.errors import ModelError
 from stillhouse.models.evaluation.compare import ratio
 from stillhouse.models.evaluation.outcomes import Outcomes, Scores

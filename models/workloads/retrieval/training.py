@@ -20,8 +20,8 @@ from stillhouse.models.augmentation.augment import mix_up
 from stillhouse.models.augmentation.redraw import PAPER, redrawn
 from stillhouse.models.augmentation.resay import augment_speech
 from stillhouse.models.data.description import describe
+from stillhouse.models.data.sound.waves import LENGTH
 from stillhouse.models.data.text import CONTEXT, codes_of
-from stillhouse.models.data.waves import LENGTH
 from stillhouse.models.distillation.batches import DistillationBatches, seed_generator
 from stillhouse.models.distillation.embedding import (
     contrast_and_spell,

@@ -14,6 +14,7 @@ from stillhouse.models.data.texts import CONTROL
 from stillhouse.tasks.data.checks.decoding import (
     Described,
     read_arrays,
+    read_clips,
     read_pixels,
     read_recordings,
     read_table,
@@ -22,7 +23,7 @@ from stillhouse.tasks.data.checks.decoding import (
 )
 from stillhouse.tasks.data.checks.spoken_tables import spoken_tables
 from stillhouse.tasks.data.format.dataset import split_digest
-from stillhouse.tasks.data.format.layout import is_array, is_spoken, is_text, layout_of
+from stillhouse.tasks.data.format.layout import is_array, is_clip, is_spoken, is_text, layout_of
 
 Decoder = Callable[[pa.Table, str, Described], pd.DataFrame]
 
@@ -75,6 +76,8 @@ def _decoder(described: Described) -> Decoder:
         return read_recordings
     if is_text(described):
         return read_texts
+    if is_clip(described):
+        return read_clips
     return read_arrays if is_array(described) else read_pixels
 
 

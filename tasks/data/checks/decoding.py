@@ -52,6 +52,17 @@ def read_pixels(table: pa.Table, path: str, described: Described) -> pd.DataFram
     return _table_of(table, path, images).assign(**_numbers_in("image", images, described["image_shape"], described))
 
 
+def read_clips(table: pa.Table, path: str, described: Described) -> pd.DataFrame:
+    """Decode clips into the columns audio_bytes, minimum, maximum and nan_values.
+
+    If a clip has the wrong size, its last three values are missing.
+    """
+    clips = table["audio"].combine_chunks()
+    return _table_of(table, path, clips).assign(
+        **_numbers_in("audio", clips, [described["clips"]["samples"]], described)
+    )
+
+
 def read_arrays(table: pa.Table, path: str, described: Described) -> pd.DataFrame:
     """Decode arrays into the columns array_bytes, minimum, maximum and nan_values.
 
@@ -116,7 +127,7 @@ def _table_of(table: pa.Table, path: str, content: pa.Array) -> pd.DataFrame:
 
 
 def _listen(content: bytes) -> tuple[float, float, float]:
-    from stillhouse.models.data.audio import decode
+    from stillhouse.models.data.sound.audio import decode
 
     try:
         samples_T, rate = decode(content, LISTENED)

@@ -67,7 +67,7 @@ def _of_content(described: Mapping[str, Any]) -> list["Expectation"]:
 
     low, high = described["value_range"]
     array = is_array(described)
-    size = "array_bytes" if array else "image_bytes"
+    size = f"{layout_of(described).shard.names[1]}_bytes"
     return [
         *(
             expect.ExpectColumnPairValuesToBeEqual(column_A=column, column_B=f"manifest_{column}")
@@ -79,7 +79,7 @@ def _of_content(described: Mapping[str, Any]) -> list["Expectation"]:
         expect.ExpectColumnValuesToBeInSet(column="nan_values", value_set=[0]),
         expect.ExpectColumnValuesToBeBetween(column="minimum", min_value=low, max_value=high),
         expect.ExpectColumnValuesToBeBetween(column="maximum", min_value=low, max_value=high),
-        # An image with a single pixel value is a decoding fault, not an example.
+        # An image with a single pixel value, or a silent clip, is a decoding fault, not an example.
         expect.ExpectColumnPairValuesAToBeGreaterThanB(column_A="maximum", column_B="minimum"),
     ]
 

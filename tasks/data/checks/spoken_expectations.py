@@ -41,7 +41,7 @@ def of_spoken_captions() -> list["Expectation"]:
 def _of_recordings(described: Mapping[str, Any]) -> list["Expectation"]:
     from great_expectations import expectations as expect
 
-    from stillhouse.models.data.first_sound import SILENCE
+    from stillhouse.models.data.sound.first_sound import SILENCE
 
     return [
         *(

@@ -1,4 +1,4 @@
-"""The columns of a dataset's files, for images, texts, arrays with a target, or recordings with a gallery.
+"""The columns of a dataset's files: images, texts, clips, arrays with a target, or recordings with a gallery.
 
 Arrays serve a user's own modality: each example is an array of fixed shape and type with a number as target.
 """
@@ -23,6 +23,8 @@ RECORDING_SCHEMA = pa.schema(
 )
 TEXT_SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.int64())])
 """The label is -1 if the texts have no labels."""
+CLIP_SCHEMA = pa.schema([("id", pa.string()), ("audio", pa.binary()), ("label", pa.int64())])
+"""The audio is 16-bit samples, lowest byte first."""
 ARRAY_SCHEMA = pa.schema([("id", pa.string()), ("array", pa.binary()), ("target", pa.float64())])
 MANIFEST_SCHEMA = pa.schema(
     [
@@ -71,6 +73,11 @@ def is_text(described: Mapping[str, Any]) -> bool:
     return "texts" in described
 
 
+def is_clip(described: Mapping[str, Any]) -> bool:
+    """Tell whether the splits hold clips: recordings with a class, all of one length."""
+    return "clips" in described
+
+
 def layout_of(described: Mapping[str, Any]) -> Layout:
     """Choose the columns that fit a dataset's description."""
     if is_spoken(described):
@@ -82,12 +89,20 @@ def layout_of(described: Mapping[str, Any]) -> Layout:
     rows = max(1, min(SHARD_ROWS, SHARD_BYTES // content_bytes(described)))
     if is_array(described):
         return Layout(ARRAY_SCHEMA, rows, MANIFEST_SCHEMA.remove(MANIFEST_SCHEMA.get_field_index("label")), {})
+    if is_clip(described):
+        return Layout(CLIP_SCHEMA, rows, MANIFEST_SCHEMA, {})
     return Layout(SHARD_SCHEMA, rows, MANIFEST_SCHEMA, {"captions": CAPTION_SCHEMA})
 
 
 def content_bytes(described: Mapping[str, Any]) -> int:
-    """Return the number of bytes of one image or one array. Of texts, return their mean."""
+    """Return the number of bytes of one image, clip or array. Of texts, return their mean."""
     if is_text(described):
         return int(described["texts"]["mean_bytes"])
-    shape = described["array_shape" if is_array(described) else "image_shape"]
-    return int(prod(shape) * np.dtype(described["dtype"]).itemsize)
+    return int(prod(content_shape(described)) * np.dtype(described["dtype"]).itemsize)
+
+
+def content_shape(described: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the shape of one image, clip or array."""
+    if is_clip(described):
+        return (int(described["clips"]["samples"]),)
+    return tuple(described["array_shape" if is_array(described) else "image_shape"])

@@ -1,63 +1,86 @@
-"""Turn a row of a source into the content of a dataset: raw pixels of one shape, or a normalised text."""
+"""Turn a row of a source into the content of a dataset: pixels of one shape, samples of one length, or a text."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from stillhouse.models.data.pictures import pixels_of
+from stillhouse.models.data.sound.clips import clip_of, seconds_of
 from stillhouse.models.data.texts import CONTROL, normalise
 from stillhouse.models.errors import ModelError
-from stillhouse.tasks.data.importing.sources.source import Row
-from stillhouse.tasks.data.importing.wanted import Shape
+from stillhouse.tasks.data.importing.sources.source import Form, Kind, Row
 from stillhouse.tasks.errors import DataError
 
 LARGEST = 64 * 1024 * 1024
-"""Maximum bytes of a picture file."""
+"""Maximum bytes of a file of a picture or recording."""
 LONGEST = 20_000
 """Maximum characters of a text."""
 LARGEST_TEXT = 4 * 1024 * 1024
 """Maximum bytes of a text file. Most of them may be whitespace."""
+LONGEST_SECONDS = 600.0
+"""Maximum seconds of a recording."""
+Content = bytes | str | Path
 
 
-def read_content(row: Row, shape: Shape | None) -> dict[str, Any]:
+def read_content(row: Row, form: Form) -> dict[str, Any]:
     """Return path, label and either the content with its digest, or the reason why there is none.
 
     Args:
         row: a row of a source.
-        shape: channels, height and width of a picture. None: the content is a text.
+        form: what the content becomes.
     """
     known = {"path": row.id, "label": row.label}
     try:
         if row.reason or row.content is None:
             return known | {"reason": row.reason}
-        if shape is None:
-            text = _text(row.content)
-            return known | {"text": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}
-        pixels = _pixels(row.content, shape)
-        return known | {"image": pixels, "sha256": hashlib.sha256(pixels).hexdigest()}
+        read = READERS[form.kind](row.content, form.shape)
+        stored = read.encode() if isinstance(read, str) else read
+        return known | {form.kind: read, "sha256": hashlib.sha256(stored).hexdigest()}
     except (DataError, ModelError) as error:
         return known | {"reason": str(error)}
     except OSError as error:
         return known | {"reason": f"the file cannot be read ({error.strerror})"}
 
 
-def _pixels(content: bytes | str | Path, shape: Shape) -> bytes:
+def read_file(content: Content, noun: str) -> bytes:
+    """Return the bytes of a picture or recording.
+
+    Raises:
+        DataError: there are none, or too many.
+        OSError: the file cannot be read.
+    """
     if isinstance(content, str):
-        msg = "it is a text; give a picture"
+        msg = f"it is a text; give a {noun}"
         raise DataError(msg)
     size = len(content) if isinstance(content, bytes) else content.stat().st_size
     if size > LARGEST:
-        msg = f"the file has {size:,} bytes; give a picture of at most {LARGEST:,}"
+        msg = f"the file has {size:,} bytes; give a {noun} of at most {LARGEST:,}"
         raise DataError(msg)
-    encoded = content if isinstance(content, bytes) else content.read_bytes()
-    pixels = pixels_of(encoded, shape).tobytes()
+    return content if isinstance(content, bytes) else content.read_bytes()
+
+
+def _samples(content: Content, shape: tuple[int, ...]) -> bytes:
+    encoded = read_file(content, "recording")
+    if not encoded:
+        msg = "the file is empty; give a recording"
+        raise DataError(msg)
+    if (seconds := seconds_of(encoded)) > LONGEST_SECONDS:
+        msg = f"the recording lasts {seconds:,.0f} s; cut it into parts of at most {LONGEST_SECONDS:.0f} s"
+        raise DataError(msg)
+    return clip_of(encoded, shape[0]).astype("<i2").tobytes()
+
+
+def _pixels(content: Content, shape: tuple[int, ...]) -> bytes:
+    channels, height, width = shape
+    pixels = pixels_of(read_file(content, "picture"), (channels, height, width)).tobytes()
     if pixels.count(pixels[:1]) == len(pixels):
         msg = "the picture shows nothing, as all of its pixels have one value; leave it out"
         raise DataError(msg)
     return pixels
 
 
-def _text(content: bytes | str | Path) -> str:
+def _text(content: Content, _shape: tuple[int, ...]) -> str:
     try:
         read = _decode(content)
         read.encode()
@@ -77,10 +100,18 @@ def _text(content: bytes | str | Path) -> str:
     return text
 
 
-def _decode(content: bytes | str | Path) -> str:
+def _decode(content: Content) -> str:
     if isinstance(content, Path):
         if (size := content.stat().st_size) > LARGEST_TEXT:
             msg = f"the file has {size:,} bytes; give a text of at most {LONGEST:,} characters"
             raise DataError(msg)
         return content.read_bytes().decode("utf-8-sig")  # a mark at its beginning is no character of the text
     return content.decode() if isinstance(content, bytes) else content
+
+
+READERS: dict[Kind, Callable[[Content, tuple[int, ...]], bytes | str]] = {
+    "image": _pixels,
+    "text": _text,
+    "audio": _samples,
+}
+"""Kind of a row -> function that makes its content."""

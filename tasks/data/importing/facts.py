@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from stillhouse.models.aside import write_aside
 from stillhouse.tasks.data.importing.deal import Dealt
+from stillhouse.tasks.data.importing.sources.source import ONE
 
-PHRASES = {"image": ("its pixels are", "pictures", "picture"), "text": ("its text is", "texts", "text")}
-"""Kind of content -> how reasons name its content, its rows and a row."""
+SAYS = {"image": ("its pixels are", "those"), "text": ("its text is", "that"), "audio": ("its samples are", "those")}
+"""Kind of content -> how reasons name its content, and that of another row."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +113,11 @@ def _why(row: int, dealt: Dealt, named: dict[int, str], labels: Sequence[str], k
     """Return why a readable row is left out. Empty: it is not."""
     if dealt.splits_N[row] >= 0:
         return ""
-    content, _, one = PHRASES[kind]
+    content, same = SAYS[kind]
     first, other = int(dealt.firsts_N[row]), int(dealt.others_N[row])
     if first != row:
-        return f"{content} {'those' if kind == 'image' else 'that'} of {named[first]}"
-    return f"{content} in the class {labels[other]} too; keep the {one} in one class"
+        return f"{content} {same} of {named[first]}"
+    return f"{content} in the class {labels[other]} too; keep the {ONE[kind]} in one class"
 
 
 def _reasons(chunks: Sequence[Path]) -> Iterator[tuple[str, str | None]]:

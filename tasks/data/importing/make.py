@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.models.aside import remove_abandoned
+from stillhouse.models.data.sound.audio import SAMPLE_RATE
 from stillhouse.tasks.artifacts.artifact import file_digest
 from stillhouse.tasks.artifacts.locks import exclusive
 from stillhouse.tasks.data.format.dataset import DESCRIPTION
 from stillhouse.tasks.data.importing.deal import NAMES, deal, expect_enough
 from stillhouse.tasks.data.importing.facts import (
-    PHRASES,
     Facts,
     dealt_rows,
     digest_of,
@@ -25,7 +25,8 @@ from stillhouse.tasks.data.importing.facts import (
 )
 from stillhouse.tasks.data.importing.labels import order_labels
 from stillhouse.tasks.data.importing.sources.detect import BUCKET, open_source
-from stillhouse.tasks.data.importing.sources.source import Source
+from stillhouse.tasks.data.importing.sources.lengths import choose_seconds, say_length
+from stillhouse.tasks.data.importing.sources.source import NOUNS, Form, Source
 from stillhouse.tasks.data.importing.spool import spool
 from stillhouse.tasks.data.importing.wanted import Imported, Wanted
 from stillhouse.tasks.data.importing.write import write_splits
@@ -68,21 +69,21 @@ def make_dataset(wanted: Wanted, work: Path, progress: Progress) -> tuple[Path, 
         DataError: the source, its labels or its rows cannot be used.
     """
     source = open_source(wanted, work, progress)
+    source, form = _form(source, wanted)
     progress(f"read as {source.read_as}")
-    shape = wanted.shape if source.kind == "image" else None
-    chunks = list(spool(source, shape, work, progress))
+    chunks = list(spool(source, form, work, progress))
     facts = read_facts(chunks)
     _expect_rows(source, chunks, facts)
     labels = _labels(source, facts)
     labels_N = number_labels(facts, labels)
     dealt = deal(facts.digests_N, labels_N)
     rejected = write_rejected(work / REJECTED, chunks, dealt, labels, source.kind)
-    expect_enough(dealt, labels_N, labels, PHRASES[source.kind][1])
+    expect_enough(dealt, labels_N, labels, NOUNS[source.kind])
     progress("writing the splits")
     folder = work / MADE
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    about = _about(wanted, source, labels, chunks)
+    about = _about(wanted, source, form, labels, chunks)
     counts = write_splits(folder, about, dealt_rows(chunks, dealt, labels_N, NAMES))
     digest = file_digest(folder / DESCRIPTION)
     return folder, Imported(counts, labels, rejected, work / REJECTED, digest, source.read_as)
@@ -99,18 +100,31 @@ def _expect_rows(source: Source, chunks: Sequence[Path], facts: Facts) -> None:
         return
     import pyarrow.parquet as pq
 
-    what, said = PHRASES[source.kind][1], "it has no rows; name another file or folder"
+    what, said = NOUNS[source.kind], "it has no rows; name another file or folder"
     if chunks:
         said = f"the first row: {pq.read_table(chunks[0], columns=['reason'])['reason'][0].as_py()}"
     msg = f"{source.name}, read as {source.read_as}, has no {what} that can be used: {said}"
     raise DataError(msg)
 
 
-def _about(wanted: Wanted, source: Source, labels: tuple[str, ...], chunks: Sequence[Path]) -> dict[str, Any]:
+def _form(source: Source, wanted: Wanted) -> tuple[Source, Form]:
+    """Return what the rows become, and the source with a sentence on what was chosen."""
+    if source.kind != "audio":
+        return source, Form(source.kind, wanted.shape if source.kind == "image" else ())
+    seconds = wanted.seconds or choose_seconds(source)
+    return say_length(source, seconds, told=bool(wanted.seconds)), Form("audio", (round(seconds * SAMPLE_RATE),))
+
+
+def _about(
+    wanted: Wanted, source: Source, form: Form, labels: tuple[str, ...], chunks: Sequence[Path]
+) -> dict[str, Any]:
     if source.kind == "text":
         of_kind: dict[str, Any] = {"texts": {**measure_texts(chunks), "labelled": source.labelled}}
+    elif source.kind == "audio":
+        clips = {"samples": form.shape[0], "rate": SAMPLE_RATE}
+        of_kind = {"clips": clips, "dtype": "int16", "value_range": [-32_768, 32_767]}
     else:
-        of_kind = {"image_shape": list(wanted.shape), "dtype": "uint8", "value_range": [0, 255]}
+        of_kind = {"image_shape": list(form.shape), "dtype": "uint8", "value_range": [0, 255]}
     return {
         "name": wanted.name,
         "licence": wanted.licence,

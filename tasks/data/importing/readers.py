@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 
 from stillhouse.models.aside import write_aside
 from stillhouse.tasks.data.importing.contents import read_content
-from stillhouse.tasks.data.importing.sources.source import Row
-from stillhouse.tasks.data.importing.wanted import Shape
+from stillhouse.tasks.data.importing.sources.source import Form, Row
 from stillhouse.tasks.errors import DataError
 
 MOST = 4
@@ -28,13 +27,13 @@ class Chunk(NamedTuple):
 
     path: Path
     rows: list[Row]
-    shape: Shape | None
+    form: Form
     schema: pa.Schema
 
 
 def write_chunk(chunk: Chunk) -> None:
     """Read the rows of a chunk and write its file."""
-    read = [read_content(row, chunk.shape) for row in chunk.rows]
+    read = [read_content(row, chunk.form) for row in chunk.rows]
     with write_aside(chunk.path) as aside:
         pq.write_table(pa.Table.from_pylist(read, chunk.schema), aside, compression="lz4")
 
@@ -93,7 +92,7 @@ def _expect_alive() -> Iterator[None]:
     try:
         yield
     except (EOFError, ConnectionError) as error:
-        msg = "a process that reads pictures was ended; free memory and import again, which goes on where it was"
+        msg = "a process that reads the files was ended; free memory and import again, which goes on where it was"
         raise DataError(msg) from error
 
 

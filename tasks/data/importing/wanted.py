@@ -6,7 +6,7 @@ from typing import Literal
 
 Shape = tuple[int, int, int]
 """Channels, height and width of a picture."""
-Task = Literal["image-classification", "text-embedding", "text-classification"]
+Task = Literal["image-classification", "text-embedding", "text-classification", "audio-classification"]
 
 
 @dataclass(frozen=True)
@@ -17,15 +17,17 @@ class Wanted:
     source: Path | str
     """A folder, a file or `s3://BUCKET/PREFIX`."""
     shape: Shape
-    """Of the pictures in the dataset. Texts do not use it."""
+    """Of the pictures in the dataset. Texts and recordings do not use it."""
     licence: str
-    """The licence of the pictures or texts, in a line."""
+    """The licence of the data, in a line."""
     task: Task | None = None
     """What the data is for. None: the source decides."""
     text_column: str | None = None
     """Column of the texts in a table. None: the columns decide."""
     label_column: str | None = None
     """Column of the labels in a table. None: the columns decide."""
+    seconds: float | None = None
+    """Length of the recordings in the dataset. None: the recordings decide."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What a user's model is to the ladder: its workload, its section `teacher`, and its rungs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from stillhouse.tasks.artifacts.model_folder import folder_digest
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.ladder.families.picture_rungs import Pictures, rungs_for_file, rungs_for_module
 from stillhouse.tasks.ladder.families.rungs import Rung, learn_classes, learn_vectors, rungs_for_text
+from stillhouse.tasks.ladder.families.sound_rungs import Sounds, rungs_for_sound, rungs_for_sound_file
 from stillhouse.tasks.reporting.quantities import percent
 
 
@@ -90,16 +91,18 @@ def _image_classification(source: Source, data: Path) -> Family:
     channels, *sides = described["image_shape"]
     train = int(described["splits"]["train"]["count"])
     pictures = Pictures(channels, min(sides), len(described["labels"]), train)
-    return _of_file(source, data, pictures) if source.format == "onnx" else _of_folder(source, pictures)
+    if source.format == "onnx":
+        return _of_file(source, data, "image_classification", rungs_for_file(pictures))
+    return _of_folder(source, pictures)
 
 
-def _of_file(source: Source, data: Path, pictures: Pictures) -> Family:
+def _of_file(source: Source, data: Path, workload: str, rungs: Sequence[Rung]) -> Family:
     from stillhouse.tasks.ladder.families.black_box import find_form
 
     form = find_form(source.path, data)
     teacher = {"onnx": str(source.path.resolve()), "sha256": file_digest(source.path), **form.section}
     basis = f"the teacher's accuracy, which is {percent(form.accuracy)} on the calibration split"
-    return Family("image_classification", teacher, tuple(rungs_for_file(pictures)), basis, form.assumed)
+    return Family(workload, teacher, tuple(rungs), basis, form.assumed)
 
 
 def _of_folder(source: Source, pictures: Pictures) -> Family:
@@ -110,7 +113,23 @@ def _of_folder(source: Source, pictures: Pictures) -> Family:
     return Family("image_classification", _folder(source), rungs, "the teacher's accuracy", ())
 
 
+def _audio_classification(source: Source, data: Path) -> Family:
+    from stillhouse.models.families.audio_classifier import SPECTROGRAMS, blocks_of, refuse_others
+
+    if source.format != "onnx":
+        refuse_others(source)
+    described = describe(data)
+    sounds = Sounds(len(described["labels"]), int(described["splits"]["train"]["count"]))
+    if source.format == "onnx":
+        return _of_file(source, data, "audio_classification", rungs_for_sound_file(sounds))
+    teacher = {"folder": str(source.path.resolve()), "sha256": folder_digest(source.path)}
+    listens = source.config.get("model_type") != SPECTROGRAMS
+    rungs = tuple(rungs_for_sound(sounds, blocks_of(source), listens=listens))
+    return Family("audio_classification", teacher, rungs, "the teacher's accuracy", ())
+
+
 FAMILIES: dict[str, Callable[[Source, Path], Family]] = {
+    "audio-classification": _audio_classification,
     "image-classification": _image_classification,
     "text-classification": _text_classification,
     "text-embedding": _text_embedding,

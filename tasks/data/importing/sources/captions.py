@@ -62,10 +62,7 @@ def is_librispeech(root: Path) -> bool:
 def open_librispeech(root: Path) -> Source:
     """Take each line of the transcripts as a text, without the name of its recording."""
     files = sorted(root.rglob(f"*{TRANSCRIPT}"))
-    read_as = (
-        f"texts, the transcripts in {len(files):,} files of LibriSpeech, no labels; "
-        "recordings come with the speech workload"
-    )
+    read_as = f"texts, the transcripts in {len(files):,} files of LibriSpeech, no labels; the recordings are not read"
     return Source(safe_id(root.resolve().name), "text", read_as, partial(_transcripts, files, root), labelled=False)
 
 

@@ -1,4 +1,4 @@
-"""Read the pictures or texts of a folder that has one folder for each class."""
+"""Read the pictures, recordings or texts of a folder that has one folder for each class."""
 
 import os
 from collections import Counter
@@ -9,29 +9,41 @@ from pathlib import Path
 from stillhouse.tasks.data.importing.sources.source import NOUNS, Kind, Row, Source, safe_id
 from stillhouse.tasks.errors import DataError
 
+SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
+"""Endings of recordings."""
 TEXT = ".txt"
 """Ending of a file that is a text."""
+TOLD: dict[str | None, Kind] = {"audio-classification": "audio", "image-classification": "image"}
+"""Task -> kind of its files, whatever their names end in."""
 
 
-def open_class_folders(root: Path) -> Source:
-    """Take each folder's name as a class, and the files in it, at any depth, as its pictures or texts.
+def open_class_folders(root: Path, task: str | None) -> Source:
+    """Take each folder's name as a class, and the files in it, at any depth, as its pictures, recordings or texts.
 
-    They are texts if most files end in .txt. Hidden files, hidden folders and links are left out.
+    Hidden files, hidden folders and links are left out. If the task does not tell the kind, most endings do.
 
     Raises:
         DataError: a folder cannot be read.
     """
     try:
         names = class_names(root)
-        are_texts = Counter(own.lower().endswith(TEXT) for name in names for own in _files(root / name, name))
+        endings = Counter(Path(own).suffix.lower() for name in names for own in _files(root / name, name))
     except OSError as error:
         msg = f"{error.filename or root} cannot be read ({error.strerror}); mend its permissions"
         raise DataError(msg) from error
-    total = are_texts.total()
-    kind: Kind = "text" if 2 * are_texts[True] > total else "image"
+    total, kind = endings.total(), _kind(task, endings)
     read_as = f"{NOUNS[kind]}, a folder for each class: {len(names):,} classes, {total:,} files"
     rows = partial(_rows, root, names, kind)
     return Source(root.resolve().name, kind, read_as, rows, labelled=True, labels=names, total=total)
+
+
+def _kind(task: str | None, endings: Counter[str]) -> Kind:
+    if task in TOLD:
+        return TOLD[task]
+    half = endings.total() / 2
+    if sum(endings[ending] for ending in SOUNDS) > half:
+        return "audio"
+    return "text" if endings[TEXT] > half else "image"
 
 
 def class_names(root: Path) -> tuple[str, ...]:
@@ -46,7 +58,7 @@ def _rows(root: Path, names: tuple[str, ...], kind: Kind) -> Iterator[Row]:
             known = safe_id(own)
             reason = "" if known == own else "its name is not valid UTF-8; rename it"
             if kind == "text" and not own.lower().endswith(TEXT):
-                reason = f"it does not end in {TEXT}, as most files here do; convert it, or take it out"
+                reason = f"it does not end in {TEXT}, as texts do; convert it, or take it out"
             yield Row(known, None if reason else root / own, name, reason)
 
 

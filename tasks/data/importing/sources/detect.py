@@ -10,7 +10,7 @@ from stillhouse.tasks.data.importing.sources.captions import is_librispeech, ope
 from stillhouse.tasks.data.importing.sources.class_folders import class_names, open_class_folders
 from stillhouse.tasks.data.importing.sources.lines import open_lines
 from stillhouse.tasks.data.importing.sources.source import NOUNS, Source
-from stillhouse.tasks.data.importing.tables.columns import KNOWN
+from stillhouse.tasks.data.importing.tables.columns import KIND_OF_TASK, KNOWN
 from stillhouse.tasks.data.importing.tables.hugging_face import is_hugging_face, open_hugging_face
 from stillhouse.tasks.data.importing.tables.manifests import open_manifest
 from stillhouse.tasks.data.importing.tables.parquet import open_parquet
@@ -22,7 +22,7 @@ BUCKET = "bucket"
 MANIFESTS = (".csv", ".tsv", ".jsonl", ".ndjson")
 PARQUET, LINES, COCO = ".parquet", ".txt", ".json"
 ENDINGS = (*MANIFESTS, PARQUET, LINES)
-FOLDERS = "a folder with a folder of pictures or texts for each class"
+FOLDERS = "a folder with a folder of pictures, recordings or texts for each class"
 
 
 def open_source(wanted: Wanted, work: Path, progress: Callable[[str], None]) -> Source:
@@ -57,7 +57,7 @@ def _open(path: Path, wanted: Wanted) -> Source:
     except OSError as error:
         msg = f"{error.filename or path} cannot be read ({error.strerror}); mend its permissions"
         raise DataError(msg) from error
-    msg = f"{path} does not exist; name {FOLDERS}, or a file of pictures or texts"
+    msg = f"{path} does not exist; name {FOLDERS}, or a file of a table or texts"
     raise DataError(msg)
 
 
@@ -66,12 +66,12 @@ def _open_folder(root: Path, wanted: Wanted) -> Source:
         return open_hugging_face(root, wanted)
     names = class_names(root)
     files = _tables_in(root)
-    if files and not (names and _is_beside_pictures(files)):
+    if files and not (names and _is_beside_files(files)):
         return _open_files(files, root, wanted)
-    if names and is_librispeech(root):
+    if names and wanted.task != "audio-classification" and is_librispeech(root):
         return open_librispeech(root)
     if names:
-        return open_class_folders(root)
+        return open_class_folders(root, wanted.task)
     msg = f"{root} has neither folders nor files that are known; name {FOLDERS}, or a file ({', '.join(ENDINGS)})"
     raise DataError(msg)
 
@@ -83,11 +83,12 @@ def _tables_in(root: Path) -> list[Path]:
     return tables or ([] if class_names(root) else [path for path in files if path.suffix.lower() == LINES])
 
 
-def _is_beside_pictures(files: list[Path]) -> bool:
-    """Tell whether a file lies beside class folders and does not list their pictures."""
+def _is_beside_files(files: list[Path]) -> bool:
+    """Tell whether a file lies beside class folders and does not list their files."""
     if files[0].suffix.lower() not in MANIFESTS:
         return False
-    return not any(name.strip().casefold() in KNOWN["image"] for name in read_roles(files[0]))
+    usual = {*KNOWN["image"], *KNOWN["audio"]}
+    return not any(name.strip().casefold() in usual for name in read_roles(files[0]))
 
 
 def _open_files(files: list[Path], root: Path, wanted: Wanted) -> Source:
@@ -108,12 +109,12 @@ def _open_files(files: list[Path], root: Path, wanted: Wanted) -> Source:
 
 
 def _expect_task(source: Source, wanted: Wanted) -> None:
-    kind = "image" if wanted.task == "image-classification" else "text"
+    kind = KIND_OF_TASK.get(str(wanted.task), "text")
     if wanted.task and source.kind != kind:
         msg = f"{source.name}, read as {source.read_as}, has no {NOUNS[kind]} for {wanted.task}; name another source"
         raise DataError(msg)
-    if source.kind == "image" and not source.labelled:
-        msg = f"{source.name} has pictures without labels; name their column by --label-column"
+    if source.kind != "text" and not source.labelled:
+        msg = f"{source.name} has {NOUNS[source.kind]} without labels; name their column by --label-column"
         raise DataError(msg)
     if wanted.task == "text-classification" and not source.labelled:
         msg = f"{source.name}, read as {source.read_as}, has no labels for {wanted.task}; give a table that has them"

@@ -7,21 +7,31 @@ from typing import Literal, NamedTuple
 
 from stillhouse.tasks.errors import DataError
 
-Kind = Literal["image", "text"]
-NOUNS = {"image": "pictures", "text": "texts"}
+Kind = Literal["image", "text", "audio"]
+NOUNS = {"image": "pictures", "text": "texts", "audio": "recordings"}
 """Kind -> its rows, for messages."""
+ONE = {"image": "picture", "text": "text", "audio": "recording"}
+"""Kind -> one of its rows."""
 
 
 class Row(NamedTuple):
-    """One picture or text, before it is read."""
+    """One picture, recording or text, before it is read."""
 
     id: str
-    """Unique in the source: the path of a picture or text, or a file and the number of its line or row."""
+    """Unique in the source: the path of its file, or the file of a table and the number of the line or row."""
     content: bytes | str | Path | None
-    """A picture or a text, or the file of one. None: there is none, and `reason` says why."""
+    """A picture, recording or text, or its file. None: there is none, and `reason` says why."""
     label: str = ""
     reason: str = ""
     """Why the row cannot be used. Empty: it can."""
+
+
+class Form(NamedTuple):
+    """What every content of a dataset is."""
+
+    kind: Kind
+    shape: tuple[int, ...] = ()
+    """Channels, height and width of a picture, or samples of a recording. Empty for texts."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +60,13 @@ def safe_id(name: str) -> str:
         return name.encode("utf-8", "backslashreplace").decode()
 
 
-def resolve_inside(root: Path, name: str) -> Path:
+def resolve_inside(root: Path, name: str, noun: str) -> Path:
     """Find a file that a manifest names, relative to the manifest's folder.
 
     Args:
         root: the manifest's folder, resolved.
         name: as the manifest has it.
+        noun: what the file holds.
 
     Raises:
         DataError: the file is missing or outside of the folder. The message is a reason for rejected.csv.
@@ -64,12 +75,12 @@ def resolve_inside(root: Path, name: str) -> Path:
         path = (root / name).resolve()
         known = path.is_file()
     except (OSError, RuntimeError, ValueError) as error:  # a name that is too long, a loop of links, a NUL
-        msg = f"it names no file ({name[:40]!r}); give the path of a picture"
+        msg = f"it names no file ({name[:40]!r}); give the path of a {noun}"
         raise DataError(msg) from error
     if not path.is_relative_to(root):
-        msg = f"it names {safe_id(name)}, which is outside of {root}; move the picture into the folder"
+        msg = f"it names {safe_id(name)}, which is outside of {root}; move the {noun} into the folder"
         raise DataError(msg)
     if not known:
-        msg = f"it names {safe_id(name)}, and {root} has no such file; mend the path or add the picture"
+        msg = f"it names {safe_id(name)}, and {root} has no such file; mend the path or add the {noun}"
         raise DataError(msg)
     return path

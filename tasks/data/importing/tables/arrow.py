@@ -1,4 +1,4 @@
-"""Read pictures or texts from batches of Arrow columns, as Parquet files and Hugging Face datasets have them."""
+"""Read pictures, recordings or texts from batches of Arrow columns, as Parquet files and saved datasets have them."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from stillhouse.tasks.data.importing.sources.source import NOUNS, Row, Source, safe_id
 from stillhouse.tasks.data.importing.tables.cells import row_of
-from stillhouse.tasks.data.importing.tables.columns import Columns, choose_columns
+from stillhouse.tasks.data.importing.tables.columns import ANY, Columns, choose_columns
 from stillhouse.tasks.data.importing.wanted import Wanted
 from stillhouse.tasks.errors import DataError
 
@@ -21,7 +21,8 @@ Batches = Callable[[Path, list[str]], Iterator[pa.RecordBatch]]
 """Reads some columns of a file, a batch at a time."""
 CHECKS: Mapping[str, Callable[[pa.DataType], bool]] = {
     "ClassLabel": pa.types.is_integer,
-    "Image": lambda kind: _is_bytes(kind) or _is_image_struct(kind),
+    "Image": lambda kind: _is_bytes(kind) or _is_file_struct(kind),
+    "Audio": lambda kind: _is_bytes(kind) or _is_file_struct(kind),
 }
 
 
@@ -50,7 +51,7 @@ def features_of(metadata: Mapping[bytes, bytes] | None) -> Features:
 
 
 def open_tables(tables: Tables, wanted: Wanted) -> Source:
-    """Take each row as a picture or a text.
+    """Take each row as a picture, a recording or a text.
 
     Raises:
         DataError: the columns contradict their description, or it is not clear which are meant.
@@ -89,7 +90,7 @@ def _rows(tables: Tables, columns: Columns, names: Sequence[str] | None) -> Iter
 def _plain(batch: pa.RecordBatch, columns: Columns) -> list[dict[str, Any]]:
     """Return the rows of a batch. A string that may not be valid UTF-8 is bytes, but a path is a string."""
     read = {name: _as_bytes(batch.column(name)).to_pylist() for name in batch.schema.names}
-    if columns.kind == "image" and _is_text(_value_type(batch.schema.field(columns.content).type)):
+    if columns.kind != "text" and _is_text(_value_type(batch.schema.field(columns.content).type)):
         read[columns.content] = [
             None if path is None else path.decode("utf-8", "surrogateescape") for path in read[columns.content]
         ]
@@ -122,9 +123,9 @@ def _roles(kind: pa.DataType, feature: Any) -> frozenset[str]:  # noqa: ANN401 -
         return frozenset({"class", "label"})
     kind = _value_type(kind)
     if _is_text(kind):
-        return frozenset({"image", "text", "label"})
-    if _is_bytes(kind) or _is_image_struct(kind):
-        return frozenset({"image"})
+        return ANY
+    if _is_bytes(kind) or _is_file_struct(kind):
+        return frozenset({"file", "audio"} if _is_audio(feature) else {"file"})
     return frozenset({"label"} if pa.types.is_integer(kind) or pa.types.is_boolean(kind) else ())
 
 
@@ -133,6 +134,10 @@ def _names(feature: Any) -> list[str] | None:  # noqa: ANN401 - JSON of others
     if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and isinstance(feature.get("names"), list):
         return [str(name) for name in feature["names"]]
     return None
+
+
+def _is_audio(feature: Any) -> bool:  # noqa: ANN401 - JSON of others
+    return isinstance(feature, dict) and feature.get("_type") == "Audio"
 
 
 def _value_type(kind: pa.DataType) -> pa.DataType:
@@ -147,5 +152,5 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _is_image_struct(kind: pa.DataType) -> bool:
+def _is_file_struct(kind: pa.DataType) -> bool:
     return bool(pa.types.is_struct(kind)) and {field.name for field in kind} == {"bytes", "path"}

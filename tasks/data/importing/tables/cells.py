@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stillhouse.tasks.data.importing.sources.source import Row, resolve_inside, safe_id
+from stillhouse.tasks.data.importing.sources.source import ONE, Row, resolve_inside, safe_id
 from stillhouse.tasks.data.importing.tables.columns import Columns
 from stillhouse.tasks.errors import DataError
 
@@ -18,7 +18,7 @@ def row_of(
         cells: column -> value: a string, bytes, a number, a mapping with `bytes` and `path`, or None.
         place: file and number of the line or row.
         columns: the columns that are read.
-        root: the table's folder, resolved. Paths of pictures are relative to it.
+        root: the table's folder, resolved. Paths of files are relative to it.
         names: names of the classes by number, if the labels are numbers of them.
     """
     try:
@@ -26,7 +26,7 @@ def row_of(
         content = cells.get(columns.content)
         if columns.kind == "text":
             return Row(place, _text(content, columns.content), label)
-        return _picture(content, place, label, root)
+        return _file(content, place, label, root, ONE[columns.kind])
     except DataError as error:
         return Row(place, None, "", str(error))
 
@@ -39,17 +39,17 @@ def _text(content: Any, column: str) -> str | bytes:  # noqa: ANN401 - a cell ha
     return content
 
 
-def _picture(content: Any, place: str, label: str, root: Path) -> Row:  # noqa: ANN401 - a cell has any type
+def _file(content: Any, place: str, label: str, root: Path, noun: str) -> Row:  # noqa: ANN401 - a cell has any type
     if isinstance(content, Mapping):
         content = content.get("bytes") or content.get("path")
     if isinstance(content, bytes):
         return Row(place, content, label)
     if not content or not isinstance(content, str):
-        msg = "it has no picture; give the path of a picture or its bytes"
+        msg = f"it has no {noun}; give the path of a {noun} or its bytes"
         raise DataError(msg)
     own = f"{safe_id(content)[:500]} ({place})"
     try:
-        return Row(own, resolve_inside(root, content), label)
+        return Row(own, resolve_inside(root, content, noun), label)
     except DataError as error:
         return Row(own, None, label, str(error))
 

@@ -1,19 +1,26 @@
-"""Choose the columns of a table that have the pictures or texts, and the labels. If it is not clear, ask by name."""
+"""Choose the columns of a table that have the contents and the labels. If it is not clear, ask by name."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from stillhouse.tasks.data.importing.sources.source import Kind
+from stillhouse.tasks.data.importing.sources.source import NOUNS, Kind
 from stillhouse.tasks.data.importing.wanted import Wanted
 from stillhouse.tasks.errors import DataError
 
-ANY = frozenset({"image", "text", "label"})
-"""What a column of strings may have: paths of pictures, texts or labels. A column of a known class has `class` too."""
+ANY = frozenset({"file", "text", "label"})
+"""What a column of strings may have: paths of files, texts or labels.
+
+A column of a known class has `class` too, and a column whose writer says that it has recordings has `audio`.
+"""
+PATHS = ("path", "file_name", "filename", "file")
 KNOWN = {
-    "image": ("image", "path", "file_name", "filename", "file", "image_path", "img"),
+    "image": ("image", *PATHS, "image_path", "img"),
+    "audio": ("audio", *PATHS, "audio_path", "recording", "sound", "wav"),
     "text": ("text", "sentence", "texts", "sentences"),
     "label": ("label", "labels", "class", "category"),
 }
+KIND_OF_TASK: Mapping[str, Kind] = {"image-classification": "image", "audio-classification": "audio"}
+"""Task -> kind of its data. That of every other task is text."""
 Roles = Mapping[str, Collection[str]]
 """Name of a column -> what it may have."""
 
@@ -47,21 +54,29 @@ def choose_columns(name: str, roles: Roles, wanted: Wanted) -> Columns:
     kind = _kind(roles, wanted)
     label = _label(name, roles, wanted, kind)
     rest = {column: own for column, own in roles.items() if column != label}
-    content = _text(name, rest, wanted) if kind == "text" else _image(name, rest)
+    content = _text(name, rest, wanted) if kind == "text" else _file(name, rest, kind)
     return Columns(kind, content, label)
 
 
 def _kind(roles: Roles, wanted: Wanted) -> Kind:
     if wanted.task:
-        return "image" if wanted.task == "image-classification" else "text"
+        return KIND_OF_TASK.get(wanted.task, "text")
     if wanted.text_column:
         return "text"
-    pictures = any(own == {"image"} for own in roles.values()) or _usual(roles, "image")
-    return "image" if pictures else "text"
+    sounds = {name for name in _usual(roles, "audio", "file") if name.strip().casefold() not in PATHS}
+    if sounds or any("audio" in own for own in roles.values()):
+        return "audio"
+    return "image" if any(map(_is_file, roles.values())) or _usual(roles, "image", "file") else "text"
 
 
-def _usual(roles: Roles, role: str) -> list[str]:
-    return [column for column, own in roles.items() if role in own and column.strip().casefold() in KNOWN[role]]
+def _is_file(own: Collection[str]) -> bool:
+    """Tell whether a column can have nothing but files."""
+    return "file" in own and "text" not in own
+
+
+def _usual(roles: Roles, known: str, role: str) -> list[str]:
+    """Name the columns that have a usual name and may have the role."""
+    return [column for column, own in roles.items() if role in own and column.strip().casefold() in KNOWN[known]]
 
 
 def _label(name: str, roles: Roles, wanted: Wanted, kind: Kind) -> str | None:
@@ -70,7 +85,7 @@ def _label(name: str, roles: Roles, wanted: Wanted, kind: Kind) -> str | None:
     if wanted.label_column:
         return _named(name, roles, wanted.label_column, "label", "--label-column")
     only = [column for column, own in roles.items() if "class" in own]
-    found = only if len(only) == 1 else _usual(roles, "label") or only
+    found = only if len(only) == 1 else _usual(roles, "label", "label") or only
     if len(found) == 1:
         return found[0]
     if not found and kind == "text" and wanted.task is None:
@@ -83,22 +98,22 @@ def _text(name: str, roles: Roles, wanted: Wanted) -> str:
     if wanted.text_column:
         return _named(name, roles, wanted.text_column, "text", "--text-column")
     fitting = [column for column, own in roles.items() if "text" in own]
-    found = _usual(roles, "text") or fitting
+    found = _usual(roles, "text", "text") or fitting
     if len(found) == 1:
         return found[0]
     if not fitting:
-        msg = f"{name} has no column of texts or pictures ({_listed(roles)}); name another file"
+        msg = f"{name} has no column of texts or files ({_listed(roles)}); name another file"
         raise DataError(msg)
     msg = f"{name} has the columns {_listed(roles)}; name the one with the texts by --text-column"
     raise DataError(msg)
 
 
-def _image(name: str, roles: Roles) -> str:
-    found = [column for column, own in roles.items() if own == {"image"}]
-    found = found if len(found) == 1 else _usual(roles, "image")
+def _file(name: str, roles: Roles, kind: Kind) -> str:
+    found = [column for column, own in roles.items() if _is_file(own)]
+    found = found if len(found) == 1 else _usual(roles, kind, "file")
     if len(found) == 1:
         return found[0]
-    msg = f"{name} has the columns {_listed(roles)}; call the one with the pictures `image`, and no other `path`"
+    msg = f"{name} has the columns {_listed(roles)}; call the one with the {NOUNS[kind]} `{kind}`, and no other `path`"
     raise DataError(msg)
 
 

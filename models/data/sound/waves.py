@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.models.data.audio import SAMPLE_RATE, waveform_of
-from stillhouse.models.data.first_sound import QUIET, mute_clicks
+from stillhouse.models.data.sound.audio import SAMPLE_RATE, waveform_of
+from stillhouse.models.data.sound.first_sound import QUIET, mute_clicks
 
 SECONDS = 2.0
 """Seconds of a recording that the encoder sees, from the first sound. Five of six spoken captions are shorter."""

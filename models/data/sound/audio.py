@@ -14,7 +14,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from stillhouse.models.data.description import describe
-from stillhouse.models.data.first_sound import SILENCE, speech_start
+from stillhouse.models.data.sound.first_sound import SILENCE, speech_start
 from stillhouse.models.errors import ModelError
 
 SAMPLE_RATE = 16_000
@@ -80,12 +80,6 @@ def waveform_of(content: bytes) -> NDArray[np.float32]:
     Raises:
         ModelError: the file cannot be read, is silent or too short.
     """
-    try:
-        from scipy.signal import resample_poly
-    except ModuleNotFoundError as error:
-        msg = "recordings need SciPy, which the light installation does not have; install all with `make install`"
-        raise ModelError(msg) from error
-
     samples_T, rate = decode(content, LISTENED)
     if len(samples_T) < SHORTEST * rate:
         msg = f"the recording lasts {len(samples_T) / rate:.2f} s; give one of at least {SHORTEST} s"
@@ -93,10 +87,29 @@ def waveform_of(content: bytes) -> NDArray[np.float32]:
     if np.abs(samples_T).max() <= SILENCE:
         msg = "the recording is silent (its peak is below -60 dBFS); record it again, louder"
         raise ModelError(msg)
-    kept_T = _with_speech(samples_T, rate)
-    common = math.gcd(SAMPLE_RATE, rate)
-    resampled_T = resample_poly(kept_T, SAMPLE_RATE // common, rate // common)
+    resampled_T = resample(_with_speech(samples_T, rate), rate)
     return np.ascontiguousarray(resampled_T[: int(LONGEST * SAMPLE_RATE)], np.float32)
+
+
+def resample(samples_T: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+    """Return samples of `SAMPLE_RATE`, given samples of another rate in hertz.
+
+    Raises:
+        ModelError: SciPy is not installed. Samples of `SAMPLE_RATE` do without it.
+    """
+    if rate == SAMPLE_RATE:
+        return samples_T
+    try:
+        from scipy.signal import resample_poly
+    except ModuleNotFoundError as error:
+        msg = (
+            f"recordings of {rate:,} Hz need SciPy, which the light installation does not have; convert them to "
+            f"{SAMPLE_RATE:,} Hz, or install all with `make install`"
+        )
+        raise ModelError(msg) from error
+    common = math.gcd(SAMPLE_RATE, rate)
+    resampled_T: NDArray[np.float32] = resample_poly(samples_T, SAMPLE_RATE // common, rate // common)
+    return resampled_T
 
 
 def decode(content: bytes, longest: float) -> tuple[NDArray[np.float32], int]:
@@ -106,18 +119,23 @@ def decode(content: bytes, longest: float) -> tuple[NDArray[np.float32], int]:
         ModelError: the file cannot be read.
     """
     try:
-        _check_kind(content)
+        check_kind(content)
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             _check_format(file.samplerate, file.channels)
             return _mono(file, math.ceil(longest * file.samplerate)), int(file.samplerate)
     except ModelError:
         raise
     except Exception as error:  # a malicious file can raise any error
-        msg = f"the recording cannot be read ({error}); {KINDS}"
-        raise ModelError(msg) from error
+        raise unreadable(error) from error
 
 
-def _check_kind(content: bytes) -> None:
+def unreadable(error: Exception) -> ModelError:
+    """Return the sentence for a decoder's error, without the address of the file in memory."""
+    reason = getattr(error, "error_string", None) or error
+    return ModelError(f"the recording cannot be read ({' '.join(str(reason).split())[:200]}); {KINDS}")
+
+
+def check_kind(content: bytes) -> None:
     """Refuse files of unsupported types before a decoder opens them."""
     if not content.startswith(STARTS):
         msg = f"the recording cannot be read (it is of no known kind); {KINDS}"

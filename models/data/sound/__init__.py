@@ -1,0 +1,1 @@
+"""Recordings: decoded, resampled, and brought to the input of a network."""
