@@ -1,4 +1,4 @@
-"""TensorFlow's environment: made once, from a hash-locked file, whole or not there; and what runs inside it."""
+"""The environment of a foreign tool: made once, from a hash-locked file, whole or not there; and what runs in it."""
 
 import sys
 import threading
@@ -73,7 +73,7 @@ def test_a_disk_without_space_is_refused_first(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No pip is started if its files have no place."""
-    monkeypatch.setattr(environment, "GIGABYTES", 1e9)
+    monkeypatch.setitem(environment.GIGABYTES, "small", 1e9)
     with pytest.raises(StillhouseError, match="GB of free space and the environment needs"):
         environment.ensure_environment(settings, lambda _line: None, lock_file(tmp_path))
 

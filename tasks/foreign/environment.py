@@ -1,4 +1,4 @@
-"""The environment of TensorFlow: a virtual environment apart, made on first use from a hash-locked file.
+"""The environment of a foreign tool: a virtual environment apart, made on first use from a hash-locked file.
 
 The environment is whole once its stamp is written, last. A process that is killed half-way leaves no stamp, and the
 next one makes the environment again. Two processes never make it at once.
@@ -17,10 +17,10 @@ from stillhouse.tasks.artifacts.locks import waiting
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.settings import Settings
 
-LOCK = Path(__file__).resolve().parent / "tensorflow.lock"
+TENSORFLOW, OPENVINO = (Path(__file__).resolve().parent / f"{tool}.lock" for tool in ("tensorflow", "openvino"))
 STAMP = "whole"
-GIGABYTES = 2.5
-"""Disk space that the environment takes, with what pip needs while it installs."""
+GIGABYTES = {"tensorflow": 2.5, "openvino": 0.7}
+"""Disk space that an environment takes, with what pip needs while it installs."""
 OF_ANOTHER_PYTHON = (
     "PYTHONHOME",
     "PYTHONPATH",
@@ -33,7 +33,7 @@ OF_ANOTHER_PYTHON = (
 """Variables that lead pip, or the new environment, to packages of another Python."""
 
 
-def environment_folder(settings: Settings, lock: Path = LOCK) -> Path:
+def environment_folder(settings: Settings, lock: Path = TENSORFLOW) -> Path:
     """Name the folder of the environment. Another lock has another folder."""
     return settings.state / "environments" / f"{lock.stem}-{file_digest(lock)[:16]}"
 
@@ -43,7 +43,7 @@ def is_whole(folder: Path) -> bool:
     return (folder / STAMP).is_file() and (folder / "bin" / "python").exists()
 
 
-def ensure_environment(settings: Settings, progress: Callable[[str], None], lock: Path = LOCK) -> Path:
+def ensure_environment(settings: Settings, progress: Callable[[str], None], lock: Path = TENSORFLOW) -> Path:
     """Make the environment unless it is there.
 
     Args:
@@ -71,7 +71,7 @@ def clean_variables() -> dict[str, str]:
 
 
 def _make(folder: Path, lock: Path) -> None:
-    _expect_space(folder.parent)
+    _expect_space(folder.parent, GIGABYTES.get(lock.stem, 0))
     python = str(folder / "bin" / "python")
     install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes")
     try:
@@ -85,10 +85,10 @@ def _make(folder: Path, lock: Path) -> None:
         aside.write_text(f"{file_digest(lock)}\n", encoding="ascii")
 
 
-def _expect_space(folder: Path) -> None:
+def _expect_space(folder: Path, gigabytes: float) -> None:
     free = shutil.disk_usage(folder).free
-    if free < GIGABYTES * 1e9:
-        msg = f"{folder} has {free / 1e9:.1f} GB of free space and the environment needs {GIGABYTES} GB; free some"
+    if free < gigabytes * 1e9:
+        msg = f"{folder} has {free / 1e9:.1f} GB of free space and the environment needs {gigabytes} GB; free some"
         raise StillhouseError(msg)
 
 

@@ -6,7 +6,7 @@ that it keeps: those that the teacher finds are compared with those that the mod
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
@@ -21,7 +21,7 @@ from stillhouse.models.measurement.statistics import mean_interval
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.runtime.session import open_session, predict
 from stillhouse.models.runtime.tokens import TOKENIZER, Tokenizer, Tokens
-from stillhouse.models.workloads.base import Answerer, Request, Runtime, run_model
+from stillhouse.models.workloads.base import Answerer, Request, Runtime, run_model, spread
 from stillhouse.models.workloads.registry import ALONE
 
 NEIGHBOURS = 5
@@ -42,6 +42,7 @@ class TextEmbedding:
     """Runtime of text embedding. A split is its texts. The answers are the model's vectors (N, D)."""
 
     packages: Sequence[str] = ("tokenizers",)
+    answer: Literal["class", "vector"] = "vector"
 
     def load_split(self, data: Path, split: str) -> list[str]:
         """Read the texts of a split."""
@@ -71,6 +72,11 @@ class TextEmbedding:
         encoder = Encoder(bundle)
         name = encoder.session.get_inputs()[0].name
         return lambda: encoder.session.run(None, {name: encoder.tokenizer.ids_of([request.body])})
+
+    def raw_inputs(self, bundle: Bundle, split: list[str], most: int) -> dict[str, list[NDArray[Any]]]:
+        """Return the tokens (1, T) of texts."""
+        encoder = Encoder(bundle)
+        return {ALONE: [encoder.ids_of([split[place]]) for place in spread(len(split), most)]}
 
     def comparisons(self, _split: list[str], answers: Mapping[str, Vectors], confidence: float) -> dict[str, Any]:
         """Compare the vectors themselves: the mean cosine between those of teacher and student."""
