@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from stillhouse.models.errors import ModelError
 from stillhouse.models.onnx.packing import deployable
 from stillhouse.models.runtime.bundle import Bundle, open_bundle
 from stillhouse.models.workloads.registry import ALONE
 
+Form = Literal["file", "adopted", "named"]
+"""Of what a student is made: an ONNX file alone, the user's network changed in place, one of our own networks."""
 CHECKPOINT = "architecture.json"
 """File of a checkpoint folder; see `models.training.checkpoint`, which needs torch."""
 

@@ -3,15 +3,13 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.foreign.environment import OPENVINO
-from stillhouse.tasks.targets.source import Source
+from stillhouse.tasks.targets.source import Form, Source
 
-Form = Literal["file", "adopted", "named"]
-"""Of what a student is made: an ONNX file alone, the user's network changed in place, one of our own networks."""
-FORMS: tuple[Form, ...] = ("file", "adopted", "named")
+FORMS: tuple[Form, ...] = get_args(Form)
 ONNX_RUNTIME = "onnxruntime"
 
 
@@ -46,10 +44,27 @@ def target_of(name: str) -> Target:
     return TARGETS[name]
 
 
+def expect_taken(name: str, workload: str, forms: Collection[Form]) -> None:
+    """Expect a target to take a student of a workload in at least one of these forms.
+
+    Raises:
+        StillhouseError: it takes none, or there is no such target. The message names the targets that do.
+    """
+    if any(takes(name, workload, form) for form in forms):
+        return
+    can = " or ".join(names_that_take(workload, forms))
+    msg = f"the target {name} takes no student of this model ({workload}); use --target {can}"
+    raise StillhouseError(msg)
+
+
+def takes(name: str, workload: str, form: Form) -> bool:
+    """Tell whether a target takes a student of a workload in a form. ONNX Runtime takes all."""
+    return name == ONNX_RUNTIME or (workload, form) in target_of(name).takes
+
+
 def names_that_take(workload: str, forms: Collection[Form]) -> list[str]:
-    """Name the targets that take a student of a workload in one of these forms. ONNX Runtime takes all."""
-    wanted = {(workload, form) for form in forms}
-    return [ONNX_RUNTIME, *(name for name, target in TARGETS.items() if wanted & {*target.takes})]
+    """Name the targets that take a student of a workload in one of these forms."""
+    return [name for name in (ONNX_RUNTIME, *TARGETS) if any(takes(name, workload, form) for form in forms)]
 
 
 def _plain_onnx(source: Source, component: str, _data: Path, folder: Path) -> Path:
