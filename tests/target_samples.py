@@ -16,7 +16,7 @@ from stillhouse.models.onnx.export import export_model
 from stillhouse.models.onnx.packing import deployable
 from stillhouse.models.runtime.bundle import write_bundle
 from stillhouse.models.runtime.tokens import TOKENIZER, Tokenizer
-from stillhouse.models.training.checkpoint import Architecture
+from stillhouse.models.training.checkpoint import Architecture, save_model
 from stillhouse.models.workloads.retrieval.data import load_eval_split
 from stillhouse.tasks.settings import Settings
 
@@ -26,6 +26,19 @@ HERE = Settings(ROOT, ROOT / ".stillhouse", ROOT / "runs", "")
 STATIC = {"activations": "static", "calibration": "minmax", "keep_float": []}
 DYNAMIC = STATIC | {"activations": "dynamic"}
 PLAIN = Architecture("plain", {"widths": [16, 32], "strides": [2, 1], "pool": 4}, 16.0, (1, 8, 8))
+RESIDUAL = Architecture("residual", {"stem": 16, "widths": [16, 32], "strides": [1, 2]}, 16.0, (1, 8, 8))
+ONCE = {"repeats": 2, "most": 2, "rounds": 5, "pause_seconds": 0, "confidence": 0.9, "limit": 1.0}
+"""A short timing."""
+
+
+def write_checkpoint(folder: Path, architecture: Architecture) -> Path:
+    """Write the checkpoint of a classifier of digits with random weights, and its ONNX file. Returns its folder."""
+    images_NCHW = load_images(built_digits(), "calibration").images_NCHW[:100]
+    module = architecture.build_seeded(2).eval()
+    module = fold_batch_norm(module if architecture.network == "attention" else fold_pixel_scale(module))
+    save_model(folder, architecture.build_seeded(2).eval(), architecture)
+    export_model(module, architecture, images_NCHW, folder / "model.onnx")
+    return folder
 
 
 def write_classifier(

@@ -69,6 +69,7 @@ def test_what_the_project_asks_for_is_pinned(requirement: Requirement) -> None:
 FOREIGN = {
     "tensorflow": {"ai_edge_litert", "h5py", "keras", "tensorflow", "tf2onnx"},
     "openvino": {"openvino"},
+    "executorch": {"executorch", "torchao"},
 }
 """Lock -> modules that only its environment has."""
 

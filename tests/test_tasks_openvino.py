@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from data_samples import built_digits, built_emoji_small, built_stamps_small
 from encoder_samples import SPEECH_PLAIN
-from target_samples import HERE, PLAIN, STATIC, write_classifier, write_encoders, write_text_encoder
+from target_samples import HERE, ONCE, PLAIN, RESIDUAL, STATIC, write_classifier, write_encoders, write_text_encoder
 from text_samples import sentences, write_texts
 
 from stillhouse.models.training.checkpoint import Architecture
@@ -20,12 +20,10 @@ from stillhouse.tasks.targets.source import open_source
 from stillhouse.tasks.targets.targets import target_of
 
 pytestmark = pytest.mark.long
-RESIDUAL = Architecture("residual", {"stem": 16, "widths": [16, 32], "strides": [1, 2]}, 16.0, (1, 8, 8))
 IMAGE = Architecture(
     "plain_encoder", {"dimension": 16, "widths": [16, 32], "strides": [2, 2], "pool": 16}, 255.0, (3, 64, 64)
 )
 TEXT = Architecture("ngram_encoder", {"buckets": 97, "width": 8, "hidden": 8, "dimension": 16}, 1.0, ())
-ONCE = {"repeats": 2, "most": 2, "rounds": 5, "pause_seconds": 0, "confidence": 0.9, "limit": 1.0}
 Convert = Callable[[Path, Path], Converted]
 
 

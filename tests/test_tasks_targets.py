@@ -9,12 +9,14 @@ from target_samples import HERE, write_classifier
 
 from stillhouse.models.errors import ModelError
 from stillhouse.models.runtime.bundle import open_bundle
+from stillhouse.models.training.checkpoint import Architecture, save_model
 from stillhouse.models.workloads.base import runtime_of, spread
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.targets.convert import convert_to
 from stillhouse.tasks.targets.inputs import raw_inputs
 from stillhouse.tasks.targets.judged import Converted, Judged, mean_cosine, share_of_same_class
-from stillhouse.tasks.targets.source import open_source
+from stillhouse.tasks.targets.prepare import write_program
+from stillhouse.tasks.targets.source import Source, open_source
 from stillhouse.tasks.targets.targets import names_that_take, target_of
 
 
@@ -27,7 +29,9 @@ def test_an_unknown_target_is_named_with_those_that_there_are() -> None:
 def test_onnx_runtime_takes_every_student() -> None:
     """It is the first of the names, whatever the workload."""
     assert names_that_take("my_own", ["adopted"]) == ["onnxruntime"]
-    assert names_that_take("text_embedding", ["adopted"])[:2] == ["onnxruntime", "openvino"]
+    assert names_that_take("text_embedding", ["adopted"]) == ["onnxruntime", "openvino"]
+    assert names_that_take("image_classification", ["file"]) == ["onnxruntime", "openvino"]
+    assert names_that_take("image_classification", ["named"]) == ["onnxruntime", "openvino", "executorch", "litert"]
 
 
 def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
@@ -58,6 +62,25 @@ def test_data_of_another_workload_is_refused_before_anything_is_installed(tmp_pa
     with pytest.raises(StillhouseError, match="emoji_small"):
         convert_to(target_of("openvino"), source, built_emoji_small(), tmp_path / "out", HERE, pytest.fail)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["executorch", "litert"])
+def test_a_bundle_is_not_enough_for_a_target_that_needs_the_network(tmp_path: Path, name: str) -> None:
+    """The sentence says where the network is, and nothing is installed."""
+    source = open_source(write_classifier(tmp_path / "b"))
+    with pytest.raises(StillhouseError, match=f"{name} files are made of a checkpoint, and this model has only"):
+        convert_to(target_of(name), source, built_digits(), tmp_path / "out", HERE, pytest.fail)
+    assert not (tmp_path / "out").exists()
+
+
+def test_texts_have_many_lengths_and_an_executorch_file_has_one(tmp_path: Path) -> None:
+    """A checkpoint of a text encoder is refused before anything is installed."""
+    arguments = {"buckets": 97, "width": 8, "hidden": 8, "dimension": 16}
+    architecture = Architecture("ngram_encoder", arguments, 1.0, ())
+    save_model(tmp_path / "text", architecture.build_seeded(1), architecture)
+    source = Source(open_bundle(write_classifier(tmp_path / "b")), tmp_path)
+    with pytest.raises(ModelError, match="takes inputs of one shape, and texts have many lengths; use another target"):
+        write_program(source, "text", built_digits(), tmp_path)
 
 
 def test_inputs_are_real_ones_of_the_gate_split_each_alone(tmp_path: Path) -> None:

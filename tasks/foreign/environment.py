@@ -17,9 +17,11 @@ from stillhouse.tasks.artifacts.locks import waiting
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.settings import Settings
 
-TENSORFLOW, OPENVINO = (Path(__file__).resolve().parent / f"{tool}.lock" for tool in ("tensorflow", "openvino"))
+TENSORFLOW, OPENVINO, EXECUTORCH = (
+    Path(__file__).resolve().parent / f"{tool}.lock" for tool in ("tensorflow", "openvino", "executorch")
+)
 STAMP = "whole"
-GIGABYTES = {"tensorflow": 2.5, "openvino": 0.7}
+GIGABYTES = {"tensorflow": 2.5, "openvino": 0.7, "executorch": 2.0}
 """Disk space that an environment takes, with what pip needs while it installs."""
 OF_ANOTHER_PYTHON = (
     "PYTHONHOME",

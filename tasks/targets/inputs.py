@@ -1,4 +1,4 @@
-"""Real raw inputs of each component of a bundle, from the gate split: what a target is judged with."""
+"""Real raw inputs of each component of a bundle: of the gate split to judge with, of calibration to round with."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,25 +14,25 @@ from stillhouse.tasks.data.format.dataset import read_description
 
 Raws = Sequence[NDArray[Any]]
 """Batches of one."""
-SPLIT = "gate"
+GATE, CALIBRATION = "gate", "calibration"
 MOST = 500
 """Number of inputs. Each one is asked alone, as a server does."""
 
 
-def raw_inputs(bundle: Bundle, data: Path) -> Mapping[str, Raws]:
+def raw_inputs(bundle: Bundle, data: Path, split: str = GATE) -> Mapping[str, Raws]:
     """Read inputs of each component of a bundle.
 
     Args:
         bundle: the model.
         data: folder of a dataset for it.
+        split: name of the split.
 
     Raises:
         ModelError: the workload offers no raw inputs, or the model does not take the dataset.
     """
     portable = portable_of(bundle.workload)
     try:
-        split = runtime_of(bundle.workload).load_split(data, SPLIT)
-        raws = portable.raw_inputs(bundle, split, MOST)
+        raws = portable.raw_inputs(bundle, runtime_of(bundle.workload).load_split(data, split), MOST)
         for name, own in raws.items():
             predict(open_session(bundle.file(name)), own[0])
     except ModelError:

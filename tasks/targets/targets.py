@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import get_args
 
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.foreign.environment import OPENVINO
+from stillhouse.tasks.foreign.environment import EXECUTORCH, OPENVINO, TENSORFLOW
+from stillhouse.tasks.targets.prepare import write_plain_onnx, write_program, write_student
 from stillhouse.tasks.targets.source import Form, Source
 
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -67,18 +68,6 @@ def names_that_take(workload: str, forms: Collection[Form]) -> list[str]:
     return [name for name in (ONNX_RUNTIME, *TARGETS) if any(takes(name, workload, form) for form in forms)]
 
 
-def _plain_onnx(source: Source, component: str, _data: Path, folder: Path) -> Path:
-    import onnx
-
-    from stillhouse.models.onnx.plain.read import expect_narrow_integers, read_plain
-
-    model = read_plain(source.bundle.file(component))
-    expect_narrow_integers(model, "OpenVINO")
-    path = folder / f"{component}.onnx"
-    onnx.save(model, path)
-    return path
-
-
 _PIXELS, _TEXTS, _PAIRS = "image_classification", "text_embedding", "retrieval"
 TARGETS = {
     target.name: target
@@ -89,8 +78,26 @@ TARGETS = {
             OPENVINO,
             "stillhouse.models.targets.openvino",
             ".xml",
-            _plain_onnx,
+            write_plain_onnx,
             {(workload, form) for workload in (_PIXELS, _TEXTS, _PAIRS) for form in FORMS},
+        ),
+        Target(
+            "executorch",
+            "ExecuTorch",
+            EXECUTORCH,
+            "stillhouse.models.targets.executorch",
+            ".pte",
+            write_program,
+            {(_PIXELS, "adopted"), (_PIXELS, "named")},
+        ),
+        Target(
+            "litert",
+            "LiteRT",
+            TENSORFLOW,
+            "stillhouse.models.targets.litert",
+            ".tflite",
+            write_student,
+            {(_PIXELS, "named")},
         ),
     )
 }
