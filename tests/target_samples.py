@@ -12,7 +12,7 @@ from stillhouse.models.compression.quantization.quantize import integer_weights
 from stillhouse.models.data.images import load_images
 from stillhouse.models.families.bert import adopt_bert
 from stillhouse.models.inspection.source import find_source
-from stillhouse.models.onnx.export import export_model
+from stillhouse.models.onnx.export import export_file, export_model
 from stillhouse.models.onnx.packing import deployable
 from stillhouse.models.runtime.bundle import write_bundle
 from stillhouse.models.runtime.tokens import TOKENIZER, Tokenizer
@@ -58,6 +58,15 @@ def write_classifier(
     export_model(module, replace(architecture, quantization=how, packing=packing), images_NCHW, folder / "model.onnx")
     labels = [str(digit) for digit in range(10)]
     write_bundle(folder, "image_classification", {"model": [deployable(folder, "model")]}, labels=labels)
+    return folder
+
+
+def write_black_box(folder: Path) -> Path:
+    """Write the bundle of a classifier that was known as a file only, in int8. Returns its folder."""
+    source = write_classifier(folder.with_name(f"{folder.name}_float")) / "model.onnx"
+    folder.mkdir()
+    export_file(source, STATIC, load_images(built_digits(), "calibration").images_NCHW[:100], folder / "model.onnx")
+    write_bundle(folder, "image_classification", {"model": [folder / "model.onnx"]}, labels=[])
     return folder
 
 

@@ -5,10 +5,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from data_samples import built_digits, built_emoji_small, built_stamps_small
 from encoder_samples import SPEECH_PLAIN
-from target_samples import HERE, ONCE, PLAIN, RESIDUAL, STATIC, write_classifier, write_encoders, write_text_encoder
+from target_samples import (
+    HERE,
+    ONCE,
+    PLAIN,
+    RESIDUAL,
+    STATIC,
+    write_black_box,
+    write_classifier,
+    write_encoders,
+    write_text_encoder,
+)
 from text_samples import sentences, write_texts
 
 from stillhouse.models.training.checkpoint import Architecture
@@ -60,6 +71,13 @@ def test_a_classifier_goes_out(
         weights
         < (0.5 if how else 1.2) * write_classifier(tmp_path / "f", architecture).joinpath("model.onnx").stat().st_size
     )
+
+
+def test_a_black_box_in_int8_goes_out(tmp_path: Path, to_openvino: Convert) -> None:
+    """Its integer operators are spelled out like those of a student of ours."""
+    bundle = write_black_box(tmp_path / "b")
+    assert "QLinearConv" in {node.op_type for node in onnx.load(bundle / "model.onnx").graph.node}
+    assert to_openvino(bundle, built_digits()).components["model"].agreement > 0.95
 
 
 @pytest.mark.parametrize("bits", [None, 8, 4])

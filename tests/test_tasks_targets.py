@@ -38,7 +38,7 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
     """A folder that is not there, one without a bundle.json, and one whose file was altered."""
     with pytest.raises(ModelError, match=r"nothing is not there; name the folder of a bundle, such as compressed/NAME"):
         open_source(tmp_path / "nothing")
-    with pytest.raises(ModelError, match="is no bundle"):
+    with pytest.raises(ModelError, match=r"has no bundle\.json and no architecture\.json; name the folder of a bundle"):
         open_source(tmp_path)
     bundle = write_classifier(tmp_path / "b")
     (bundle / "model.onnx").write_bytes(b"other")

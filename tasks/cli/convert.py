@@ -35,8 +35,8 @@ def convert(
         _to_litert(source, target, dataset)
     else:
         msg = (
-            f"{target or source} is neither .onnx nor .tflite with --dataset; name a teacher's .onnx, give --dataset, "
-            "or name a runtime with --to"
+            f"{source} goes nowhere yet: name a new .onnx file for a Keras model, a new .tflite file and --dataset for "
+            "a student, or a runtime with --to"
         )
         raise StillhouseError(msg)
 

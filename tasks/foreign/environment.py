@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from stillhouse.models.aside import write_aside
 from stillhouse.tasks.artifacts.artifact import file_digest
@@ -60,10 +61,10 @@ def ensure_environment(settings: Settings, progress: Callable[[str], None], lock
         StillhouseError: there is no space, or pip failed. The message repeats pip's reason.
     """
     folder = environment_folder(settings, lock)
-    with waiting(folder.with_suffix(".lock")):
+    with waiting(folder.with_suffix(".lock")) as held:
         if not is_whole(folder):
             progress(f"making the environment of {lock.stem} in {folder}; this happens once and takes some minutes")
-            _make(folder, lock)
+            _make(folder, lock, held)
     return folder / "bin" / "python"
 
 
@@ -72,14 +73,15 @@ def clean_variables() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_PYTHON}
 
 
-def _make(folder: Path, lock: Path) -> None:
+def _make(folder: Path, lock: Path, held: int) -> None:
+    """Make the environment. If this process is killed, pip goes on for a while and still holds the lock."""
     _expect_space(folder.parent, GIGABYTES.get(lock.stem, 0))
     python = str(folder / "bin" / "python")
     install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes")
     try:
-        _run([sys.executable, "-m", "venv", "--clear", str(folder)], folder)
-        _run([python, *install, "-r", str(lock)], folder)
-        _run([python, "-m", "pip", "check"], folder)
+        _run([sys.executable, "-m", "venv", "--clear", str(folder)], folder, held)
+        _run([python, *install, "-r", str(lock)], folder, held)
+        _run([python, "-m", "pip", "check"], folder, held)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -94,8 +96,9 @@ def _expect_space(folder: Path, gigabytes: float) -> None:
         raise StillhouseError(msg)
 
 
-def _run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=clean_variables())  # noqa: S603 - ours
+def _run(command: list[str], folder: Path, held: int) -> None:
+    how: dict[str, Any] = {"capture_output": True, "text": True, "env": clean_variables(), "pass_fds": (held,)}
+    done = subprocess.run(command, check=False, **how)  # noqa: S603 - ours
     if done.returncode:
         msg = (
             f"the environment {folder} could not be made ({_reason(done.stderr + done.stdout)}); mend the network, "

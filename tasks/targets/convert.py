@@ -6,6 +6,7 @@ other facts of the bundle, and the measurements.
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stillhouse.models.aside import ABANDONED_SECONDS, SUFFIX
 from stillhouse.models.errors import ModelError
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.base import portable_of
@@ -107,9 +109,15 @@ def _expect_free(into: Path) -> None:
 
 @contextmanager
 def _write_folder_aside(into: Path) -> Iterator[Path]:
-    """Yield a folder beside `into`. It is renamed to `into` unless the block raises."""
+    """Yield a folder beside `into`. It is renamed to `into` unless the block raises.
+
+    What a killed process left there a day ago is removed.
+    """
     into.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{into.name}.", suffix=".partial", dir=into.parent))
+    for old in into.parent.glob(f".{into.name}.*{SUFFIX}"):
+        if time.time() - old.stat().st_mtime > ABANDONED_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{into.name}.", suffix=SUFFIX, dir=into.parent))
     try:
         yield aside
         aside.chmod(0o755)

@@ -6,7 +6,8 @@ from typing import Literal
 
 from stillhouse.models.errors import ModelError
 from stillhouse.models.onnx.packing import deployable
-from stillhouse.models.runtime.bundle import Bundle, open_bundle
+from stillhouse.models.runtime.bundle import BUNDLE, Bundle, open_bundle
+from stillhouse.models.runtime.legacy_bundle import ABOUT
 from stillhouse.models.workloads.registry import ALONE
 
 Form = Literal["file", "adopted", "named"]
@@ -49,5 +50,8 @@ def open_source(path: Path) -> Source:
         return Source(Bundle("image_classification", {ALONE: [deployable(path, ALONE)]}, {}), path.parent)
     if not path.exists():
         msg = f"{path} is not there; name the folder of a bundle, such as compressed/NAME/bundle"
+        raise ModelError(msg)
+    if path.is_dir() and not any((path / name).is_file() for name in (BUNDLE, ABOUT)):
+        msg = f"{path} has no {BUNDLE} and no {CHECKPOINT}; name the folder of a bundle, such as compressed/NAME/bundle"
         raise ModelError(msg)
     return Source(open_bundle(path))
