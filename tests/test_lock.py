@@ -66,8 +66,12 @@ def test_what_the_project_asks_for_is_pinned(requirement: Requirement) -> None:
     assert requirement.specifier.contains(PINS[canonicalize_name(requirement.name)], prereleases=True)
 
 
-FOREIGN = {"ai_edge_litert", "h5py", "keras", "tensorflow", "tf2onnx"}
-"""Modules that only TensorFlow's own environment has."""
+FOREIGN = {
+    "tensorflow": {"ai_edge_litert", "h5py", "keras", "tensorflow", "tf2onnx"},
+    "openvino": {"openvino"},
+    "executorch": {"executorch", "torchao"},
+}
+"""Lock -> modules that only its environment has."""
 
 
 def imported() -> set[str]:
@@ -86,7 +90,7 @@ def test_what_the_code_imports_is_asked_for() -> None:
     """Every module that is imported comes from a package that pyproject.toml names, not from one that another needs."""
     names = {canonicalize_name(requirement.name) for requirement in ALL}
     owners = importlib.metadata.packages_distributions()
-    here = imported() - FOREIGN
+    here = imported() - set().union(*FOREIGN.values())
     of = {module: {canonicalize_name(owner) for owner in owners.get(module, [])} for module in here}
     assert {module: packages for module, packages in of.items() if not packages & names} == {}
 
@@ -128,12 +132,14 @@ def test_every_pin_has_a_hash(lock: str) -> None:
     assert [block.split()[0] for block in blocks if "--hash=sha256:" not in block] == []
 
 
-def test_what_runs_in_the_environment_of_tensorflow_is_in_its_lock() -> None:
+@pytest.mark.parametrize("tool", FOREIGN)
+def test_what_runs_in_a_foreign_environment_is_in_its_lock(tool: str) -> None:
     """The modules that only that environment has are imported, and its lock pins their packages with hashes."""
-    lock = (ROOT / "tasks" / "foreign" / "tensorflow.lock").read_text(encoding="utf-8")
+    lock = (ROOT / "tasks" / "foreign" / f"{tool}.lock").read_text(encoding="utf-8")
     pins = re.findall(r"^(\S+?)==\S+ \\\n    --hash=sha256:", lock, re.MULTILINE)
-    assert imported() >= FOREIGN - {"ai_edge_litert"}
-    assert {name.replace("_", "-").replace("tensorflow", "tensorflow-cpu") for name in FOREIGN} <= set(pins)
+    assert imported() >= FOREIGN[tool] - {"ai_edge_litert"}
+    assert {name.replace("_", "-").replace("tensorflow", "tensorflow-cpu") for name in FOREIGN[tool]} <= set(pins)
+    assert f'"{tool}.lock"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

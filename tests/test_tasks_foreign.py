@@ -1,12 +1,15 @@
-"""TensorFlow's environment: made once, from a hash-locked file, whole or not there; and what runs inside it."""
+"""The environment of a foreign tool: made once, from a hash-locked file, whole or not there; and what runs in it."""
 
+import subprocess
 import sys
 import threading
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from stillhouse.tasks.artifacts.locks import waiting
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.foreign import convert_once as conversions
 from stillhouse.tasks.foreign import environment, keras_import
@@ -57,6 +60,17 @@ def test_a_half_made_environment_is_made_again(tmp_path: Path, settings: Setting
     assert (len(told), environment.is_whole(folder), (folder / "leftover").exists()) == (1, True, False)
 
 
+def test_an_installer_that_outlives_its_command_is_waited_for(tmp_path: Path, settings: Settings) -> None:
+    """A command that is killed leaves pip behind. It holds the lock, so the next command does not make it at once."""
+    lock = lock_file(tmp_path)
+    with waiting(environment.environment_folder(settings, lock).with_suffix(".lock")) as held:
+        child = subprocess.Popen(["sleep", "1.5"], pass_fds=(held,))
+    began = time.monotonic()
+    environment.ensure_environment(settings, lambda _line: None, lock)
+    assert time.monotonic() - began > 1.0
+    assert child.poll() == 0
+
+
 def test_an_environment_without_its_python_is_not_whole(tmp_path: Path) -> None:
     """The stamp alone does not count, for instance after an update of the system's Python."""
     (tmp_path / environment.STAMP).touch()
@@ -75,7 +89,7 @@ def test_a_disk_without_space_is_refused_first(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No pip is started if its files have no place."""
-    monkeypatch.setattr(environment, "GIGABYTES", 1e9)
+    monkeypatch.setitem(environment.GIGABYTES, "small", 1e9)
     with pytest.raises(StillhouseError, match="GB of free space and the environment needs"):
         environment.ensure_environment(settings, lambda _line: None, lock_file(tmp_path))
 
@@ -91,6 +105,16 @@ def test_a_refusal_inside_comes_out_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "m.keras").write_bytes(b"no zip")
     with pytest.raises(StillhouseError, match=r"m\.keras is no whole \.keras file \(File is not a zip file\); save"):
         run_inside(Path(sys.executable), keras_import.HEADER, {"model": str(tmp_path / "m.keras")})
+
+
+def test_a_crash_inside_is_one_sentence(tmp_path: Path) -> None:
+    """A native library may end the process; the signal and the environment are named."""
+    python = tmp_path / "tool-0123" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\nkill -SEGV $$\n", encoding="ascii")
+    python.chmod(0o755)
+    with pytest.raises(StillhouseError, match=r"m failed \(killed by SIGSEGV: .*try the model in tool alone.*delete"):
+        run_inside(python, "m", {})
 
 
 def test_a_bad_file_is_refused_before_an_environment_is_made(tmp_path: Path, settings: Settings) -> None:

@@ -24,6 +24,7 @@ from stillhouse.tasks.ladder.under_way import end, is_under_way
 from stillhouse.tasks.ladder.verdict import Point, choose, is_best, say_verdict, shortfalls
 from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.rehearsal.estimate import epochs_of
+from stillhouse.tasks.targets.targets import TARGETS
 
 GOALS = Goals(0.99, 4.0, 2.0, 20.0)
 
@@ -217,6 +218,33 @@ def test_a_climb_stops_at_the_goals_and_leaves_a_bundle_a_report_and_a_recipe(ho
     recipe = made / "recipes" / "encoder.yaml"
     assert yaml.safe_load(recipe.read_text())["gate"] == {"quality": 0.3, "bytes": 1.5, "latency": 0.1}
     assert any(line.startswith("assumed: quality is the share") for line in said)
+
+
+@pytest.mark.long
+@pytest.mark.serial
+def test_the_chosen_student_goes_out_to_a_target(house: Path) -> None:
+    """The verdict and the report say its bytes, agreement and time there, and its files lie beside the bundle."""
+    order = replace(order_in(house, Goals(0.3, 1.5, 0.1, 5.0)), target="openvino")
+    verdict = compress(order, lambda _: None)
+    made = house / "compressed" / "encoder"
+    assert "; in OpenVINO: " in verdict
+    found = json.loads((made / "ladder.json").read_text())["target"]["converted"]
+    assert found["components"]["model"]["agreement"] > 0.9
+    assert (made / "openvino" / "model.xml").is_file()
+    assert "The student in OpenVINO" in (made / "report.html").read_text()
+
+
+def test_a_target_that_takes_nothing_of_a_model_is_told_first(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence names the targets that take it. No data is imported and nothing is installed."""
+    monkeypatch.setitem(TARGETS, "small", replace(TARGETS["openvino"], name="small", takes={}))
+    order = order_in(house, GOALS)
+    for target, words in (
+        ("small", r"takes no student of this model \(text_embedding\); use --target onnxruntime or openvino"),
+        ("tensorrt", r"there is no target 'tensorrt'; use onnxruntime, openvino"),
+    ):
+        with pytest.raises(StillhouseError, match=words):
+            compress(replace(order, target=target), pytest.fail)
+    assert not (house / "state").exists()
 
 
 @pytest.mark.long

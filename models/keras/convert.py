@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from stillhouse.models.aside import write_aside
 from stillhouse.models.errors import ModelError
+from stillhouse.models.evaluation.json_process import answer_or_refuse
 from stillhouse.models.keras.facts import describe
-from stillhouse.models.keras.process import answer_or_refuse
 from stillhouse.models.keras.saved_model import check_operators
 from stillhouse.models.keras.weights import read_keras
 

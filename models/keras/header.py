@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.models.errors import ModelError
+from stillhouse.models.evaluation.json_process import answer_or_refuse
 from stillhouse.models.keras.config import layers_in
-from stillhouse.models.keras.process import answer_or_refuse
 from stillhouse.models.keras.weights import read_keras
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from stillhouse.models.aside import write_aside
 from stillhouse.models.errors import ModelError
-from stillhouse.models.keras.process import answer_or_refuse
+from stillhouse.models.evaluation.json_process import answer_or_refuse
 from stillhouse.models.litert.graph import function_of, read_student
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.models.keras.process import answer_or_refuse
+from stillhouse.models.evaluation.json_process import answer_or_refuse
 from stillhouse.models.litert.runtime import open_file
 from stillhouse.models.measurement.latency import Call, Schedule, compare_calls, machine, open_call
 from stillhouse.models.runtime.session import open_session, predict

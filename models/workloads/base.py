@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.models.errors import ModelFault
+from stillhouse.models.errors import ModelError, ModelFault
 from stillhouse.models.evaluation.outcomes import Outcomes
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.registry import resolve
@@ -111,6 +111,36 @@ class Runtime(Protocol):
 
     def sample_requests(self, data: Path) -> tuple[str, list[bytes]]:
         """Return realistic requests from the gate split: a media type, and request bodies of this type."""
+
+
+@runtime_checkable
+class Portable(Protocol):
+    """The optional part of a runtime with which a model is judged in other targets than ONNX Runtime."""
+
+    answer: Literal["class", "vector"]
+    """What a component gives. Two runtimes agree if the class is the same, or as far as the vectors have one direction.
+    """
+
+    def raw_inputs(self, bundle: Bundle, split: Split, most: int) -> Mapping[str, Sequence[NDArray[Any]]]:
+        """Return component -> real raw inputs from a split, each as a batch of one, at most `most` of them."""
+
+
+def portable_of(workload: str) -> Portable:
+    """Import the runtime module of a workload that other targets can judge.
+
+    Raises:
+        ModelError: there is no such workload, or it offers no raw inputs.
+    """
+    face = runtime_of(workload)
+    if isinstance(face, Portable):
+        return face
+    msg = f"the workload {workload} has no raw_inputs in its runtime, so no other target can judge it; add the method"
+    raise ModelError(msg)
+
+
+def spread(count: int, most: int) -> Sequence[int]:
+    """Choose at most `most` of `count` places, evenly."""
+    return [int(place) for place in np.linspace(0, count - 1, min(count, most))]
 
 
 def runtime_of(workload: str) -> Runtime:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -13,7 +14,7 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.runtime.session import open_session, predict
 from stillhouse.models.runtime.tokens import TOKENIZER, Tokenizer, Tokens
-from stillhouse.models.workloads.base import Request
+from stillhouse.models.workloads.base import Request, spread
 from stillhouse.models.workloads.registry import ALONE
 
 PACKAGES = ("tokenizers",)
@@ -70,6 +71,12 @@ def open_call(bundle: Bundle, request: Request) -> Callable[[], object]:
     model = TextModel(bundle)
     name = model.session.get_inputs()[0].name
     return lambda: model.session.run(None, {name: model.tokenizer.ids_of([request.body])})
+
+
+def raw_inputs(bundle: Bundle, texts: Sequence[str], most: int) -> dict[str, list[NDArray[Any]]]:
+    """Return the tokens (1, T) of at most `most` texts."""
+    model = TextModel(bundle)
+    return {ALONE: [model.ids_of([texts[place]]) for place in spread(len(texts), most)]}
 
 
 def sample_requests(data: Path) -> tuple[str, list[bytes]]:

@@ -10,12 +10,16 @@ from stillhouse.tasks.errors import ServiceError
 
 
 @contextmanager
-def waiting(path: Path) -> Iterator[None]:
-    """Hold a lock. If another process has it, wait."""
+def waiting(path: Path) -> Iterator[int]:
+    """Hold a lock. If another process has it, wait.
+
+    Yields:
+        The lock's file descriptor. A child process that inherits it holds the lock too, even if this process is killed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="ascii") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+        yield stream.fileno()
 
 
 @contextmanager

@@ -56,6 +56,7 @@ def compress(  # noqa: PLR0913, PLR0917 - one flag each
     label_column: Annotated[str | None, typer.Option(help="Column of the labels in a table.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, max=60, help="Length of the recordings.")] = None,
     into: Annotated[Path, typer.Option(help="Folder for the result.")] = Path("compressed"),
+    target: Annotated[str, typer.Option(help="Runtime that the student goes out to.")] = "onnxruntime",
     dry_run: Annotated[bool, typer.Option(help="Only write the recipes, and estimate time and memory.")] = False,
 ) -> None:
     """Compress your own model: climb from int8 to a smaller student until the goals or the minutes are reached."""
@@ -67,7 +68,7 @@ def compress(  # noqa: PLR0913, PLR0917 - one flag each
     called = name or name_of(model)
     goals = parse_goals(keep, smaller, faster, minutes)
     wanted = Wanted(called, data, (1 if grey else 3, side, side), "unknown", None, text_column, label_column, seconds)
-    order = ladder.Order(called, model, task, wanted, goals, into)
+    order = ladder.Order(called, model, task, wanted, goals, into, target)
     try:
         if dry_run:
             for line in ladder.estimate(order, say):

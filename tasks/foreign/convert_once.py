@@ -8,7 +8,7 @@ from stillhouse.tasks.artifacts.artifact import file_digest, json_digest, seal, 
 from stillhouse.tasks.artifacts.locks import waiting
 from stillhouse.tasks.artifacts.source_digest import ROOT, files_with_imports
 from stillhouse.tasks.errors import ArtifactError
-from stillhouse.tasks.foreign.environment import LOCK
+from stillhouse.tasks.foreign.environment import TENSORFLOW
 from stillhouse.tasks.foreign.keras_import import CONVERT, import_keras, refuse_early
 from stillhouse.tasks.settings import Settings
 
@@ -45,7 +45,7 @@ def _key(path: Path) -> str:
     return json_digest(
         {
             "model": {each.relative_to(path).as_posix(): file_digest(each) for each in files},
-            "environment": file_digest(LOCK),
+            "environment": file_digest(TENSORFLOW),
             "code": {each.relative_to(ROOT).as_posix(): file_digest(each) for each in files_with_imports((CONVERT,))},
         }
     )

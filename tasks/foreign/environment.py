@@ -1,4 +1,4 @@
-"""The environment of TensorFlow: a virtual environment apart, made on first use from a hash-locked file.
+"""The environment of a foreign tool: a virtual environment apart, made on first use from a hash-locked file.
 
 The environment is whole once its stamp is written, last. A process that is killed half-way leaves no stamp, and the
 next one makes the environment again. Two processes never make it at once.
@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from stillhouse.models.aside import write_aside
 from stillhouse.tasks.artifacts.artifact import file_digest
@@ -17,10 +18,12 @@ from stillhouse.tasks.artifacts.locks import waiting
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.settings import Settings
 
-LOCK = Path(__file__).resolve().parent / "tensorflow.lock"
+TENSORFLOW, OPENVINO, EXECUTORCH = (
+    Path(__file__).resolve().parent / f"{tool}.lock" for tool in ("tensorflow", "openvino", "executorch")
+)
 STAMP = "whole"
-GIGABYTES = 2.5
-"""Disk space that the environment takes, with what pip needs while it installs."""
+GIGABYTES = {"tensorflow": 2.5, "openvino": 0.7, "executorch": 2.0}
+"""Disk space that an environment takes, with what pip needs while it installs."""
 OF_ANOTHER_PYTHON = (
     "PYTHONHOME",
     "PYTHONPATH",
@@ -33,7 +36,7 @@ OF_ANOTHER_PYTHON = (
 """Variables that lead pip, or the new environment, to packages of another Python."""
 
 
-def environment_folder(settings: Settings, lock: Path = LOCK) -> Path:
+def environment_folder(settings: Settings, lock: Path = TENSORFLOW) -> Path:
     """Name the folder of the environment. Another lock has another folder."""
     return settings.state / "environments" / f"{lock.stem}-{file_digest(lock)[:16]}"
 
@@ -43,7 +46,7 @@ def is_whole(folder: Path) -> bool:
     return (folder / STAMP).is_file() and (folder / "bin" / "python").exists()
 
 
-def ensure_environment(settings: Settings, progress: Callable[[str], None], lock: Path = LOCK) -> Path:
+def ensure_environment(settings: Settings, progress: Callable[[str], None], lock: Path = TENSORFLOW) -> Path:
     """Make the environment unless it is there.
 
     Args:
@@ -58,10 +61,10 @@ def ensure_environment(settings: Settings, progress: Callable[[str], None], lock
         StillhouseError: there is no space, or pip failed. The message repeats pip's reason.
     """
     folder = environment_folder(settings, lock)
-    with waiting(folder.with_suffix(".lock")):
+    with waiting(folder.with_suffix(".lock")) as held:
         if not is_whole(folder):
             progress(f"making the environment of {lock.stem} in {folder}; this happens once and takes some minutes")
-            _make(folder, lock)
+            _make(folder, lock, held)
     return folder / "bin" / "python"
 
 
@@ -70,14 +73,15 @@ def clean_variables() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_PYTHON}
 
 
-def _make(folder: Path, lock: Path) -> None:
-    _expect_space(folder.parent)
+def _make(folder: Path, lock: Path, held: int) -> None:
+    """Make the environment. If this process is killed, pip goes on for a while and still holds the lock."""
+    _expect_space(folder.parent, GIGABYTES.get(lock.stem, 0))
     python = str(folder / "bin" / "python")
     install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes")
     try:
-        _run([sys.executable, "-m", "venv", "--clear", str(folder)], folder)
-        _run([python, *install, "-r", str(lock)], folder)
-        _run([python, "-m", "pip", "check"], folder)
+        _run([sys.executable, "-m", "venv", "--clear", str(folder)], folder, held)
+        _run([python, *install, "-r", str(lock)], folder, held)
+        _run([python, "-m", "pip", "check"], folder, held)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -85,15 +89,16 @@ def _make(folder: Path, lock: Path) -> None:
         aside.write_text(f"{file_digest(lock)}\n", encoding="ascii")
 
 
-def _expect_space(folder: Path) -> None:
+def _expect_space(folder: Path, gigabytes: float) -> None:
     free = shutil.disk_usage(folder).free
-    if free < GIGABYTES * 1e9:
-        msg = f"{folder} has {free / 1e9:.1f} GB of free space and the environment needs {GIGABYTES} GB; free some"
+    if free < gigabytes * 1e9:
+        msg = f"{folder} has {free / 1e9:.1f} GB of free space and the environment needs {gigabytes} GB; free some"
         raise StillhouseError(msg)
 
 
-def _run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=clean_variables())  # noqa: S603 - ours
+def _run(command: list[str], folder: Path, held: int) -> None:
+    how: dict[str, Any] = {"capture_output": True, "text": True, "env": clean_variables(), "pass_fds": (held,)}
+    done = subprocess.run(command, check=False, **how)  # noqa: S603 - ours
     if done.returncode:
         msg = (
             f"the environment {folder} could not be made ({_reason(done.stderr + done.stdout)}); mend the network, "

@@ -4,6 +4,7 @@ The module may import what that environment has, and of our own modules only tho
 """
 
 import json
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -44,11 +45,16 @@ def run_inside(python: Path, module: str, request: Mapping[str, Any]) -> dict[st
         command = [str(python), "-m", module, str(asked), str(answered)]
         done = subprocess.run(command, check=False, capture_output=True, text=True, env=variables, cwd=folder)  # noqa: S603 - ours
         if done.returncode or not answered.is_file():
-            reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:300]
-            where = python.parent.parent
-            msg = f"{module} failed ({reason}); try the model in Keras alone, and if it works there, delete {where}"
-            raise StillhouseError(msg)
+            raise StillhouseError(_failure(python, module, done))
         answer: dict[str, Any] = json.loads(answered.read_text(encoding="utf-8"))
     if "refused" in answer:
         raise StillhouseError(answer["refused"])
     return answer
+
+
+def _failure(python: Path, module: str, done: subprocess.CompletedProcess[str]) -> str:
+    where = python.parent.parent
+    last = (done.stderr.strip().splitlines() or ["no reason given"])[-1][:300]
+    reason = f"killed by {signal.Signals(-done.returncode).name}: {last}" if done.returncode < 0 else last
+    tool = where.name.partition("-")[0]
+    return f"{module} failed ({reason}); try the model in {tool} alone, and if it works there, delete {where}"

@@ -61,7 +61,7 @@ def export_litert(
     progress(f"converting the student to {out_tflite.name}")
     with tempfile.TemporaryDirectory() as scratch:
         onnx, images = Path(scratch) / "student.onnx", Path(scratch) / "images.npy"
-        _write_float(student, onnx)
+        write_float(student, onnx)
         np.save(images, calibration_NCHW)
         request = {"onnx": str(onnx), "images": str(images), "tflite": str(out_tflite.resolve())}
         return int(run_inside(python, CONVERT, request)["bytes"])
@@ -96,7 +96,12 @@ def judge_files(
     return Judged(answers_NK, found["bytes"], found["comparisons"], found["machine"])
 
 
-def _write_float(student: Path, path: Path) -> None:
+def write_float(student: Path, path: Path) -> None:
+    """Write the fp32 ONNX file of an image classifier's checkpoint.
+
+    Raises:
+        StillhouseError: the checkpoint is of another model.
+    """
     from stillhouse.models.compression.fold import fold_batch_norm
     from stillhouse.models.onnx.export import export_float
     from stillhouse.models.training.checkpoint import load_model

@@ -12,7 +12,7 @@ from stillhouse.tasks.ladder.goals import Goals
 from stillhouse.tasks.ladder.pace import Pace, measure_pace
 from stillhouse.tasks.ladder.recipes import Model, write_recipe
 from stillhouse.tasks.ladder.verdict import Point, point_of
-from stillhouse.tasks.local_run.run_here import outputs_here, run_here
+from stillhouse.tasks.local_run.run_here import outputs_here, run_here, stages_here
 from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.rehearsal.estimate import epochs_of
 
@@ -30,6 +30,8 @@ class Climbed:
     report: Path
     bundle: Path
     """Folder of the student's bundle."""
+    checkpoints: Path
+    """Folder of the last step: a checkpoint for each component, unless the student is known as a file only."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +133,12 @@ def _run(ladder: Ladder, number: int, rung: Rung, epochs: int, progress: Progres
     trained = f", epochs of the longest training: {epochs}" if rung.trained else ""
     progress(f"== rung {number + 1} of {len(ladder.rungs)}: {rung.words}{trained}")
     found = run_here(recipe, key, progress=progress)
-    folders = outputs_here(recipe, key, ("export", "evaluate", "gate"))
+    last = next(stage.inputs["student"] for stage in stages_here(load_recipe(recipe)) if stage.name == "export")
+    folders = outputs_here(recipe, key, ("export", "evaluate", "gate", last))
     evaluation, gate = (
         json.loads((folders[stage] / f"{file}.json").read_text(encoding="utf-8"))
         for stage, file in (("evaluate", "evaluation"), ("gate", "gate"))
     )
     minutes = (time.monotonic() - began) / 60
     point = point_of(rung.name, rung.words, evaluation, gate["verdict"], minutes)
-    return Climbed(point, recipe, Path(str(found["report"]["report"])), folders["export"] / "student")
+    return Climbed(point, recipe, Path(str(found["report"]["report"])), folders["export"] / "student", folders[last])

@@ -9,13 +9,14 @@ from typing import cast, get_args
 from stillhouse.models.aside import write_aside
 from stillhouse.models.inspection.source import Source, find_source
 from stillhouse.models.inspection.task import task_of
+from stillhouse.models.runtime.bundle import open_bundle
 from stillhouse.tasks.artifacts.artifact import json_digest, write_json
 from stillhouse.tasks.data.importing.import_local import import_local
 from stillhouse.tasks.data.importing.wanted import Imported, Task, Wanted
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.foreign.convert_once import convert_once
 from stillhouse.tasks.ladder.climb import Climbed, Ladder, Skipped, climb, plan
-from stillhouse.tasks.ladder.families.family import Family, expect_ladder, family_of
+from stillhouse.tasks.ladder.families.family import Family, expect_ladder, expect_target, family_of
 from stillhouse.tasks.ladder.goals import Goals
 from stillhouse.tasks.ladder.page import render
 from stillhouse.tasks.ladder.recipes import Model
@@ -23,6 +24,9 @@ from stillhouse.tasks.ladder.under_way import end, is_under_way
 from stillhouse.tasks.ladder.verdict import choose, say_verdict
 from stillhouse.tasks.reporting.quantities import mebibytes
 from stillhouse.tasks.settings import Settings, load_settings
+from stillhouse.tasks.targets.send_out import send_out
+from stillhouse.tasks.targets.source import Source as Student
+from stillhouse.tasks.targets.targets import ONNX_RUNTIME, TARGETS, takes
 
 Progress = Callable[[str], None]
 CONVERTED = {"keras": "image-classification", "tensorflow": "image-classification"}
@@ -41,6 +45,8 @@ class Order:
     goals: Goals
     into: Path
     """Folder that gets a folder of this name."""
+    target: str = ONNX_RUNTIME
+    """Runtime that the chosen student goes out to."""
 
 
 def compress(order: Order, progress: Progress) -> str:
@@ -61,7 +67,7 @@ def compress(order: Order, progress: Progress) -> str:
     if not climbed:
         msg = f"no rung could be run: {skipped[-1].reason if skipped else 'there is none'}"
         raise StillhouseError(msg)
-    return _write(order, ladder, family, climbed, skipped)
+    return _write(order, ladder, family, climbed, skipped, progress)
 
 
 def estimate(order: Order, progress: Progress) -> list[str]:
@@ -89,6 +95,7 @@ def _prepare(order: Order, progress: Progress) -> tuple[Ladder, Family]:
     settings, source = load_settings(), find_source(order.model)
     task = _task(order, source)
     expect_ladder(task)
+    expect_target(order.target, task)
     source, converted = _as_onnx(source, task, settings, progress)
     imported = import_local(settings, replace(order.data, task=_data_task(task)), progress)
     _tell_rows(imported, progress)
@@ -99,10 +106,11 @@ def _prepare(order: Order, progress: Progress) -> tuple[Ladder, Family]:
         progress(f"assumed: {line}")
     model = Model(order.name, family.workload, family.teacher, {"dataset": order.name, "sha256": imported.digest})
     work = settings.state / "ladders" / order.name
-    resumed = is_under_way(work, json_digest([asdict(model), asdict(order.goals)]))
+    rungs = [rung for rung in family.rungs if takes(order.target, family.workload, rung.form)]
+    resumed = is_under_way(work, json_digest([asdict(model), asdict(order.goals), order.target]))
     if resumed:
         progress("going on with the climb that was interrupted")
-    return Ladder(model, family.rungs, order.goals, data, work, _about(order, imported, family), resumed), family
+    return Ladder(model, rungs, order.goals, data, work, _about(order, imported, family), resumed), family
 
 
 def _tell_rows(imported: Imported, progress: Progress) -> None:
@@ -135,24 +143,34 @@ def _about(order: Order, imported: Imported, family: Family) -> Sequence[str]:
     )
 
 
-def _write(order: Order, ladder: Ladder, family: Family, climbed: list[Climbed], skipped: list[Skipped]) -> str:
+def _write(  # noqa: PLR0913, PLR0917 - all that was found
+    order: Order,
+    ladder: Ladder,
+    family: Family,
+    climbed: list[Climbed],
+    skipped: list[Skipped],
+    progress: Progress,
+) -> str:
     """Write the folder of the result. The page is written last."""
     points = [each.point for each in climbed]
     best = choose(points, order.goals)
     chosen = climbed[points.index(best)]
-    verdict = say_verdict(best, order.goals, family.basis)
     folder = order.into / order.name
-    for part in ("bundle", "recipes", "rungs"):
+    for part in ("bundle", "recipes", "rungs", *TARGETS):
         shutil.rmtree(folder / part, ignore_errors=True)
     shutil.copytree(chosen.bundle, folder / "bundle")
+    student = Student(open_bundle(chosen.bundle), chosen.checkpoints)
+    there = send_out(order.target, student, ladder.data, folder, progress)
+    verdict = say_verdict(best, order.goals, family.basis) + (f"; {there.sentence}" if there else "")
     (folder / "recipes").mkdir()
     shutil.copyfile(chosen.recipe, folder / "recipes" / chosen.recipe.name)
     (folder / "rungs").mkdir()
     for each in climbed:
         shutil.copyfile(each.report, folder / "rungs" / f"{each.point.rung}.html")
-    write_json(folder / "ladder.json", {"verdict": verdict, "chosen": best.rung, "points": [asdict(p) for p in points]})
+    found = {"verdict": verdict, "chosen": best.rung, "points": [asdict(point) for point in points]}
+    write_json(folder / "ladder.json", found | ({"target": asdict(there)} if there else {}))
     with write_aside(folder / "report.html") as aside:
-        page = render(order.name, ladder, points, best, verdict, [(s.rung.words, s.reason) for s in skipped])
+        page = render(order.name, ladder, points, best, verdict, [(s.rung.words, s.reason) for s in skipped], there)
         aside.write_text(page, encoding="utf-8")
     end(ladder.work)
     return verdict

@@ -9,6 +9,7 @@ from stillhouse.tasks.ladder.climb import Ladder
 from stillhouse.tasks.ladder.picture import draw_points
 from stillhouse.tasks.ladder.verdict import Point, is_best
 from stillhouse.tasks.reporting.report_page import load_templates
+from stillhouse.tasks.targets.send_out import SentOut
 
 
 def render(  # noqa: PLR0913, PLR0917 - what the page shows
@@ -18,6 +19,7 @@ def render(  # noqa: PLR0913, PLR0917 - what the page shows
     best: Point,
     verdict: str,
     skipped: Sequence[tuple[str, str]],
+    there: SentOut | None = None,
 ) -> str:
     """Return the whole page. All shown text is escaped."""
     return (
@@ -32,6 +34,7 @@ def render(  # noqa: PLR0913, PLR0917 - what the page shows
             pareto=[is_best(point, points) for point in points],
             verdict=verdict,
             skipped=skipped,
+            there=there,
             picture=Markup(draw_points(points, ladder.goals)),  # noqa: S704 - our own SVG, its texts escaped
         )
     )

@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from stillhouse.models.evaluation.outcomes import Outcomes
 from stillhouse.models.measurement.latency import open_call
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.runtime.session import open_session, predict
-from stillhouse.models.workloads.base import Answerer, Request, Runtime
+from stillhouse.models.workloads.base import Answerer, Request, Runtime, spread
 from stillhouse.models.workloads.classes import Classes, class_outcomes, compare_with_reference, most_likely
 from stillhouse.models.workloads.registry import ALONE
 
@@ -33,6 +33,7 @@ class ImageClassification:
     """Runtime of image classification. A split is pictures with their classes. The answers are the model's classes."""
 
     packages: Sequence[str] = ()
+    answer: Literal["class", "vector"] = "class"
 
     def load_split(self, data: Path, split: str) -> Split:
         """Read raw pictures with their classes, and the names of all classes."""
@@ -58,6 +59,11 @@ class ImageClassification:
     def call(self, bundle: Bundle, request: Request) -> Callable[[], object]:
         """Open a file again. The call classifies the picture."""
         return open_call(bundle.file(ALONE), request.raw[ALONE])
+
+    def raw_inputs(self, _bundle: Bundle, split: Split, most: int) -> dict[str, list[NDArray[Any]]]:
+        """Return raw pictures (1, C, H, W)."""
+        images_NCHW = split[0].images_NCHW
+        return {ALONE: [images_NCHW[place : place + 1] for place in spread(len(images_NCHW), most)]}
 
     def comparisons(self, *_: object) -> dict[str, Any]:
         """Return no additional comparisons."""

@@ -5,7 +5,7 @@ A query is answered if a correct answer is within the split's cut. All query set
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from stillhouse.models.data.captions import load_captions
 from stillhouse.models.data.pictures import picture_of
 from stillhouse.models.data.sound.waves import LENGTH, waves_of
-from stillhouse.models.data.text import codes_of
+from stillhouse.models.data.text import codes_of, trim_padding
 from stillhouse.models.errors import ModelError
 from stillhouse.models.evaluation.compare import ratio
 from stillhouse.models.evaluation.outcomes import Outcomes, Scores
 from stillhouse.models.runtime.bundle import Bundle
-from stillhouse.models.workloads.base import Answerer, Request, Runtime, run_model
+from stillhouse.models.workloads.base import Answerer, Request, Runtime, run_model, spread
 from stillhouse.models.workloads.retrieval.data import IMAGE, SPEECH, TEXT, EvalSplit, Inputs, load_eval_split
 from stillhouse.models.workloads.retrieval.details import Answers, chance, details, recalls
 from stillhouse.models.workloads.retrieval.encoders import answer_once, open_encoders
@@ -37,6 +37,7 @@ class Retrieval:
     """Runtime of retrieval. A split is an `EvalSplit`. The answers are the model's vectors for all its inputs."""
 
     packages: Sequence[str] = ("pandas", "pillow", "pyarrow", "safetensors", "scipy", "soundfile")
+    answer: Literal["class", "vector"] = "vector"
 
     def load_split(self, data: Path, split: str) -> EvalSplit:
         """Read the query sets of a split."""
@@ -72,6 +73,12 @@ class Retrieval:
     def call(self, bundle: Bundle, request: Request) -> Callable[[], object]:
         """Open the encoders again. The call embeds one raw input of each encoder, and prepares the sentence."""
         return answer_once(bundle, request.raw, request.body)
+
+    def raw_inputs(self, bundle: Bundle, split: EvalSplit, most: int) -> dict[str, list[NDArray[Any]]]:
+        """Return raw pictures (1, 3, H, W), code points (1, L) without padding, and samples (1, T)."""
+        firsts = {name: split.first(name).raw for name in bundle.components}
+        raws = {name: [raw[place : place + 1] for place in spread(len(raw), most)] for name, raw in firsts.items()}
+        return {name: [*map(trim_padding, own)] if name == TEXT else own for name, own in raws.items()}
 
     def comparisons(self, split: EvalSplit, answers: Mapping[str, Answers], confidence: float) -> dict[str, Any]:
         """Search the teacher's index with the student's queries, as a server does until the index is built again."""

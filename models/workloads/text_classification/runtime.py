@@ -14,7 +14,13 @@ from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.base import Answerer, Request, Runtime, run_model
 from stillhouse.models.workloads.classes import Classes, chances_of, class_outcomes, name_classes
 from stillhouse.models.workloads.registry import ALONE
-from stillhouse.models.workloads.text_model import PACKAGES, TextModel, one_request, open_call, sample_requests
+from stillhouse.models.workloads.text_model import (
+    PACKAGES,
+    TextModel,
+    one_request,
+    open_call,
+    sample_requests,
+)
 
 Logits = NDArray[np.float32]
 Split = tuple[list[str], Classes, list[str]]

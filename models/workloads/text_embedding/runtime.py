@@ -6,7 +6,7 @@ that it keeps: those that the teacher finds are compared with those that the mod
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,14 @@ from stillhouse.models.measurement.statistics import mean_interval
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.base import Answerer, Request, Runtime, run_model
 from stillhouse.models.workloads.registry import ALONE
-from stillhouse.models.workloads.text_model import PACKAGES, TextModel, one_request, open_call, sample_requests
+from stillhouse.models.workloads.text_model import (
+    PACKAGES,
+    TextModel,
+    one_request,
+    open_call,
+    raw_inputs,
+    sample_requests,
+)
 
 NEIGHBOURS = 5
 """Nearest neighbours that count."""
@@ -35,6 +42,7 @@ class TextEmbedding:
     """Runtime of text embedding. A split is its texts. The answers are the model's vectors (N, D)."""
 
     packages: Sequence[str] = PACKAGES
+    answer: Literal["class", "vector"] = "vector"
 
     def load_split(self, data: Path, split: str) -> list[str]:
         """Read the texts of a split."""
@@ -62,6 +70,10 @@ class TextEmbedding:
     def call(self, bundle: Bundle, request: Request) -> Callable[[], object]:
         """Open the encoder again. The call makes tokens of the text and embeds them."""
         return open_call(bundle, request)
+
+    def raw_inputs(self, bundle: Bundle, split: list[str], most: int) -> dict[str, list[NDArray[Any]]]:
+        """Return the tokens (1, T) of texts."""
+        return raw_inputs(bundle, split, most)
 
     def comparisons(self, _split: list[str], answers: Mapping[str, Vectors], confidence: float) -> dict[str, Any]:
         """Compare the vectors themselves: the mean cosine between those of teacher and student."""

@@ -14,6 +14,8 @@ from stillhouse.tasks.ladder.families.picture_rungs import Pictures, rungs_for_f
 from stillhouse.tasks.ladder.families.rungs import Rung, learn_classes, learn_vectors, rungs_for_text
 from stillhouse.tasks.ladder.families.sound_rungs import Sounds, rungs_for_sound, rungs_for_sound_file
 from stillhouse.tasks.reporting.quantities import percent
+from stillhouse.tasks.targets.source import Form
+from stillhouse.tasks.targets.targets import expect_taken
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,15 @@ def expect_ladder(task: str) -> None:
     if task not in FAMILIES:
         msg = f"compress has no ladder for {task} yet; it has {', '.join(FAMILIES)}; write a recipe instead"
         raise StillhouseError(msg)
+
+
+def expect_target(target: str, task: str) -> None:
+    """Expect a target to take a student of a task. It reads neither the model nor the data.
+
+    Raises:
+        StillhouseError: it takes none. The message names the targets that do.
+    """
+    expect_taken(target, *STUDENTS[task])
 
 
 def _text_embedding(source: Source, _data: Path) -> Family:
@@ -135,3 +146,10 @@ FAMILIES: dict[str, Callable[[Source, Path], Family]] = {
     "text-embedding": _text_embedding,
 }
 """Task -> function of its family."""
+STUDENTS: dict[str, tuple[str, tuple[Form, ...]]] = {
+    "audio-classification": ("audio_classification", ("file", "adopted", "named")),
+    "image-classification": ("image_classification", ("file", "adopted", "named")),
+    "text-classification": ("text_classification", ("adopted",)),
+    "text-embedding": ("text_embedding", ("adopted",)),
+}
+"""Task -> its workload, and of what the students of its rungs are made."""

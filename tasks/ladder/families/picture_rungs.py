@@ -30,7 +30,8 @@ class Pictures:
 
 def rungs_for_file(pictures: Pictures) -> Sequence[Rung]:
     """List the rungs of a classifier that is known only as an ONNX file."""
-    calibrated = Rung("int8", "the file itself in int8, calibrated", lambda _: [{"method": "quantize"}], trained=False)
+    words, steps = "the file itself in int8, calibrated", [{"method": "quantize"}]
+    calibrated = Rung("int8", words, lambda _: steps, trained=False, form="file")
     return (calibrated, *students(pictures))
 
 
@@ -64,7 +65,7 @@ def students(pictures: Pictures) -> Sequence[Rung]:
 
 
 def _student(name: str, words: str, network: dict[str, Any], pictures: Pictures) -> Rung:
-    return Rung(name, f"{words}, int8 with training", partial(_steps, network, pictures))
+    return Rung(name, f"{words}, int8 with training", partial(_steps, network, pictures), form="named")
 
 
 def _steps(network: dict[str, Any], pictures: Pictures, epochs: int) -> Steps:

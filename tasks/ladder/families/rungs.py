@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stillhouse.tasks.targets.source import Form
+
 Steps = list[dict[str, Any]]
 PACK = {"method": "pack"}
 GENTLE, BRISK = 2e-5, 1e-4
@@ -24,6 +26,8 @@ class Rung:
     """Epochs of the longest training -> the steps of a recipe."""
     trained: bool = True
     """Whether a step trains, so that the time depends on the epochs."""
+    form: Form = "adopted"
+    """Of what the student is made. Not every target takes every form."""
 
 
 Learn = Callable[[int, float], dict[str, Any]]

@@ -59,7 +59,8 @@ def rungs_for_sound(sounds: Sounds, blocks: int, *, listens: bool) -> Sequence[R
 
 def rungs_for_sound_file(sounds: Sounds) -> Sequence[Rung]:
     """List the rungs of an audio classifier that is known only as an ONNX file."""
-    calibrated = Rung("int8", "the file itself in int8, calibrated", lambda _: [{"method": "quantize"}], trained=False)
+    words, steps = "the file itself in int8, calibrated", [{"method": "quantize"}]
+    calibrated = Rung("int8", words, lambda _: steps, trained=False, form="file")
     return (calibrated, *students(sounds))
 
 
@@ -82,7 +83,7 @@ def _shallower(sounds: Sounds, blocks: int) -> Rung:
 
 
 def _student(name: str, words: str, widths: tuple[int, ...], sounds: Sounds) -> Rung:
-    return Rung(name, f"{words} on a filter bank, int8 with training", partial(_steps, widths, sounds))
+    return Rung(name, f"{words} on a filter bank, int8 with training", partial(_steps, widths, sounds), form="named")
 
 
 def _steps(widths: tuple[int, ...], sounds: Sounds, epochs: int) -> Steps:

@@ -1,0 +1,1 @@
+"""Other runtimes than ONNX Runtime: which models each one takes, and what a converted model is like there."""
