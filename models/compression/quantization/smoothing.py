@@ -14,8 +14,11 @@ from torch.nn import functional
 
 EXPONENT = 0.75
 """Share of the unevenness that moves from the inputs to the weights. MiniLM keeps most neighbours from 0.7 to 0.8."""
-UNEVEN = 3.0
-"""A layer is smoothed if its largest channel is this many times the median channel. The division costs time."""
+UNEVEN = 5.0
+"""A layer is smoothed if its largest channel is this many times the median channel. The product costs time.
+
+At 3.0 MiniLM keeps as many neighbours, and a call takes 2.5% longer.
+"""
 SMALLEST = 1e-5
 """Least magnitude of a channel, for one that is always 0."""
 
