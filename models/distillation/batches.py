@@ -1,6 +1,6 @@
 """Training batches of a student: every input in a few fixed views, with the teacher's outputs for each view."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,6 +36,40 @@ class DistillationBatches:
             view_B = (first_N[index_B] + epoch) % views
             inputs = ready(self.views[view_B, index_B])
             yield inputs, self.labels_N[index_B], *(answer[view_B, index_B].float() for answer in self.answers)
+
+
+def ask_about_views(  # noqa: PLR0913, PLR0917 - what a view is made of, whom to ask, and how much at once
+    raw_N: Tensor,
+    labels_N: Tensor,
+    views: Sequence[Callable[[Tensor, int], Tensor]],
+    ask: Callable[[Tensor], tuple[Tensor, ...]],
+    seed: int,
+    progress: Callable[[str], None],
+    at_once: int | None = None,
+) -> DistillationBatches:
+    """Make every view of all examples, and ask the teacher about each one.
+
+    Args:
+        raw_N: raw inputs (N, ...).
+        labels_N: class indices.
+        views: functions of the raw inputs and the seed.
+        ask: returns the teacher's logits (N, K), then features (N, D).
+        seed: of the views and of the batches.
+        progress: is told the number of the view.
+        at_once: examples that the teacher answers at once. None: all.
+    """
+    made, answers = list[Tensor](), list[tuple[Tensor, ...]]()
+    for number, make in enumerate(views, start=1):
+        made.append(make(raw_N, seed))
+        parts = made[-1].split(at_once or len(raw_N))
+        asked = list[tuple[Tensor, ...]]()
+        for place, part in enumerate(parts):
+            some = f", {place * len(parts[0]):,} of {len(raw_N):,}" if len(parts) > 1 else ""
+            progress(f"asking the teacher, view {number}/{len(views)}{some}")
+            asked.append(ask(part))
+        answers.append(tuple(torch.cat(same) for same in zip(*asked, strict=True)))
+    stacked = tuple(torch.stack(tensors) for tensors in zip(*answers, strict=True))
+    return DistillationBatches(torch.stack(made), stacked, labels_N, seed)
 
 
 def shuffle(count: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, ...]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stillhouse.models.augmentation.resound import mix_clips, resound
 from stillhouse.models.data.description import describe
 from stillhouse.models.data.sound.clips import load_clips
-from stillhouse.models.distillation.batches import DistillationBatches, seed_generator, shuffle
+from stillhouse.models.distillation.batches import DistillationBatches, ask_about_views, seed_generator, shuffle
 from stillhouse.models.distillation.objectives import cross_entropy_objective, taught_objective
 from stillhouse.models.families.adopted import Adopted
 from stillhouse.models.families.audio_classifier import adopt_audio
@@ -108,16 +108,7 @@ class Classifier:
         examples = load_examples(self.data, "train")
         made = [partial(view_of, view=view) for view in range(options.augmented_views)]
         made += [partial(blend_of, blend=blend) for blend in range(options.mixup_views)]
-        views, answers = [], []
-        for number, make in enumerate(made, start=1):
-            views.append(make(examples.samples_NT, seed))
-            asked = list[tuple[Tensor, ...]]()
-            for batch_BT in views[-1].split(ASKED_AT_ONCE):
-                watcher.progress(f"asking the teacher, view {number}/{len(made)}, {len(asked) * ASKED_AT_ONCE:,} clips")
-                asked.append(ask(batch_BT))
-            answers.append(tuple(torch.cat(parts) for parts in zip(*asked, strict=True)))
-        stacked = tuple(torch.stack(tensors) for tensors in zip(*answers, strict=True))
-        return DistillationBatches(torch.stack(views), stacked, examples.labels_N, seed)
+        return ask_about_views(examples.samples_NT, examples.labels_N, made, ask, seed, watcher.progress, ASKED_AT_ONCE)
 
     def distillation(
         self, feed: DistillationBatches, options: LogitOptions, _read: object

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stillhouse.models.augmentation.augment import erase, flip, mix_up, resize, shift
 from stillhouse.models.data.description import describe
 from stillhouse.models.data.images import load_images
-from stillhouse.models.distillation.batches import DistillationBatches, seed_generator, shuffle
+from stillhouse.models.distillation.batches import DistillationBatches, ask_about_views, seed_generator, shuffle
 from stillhouse.models.distillation.objectives import cross_entropy_objective, taught_objective
 from stillhouse.models.families.adopted import Adopted
 from stillhouse.models.families.image_classifier import NETWORK, adopt_classifier, derive
@@ -132,13 +132,7 @@ class Classifier:
         examples = load_examples(self.data, "train")
         made = [partial(view_of, view=view) for view in range(options.augmented_views)]
         made += [partial(blend_of, blend=blend) for blend in range(options.mixup_views)]
-        images, answers = [], []
-        for number, make in enumerate(made, start=1):
-            watcher.progress(f"asking the teacher, view {number}/{len(made)}")
-            images.append(make(examples.images_NCHW, seed))
-            answers.append(ask(images[-1]))
-        stacked = tuple(torch.stack(tensors) for tensors in zip(*answers, strict=True))
-        return DistillationBatches(torch.stack(images), stacked, examples.labels_N, seed)
+        return ask_about_views(examples.images_NCHW, examples.labels_N, made, ask, seed, watcher.progress)
 
     def distillation(
         self, feed: DistillationBatches, options: LogitOptions, _read: object

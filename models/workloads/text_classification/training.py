@@ -1,6 +1,6 @@
 """Training of text classification: a student learns the class probabilities of a user's own classifier."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,36 +15,26 @@ from stillhouse.models.data.texts import load_text_labels
 from stillhouse.models.distillation.batches import DistillationBatches
 from stillhouse.models.distillation.objectives import taught_objective
 from stillhouse.models.distillation.texts import ask_about, run_on_texts, tokens_of
-from stillhouse.models.errors import ModelError
 from stillhouse.models.families.adopted import Adopted
 from stillhouse.models.families.bert_classifier import adopt_text_classifier
 from stillhouse.models.inspection.source import Source
-from stillhouse.models.runtime.tokens import TOKENIZER
 from stillhouse.models.training.checkpoint import Architecture, load_model
 from stillhouse.models.training.loop import Objective, ProgressReporter
 from stillhouse.models.workloads.registry import ALONE
+from stillhouse.models.workloads.text_teacher import ReadTeacher
 from stillhouse.models.workloads.training_base import (
     Ask,
-    Built,
-    DistillationOptions,
     LogitOptions,
     Network,
     SoftOptions,
-    TeacherOptions,
-    TeacherTraining,
     Training,
 )
 
-UNTRAINED = "text classification trains no teacher of its own; name your model's folder in teacher.folder"
 
-
-class TextClassification:
+class TextClassification(ReadTeacher):
     """One classifier, read from a folder."""
 
-    components = (ALONE,)
-
-    def check(self, components: Sequence[str], distillations: Mapping[str, Sequence[DistillationOptions]]) -> None:
-        """Check nothing more: the recipe was checked against the registry when it was read."""
+    untrained = "text classification trains no teacher of its own; name your model's folder in teacher.folder"
 
     def adopt(self, source: Source, data: Path) -> Adopted:
         """Read a user's classifier.
@@ -54,30 +44,6 @@ class TextClassification:
         """
         return adopt_text_classifier(source, data)
 
-    def architectures(self, _data: Path, _networks: Mapping[str, Network]) -> dict[str, Architecture]:
-        """Refuse: a teacher is read from a folder.
-
-        Raises:
-            ModelError: always.
-        """
-        raise ModelError(UNTRAINED)
-
-    def teacher_training(self, _data: Path, _built: Built, _options: TeacherOptions, _seed: int) -> TeacherTraining:
-        """Refuse, as `architectures` does.
-
-        Raises:
-            ModelError: always.
-        """
-        raise ModelError(UNTRAINED)
-
-    def scorer(self, _data: Path, _split: str) -> Callable[[Mapping[str, nn.Module]], float]:
-        """Refuse, as `architectures` does.
-
-        Raises:
-            ModelError: always.
-        """
-        raise ModelError(UNTRAINED)
-
     def quality(self, data: Path, teacher: Path, module: nn.Module) -> float:
         """Measure accuracy on the split `validation`. The tokenizer is in the teacher's folder."""
         return TextClassifier(data, teacher / ALONE).scorer("validation")(module)
@@ -85,10 +51,6 @@ class TextClassification:
     def component(self, _name: str, data: Path, teacher: Path, _previous: Path) -> "TextClassifier":
         """Return the only component."""
         return TextClassifier(data, teacher / ALONE)
-
-    def files(self, _name: str, teacher: Path) -> list[Path]:
-        """Return the tokenizer, which ships beside the classifier."""
-        return [teacher / ALONE / TOKENIZER]
 
     def about(self, data: Path) -> dict[str, Any]:
         """Return the names of the classes."""

@@ -1,6 +1,6 @@
 """Training of text embedding: a student learns the vectors of a user's own encoder. There are no labels."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,35 +18,27 @@ from stillhouse.models.families.adopted import Adopted
 from stillhouse.models.families.bert import adopt_bert
 from stillhouse.models.inspection.source import Source
 from stillhouse.models.measurement.neighbours import Vectors, nearest, share_kept
-from stillhouse.models.runtime.tokens import TOKENIZER
 from stillhouse.models.training.checkpoint import Architecture, load_model
 from stillhouse.models.training.loop import Objective, ProgressReporter
 from stillhouse.models.workloads.registry import ALONE
 from stillhouse.models.workloads.text_embedding.runtime import NEIGHBOURS
+from stillhouse.models.workloads.text_teacher import ReadTeacher
 from stillhouse.models.workloads.training_base import (
     Ask,
-    Built,
-    DistillationOptions,
     EmbeddingOptions,
     Network,
     SoftOptions,
-    TeacherOptions,
-    TeacherTraining,
     Training,
 )
 
 GALLERY = 4096
 """Training texts to which a student's similarities are compared with the teacher's."""
-UNTRAINED = "text embedding has no labels to train a teacher with; name your model's folder in teacher.folder"
 
 
-class TextEmbedding:
+class TextEmbedding(ReadTeacher):
     """One encoder, read from a folder."""
 
-    components = (ALONE,)
-
-    def check(self, components: Sequence[str], distillations: Mapping[str, Sequence[DistillationOptions]]) -> None:
-        """Check nothing more: the recipe was checked against the registry when it was read."""
+    untrained = "text embedding has no labels to train a teacher with; name your model's folder in teacher.folder"
 
     def adopt(self, source: Source, _data: Path) -> Adopted:
         """Read a user's encoder.
@@ -56,30 +48,6 @@ class TextEmbedding:
         """
         return adopt_bert(source)
 
-    def architectures(self, _data: Path, _networks: Mapping[str, Network]) -> dict[str, Architecture]:
-        """Refuse: a teacher is read from a folder.
-
-        Raises:
-            ModelError: always.
-        """
-        raise ModelError(UNTRAINED)
-
-    def teacher_training(self, _data: Path, _built: Built, _options: TeacherOptions, _seed: int) -> TeacherTraining:
-        """Refuse, as `architectures` does.
-
-        Raises:
-            ModelError: always.
-        """
-        raise ModelError(UNTRAINED)
-
-    def scorer(self, _data: Path, _split: str) -> Callable[[Mapping[str, nn.Module]], float]:
-        """Refuse, as `architectures` does.
-
-        Raises:
-            ModelError: always.
-        """
-        raise ModelError(UNTRAINED)
-
     def quality(self, _data: Path, _teacher: Path, _module: nn.Module) -> float:
         """Return the agreement of the teacher with itself, which is whole."""
         return 1.0
@@ -87,10 +55,6 @@ class TextEmbedding:
     def component(self, _name: str, data: Path, teacher: Path, _previous: Path) -> "TextEncoder":
         """Return the only component."""
         return TextEncoder(data, teacher / ALONE)
-
-    def files(self, _name: str, teacher: Path) -> list[Path]:
-        """Return the tokenizer, which ships beside the encoder."""
-        return [teacher / ALONE / TOKENIZER]
 
     def about(self, _data: Path) -> dict[str, Any]:
         """Return nothing: a bundle needs no facts of the data."""
