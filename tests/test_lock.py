@@ -70,6 +70,7 @@ FOREIGN = {
     "tensorflow": {"ai_edge_litert", "h5py", "keras", "tensorflow", "tf2onnx"},
     "openvino": {"openvino"},
     "executorch": {"executorch", "torchao"},
+    "timm": {"timm"},
 }
 """Lock -> modules that only its environment has."""
 

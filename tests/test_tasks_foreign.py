@@ -5,15 +5,15 @@ import sys
 import threading
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stillhouse.tasks.artifacts.locks import waiting
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.foreign import convert_once as conversions
 from stillhouse.tasks.foreign import environment, keras_import
-from stillhouse.tasks.foreign.convert_once import convert_once
+from stillhouse.tasks.foreign.convert_once import Conversion, convert_once
 from stillhouse.tasks.foreign.inside import run_inside
 from stillhouse.tasks.settings import Settings
 
@@ -72,8 +72,10 @@ def test_an_installer_that_outlives_its_command_is_waited_for(tmp_path: Path, se
 
 
 def test_an_environment_without_its_python_is_not_whole(tmp_path: Path) -> None:
-    """The stamp alone does not count, for instance after an update of the system's Python."""
+    """A folder of packages for our own Python has none; an environment whose Python is gone must be made again."""
     (tmp_path / environment.STAMP).touch()
+    assert environment.is_whole(tmp_path)
+    (tmp_path / "pyvenv.cfg").touch()
     assert not environment.is_whole(tmp_path)
 
 
@@ -133,46 +135,59 @@ def test_a_file_is_not_read_without_the_environment(tmp_path: Path, settings: Se
         keras_import.read_header(tmp_path / "m.h5", settings)
 
 
+Copied = tuple[Conversion, list[Path]]
+
+
 @pytest.fixture
-def converted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The models that were converted, in order. What TensorFlow does takes a minute; here a copy stands for it."""
+def copied(tmp_path: Path) -> Copied:
+    """A conversion, and the models that it converted. What TensorFlow does takes a minute; a copy stands for it."""
     found: list[Path] = []
 
     def convert(path: Path, out_onnx: Path, *_: object) -> None:
         found.append(path)
         out_onnx.write_bytes(next(each for each in (path, path / "saved_model.pb") if each.is_file()).read_bytes())
 
-    monkeypatch.setattr(conversions, "import_keras", convert)
-    return found
+    return Conversion(lock_file(tmp_path, ABSENT), keras_import.CONVERT, convert), found
 
 
-def test_a_model_is_converted_once(tmp_path: Path, settings: Settings, converted: list[Path]) -> None:
+def test_a_model_is_converted_once(tmp_path: Path, settings: Settings, copied: Copied) -> None:
     """The same bytes are known under another name; other bytes, also in a folder, are another model."""
+    conversion, converted = copied
     first, again, folder = tmp_path / "a.h5", tmp_path / "b.h5", tmp_path / "saved"
     (folder / "variables").mkdir(parents=True)
     (folder / "saved_model.pb").write_bytes(b"graph")
     for path in (first, again):
         path.write_bytes(b"one")
-    found = [convert_once(path, settings, print) for path in (first, again, folder, folder)]
+    found = [convert_once(path, conversion, settings, print) for path in (first, again, folder, folder)]
     assert found[0] == found[1] != found[2] == found[3]
     (folder / "variables" / "variables.data-0").write_bytes(b"weights")
-    assert convert_once(folder, settings, print) != found[2]
+    assert convert_once(folder, conversion, settings, print) != found[2]
     again.write_bytes(b"two")
-    assert convert_once(again, settings, print).read_bytes() == b"two"
+    assert convert_once(again, conversion, settings, print).read_bytes() == b"two"
     assert converted == [first, folder, folder, again]
 
 
-def test_a_conversion_that_was_cut_or_changed_is_done_again(
-    tmp_path: Path, settings: Settings, converted: list[Path]
-) -> None:
+def test_a_conversion_that_was_cut_or_changed_is_done_again(tmp_path: Path, settings: Settings, copied: Copied) -> None:
     """A file without its manifest, and one that differs from it, are not taken for whole."""
+    conversion, converted = copied
     model = tmp_path / "a.h5"
     model.write_bytes(b"one")
-    found = convert_once(model, settings, print)
+    found = convert_once(model, conversion, settings, print)
     (found.parent / "manifest.json").unlink()
-    convert_once(model, settings, print)
+    convert_once(model, conversion, settings, print)
     found.write_bytes(b"other")
     (found.parent / ".rest").touch()
-    assert convert_once(model, settings, print).read_bytes() == b"one"
+    assert convert_once(model, conversion, settings, print).read_bytes() == b"one"
     assert len(converted) == 3
     assert sorted(path.name for path in found.parent.iterdir()) == ["manifest.json", "model.onnx"]
+
+
+def test_the_shape_of_the_pictures_makes_another_file(tmp_path: Path, settings: Settings, copied: Copied) -> None:
+    """What else decides a file is a part of its key."""
+    conversion, converted = copied
+    model = tmp_path / "a.h5"
+    model.write_bytes(b"one")
+    shapes = ([3, 32, 32], [3, 64, 64], [3, 32, 32])
+    found = [convert_once(model, replace(conversion, about={"shape": shape}), settings, print) for shape in shapes]
+    assert found[0] == found[2] != found[1]
+    assert len(converted) == 2

@@ -19,7 +19,7 @@ from stillhouse.tasks.data.importing.wanted import Wanted
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.foreign.convert_once import convert_once
 from stillhouse.tasks.foreign.environment import clean_variables, ensure_environment
-from stillhouse.tasks.foreign.keras_import import import_keras, read_header
+from stillhouse.tasks.foreign.keras_import import KERAS, import_keras, read_header
 from stillhouse.tasks.foreign.litert import export_litert, judge_files
 from stillhouse.tasks.ladder.compress import Order, compress
 from stillhouse.tasks.ladder.goals import Goals
@@ -147,9 +147,9 @@ def test_a_model_of_each_format_is_converted_once(models: Path, tmp_path: Path, 
     said: list[str] = []
     settings = replace(HERE, state=tmp_path)
     (tmp_path / "environments").symlink_to(HERE.state / "environments")
-    first = convert_once(models / name, settings, said.append)
+    first = convert_once(models / name, KERAS, settings, said.append)
     copy = shutil.copytree if (models / name).is_dir() else shutil.copyfile
-    assert convert_once(Path(copy(models / name, tmp_path / name)), settings, said.append) == first
+    assert convert_once(Path(copy(models / name, tmp_path / name)), KERAS, settings, said.append) == first
     assert [line.partition(" ")[0] for line in said] == ["converting", name]
     assert open_session(first).get_outputs()[0].shape[1] == 10
 

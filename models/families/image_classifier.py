@@ -62,8 +62,8 @@ def _try(source: Source, module: nn.Module, architecture: Architecture) -> None:
 def _refuse_others(source: Source) -> None:
     if source.format == "timm":
         msg = (
-            f"{source.path} is a timm model, and timm needs torchvision, which is not installed here; export the model "
-            "with torch.onnx.export and name the file in teacher.onnx"
+            f"{source.path} is a timm model; `stillhouse compress` converts it, and the recipe that it writes names "
+            "the ONNX file"
         )
         raise ModelError(msg)
     if source.format != "transformers" or not any(HEAD in name for name in architectures_of(source)):

@@ -14,7 +14,7 @@ LEADING = "wavlm"
 IN_TORCH = ("transformers",)
 """Formats whose network is built again in torch, so that it can be changed in place.
 
-A timm model is not: timm needs torchvision, which does not fit the pinned torch.
+A timm model is not: timm builds it in a process of its own, where it becomes an ONNX file.
 """
 
 

@@ -16,7 +16,7 @@ app = typer.Typer()
 
 @app.command()
 def inspect(
-    model: Annotated[Path, typer.Argument(help="A folder as save_pretrained writes it, an .onnx or a Keras file.")],
+    model: Annotated[Path, typer.Argument(help="A folder of transformers or timm, an .onnx or a Keras file.")],
     speed: Annotated[bool, typer.Option(help="Time each shape in fp32 and int8 on this machine, too.")] = False,
 ) -> None:
     """Look at a model without running it: task, parameters, components, operators, and which methods apply."""
@@ -42,7 +42,7 @@ def inspect(
 
 @app.command()
 def compress(  # noqa: PLR0913, PLR0917 - one flag each
-    model: Annotated[Path, typer.Argument(help="A folder as save_pretrained writes it, an .onnx or a Keras file.")],
+    model: Annotated[Path, typer.Argument(help="A folder of transformers or timm, an .onnx or a Keras file.")],
     data: Annotated[str, typer.Option(help="A folder, a file or s3://BUCKET/PREFIX of pictures, recordings or texts.")],
     task: Annotated[str | None, typer.Option(help="What the model is for, if its files do not say it.")] = None,
     keep: Annotated[str, typer.Option(help="Least quality, as a share of the teacher's.")] = "99%",

@@ -18,12 +18,13 @@ from stillhouse.tasks.artifacts.locks import waiting
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.settings import Settings
 
-TENSORFLOW, OPENVINO, EXECUTORCH = (
-    Path(__file__).resolve().parent / f"{tool}.lock" for tool in ("tensorflow", "openvino", "executorch")
+TENSORFLOW, OPENVINO, EXECUTORCH, TIMM = (
+    Path(__file__).resolve().parent / f"{tool}.lock" for tool in ("tensorflow", "openvino", "executorch", "timm")
 )
 STAMP = "whole"
-GIGABYTES = {"tensorflow": 2.5, "openvino": 0.7, "executorch": 2.0}
+GIGABYTES = {"tensorflow": 2.5, "openvino": 0.7, "executorch": 2.0, "timm": 0.1}
 """Disk space that an environment takes, with what pip needs while it installs."""
+INSTALL = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes")
 OF_ANOTHER_PYTHON = (
     "PYTHONHOME",
     "PYTHONPATH",
@@ -42,8 +43,9 @@ def environment_folder(settings: Settings, lock: Path = TENSORFLOW) -> Path:
 
 
 def is_whole(folder: Path) -> bool:
-    """Tell whether the environment was made to its end and its Python is still there."""
-    return (folder / STAMP).is_file() and (folder / "bin" / "python").exists()
+    """Tell whether the environment was made to its end and its Python, if it has one, is still there."""
+    has_python = (folder / "bin" / "python").exists() or not (folder / "pyvenv.cfg").exists()
+    return (folder / STAMP).is_file() and has_python
 
 
 def ensure_environment(settings: Settings, progress: Callable[[str], None], lock: Path = TENSORFLOW) -> Path:
@@ -61,11 +63,29 @@ def ensure_environment(settings: Settings, progress: Callable[[str], None], lock
         StillhouseError: there is no space, or pip failed. The message repeats pip's reason.
     """
     folder = environment_folder(settings, lock)
-    with waiting(folder.with_suffix(".lock")) as held:
-        if not is_whole(folder):
-            progress(f"making the environment of {lock.stem} in {folder}; this happens once and takes some minutes")
-            _make(folder, lock, held)
+    _ensure(folder, lock, progress, _environment_commands(folder, lock))
     return folder / "bin" / "python"
+
+
+def ensure_packages(settings: Settings, progress: Callable[[str], None], lock: Path) -> Path:
+    """Install packages that run with our own Python and packages, unless they are there. Returns their folder.
+
+    Raises:
+        StillhouseError: as `ensure_environment` does.
+    """
+    folder = environment_folder(settings, lock)
+    install = [sys.executable, *INSTALL, "--target", str(folder), "-r", str(lock)]
+    _ensure(folder, lock, progress, [install])
+    return folder
+
+
+def _environment_commands(folder: Path, lock: Path) -> list[list[str]]:
+    python = str(folder / "bin" / "python")
+    return [
+        [sys.executable, "-m", "venv", "--clear", str(folder)],
+        [python, *INSTALL, "-r", str(lock)],
+        [python, "-m", "pip", "check"],
+    ]
 
 
 def clean_variables() -> dict[str, str]:
@@ -73,20 +93,25 @@ def clean_variables() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_PYTHON}
 
 
-def _make(folder: Path, lock: Path, held: int) -> None:
-    """Make the environment. If this process is killed, pip goes on for a while and still holds the lock."""
-    _expect_space(folder.parent, GIGABYTES.get(lock.stem, 0))
-    python = str(folder / "bin" / "python")
-    install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes")
-    try:
-        _run([sys.executable, "-m", "venv", "--clear", str(folder)], folder, held)
-        _run([python, *install, "-r", str(lock)], folder, held)
-        _run([python, "-m", "pip", "check"], folder, held)
-    except BaseException:
+def _ensure(folder: Path, lock: Path, progress: Callable[[str], None], commands: list[list[str]]) -> None:
+    """Run the commands unless the folder is whole. Two processes never do it at once.
+
+    If this process is killed, pip goes on for a while and still holds the lock.
+    """
+    with waiting(folder.with_suffix(".lock")) as held:
+        if is_whole(folder):
+            return
+        progress(f"making the environment of {lock.stem} in {folder}; this happens once and takes some minutes")
+        _expect_space(folder.parent, GIGABYTES.get(lock.stem, 0))
         shutil.rmtree(folder, ignore_errors=True)
-        raise
-    with write_aside(folder / STAMP) as aside:
-        aside.write_text(f"{file_digest(lock)}\n", encoding="ascii")
+        try:
+            for command in commands:
+                _run(command, folder, held)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        with write_aside(folder / STAMP) as aside:
+            aside.write_text(f"{file_digest(lock)}\n", encoding="ascii")
 
 
 def _expect_space(folder: Path, gigabytes: float) -> None:

@@ -4,6 +4,7 @@ The module may import what that environment has, and of our own modules only tho
 """
 
 import json
+import os
 import signal
 import subprocess
 import tempfile
@@ -19,13 +20,14 @@ from stillhouse.tasks.foreign.environment import clean_variables
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
 
 
-def run_inside(python: Path, module: str, request: Mapping[str, Any]) -> dict[str, Any]:
+def run_inside(python: Path, module: str, request: Mapping[str, Any], packages: Path | None = None) -> dict[str, Any]:
     """Run `python -m module REQUEST ANSWER` in a scratch folder.
 
     Args:
         python: the Python of an environment, as `ensure_environment` returns it.
         module: full name of a module that calls `answer_or_refuse`.
         request: JSON values; paths must be absolute.
+        packages: folder of further packages, as `ensure_packages` returns it.
 
     Returns:
         The module's answer.
@@ -40,20 +42,23 @@ def run_inside(python: Path, module: str, request: Mapping[str, Any]) -> dict[st
         asked, answered = folder / "request.json", folder / "answer.json"
         write_json(asked, dict(request))
         # A keras.json of the user may change Keras's defaults, and a file in the current folder may hide a package.
-        variables = clean_variables() | QUIET | {"PYTHONPATH": str(folder / "path"), "PYTHONSAFEPATH": "1"}
+        variables = clean_variables() | QUIET | {"PYTHONPATH": _path(folder, packages), "PYTHONSAFEPATH": "1"}
         variables |= {"KERAS_HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
         command = [str(python), "-m", module, str(asked), str(answered)]
         done = subprocess.run(command, check=False, capture_output=True, text=True, env=variables, cwd=folder)  # noqa: S603 - ours
         if done.returncode or not answered.is_file():
-            raise StillhouseError(_failure(python, module, done))
+            raise StillhouseError(_failure(packages or python.parent.parent, module, done))
         answer: dict[str, Any] = json.loads(answered.read_text(encoding="utf-8"))
     if "refused" in answer:
         raise StillhouseError(answer["refused"])
     return answer
 
 
-def _failure(python: Path, module: str, done: subprocess.CompletedProcess[str]) -> str:
-    where = python.parent.parent
+def _path(scratch: Path, packages: Path | None) -> str:
+    return os.pathsep.join([str(scratch / "path"), *([str(packages)] if packages else [])])
+
+
+def _failure(where: Path, module: str, done: subprocess.CompletedProcess[str]) -> str:
     last = (done.stderr.strip().splitlines() or ["no reason given"])[-1][:300]
     reason = f"killed by {signal.Signals(-done.returncode).name}: {last}" if done.returncode < 0 else last
     tool = where.name.partition("-")[0]

@@ -10,7 +10,8 @@ from stillhouse.models.keras.archive import read_archive
 from stillhouse.models.keras.config import check_config
 from stillhouse.tasks.artifacts.artifact import file_digest
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.foreign.environment import ensure_environment, environment_folder, is_whole
+from stillhouse.tasks.foreign.convert_once import Conversion
+from stillhouse.tasks.foreign.environment import TENSORFLOW, ensure_environment, environment_folder, is_whole
 from stillhouse.tasks.foreign.inside import run_inside
 from stillhouse.tasks.settings import Settings
 
@@ -93,3 +94,7 @@ def refuse_early(path: Path) -> None:
             check_config(read_archive(path), path.name)
     except ModelError as error:
         raise StillhouseError(str(error)) from error
+
+
+KERAS = Conversion(TENSORFLOW, CONVERT, import_keras, refuse_early)
+"""The way of `.keras` files, `.h5` files and SavedModels."""

@@ -14,7 +14,9 @@ from stillhouse.tasks.artifacts.artifact import json_digest, write_json
 from stillhouse.tasks.data.importing.import_local import import_local
 from stillhouse.tasks.data.importing.wanted import Imported, Task, Wanted
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.foreign.convert_once import convert_once
+from stillhouse.tasks.foreign.convert_once import Conversion, convert_once
+from stillhouse.tasks.foreign.keras_import import KERAS
+from stillhouse.tasks.foreign.timm_import import from_timm
 from stillhouse.tasks.ladder.climb import Climbed, Ladder, Skipped, climb, plan
 from stillhouse.tasks.ladder.families.family import Family, expect_ladder, expect_target, family_of
 from stillhouse.tasks.ladder.goals import Goals
@@ -29,8 +31,13 @@ from stillhouse.tasks.targets.source import Source as Student
 from stillhouse.tasks.targets.targets import ONNX_RUNTIME, TARGETS, takes
 
 Progress = Callable[[str], None]
-CONVERTED = {"keras": "image-classification", "tensorflow": "image-classification"}
-"""Format that is converted to ONNX -> what such a model is for. The converter refuses any other model."""
+CONVERTED: dict[str, Callable[[Wanted], Conversion]] = {
+    "keras": lambda _: KERAS,
+    "tensorflow": lambda _: KERAS,
+    "timm": lambda data: from_timm(data.shape),
+}
+"""Format that is converted to ONNX -> how, for the wanted data. The converters refuse all but image classifiers."""
+IMAGES = "image-classification"
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ def _prepare(order: Order, progress: Progress) -> tuple[Ladder, Family]:
     task = _task(order, source)
     expect_ladder(task)
     expect_target(order.target, task)
-    source, converted = _as_onnx(source, task, settings, progress)
+    source, converted = _as_onnx(source, task, order.data, settings, progress)
     imported = import_local(settings, replace(order.data, task=_data_task(task)), progress)
     _tell_rows(imported, progress)
     data = settings.data_cache / imported.digest
@@ -120,18 +127,20 @@ def _tell_rows(imported: Imported, progress: Progress) -> None:
 
 
 def _task(order: Order, source: Source) -> str:
-    task = order.task or task_of(source) or CONVERTED.get(source.format)
+    task = order.task or task_of(source) or (IMAGES if source.format in CONVERTED else None)
     if task is None:
         msg = f"{source.path} does not say what it is for; tell it with --task, such as --task image-classification"
         raise StillhouseError(msg)
     return task
 
 
-def _as_onnx(source: Source, task: str, settings: Settings, progress: Progress) -> tuple[Source, tuple[str, ...]]:
-    """Convert a model of TensorFlow. Returns the model to compress, and what is taken to be so."""
-    if CONVERTED.get(source.format) != task:
+def _as_onnx(
+    source: Source, task: str, data: Wanted, settings: Settings, progress: Progress
+) -> tuple[Source, tuple[str, ...]]:
+    """Convert a model of another library. Returns the model to compress, and what is taken to be so."""
+    if source.format not in CONVERTED or task != IMAGES:
         return source, ()
-    converted = convert_once(source.path, settings, progress)
+    converted = convert_once(source.path, CONVERTED[source.format](data), settings, progress)
     return find_source(converted), (f"{source.path.name} classifies images, and {converted} answers as it does",)
 
 

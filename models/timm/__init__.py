@@ -1,0 +1,1 @@
+"""timm folders: built by timm, without torchvision, and converted to ONNX with their preparation inside."""
