@@ -1,4 +1,4 @@
-"""The ladder of a classifier that is known only as an ONNX file: its form is found, and the file itself is rounded."""
+"""The ladder of a user's classifier: the form of an ONNX file is found, the file is rounded, labels are compared."""
 
 import json
 from dataclasses import replace
@@ -9,12 +9,16 @@ import onnx
 import pytest
 from data_samples import built_digits, make_job
 from onnx import TensorProto, helper, numpy_helper
+from transformers_samples import DIGITS, save_classifier
 
 from stillhouse.models.data.images import load_images
+from stillhouse.models.errors import ModelError
+from stillhouse.models.inspection.source import find_source
 from stillhouse.tasks.artifacts.artifact import file_digest, seal
 from stillhouse.tasks.compression.quantize_file import quantize_file
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.ladder.families.black_box import find_form
+from stillhouse.tasks.ladder.families.family import family_of
 from stillhouse.tasks.pipeline.job import Job
 from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.recipe.steps import KeepStepIf, Quantize
@@ -118,3 +122,13 @@ def test_a_dropped_step_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: p
     assert file_digest(files[0]) == file_digest(files[1])
     assert after == before | {"kept": 0.0, "decided_by_time": 0.0}
     assert json.loads((step.out / "step.json").read_text())["reason"].startswith("dropped")
+
+
+def test_labels_of_a_folder_are_compared_before_the_first_rung(tmp_path: Path) -> None:
+    """Another order is told as an assumption; another set of labels ends in one sentence."""
+    turned = find_source(save_classifier(tmp_path / "turned", "resnet", DIGITS[::-1]))
+    assumed = family_of(turned, "image-classification", built_digits()).assumed
+    assert assumed == ("the logits are put into the order of the data's labels",)
+    fewer = find_source(save_classifier(tmp_path / "fewer", "resnet", DIGITS[:9]))
+    with pytest.raises(ModelError, match=r"has the labels 0, .* 8 and the data has 0, .* 9; mend id2label"):
+        family_of(fewer, "image-classification", built_digits())

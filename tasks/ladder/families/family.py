@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.models.data.description import describe
+from stillhouse.models.inspection.labels import labels_of
 from stillhouse.models.inspection.source import Source
 from stillhouse.tasks.artifacts.artifact import file_digest
 from stillhouse.tasks.artifacts.model_folder import folder_digest
@@ -104,7 +105,7 @@ def _image_classification(source: Source, data: Path) -> Family:
     pictures = Pictures(channels, min(sides), len(described["labels"]), train)
     if source.format == "onnx":
         return _of_file(source, data, "image_classification", rungs_for_file(pictures))
-    return _of_folder(source, pictures)
+    return _of_folder(source, pictures, described["labels"])
 
 
 def _of_file(source: Source, data: Path, workload: str, rungs: Sequence[Rung]) -> Family:
@@ -116,12 +117,19 @@ def _of_file(source: Source, data: Path, workload: str, rungs: Sequence[Rung]) -
     return Family(workload, teacher, tuple(rungs), basis, form.assumed)
 
 
-def _of_folder(source: Source, pictures: Pictures) -> Family:
+def _of_folder(source: Source, pictures: Pictures, labels: Sequence[str]) -> Family:
     if source.format != "transformers":
         msg = f"{source.path} is a {source.format} model, for which there is no ladder yet; export it to ONNX"
         raise StillhouseError(msg)
     rungs = tuple(rungs_for_module(pictures))
-    return Family("image_classification", _folder(source), rungs, "the teacher's accuracy", ())
+    return Family("image_classification", _folder(source), rungs, "the teacher's accuracy", _agreed(source, labels))
+
+
+def _agreed(source: Source, labels: Sequence[str]) -> tuple[str, ...]:
+    """Compare the labels that a folder names with those of the data. Returns what is assumed."""
+    from stillhouse.models.families.labels import order_labels
+
+    return tuple(order_labels(source.path, labels_of(source), labels)[1]) if source.config.get("id2label") else ()
 
 
 def _audio_classification(source: Source, data: Path) -> Family:
@@ -133,10 +141,10 @@ def _audio_classification(source: Source, data: Path) -> Family:
     sounds = Sounds(len(described["labels"]), int(described["splits"]["train"]["count"]))
     if source.format == "onnx":
         return _of_file(source, data, "audio_classification", rungs_for_sound_file(sounds))
-    teacher = {"folder": str(source.path.resolve()), "sha256": folder_digest(source.path)}
     listens = source.config.get("model_type") != SPECTROGRAMS
     rungs = tuple(rungs_for_sound(sounds, blocks_of(source), listens=listens))
-    return Family("audio_classification", teacher, rungs, "the teacher's accuracy", ())
+    assumed = _agreed(source, described["labels"])
+    return Family("audio_classification", _folder(source), rungs, "the teacher's accuracy", assumed)
 
 
 FAMILIES: dict[str, Callable[[Source, Path], Family]] = {
