@@ -12,7 +12,7 @@ from text_samples import sentences
 
 from stillhouse.tasks.data.importing.wanted import Wanted
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.ladder.climb import Ladder, Skipped, _chosen_before, _climb_one, _write
+from stillhouse.tasks.ladder.climb import Ladder, Skipped, _chosen_before, _climb_one, _useless, _write
 from stillhouse.tasks.ladder.compress import Order, compress, estimate
 from stillhouse.tasks.ladder.families.picture_rungs import Pictures, rungs_for_file, rungs_for_module
 from stillhouse.tasks.ladder.families.rungs import learn_classes, learn_vectors, rungs_for_text
@@ -290,6 +290,25 @@ def test_no_rung_begins_after_the_minutes(tmp_path: Path, monkeypatch: pytest.Mo
         found = _climb_one(ladder, 1, ladder.rungs[1], left, lambda _: None)
         assert isinstance(found, Skipped)
         assert found.reason.endswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("number", "kept", "skipped"),
+    [
+        (0, {}, False),
+        (1, {}, False),
+        (1, {"int8": 0.98}, False),
+        (1, {"int8": 0.99}, True),
+        (2, {"int8": 0.99}, False),
+    ],
+)
+def test_quality_is_not_regained_where_none_is_missing(
+    tmp_path: Path, number: int, kept: dict[str, float], *, skipped: bool
+) -> None:
+    """Int8 with training has the bytes and the time of plain int8, so it is skipped if that keeps enough."""
+    model = Model("mine", "image_classification", {}, {})
+    ladder = Ladder(model, rungs_for_module(Pictures(1, 28, 10, 1000)), GOALS, tmp_path, tmp_path, ())
+    assert (_useless(ladder, ladder.rungs[number], kept) is not None) is skipped
 
 
 def test_a_dry_run_writes_the_recipes_and_compresses_nothing(house: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,16 +65,31 @@ def climb(ladder: Ladder, progress: Progress) -> Iterator[Climbed | Skipped]:
     Yields:
         Each rung that was run, with its measurements, or the reason why it was not run.
     """
-    began = time.monotonic()
+    began, kept = time.monotonic(), dict[str, float]()
     for number, rung in enumerate(ladder.rungs):
         left = ladder.goals.minutes - (time.monotonic() - began) / 60
         try:
-            found = _climb_one(ladder, number, rung, left, progress)
+            found = _useless(ladder, rung, kept) or _climb_one(ladder, number, rung, left, progress)
         except StillhouseError as error:
             found = Skipped(rung, str(error))
         yield found
+        if isinstance(found, Climbed):
+            kept[rung.name] = found.point.quality
         if isinstance(found, Climbed) and found.point.verdict == "PASS":
             return
+
+
+def _useless(ladder: Ladder, rung: Rung, kept: Mapping[str, float]) -> Skipped | None:
+    """Skip a rung that regains quality where none is missing.
+
+    Args:
+        ladder: the ladder.
+        rung: the rung to come.
+        kept: quality of each rung that was run, as a share of the teacher's.
+    """
+    if rung.regains is None or kept.get(rung.regains, 0.0) < ladder.goals.keep:
+        return None
+    return Skipped(rung, f"{rung.regains} keeps enough without it, and bytes and time would stay as they are")
 
 
 def _climb_one(ladder: Ladder, number: int, rung: Rung, left: float, progress: Progress) -> Climbed | Skipped:

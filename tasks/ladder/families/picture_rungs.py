@@ -49,7 +49,7 @@ def rungs_for_module(pictures: Pictures) -> Sequence[Rung]:
 
     return (
         Rung("int8", "int8, calibrated", lambda _: [{"method": "quantize"}], trained=False),
-        Rung("int8_trained", "int8 with training", lambda epochs: [tune(epochs)]),
+        Rung("int8_trained", "int8 with training", lambda epochs: [tune(epochs)], regains="int8"),
         Rung("half", "half of the multiply-accumulates pruned, int8 with training", halve),
         *students(pictures),
     )

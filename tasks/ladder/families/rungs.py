@@ -26,6 +26,8 @@ class Rung:
     """Epochs of the longest training -> the steps of a recipe."""
     trained: bool = True
     """Whether a step trains, so that the time depends on the epochs."""
+    regains: str | None = None
+    """Name of an earlier rung of the same bytes and time. This one only regains the quality that the other lost."""
     form: Form = "adopted"
     """Of what the student is made. Not every target takes every form."""
 
