@@ -17,7 +17,7 @@ from stillhouse.models.inspection.source import find_source
 from stillhouse.tasks.artifacts.artifact import file_digest, seal
 from stillhouse.tasks.compression.quantize_file import quantize_file
 from stillhouse.tasks.errors import StillhouseError
-from stillhouse.tasks.ladder.families.black_box import find_form
+from stillhouse.tasks.ladder.families.black_box import _right, find_form
 from stillhouse.tasks.ladder.families.family import family_of
 from stillhouse.tasks.pipeline.job import Job
 from stillhouse.tasks.recipe.section import Data
@@ -132,3 +132,35 @@ def test_labels_of_a_folder_are_compared_before_the_first_rung(tmp_path: Path) -
     fewer = find_source(save_classifier(tmp_path / "fewer", "resnet", DIGITS[:9]))
     with pytest.raises(ModelError, match=r"has the labels 0, .* 8 and the data has 0, .* 9; mend id2label"):
         family_of(fewer, "image-classification", built_digits())
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "right", "reordered"),
+    [
+        ([0, 1, 2, 2], [0, 1, 2, 1], 3, 3),
+        ([1, 2, 0, 0], [0, 1, 2, 2], 0, 4),
+        ([1, 1, 1, 0], [0, 0, 1, 0], 2, 2),
+        ([1, 1, 1, 1], [0, 0, 0, 1], 1, 3),
+    ],
+)
+def test_another_order_of_the_classes_is_seen(
+    classes: list[int], labels: list[int], right: int, reordered: int
+) -> None:
+    """Each class means the label that it mostly meets, unless two classes mean one."""
+    found = _right(np.array(classes), np.array(labels))
+    assert tuple(int(each.sum()) for each in found) == (right, reordered)
+
+
+def test_a_file_with_another_order_of_classes_is_refused(tmp_path: Path) -> None:
+    """The sentence says both accuracies and how the labels must sort."""
+    path = write_classifier(tmp_path / "m.onnx", layout="NCHW", scale=1.0, answers="logits")
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        weight = numpy_helper.to_array(tensor)
+        if weight.shape[-1] == len(DIGITS):
+            tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(weight[..., ::-1]), tensor.name))
+    onnx.save(model, path)
+    with pytest.raises(
+        StillhouseError, match=r"m.onnx is right for .* and for 9.* another order .*; rename the labels"
+    ):
+        find_form(path, built_digits())

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stillhouse.models.data.contents import Contents, load_contents
 from stillhouse.models.data.description import describe
@@ -28,6 +29,8 @@ SCALES = (1.0, 255.0, 127.5)
 LOUDNESSES = (32_768.0, 1.0)
 """Divisors of 16-bit samples that people use."""
 AT_ONCE = 16
+CLEARLY = 0.2
+"""Gain of accuracy from another order of the classes that is no accident."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Form:
     """On the calibration split."""
     what: str = "pixels"
     """What the file takes, in words."""
+    reordered: float = 0.0
+    """The same accuracy if the file's classes came in another order than the data's labels."""
 
     @property
     def section(self) -> dict[str, Any]:
@@ -59,13 +64,26 @@ def find_form(path: Path, data: Path) -> Form:
     """Try every form on the calibration split.
 
     Raises:
-        StillhouseError: the file takes no form of this data. The message is that of the last form.
+        StillhouseError: the file takes no form of this data (the message is that of the last form), or its classes
+            come in another order than the data's labels.
     """
     contents, faults = load_contents(data, SPLIT), list[str]()
     forms = list(_try_all(path, data, contents, faults))
     if not forms:
         raise StillhouseError(faults[-1])
-    return max(forms, key=lambda form: form.accuracy)
+    best = max(forms, key=lambda form: form.accuracy)
+    _refuse_another_order(path, best.accuracy, max(form.reordered for form in forms))
+    return best
+
+
+def _refuse_another_order(path: Path, accuracy: float, reordered: float) -> None:
+    if reordered > accuracy + CLEARLY:
+        msg = (
+            f"{path.name} is right for {percent(accuracy)} of the calibration split, and for {percent(reordered)} if "
+            "its classes come in another order than the data's labels; rename the labels so that they sort as its "
+            "classes do, such as 0_shirt, 1_bag"
+        )
+        raise StillhouseError(msg)
 
 
 def _try_all(path: Path, data: Path, contents: Contents, faults: list[str]) -> Iterator[Form]:
@@ -73,15 +91,28 @@ def _try_all(path: Path, data: Path, contents: Contents, faults: list[str]) -> I
     layouts, scales = (("NCHW",), LOUDNESSES) if is_sound else (get_args(Layout), SCALES)
     for layout, scale, output in product(layouts, scales, get_args(Answers)):
         try:
-            accuracy = _accuracy(path, data, contents, layout, scale, output)
-            yield Form(layout, scale, output, accuracy, "samples" if is_sound else f"{layout} pixels")
+            classes_N = _classes(path, data, contents, layout, scale, output)
+            right, other = (float(np.mean(each)) for each in _right(classes_N, contents.labels_N))
+            yield Form(layout, scale, output, right, "samples" if is_sound else f"{layout} pixels", other)
         except ModelError as error:
             faults.append(str(error))
 
 
-def _accuracy(  # noqa: PLR0913, PLR0917 - one form
+def _right(classes_N: NDArray[np.int64], labels_N: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Tell which examples are right (N): as the classes come, and if each one meant the label that it mostly meets.
+
+    Both are the same if two classes mostly meet one label.
+    """
+    right_N = classes_N == labels_N
+    meant = {int(each): int(np.bincount(labels_N[classes_N == each]).argmax()) for each in np.unique(classes_N)}
+    if len({*meant.values()}) < len(meant):
+        return right_N, right_N
+    return right_N, np.array([meant[int(each)] for each in classes_N]) == labels_N
+
+
+def _classes(  # noqa: PLR0913, PLR0917 - one form
     path: Path, data: Path, contents: Contents, layout: Layout, scale: float, output: Answers
-) -> float:
+) -> NDArray[np.int64]:
     described = describe(data)
     with tempfile.TemporaryDirectory() as folder:
         adopted = Path(folder) / "teacher.onnx"
@@ -96,4 +127,5 @@ def _accuracy(  # noqa: PLR0913, PLR0917 - one form
             examples_NCHW=contents.raw,
         )
         logits_NK = predict(open_session(adopted), contents.raw, AT_ONCE)
-    return float(np.mean(logits_NK.argmax(1) == contents.labels_N))
+    classes_N: NDArray[np.int64] = logits_NK.argmax(1)
+    return classes_N
