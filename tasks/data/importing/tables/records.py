@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +32,8 @@ def read_roles(path: Path) -> Roles:
     """
     expect_utf8(path)
     if path.suffix.lower() in DELIMITERS:
-        return dict.fromkeys(_header(path, _csv_lines(path)), ANY)
+        with _csv_rows(path) as rows:
+            return dict.fromkeys(_header(path, rows), ANY)
     first = next(read_jsonl(path), None)
     if first is None or first.reason:
         why = "is empty" if first is None else "begins with a line that is no JSON object"
@@ -51,21 +53,21 @@ def read_csv(path: Path) -> Iterator[Record]:
     Raises:
         DataError: a quote is never closed.
     """
-    rows = _csv_lines(path)
-    header = _header(path, rows)
-    start = rows.line_num
-    while True:
-        try:
-            cells = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            _expect_closed(path, start + 1, error)
-            yield Record(rows.line_num, {}, "its quotes do not fit; write a quote inside quotes twice")
-        else:
-            if cells:
-                yield Record(rows.line_num, dict(zip(header, cells, strict=False)), _misfit(header, cells))
+    with _csv_rows(path) as rows:
+        header = _header(path, rows)
         start = rows.line_num
+        while True:
+            try:
+                cells = next(rows)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                _expect_closed(path, start + 1, error)
+                yield Record(rows.line_num, {}, "its quotes do not fit; write a quote inside quotes twice")
+            else:
+                if cells:
+                    yield Record(rows.line_num, dict(zip(header, cells, strict=False)), _misfit(header, cells))
+            start = rows.line_num
 
 
 def read_jsonl(path: Path) -> Iterator[Record]:
@@ -95,12 +97,15 @@ def _roles_of(value: object) -> frozenset[str]:
     return frozenset({"label"} if isinstance(value, int) else ())
 
 
-def _csv_lines(path: Path) -> Any:  # noqa: ANN401 - csv's own type is private
+@contextmanager
+def _csv_rows(path: Path) -> Iterator[Any]:
+    """Open a file as a reader of `csv`; it is closed at the end, also after an error."""
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
-    return csv.reader(_decoded(path), delimiter=DELIMITERS[path.suffix.lower()], strict=True)
+    with closing(_decoded(path)) as lines:
+        yield csv.reader(lines, delimiter=DELIMITERS[path.suffix.lower()], strict=True)
 
 
-def _decoded(path: Path) -> Iterator[str]:
+def _decoded(path: Path) -> Generator[str]:
     for number, line in enumerate(read_lines(path), start=1):
         if line is None:
             msg = f"line {number} of {path} has more than {LONGEST_LINE:,} bytes; give shorter lines"
