@@ -64,7 +64,7 @@ def _build(folder: Path, config: Mapping[str, Any]) -> nn.Module:
     given = {key: config[key] for key in ("num_classes", "global_pool") if key in config}
     try:
         module: nn.Module = timm.create_model(name, pretrained=False, **given, **config.get("model_args", {}))
-        module.load_state_dict(load_file(next(iter(sorted(folder.glob("*.safetensors"))))))
+        module.load_state_dict(load_file(min(folder.glob("*.safetensors"))))
     except Exception as error:  # a network may raise anything
         msg = f"{folder.name} is not what timm {timm.__version__} builds as {name} ({one_line(error)}); save it again"
         raise ModelError(msg) from error

@@ -1,7 +1,7 @@
 """Let timm be imported without torchvision, which does not fit here. timm's networks use nothing of it.
 
 timm imports torchvision for its own transforms and datasets. Here pictures are prepared inside the network instead.
-Whatever of torchvision is used after all fails at its first use, because every class below takes no argument.
+A class of torchvision that a network uses after all takes no argument here, so such a use fails at once.
 """
 
 import sys
