@@ -21,6 +21,8 @@ class Known:
     """Output: `logits` (N, K), `vectors` (unit vectors (N, D) of a shared space), or another word."""
     channels: int = 1
     """Number of image channels that the network expects. Grey images are repeated."""
+    shortest: int = 0
+    """Fewest numbers of an input, if its second axis has any length. 0: all inputs have one length."""
     spells: bool = False
     """The network is a CTC encoder, with an argument `letters`."""
     arguments: type[BaseModel] | None = None

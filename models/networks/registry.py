@@ -15,6 +15,9 @@ from stillhouse.models.networks.library.transformers_audio import TransformersAu
 from stillhouse.models.networks.library.transformers_classifier import TransformersClassifier
 from stillhouse.models.networks.pixels import Pixels
 from stillhouse.models.networks.plain import PlainNetwork
+from stillhouse.models.networks.recognition.bank import SHORTEST
+from stillhouse.models.networks.recognition.conformer import Conformer
+from stillhouse.models.networks.recognition.listener import Listener
 from stillhouse.models.networks.residual import ResidualNetwork
 from stillhouse.models.networks.seed import MultimodalBigModel, MultimodalSmallModel
 from stillhouse.models.networks.sounds import PlainSoundNetwork
@@ -27,6 +30,8 @@ NETWORKS = {
     "attention": Known(AttentionNetwork),
     "bert": Known(BertEncoder, "tokens", "vectors"),
     "bert_classifier": Known(BertClassifier, "tokens"),
+    "conformer": Known(Conformer, "speech", "letters", shortest=SHORTEST),
+    "listener": Known(Listener, "speech", "letters", shortest=SHORTEST),
     "multimodal_big_model": Known(MultimodalBigModel, channels=RGB),
     "multimodal_small_model": Known(MultimodalSmallModel, channels=RGB),
     "ngram_encoder": Known(NgramEncoder, "text", "vectors"),

@@ -38,7 +38,7 @@ INPUTS = {"image": INPUT, "text": TEXT_INPUT, "tokens": IDS_INPUT, "speech": SPE
 RAW = {"image": torch.uint8, "text": torch.int64, "tokens": torch.int64, "speech": torch.int16}
 FEWEST_TOKENS = 2
 """The first and the last token that every text has."""
-OUTPUTS = {"logits": OUTPUT, "vectors": "vectors_ND"}
+OUTPUTS = {"logits": OUTPUT, "vectors": "vectors_ND", "letters": "letters_NFV"}
 OWN_INPUT, OWN_OUTPUT = "inputs", "outputs"
 """Input and output names of a network with a user-defined input or output."""
 
@@ -55,6 +55,8 @@ def export_float(module: nn.Module, architecture: Architecture, path: Path) -> N
         sizes[1] = torch.export.Dim("length", min=SHORTEST, max=CONTEXT)
     if architecture.takes == "tokens":
         sizes[1] = torch.export.Dim("length", min=FEWEST_TOKENS, max=architecture.image_shape[0])
+    if architecture.shortest:
+        sizes[1] = torch.export.Dim("length", min=architecture.shortest)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():

@@ -41,7 +41,7 @@ class Architecture:
     image_shape: tuple[int, ...]
     """Shape of one raw input: (channels, height, width), (samples,), (most tokens,), or a user-defined shape.
 
-    Empty for code points.
+    Empty for code points. If inputs have any length, a typical one.
     """
     edits: tuple[dict[str, Any], ...] = ()
     """Structural edits in order, each `{"edit": name of EDITS, ...its arguments}`."""
@@ -61,6 +61,11 @@ class Architecture:
     def gives(self) -> str:
         """Kind of output: `logits`, `vectors`, or another word."""
         return find_network(self.network).gives
+
+    @property
+    def shortest(self) -> int:
+        """Fewest numbers of an input, if its length varies; else 0."""
+        return find_network(self.network).shortest
 
     def build(self) -> nn.Module:
         """Build the module with fresh weights."""

@@ -38,6 +38,7 @@ BUILT_IN = {
         ("image", "text"),
     ),
     "audio_classification": BuiltIn("stillhouse.models.workloads.audio_classification", {ALONE: ("logits",)}, (ALONE,)),
+    "speech_recognition": BuiltIn("stillhouse.models.workloads.speech_recognition", {ALONE: ("frames",)}, (ALONE,)),
 }
 
 

@@ -16,6 +16,8 @@ Stride = Annotated[int, Field(ge=1, le=16)]
 Classes = Annotated[int, Field(ge=2, le=1_000_000)]
 Channels = Annotated[int, Field(ge=1, le=16)]
 Widths = Annotated[tuple[Width, ...], Strict(strict=False), Field(min_length=1, max_length=200)]
+Letters = Annotated[int, Field(ge=2, le=100_000)] | None
+"""Number of letters. None: the training data gives it."""
 Strides = Annotated[tuple[Stride, ...], Strict(strict=False), Field(min_length=1, max_length=200)]
 
 
@@ -80,6 +82,27 @@ class _SmallModel(_Arguments):
     classes: Classes = 10
 
 
+class _Conformer(_Arguments):
+    width: Width
+    heads: Annotated[int, Field(ge=1, le=256)]
+    hidden: Width
+    kernel: Kernel
+    depth: Annotated[int, Field(ge=1, le=100)]
+    bands: Annotated[int, Field(ge=1, le=512)] = 80
+    hop: Annotated[int, Field(ge=16, le=4096)] = 160
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    letters: Letters = None
+
+
+class _Listener(_Arguments):
+    bands: Annotated[int, Field(ge=1, le=512)]
+    hop: Annotated[int, Field(ge=16, le=4096)]
+    stem: Widths
+    widths: Widths
+    kernel: Kernel
+    letters: Letters = None
+
+
 class _NgramEncoder(_Arguments):
     buckets: Annotated[int, Field(ge=1, le=10_000_000)]
     width: Width
@@ -132,8 +155,7 @@ class _SpeechEncoder(_Arguments):
     kernel: Kernel
     reader: Widths
     hidden: Width
-    letters: Annotated[int, Field(ge=2, le=100_000)] | None = None
-    """Number of letters. None: the training data gives it."""
+    letters: Letters = None
 
 
 class _TransformersClassifier(_Arguments):
@@ -151,6 +173,8 @@ ARGUMENTS: dict[str, type[BaseModel]] = {
     "attention": _Attention,
     "bert": _Bert,
     "bert_classifier": _BertClassifier,
+    "conformer": _Conformer,
+    "listener": _Listener,
     "multimodal_big_model": _BigModel,
     "multimodal_small_model": _SmallModel,
     "ngram_encoder": _NgramEncoder,

@@ -1,0 +1,92 @@
+"""Losses of a recogniser on the letters of each frame: CTC with consistency, and a teacher's letters.
+
+Connectionist temporal classification (Graves 2006) aligns the letters of a transcript with the frames by itself.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from stillhouse.models.distillation.letters import NOTHING
+from stillhouse.models.training.loop import Batch, Objective
+
+CONSISTENCY = 0.2
+"""Weight of the consistency between two views of a recording (CR-CTC, arXiv:2410.05101)."""
+NEAR = 1
+"""Frames before and after a spoken frame that the student also learns (symmetric blank selection, arXiv:2506.01503)."""
+SPOKEN = 0.02
+"""Least probability of any letter at which the teacher speaks in a frame."""
+
+
+def ctc_loss(logits_NFV: Tensor, letters_NL: Tensor) -> Tensor:
+    """Return the loss per letter, a scalar. A transcript with more letters than frames counts as 0.
+
+    Args:
+        logits_NFV: logits of every letter in every frame. The blank is the first letter.
+        letters_NL: letter numbers from 1, padded with 0.
+    """
+    logs_FNV = logits_NFV.float().log_softmax(2).transpose(0, 1)
+    lengths_N = (letters_NL != NOTHING).sum(1)
+    frames_N = torch.full_like(lengths_N, len(logs_FNV))
+    total = functional.ctc_loss(logs_FNV, letters_NL, frames_N, lengths_N, NOTHING, "sum", zero_infinity=True)
+    return total / lengths_N.sum().clamp(min=1)
+
+
+def consistency(logits_NFV: Tensor, others_NFV: Tensor, letters: Tensor) -> Tensor:
+    """Return how far two views of the same recordings differ, in nats per letter. Each learns from the other."""
+    logs_NFV, other_logs_NFV = (logits.float().log_softmax(2) for logits in (logits_NFV, others_NFV))
+    there, back = (
+        functional.kl_div(learner, master.detach(), reduction="sum", log_target=True)
+        for learner, master in ((logs_NFV, other_logs_NFV), (other_logs_NFV, logs_NFV))
+    )
+    return (there + back) / 2 / letters
+
+
+def transcript_objective() -> Objective:
+    """Return the loss of a teacher on (samples_BT, letters_BL). Two halves of a batch are views of one recording."""
+
+    def objective(model: nn.Module, batch: Batch) -> Tensor:
+        samples_BT, letters_BL = batch
+        logits_BFV = model(samples_BT)
+        half = len(logits_BFV) // 2
+        letters = (letters_BL[:half] != NOTHING).sum()
+        differ = consistency(logits_BFV[:half], logits_BFV[half:], letters)
+        return ctc_loss(logits_BFV, letters_BL) + CONSISTENCY * differ
+
+    return objective
+
+
+def spoken_frames(chances_NFV: Tensor) -> Tensor:
+    """Choose the frames (N, F), true or false, in which a teacher speaks, and `NEAR` frames around each one.
+
+    Most frames are blank, and say little. Those beside a letter say when it begins and ends.
+    """
+    speaks_NF = 1 - chances_NFV[:, :, NOTHING] > SPOKEN
+    return functional.max_pool1d(speaks_NF.float(), 2 * NEAR + 1, stride=1, padding=NEAR) > 0
+
+
+def frame_loss(logits_NFV: Tensor, teacher_NFV: Tensor, temperature: float) -> Tensor:
+    """Return the KL divergence from the teacher's letters, a mean over the spoken frames, plus that over all frames.
+
+    Args:
+        logits_NFV: the student's logits.
+        teacher_NFV: the teacher's logits.
+        temperature: softens both.
+    """
+    teacher_logs_NFV = (teacher_NFV.float() / temperature).log_softmax(2)
+    logs_NFV = (logits_NFV.float() / temperature).log_softmax(2)
+    differ_NF = functional.kl_div(logs_NFV, teacher_logs_NFV, reduction="none", log_target=True).sum(2)
+    spoken_NF = spoken_frames(teacher_logs_NFV.exp())
+    return temperature**2 * (differ_NF[spoken_NF].sum() / spoken_NF.sum().clamp(min=1) + differ_NF.mean())
+
+
+def frame_objective(temperature: float, hard_weight: float) -> Objective:
+    """Return `hard_weight * L_student + (1 - hard_weight) * L_distillation` on (samples_BT, letters_BL, teacher_BFV)."""
+
+    def objective(model: nn.Module, batch: Batch) -> Tensor:
+        samples_BT, letters_BL, teacher_BFV = batch
+        logits_BFV = model(samples_BT)
+        taught = (1 - hard_weight) * frame_loss(logits_BFV, teacher_BFV, temperature)
+        return taught + hard_weight * ctc_loss(logits_BFV, letters_BL) if hard_weight else taught
+
+    return objective

@@ -1,0 +1,1 @@
+"""Networks that recognise speech: samples in, logits of letters for each frame out."""

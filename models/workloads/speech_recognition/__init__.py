@@ -1,0 +1,1 @@
+"""Speech recognition: recordings of any length in, text out."""

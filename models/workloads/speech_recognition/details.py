@@ -1,0 +1,173 @@
+"""Additional results of two recognisers for the report: kinds of errors, an unseen voice, a language model, examples."""
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow.parquet as pq
+import soundfile
+from numpy.typing import NDArray
+
+from stillhouse.models.data.description import describe
+from stillhouse.models.data.sound.audio import SAMPLE_RATE
+from stillhouse.models.data.sound.utterances import Utterances, load_unseen_voice
+from stillhouse.models.measurement.transcription import Errors, count_errors
+from stillhouse.models.workloads.speech_recognition.beam import read_with_beam
+from stillhouse.models.workloads.speech_recognition.language_model import LanguageModel
+
+EXAMPLES = 6
+"""Recordings that the report shows."""
+Texts = Mapping[str, Sequence[str]]
+"""`teacher` and `student` -> what the model read."""
+
+
+class Reader(Protocol):
+    """A model that reads recordings."""
+
+    letters: Sequence[str]
+
+    def read(self, samples_T: NDArray[np.int16]) -> str:
+        """Return the text of a recording."""
+
+
+class Answered(Protocol):
+    """A model's answers to a split."""
+
+    @property
+    def logits(self) -> Sequence[NDArray[np.float16]]:
+        """Logits (F, V) of each recording."""
+
+    @property
+    def letters(self) -> Sequence[str]:
+        """The vocabulary."""
+
+    @property
+    def texts(self) -> list[str]:
+        """What the model read, greedily."""
+
+
+def describe_answers(
+    data: Path, readers: Mapping[str, Reader], split: Utterances, answers: Mapping[str, Answered]
+) -> dict[str, Any]:
+    """Return the results of `teacher` and `student` that only speech recognition has."""
+    greedy = {name: answered.texts for name, answered in answers.items()}
+    model = LanguageModel(training_texts(data))
+    beam = {
+        name: [read_with_beam(logits_FV.astype(np.float32), answered.letters, model) for logits_FV in answered.logits]
+        for name, answered in answers.items()
+    }
+    voice = load_unseen_voice(data)
+    heard = {name: list(map(reader.read, voice.samples)) for name, reader in readers.items()}
+    return {
+        "slices": {
+            "all": rates(split, greedy),
+            "with a language model": rates(split, beam),
+            **_each(split, greedy, split.languages, "language"),
+            **_each(split, greedy, split.voices, "voice"),
+            **({"a voice that was never heard": rates(voice, heard)} if len(voice) else {}),
+        },
+        "examples": [_example(split, answers, greedy, place) for place in _spread(split)],
+    }
+
+
+def describe_test(split: Utterances, texts: Texts) -> dict[str, Any]:
+    """Return the error rates on the test split."""
+    return {"slices": {"all": rates(split, texts)}}
+
+
+def training_texts(data: Path) -> list[str]:
+    """Read the transcripts of the training split."""
+    shards = [data / shard["path"] for shard in describe(data)["splits"]["train"]["shards"]]
+    texts: list[str] = pq.read_table(shards, columns=["text"])["text"].to_pylist()
+    return texts
+
+
+def rates(split: Utterances, texts: Texts) -> dict[str, Any]:
+    """Return the error rates of both models, and the shares of inserted, deleted and substituted characters."""
+    return {"count": len(split)} | {name: _rates(split.texts, own) for name, own in texts.items()}
+
+
+def _rates(references: Sequence[str], texts: Sequence[str]) -> dict[str, float]:
+    characters, words = (count_errors(references, texts, unit) for unit in ("characters", "words"))
+    return {"cer": characters.rate, "wer": words.rate} | _kinds(characters)
+
+
+def _kinds(errors: Errors) -> dict[str, float]:
+    total = max(1, int(errors.lengths_N.sum()))
+    kinds = {
+        "insertions": errors.insertions_N,
+        "deletions": errors.deletions_N,
+        "substitutions": errors.substitutions_N,
+    }
+    return {name: float(counts_N.sum() / total) for name, counts_N in kinds.items()}
+
+
+def _each(split: Utterances, texts: Texts, names: Sequence[str], what: str) -> dict[str, Any]:
+    """Return the rates of the recordings of each name, such as each language."""
+    if len(set(names)) == 1:
+        return {}
+    return {f"{what} {name}": _of(split, texts, lambda place, name=name: names[place] == name) for name in sorted(set(names))}
+
+
+def _of(split: Utterances, texts: Texts, wanted: Callable[[int], bool]) -> dict[str, Any]:
+    places = list(filter(wanted, range(len(split))))
+    return rates(split.chosen(places), {model: [own[place] for place in places] for model, own in texts.items()})
+
+
+def _spread(split: Utterances) -> list[int]:
+    """Choose recordings of different lengths."""
+    order = np.argsort([len(samples_T) for samples_T in split.samples], kind="stable")
+    places = np.linspace(0, len(order) - 1, min(EXAMPLES, len(order)) + 2).round().astype(int)[1:-1]
+    return [int(order[place]) for place in places]
+
+
+def _example(split: Utterances, answers: Mapping[str, Answered], texts: Texts, place: int) -> dict[str, Any]:
+    spoken = {
+        name: np.round(_spoken(answered.logits[place].astype(np.float32)), 3).tolist()
+        for name, answered in answers.items()
+    }
+    return {
+        "language": split.languages[place],
+        "text": split.texts[place],
+        "audio": _address(split.samples[place]),
+        "seconds": len(split.samples[place]) / SAMPLE_RATE,
+        "spectrogram": spectrogram_of(split.samples[place]).tolist(),
+        "spoken": spoken,
+        **{name: own[place] for name, own in texts.items()},
+    }
+
+
+def _spoken(logits_FV: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probability of any letter in each frame."""
+    powers_FV = np.exp(logits_FV - logits_FV.max(1, keepdims=True))
+    spoken_F: NDArray[np.float32] = 1 - powers_FV[:, 0] / powers_FV.sum(1)
+    return spoken_F
+
+
+def spectrogram_of(samples_T: NDArray[np.int16], bands: int = 40, columns: int = 160) -> NDArray[np.int64]:
+    """Return the loudness of tones (bands, columns) from 0 to 255 for a picture, low tones first."""
+    size = 512
+    hop = max(1, (len(samples_T) - size) // columns)
+    starts = np.arange(0, max(1, len(samples_T) - size), hop)[:columns]
+    padded_T = np.pad(samples_T.astype(np.float64), (0, size))
+    frames_CW = np.stack([padded_T[start : start + size] for start in starts]) * np.hanning(size)
+    powers_CK = np.abs(np.fft.rfft(frames_CW)) ** 2
+    edges_B = (powers_CK.shape[1] - 1) * ((1 + 11.4) ** np.linspace(0, 1, bands + 1) - 1) / 11.4
+    levels_BC = np.stack(
+        [
+            np.log10(powers_CK[:, int(low) : max(int(low) + 1, int(high))].mean(1) + 1)
+            for low, high in zip(edges_B[:-1], edges_B[1:], strict=True)
+        ]
+    )
+    scaled_BC = (levels_BC - levels_BC.min()) / max(1e-9, np.ptp(levels_BC))
+    return np.round(255 * scaled_BC).astype(np.int64)
+
+
+def _address(samples_T: NDArray[np.int16]) -> str:
+    """Return a recording as an Ogg file in a data URL."""
+    stream = io.BytesIO()
+    soundfile.write(stream, samples_T, SAMPLE_RATE, format="OGG", subtype="VORBIS")
+    return f"data:audio/ogg;base64,{base64.b64encode(stream.getvalue()).decode()}"
