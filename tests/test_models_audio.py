@@ -187,7 +187,7 @@ def test_what_is_no_speech_is_refused(content: bytes, sentence: str) -> None:
 
 def test_the_other_kind_of_dataset_is_named() -> None:
     """Images have no recordings and no gallery, recordings are no images, and splits are spelled out."""
-    with pytest.raises(ModelError, match=r"^digits has no recordings; name a dataset with recordings in the recipe's"):
+    with pytest.raises(ModelError, match=r"^digits has no spoken labels; name a dataset with them in the recipe's"):
         load_recordings(built_digits(), "train")
     with pytest.raises(ModelError, match=r"^digits has no gallery; name a dataset with a gallery in the recipe's"):
         load_gallery(built_digits())

@@ -55,11 +55,11 @@ def load_recordings(folder: Path, split: str) -> Recordings:
     """Read every shard of a split of a materialised dataset.
 
     Raises:
-        ModelError: the dataset has no recordings or no such split.
+        ModelError: the dataset has no recordings of labels or no such split.
     """
     description = describe(folder)
-    if "sample_rates" not in description:
-        msg = f"{description['name']} has no recordings; name a dataset with recordings in the recipe's data.dataset"
+    if "sample_rates" not in description or "transcripts" in description:
+        msg = f"{description['name']} has no spoken labels; name a dataset with them in the recipe's data.dataset"
         raise ModelError(msg)
     if split not in description["splits"]:
         msg = f"{description['name']} has no split {split!r}; use one of {', '.join(description['splits'])}"

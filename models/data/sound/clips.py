@@ -65,21 +65,30 @@ def clip_of(content: bytes, samples: int) -> NDArray[np.int16]:
     Raises:
         ModelError: the file cannot be read, ends early, is too short, or is silent where the clip is.
     """
-    whole = seconds_of(content)
-    if whole < SHORTEST:
-        msg = f"the recording lasts {whole:.2f} s; give one of at least {SHORTEST} s"
-        raise ModelError(msg)
-    wanted = samples / SAMPLE_RATE + MARGIN
-    decoded_T, rate = decode(content, wanted)
-    if (found := len(decoded_T) / rate) < min(whole, wanted) - SEEN:
-        msg = f"the recording ends after {found:.2f} of {whole:.2f} s; copy the file again"
-        raise ModelError(msg)
+    decoded_T, rate = decode_whole(content, samples / SAMPLE_RATE + MARGIN)
     clip_T = resample(decoded_T, rate)[:samples]
     if np.abs(clip_T).max() <= SILENCE:
         msg = f"the first {len(clip_T) / SAMPLE_RATE:.2f} s are silent (their peak is below -60 dBFS); cut them off"
         raise ModelError(msg)
     rounded_T = np.round(np.clip(clip_T, -1.0, 1.0) * FULL_SCALE).astype(np.int16)
     return np.pad(rounded_T, (0, samples - len(rounded_T)))
+
+
+def decode_whole(content: bytes, longest: float) -> tuple[NDArray[np.float32], int]:
+    """Decode the first `longest` seconds of an audio file that is whole. Returns samples_T, mono, and their rate.
+
+    Raises:
+        ModelError: the file cannot be read, ends early, or is too short.
+    """
+    whole = seconds_of(content)
+    if whole < SHORTEST:
+        msg = f"the recording lasts {whole:.2f} s; give one of at least {SHORTEST} s"
+        raise ModelError(msg)
+    decoded_T, rate = decode(content, longest)
+    if (found := len(decoded_T) / rate) < min(whole, longest) - SEEN:
+        msg = f"the recording ends after {found:.2f} of {whole:.2f} s; copy the file again"
+        raise ModelError(msg)
+    return decoded_T, rate
 
 
 def seconds_of(content: bytes) -> float:

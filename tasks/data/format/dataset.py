@@ -83,6 +83,27 @@ class Recording:
 
 
 @dataclass(frozen=True)
+class Utterance:
+    """One recording with its transcript."""
+
+    id: str
+    """Voice and name of the recording, such as `stamps-fr/animals/birds/duck`."""
+    audio: bytes
+    """The bytes of the original file."""
+    text: str
+    """The words, in the form of `models.data.transcripts`."""
+    label: int
+    """The group. Recordings of one group are in the same split."""
+    language: str
+    voice: str
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the file only, so that equal recordings are found under any id or text."""
+        return hashlib.sha256(self.audio).hexdigest()
+
+
+@dataclass(frozen=True)
 class Caption:
     """The name of a label in one language."""
 
@@ -95,12 +116,16 @@ class Caption:
     """The caption's split. If `None`, captions have no splits and every caption is for training."""
 
 
+Stored = Example | Measured | Recording | Utterance
+"""What the splits of a dataset may hold."""
+
+
 def write_dataset(
     folder: Path,
     about: Mapping[str, Any],
     licence_text: bytes,
-    splits: Mapping[str, Sequence[Example | Measured | Recording]],
-    beside: Mapping[str, Sequence[Caption | Example]],
+    splits: Mapping[str, Sequence[Stored]],
+    beside: Mapping[str, Sequence[Caption | Example | Utterance]],
 ) -> None:
     """Fill an empty folder with one dataset; dataset.json is written last.
 
@@ -108,11 +133,12 @@ def write_dataset(
         folder: an existing folder for the dataset.
         about: the fields of dataset.json that do not describe files: name, licence, sources, image_shape, dtype,
             value_range, labels, languages (with captions), sample_rates (with recordings). A dataset of arrays has
-            array_shape and target_range instead of image_shape and labels.
+            array_shape and target_range instead of image_shape and labels. A dataset of utterances has transcripts and
+            voices, and no image_shape, dtype and value_range.
         licence_text: the publisher's licence, byte for byte.
         splits: split -> its examples or recordings, in the order in which they are stored.
-        beside: files that belong to no split: captions (the labels in words), and with recordings a gallery (one
-            picture per label). If there are no rows, the file is not written.
+        beside: files that belong to no split: captions (the labels in words), a gallery (one picture per label), or the
+            utterances of an unseen voice. If there are no rows, the file is not written.
     """
     manifest: list[dict[str, Any]] = []
     layout = layout_of(about)
@@ -193,9 +219,10 @@ def fault_of(folder: Path, digest: str) -> str:
 
 
 def _pinned_files(described: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    pinned = [shard for split in described["splits"].values() for shard in split["shards"]]
-    beside = [described[name] for name in ("captions", "gallery") if name in described]
-    for file in (described["manifest"], described["licence_file"], *beside, *pinned):
+    required = (described["manifest"], described["licence_file"])
+    others = [value for value in described.values() if isinstance(value, Mapping) and "path" in value]
+    shards = [shard for split in described["splits"].values() for shard in split["shards"]]
+    for file in (*required, *(other for other in others if other not in required), *shards):
         yield file["path"], file["sha256"]
 
 
@@ -209,7 +236,7 @@ def _sha256(path: Path) -> str:
 def _write_split(  # noqa: PLR0913 - one call, every argument named
     folder: Path,
     split: str,
-    examples: Sequence[Example | Measured | Recording],
+    examples: Sequence[Stored],
     manifest: list[dict[str, Any]],
     layout: Layout,
     *,
@@ -230,7 +257,9 @@ def _write_split(  # noqa: PLR0913 - one call, every argument named
     return {"count": len(examples), "digest": split_digest(digests), "shards": shards}
 
 
-def _write_rows(folder: Path, name: str, rows: Sequence[Caption | Example], schema: pa.Schema) -> dict[str, Any]:
+def _write_rows(
+    folder: Path, name: str, rows: Sequence[Caption | Example | Utterance], schema: pa.Schema
+) -> dict[str, Any]:
     path = folder / f"{name}.parquet"
     write_table(path, [vars(row) for row in rows], schema)
     return {"path": path.name, "rows": len(rows), "sha256": file_digest(path)}

@@ -1,4 +1,6 @@
-"""The columns of a dataset's files: images, texts, clips, arrays with a target, or recordings with a gallery.
+"""The columns of a dataset's files: images, texts, clips, arrays with a target, or recordings.
+
+Recordings have either a gallery or a transcript each.
 
 Arrays serve a user's own modality: each example is an array of fixed shape and type with a number as target.
 """
@@ -21,6 +23,17 @@ SHARD_SCHEMA = pa.schema([("id", pa.string()), ("image", pa.binary()), ("label",
 RECORDING_SCHEMA = pa.schema(
     [("id", pa.string()), ("audio", pa.binary()), ("label", pa.int64()), ("language", pa.string())]
 )
+UTTERANCE_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("audio", pa.binary()),
+        ("text", pa.string()),
+        ("label", pa.int64()),
+        ("language", pa.string()),
+        ("voice", pa.string()),
+    ]
+)
+"""The label is the group of a recording: recordings of one group are not independent."""
 TEXT_SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.int64())])
 """The label is -1 if the texts have no labels."""
 CLIP_SCHEMA = pa.schema([("id", pa.string()), ("audio", pa.binary()), ("label", pa.int64())])
@@ -55,12 +68,17 @@ class Layout:
     shard_rows: int
     manifest: pa.Schema
     beside: Mapping[str, pa.Schema]
-    """Schemas of the files that belong to no split: captions, and with recordings the gallery."""
+    """Schemas of the files that belong to no split: captions, and the gallery or the unseen voice of recordings."""
+
+
+def is_transcribed(described: Mapping[str, Any]) -> bool:
+    """Tell whether the splits hold utterances: recordings, each with its transcript."""
+    return "transcripts" in described
 
 
 def is_spoken(described: Mapping[str, Any]) -> bool:
-    """Tell whether the splits hold recordings, which are decoded when they are loaded, and not images."""
-    return "sample_rates" in described
+    """Tell whether the splits hold recordings with a gallery, which are decoded when they are loaded."""
+    return "sample_rates" in described and not is_transcribed(described)
 
 
 def is_array(described: Mapping[str, Any]) -> bool:
@@ -80,8 +98,10 @@ def is_clip(described: Mapping[str, Any]) -> bool:
 
 def layout_of(described: Mapping[str, Any]) -> Layout:
     """Choose the columns that fit a dataset's description."""
+    manifest = MANIFEST_SCHEMA.insert(5, pa.field("language", pa.string()))
+    if is_transcribed(described):
+        return Layout(UTTERANCE_SCHEMA, RECORDING_ROWS, manifest, {"unseen_voice": UTTERANCE_SCHEMA})
     if is_spoken(described):
-        manifest = MANIFEST_SCHEMA.insert(5, pa.field("language", pa.string()))
         captions = CAPTION_SCHEMA.append(pa.field("split", pa.string()))
         return Layout(RECORDING_SCHEMA, RECORDING_ROWS, manifest, {"captions": captions, "gallery": SHARD_SCHEMA})
     if is_text(described):
