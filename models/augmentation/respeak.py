@@ -1,4 +1,4 @@
-"""Augmentations of single recordings of any length: pace, room, noise, a narrow line, loudness, hidden bands and moments.
+"""Augmentations of single recordings: pace, room, noise, a narrow line, loudness, hidden bands and moments.
 
 The hidden bands and moments are those of SpecAugment (Park 2019, arXiv:1904.08779), cut out of the samples themselves.
 So a network with any front end can learn from them, and a teacher can be asked about the same view.
@@ -69,7 +69,8 @@ def _in_a_room(samples_T: Samples, generator: np.random.Generator) -> Samples:
     echo_E[0] = 1.0
     size = 1 << (len(samples_T) + length).bit_length()
     heard_T = np.fft.irfft(np.fft.rfft(samples_T, size) * np.fft.rfft(echo_E, size), size)
-    return heard_T[: len(samples_T)].astype(np.float32)
+    room_T: Samples = heard_T[: len(samples_T)].astype(np.float32)
+    return room_T
 
 
 def _with_noise(samples_T: Samples, generator: np.random.Generator) -> Samples:
@@ -84,7 +85,8 @@ def _with_noise(samples_T: Samples, generator: np.random.Generator) -> Samples:
 def _over_a_line(samples_T: Samples, generator: np.random.Generator) -> Samples:
     spectrum_K = np.fft.rfft(samples_T)
     spectrum_K[int(len(spectrum_K) * generator.uniform(NARROWEST, 1.0)) :] = 0
-    return np.fft.irfft(spectrum_K, len(samples_T)).astype(np.float32)
+    carried_T: Samples = np.fft.irfft(spectrum_K, len(samples_T)).astype(np.float32)
+    return carried_T
 
 
 def _without_bands(samples_T: Samples, generator: np.random.Generator) -> Samples:
@@ -94,7 +96,8 @@ def _without_bands(samples_T: Samples, generator: np.random.Generator) -> Sample
         edges = (_share_of_mel(low), _share_of_mel(low + generator.uniform(0, WIDEST)))
         first, last = (int(edge * len(spectrum_K)) for edge in edges)
         spectrum_K[first:last] = 0
-    return np.fft.irfft(spectrum_K, len(samples_T)).astype(np.float32)
+    left_T: Samples = np.fft.irfft(spectrum_K, len(samples_T)).astype(np.float32)
+    return left_T
 
 
 def _share_of_mel(place: float) -> float:

@@ -81,7 +81,7 @@ def frame_loss(logits_NFV: Tensor, teacher_NFV: Tensor, temperature: float) -> T
 
 
 def frame_objective(temperature: float, hard_weight: float) -> Objective:
-    """Return `hard_weight * L_student + (1 - hard_weight) * L_distillation` on (samples_BT, letters_BL, teacher_BFV)."""
+    """Return `hard_weight * L_student + (1 - hard_weight) * L_distillation`, on samples, letters and teacher_BFV."""
 
     def objective(model: nn.Module, batch: Batch) -> Tensor:
         samples_BT, letters_BL, teacher_BFV = batch

@@ -29,25 +29,28 @@ class Errors:
     """Characters or words of the references."""
 
     @property
-    def all_N(self) -> Counts:
+    def each(self) -> Counts:
         """Return all errors of each text."""
         return self.insertions_N + self.deletions_N + self.substitutions_N
 
     @property
     def rate(self) -> float:
         """Return the error rate; NaN without references."""
-        return float(self.all_N.sum() / total) if (total := self.lengths_N.sum()) else float("nan")
+        return float(self.each.sum() / total) if (total := self.lengths_N.sum()) else float("nan")
 
 
 def count_errors(references: Sequence[str], texts: Sequence[str], unit: Unit) -> Errors:
     """Count the errors of each text. References must not be empty."""
     if not references:
-        return Errors(*np.zeros((4, 0), np.int64))
+        none_N = np.zeros(0, np.int64)
+        return Errors(none_N, none_N, none_N, none_N)
     process = jiwer.process_characters if unit == "characters" else jiwer.process_words
     found = process(list(references), list(texts))
-    counts_NK = np.array([[_count(chunks, kind) for kind in KINDS] for chunks in found.alignments], np.int64)
+    insertions_N, deletions_N, substitutions_N = (
+        np.array([_count(chunks, kind) for chunks in found.alignments], np.int64) for kind in KINDS
+    )
     lengths_N = np.array([len(reference) for reference in found.references], np.int64)
-    return Errors(*counts_NK.T, lengths_N)
+    return Errors(insertions_N, deletions_N, substitutions_N, lengths_N)
 
 
 def _count(chunks: Sequence[jiwer.AlignmentChunk], kind: str) -> int:

@@ -33,7 +33,7 @@ class TrainConfig:
     batch_size: int
     learning_rate: float
     weight_decay: float
-    optimizer: Literal["sgd", "adamw", "muon", "muon_adamw"]
+    optimizer: Literal["sgd", "adamw", "muon", "muon_adamw", "muon_all"]
     precision: Literal["fp32", "bf16"]
     warmup: float
     """Share of all steps in which the learning rate rises."""
@@ -140,8 +140,9 @@ def _set_learning_rate(optimizer: torch.optim.Optimizer, plan: TrainConfig, posi
 
 def _optimizer(model: nn.Module, plan: TrainConfig) -> torch.optim.Optimizer:
     if plan.optimizer.startswith("muon"):
-        trained, adam = (p for p in model.parameters() if p.requires_grad), plan.optimizer == "muon_adamw"
-        return Muon(trained, plan.learning_rate, plan.weight_decay, adam=adam)
+        trained, linear = (p for p in model.parameters() if p.requires_grad), plan.optimizer == "muon_all"
+        adam = linear or plan.optimizer == "muon_adamw"
+        return Muon(trained, plan.learning_rate, plan.weight_decay, adam=adam, linear=linear)
     decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     free = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": free, "weight_decay": 0.0}]

@@ -36,10 +36,16 @@ def orthogonalize(matrix_OI: Tensor, iterations: int = ITERATIONS) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for convolutions that mix channels, SGD with Nesterov momentum or AdamW for all other parameters."""
+    """Muon for weights that mix channels, SGD with Nesterov momentum or AdamW for all other parameters."""
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, *, adam: bool = False
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float,
+        weight_decay: float,
+        *,
+        adam: bool = False,
+        linear: bool = False,
     ) -> None:
         """Group the parameters by their kind.
 
@@ -48,12 +54,16 @@ class Muon(torch.optim.Optimizer):
             lr: learning rate of SGD. Convolutions use `KERNEL_RATE` of it, AdamW uses `ADAM_RATE` of it.
             weight_decay: weight decay of the matrices under SGD or AdamW. Vectors have none.
             adam: use AdamW instead of SGD. Tables need it, because a batch reads only few of their rows.
+            linear: step along orthogonal matrices in linear layers too, except in the last one, as in transformers.
         """
         kernels: list[nn.Parameter] = []
         matrices: list[nn.Parameter] = []
         vectors: list[nn.Parameter] = []
-        for parameter in parameters:
+        given = list(parameters)
+        last = max((place for place, each in enumerate(given) if each.ndim == 2), default=-1)  # noqa: PLR2004 - OI
+        for place, parameter in enumerate(given):
             mixes = parameter.ndim == 4 and parameter.shape[1] > 1  # noqa: PLR2004 - NCHW
+            mixes |= linear and parameter.ndim == 2 and place != last  # noqa: PLR2004 - OI
             (kernels if mixes else matrices if parameter.ndim > 1 else vectors).append(parameter)
         groups: list[dict[str, object]] = [
             {"params": kernels, "step": _along_orthogonal},

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stillhouse.models.distillation.batches import DistillationBatches
 from stillhouse.models.families.adopted import Adopted
 from stillhouse.models.inspection.source import Source
 from stillhouse.models.training.checkpoint import Architecture
@@ -133,8 +132,8 @@ class Component(Protocol):
     def architecture(self, network: Network) -> Architecture:
         """Describe a new network for it."""
 
-    def distillation_batches(self, ask: Ask, seed: int, options: Any, watcher: ProgressReporter) -> DistillationBatches:  # noqa: ANN401 - see below
-        """Return the training split with the teacher's outputs for every view.
+    def distillation_batches(self, ask: Ask, seed: int, options: Any, watcher: ProgressReporter) -> BatchSource:  # noqa: ANN401 - see below
+        """Return the training split with the teacher's outputs for every view, in a form of the workload's own.
 
         Args:
             ask: runs the teacher.
@@ -145,7 +144,7 @@ class Component(Protocol):
 
     def distillation(
         self,
-        feed: DistillationBatches,
+        feed: Any,  # noqa: ANN401 - what `distillation_batches` returned
         options: Any,  # noqa: ANN401 - of the kind that the component's workload says
         read: Callable[[], Callable[[Tensor], Tensor]],
     ) -> tuple[BatchSource, Objective]:

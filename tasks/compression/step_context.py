@@ -53,7 +53,7 @@ class StepContext:
         feed = self._ask_teacher(distillation)
         return self.component.distillation(feed, distillation, lambda: reading(self.job))
 
-    def _ask_teacher(self, distillation: Distillation) -> DistillationBatches:
+    def _ask_teacher(self, distillation: Distillation) -> BatchSource:
         ask = make_asker(self.job, self.data, distillation)
         return self.component.distillation_batches(ask, self.seed, distillation, self.job)
 

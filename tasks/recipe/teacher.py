@@ -34,8 +34,11 @@ class Training(Section):
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
     learning_rate: Annotated[float, Field(gt=0, le=1e30)]
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
-    optimizer: Literal["sgd", "adamw", "muon", "muon_adamw"] = "sgd"
-    """`muon` orthogonalizes the updates of convolutions. It leaves other weights to sgd, `muon_adamw` to adamw."""
+    optimizer: Literal["sgd", "adamw", "muon", "muon_adamw", "muon_all"] = "sgd"
+    """`muon` orthogonalizes the updates of convolutions. It leaves other weights to sgd, `muon_adamw` to adamw.
+
+    `muon_all` does as `muon_adamw`, and orthogonalizes those of linear layers too, except of the last one.
+    """
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augment: bool = False
     """Mirror every image in every other epoch. If drawings are retrieved, draw each of them again."""

@@ -4,6 +4,7 @@ An utterance has any length. Who needs a limit cuts it.
 """
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,10 @@ UNSEEN_VOICE = "unseen_voice"
 """Name in dataset.json of the file whose voices are in no split."""
 
 
+class SilentError(ModelError):
+    """A recording is silent: it can be read, and holds no words."""
+
+
 @dataclass(frozen=True)
 class Utterances:
     """Utterances of one split, or of an unseen voice, in memory."""
@@ -46,6 +51,16 @@ class Utterances:
     def __len__(self) -> int:
         """Count the utterances."""
         return len(self.texts)
+
+    def chosen(self, places: Sequence[int]) -> "Utterances":
+        """Return the utterances at some places."""
+        return Utterances(
+            samples=[self.samples[place] for place in places],
+            texts=[self.texts[place] for place in places],
+            languages=[self.languages[place] for place in places],
+            voices=[self.voices[place] for place in places],
+            labels_N=self.labels_N[list(places)],
+        )
 
 
 def load_utterances(folder: Path, split: str) -> Utterances:
@@ -82,7 +97,7 @@ def utterance_of(content: bytes) -> NDArray[np.int16]:
     peak = np.abs(samples_T).max()
     if peak <= SILENCE:
         msg = "the recording is silent (its peak is below -60 dBFS); record it again, louder"
-        raise ModelError(msg)
+        raise SilentError(msg)
     loud = np.flatnonzero(np.abs(samples_T) > QUIET * peak)
     kept = int(KEPT * SAMPLE_RATE)
     said_T = samples_T[max(0, loud[0] - kept) : loud[-1] + 1 + kept]

@@ -44,8 +44,10 @@ class FrameAttention(nn.Module):
     def forward(self, features_NFC: Tensor) -> Tensor:
         """Map (N, frames, C) to the same shape."""
         normed_NFC = self.norm(features_NFC)
-        heads = (self._heads(layer(normed_NFC)) for layer in (self.query, self.key, self.value))
-        seen_NHFD = functional.scaled_dot_product_attention(*heads)
+        query_NHFD, key_NHFD, value_NHFD = (
+            self._heads(layer(normed_NFC)) for layer in (self.query, self.key, self.value)
+        )
+        seen_NHFD = functional.scaled_dot_product_attention(query_NHFD, key_NHFD, value_NHFD)
         return self.drop(self.output(seen_NHFD.transpose(1, 2).flatten(2)))
 
     def _heads(self, features_NFC: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ from stillhouse.models.data.sound.audio import SAMPLE_RATE
 from stillhouse.models.training.loop import Batch
 from stillhouse.models.training.ready import ready
 from stillhouse.models.workloads.speech_recognition.lengths import group_equal, group_similar, pad_together
-from stillhouse.models.workloads.speech_recognition.spelling import number_letters
 
 Recordings = Sequence[NDArray[np.int16]]
 TYPICAL = 2 * SAMPLE_RATE
@@ -46,10 +45,10 @@ class TranscribedBatches:
             yield ready(torch.from_numpy(samples_BT)), letters_BL[:, :used].repeat(2, 1)
 
     def _batches(self, epoch: int, batch_size: int) -> list[list[int]]:
-        return group_similar(self._lengths_N, batch_size * TYPICAL, np.random.default_rng((self.seed, epoch)))
+        return group_similar(self._lengths, batch_size * TYPICAL, np.random.default_rng((self.seed, epoch)))
 
     @cached_property
-    def _lengths_N(self) -> NDArray[np.int64]:
+    def _lengths(self) -> NDArray[np.int64]:
         return np.array([len(samples_T) for samples_T in self.recordings])
 
     def _take(self, place: int, epoch: int) -> list[NDArray[np.int16]]:
@@ -110,7 +109,7 @@ def ask_about_takes(  # noqa: PLR0913, PLR0917 - what is asked, whom, and how of
     seed: int,
     progress: Callable[[str], None],
 ) -> TaughtBatches:
-    """Make the takes of all recordings, and ask the teacher about each one. The first take is the recordings themselves.
+    """Make takes of all recordings, and ask the teacher about each one. The first take is the recordings themselves.
 
     Args:
         recordings: samples (T,) of each recording.
@@ -132,16 +131,14 @@ def _take(samples_T: NDArray[np.int16], seed: int, number: int, place: int) -> N
     return respeak(samples_T, np.random.default_rng((seed, number, place))) if number else samples_T
 
 
-def _ask(
-    taken: Recordings, letters_NL: Tensor, places: list[int], ask: Callable[[Tensor], tuple[Tensor, ...]]
-) -> Take:
+def _ask(taken: Recordings, letters_NL: Tensor, places: list[int], ask: Callable[[Tensor], tuple[Tensor, ...]]) -> Take:
     samples_BT = torch.from_numpy(pad_together([taken[place] for place in places]))
     return Take(samples_BT, letters_NL[places], ask(samples_BT)[0].half())
 
 
 @torch.no_grad()
 def answer(module: torch.nn.Module, recordings: Recordings) -> list[NDArray[np.float32]]:
-    """Return the logits (F, V) of a training-time network for each recording, with the frames of the silence after it."""
+    """Return the logits (F, V) of a training-time network for each recording with the silence after it."""
     module.eval()
     logits: list[NDArray[np.float32]] = [np.zeros((0, 0), np.float32)] * len(recordings)
     for places in group_equal(recordings, ASKED):

@@ -29,6 +29,6 @@ def compare_errors(split: Utterances, texts: Mapping[str, Sequence[str]], confid
 def _compare(split: Utterances, texts: Mapping[str, Sequence[str]], unit: Unit, confidence: float) -> dict[str, Any]:
     teacher, student = (count_errors(split.texts, texts[model], unit) for model in ("teacher", "student"))
     lengths_N = teacher.lengths_N.astype(np.float64)
-    right = (1 - errors.all_N / lengths_N for errors in (teacher, student))
-    _, interval = bootstrap_pairs(*right, confidence, split.labels_N, lengths_N)
+    teacher_N, student_N = (1 - errors.each / lengths_N for errors in (teacher, student))
+    _, interval = bootstrap_pairs(teacher_N, student_N, confidence, split.labels_N, lengths_N)
     return {"value": teacher.rate - student.rate, "interval": interval}

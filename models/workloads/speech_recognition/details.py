@@ -1,8 +1,9 @@
-"""Additional results of two recognisers for the report: kinds of errors, an unseen voice, a language model, examples."""
+"""Additional results of two recognisers: kinds of errors, an unseen voice, a language model, examples."""
 
 import base64
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -109,11 +110,11 @@ def _each(split: Utterances, texts: Texts, names: Sequence[str], what: str) -> d
     """Return the rates of the recordings of each name, such as each language."""
     if len(set(names)) == 1:
         return {}
-    return {f"{what} {name}": _of(split, texts, lambda place, name=name: names[place] == name) for name in sorted(set(names))}
+    places = {name: [place for place, own in enumerate(names) if own == name] for name in sorted(set(names))}
+    return {f"{what} {name}": _of(split, texts, chosen) for name, chosen in places.items()}
 
 
-def _of(split: Utterances, texts: Texts, wanted: Callable[[int], bool]) -> dict[str, Any]:
-    places = list(filter(wanted, range(len(split))))
+def _of(split: Utterances, texts: Texts, places: Sequence[int]) -> dict[str, Any]:
     return rates(split.chosen(places), {model: [own[place] for place in places] for model, own in texts.items()})
 
 
@@ -157,13 +158,11 @@ def spectrogram_of(samples_T: NDArray[np.int16], bands: int = 40, columns: int =
     powers_CK = np.abs(np.fft.rfft(frames_CW)) ** 2
     edges_B = (powers_CK.shape[1] - 1) * ((1 + 11.4) ** np.linspace(0, 1, bands + 1) - 1) / 11.4
     levels_BC = np.stack(
-        [
-            np.log10(powers_CK[:, int(low) : max(int(low) + 1, int(high))].mean(1) + 1)
-            for low, high in zip(edges_B[:-1], edges_B[1:], strict=True)
-        ]
+        [np.log10(powers_CK[:, int(low) : max(int(low) + 1, int(high))].mean(1) + 1) for low, high in pairwise(edges_B)]
     )
     scaled_BC = (levels_BC - levels_BC.min()) / max(1e-9, np.ptp(levels_BC))
-    return np.round(255 * scaled_BC).astype(np.int64)
+    shades_BC: NDArray[np.int64] = np.round(255 * scaled_BC).astype(np.int64)
+    return shades_BC
 
 
 def _address(samples_T: NDArray[np.int16]) -> str:

@@ -162,7 +162,7 @@ def slices_of(split: Utterances) -> dict[str, NDArray[np.int64]]:
 
 def _scores(split: Utterances, errors: Errors, places: NDArray[np.int64]) -> Scores:
     lengths_N = errors.lengths_N[places]
-    quality_N = 1 - errors.all_N[places] / lengths_N
+    quality_N = 1 - errors.each[places] / lengths_N
     return Scores(quality_N, split.labels_N[places], lengths_N.astype(np.float64))
 
 

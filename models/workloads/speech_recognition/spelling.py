@@ -12,7 +12,7 @@ LETTERS = "letters"
 
 
 def number_letters(texts: Sequence[str], letters: Sequence[str]) -> NDArray[np.int64]:
-    """Convert texts to letter numbers (N, L) from 1, padded with 0. The contract of the data leaves no other letters."""
+    """Convert texts to letter numbers (N, L) from 1, padded with 0. The data's contract allows no other letters."""
     number_of = {letter: number for number, letter in enumerate(letters, start=1)}
     letters_NL = np.zeros((len(texts), max(map(len, texts), default=0)), np.int64)
     for row_L, text in zip(letters_NL, texts, strict=True):
@@ -20,7 +20,7 @@ def number_letters(texts: Sequence[str], letters: Sequence[str]) -> NDArray[np.i
     return letters_NL
 
 
-def read_greedily(logits_FV: NDArray[np.float32], letters: Sequence[str]) -> str:
+def read_greedily(logits_FV: NDArray[np.floating], letters: Sequence[str]) -> str:
     """Return the most likely letter of each frame as a text: repeated letters count once, blanks not at all."""
     best_F = logits_FV.argmax(1)
     begins_F = np.flatnonzero(np.diff(best_F, prepend=NOTHING))

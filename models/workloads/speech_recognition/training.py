@@ -1,4 +1,4 @@
-"""Training of speech recognition: the model learns the letters of recordings. Quality is 1 minus the character error rate."""
+"""Training of speech recognition: the model learns the letters of recordings. Quality is 1 - character error rate."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -80,9 +80,7 @@ class Recogniser:
         letters_NL = torch.from_numpy(number_letters(heard.texts, self._letters))
         return ask_about_takes(heard.samples, letters_NL, options.augmented_views, ask, seed, watcher.progress)
 
-    def distillation(
-        self, feed: TaughtBatches, options: OwnOptions, _read: object
-    ) -> tuple[TaughtBatches, Objective]:
+    def distillation(self, feed: TaughtBatches, options: OwnOptions, _read: object) -> tuple[TaughtBatches, Objective]:
         """Return batches and objective to learn the teacher's letters, and optionally the transcripts."""
         settings = settings_of(options)
         return feed, frame_objective(settings.temperature, settings.hard_weight)
