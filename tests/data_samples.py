@@ -15,7 +15,7 @@ import pytest
 from stillhouse.tasks.artifacts.artifact import file_digest, write_json
 from stillhouse.tasks.artifacts.locks import waiting
 from stillhouse.tasks.data.format.dataset import DESCRIPTION, read_description
-from stillhouse.tasks.data.store.build_data import PLANS, build_dataset, push_folder
+from stillhouse.tasks.data.store.build_data import PLANS, push_folder
 from stillhouse.tasks.data.store.remote import list_folder, listing_md5, open_remote
 from stillhouse.tasks.data.store.revision import write_pointer
 from stillhouse.tasks.errors import DataError
@@ -47,6 +47,11 @@ def built_stamps_small() -> Path:
     return built_dataset("stamps_small")
 
 
+def built_stamps_speech_small() -> Path:
+    """Find the small dataset of utterances."""
+    return built_dataset("stamps_speech_small")
+
+
 @functools.cache
 def built_dataset(name: str) -> Path:
     """Build a dataset once per test run, for all workers; treat the folder as read-only."""
@@ -54,7 +59,7 @@ def built_dataset(name: str) -> Path:
     with waiting(shared / f"{name}.lock"):
         if not (shared / name / DESCRIPTION).is_file():  # it is written last
             shutil.rmtree(shared / name, ignore_errors=True)
-            build_dataset(shared / name, name, PLANS[name], quiet)
+            PLANS[name].build(shared / name, name, quiet)
     return shared / name
 
 
@@ -147,7 +152,8 @@ def repin(dataset: Path) -> None:
     """Make dataset.json pin the files as they now are: a publisher's mistake, not a damaged copy."""
     described = read_description(dataset)
     shards = [shard for split in described["splits"].values() for shard in split["shards"]]
-    for file in (*shards, *(described[name] for name in ("manifest", "captions", "gallery") if name in described)):
+    beside = ("manifest", "captions", "gallery", "unseen_voice")
+    for file in (*shards, *(described[name] for name in beside if name in described)):
         file["sha256"] = file_digest(dataset / file["path"])
     write_json(dataset / DESCRIPTION, described)
 

@@ -26,7 +26,7 @@ from data_samples import (
 from stillhouse.tasks.data.format.dataset import read_description
 from stillhouse.tasks.data.sources import small as sources
 from stillhouse.tasks.data.sources.small import Split
-from stillhouse.tasks.data.store.build_data import PLANS, Plan, assign, build_dataset, commit_data, ensure_data
+from stillhouse.tasks.data.store.build_data import PLANS, ImagePlan, assign, commit_data, ensure_data
 from stillhouse.tasks.data.store.remote import list_folder, listing_md5, open_remote
 from stillhouse.tasks.data.store.revision import read_pinned, read_pinned_md5
 from stillhouse.tasks.errors import DataError
@@ -91,7 +91,7 @@ def test_each_split_of_the_stamps_has_its_share() -> None:
 
 def test_a_second_build_has_the_same_bytes(tmp_path: Path) -> None:
     """Building the digits again changes no byte of any file."""
-    build_dataset(tmp_path / "again", "digits", PLANS["digits"], quiet)
+    PLANS["digits"].build(tmp_path / "again", "digits", quiet)
     assert list_folder(tmp_path / "again") == list_folder(built_digits())
 
 
@@ -111,7 +111,7 @@ def test_an_image_has_one_split_and_the_most_guarded_keeps_it(
     train: list[int], test: list[int], counts: dict[str, int]
 ) -> None:
     """An image seen twice stays once, in the first split of the plan that could have it."""
-    splits = assign({"train": _split(train), "test": _split(test)}, Plan(sources.read_digits, TWO_SPLITS))
+    splits = assign({"train": _split(train), "test": _split(test)}, ImagePlan(sources.read_digits, TWO_SPLITS))
     assert {split: len(examples) for split, examples in splits.items()} == counts
     digests = [example.sha256 for examples in splits.values() for example in examples]
     assert len(digests) == len(set(digests))
@@ -121,7 +121,7 @@ def test_an_altered_source_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """A source file with other bytes than the pinned ones stops the build."""
     monkeypatch.setitem(sources.DIGITS_FILES, sources.DIGITS_CSV, "0" * 64)
     with pytest.raises(DataError, match=r"source scikit-learn: digits\.csv\.gz is not the pinned file .* install the"):
-        build_dataset(tmp_path / "digits", "digits", PLANS["digits"], quiet)
+        PLANS["digits"].build(tmp_path / "digits", "digits", quiet)
     assert not (tmp_path / "digits").exists()
 
 

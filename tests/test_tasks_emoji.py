@@ -17,7 +17,7 @@ from stillhouse.tasks.data.sources import emoji
 from stillhouse.tasks.data.sources.drawing import IconSet, draw
 from stillhouse.tasks.data.sources.emoji_names import by_code_point, by_name, concepts_of, list_known_names
 from stillhouse.tasks.data.sources.npm import Package, download
-from stillhouse.tasks.data.store.build_data import EMOJI, EMOJI_SMALL, PLANS, build_dataset
+from stillhouse.tasks.data.store.build_data import EMOJI, EMOJI_SMALL, PLANS
 from stillhouse.tasks.data.store.remote import list_folder
 from stillhouse.tasks.errors import DataError
 
@@ -84,7 +84,7 @@ def test_a_dataset_without_captions_says_so() -> None:
 
 def test_a_second_build_has_the_same_bytes(tmp_path: Path) -> None:
     """Building the small emoji again changes no byte of any file."""
-    build_dataset(tmp_path / "again", "emoji_small", SMALL, quiet)
+    SMALL.build(tmp_path / "again", "emoji_small", quiet)
     assert list_folder(tmp_path / "again") == list_folder(built_emoji_small())
 
 
@@ -114,7 +114,7 @@ def test_an_altered_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(
         DataError, match=r"^source @iconify-json/fxemoji@1\.2\.2: iconify-json-fxemoji-1\.2\.2\.tgz is not"
     ):
-        build_dataset(tmp_path / "emoji_small", "emoji_small", SMALL, quiet)
+        SMALL.build(tmp_path / "emoji_small", "emoji_small", quiet)
     assert not (tmp_path / "emoji_small").exists()
 
 
@@ -122,7 +122,7 @@ def test_a_missing_npm_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Without npm the emoji are refused with the remedy."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DataError, match=r"emojibase-data@17\.0\.0, .* \(npm is not installed\); install npm, or"):
-        build_dataset(tmp_path / "emoji_small", "emoji_small", SMALL, quiet)
+        SMALL.build(tmp_path / "emoji_small", "emoji_small", quiet)
 
 
 def test_what_npm_cannot_fetch_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

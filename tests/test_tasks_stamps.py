@@ -15,7 +15,7 @@ from stillhouse.tasks.data.sources import stamps
 from stillhouse.tasks.data.sources.debian import download, unpack_package
 from stillhouse.tasks.data.sources.pairs import deal
 from stillhouse.tasks.data.sources.stamp_files import Stamp, captions_in, categories_of, stamps_among
-from stillhouse.tasks.data.store.build_data import PLANS, build_dataset
+from stillhouse.tasks.data.store.build_data import PLANS
 from stillhouse.tasks.data.store.remote import list_folder
 from stillhouse.tasks.errors import DataError
 
@@ -87,7 +87,7 @@ def test_every_recording_is_original_and_can_be_heard() -> None:
 @pytest.mark.long
 def test_a_second_build_has_the_same_bytes(tmp_path: Path) -> None:
     """Building the small stamps again changes no byte of any file."""
-    build_dataset(tmp_path / "again", "stamps_small", SMALL, quiet)
+    SMALL.build(tmp_path / "again", "stamps_small", quiet)
     assert list_folder(tmp_path / "again") == list_folder(built_stamps_small())
 
 
@@ -116,7 +116,7 @@ def test_an_altered_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
         DataError,
         match=r"^source tuxpaint-stamps-default is not the pinned 2022\.06\.04-1 .*; install that version, or",
     ):
-        build_dataset(tmp_path / "stamps_small", "stamps_small", SMALL, quiet)
+        SMALL.build(tmp_path / "stamps_small", "stamps_small", quiet)
     assert not (tmp_path / "stamps_small").exists()
 
 

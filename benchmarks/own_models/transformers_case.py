@@ -26,7 +26,7 @@ from stillhouse.tasks.artifacts.artifact import file_digest
 from stillhouse.tasks.artifacts.folders import move_into
 from stillhouse.tasks.artifacts.model_folder import folder_digest
 from stillhouse.tasks.data.format.dataset import DESCRIPTION
-from stillhouse.tasks.data.store.build_data import PLANS, build_dataset
+from stillhouse.tasks.data.store.build_data import PLANS
 from stillhouse.tasks.settings import load_settings
 
 DATASET, NAME, SIDE = "fashion_mnist", "clothes", 28
@@ -87,7 +87,7 @@ def fetch() -> Path:
     settings.data_cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.data_cache) as scratch:
         built = Path(scratch) / DATASET
-        build_dataset(built, DATASET, PLANS[DATASET], print)
+        PLANS[DATASET].build(built, DATASET, print)
         folder = settings.data_cache / file_digest(built / DESCRIPTION)
         if not folder.exists():
             move_into(built, folder)

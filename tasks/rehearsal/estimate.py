@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stillhouse.tasks.data.format.layout import content_bytes, is_spoken
+from stillhouse.tasks.data.format.layout import content_bytes, is_spoken, is_transcribed
 from stillhouse.tasks.pipeline.graph import stages_of
 from stillhouse.tasks.recipe.recipe import Recipe
 from stillhouse.tasks.recipe.steps import distillation_of
@@ -43,7 +43,8 @@ def estimate(
     rows, few = (each["splits"]["train"]["count"] for each in (described, excerpt))
     epochs = epochs_of(recipe)
     seconds = sum(_seconds(stage, epochs.get(stage.stage, 0), rows / max(few, 1)) for stage in rehearsed)
-    one = RECORDING_BYTES if is_spoken(described) else content_bytes(described)
+    heard = is_spoken(described) or is_transcribed(described)
+    one = RECORDING_BYTES if heard else content_bytes(described)
     return Estimate(seconds / 60, peak + rows * one * most_views(recipe))
 
 

@@ -21,7 +21,7 @@ LABELS = 64
 
 
 def write_excerpt(dataset: Path, folder: Path, most: int) -> str:
-    """Fill an empty folder with an excerpt. The list of labels and the gallery stay whole.
+    """Fill an empty folder with an excerpt. The list of labels, the gallery and an unseen voice stay whole.
 
     In a dataset with captions, all splits have the rows of the same few labels, and the captions are theirs.
 
@@ -45,7 +45,7 @@ def write_excerpt(dataset: Path, folder: Path, most: int) -> str:
     described["manifest"] = {"path": MANIFEST, "sha256": file_digest(folder / MANIFEST)}
     if labels is not None:
         described["captions"] = _write_captions(dataset, folder, described["captions"], labels)
-    for name in (LICENCE, *(described[part]["path"] for part in ("gallery",) if part in described)):
+    for name in (LICENCE, *(described[part]["path"] for part in ("gallery", "unseen_voice") if part in described)):
         copyfile(dataset / name, folder / name)
     write_json(folder / DESCRIPTION, described)
     return file_digest(folder / DESCRIPTION)

@@ -6,7 +6,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from stillhouse.tasks.data.format.layout import is_array, is_clip, is_spoken, is_text
+from stillhouse.tasks.data.format.layout import is_array, is_clip, is_spoken, is_text, is_transcribed
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.recipe.section import NAME
 
@@ -38,7 +38,7 @@ def write_skeleton(name: str, described: Mapping[str, Any], into: Path) -> list[
     if not re.fullmatch(NAME, name):
         msg = f"{name} is no name for a recipe; choose small letters, digits and underscores, beginning with a letter"
         raise StillhouseError(msg)
-    others = any(is_other(described) for is_other in (is_text, is_spoken, is_clip, is_array))
+    others = any(is_other(described) for is_other in (is_text, is_spoken, is_transcribed, is_clip, is_array))
     if others or "captions" in described:
         msg = f"{described['name']} is no dataset of labelled pictures; name one, such as your own by `data import`"
         raise StillhouseError(msg)

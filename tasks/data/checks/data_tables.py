@@ -22,8 +22,9 @@ from stillhouse.tasks.data.checks.decoding import (
     schema_text,
 )
 from stillhouse.tasks.data.checks.spoken_tables import spoken_tables
+from stillhouse.tasks.data.checks.utterance_tables import read_utterances, utterance_tables
 from stillhouse.tasks.data.format.dataset import split_digest
-from stillhouse.tasks.data.format.layout import is_array, is_clip, is_spoken, is_text, layout_of
+from stillhouse.tasks.data.format.layout import is_array, is_clip, is_spoken, is_text, is_transcribed, layout_of
 
 Decoder = Callable[[pa.Table, str, Described], pd.DataFrame]
 
@@ -31,7 +32,8 @@ Decoder = Callable[[pa.Table, str, Described], pd.DataFrame]
 def tables_of(folder: Path, described: Described) -> dict[str, pd.DataFrame]:
     """Read the tables of one dataset.
 
-    Every dataset has four tables. A dataset with captions has a fifth, and a dataset with recordings has two more.
+    Every dataset has four tables. A dataset with captions has a fifth, and a dataset with recordings has two more. The
+    content of a dataset of utterances is its table `utterances`, and its unseen voice has a table.
 
     Returns:
         `shards`: path, schema, rows, expected_rows.
@@ -45,12 +47,15 @@ def tables_of(folder: Path, described: Described) -> dict[str, pd.DataFrame]:
             lacks the row, its values are missing. If the file is not a table of captions, the table has no columns.
             With recordings, the table has only the rows of the file.
         `gallery` and `labels`: see `tasks.data.checks.spoken_tables`.
+        `utterances` and `unseen_voice`: see `tasks.data.checks.utterance_tables`.
     """
     manifest, _ = read_table(folder / described["manifest"]["path"])
     listed = manifest.to_pandas()
     shards, content = _shards(folder, described)
     content = _join_manifest(content, listed)
     tables = {"shards": shards, "manifest": listed, "splits": _splits(listed, described)}
+    if is_transcribed(described):
+        return tables | utterance_tables(folder, described, content)
     if "captions" in described:
         tables["captions"] = _captions(folder, described)
     if is_spoken(described):
@@ -72,6 +77,8 @@ def _shards(folder: Path, described: Described) -> tuple[pd.DataFrame, pd.DataFr
 
 
 def _decoder(described: Described) -> Decoder:
+    if is_transcribed(described):
+        return read_utterances
     if is_spoken(described):
         return read_recordings
     if is_text(described):

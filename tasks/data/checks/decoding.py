@@ -49,7 +49,7 @@ def read_pixels(table: pa.Table, path: str, described: Described) -> pd.DataFram
     If an image has the wrong size, its last three values are missing.
     """
     images = table["image"].combine_chunks()
-    return _table_of(table, path, images).assign(**_numbers_in("image", images, described["image_shape"], described))
+    return table_of(table, path, images).assign(**_numbers_in("image", images, described["image_shape"], described))
 
 
 def read_clips(table: pa.Table, path: str, described: Described) -> pd.DataFrame:
@@ -58,7 +58,7 @@ def read_clips(table: pa.Table, path: str, described: Described) -> pd.DataFrame
     If a clip has the wrong size, its last three values are missing.
     """
     clips = table["audio"].combine_chunks()
-    return _table_of(table, path, clips).assign(
+    return table_of(table, path, clips).assign(
         **_numbers_in("audio", clips, [described["clips"]["samples"]], described)
     )
 
@@ -69,7 +69,7 @@ def read_arrays(table: pa.Table, path: str, described: Described) -> pd.DataFram
     If an array has the wrong size, its last three values are missing.
     """
     arrays = table["array"].combine_chunks()
-    return _table_of(table, path, arrays).assign(**_numbers_in("array", arrays, described["array_shape"], described))
+    return table_of(table, path, arrays).assign(**_numbers_in("array", arrays, described["array_shape"], described))
 
 
 def _numbers_in(name: str, stored: pa.Array, shape: Sequence[int], described: Described) -> dict[str, NDArray[Any]]:
@@ -92,7 +92,7 @@ def read_recordings(table: pa.Table, path: str, _described: Described) -> pd.Dat
     heard = pd.DataFrame(
         [_listen(each or b"") for each in audio.to_pylist()], columns=["seconds", "peak", "sample_rate"]
     )
-    return pd.concat([_table_of(table, path, audio), table.select(["language"]).to_pandas(), heard], axis=1)
+    return pd.concat([table_of(table, path, audio), table.select(["language"]).to_pandas(), heard], axis=1)
 
 
 def read_texts(table: pa.Table, path: str, _described: Described) -> pd.DataFrame:
@@ -103,7 +103,7 @@ def read_texts(table: pa.Table, path: str, _described: Described) -> pd.DataFram
     texts = table["text"].combine_chunks().cast(pa.binary())
     columns = ["characters", "control_characters", "normalised"]
     read = pd.DataFrame([_look_at(each or b"") for each in texts.to_pylist()], columns=columns)
-    return pd.concat([_table_of(table, path, texts), read], axis=1)
+    return pd.concat([table_of(table, path, texts), read], axis=1)
 
 
 def _look_at(content: bytes) -> tuple[float, float, float]:
@@ -114,7 +114,8 @@ def _look_at(content: bytes) -> tuple[float, float, float]:
     return len(text), len(CONTROL.findall(text)), float(text == normalise(text))
 
 
-def _table_of(table: pa.Table, path: str, content: pa.Array) -> pd.DataFrame:
+def table_of(table: pa.Table, path: str, content: pa.Array) -> pd.DataFrame:
+    """Return one row per stored example: shard, row, what the table says of it, and the digest of its content."""
     said = [name for name in ("id", "label", "target") if name in table.column_names]
     return pd.DataFrame(
         {

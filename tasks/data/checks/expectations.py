@@ -7,8 +7,16 @@ from stillhouse.models.data.texts import CONTROL
 from stillhouse.tasks.data.checks.decoding import schema_text
 from stillhouse.tasks.data.checks.spoken_expectations import of_spoken_captions, spoken_suites
 from stillhouse.tasks.data.checks.text_expectations import known_labels, of_texts
+from stillhouse.tasks.data.checks.utterance_expectations import utterance_suites
 from stillhouse.tasks.data.format.dataset import SPLITS
-from stillhouse.tasks.data.format.layout import content_bytes, is_array, is_spoken, is_text, layout_of
+from stillhouse.tasks.data.format.layout import (
+    content_bytes,
+    is_array,
+    is_spoken,
+    is_text,
+    is_transcribed,
+    layout_of,
+)
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
@@ -19,15 +27,21 @@ LABELLED_SPLITS = ("train", "gate", "test")
 
 def suites_of(described: Mapping[str, Any]) -> dict[str, list["Expectation"]]:
     """Build the expectations of each table from a dataset's description; returns table name -> expectations."""
-    of_content = of_texts if is_text(described) else _of_content
-    decoded = spoken_suites(described) if is_spoken(described) else {"content": of_content(described)}
     suites = {
         "shards": _of_shards(described),
         "manifest": _of_manifest(described),
-        **decoded,
+        **_content_suites(described),
         "splits": _of_splits(described),
     }
     return suites | ({"captions": _of_captions(described)} if "captions" in described else {})
+
+
+def _content_suites(described: Mapping[str, Any]) -> dict[str, list["Expectation"]]:
+    if is_transcribed(described):
+        return utterance_suites(described)
+    if is_spoken(described):
+        return spoken_suites(described)
+    return {"content": of_texts(described) if is_text(described) else _of_content(described)}
 
 
 def _of_shards(described: Mapping[str, Any]) -> list["Expectation"]:
@@ -98,18 +112,31 @@ def _of_splits(described: Mapping[str, Any]) -> list["Expectation"]:
     from great_expectations import expectations as expect
     from great_expectations.expectations.row_conditions import Column
 
-    # With recordings, the splits hold out sentences, not labels, so only the training split has all labels.
-    labelled = ["train"] if is_spoken(described) else list(LABELLED_SPLITS)
     return [
         expect.ExpectTableRowCountToEqual(value=len(SPLITS)),
         expect.ExpectColumnValuesToBeInSet(column="split", value_set=list(SPLITS)),
         expect.ExpectColumnPairValuesToBeEqual(column_A="rows", column_B="expected_rows"),
         expect.ExpectColumnPairValuesToBeEqual(column_A="digest", column_B="expected_digest"),
-        *([expect.ExpectColumnValuesToBeBetween(column="rows", min_value=1)] if is_text(described) else []),
-        expect.ExpectColumnValuesToBeInSet(
-            column="missing_labels", value_set=[0], row_condition=Column("split").is_in(labelled)
+        *([expect.ExpectColumnValuesToBeBetween(column="rows", min_value=1)] if _may_miss_labels(described) else []),
+        *(
+            expect.ExpectColumnValuesToBeInSet(
+                column="missing_labels", value_set=[0], row_condition=Column("split").is_in(labelled)
+            )
+            for labelled in _labelled_splits(described)
         ),
     ]
+
+
+def _may_miss_labels(described: Mapping[str, Any]) -> bool:
+    return is_text(described) or is_transcribed(described)
+
+
+def _labelled_splits(described: Mapping[str, Any]) -> list[list[str]]:
+    """Return the splits that must have every label, in a list; an empty list if no split must."""
+    if is_transcribed(described):  # the labels are groups, and each has one split
+        return []
+    # With spoken captions, the splits hold out sentences, not labels, so only the training split has all labels.
+    return [["train"] if is_spoken(described) else list(LABELLED_SPLITS)]
 
 
 def _of_captions(described: Mapping[str, Any]) -> list["Expectation"]:

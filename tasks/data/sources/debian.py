@@ -1,16 +1,32 @@
-"""Fetch and unpack Debian packages without root, with Debian's own clients. The callers check digests."""
+"""Fetch and unpack Debian packages without root, with Debian's own clients, and check them against a pinned digest."""
 
 import atexit
 import functools
+import hashlib
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from stillhouse.tasks.artifacts.artifact import file_digest
 from stillhouse.tasks.errors import DataError
 
 PATIENCE = 300
 """Timeout in seconds."""
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What a package must be."""
+
+    package: str
+    version: str
+    sha256: str
+    """SHA-256 over the `sha256sum` lines of the files that are used, sorted by path."""
+    module: str
+    """The file of this repository that has the pin, for the error message."""
 
 
 @functools.cache
@@ -47,6 +63,34 @@ def download(package: str, scratch: Path) -> Path:
         raise DataError(msg)
     archive.unlink()
     return scratch / "unpacked"
+
+
+def check_files(pin: Pin, root: Path, paths: Iterable[Path]) -> dict[str, str]:
+    """Check the used files of an unpacked package; returns path below `root` -> SHA-256.
+
+    Raises:
+        DataError: a file cannot be read, or the files differ from the pin.
+    """
+    try:
+        digests = {path.relative_to(root).as_posix(): file_digest(path) for path in paths}
+    except OSError as error:
+        msg = (
+            f"source {pin.package} cannot be read ({error}); install it again with "
+            f"`apt-get install --reinstall {pin.package}`"
+        )
+        raise DataError(msg) from error
+    if digest_of(digests) != pin.sha256:
+        msg = (
+            f"source {pin.package} is not the pinned {pin.version} (the SHA-256 of its files differs); install that "
+            f"version, or pin the new one in {pin.module}"
+        )
+        raise DataError(msg)
+    return digests
+
+
+def digest_of(digests: Mapping[str, str]) -> str:
+    """Return the SHA-256 over the lines that `sha256sum` writes for some files, sorted by path."""
+    return hashlib.sha256("".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode()).hexdigest()
 
 
 def _fetch(package: str, scratch: Path) -> str:

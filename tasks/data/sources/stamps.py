@@ -3,15 +3,13 @@
 `tasks.data.sources.build_spoken` assigns the captions to splits.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stillhouse.tasks.artifacts.artifact import file_digest
 from stillhouse.tasks.data.checks.spoken_expectations import LONGEST, SHORTEST
 from stillhouse.tasks.data.format.dataset import Caption, Example, Recording
-from stillhouse.tasks.data.sources.debian import unpack_package
+from stillhouse.tasks.data.sources.debian import Pin, check_files, unpack_package
 from stillhouse.tasks.data.sources.drawing import draw_file
 from stillhouse.tasks.data.sources.order import rank
 from stillhouse.tasks.data.sources.stamp_files import Stamp, categories_of, stamps_among
@@ -68,19 +66,53 @@ class Stamps:
     recordings: Sequence[Recording]
 
 
-def read_stamps(choice: Choice, progress: Callable[[str], None]) -> Stamps:
-    """Read the selected stamps from the installed package, or else from a downloaded one.
+@dataclass(frozen=True)
+class Chosen:
+    """The selected stamps, and where their files are."""
+
+    root: Path
+    """The folder that stands for `/`."""
+    stamps: Sequence[Stamp]
+
+    @property
+    def folder(self) -> Path:
+        """The folder to which the paths of a stamp's files are relative."""
+        return self.root / FOLDER
+
+    @property
+    def licence_text(self) -> bytes:
+        """Debian's notice for the package."""
+        return (self.root / LICENCE_FILE).read_bytes()
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The source and its digest."""
+        return {f"{PACKAGE} {VERSION}": SHA256}
+
+
+def choose_stamps(choice: Choice, progress: Callable[[str], None]) -> Chosen:
+    """Select stamps of the installed package, or else of a downloaded one.
 
     Raises:
         DataError: the package is not available, or differs from the pinned digest.
     """
     progress(f"{choice.name}: reading Debian's {PACKAGE}, downloaded (161 MB) unless it is installed")
     root = Path("/") if Path("/", FOLDER).is_dir() else unpack_package(PACKAGE)
-    folder, digests = root / FOLDER, _check(root)
-    stamps = _choose(_tell_apart(folder, digests), choice)
+    digests = _check(root)
+    return Chosen(root, _choose(_tell_apart(root / FOLDER, digests), choice))
+
+
+def read_stamps(choice: Choice, progress: Callable[[str], None]) -> Stamps:
+    """Read the selected stamps with their pictures, captions and recordings.
+
+    Raises:
+        DataError: the package is not available, or differs from the pinned digest.
+    """
+    chosen = choose_stamps(choice, progress)
+    folder, stamps = chosen.folder, chosen.stamps
     return Stamps(
-        licence_text=(root / LICENCE_FILE).read_bytes(),
-        digests={f"{PACKAGE} {VERSION}": SHA256},
+        licence_text=chosen.licence_text,
+        digests=chosen.digests,
         labels=tuple(stamp.name for stamp in stamps),
         languages=choice.languages,
         gallery=[Example(each.name, _draw(folder / each.drawing), label) for label, each in enumerate(stamps)],
@@ -89,27 +121,10 @@ def read_stamps(choice: Choice, progress: Callable[[str], None]) -> Stamps:
     )
 
 
-def digest_of(digests: Mapping[str, str]) -> str:
-    """Return the SHA-256 over the lines that `sha256sum` writes for some files, sorted by path."""
-    return hashlib.sha256("".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode()).hexdigest()
-
-
 def _check(root: Path) -> dict[str, str]:
     """Return path -> digest of every file that a stamp may use. Paths are relative to the stamps' folder."""
     paths = [root / LICENCE_FILE, *(path for path in (root / FOLDER).rglob("*") if path.suffix in ENDINGS)]
-    try:
-        digests = {path.relative_to(root).as_posix(): file_digest(path) for path in paths}
-    except OSError as error:
-        msg = (
-            f"source {PACKAGE} cannot be read ({error}); install it again with `apt-get install --reinstall {PACKAGE}`"
-        )
-        raise DataError(msg) from error
-    if digest_of(digests) != SHA256:
-        msg = (
-            f"source {PACKAGE} is not the pinned {VERSION} (the SHA-256 of its files differs); install that version, "
-            "or pin the new one in tasks/data/sources/stamps.py"
-        )
-        raise DataError(msg)
+    digests = check_files(Pin(PACKAGE, VERSION, SHA256, "tasks/data/sources/stamps.py"), root, paths)
     return {name.removeprefix(f"{FOLDER}/"): digest for name, digest in digests.items()}
 
 

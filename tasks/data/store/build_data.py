@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
 
 from stillhouse.tasks.artifacts.locks import waiting
 from stillhouse.tasks.data.format.dataset import Example, write_dataset
-from stillhouse.tasks.data.sources.build_spoken import STAMPS, STAMPS_SMALL, SpokenPlan, build_spoken
+from stillhouse.tasks.data.sources.build_spoken import STAMPS, STAMPS_SMALL
 from stillhouse.tasks.data.sources.emoji import DRAWINGS, LANGUAGES, Choice, read_emoji
 from stillhouse.tasks.data.sources.order import rank
 from stillhouse.tasks.data.sources.small import Progress, Source, Split, read_digits, read_fashion_mnist
+from stillhouse.tasks.data.sources.speech.build_speech import STAMPS_SPEECH, STAMPS_SPEECH_SMALL
 from stillhouse.tasks.data.store.remote import Remote, list_folder, listing_bytes, listing_md5, open_remote
 from stillhouse.tasks.data.store.revision import read_pinned_md5, write_pointer
 from stillhouse.tasks.errors import DataError
@@ -26,9 +28,16 @@ from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.settings import Settings
 
 
+class Plan(Protocol):
+    """How some sources become a dataset."""
+
+    def build(self, folder: Path, name: str, progress: Progress) -> None:
+        """Build the dataset into a new folder."""
+
+
 @dataclass(frozen=True)
-class Plan:
-    """How one source becomes a dataset."""
+class ImagePlan:
+    """How one source becomes a dataset of images."""
 
     read: Callable[[Progress], Source]
     splits: tuple[tuple[str, str, int | None], ...]
@@ -36,6 +45,30 @@ class Plan:
 
     If an image appears twice, the first split keeps it. A split may have several rows, one for each source split.
     """
+
+    def build(self, folder: Path, name: str, progress: Progress) -> None:
+        """Build the dataset into a new folder.
+
+        Raises:
+            DataError: the source is missing or altered.
+        """
+        source = self.read(progress)
+        splits = assign(source.splits, self)
+        counts = ", ".join(f"{split} {len(examples):,}" for split, examples in splits.items())
+        progress(f"{name}: writing {counts}")
+        folder.mkdir(parents=True)
+        about = {
+            "name": name,
+            "licence": source.licence,
+            "sources": [{"name": file, "sha256": digest} for file, digest in source.digests.items()],
+            "image_shape": list(next(iter(source.splits.values())).images.shape[1:]),
+            "dtype": "uint8",
+            "value_range": list(source.value_range),
+            "labels": list(source.labels),
+        }
+        if source.captions:
+            about["languages"] = list(source.languages)
+        write_dataset(folder, about, source.licence_text, splits, {"captions": source.captions})
 
 
 # Related styles (noto and noto-v1, emojione and its v1, the two fluent ones) are in the same split. Otherwise no
@@ -57,8 +90,8 @@ EMOJI_SMALL = Choice(
     labels=64,
 )
 
-PLANS: Mapping[str, Plan | SpokenPlan] = {
-    "digits": Plan(
+PLANS: Mapping[str, Plan] = {
+    "digits": ImagePlan(
         read_digits,
         (
             ("test", "all", 360),
@@ -68,7 +101,7 @@ PLANS: Mapping[str, Plan | SpokenPlan] = {
             ("train", "all", None),
         ),
     ),
-    "fashion_mnist": Plan(
+    "fashion_mnist": ImagePlan(
         read_fashion_mnist,
         (
             ("test", "test", None),
@@ -78,7 +111,7 @@ PLANS: Mapping[str, Plan | SpokenPlan] = {
             ("train", "train", None),
         ),
     ),
-    "emoji": Plan(
+    "emoji": ImagePlan(
         partial(read_emoji, EMOJI),
         (
             ("test", "openmoji", None),
@@ -89,7 +122,7 @@ PLANS: Mapping[str, Plan | SpokenPlan] = {
             *(("train", style, None) for style in EMOJI.any_of),
         ),
     ),
-    "emoji_small": Plan(
+    "emoji_small": ImagePlan(
         partial(read_emoji, EMOJI_SMALL),
         (
             ("test", "openmoji", None),
@@ -101,6 +134,8 @@ PLANS: Mapping[str, Plan | SpokenPlan] = {
     ),
     "stamps": STAMPS,
     "stamps_small": STAMPS_SMALL,
+    "stamps_speech": STAMPS_SPEECH,
+    "stamps_speech_small": STAMPS_SPEECH_SMALL,
 }
 
 
@@ -151,42 +186,14 @@ def build_data(root: Path, name: str, progress: Progress) -> Path:
     (root / "data").mkdir(exist_ok=True)
     folder = root / "data" / name
     with tempfile.TemporaryDirectory(prefix="data-", dir=root / ".dvc" / "tmp") as scratch:
-        build_dataset(Path(scratch, "new"), name, PLANS[name], progress)
+        PLANS[name].build(Path(scratch, "new"), name, progress)
         if folder.exists():
             folder.rename(Path(scratch, "old"))
         Path(scratch, "new").rename(folder)
     return folder
 
 
-def build_dataset(folder: Path, name: str, plan: Plan | SpokenPlan, progress: Progress) -> None:
-    """Build one dataset into a new folder."""
-    if isinstance(plan, SpokenPlan):
-        build_spoken(folder, name, plan, progress)
-    else:
-        _build_images(folder, name, plan, progress)
-
-
-def _build_images(folder: Path, name: str, plan: Plan, progress: Progress) -> None:
-    source = plan.read(progress)
-    splits = assign(source.splits, plan)
-    counts = ", ".join(f"{split} {len(examples):,}" for split, examples in splits.items())
-    progress(f"{name}: writing {counts}")
-    folder.mkdir(parents=True)
-    about = {
-        "name": name,
-        "licence": source.licence,
-        "sources": [{"name": file, "sha256": digest} for file, digest in source.digests.items()],
-        "image_shape": list(next(iter(source.splits.values())).images.shape[1:]),
-        "dtype": "uint8",
-        "value_range": list(source.value_range),
-        "labels": list(source.labels),
-    }
-    if source.captions:
-        about["languages"] = list(source.languages)
-    write_dataset(folder, about, source.licence_text, splits, {"captions": source.captions})
-
-
-def assign(sources: Mapping[str, Split], plan: Plan) -> dict[str, list[Example]]:
+def assign(sources: Mapping[str, Split], plan: ImagePlan) -> dict[str, list[Example]]:
     """Assign each example to one split. Each distinct image is kept once, in the first matching split of the plan."""
     seen: set[str] = set()
     waiting = {name: _unseen(_shuffle(name, source), seen) for name, source in sources.items()}
