@@ -79,7 +79,8 @@ def _with_noise(samples_T: Samples, generator: np.random.Generator) -> Samples:
         deep_T = np.cumsum(noise_T)
         noise_T = deep_T - np.convolve(deep_T, np.ones(RUMBLE) / RUMBLE, "same")[: len(deep_T)]
     level = np.sqrt((samples_T**2).mean() / (noise_T**2).mean()) * 10 ** (-generator.uniform(NOISY, CLEAN) / 20)
-    return (samples_T + level * noise_T).astype(np.float32)
+    noisy_T: Samples = (samples_T + level * noise_T).astype(np.float32)
+    return noisy_T
 
 
 def _over_a_line(samples_T: Samples, generator: np.random.Generator) -> Samples:

@@ -12,8 +12,6 @@ END = "\n"
 """The end of a text, as a letter."""
 ORDER = 6
 """Letters of the longest context, plus one."""
-UNSEEN = 1e-4
-"""Probability of a letter that no text has."""
 
 
 class LanguageModel:
@@ -28,6 +26,7 @@ class LanguageModel:
             for place in range(1, len(line)):
                 for length in range(min(order, place + 1)):
                     self._after[line[place - length : place]][line[place]] += 1
+        self._even = 1 / (len(self._after[""]) + 1)  # all letters that no text has count as one
         self._chance = lru_cache(maxsize=None)(self._mixed)
 
     def log_chance(self, letter: str, before: str) -> float:
@@ -35,7 +34,7 @@ class LanguageModel:
         return math.log(self._chance(letter, (END + before)[1 - self.order :]))
 
     def _mixed(self, letter: str, context: str) -> float:
-        shorter = self._chance(letter, context[1:]) if context else UNSEEN
+        shorter = self._chance(letter, context[1:]) if context else self._even
         found = self._after.get(context)
         if not found:
             return shorter
