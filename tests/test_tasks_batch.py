@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data_samples import built_digits, built_emoji_small, built_stamps_small, commit_house, make_house
+from data_samples import built_digits, built_emoji_small, commit_house, make_house
 from inbox_samples import (
     FILES,
     at,
@@ -292,12 +292,12 @@ def test_emoji_take_drawings_of_known_labels(tmp_path: Path, monkeypatch: pytest
     assert outcome.sentence.startswith("1 new, 0 known, version ")
 
 
-def test_recordings_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dataset", ["stamps_small", "stamps_speech_small"])
+def test_recordings_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str) -> None:
     """A dataset of recordings takes no batch, and what landed stays where it is."""
-    assert built_stamps_small().is_dir()
-    house = make_house(tmp_path / "house", monkeypatch, "stamps_small")
+    house = make_house(tmp_path / "house", monkeypatch, dataset)
     files, entries = batch_of(examples_in(built_digits(), "train")[:2])
-    send(house, "monday", files, entries, "stamps_small")
-    with pytest.raises(DataError, match="stamps_small holds recordings, and only pictures are taken"):
-        ingest_all(house, "stamps_small")
+    send(house, "monday", files, entries, dataset)
+    with pytest.raises(DataError, match=f"{dataset} holds recordings, and only pictures are taken"):
+        ingest_all(house, dataset)
     assert len(open_inbox(house).keys("incoming/")) == 3

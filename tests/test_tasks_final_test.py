@@ -45,6 +45,7 @@ NAMES_TEST = {
     "tasks/data/importing/deal.py": "deals a user's pictures to it",
     "tasks/data/sources/small.py": "reads the publisher's own split of that name",
     "tasks/data/sources/build_spoken.py": "deals recordings to it",
+    "tasks/data/sources/speech/build_speech.py": "deals stamps to it",
     "tasks/data/format/dataset.py": "lists the splits",
     "models/data/description.py": "reads its old name",
     "tasks/data/checks/expectations.py": "checks its labels",

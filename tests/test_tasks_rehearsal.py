@@ -31,7 +31,7 @@ RECIPES = sorted((ROOT / "dags" / "recipes").glob("*.yaml"))
 Content = dict[str, Any]
 
 
-@pytest.mark.parametrize("name", ["digits", "emoji_small", "stamps_small"])
+@pytest.mark.parametrize("name", ["digits", "emoji_small", "stamps_small", "stamps_speech_small"])
 def test_an_excerpt_is_a_whole_dataset(tmp_path: Path, name: str) -> None:
     """Its files have the digests that it names, and each split has some rows of the same split."""
     digest = write_excerpt(built_dataset(name), tmp_path, 32)

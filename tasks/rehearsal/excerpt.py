@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stillhouse.models.data.description import with_split_names
 from stillhouse.tasks.artifacts.artifact import file_digest, write_json
 from stillhouse.tasks.data.format.dataset import DESCRIPTION, LICENCE, MANIFEST, read_description, split_digest
+from stillhouse.tasks.data.format.layout import UNSEEN_VOICE
 
 Described = Mapping[str, Any]
 Numbers = NDArray[np.int64]
@@ -21,14 +22,14 @@ LABELS = 64
 
 
 def write_excerpt(dataset: Path, folder: Path, most: int) -> str:
-    """Fill an empty folder with an excerpt. The list of labels, the gallery and an unseen voice stay whole.
+    """Fill an empty folder with an excerpt. The list of labels and the gallery stay whole.
 
     In a dataset with captions, all splits have the rows of the same few labels, and the captions are theirs.
 
     Args:
         dataset: folder of a dataset, for reading only.
         folder: an existing folder for the excerpt.
-        most: maximum rows of a split.
+        most: maximum rows of a split, and of an unseen voice.
 
     Returns:
         The SHA-256 of the excerpt's dataset.json, by which the later stages know it.
@@ -45,7 +46,9 @@ def write_excerpt(dataset: Path, folder: Path, most: int) -> str:
     described["manifest"] = {"path": MANIFEST, "sha256": file_digest(folder / MANIFEST)}
     if labels is not None:
         described["captions"] = _write_captions(dataset, folder, described["captions"], labels)
-    for name in (LICENCE, *(described[part]["path"] for part in ("gallery", "unseen_voice") if part in described)):
+    if UNSEEN_VOICE in described:
+        described[UNSEEN_VOICE] = _write_unseen(dataset, folder, described[UNSEEN_VOICE], most)
+    for name in (LICENCE, *(described[part]["path"] for part in ("gallery",) if part in described)):
         copyfile(dataset / name, folder / name)
     write_json(folder / DESCRIPTION, described)
     return file_digest(folder / DESCRIPTION)
@@ -87,5 +90,14 @@ def _write_split(  # noqa: PLR0913, PLR0917 - one call
 def _write_captions(dataset: Path, folder: Path, captions: Described, labels: Numbers) -> dict[str, Any]:
     table = pq.read_table(dataset / captions["path"])
     kept = table.take(np.flatnonzero(np.isin(table["label"].to_numpy(), labels)))
-    pq.write_table(kept, folder / captions["path"])
-    return {"path": captions["path"], "rows": len(kept), "sha256": file_digest(folder / captions["path"])}
+    return _write_beside(folder, captions["path"], kept)
+
+
+def _write_unseen(dataset: Path, folder: Path, unseen: Described, most: int) -> dict[str, Any]:
+    table = pq.read_table(dataset / unseen["path"])
+    return _write_beside(folder, unseen["path"], table.take(_spread(len(table), most)))
+
+
+def _write_beside(folder: Path, path: str, table: pa.Table) -> dict[str, Any]:
+    pq.write_table(table, folder / path)
+    return {"path": path, "rows": len(table), "sha256": file_digest(folder / path)}

@@ -4,16 +4,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stillhouse.tasks.data.checks.utterance_facts import LONGEST, MOST_CLIPPED, MOST_LETTERS, SHORTEST
+from stillhouse.tasks.data.format.layout import UNSEEN_VOICE
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
 
-UNSEEN = "unseen_voice"
-
 
 def utterance_suites(described: Mapping[str, Any]) -> dict[str, list["Expectation"]]:
     """Return table name -> expectations, for the tables that only a dataset of utterances has."""
-    unseen = {UNSEEN: _of_unseen(described)} if UNSEEN in described else {}
+    unseen = {UNSEEN_VOICE: _of_unseen(described)} if UNSEEN_VOICE in described else {}
     return {"utterances": [*_of_manifest_values(), *_of_utterances(described)], **unseen}
 
 
@@ -54,7 +53,7 @@ def _of_unseen(described: Mapping[str, Any]) -> list["Expectation"]:
     from great_expectations import expectations as expect
 
     return [
-        expect.ExpectTableRowCountToEqual(value=described[UNSEEN]["rows"]),
+        expect.ExpectTableRowCountToEqual(value=described[UNSEEN_VOICE]["rows"]),
         *_of_utterances(described),
         *(expect.ExpectColumnValuesToBeUnique(column=column) for column in ("id", "sha256")),
         # The voice and its recordings are in no split.

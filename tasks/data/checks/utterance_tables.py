@@ -9,9 +9,8 @@ import pyarrow as pa
 from stillhouse.models.data.transcripts import normalise_transcript
 from stillhouse.tasks.data.checks.decoding import Described, read_table, table_of
 from stillhouse.tasks.data.checks.utterance_facts import Heard, hear, letters_per_second
-from stillhouse.tasks.data.format.layout import UTTERANCE_SCHEMA
+from stillhouse.tasks.data.format.layout import UNSEEN_VOICE, UTTERANCE_SCHEMA
 
-UNSEEN = "unseen_voice"
 SAID = ("text", "language", "voice")
 
 
@@ -25,12 +24,15 @@ def utterance_tables(folder: Path, described: Described, utterances: pd.DataFram
             sha256_rows: the number of rows in splits that have the same voice, or the same recording. If the file is
             not a table of utterances, the table has no columns.
     """
-    if UNSEEN not in described:
+    if UNSEEN_VOICE not in described:
         return {"utterances": _with_other_splits(utterances)}
     unseen = _read_unseen(folder, described)
-    both = _with_other_splits(pd.concat([utterances, unseen.assign(split=UNSEEN)]))
-    seen, apart = both[both["split"] != UNSEEN], both[both["split"] == UNSEEN]
-    return {"utterances": seen, UNSEEN: apart[[*unseen.columns, *_counted(apart)]].pipe(_with_seen_rows, utterances)}
+    both = _with_other_splits(pd.concat([utterances, unseen.assign(split=UNSEEN_VOICE)]))
+    seen, apart = both[both["split"] != UNSEEN_VOICE], both[both["split"] == UNSEEN_VOICE]
+    return {
+        "utterances": seen,
+        UNSEEN_VOICE: apart[[*unseen.columns, *_counted(apart)]].pipe(_with_seen_rows, utterances),
+    }
 
 
 def read_utterances(table: pa.Table, path: str, described: Described) -> pd.DataFrame:
@@ -54,7 +56,7 @@ def read_utterances(table: pa.Table, path: str, described: Described) -> pd.Data
 
 
 def _read_unseen(folder: Path, described: Described) -> pd.DataFrame:
-    path = described[UNSEEN]["path"]
+    path = described[UNSEEN_VOICE]["path"]
     table, _ = read_table(folder / path)
     return read_utterances(table, path, described) if table.schema == UTTERANCE_SCHEMA else pd.DataFrame()
 

@@ -34,6 +34,8 @@ UTTERANCE_SCHEMA = pa.schema(
     ]
 )
 """The label is the group of a recording: recordings of one group are not independent."""
+UNSEEN_VOICE = "unseen_voice"
+"""The file of utterances whose voice is in no split."""
 TEXT_SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.int64())])
 """The label is -1 if the texts have no labels."""
 CLIP_SCHEMA = pa.schema([("id", pa.string()), ("audio", pa.binary()), ("label", pa.int64())])
@@ -100,7 +102,7 @@ def layout_of(described: Mapping[str, Any]) -> Layout:
     """Choose the columns that fit a dataset's description."""
     manifest = MANIFEST_SCHEMA.insert(5, pa.field("language", pa.string()))
     if is_transcribed(described):
-        return Layout(UTTERANCE_SCHEMA, RECORDING_ROWS, manifest, {"unseen_voice": UTTERANCE_SCHEMA})
+        return Layout(UTTERANCE_SCHEMA, RECORDING_ROWS, manifest, {UNSEEN_VOICE: UTTERANCE_SCHEMA})
     if is_spoken(described):
         captions = CAPTION_SCHEMA.append(pa.field("split", pa.string()))
         return Layout(RECORDING_SCHEMA, RECORDING_ROWS, manifest, {"captions": captions, "gallery": SHARD_SCHEMA})

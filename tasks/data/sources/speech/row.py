@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-UNSEEN = "unseen_voice"
+from stillhouse.tasks.data.format.layout import UNSEEN_VOICE
+
+UNSEEN = UNSEEN_VOICE
 """In the place of a split: the recording belongs to a voice that no split has."""
 TRAIN = "train"
 
