@@ -63,20 +63,20 @@ def describe_answers(
     voice = load_unseen_voice(data)
     heard = {name: list(map(reader.read, voice.samples)) for name, reader in readers.items()}
     return {
-        "slices": {
-            "all": rates(split, greedy),
-            "with a language model": rates(split, beam),
-            **_each(split, greedy, split.languages, "language"),
-            **_each(split, greedy, split.voices, "voice"),
-            **({"a voice that was never heard": rates(voice, heard)} if len(voice) else {}),
-        },
+        "rates": [
+            rates("all", split, greedy),
+            rates("all, read with a language model", split, beam),
+            *_each(split, greedy, split.languages),
+            *_by_length(split, greedy),
+            *([rates("a voice that was never heard", voice, heard)] if len(voice) else []),
+        ],
         "examples": [_example(split, answers, greedy, place) for place in _spread(split)],
     }
 
 
 def describe_test(split: Utterances, texts: Texts) -> dict[str, Any]:
     """Return the error rates on the test split."""
-    return {"slices": {"all": rates(split, texts)}}
+    return {"rates": [rates("the split test", split, texts)]}
 
 
 def training_texts(data: Path) -> list[str]:
@@ -86,9 +86,9 @@ def training_texts(data: Path) -> list[str]:
     return texts
 
 
-def rates(split: Utterances, texts: Texts) -> dict[str, Any]:
+def rates(name: str, split: Utterances, texts: Texts) -> dict[str, Any]:
     """Return the error rates of both models, and the shares of inserted, deleted and substituted characters."""
-    return {"count": len(split)} | {name: _rates(split.texts, own) for name, own in texts.items()}
+    return {"name": name, "count": len(split)} | {name: _rates(split.texts, own) for name, own in texts.items()}
 
 
 def _rates(references: Sequence[str], texts: Sequence[str]) -> dict[str, float]:
@@ -106,16 +106,25 @@ def _kinds(errors: Errors) -> dict[str, float]:
     return {name: float(counts_N.sum() / total) for name, counts_N in kinds.items()}
 
 
-def _each(split: Utterances, texts: Texts, names: Sequence[str], what: str) -> dict[str, Any]:
+def _each(split: Utterances, texts: Texts, names: Sequence[str]) -> list[dict[str, Any]]:
     """Return the rates of the recordings of each name, such as each language."""
-    if len(set(names)) == 1:
-        return {}
     places = {name: [place for place, own in enumerate(names) if own == name] for name in sorted(set(names))}
-    return {f"{what} {name}": _of(split, texts, chosen) for name, chosen in places.items()}
+    return [_of(name, split, texts, chosen) for name, chosen in places.items()]
 
 
-def _of(split: Utterances, texts: Texts, places: Sequence[int]) -> dict[str, Any]:
-    return rates(split.chosen(places), {model: [own[place] for place in places] for model, own in texts.items()})
+def _by_length(split: Utterances, texts: Texts) -> list[dict[str, Any]]:
+    """Return the rates of a third of the recordings each: the short, the medium and the long ones."""
+    seconds_N = np.array([len(samples_T) / SAMPLE_RATE for samples_T in split.samples])
+    parts = [part for part in np.array_split(np.argsort(seconds_N, kind="stable"), 3) if len(part)]
+    return [
+        _of(f"{seconds_N[part].min():.1f} to {seconds_N[part].max():.1f} s", split, texts, part.tolist())
+        for part in parts
+    ]
+
+
+def _of(name: str, split: Utterances, texts: Texts, places: Sequence[int]) -> dict[str, Any]:
+    chosen = {model: [own[place] for place in places] for model, own in texts.items()}
+    return rates(name, split.chosen(places), chosen)
 
 
 def _spread(split: Utterances) -> list[int]:

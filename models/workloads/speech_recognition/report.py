@@ -26,10 +26,8 @@ class SpeechRecognition:
         self, details: Mapping[str, Any], _comparisons: object, tested: Mapping[str, Any] | None, _data: object
     ) -> Section:
         """Return the section."""
-        slices = dict(details["slices"])
-        if tested:
-            slices["the split test"] = tested["slices"]["all"]
-        values = {"slices": slices, "examples": [_shown(example) for example in details["examples"]]}
+        rates = details["rates"] + (tested["rates"] if tested else [])
+        values = {"rates": rates, "examples": [_shown(example) for example in details["examples"]]}
         return Section("Transcripts", Path(__file__).with_name("section.html"), values)
 
     def answer_queries(self, bundle: Bundle, _data: Path, queries: Sequence[str], _cache: Path) -> str:
