@@ -12,7 +12,12 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.recognition.conformer import Conformer
 from stillhouse.models.networks.recognition.listener import Listener
 from stillhouse.models.training.muon import Muon
-from stillhouse.models.workloads.speech_recognition.batches import TranscribedBatches, answer, ask_about_takes
+from stillhouse.models.workloads.speech_recognition.batches import (
+    PLAIN_EPOCHS,
+    TranscribedBatches,
+    answer,
+    ask_about_takes,
+)
 from stillhouse.models.workloads.speech_recognition.lengths import GRAIN, TAIL, group_equal, group_similar, pad_together
 from stillhouse.models.workloads.speech_recognition.listening import LONGEST, cut
 
@@ -39,6 +44,20 @@ def test_a_recording_of_any_length_has_25_frames_a_second(number: int) -> None:
     network = _networks()[number]
     for samples in (GRAIN, 3 * GRAIN, 20 * GRAIN):
         assert network(torch.zeros(1, samples)).shape == (1, samples // FRAME + 1, 5)
+
+
+def test_a_causal_network_knows_nothing_of_later_sound() -> None:
+    """What comes later changes no earlier letters, and the number of frames stays."""
+    torch.manual_seed(3)
+    network = Listener(letters=5, bands=8, hop=160, stem=[8, 12], widths=[12, 12], kernel=5, causal=True).eval()
+    samples_1T = torch.randn(1, 4 * GRAIN) * 1000
+    later_1T = samples_1T.clone()
+    later_1T[:, 2 * GRAIN :] = 0
+    first, other = network(samples_1T), network(later_1T)
+    assert first.shape == (1, 4 * GRAIN // FRAME + 1, 5)
+    heard = 2 * GRAIN // FRAME
+    assert torch.allclose(first[:, :heard], other[:, :heard], atol=1e-5)
+    assert not torch.allclose(first[:, heard + 1 :], other[:, heard + 1 :], atol=1e-2)
 
 
 def test_heads_must_divide_the_width() -> None:
@@ -79,16 +98,25 @@ def test_equal_lengths_share_batches_and_all_places_occur_once() -> None:
 def test_an_epoch_is_the_same_at_every_call_and_differs_from_the_next() -> None:
     """Batches depend on the seed and the number of the epoch only, so that training can go on after a kill."""
     feed = TranscribedBatches(_speech(0.4, 0.8, 0.6), torch.tensor([[1, 2], [3, 0], [4, 4]]), 7, augment=True)
-    first, again, second = (list(feed.epoch(epoch, 1)) for epoch in (0, 0, 1))
+    first, again, second = (list(feed.epoch(PLAIN_EPOCHS + number, 1)) for number in (0, 0, 1))
     assert all(torch.equal(one[0], other[0]) for one, other in zip(first, again, strict=True))
     assert not all(
         one[0].shape == other[0].shape and torch.equal(one[0], other[0])
         for one, other in zip(first, second, strict=False)
     )
-    samples_BT, letters_BL = first[0]
-    half = len(samples_BT) // 2
-    assert torch.equal(letters_BL[:half], letters_BL[half:])
-    assert not torch.equal(samples_BT[:half], samples_BT[half:])
+    samples_BT, letters_NL = first[0]
+    assert len(samples_BT) == 2 * len(letters_NL)
+    assert not torch.equal(*samples_BT.split(len(letters_NL)))
+
+
+def test_the_first_epochs_hear_the_recordings_as_they_are() -> None:
+    """Before there is anything to be consistent about, each recording comes once and unchanged."""
+    speech = _speech(0.4, 0.8)
+    feed = TranscribedBatches(speech, torch.tensor([[1], [2]]), 7, augment=True)
+    for samples_BT, letters_NL in feed.epoch(PLAIN_EPOCHS - 1, 1):
+        assert len(samples_BT) == len(letters_NL)
+        for row_T, (letter,) in zip(samples_BT, letters_NL.tolist(), strict=True):
+            assert torch.equal(row_T[: len(speech[letter - 1])], torch.from_numpy(speech[letter - 1]).float())
 
 
 def test_takes_hold_the_answers_of_the_teacher_to_them() -> None:

@@ -43,15 +43,15 @@ def consistency(logits_NFV: Tensor, others_NFV: Tensor, letters: Tensor) -> Tens
 
 
 def transcript_objective() -> Objective:
-    """Return the loss of a teacher on (samples_BT, letters_BL). Two halves of a batch are views of one recording."""
+    """Return the loss of a teacher on (samples_BT, letters_NL). A batch has one view or two views of N recordings."""
 
     def objective(model: nn.Module, batch: Batch) -> Tensor:
-        samples_BT, letters_BL = batch
-        logits_BFV = model(samples_BT)
-        half = len(logits_BFV) // 2
-        letters = (letters_BL[:half] != NOTHING).sum()
-        differ = consistency(logits_BFV[:half], logits_BFV[half:], letters)
-        return ctc_loss(logits_BFV, letters_BL) + CONSISTENCY * differ
+        samples_BT, letters_NL = batch
+        views = model(samples_BT).split(len(letters_NL))
+        losses = torch.stack([ctc_loss(logits_NFV, letters_NL) for logits_NFV in views])
+        if len(views) == 1:
+            return losses.mean()
+        return losses.mean() + CONSISTENCY * consistency(*views, (letters_NL != NOTHING).sum())
 
     return objective
 

@@ -100,6 +100,7 @@ class _Listener(_Arguments):
     stem: Widths
     widths: Widths
     kernel: Kernel
+    causal: bool = False
     letters: Letters = None
 
 

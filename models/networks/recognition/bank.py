@@ -22,32 +22,34 @@ class LogBank(nn.Module):
 
     filters_F1T: Tensor
 
-    def __init__(self, bands: int, hop: int, taps: int) -> None:
+    def __init__(self, bands: int, hop: int, taps: int, *, causal: bool = False) -> None:
         """Compute the filters. They are not trained.
 
         Args:
             bands: number of mel-spaced bands.
             hop: samples from one frame to the next.
             taps: length of a filter in samples.
+            causal: a frame sees the samples before it only, not those around it.
         """
         super().__init__()
-        self.hop, self.taps = hop, taps
+        self.hop, self.around = hop, (taps, 0) if causal else (taps // 2, taps // 2)
         self.register_buffer("filters_F1T", gabor_filters(bands, taps)[:, None], persistent=False)
 
     def forward(self, samples_NT: Tensor) -> Tensor:
         """Map 16-bit samples (N, T) of any number type to energies (N, bands, 1, frames)."""
-        waves_NFT = functional.conv1d(
-            samples_NT.float()[:, None], self.filters_F1T, stride=self.hop, padding=self.taps // 2
-        )
+        padded_N1T = functional.pad(samples_NT.float()[:, None], self.around)
+        waves_NFT = functional.conv1d(padded_N1T, self.filters_F1T, stride=self.hop)
         real_NBT, imaginary_NBT = waves_NFT.chunk(2, dim=1)
         levels_NBT = (real_NBT * real_NBT + imaginary_NBT * imaginary_NBT + FLOOR).log()
         return (levels_NBT[:, :, None] - MIDDLE) / SPREAD
 
 
-def halve(width_in: int, width: int, kernel: int = 5) -> nn.Sequential:
-    """Build a convolution over frames that halves their number, with batch norm and ReLU."""
-    conv = nn.Conv2d(width_in, width, (1, kernel), (1, 2), padding=(0, kernel // 2), bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU())
+def over_frames(width_in: int, width: int, kernel: int, stride: int = 1, *, causal: bool = False) -> nn.Sequential:
+    """Build a convolution over frames, with batch norm and ReLU. If causal, it sees no later frames."""
+    around = (0, 0) if causal else (0, kernel // 2)
+    conv = nn.Conv2d(width_in, width, (1, kernel), (1, stride), padding=around, bias=False)
+    before = [nn.ZeroPad2d((kernel - 1, 0, 0, 0))] if causal else []
+    return nn.Sequential(*before, conv, nn.BatchNorm2d(width), nn.ReLU())
 
 
 class DropChannels(nn.Module):

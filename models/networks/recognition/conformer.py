@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stillhouse.models.errors import ModelError
-from stillhouse.models.networks.recognition.bank import DropChannels, LogBank, halve
+from stillhouse.models.networks.recognition.bank import DropChannels, LogBank, over_frames
 
+STEM_KERNEL = 5
 TAPS = 400
 """Length of a filter in samples: 25 ms."""
 HALF = 0.5
@@ -128,7 +129,7 @@ class Conformer(nn.Module):
             msg = f"heads {heads} must divide width {width}; change one of them"
             raise ModelError(msg)
         self.bank = LogBank(bands, hop, TAPS)
-        self.stem = nn.Sequential(halve(bands, width), halve(width, width))
+        self.stem = nn.Sequential(over_frames(bands, width, STEM_KERNEL, 2), over_frames(width, width, STEM_KERNEL, 2))
         blocks = (ConformerBlock(width, heads, hidden, kernel, dropout) for _ in range(depth))
         self.blocks = nn.Sequential(*blocks)
         self.speller = nn.Linear(width, letters)

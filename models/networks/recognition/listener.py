@@ -5,17 +5,18 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from stillhouse.models.networks.recognition.bank import LogBank, halve
-from stillhouse.models.networks.speech import over_time
+from stillhouse.models.networks.recognition.bank import LogBank, over_frames
+
+STEM_KERNEL = 5
 
 
 class Skip(nn.Module):
     """A convolution over frames, and a shortcut around it."""
 
-    def __init__(self, width: int, kernel: int) -> None:
+    def __init__(self, width: int, kernel: int, *, causal: bool) -> None:
         """Build."""
         super().__init__()
-        self.conv = over_time(width, width, 1, kernel)
+        self.conv = over_frames(width, width, kernel, causal=causal)
 
     def forward(self, features_NC1F: Tensor) -> Tensor:
         """Map (N, width, 1, frames) to the same shape."""
@@ -34,21 +35,25 @@ class Listener(nn.Module):
         stem: Sequence[int],
         widths: Sequence[int],
         kernel: int,
+        causal: bool = False,
     ) -> None:
         """Build.
 
         Args:
             letters: number of letters, including 0 for "no letter". The training data gives it.
             bands: bands of the filter bank.
-            hop: samples from one frame of the filter bank to the next, and length of its filters.
+            hop: samples from one frame of the filter bank to the next. Its filters are twice as long.
             stem: channels of the first convolutions. Each one halves the frames.
             widths: channels of each further convolution. Equal neighbours get a shortcut.
             kernel: frames that each of these convolutions sees.
+            causal: a frame depends on no later sound, so that a recording can be read while it is spoken.
         """
         super().__init__()
-        self.bank = LogBank(bands, hop, 2 * hop)
-        halvings = (halve(before, width) for before, width in pairwise((bands, *stem)))
-        blocks = (_block(before, width, kernel) for before, width in pairwise((stem[-1], *widths)))
+        self.bank = LogBank(bands, hop, 2 * hop, causal=causal)
+        halvings = (
+            over_frames(before, width, STEM_KERNEL, 2, causal=causal) for before, width in pairwise((bands, *stem))
+        )
+        blocks = (_block(before, width, kernel, causal=causal) for before, width in pairwise((stem[-1], *widths)))
         self.body = nn.Sequential(*halvings, *blocks)
         self.speller = nn.Conv2d(widths[-1], letters, 1)
 
@@ -57,5 +62,6 @@ class Listener(nn.Module):
         return self.speller(self.body(self.bank(samples_NT))).squeeze(2).transpose(1, 2)
 
 
-def _block(width_in: int, width: int, kernel: int) -> nn.Module:
-    return Skip(width, kernel) if width_in == width else over_time(width_in, width, 1, kernel)
+def _block(width_in: int, width: int, kernel: int, *, causal: bool) -> nn.Module:
+    same = width_in == width
+    return Skip(width, kernel, causal=causal) if same else over_frames(width_in, width, kernel, causal=causal)

@@ -18,13 +18,18 @@ from stillhouse.models.workloads.speech_recognition.lengths import group_equal, 
 Recordings = Sequence[NDArray[np.int16]]
 TYPICAL = 2 * SAMPLE_RATE
 """Samples of a typical recording. A batch of 30 holds a minute: more recordings if they are short."""
+PLAIN_EPOCHS = 4
+"""Epochs with the recordings as they are. CTC finds the letters in them sooner, and never found them without."""
 ASKED = 60 * SAMPLE_RATE
 """Samples that a network answers at once."""
 
 
 @dataclass(frozen=True)
 class TranscribedBatches:
-    """Recordings with their letters in a new order every epoch, each in two views of one new take."""
+    """Recordings with their letters in a new order every epoch.
+
+    With `augment`, each epoch after the first `PLAIN_EPOCHS` has two views of one new take of every recording.
+    """
 
     recordings: Recordings
     letters_NL: Tensor
@@ -36,13 +41,13 @@ class TranscribedBatches:
         return len(self._batches(0, batch_size))
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
-        """Yield (samples_BT, letters_BL). The second half of a batch is the other view of the first half."""
+        """Yield (samples_BT, letters_NL). If there are two views, the second is the second half of the samples."""
         for places in self._batches(epoch, batch_size):
-            takes = [self._take(place, epoch) for place in places]
+            takes = [self._views(place, epoch) for place in places]
             samples_BT = pad_together([view for views in zip(*takes, strict=True) for view in views])
-            letters_BL = self.letters_NL[places]
-            used = int((letters_BL > 0).sum(1).max())
-            yield ready(torch.from_numpy(samples_BT)), letters_BL[:, :used].repeat(2, 1)
+            letters_NL = self.letters_NL[places]
+            used = int((letters_NL > 0).sum(1).max())
+            yield ready(torch.from_numpy(samples_BT)), letters_NL[:, :used]
 
     def _batches(self, epoch: int, batch_size: int) -> list[list[int]]:
         return group_similar(self._lengths, batch_size * TYPICAL, np.random.default_rng((self.seed, epoch)))
@@ -51,10 +56,10 @@ class TranscribedBatches:
     def _lengths(self) -> NDArray[np.int64]:
         return np.array([len(samples_T) for samples_T in self.recordings])
 
-    def _take(self, place: int, epoch: int) -> list[NDArray[np.int16]]:
-        """Return two views of a recording."""
-        if not self.augment:
-            return [self.recordings[place]] * 2
+    def _views(self, place: int, epoch: int) -> list[NDArray[np.int16]]:
+        """Return the recording itself, or two views of a take."""
+        if not self.augment or epoch < PLAIN_EPOCHS:
+            return [self.recordings[place]]
         generator = np.random.default_rng((self.seed, epoch, place))
         taken_T = respeak(self.recordings[place], generator)
         return [hide(taken_T, generator) for _ in range(2)]
