@@ -1,4 +1,4 @@
-"""Are the students of encoders good because of their teacher? Train their architectures alone, the way the teacher was.
+"""Are students good because of their teacher? Train their architectures alone, the way the teacher was.
 
 Run as `python benchmarks/untaught.py RECIPE [EPOCHS]`; the recipe's data must have been pulled once, by `make run`.
 Each student's network stands in the teacher's place, with the teacher's own training but for the epochs, which are as
@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from stillhouse.models.training.checkpoint import load_model
+from stillhouse.models.workloads.registry import ALONE
 from stillhouse.models.workloads.training_base import training_of
 from stillhouse.tasks.compression.components import components_in
 from stillhouse.tasks.pipeline.job import Job
@@ -41,7 +42,7 @@ def main() -> None:
 def untaught(recipe: Recipe, epochs: int | None) -> Teacher:
     """Put the networks of the student in the teacher's place; an encoder that is made thinner stays whole."""
     assert isinstance(recipe.teacher, Teacher)  # noqa: S101 - a benchmark of trained teachers
-    networks = {step.component: step.network for step in recipe.steps if isinstance(step, Distil)}
+    networks = {step.component or ALONE: step.network for step in recipe.steps if isinstance(step, Distil)}
     training = recipe.teacher.training
     epochs = epochs or training.epochs
     sides = training.resolutions and (training.resolutions[-1],) * epochs  # a student takes one size of picture only

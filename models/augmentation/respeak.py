@@ -10,24 +10,24 @@ from numpy.typing import NDArray
 from stillhouse.models.data.sound.audio import SAMPLE_RATE
 
 Samples = NDArray[np.float32]
-PACE = 0.16
+PACE = 0.12
 """Largest absolute logarithm of the pace. The pitch changes with the pace."""
-ROOMS, NOISES, LINES = 0.25, 0.5, 0.3
+ROOMS, NOISES, LINES = 0.15, 0.3, 0.2
 """Shares of the recordings that get a room, noise, or a line that carries low tones only, as a telephone's."""
 ECHO, FALLS = (0.05, 0.4), 6.0
 """Length of a room's echo in seconds, and the logarithm by which it falls over that time."""
 ECHO_LOUDNESS = (0.02, 0.15)
-CLEAN, NOISY = 30.0, 5.0
+CLEAN, NOISY = 35.0, 12.0
 """Range of the speech's level over the noise, in decibels."""
 RUMBLE = 400
 """Samples. The deep half of the noises has no tones below one period of this length."""
-NARROWEST = 0.42
+NARROWEST = 0.5
 """Least share of the tones that a line carries."""
 QUIETEST = 0.5
 """Least peak, as a share of the recording's own."""
-BANDS, WIDEST = 2, 0.35
+BANDS, WIDEST = 2, 0.16
 """Number of hidden bands, and the largest share of the mel scale that one hides."""
-MOMENTS, LONGEST, PART = 2.0, 0.3, 0.25
+MOMENTS, LONGEST, PART = 1.0, 0.14, 0.125
 """Hidden moments a second; the longest in seconds, and as a share of the recording."""
 
 
