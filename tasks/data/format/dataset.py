@@ -158,7 +158,10 @@ def extend_dataset(base: Path, folder: Path, examples: Sequence[Example], source
 
 def split_digest(digests: Sequence[str]) -> str:
     """SHA-256 over the sorted digests of a split's content. Order and sharding do not change it."""
-    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
+    digest = hashlib.sha256()
+    for number, one in enumerate(sorted(digests)):
+        digest.update(f"\n{one}".encode() if number else one.encode())
+    return digest.hexdigest()
 
 
 def read_description(folder: Path) -> dict[str, Any]:

@@ -4,11 +4,11 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +20,8 @@ from stillhouse.tasks.errors import DataError
 
 MOST = 4
 """Processes at most: each takes about 150 MB."""
+OPTIONS: Mapping[str, Any] = {"compression": "lz4", "use_dictionary": False, "write_statistics": False}
+"""Options of the Parquet file of a chunk, which lasts as long as its import."""
 
 
 class Chunk(NamedTuple):
@@ -35,7 +37,13 @@ def write_chunk(chunk: Chunk) -> None:
     """Read the rows of a chunk and write its file."""
     read = [read_content(row, chunk.form) for row in chunk.rows]
     with write_aside(chunk.path) as aside:
-        pq.write_table(pa.Table.from_pylist(read, chunk.schema), aside, compression="lz4")
+        pq.write_table(pa.Table.from_pylist(read, chunk.schema), aside, **OPTIONS)
+
+
+def read_chunk(path: Path, *columns: str) -> pa.Table:
+    """Read some columns of a chunk, or all. `pyarrow.parquet.read_table` takes longer than a small chunk."""
+    with pq.ParquetFile(path) as file:
+        return file.read(list(columns) or None, use_threads=False)
 
 
 def write_chunks(chunks: Iterable[Chunk], *, alone: bool) -> Iterator[Path]:
