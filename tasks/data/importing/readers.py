@@ -20,6 +20,8 @@ from stillhouse.tasks.errors import DataError
 
 MOST = 4
 """Processes at most: each takes about 150 MB."""
+QUEUED = 2
+"""Chunks that a process has at once: one that it reads, and one that waits, so that it never does."""
 OPTIONS: Mapping[str, Any] = {"compression": "lz4", "use_dictionary": False, "write_statistics": False}
 """Options of the Parquet file of a chunk, which lasts as long as its import."""
 
@@ -69,7 +71,7 @@ def write_chunks(chunks: Iterable[Chunk], *, alone: bool) -> Iterator[Path]:
 
 
 def _deal_out(chunks: Iterable[Chunk], readers: deque[Connection]) -> Iterator[Path]:
-    """Give each reader a chunk in turn, and wait for the oldest when all are busy."""
+    """Give each reader chunks in turn, and wait for the oldest when all have enough. A reader answers in order."""
     busy = deque[tuple[Path, Connection | None]]()
     for chunk in chunks:
         if chunk.path.is_file():
@@ -113,7 +115,7 @@ def _readers(count: int) -> Iterator[deque[Connection]]:
         process.start()
         theirs.close()
     try:
-        yield deque(ours for ours, _ in pairs)
+        yield deque([ours for ours, _ in pairs] * QUEUED)
     finally:
         for ours, _ in pairs:
             ours.close()
@@ -127,9 +129,9 @@ def _serve(connection: Connection) -> None:
     while True:
         try:
             chunk = connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):  # the second, if the other end was killed before it read an answer
             return
-        with suppress(BrokenPipeError):  # the other end is closed
+        with suppress(ConnectionError):  # the other end is closed
             connection.send(_try(chunk))
 
 
