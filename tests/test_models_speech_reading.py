@@ -8,8 +8,8 @@ import pytest
 
 from stillhouse.models.workloads.speech_recognition.beam import MODEL_WEIGHT, read_with_beam
 from stillhouse.models.workloads.speech_recognition.language_model import END, LanguageModel
-from stillhouse.models.workloads.speech_recognition.marked import mark_errors
-from stillhouse.models.workloads.speech_recognition.spelling import number_letters, read_greedily
+from stillhouse.models.workloads.transcripts.marked import mark_errors
+from stillhouse.models.workloads.transcripts.spelling import number_letters, read_greedily
 
 LETTERS = [" ", "a", "b"]
 

@@ -12,11 +12,12 @@ from stillhouse.models.data.sound.audio import SAMPLE_RATE
 Samples = NDArray[np.float32]
 PACE = 0.12
 """Largest absolute logarithm of the pace. The pitch changes with the pace."""
-ROOMS, NOISES, LINES = 0.15, 0.3, 0.2
+ROOMS, NOISES, LINES = 0.1, 0.2, 0.1
 """Shares of the recordings that get a room, noise, or a line that carries low tones only, as a telephone's."""
 ECHO, FALLS = (0.05, 0.4), 6.0
 """Length of a room's echo in seconds, and the logarithm by which it falls over that time."""
-ECHO_LOUDNESS = (0.02, 0.15)
+ECHO_LOUDNESS = (0.1, 0.6)
+"""Size of the whole echo of a click, as a share of the click's."""
 CLEAN, NOISY = 35.0, 12.0
 """Range of the speech's level over the noise, in decibels."""
 RUMBLE = 400
@@ -65,7 +66,7 @@ def change_pace(samples_T: Samples, pace: float) -> Samples:
 def _in_a_room(samples_T: Samples, generator: np.random.Generator) -> Samples:
     length = int(SAMPLE_RATE * generator.uniform(*ECHO))
     echo_E = generator.normal(size=length) * np.exp(-FALLS * np.arange(length) / length)
-    echo_E *= generator.uniform(*ECHO_LOUDNESS)
+    echo_E *= generator.uniform(*ECHO_LOUDNESS) / np.sqrt((echo_E**2).sum())
     echo_E[0] = 1.0
     size = 1 << (len(samples_T) + length).bit_length()
     heard_T = np.fft.irfft(np.fft.rfft(samples_T, size) * np.fft.rfft(echo_E, size), size)

@@ -25,7 +25,7 @@ from stillhouse.models.workloads.speech_recognition.comparisons import compare_e
 from stillhouse.models.workloads.speech_recognition.details import describe_answers, describe_test
 from stillhouse.models.workloads.speech_recognition.lengths import pad_together
 from stillhouse.models.workloads.speech_recognition.listening import transcribe
-from stillhouse.models.workloads.speech_recognition.spelling import LETTERS, read_greedily
+from stillhouse.models.workloads.transcripts.spelling import LETTERS, read_greedily
 
 TYPICAL_SECONDS = 3.0
 """Length of the recording whose time is measured."""
