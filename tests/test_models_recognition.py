@@ -7,7 +7,7 @@ from torch import nn
 
 from stillhouse.models.augmentation.respeak import change_pace, hide, respeak
 from stillhouse.models.data.sound.audio import SAMPLE_RATE
-from stillhouse.models.distillation.frames import consistency, ctc_loss, frame_loss, spoken_frames
+from stillhouse.models.distillation.frames import ctc_loss, frame_loss, spoken_frames
 from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.recognition.conformer import Conformer
 from stillhouse.models.networks.recognition.listener import Listener
@@ -104,13 +104,10 @@ def test_an_epoch_is_the_same_at_every_call_and_differs_from_the_next() -> None:
         one[0].shape == other[0].shape and torch.equal(one[0], other[0])
         for one, other in zip(first, second, strict=False)
     )
-    samples_BT, letters_NL = first[0]
-    assert len(samples_BT) == 2 * len(letters_NL)
-    assert not torch.equal(*samples_BT.split(len(letters_NL)))
 
 
 def test_the_first_epochs_hear_the_recordings_as_they_are() -> None:
-    """Before there is anything to be consistent about, each recording comes once and unchanged."""
+    """Before a network knows letters, each recording comes unchanged."""
     speech = _speech(0.4, 0.8)
     feed = TranscribedBatches(speech, torch.tensor([[1], [2]]), 7, augment=True)
     for samples_BT, letters_NL in feed.epoch(PLAIN_EPOCHS - 1, 1):
@@ -170,16 +167,6 @@ def test_the_loss_is_that_of_torch_per_letter() -> None:
     assert ctc_loss(torch.zeros(1, 2, 4), torch.tensor([[1, 1, 1]])) == 0
 
 
-def test_equal_views_are_consistent() -> None:
-    """The consistency of a view with itself is 0. Of others, it has a gradient for both."""
-    one_NFV = torch.randn(2, 3, 4, requires_grad=True)
-    other_NFV = torch.randn(2, 3, 4, requires_grad=True)
-    assert consistency(one_NFV, one_NFV, torch.tensor(6)).item() == pytest.approx(0, abs=1e-6)
-    consistency(one_NFV, other_NFV, torch.tensor(6)).backward()
-    assert one_NFV.grad is not None
-    assert other_NFV.grad is not None
-
-
 def test_frames_beside_spoken_ones_count_as_spoken() -> None:
     """One frame before and one after a letter are chosen on both sides of it."""
     chances_NFV = torch.zeros(1, 6, 3)
@@ -216,6 +203,6 @@ def test_muon_steps_along_linear_layers_but_the_last() -> None:
     assert first.weight.grad is not None
     slopes = torch.linalg.svdvals(first.weight.grad)[:3]
     muon.step()
-    steps = torch.linalg.svdvals(first.weight.detach() - before * (1 - 0.1 * 0.1 * 0.5))[:3]
+    steps = torch.linalg.svdvals(first.weight.detach() - before)[:3]
     assert steps.max() / steps.min() < slopes.max() / slopes.min() / 2
-    assert [len(group["params"]) for group in muon.param_groups[:2]] == [1, 1]
+    assert [len(group["params"]) for group in muon.param_groups[:3]] == [0, 1, 1]

@@ -1,4 +1,4 @@
-"""Losses of a recogniser on the letters of each frame: CTC with consistency, and a teacher's letters.
+"""Losses of a recogniser on the letters of each frame: CTC on transcripts, and a teacher's letters.
 
 Connectionist temporal classification (Graves 2006) aligns the letters of a transcript with the frames by itself.
 """
@@ -10,8 +10,6 @@ from torch.nn import functional
 from stillhouse.models.distillation.letters import NOTHING
 from stillhouse.models.training.loop import Batch, Objective
 
-CONSISTENCY = 0.2
-"""Weight of the consistency between two views of a recording (CR-CTC, arXiv:2410.05101)."""
 NEAR = 1
 """Frames before and after a spoken frame that the student also learns (symmetric blank selection, arXiv:2506.01503)."""
 SPOKEN = 0.02
@@ -32,26 +30,12 @@ def ctc_loss(logits_NFV: Tensor, letters_NL: Tensor) -> Tensor:
     return total / lengths_N.sum().clamp(min=1)
 
 
-def consistency(logits_NFV: Tensor, others_NFV: Tensor, letters: Tensor) -> Tensor:
-    """Return how far two views of the same recordings differ, in nats per letter. Each learns from the other."""
-    logs_NFV, other_logs_NFV = (logits.float().log_softmax(2) for logits in (logits_NFV, others_NFV))
-    there, back = (
-        functional.kl_div(learner, master.detach(), reduction="sum", log_target=True)
-        for learner, master in ((logs_NFV, other_logs_NFV), (other_logs_NFV, logs_NFV))
-    )
-    return (there + back) / 2 / letters
-
-
 def transcript_objective() -> Objective:
-    """Return the loss of a teacher on (samples_BT, letters_NL). A batch has one view or two views of N recordings."""
+    """Return the CTC loss on (samples_BT, letters_BL)."""
 
     def objective(model: nn.Module, batch: Batch) -> Tensor:
-        samples_BT, letters_NL = batch
-        views = model(samples_BT).split(len(letters_NL))
-        losses = torch.stack([ctc_loss(logits_NFV, letters_NL) for logits_NFV in views])
-        if len(views) == 1:
-            return losses.mean()
-        return losses.mean() + CONSISTENCY * consistency(*views, (letters_NL != NOTHING).sum())
+        samples_BT, letters_BL = batch
+        return ctc_loss(model(samples_BT), letters_BL)
 
     return objective
 

@@ -52,21 +52,26 @@ class Muon(torch.optim.Optimizer):
         Args:
             parameters: the parameters to train.
             lr: learning rate of SGD. Convolutions use `KERNEL_RATE` of it, AdamW uses `ADAM_RATE` of it.
-            weight_decay: weight decay of the matrices under SGD or AdamW. Vectors have none.
+            weight_decay: weight decay of linear layers and of other matrices. Vectors have none.
             adam: use AdamW instead of SGD. Tables need it, because a batch reads only few of their rows.
             linear: step along orthogonal matrices in linear layers too, except in the last one, as in transformers.
         """
         kernels: list[nn.Parameter] = []
+        layers: list[nn.Parameter] = []
         matrices: list[nn.Parameter] = []
         vectors: list[nn.Parameter] = []
         given = list(parameters)
         last = max((place for place, each in enumerate(given) if each.ndim == 2), default=-1)  # noqa: PLR2004 - OI
         for place, parameter in enumerate(given):
-            mixes = parameter.ndim == 4 and parameter.shape[1] > 1  # noqa: PLR2004 - NCHW
-            mixes |= linear and parameter.ndim == 2 and place != last  # noqa: PLR2004 - OI
-            (kernels if mixes else matrices if parameter.ndim > 1 else vectors).append(parameter)
+            if parameter.ndim == 4 and parameter.shape[1] > 1:  # noqa: PLR2004 - NCHW
+                kernels.append(parameter)
+            elif linear and parameter.ndim == 2 and place != last:  # noqa: PLR2004 - OI
+                layers.append(parameter)
+            else:
+                (matrices if parameter.ndim > 1 else vectors).append(parameter)
         groups: list[dict[str, object]] = [
-            {"params": kernels, "step": _along_orthogonal},
+            {"params": kernels, "weight_decay": KERNEL_DECAY, "step": _along_orthogonal},
+            {"params": layers, "weight_decay": weight_decay, "step": _along_orthogonal},
             {"params": matrices, "weight_decay": weight_decay},
             {"params": vectors},
         ]
@@ -106,11 +111,11 @@ def _along_adam(parameter: nn.Parameter, state: State, lr: float, weight_decay: 
     parameter.addcdiv_(mean, square.sqrt_().add_(ADAM_LEAST), value=-lr)
 
 
-def _along_orthogonal(kernel_OIHW: nn.Parameter, state: State, lr: float, _weight_decay: float) -> None:
+def _along_orthogonal(kernel_OIHW: nn.Parameter, state: State, lr: float, weight_decay: float) -> None:
     direction_OK = orthogonalize(_nesterov(_gradient(kernel_OIHW), state).flatten(1))
     outputs, inputs = direction_OK.shape
     lr *= KERNEL_RATE
-    kernel_OIHW.mul_(1 - lr * KERNEL_DECAY)
+    kernel_OIHW.mul_(1 - lr * weight_decay)
     kernel_OIHW.add_(direction_OK.view_as(kernel_OIHW), alpha=-lr * max(1.0, outputs / inputs) ** 0.5)
 
 

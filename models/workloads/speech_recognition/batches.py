@@ -18,8 +18,8 @@ from stillhouse.models.workloads.speech_recognition.lengths import group_equal, 
 Recordings = Sequence[NDArray[np.int16]]
 TYPICAL = 2 * SAMPLE_RATE
 """Samples of a typical recording. A batch of 30 holds a minute: more recordings if they are short."""
-PLAIN_EPOCHS = 4
-"""Epochs with the recordings as they are. CTC finds the letters in them sooner, and never found them without."""
+PLAIN_EPOCHS = 3
+"""First epochs, with the recordings as they are: CTC finds the letters in them sooner."""
 ASKED = 60 * SAMPLE_RATE
 """Samples that a network answers at once."""
 
@@ -28,7 +28,7 @@ ASKED = 60 * SAMPLE_RATE
 class TranscribedBatches:
     """Recordings with their letters in a new order every epoch.
 
-    With `augment`, each epoch after the first `PLAIN_EPOCHS` has two views of one new take of every recording.
+    With `augment`, each epoch after the first `PLAIN_EPOCHS` has a new take of every recording.
     """
 
     recordings: Recordings
@@ -41,13 +41,12 @@ class TranscribedBatches:
         return len(self._batches(0, batch_size))
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
-        """Yield (samples_BT, letters_NL). If there are two views, the second is the second half of the samples."""
+        """Yield (samples_BT, letters_BL)."""
         for places in self._batches(epoch, batch_size):
-            takes = [self._views(place, epoch) for place in places]
-            samples_BT = pad_together([view for views in zip(*takes, strict=True) for view in views])
-            letters_NL = self.letters_NL[places]
-            used = int((letters_NL > 0).sum(1).max())
-            yield ready(torch.from_numpy(samples_BT)), letters_NL[:, :used]
+            samples_BT = pad_together([self._take(place, epoch) for place in places])
+            letters_BL = self.letters_NL[places]
+            used = int((letters_BL > 0).sum(1).max())
+            yield ready(torch.from_numpy(samples_BT)), letters_BL[:, :used]
 
     def _batches(self, epoch: int, batch_size: int) -> list[list[int]]:
         return group_similar(self._lengths, batch_size * TYPICAL, np.random.default_rng((self.seed, epoch)))
@@ -56,13 +55,12 @@ class TranscribedBatches:
     def _lengths(self) -> NDArray[np.int64]:
         return np.array([len(samples_T) for samples_T in self.recordings])
 
-    def _views(self, place: int, epoch: int) -> list[NDArray[np.int16]]:
-        """Return the recording itself, or two views of a take."""
+    def _take(self, place: int, epoch: int) -> NDArray[np.int16]:
+        """Return the recording itself, or another take of it with hidden parts."""
         if not self.augment or epoch < PLAIN_EPOCHS:
-            return [self.recordings[place]]
+            return self.recordings[place]
         generator = np.random.default_rng((self.seed, epoch, place))
-        taken_T = respeak(self.recordings[place], generator)
-        return [hide(taken_T, generator) for _ in range(2)]
+        return hide(respeak(self.recordings[place], generator), generator)
 
 
 @dataclass(frozen=True)
