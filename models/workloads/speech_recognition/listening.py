@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.models.data.sound.audio import SAMPLE_RATE
+from stillhouse.models.data.sound.clips import seconds_of
+from stillhouse.models.data.sound.utterances import LONGEST as DECODED
 from stillhouse.models.data.sound.utterances import SilentError, utterance_of
+from stillhouse.models.errors import ModelError
 
 LONGEST, SHORTEST = 12.0, 6.0
 """Seconds. A longer recording is cut at the quietest moment between these two lengths."""
@@ -22,8 +25,11 @@ def transcribe(content: bytes, read: Callable[[NDArray[np.int16]], str]) -> str:
         read: returns the text of samples (T,).
 
     Raises:
-        ModelError: the file cannot be read.
+        ModelError: the file cannot be read, or is too long.
     """
+    if (seconds := seconds_of(content)) > DECODED:
+        msg = f"the recording lasts {seconds / 60:.0f} minutes; send at most {DECODED / 60:.0f} minutes at once"
+        raise ModelError(msg)
     try:
         samples_T = utterance_of(content)
     except SilentError:
