@@ -78,16 +78,18 @@ def children_of(process: int) -> Iterator[int]:
 
 
 def test_readers_end_with_a_killed_import(tmp_path: Path) -> None:
-    """After SIGKILL no reader is left, and the next import makes the whole."""
+    """After SIGKILL no reader is left or complains, and the next import makes the whole."""
     root = photos(tmp_path / "photos")
     command = [sys.executable, "-c", PROGRAM, str(tmp_path), str(root)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         children: list[int] = []
         for line in child.stdout or ():
             if line.startswith("reading 70"):
                 children = list(children_of(child.pid))
                 child.kill()
                 break
+        assert child.stderr is not None
+        assert not child.stderr.read()
     deadline = time.monotonic() + 30
     while any(Path(f"/proc/{pid}").exists() for pid in children):
         assert time.monotonic() < deadline

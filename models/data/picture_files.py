@@ -12,6 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH
 
+from stillhouse.models.data.plain_png import read_plain_png
 from stillhouse.models.errors import ModelError
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
@@ -50,7 +51,8 @@ def read_picture(content: bytes, keep: tuple[str, ...] = ()) -> Image.Image:
         ModelError: the file is not a readable picture of `FORMATS`, or the picture is too large.
     """
     try:
-        return upright(open_picture(content), keep)
+        plain = read_plain_png(content, LONGEST)
+        return plain if plain and plain.mode in keep else upright(open_picture(content), keep)
     except ModelError:
         raise
     except Exception as error:  # a malicious file can raise any error

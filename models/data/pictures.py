@@ -44,7 +44,8 @@ def pixels_of(content: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     laid, mode = _on_paper(drawn, drawn.size), "L" if channels == 1 else "RGB"
     laid = laid if laid.mode == mode else laid.convert(mode)
     laid = laid if laid.size == (width, height) else laid.resize((width, height), Image.Resampling.LANCZOS)
-    return np.asarray(laid).reshape(height, width, channels).transpose(2, 0, 1).copy()
+    levels_HWC = np.frombuffer(laid.tobytes(), np.uint8).reshape(height, width, channels)
+    return levels_HWC.transpose(2, 0, 1).copy()
 
 
 def _on_paper(drawn: Image.Image, size: tuple[int, int]) -> Image.Image:

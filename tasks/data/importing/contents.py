@@ -2,14 +2,13 @@
 
 import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from stillhouse.models.data.pictures import pixels_of
 from stillhouse.models.data.sound.clips import clip_of, seconds_of
 from stillhouse.models.data.texts import CONTROL, normalise
 from stillhouse.models.errors import ModelError
-from stillhouse.tasks.data.importing.sources.source import Form, Kind, Row
+from stillhouse.tasks.data.importing.sources.source import File, Form, Kind, Row
 from stillhouse.tasks.errors import DataError
 
 LARGEST = 64 * 1024 * 1024
@@ -20,7 +19,7 @@ LARGEST_TEXT = 4 * 1024 * 1024
 """Maximum bytes of a text file. Most of them may be whitespace."""
 LONGEST_SECONDS = 600.0
 """Maximum seconds of a recording."""
-Content = bytes | str | Path
+Content = bytes | str | File
 
 
 def read_content(row: Row, form: Form) -> dict[str, Any]:
@@ -53,11 +52,11 @@ def read_file(content: Content, noun: str) -> bytes:
     if isinstance(content, str):
         msg = f"it is a text; give a {noun}"
         raise DataError(msg)
-    size = len(content) if isinstance(content, bytes) else content.stat().st_size
+    size = len(content) if isinstance(content, bytes) else content.status().st_size
     if size > LARGEST:
         msg = f"the file has {size:,} bytes; give a {noun} of at most {LARGEST:,}"
         raise DataError(msg)
-    return content if isinstance(content, bytes) else content.read_bytes()
+    return content if isinstance(content, bytes) else content.read()
 
 
 def _samples(content: Content, shape: tuple[int, ...]) -> bytes:
@@ -101,11 +100,11 @@ def _text(content: Content, _shape: tuple[int, ...]) -> str:
 
 
 def _decode(content: Content) -> str:
-    if isinstance(content, Path):
-        if (size := content.stat().st_size) > LARGEST_TEXT:
+    if isinstance(content, File):
+        if (size := content.status().st_size) > LARGEST_TEXT:
             msg = f"the file has {size:,} bytes; give a text of at most {LONGEST:,} characters"
             raise DataError(msg)
-        return content.read_bytes().decode("utf-8-sig")  # a mark at its beginning is no character of the text
+        return content.read().decode("utf-8-sig")  # a mark at its beginning is no character of the text
     return content.decode() if isinstance(content, bytes) else content
 
 

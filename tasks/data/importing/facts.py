@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillhouse.models.aside import write_aside
 from stillhouse.tasks.data.importing.deal import Dealt
+from stillhouse.tasks.data.importing.readers import read_chunk
 from stillhouse.tasks.data.importing.sources.source import ONE
 
 SAYS = {"image": ("its pixels are", "those"), "text": ("its text is", "that"), "audio": ("its samples are", "those")}
@@ -35,15 +36,14 @@ class Facts:
 def read_facts(chunks: Sequence[Path]) -> Facts:
     """Read the labels and the digests of all readable rows."""
     codes: dict[str, int] = {}
-    numbers, digests = [np.zeros(0, np.int64)], [np.zeros(0, "S32")]
+    numbers, digests = array("q"), bytearray()  # they grow in place
     for chunk in chunks:
-        table = pq.read_table(chunk, columns=["label", "sha256"])
-        for name in pc.unique(table["label"]).to_pylist():
-            codes.setdefault(name, len(codes))
-        readable = table.filter(pc.is_valid(table["sha256"]))
-        numbers.append(np.array([codes[name] for name in readable["label"].to_pylist()], np.int64))
-        digests.append(np.frombuffer(bytes.fromhex("".join(readable["sha256"].to_pylist())), "S32"))
-    return Facts(tuple(codes), np.concatenate(numbers), np.concatenate(digests))
+        table = read_chunk(chunk, "label", "sha256")
+        labels, readable = table["label"].combine_chunks().dictionary_encode(), table["sha256"].is_valid()
+        numbers_of = np.array([codes.setdefault(name, len(codes)) for name in labels.dictionary.to_pylist()], np.int64)
+        numbers.frombytes(numbers_of[labels.indices.to_numpy()[readable.to_numpy()]].tobytes())
+        digests += bytes.fromhex("".join(table["sha256"].drop_null().to_pylist()))
+    return Facts(tuple(codes), np.frombuffer(numbers, np.int64), np.frombuffer(digests, "S32"))
 
 
 def number_labels(facts: Facts, labels: Sequence[str]) -> NDArray[np.int64]:
@@ -58,7 +58,7 @@ def measure_texts(chunks: Sequence[Path]) -> dict[str, int]:
     """Return the characters of the longest text, and the mean bytes of a text, rounded up."""
     longest, size, count = 1, 0, 0
     for chunk in chunks:
-        texts = pq.read_table(chunk, columns=["text"])["text"]
+        texts = read_chunk(chunk, "text")["text"]
         longest = max(longest, pc.max(pc.utf8_length(texts)).as_py() or 0)
         size += pc.sum(pc.binary_length(texts)).as_py() or 0
         count += len(texts) - texts.null_count
@@ -69,11 +69,11 @@ def digest_of(chunks: Sequence[Path]) -> str:
     """Return a digest of all readable rows, by id and content."""
     digest, between = hashlib.sha256(), b""
     for chunk in chunks:
-        table = pq.read_table(chunk, columns=["path", "sha256"])
-        for path, sha256 in zip(table["path"].to_pylist(), table["sha256"].to_pylist(), strict=True):
-            if sha256:
-                digest.update(between + f"{path}\0{sha256}".encode())
-                between = b"\n"
+        table = read_chunk(chunk, "path", "sha256").drop_null()
+        rows = pc.binary_join_element_wise(table["path"], table["sha256"], "\0").to_pylist()
+        if rows:
+            digest.update(between + "\n".join(rows).encode())
+            between = b"\n"
     return digest.hexdigest()
 
 
@@ -83,7 +83,7 @@ def dealt_rows(
     """Yield split, and a table of its rows in a chunk."""
     start = 0
     for chunk in chunks:
-        table = pq.read_table(chunk)
+        table = read_chunk(chunk)
         table = table.filter(pc.is_valid(table["sha256"]))
         end = start + len(table)
         table = table.set_column(1, "label", pa.array(labels_N[start:end])).rename_columns({"path": "id"})
@@ -122,11 +122,13 @@ def _why(row: int, dealt: Dealt, named: dict[int, str], labels: Sequence[str], k
 
 def _reasons(chunks: Sequence[Path]) -> Iterator[tuple[str, str | None]]:
     for chunk in chunks:
-        table = pq.read_table(chunk, columns=["path", "reason"])
+        table = read_chunk(chunk, "path", "reason")
         yield from zip(table["path"].to_pylist(), table["reason"].to_pylist(), strict=True)
 
 
 def _ids_of(chunks: Sequence[Path], wanted: set[int]) -> dict[int, str]:
     """Return the ids of some of the readable rows."""
+    if not wanted:
+        return {}
     readable = (own for own, reason in _reasons(chunks) if not reason)
     return {row: own for row, own in enumerate(readable) if row in wanted}

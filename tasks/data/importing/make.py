@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stillhouse.models.aside import remove_abandoned
 from stillhouse.models.data.sound.audio import SAMPLE_RATE
 from stillhouse.tasks.artifacts.artifact import file_digest
 from stillhouse.tasks.artifacts.locks import exclusive
 from stillhouse.tasks.data.format.dataset import DESCRIPTION
-from stillhouse.tasks.data.importing.deal import NAMES, deal, expect_enough
+from stillhouse.tasks.data.importing.deal import NAMES, Dealt, deal, expect_enough
 from stillhouse.tasks.data.importing.facts import (
     Facts,
     dealt_rows,
@@ -72,11 +75,7 @@ def make_dataset(wanted: Wanted, work: Path, progress: Progress) -> tuple[Path, 
     source, form = _form(source, wanted)
     progress(f"read as {source.read_as}")
     chunks = list(spool(source, form, work, progress))
-    facts = read_facts(chunks)
-    _expect_rows(source, chunks, facts)
-    labels = _labels(source, facts)
-    labels_N = number_labels(facts, labels)
-    dealt = deal(facts.digests_N, labels_N)
+    labels, labels_N, dealt = _deal_rows(source, chunks)
     rejected = write_rejected(work / REJECTED, chunks, dealt, labels, source.kind)
     expect_enough(dealt, labels_N, labels, NOUNS[source.kind])
     progress("writing the splits")
@@ -87,6 +86,18 @@ def make_dataset(wanted: Wanted, work: Path, progress: Progress) -> tuple[Path, 
     counts = write_splits(folder, about, dealt_rows(chunks, dealt, labels_N, NAMES))
     digest = file_digest(folder / DESCRIPTION)
     return folder, Imported(counts, labels, rejected, work / REJECTED, digest, source.read_as)
+
+
+def _deal_rows(source: Source, chunks: Sequence[Path]) -> tuple[tuple[str, ...], NDArray[np.int64], Dealt]:
+    """Return the names of the classes, the number of each row's class (N), and where each row goes.
+
+    The digests of the rows are forgotten here, so that writing has their memory.
+    """
+    facts = read_facts(chunks)
+    _expect_rows(source, chunks, facts)
+    labels = _labels(source, facts)
+    labels_N = number_labels(facts, labels)
+    return labels, labels_N, deal(facts.digests_N, labels_N)
 
 
 def _labels(source: Source, facts: Facts) -> tuple[str, ...]:

@@ -4,11 +4,11 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +20,10 @@ from stillhouse.tasks.errors import DataError
 
 MOST = 4
 """Processes at most: each takes about 150 MB."""
+QUEUED = 2
+"""Chunks that a process has at once: one that it reads, and one that waits, so that it never does."""
+OPTIONS: Mapping[str, Any] = {"compression": "lz4", "use_dictionary": False, "write_statistics": False}
+"""Options of the Parquet file of a chunk, which lasts as long as its import."""
 
 
 class Chunk(NamedTuple):
@@ -35,7 +39,13 @@ def write_chunk(chunk: Chunk) -> None:
     """Read the rows of a chunk and write its file."""
     read = [read_content(row, chunk.form) for row in chunk.rows]
     with write_aside(chunk.path) as aside:
-        pq.write_table(pa.Table.from_pylist(read, chunk.schema), aside, compression="lz4")
+        pq.write_table(pa.Table.from_pylist(read, chunk.schema), aside, **OPTIONS)
+
+
+def read_chunk(path: Path, *columns: str) -> pa.Table:
+    """Read some columns of a chunk, or all. `pyarrow.parquet.read_table` takes longer than a small chunk."""
+    with pq.ParquetFile(path) as file:
+        return file.read(list(columns) or None, use_threads=False)
 
 
 def write_chunks(chunks: Iterable[Chunk], *, alone: bool) -> Iterator[Path]:
@@ -61,7 +71,7 @@ def write_chunks(chunks: Iterable[Chunk], *, alone: bool) -> Iterator[Path]:
 
 
 def _deal_out(chunks: Iterable[Chunk], readers: deque[Connection]) -> Iterator[Path]:
-    """Give each reader a chunk in turn, and wait for the oldest when all are busy."""
+    """Give each reader chunks in turn, and wait for the oldest when all have enough. A reader answers in order."""
     busy = deque[tuple[Path, Connection | None]]()
     for chunk in chunks:
         if chunk.path.is_file():
@@ -105,7 +115,7 @@ def _readers(count: int) -> Iterator[deque[Connection]]:
         process.start()
         theirs.close()
     try:
-        yield deque(ours for ours, _ in pairs)
+        yield deque([ours for ours, _ in pairs] * QUEUED)
     finally:
         for ours, _ in pairs:
             ours.close()
@@ -119,9 +129,9 @@ def _serve(connection: Connection) -> None:
     while True:
         try:
             chunk = connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):  # the second, if the other end was killed before it read an answer
             return
-        with suppress(BrokenPipeError):  # the other end is closed
+        with suppress(ConnectionError):  # the other end is closed
             connection.send(_try(chunk))
 
 

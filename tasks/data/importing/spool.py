@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from stillhouse.tasks.data.importing.readers import Chunk, write_chunks
-from stillhouse.tasks.data.importing.sources.source import Form, Kind, Row, Source
+from stillhouse.tasks.data.importing.sources.source import File, Form, Kind, Row, Source
 
 CHUNK_ROWS: dict[Kind, int] = {"image": 256, "text": 2_048, "audio": 256}
 CHUNK_BYTES = 32 * 1024 * 1024
@@ -64,16 +64,16 @@ def _key(rows: list[Row], form: Form) -> str:
     """Return a digest that changes if a row, its file, its label or the form changes."""
     digest = hashlib.sha256(f"{form}".encode())
     for row in rows:
-        digest.update(f"\0{row.id}\0{row.label}\0{row.reason}\0".encode("utf-8", "surrogatepass"))
-        digest.update(_identity(row.content))
+        known = f"\0{row.id}\0{row.label}\0{row.reason}\0".encode("utf-8", "surrogatepass")
+        digest.update(known + _identity(row.content))
     return digest.hexdigest()[:32]
 
 
-def _identity(content: bytes | str | Path | None) -> bytes:
-    if isinstance(content, Path):
+def _identity(content: bytes | str | File | None) -> bytes:
+    if isinstance(content, File):
         try:
-            status = content.stat()
+            status = content.status()
         except OSError as error:
-            return f"{content}\0{error.errno}".encode("utf-8", "surrogatepass")
-        return f"{content}\0{status.st_size}\0{status.st_mtime_ns}".encode("utf-8", "surrogatepass")
+            return f"{content.path}\0{error.errno}".encode("utf-8", "surrogatepass")
+        return f"{content.path}\0{status.st_size}\0{status.st_mtime_ns}".encode("utf-8", "surrogatepass")
     return content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content or b""

@@ -1,6 +1,8 @@
 """Write dealt rows as a dataset, a few megabytes in memory for each split."""
 
+from collections import deque
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,15 @@ from stillhouse.tasks.data.format.dataset import (
     split_digest,
 )
 from stillhouse.tasks.data.format.layout import SHARD_BYTES, Layout, layout_of
+from stillhouse.tasks.data.importing.readers import read_chunk
 
 PART = ".part"
 LISTED_ROWS = 16_384
 """Rows of the manifest that are copied at once."""
 GROUP_BYTES = 4 * 1024 * 1024
 """Bytes of rows that wait in memory for each split."""
+AHEAD = 8
+"""Tables that wait to be added, at most."""
 
 
 @dataclass
@@ -34,6 +39,7 @@ class _Split:
     folder: Path
     layout: Layout
     waiting: list[pa.Table] = field(default_factory=list)
+    bytes_waiting: int = 0
     shards: list[dict[str, Any]] = field(default_factory=list)
     writer: pq.ParquetWriter | None = None
     lister: pq.ParquetWriter | None = None
@@ -48,22 +54,24 @@ class _Split:
         while len(rows):
             room = self.layout.shard_rows - self.rows - sum(map(len, self.waiting))
             self.waiting.append(rows[:room])
+            self.bytes_waiting += self.waiting[-1].nbytes
             rows = rows[room:]
             full = room == len(self.waiting[-1])
-            if full or sum(table.nbytes for table in self.waiting) >= GROUP_BYTES:
+            if full or self.bytes_waiting >= GROUP_BYTES:
                 self.write()
 
     def write(self) -> None:
         """Append the waiting rows to the open shard. A full shard is closed."""
         if self.waiting:
             rows = pa.concat_tables(self.waiting)
-            self.waiting = []
+            self.waiting, self.bytes_waiting = [], 0
             path = self.folder / f"{self.name}-{len(self.shards):03d}.parquet"
             self.writer = self.writer or pq.ParquetWriter(path, self.layout.shard, **OPTIONS)
             self.writer.write_table(rows.select(self.layout.shard.names).cast(self.layout.shard))
             self.lister = self.lister or pq.ParquetWriter(self.part, self.layout.manifest, **OPTIONS)
             self.lister.write_table(self._listed(rows, path.name))
             self.rows, self.size = self.rows + len(rows), self.size + rows.nbytes
+            pa.default_memory_pool().release_unused()  # else Arrow keeps 40 MB for later
             if self.rows == self.layout.shard_rows or self.size >= SHARD_BYTES:
                 self.close()
 
@@ -95,7 +103,7 @@ class _Split:
         self.close()
         if self.lister:
             self.lister.close()
-        digests = pq.read_table(self.part, columns=["sha256"])["sha256"].to_pylist() if self.lister else []
+        digests = read_chunk(self.part, "sha256")["sha256"].to_pylist() if self.lister else []
         return {"count": len(digests), "digest": split_digest(digests), "shards": self.shards}
 
 
@@ -112,8 +120,7 @@ def write_splits(folder: Path, about: Mapping[str, Any], rows: Iterable[tuple[st
     """
     layout = layout_of(about)
     splits = {name: _Split(name, folder, layout) for name in SPLITS}
-    for name, table in rows:
-        splits[name].add(table)
+    _add(splits, rows)
     described = {name: split.finish() for name, split in splits.items()}
     _write_manifest(folder / MANIFEST, [split.part for split in splits.values() if split.lister], layout.manifest)
     (folder / LICENCE).write_text(f"{about['licence']}\n", encoding="utf-8")
@@ -124,6 +131,18 @@ def write_splits(folder: Path, about: Mapping[str, Any], rows: Iterable[tuple[st
     }
     write_json(folder / DESCRIPTION, {**about, **pinned})
     return {name: split["count"] for name, split in described.items()}
+
+
+def _add(splits: Mapping[str, _Split], rows: Iterable[tuple[str, pa.Table]]) -> None:
+    """Add the rows to their splits. A thread compresses, while this one reads."""
+    with ThreadPoolExecutor(1) as packer:
+        added = deque[Future[None]]()
+        for name, table in rows:
+            added.append(packer.submit(splits[name].add, table))
+            if len(added) > AHEAD:
+                added.popleft().result()
+        for one in added:
+            one.result()
 
 
 def _write_manifest(path: Path, parts: Iterable[Path], schema: pa.Schema) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stillhouse.tasks.data.importing.sources.class_folders import class_names
 from stillhouse.tasks.data.importing.sources.lines import read_lines
 from stillhouse.tasks.data.importing.sources.source import Row, Source, safe_id
 from stillhouse.tasks.errors import DataError
@@ -55,7 +56,7 @@ def is_librispeech(root: Path) -> bool:
             return False
         if next(folder.glob(f"*{TRANSCRIPT}"), None):
             return True
-        folder = min((path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."), default=None)
+        folder = next((folder / name for name in class_names(folder)), None)
     return False
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from math import ceil
-from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from stillhouse.models.data.sound.audio import SAMPLE_RATE
 from stillhouse.models.data.sound.clips import seconds_of
 from stillhouse.models.errors import ModelError
 from stillhouse.tasks.data.importing.contents import read_file
-from stillhouse.tasks.data.importing.sources.source import Row, Source
+from stillhouse.tasks.data.importing.sources.source import File, Row, Source
 from stillhouse.tasks.errors import DataError
 
 LOOKED_AT = 1_000
@@ -46,7 +45,7 @@ def _lengths(rows: Iterator[Row]) -> Iterator[float]:
     """Yield the seconds of each recording that can be read."""
     for row in rows:
         try:
-            if isinstance(row.content, bytes | Path):
+            if isinstance(row.content, bytes | File):
                 yield seconds_of(read_file(row.content, "recording"))
         except (DataError, ModelError, OSError):
             continue  # the import lists it with its reason
