@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.models.workloads.speech_recognition.language_model import END, LanguageModel
-from stillhouse.models.workloads.speech_recognition.spelling import NOTHING
+from stillhouse.models.workloads.transcripts.spelling import NOTHING
 
 WIDTH = 8
 """Texts that are followed at once."""

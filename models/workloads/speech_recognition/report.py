@@ -11,8 +11,8 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.base import runtime_of
 from stillhouse.models.workloads.report_base import Report, Section
-from stillhouse.models.workloads.speech_recognition.marked import mark_errors
 from stillhouse.models.workloads.speech_recognition.pictures import draw_hearing
+from stillhouse.models.workloads.transcripts.marked import mark_errors
 
 MODELS = ("teacher", "student")
 

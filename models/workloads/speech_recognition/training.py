@@ -27,7 +27,6 @@ from stillhouse.models.workloads.speech_recognition.batches import (
     answer,
     ask_about_takes,
 )
-from stillhouse.models.workloads.speech_recognition.spelling import LETTERS, number_letters, read_greedily
 from stillhouse.models.workloads.training_base import (
     Ask,
     Built,
@@ -37,6 +36,7 @@ from stillhouse.models.workloads.training_base import (
     TeacherTraining,
     Training,
 )
+from stillhouse.models.workloads.transcripts.spelling import LETTERS, number_letters, read_greedily
 
 TYPICAL = 3 * SAMPLE_RATE
 """Samples of a typical recording."""

@@ -1,0 +1,1 @@
+"""What workloads share whose models write text: spelling, error rates, comparisons, marked errors."""
