@@ -15,6 +15,8 @@ HEIGHT, CELL = 48, 8
 BAR = 6
 """Height of a letter's bar."""
 DARK, LIGHT = 40, 220
+HEAVY = 2_000
+"""Channels of a heavy recogniser, which has 9 MB."""
 
 
 def line_picture(text: str, seed: int) -> Image.Image:
@@ -54,22 +56,31 @@ def write_lines(folder: Path, count: int, letters: str = LETTERS) -> Path:
     return table
 
 
-def write_recogniser(path: Path, characters: str | None = LETTERS.strip(), *, dead: bool = False) -> Path:
+def write_recogniser(
+    path: Path, characters: str | None = LETTERS.strip(), *, dead: bool = False, heavy: bool = False
+) -> Path:
     """Write a recogniser of any width. As in those of RapidOCR, the space is not among the characters it names.
 
-    It takes pixels from -1 to 1, and compares each cell with the bars of all letters. A dead one has weights of 0.
+    It takes pixels from -1 to 1, and compares each cell with the bars of all letters. A dead one has weights of 0. A
+    heavy one adds many numbers that change nothing.
     """
+    width = HEAVY if heavy else 1
     weights_VCHW = np.zeros((len(LETTERS) + 1, 3, HEIGHT, CELL), np.float32)
     for number in range(len(LETTERS)):
         weights_VCHW[number + 1, :, BAR * number : BAR * (number + 1)] = 0 if dead else -20 / (3 * BAR * CELL)
     nodes = [
-        helper.make_node("Conv", ["x", "weights", "bias"], ["scores"], strides=[CELL, CELL]),
+        helper.make_node("Conv", ["x", "weights", "bias"], ["seen"], strides=[CELL, CELL]),
+        helper.make_node("Conv", ["x", "wide"], ["many"], strides=[CELL, CELL]),
+        helper.make_node("Conv", ["many", "narrow"], ["nothing"]),
+        helper.make_node("Add", ["seen", "nothing"], ["scores"]),
         helper.make_node("Squeeze", ["scores", "axes"], ["columns"]),
         helper.make_node("Transpose", ["columns"], ["frames"], perm=[0, 2, 1]),
         helper.make_node("Softmax", ["frames"], ["y"], axis=2),
     ]
     stored = [
         numpy_helper.from_array(weights_VCHW, "weights"),
+        numpy_helper.from_array(np.full((width, 3, HEIGHT, CELL), 1e-3, np.float32), "wide"),
+        numpy_helper.from_array(np.zeros((len(LETTERS) + 1, width, 1, 1), np.float32), "narrow"),
         numpy_helper.from_array(np.array([3] + [0] * len(LETTERS), np.float32), "bias"),
         numpy_helper.from_array(np.array([2], np.int64), "axes"),
     ]

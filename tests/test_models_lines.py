@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from stillhouse.models.augmentation.reprint import reprint
-from stillhouse.models.data.lines import EMPTY, line_of
+from stillhouse.models.data.written.lines import EMPTY, line_of
 from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.registry import build_network
 from stillhouse.models.onnx.recogniser import (

@@ -25,7 +25,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from text_case import SCHEDULE, fetch_glosses
 
-from stillhouse.models.data.lines import letters_of
+from stillhouse.models.data.written.lines import letters_of
 from stillhouse.models.measurement.latency import compare_calls
 from stillhouse.models.measurement.statistics import bootstrap_pairs
 from stillhouse.models.measurement.transcription import count_errors

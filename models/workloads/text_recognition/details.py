@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stillhouse.models.data.lines import Lines
+from stillhouse.models.data.written.lines import Lines
 from stillhouse.models.workloads.transcripts.rates import Texts, rates
 
 EXAMPLES = 12

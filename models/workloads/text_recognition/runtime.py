@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.models.data.lines import Lines, line_of, load_lines
+from stillhouse.models.data.written.lines import Lines, line_of, load_lines
 from stillhouse.models.evaluation.outcomes import Outcomes, Scores
 from stillhouse.models.measurement.transcription import count_errors
 from stillhouse.models.runtime.bundle import Bundle

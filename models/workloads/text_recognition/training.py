@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stillhouse.models.augmentation.reprint import reprint
 from stillhouse.models.data.description import describe
-from stillhouse.models.data.lines import EMPTY, Lines, letters_of, load_lines
+from stillhouse.models.data.written.lines import EMPTY, Lines, letters_of, load_lines
 from stillhouse.models.distillation.batches import DistillationBatches, ask_about_views, seed_generator, shuffle
 from stillhouse.models.distillation.frames import ctc_loss
 from stillhouse.models.errors import ModelError

@@ -140,7 +140,7 @@ def _about(
         clips = {"samples": form.shape[0], "rate": SAMPLE_RATE}
         of_kind = {"clips": clips, "dtype": "int16", "value_range": [-32_768, 32_767]}
     else:
-        of_kind = {"lines": measure_lines(chunks)} if form.letters else {}
+        of_kind = {} if form.letters is None else {"lines": measure_lines(chunks)}
         of_kind |= {"image_shape": list(form.shape), "dtype": "uint8", "value_range": [0, 255]}
     return {
         "name": wanted.name,

@@ -11,6 +11,8 @@ Task = Literal[
 ]
 LINES = "text-recognition"
 """The task whose rows are pictures of lines, each with its text."""
+LINE_HEIGHT = 48
+"""Height of lines in pixels, unless a model takes another."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Wanted:
     seconds: float | None = None
     """Length of the recordings in the dataset. None: the recordings decide."""
     letters: str = ""
-    """Characters that the text of a line may have. Only the task `text-recognition` has lines."""
+    """Characters that the text of a line may have. Empty: any. Only the task `text-recognition` has lines."""
 
 
 @dataclass(frozen=True)

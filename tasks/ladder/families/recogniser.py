@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from stillhouse.models.data.description import describe
-from stillhouse.models.data.lines import Lines, load_lines
+from stillhouse.models.data.written.lines import Lines, load_lines
 from stillhouse.models.errors import ModelError
 from stillhouse.models.inspection.source import Source
 from stillhouse.models.measurement.transcription import count_errors
@@ -23,7 +23,7 @@ from stillhouse.models.onnx.recogniser import (
     write_characters,
 )
 from stillhouse.models.workloads.transcripts.spelling import read_greedily
-from stillhouse.tasks.data.importing.wanted import Shape
+from stillhouse.tasks.data.importing.wanted import LINE_HEIGHT, Shape
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.ladder.families.line_rungs import LineData
 from stillhouse.tasks.reporting.quantities import percent
@@ -33,8 +33,6 @@ MOST_TRIED = 32
 """Lines on which each way is tried."""
 SCALES = ((127.5, 1.0), (255.0, 0.0), (1.0, 0.0))
 """Divisors of raw pixels that people use, and what is then subtracted."""
-USUAL_HEIGHT = 48
-"""Height of lines, if the file takes any."""
 WORST = 0.5
 """Largest character error rate of a teacher that is worth compressing."""
 
@@ -61,7 +59,7 @@ def shape_of_lines(path: Path) -> Shape:
         ModelError: it takes no pictures of lines.
     """
     channels, height, width = input_shape(path)
-    return channels, height or USUAL_HEIGHT, width
+    return channels, height or LINE_HEIGHT, width
 
 
 def find_line_form(path: Path, data: Path) -> Asked:

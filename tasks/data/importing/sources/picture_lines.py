@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stillhouse.models.data.lines import width_at
 from stillhouse.models.data.picture_files import open_picture
+from stillhouse.models.data.written.lines import width_at
 from stillhouse.tasks.data.importing.contents import read_file
 from stillhouse.tasks.data.importing.sources.class_folders import TEXT
 from stillhouse.tasks.data.importing.sources.source import File, Row, Source, safe_id

@@ -57,8 +57,8 @@ class Form(NamedTuple):
     kind: Kind
     shape: tuple[int, ...] = ()
     """Channels, height and width of a picture, or samples of a recording. Empty for texts."""
-    letters: str = ""
-    """Characters that the text of a line may have. Empty if the pictures are no lines."""
+    letters: str | None = None
+    """Characters that the text of a line may have. Empty: any. None: the pictures are no lines."""
 
 
 @dataclass(frozen=True)
