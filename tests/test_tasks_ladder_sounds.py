@@ -100,7 +100,7 @@ def test_a_file_that_takes_waveforms_is_asked_with_samples(tmp_path: Path) -> No
     family = family_of(find_source(write_listener(tmp_path / "model.onnx")), TASK, data)
     assert family.assumed[0].startswith("the file takes samples divided by 32768 and gives logits: with this its accur")
     assert [rung.name for rung in family.rungs] == ["int8", "plain_student", "small_student"]
-    adopt_file(BlackBox.model_validate(dict(family.teacher)), data, tmp_path / "teacher.onnx")
+    adopt_file(BlackBox.model_validate(dict(family.teacher)), data, tmp_path / "teacher.onnx", family.workload)
     gate = load_clips(data, "gate")
     logits_NK = FileModel(tmp_path / "teacher.onnx")(torch.from_numpy(gate.samples_NT)).numpy()
     assert (logits_NK.argmax(1) == gate.labels_N).mean() > 0.95

@@ -29,7 +29,7 @@ def picture_of(content: bytes) -> NDArray[np.uint8]:
     """
     drawn = read_picture(content)
     side = max(drawn.size)
-    squared = _on_paper(drawn, (side, side)).convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    squared = on_paper(drawn, (side, side)).convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     return np.asarray(squared).transpose(2, 0, 1).copy()
 
 
@@ -41,14 +41,14 @@ def pixels_of(content: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """
     channels, height, width = shape
     drawn = read_picture(content, OPAQUE)
-    laid, mode = _on_paper(drawn, drawn.size), "L" if channels == 1 else "RGB"
+    laid, mode = on_paper(drawn, drawn.size), "L" if channels == 1 else "RGB"
     laid = laid if laid.mode == mode else laid.convert(mode)
     laid = laid if laid.size == (width, height) else laid.resize((width, height), Image.Resampling.LANCZOS)
     levels_HWC = np.frombuffer(laid.tobytes(), np.uint8).reshape(height, width, channels)
     return levels_HWC.transpose(2, 0, 1).copy()
 
 
-def _on_paper(drawn: Image.Image, size: tuple[int, int]) -> Image.Image:
+def on_paper(drawn: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Centre a picture on a background of the given size."""
     corner = ((size[0] - drawn.width) // 2, (size[1] - drawn.height) // 2)
     opaque = drawn.mode in OPAQUE or drawn.getchannel("A").getextrema() == (255, 255)

@@ -17,6 +17,7 @@ from stillhouse.models.networks.pixels import Pixels
 from stillhouse.models.networks.plain import PlainNetwork
 from stillhouse.models.networks.recognition.bank import SHORTEST
 from stillhouse.models.networks.recognition.conformer import Conformer
+from stillhouse.models.networks.recognition.line_reader import LineReader
 from stillhouse.models.networks.recognition.listener import Listener
 from stillhouse.models.networks.residual import ResidualNetwork
 from stillhouse.models.networks.seed import MultimodalBigModel, MultimodalSmallModel
@@ -31,6 +32,7 @@ NETWORKS = {
     "bert": Known(BertEncoder, "tokens", "vectors"),
     "bert_classifier": Known(BertClassifier, "tokens"),
     "conformer": Known(Conformer, "speech", "letters", shortest=SHORTEST),
+    "line_reader": Known(LineReader, gives="letters"),
     "listener": Known(Listener, "speech", "letters", shortest=SHORTEST),
     "multimodal_big_model": Known(MultimodalBigModel, channels=RGB),
     "multimodal_small_model": Known(MultimodalSmallModel, channels=RGB),

@@ -18,6 +18,9 @@ LEAST_PROBABILITY = 1e-7
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 NARROW = (TensorProto.INT8, TensorProto.BOOL, TensorProto.STRING)
 """Input types that cannot hold pixels from 0 to 255."""
+Chain = list[tuple[str, dict[str, Any]]]
+"""Operators with their attributes. `by` is a constant second input: a float, or a list of places."""
+TO_FLOAT = ("Cast", {"to": TensorProto.FLOAT})
 RAW = {1: (SPEECH_INPUT, TensorProto.INT16), 3: (INPUT, TensorProto.UINT8)}
 """Axes of one raw input -> name and type of the adapted graph's input: samples, or channels, height and width."""
 
@@ -30,15 +33,27 @@ def wrap(  # noqa: PLR0913 - what has to be known of a foreign file
     Raises:
         ModelError: the file is not a complete ONNX file, or its input and output do not fit the arguments.
     """
-    model = _read(source)
-    graph_in, graph_out = (_only(kind, found, source) for kind, found in _ends(model).items())
-    _check_shape(graph_in, _in_layout(image_shape, layout), source)
-    _prepend(model, graph_in, image_shape, layout, scale, source)
-    _append(model, graph_out, classes, answers)
+    model = read_foreign(source)
+    graph_in, graph_out = only_ends(model, source)
+    check_shape(graph_in, _in_layout(image_shape, layout), source)
+    between: Chain = [("Div", {"by": scale})] if scale != 1 else []
+    between += [("Transpose", {"perm": [0, 2, 3, 1]})] if layout == "NHWC" and len(image_shape) > 1 else []
+    prepend(model, graph_in, image_shape, between, source)
+    append(model, graph_out, logarithm_of(answers), (OUTPUT, ("batch", classes)))
     return model
 
 
-def _read(source: Path) -> onnx.ModelProto:
+def logarithm_of(answers: Answers) -> Chain:
+    """Return the operators that make logits of the source's outputs."""
+    return [("Max", {"by": LEAST_PROBABILITY}), ("Log", {})] if answers == "probabilities" else []
+
+
+def read_foreign(source: Path) -> onnx.ModelProto:
+    """Read a file, with a prefix before the names of its tensors.
+
+    Raises:
+        ModelError: the file is not a complete ONNX file.
+    """
     try:
         model = onnx.load(source, load_external_data=False)
     except (DecodeError, OSError, ValueError) as error:
@@ -62,12 +77,15 @@ def _elsewhere(message: Any) -> bool:  # noqa: ANN401 - any part of a model
     return any(_elsewhere(part) for part in parts)
 
 
-def _ends(model: onnx.ModelProto) -> dict[str, list[Any]]:
+def only_ends(model: onnx.ModelProto, source: Path) -> tuple[Any, Any]:
+    """Return the only input and the only output.
+
+    Raises:
+        ModelError: there are several, or none.
+    """
     constants = {tensor.name for tensor in model.graph.initializer}
-    return {
-        "inputs": [value for value in model.graph.input if value.name not in constants],
-        "outputs": list(model.graph.output),
-    }
+    inputs = [value for value in model.graph.input if value.name not in constants]
+    return _only("inputs", inputs, source), _only("outputs", list(model.graph.output), source)
 
 
 def _only(kind: str, found: list[Any], source: Path) -> Any:  # noqa: ANN401 - onnx publishes no types
@@ -82,7 +100,12 @@ def _in_layout(image_shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
     return image_shape if layout == "NCHW" or len(image_shape) == 1 else (*image_shape[1:], image_shape[0])
 
 
-def _check_shape(graph_in: Any, expected: tuple[int, ...], source: Path) -> None:  # noqa: ANN401 - onnx publishes no types
+def check_shape(graph_in: Any, expected: tuple[int, ...], source: Path) -> None:  # noqa: ANN401 - onnx publishes no types
+    """Expect an input to take the data's shape, in batches of any size.
+
+    Raises:
+        ModelError: it does not.
+    """
     tensor = graph_in.type.tensor_type
     if not tensor.HasField("shape"):
         return
@@ -96,28 +119,30 @@ def _check_shape(graph_in: Any, expected: tuple[int, ...], source: Path) -> None
         raise ModelError(msg)
 
 
-def _prepend(  # noqa: PLR0913, PLR0917 - what stands between raw pixels and the source
+def prepend(
     model: onnx.ModelProto,
     graph_in: Any,  # noqa: ANN401 - onnx publishes no types
     image_shape: tuple[int, ...],
-    layout: Layout,
-    scale: float,
+    between: Chain,
     source: Path,
 ) -> None:
+    """Put an input of RAW and operators on floats before the source's input.
+
+    Raises:
+        ModelError: the source takes numbers that cannot hold pixels, or whole numbers and `between` divides.
+    """
     kind = graph_in.type.tensor_type.elem_type
     if kind in NARROW:
         name = TensorProto.DataType.Name(kind).lower()
         msg = f"{source.name} takes {name}, which cannot hold pixels from 0 to 255; export it for uint8 or float32"
         raise ModelError(msg)
-    if kind not in FLOATS and scale != 1:
-        msg = f"{source.name} takes whole numbers, which cannot be divided by {scale:g}; set scale to 1"
+    divisors = [arguments["by"] for operator, arguments in between if operator == "Div"]
+    if kind not in FLOATS and divisors:
+        msg = f"{source.name} takes whole numbers, which cannot be divided by {divisors[0]:g}; set scale to 1"
         raise ModelError(msg)
-    chain = [("Cast", {"to": TensorProto.FLOAT})]
-    chain += [("Div", {"by": scale})] if scale != 1 else []
-    chain += [("Transpose", {"perm": [0, 2, 3, 1]})] if layout == "NHWC" and len(image_shape) > 1 else []
-    chain += [("Cast", {"to": kind})] if kind != TensorProto.FLOAT else []
+    last: Chain = [("Cast", {"to": kind})] if kind != TensorProto.FLOAT else []
     name, raw = RAW[len(image_shape)]
-    nodes = _chain(model, chain, name, graph_in.name)
+    nodes = _chain(model, [TO_FLOAT, *between, *last], name, graph_in.name)
     kept = list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend([*nodes, *kept])
@@ -125,15 +150,15 @@ def _prepend(  # noqa: PLR0913, PLR0917 - what stands between raw pixels and the
     model.graph.input.append(helper.make_tensor_value_info(name, raw, ["batch", *image_shape]))
 
 
-def _append(model: onnx.ModelProto, graph_out: Any, classes: int, answers: Answers) -> None:  # noqa: ANN401 - as above
-    chain = [("Cast", {"to": TensorProto.FLOAT})]
-    chain += [("Max", {"by": LEAST_PROBABILITY}), ("Log", {})] if answers == "probabilities" else []
-    model.graph.node.extend(_chain(model, chain, graph_out.name, OUTPUT))
+def append(model: onnx.ModelProto, graph_out: Any, between: Chain, end: tuple[str, tuple[int | str, ...]]) -> None:  # noqa: ANN401 - as above
+    """Put operators on floats and an output of a name and shape after the source's output."""
+    name, shape = end
+    model.graph.node.extend(_chain(model, [TO_FLOAT, *between], graph_out.name, name))
     model.graph.output.remove(graph_out)
-    model.graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", classes]))
+    model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
 
-def _chain(model: onnx.ModelProto, chain: list[tuple[str, dict[str, Any]]], first: str, last: str) -> list[Any]:
+def _chain(model: onnx.ModelProto, chain: Chain, first: str, last: str) -> list[Any]:
     """Make the nodes of a chain of operators from `first` to `last`. `by` is a constant second input of an operator."""
     nodes, name = [], first
     for number, (operator, arguments) in enumerate(chain, start=1):
@@ -141,7 +166,9 @@ def _chain(model: onnx.ModelProto, chain: list[tuple[str, dict[str, Any]]], firs
         attributes = {key: value for key, value in arguments.items() if key != "by"}
         if "by" in arguments:
             inputs.append(f"{first}/{number}_by")
-            model.graph.initializer.append(numpy_helper.from_array(np.float32(arguments["by"]), inputs[-1]))
+            by = arguments["by"]
+            constant = np.array(by, np.int64) if isinstance(by, list) else np.array(by, np.float32)
+            model.graph.initializer.append(numpy_helper.from_array(constant, inputs[-1]))
         nodes.append(helper.make_node(operator, inputs, [target], name=f"{target}_{operator}", **attributes))
         name = target
     return nodes

@@ -43,8 +43,10 @@ ERRORS = 3
 """The runtime's level of messages that tells errors only."""
 AT_ONCE = 100
 """Largest batch of examples in calibration."""
-SOUNDS_AT_ONCE = 16
-"""The same of recordings: the first layers of a speech model make hundreds of numbers of each sample."""
+FEW_AT_ONCE = 16
+"""The same of recordings and of large pictures: the first layers make many numbers of each sample or pixel."""
+LARGE = 64 * 1024
+"""Bytes of a large picture."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,7 @@ class _Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
     """Calibration batches of one size. The histograms of entropy and percentile need equal sizes."""
 
     def __init__(self, name: str, inputs: NDArray[np.generic]) -> None:
-        most = SOUNDS_AT_ONCE if inputs.dtype == np.int16 else AT_ONCE
+        most = FEW_AT_ONCE if inputs.dtype == np.int16 or inputs[:1].nbytes > LARGE else AT_ONCE
         batch_size = max(size for size in range(1, most + 1) if len(inputs) % size == 0)
         self._batches: Iterator[dict[str, NDArray[np.generic]]] = (
             {name: inputs[start : start + batch_size]} for start in range(0, len(inputs), batch_size)

@@ -39,6 +39,7 @@ BUILT_IN = {
     ),
     "audio_classification": BuiltIn("stillhouse.models.workloads.audio_classification", {ALONE: ("logits",)}, (ALONE,)),
     "speech_recognition": BuiltIn("stillhouse.models.workloads.speech_recognition", {ALONE: ("frames",)}, (ALONE,)),
+    "text_recognition": BuiltIn("stillhouse.models.workloads.text_recognition", {ALONE: ("frames",)}, (ALONE,)),
 }
 
 

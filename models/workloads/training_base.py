@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -234,6 +234,47 @@ class Adopts(Protocol):
 
     def files(self, name: str, teacher: Path) -> list[Path]:
         """Return the files that ship beside an exported component, given the folder of the teacher's components."""
+
+
+class FileOptions(Protocol):
+    """How a recipe asks a teacher that is only an ONNX file."""
+
+    @property
+    def scale(self) -> float:
+        """Divisor of the raw numbers."""
+
+    @property
+    def offset(self) -> float:
+        """Is subtracted from the divided numbers."""
+
+    @property
+    def colours(self) -> Literal["RGB", "BGR"]:
+        """Order of the colours."""
+
+    @property
+    def output(self) -> Literal["logits", "probabilities"]:
+        """Kind of the outputs."""
+
+
+class AdoptsFiles(Protocol):
+    """A workload whose teacher may be an ONNX file that does not answer with classes. Others do without this."""
+
+    def adopt_file(self, source: Path, out_path: Path, data: Path, options: FileOptions) -> None:
+        """Write a file that takes raw inputs of a dataset and gives what a student learns.
+
+        Raises:
+            ModelError: the file does not run, or does not fit the dataset.
+        """
+
+
+def adopting_files(workload: str) -> AdoptsFiles | None:
+    """Return a workload that itself adopts a teacher's ONNX file, or None if the file answers with classes.
+
+    Raises:
+        ModelError: there is no such workload.
+    """
+    face = resolve(workload, "training")
+    return face if hasattr(face, "adopt_file") else None
 
 
 def adopting(workload: str) -> Adopts | None:

@@ -50,9 +50,10 @@ def import_data(  # noqa: PLR0913, PLR0917 - one flag each
 ) -> None:
     """Make a dataset of your own data, split it by digest, push it to the DVC remote and pin it in data.dvc."""
     from stillhouse.tasks.data.importing.import_folder import import_folder
-    from stillhouse.tasks.data.importing.wanted import Wanted
+    from stillhouse.tasks.data.importing.wanted import LINE_HEIGHT, LINES, Wanted
 
-    wanted = Wanted(name, source, (1 if grey else 3, side, side), licence, task, text_column, label_column, seconds)
+    size = (LINE_HEIGHT, 0) if task == LINES else (side, side)
+    wanted = Wanted(name, source, (1 if grey else 3, *size), licence, task, text_column, label_column, seconds)
     found = import_folder(load_settings(), wanted, say)
     classes = f"{len(found.labels)} classes" if found.labels else "no labels"
     say(f"{classes}; {', '.join(f'{split} {count:,}' for split, count in found.counts.items())}")

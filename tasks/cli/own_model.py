@@ -55,6 +55,7 @@ def compress(  # noqa: PLR0913, PLR0917 - one flag each
     text_column: Annotated[str | None, typer.Option(help="Column of the texts in a table.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels in a table.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, max=60, help="Length of the recordings.")] = None,
+    characters: Annotated[Path | None, typer.Option(help="Characters of a recogniser of lines, one a line.")] = None,
     into: Annotated[Path, typer.Option(help="Folder for the result.")] = Path("compressed"),
     target: Annotated[str, typer.Option(help="Runtime that the student goes out to.")] = "onnxruntime",
     dry_run: Annotated[bool, typer.Option(help="Only write the recipes, and estimate time and memory.")] = False,
@@ -68,7 +69,7 @@ def compress(  # noqa: PLR0913, PLR0917 - one flag each
     called = name or name_of(model)
     goals = parse_goals(keep, smaller, faster, minutes)
     wanted = Wanted(called, data, (1 if grey else 3, side, side), "unknown", None, text_column, label_column, seconds)
-    order = ladder.Order(called, model, task, wanted, goals, into, target)
+    order = ladder.Order(called, model, task, wanted, goals, into, target, characters)
     try:
         if dry_run:
             for line in ladder.estimate(order, say):

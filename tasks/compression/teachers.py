@@ -100,7 +100,7 @@ def _speller(teacher: Path) -> CtcEncoder:
 
 
 def _further(job: Job, data: Path, box: BlackBox) -> Ask:
-    file = adopt_file(box, data, job.scratch / f"{identity(box)}.onnx")
+    file = adopt_file(box, data, job.scratch / f"{identity(box)}.onnx", job.settings["workload"])
     return cache_outputs(FileModel(file), _answers_of(job, identity(box)))
 
 

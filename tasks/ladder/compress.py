@@ -9,16 +9,18 @@ from typing import cast, get_args
 from stillhouse.models.aside import write_aside
 from stillhouse.models.inspection.source import Source, find_source
 from stillhouse.models.inspection.task import task_of
+from stillhouse.models.onnx.recogniser import characters_of
 from stillhouse.models.runtime.bundle import open_bundle
-from stillhouse.tasks.artifacts.artifact import json_digest, write_json
+from stillhouse.tasks.artifacts.artifact import file_digest, json_digest, write_json
 from stillhouse.tasks.data.importing.import_local import import_local
-from stillhouse.tasks.data.importing.wanted import Imported, Task, Wanted
+from stillhouse.tasks.data.importing.wanted import LINES, Imported, Task, Wanted
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.foreign.convert_once import Conversion, convert_once
 from stillhouse.tasks.foreign.keras_import import KERAS
 from stillhouse.tasks.foreign.timm_import import from_timm
 from stillhouse.tasks.ladder.climb import Climbed, Ladder, Skipped, climb, plan
 from stillhouse.tasks.ladder.families.family import Family, expect_ladder, expect_target, family_of
+from stillhouse.tasks.ladder.families.recogniser import shape_of_lines, with_characters
 from stillhouse.tasks.ladder.goals import Goals
 from stillhouse.tasks.ladder.page import render
 from stillhouse.tasks.ladder.recipes import Model
@@ -54,6 +56,8 @@ class Order:
     """Folder that gets a folder of this name."""
     target: str = ONNX_RUNTIME
     """Runtime that the chosen student goes out to."""
+    characters: Path | None = None
+    """Text file with the characters of a recogniser of lines. None: the model names them."""
 
 
 def compress(order: Order, progress: Progress) -> str:
@@ -104,7 +108,10 @@ def _prepare(order: Order, progress: Progress) -> tuple[Ladder, Family]:
     expect_ladder(task)
     expect_target(order.target, task)
     source, converted = _as_onnx(source, task, order.data, settings, progress)
-    imported = import_local(settings, replace(order.data, task=_data_task(task)), progress)
+    wanted = replace(order.data, task=_data_task(task))
+    if task == LINES:
+        source, wanted = _for_lines(order, source, wanted, settings)
+    imported = import_local(settings, wanted, progress)
     _tell_rows(imported, progress)
     data = settings.data_cache / imported.digest
     family = family_of(source, task, data)
@@ -142,6 +149,22 @@ def _as_onnx(
         return source, ()
     converted = convert_once(source.path, CONVERTED[source.format](data), settings, progress)
     return find_source(converted), (f"{source.path.name} classifies images, and {converted} answers as it does",)
+
+
+def _for_lines(order: Order, source: Source, wanted: Wanted, settings: Settings) -> tuple[Source, Wanted]:
+    """Return a recogniser that names its characters, and the data with lines of its shape.
+
+    Raises:
+        StillhouseError: it is no ONNX file, or its list of characters cannot be used.
+    """
+    if source.format != "onnx":
+        msg = f"{source.path} is a {source.format} model, and recognisers of lines are read from ONNX; export it"
+        raise StillhouseError(msg)
+    if order.characters:
+        folder = settings.state / "recognisers" / file_digest(source.path)[:16] / file_digest(order.characters)[:16]
+        source = find_source(with_characters(source, order.characters, folder))
+    letters = "".join(characters_of(source.path))
+    return source, replace(wanted, shape=shape_of_lines(source.path), letters=letters)
 
 
 def _about(order: Order, imported: Imported, family: Family) -> Sequence[str]:

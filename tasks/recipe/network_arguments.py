@@ -104,6 +104,24 @@ class _Listener(_Arguments):
     letters: Letters = None
 
 
+class _LineReader(_Arguments):
+    widths: Widths
+    down: Strides
+    across: Strides
+    rows: Kernel
+    context: Widths
+    kernel: Kernel
+    letters: Letters = None
+    channels: Channels = 3
+
+    @model_validator(mode="after")
+    def _two_strides_per_width(self) -> Self:
+        if not len(self.widths) == len(self.down) == len(self.across):
+            msg = "widths, down and across list different numbers of layers; make them agree"
+            raise ValueError(msg)
+        return self
+
+
 class _NgramEncoder(_Arguments):
     buckets: Annotated[int, Field(ge=1, le=10_000_000)]
     width: Width
@@ -175,6 +193,7 @@ ARGUMENTS: dict[str, type[BaseModel]] = {
     "bert": _Bert,
     "bert_classifier": _BertClassifier,
     "conformer": _Conformer,
+    "line_reader": _LineReader,
     "listener": _Listener,
     "multimodal_big_model": _BigModel,
     "multimodal_small_model": _SmallModel,

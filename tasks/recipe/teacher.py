@@ -70,6 +70,10 @@ class BlackBox(Section):
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     scale: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
     """Raw pixels are divided by this number before they enter the model."""
+    offset: Annotated[float, Field(ge=-1e6, le=1e6)] = 0.0
+    """Is subtracted from the divided pixels. Only a recogniser of lines has it."""
+    colours: Literal["RGB", "BGR"] = "RGB"
+    """Order of the colours in the model's input. Only a recogniser of lines may have another than RGB."""
     output: Literal["logits", "probabilities"] = "logits"
     licence: Line = "unknown"
     """Licence of the file's weights, as its publisher names it. It is written into the shipped bundle."""

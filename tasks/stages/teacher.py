@@ -27,7 +27,7 @@ def _adopt(job: Job, teacher: BlackBox, data: Path) -> Metrics:
     job.progress(f"adopting {teacher.onnx}")
     folder = job.out / ALONE
     folder.mkdir()
-    file = adopt_file(teacher, data, folder / TEACHER_FILE)
+    file = adopt_file(teacher, data, folder / TEACHER_FILE, job.settings["workload"])
     score = training_of(job.settings["workload"]).scorer(data, "validation")
     return {QUALITY: score({ALONE: FileModel(file)}), "checkpoint_bytes": file.stat().st_size}
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from stillhouse.models.data.contents import load_contents
 from stillhouse.models.data.description import describe
 from stillhouse.models.onnx.import_teacher import adopt
+from stillhouse.models.workloads.training_base import adopting_files
 from stillhouse.tasks.artifacts.artifact import file_digest, json_digest
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.recipe.teacher import BlackBox
@@ -16,7 +17,7 @@ TRIED_ON = "train"
 """Split whose examples test an adopted file."""
 
 
-def adopt_file(box: BlackBox, data: Path, out_path: Path) -> Path:
+def adopt_file(box: BlackBox, data: Path, out_path: Path, workload: str) -> Path:
     """Adopt the recipe's file for this data. Returns `out_path`.
 
     Raises:
@@ -25,6 +26,9 @@ def adopt_file(box: BlackBox, data: Path, out_path: Path) -> Path:
     """
     source = load_settings().root / box.onnx
     _check_digest(source, box.sha256)
+    if own := adopting_files(workload):
+        own.adopt_file(source, out_path, data, box)
+        return out_path
     description, contents = describe(data), load_contents(data, TRIED_ON)
     adopt(
         source,

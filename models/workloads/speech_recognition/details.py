@@ -15,14 +15,12 @@ from numpy.typing import NDArray
 from stillhouse.models.data.description import describe
 from stillhouse.models.data.sound.audio import SAMPLE_RATE
 from stillhouse.models.data.sound.utterances import Utterances, load_unseen_voice
-from stillhouse.models.measurement.transcription import Errors, count_errors
 from stillhouse.models.workloads.speech_recognition.beam import read_with_beam
 from stillhouse.models.workloads.speech_recognition.language_model import LanguageModel
+from stillhouse.models.workloads.transcripts.rates import Texts, rates
 
 EXAMPLES = 6
 """Recordings that the report shows."""
-Texts = Mapping[str, Sequence[str]]
-"""`teacher` and `student` -> what the model read."""
 
 
 class Reader(Protocol):
@@ -64,11 +62,11 @@ def describe_answers(
     heard = {name: list(map(reader.read, voice.samples)) for name, reader in readers.items()}
     return {
         "rates": [
-            rates("all", split, greedy),
-            rates("all, read with a language model", split, beam),
+            rates("all", split.texts, greedy),
+            rates("all, read with a language model", split.texts, beam),
             *_each(split, greedy, split.languages),
             *_by_length(split, greedy),
-            *([rates("a voice that was never heard", voice, heard)] if len(voice) else []),
+            *([rates("a voice that was never heard", voice.texts, heard)] if len(voice) else []),
         ],
         "examples": [_example(split, answers, greedy, place) for place in _spread(split)],
     }
@@ -76,7 +74,7 @@ def describe_answers(
 
 def describe_test(split: Utterances, texts: Texts) -> dict[str, Any]:
     """Return the error rates on the test split."""
-    return {"rates": [rates("the split test", split, texts)]}
+    return {"rates": [rates("the split test", split.texts, texts)]}
 
 
 def training_texts(data: Path) -> list[str]:
@@ -84,26 +82,6 @@ def training_texts(data: Path) -> list[str]:
     shards = [data / shard["path"] for shard in describe(data)["splits"]["train"]["shards"]]
     texts: list[str] = pq.read_table(shards, columns=["text"])["text"].to_pylist()
     return texts
-
-
-def rates(name: str, split: Utterances, texts: Texts) -> dict[str, Any]:
-    """Return the error rates of both models, and the shares of inserted, deleted and substituted characters."""
-    return {"name": name, "count": len(split)} | {name: _rates(split.texts, own) for name, own in texts.items()}
-
-
-def _rates(references: Sequence[str], texts: Sequence[str]) -> dict[str, float]:
-    characters, words = (count_errors(references, texts, unit) for unit in ("characters", "words"))
-    return {"cer": characters.rate, "wer": words.rate} | _kinds(characters)
-
-
-def _kinds(errors: Errors) -> dict[str, float]:
-    total = max(1, int(errors.lengths_N.sum()))
-    kinds = {
-        "insertions": errors.insertions_N,
-        "deletions": errors.deletions_N,
-        "substitutions": errors.substitutions_N,
-    }
-    return {name: float(counts_N.sum() / total) for name, counts_N in kinds.items()}
 
 
 def _each(split: Utterances, texts: Texts, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -124,7 +102,7 @@ def _by_length(split: Utterances, texts: Texts) -> list[dict[str, Any]]:
 
 def _of(name: str, split: Utterances, texts: Texts, places: Sequence[int]) -> dict[str, Any]:
     chosen = {model: [own[place] for place in places] for model, own in texts.items()}
-    return rates(name, split.chosen(places), chosen)
+    return rates(name, split.chosen(places).texts, chosen)
 
 
 def _spread(split: Utterances) -> list[int]:

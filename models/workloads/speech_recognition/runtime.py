@@ -21,10 +21,10 @@ from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.runtime.session import open_session
 from stillhouse.models.workloads.base import Answerer, Request, Runtime
 from stillhouse.models.workloads.registry import ALONE
-from stillhouse.models.workloads.speech_recognition.comparisons import compare_errors
 from stillhouse.models.workloads.speech_recognition.details import describe_answers, describe_test
 from stillhouse.models.workloads.speech_recognition.lengths import pad_together
 from stillhouse.models.workloads.speech_recognition.listening import transcribe
+from stillhouse.models.workloads.transcripts.comparisons import compare_errors
 from stillhouse.models.workloads.transcripts.spelling import LETTERS, read_greedily
 
 TYPICAL_SECONDS = 3.0
@@ -125,7 +125,8 @@ class SpeechRecognition:
         self, split: Utterances, answers: Mapping[str, Heard], confidence: float
     ) -> dict[str, dict[str, Any]]:
         """Compare the error rates of teacher and student, by characters and by words."""
-        return compare_errors(split, {name: heard.texts for name, heard in answers.items()}, confidence)
+        texts = {name: heard.texts for name, heard in answers.items()}
+        return compare_errors(split.texts, texts, confidence, split.labels_N)
 
     def details(
         self, data: Path, bundles: Mapping[str, Bundle], split: Utterances, answers: Mapping[str, Heard]

@@ -15,6 +15,7 @@ from stillhouse.tasks.data.checks.decoding import (
     Described,
     read_arrays,
     read_clips,
+    read_lines,
     read_pixels,
     read_recordings,
     read_table,
@@ -24,7 +25,15 @@ from stillhouse.tasks.data.checks.decoding import (
 from stillhouse.tasks.data.checks.spoken_tables import spoken_tables
 from stillhouse.tasks.data.checks.utterance_tables import read_utterances, utterance_tables
 from stillhouse.tasks.data.format.dataset import split_digest
-from stillhouse.tasks.data.format.layout import is_array, is_clip, is_spoken, is_text, is_transcribed, layout_of
+from stillhouse.tasks.data.format.layout import (
+    is_array,
+    is_clip,
+    is_line,
+    is_spoken,
+    is_text,
+    is_transcribed,
+    layout_of,
+)
 
 Decoder = Callable[[pa.Table, str, Described], pd.DataFrame]
 
@@ -85,6 +94,8 @@ def _decoder(described: Described) -> Decoder:
         return read_texts
     if is_clip(described):
         return read_clips
+    if is_line(described):
+        return read_lines
     return read_arrays if is_array(described) else read_pixels
 
 

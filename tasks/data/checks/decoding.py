@@ -52,6 +52,16 @@ def read_pixels(table: pa.Table, path: str, described: Described) -> pd.DataFram
     return table_of(table, path, images).assign(**_numbers_in("image", images, described["image_shape"], described))
 
 
+def read_lines(table: pa.Table, path: str, described: Described) -> pd.DataFrame:
+    """Decode lines as `read_pixels` does, and count the characters of their texts and those not in the vocabulary."""
+    letters = set(described["lines"]["letters"])
+    texts = table["text"].to_pylist()
+    return read_pixels(table, path, described).assign(
+        characters=[None if text is None else len(text) for text in texts],
+        unknown_characters=[sum(letter not in letters for letter in text or "") for text in texts],
+    )
+
+
 def read_clips(table: pa.Table, path: str, described: Described) -> pd.DataFrame:
     """Decode clips into the columns audio_bytes, minimum, maximum and nan_values.
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 from stillhouse.models.data.texts import CONTROL
 from stillhouse.tasks.data.checks.decoding import schema_text
 from stillhouse.tasks.data.checks.spoken_expectations import of_spoken_captions, spoken_suites
-from stillhouse.tasks.data.checks.text_expectations import known_labels, of_texts
+from stillhouse.tasks.data.checks.text_expectations import known_labels, of_line_texts, of_texts
 from stillhouse.tasks.data.checks.utterance_expectations import utterance_suites
 from stillhouse.tasks.data.format.dataset import SPLITS
 from stillhouse.tasks.data.format.layout import (
     content_bytes,
     is_array,
+    is_line,
     is_spoken,
     is_text,
     is_transcribed,
@@ -88,6 +89,7 @@ def _of_content(described: Mapping[str, Any]) -> list["Expectation"]:
             for column in ("id", *([] if array else ["label"]), "sha256")
         ),
         *(_of_target(described) if array else []),
+        *(of_line_texts(described) if is_line(described) else []),
         expect.ExpectColumnValuesToNotBeNull(column=size),
         expect.ExpectColumnValuesToBeInSet(column=size, value_set=[content_bytes(described)]),
         expect.ExpectColumnValuesToBeInSet(column="nan_values", value_set=[0]),

@@ -1,9 +1,9 @@
-"""Additional expectations for a dataset of texts: each can be read, is normalised, and is not too long."""
+"""Additional expectations for texts and for the texts of lines: each can be read, and is not too long."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from stillhouse.tasks.data.format.layout import is_text
+from stillhouse.tasks.data.format.layout import is_line, is_text
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
@@ -15,7 +15,20 @@ UNLABELLED = -1
 def known_labels(described: Mapping[str, Any]) -> list[int]:
     """List the numbers that the column `label` may have."""
     labels = list(range(len(described.get("labels", ()))))
-    return [UNLABELLED] if is_text(described) and not described["texts"]["labelled"] else labels
+    unlabelled = is_line(described) or (is_text(described) and not described["texts"]["labelled"])
+    return [UNLABELLED] if unlabelled else labels
+
+
+def of_line_texts(described: Mapping[str, Any]) -> list["Expectation"]:
+    """Build the expectations of the texts of lines, beside those of their pictures."""
+    from great_expectations import expectations as expect
+
+    longest = described["lines"]["longest"]
+    return [
+        expect.ExpectColumnValuesToNotBeNull(column="characters"),
+        expect.ExpectColumnValuesToBeBetween(column="characters", min_value=1, max_value=longest),
+        expect.ExpectColumnValuesToBeInSet(column="unknown_characters", value_set=[0]),
+    ]
 
 
 def of_texts(described: Mapping[str, Any]) -> list["Expectation"]:

@@ -1,4 +1,4 @@
-"""The columns of a dataset's files: images, texts, clips, arrays with a target, or recordings.
+"""The columns of a dataset's files: images, lines of text, texts, clips, arrays with a target, or recordings.
 
 Recordings have either a gallery or a transcript each.
 
@@ -38,6 +38,8 @@ UNSEEN_VOICE = "unseen_voice"
 """The file of utterances whose voice is in no split."""
 TEXT_SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.int64())])
 """The label is -1 if the texts have no labels."""
+LINE_SCHEMA = pa.schema([("id", pa.string()), ("image", pa.binary()), ("text", pa.string()), ("label", pa.int64())])
+"""A picture of a line and its text. The label is -1."""
 CLIP_SCHEMA = pa.schema([("id", pa.string()), ("audio", pa.binary()), ("label", pa.int64())])
 """The audio is 16-bit samples, lowest byte first."""
 ARRAY_SCHEMA = pa.schema([("id", pa.string()), ("array", pa.binary()), ("target", pa.float64())])
@@ -93,6 +95,11 @@ def is_text(described: Mapping[str, Any]) -> bool:
     return "texts" in described
 
 
+def is_line(described: Mapping[str, Any]) -> bool:
+    """Tell whether the splits hold pictures of lines, each with its text."""
+    return "lines" in described
+
+
 def is_clip(described: Mapping[str, Any]) -> bool:
     """Tell whether the splits hold clips: recordings with a class, all of one length."""
     return "clips" in described
@@ -108,11 +115,16 @@ def layout_of(described: Mapping[str, Any]) -> Layout:
         return Layout(RECORDING_SCHEMA, RECORDING_ROWS, manifest, {"captions": captions, "gallery": SHARD_SCHEMA})
     if is_text(described):
         return Layout(TEXT_SCHEMA, SHARD_ROWS, MANIFEST_SCHEMA, {})
-    rows = max(1, min(SHARD_ROWS, SHARD_BYTES // content_bytes(described)))
+    return _of_one_shape(described, max(1, min(SHARD_ROWS, SHARD_BYTES // content_bytes(described))))
+
+
+def _of_one_shape(described: Mapping[str, Any], rows: int) -> Layout:
     if is_array(described):
         return Layout(ARRAY_SCHEMA, rows, MANIFEST_SCHEMA.remove(MANIFEST_SCHEMA.get_field_index("label")), {})
     if is_clip(described):
         return Layout(CLIP_SCHEMA, rows, MANIFEST_SCHEMA, {})
+    if is_line(described):
+        return Layout(LINE_SCHEMA, rows, MANIFEST_SCHEMA, {})
     return Layout(SHARD_SCHEMA, rows, MANIFEST_SCHEMA, {"captions": CAPTION_SCHEMA})
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from stillhouse.models.data.pictures import pixels_of
 from stillhouse.models.data.sound.clips import clip_of, seconds_of
 from stillhouse.models.data.texts import CONTROL, normalise
+from stillhouse.models.data.written.lines import line_of
 from stillhouse.models.errors import ModelError
 from stillhouse.tasks.data.importing.sources.source import File, Form, Kind, Row
 from stillhouse.tasks.errors import DataError
@@ -33,7 +34,9 @@ def read_content(row: Row, form: Form) -> dict[str, Any]:
     try:
         if row.reason or row.content is None:
             return known | {"reason": row.reason}
-        read = READERS[form.kind](row.content, form.shape)
+        if form.letters is not None:
+            known["label"] = _text_of_line(row.label, form.letters)
+        read = (READERS[form.kind] if form.letters is None else _line)(row.content, form.shape)
         stored = read.encode() if isinstance(read, str) else read
         return known | {form.kind: read, "sha256": hashlib.sha256(stored).hexdigest()}
     except (DataError, ModelError) as error:
@@ -68,6 +71,28 @@ def _samples(content: Content, shape: tuple[int, ...]) -> bytes:
         msg = f"the recording lasts {seconds:,.0f} s; cut it into parts of at most {LONGEST_SECONDS:.0f} s"
         raise DataError(msg)
     return clip_of(encoded, shape[0]).astype("<i2").tobytes()
+
+
+def _line(content: Content, shape: tuple[int, ...]) -> bytes:
+    channels, height, width = shape
+    return line_of(read_file(content, "picture"), (channels, height, width)).tobytes()
+
+
+def _text_of_line(text: str, letters: str) -> str:
+    """Return the text in its normal form.
+
+    Args:
+        text: as the source has it.
+        letters: characters that it may have. Empty: any.
+
+    Raises:
+        DataError: it is empty, or has a character that is not among the letters.
+    """
+    normal = _text(text, ())
+    if unknown := next((letter for letter in normal if letters and letter not in letters), ""):
+        msg = f"its text has {unknown!r} (U+{ord(unknown):04X}), which the model cannot read; mend the text"
+        raise DataError(msg)
+    return normal
 
 
 def _pixels(content: Content, shape: tuple[int, ...]) -> bytes:

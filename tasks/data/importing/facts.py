@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,8 @@ from stillhouse.tasks.data.importing.deal import Dealt
 from stillhouse.tasks.data.importing.readers import read_chunk
 from stillhouse.tasks.data.importing.sources.source import ONE
 
+TOLD = "told"
+"""Column with the name of a row's class, or the text of a line."""
 SAYS = {"image": ("its pixels are", "those"), "text": ("its text is", "that"), "audio": ("its samples are", "those")}
 """Kind of content -> how reasons name its content, and that of another row."""
 
@@ -65,6 +68,17 @@ def measure_texts(chunks: Sequence[Path]) -> dict[str, int]:
     return {"longest": longest, "mean_bytes": -(-size // max(count, 1))}
 
 
+def measure_lines(chunks: Sequence[Path]) -> dict[str, Any]:
+    """Return the characters of all readable lines, sorted, and the length of the longest text."""
+    letters, longest = set[str](), 0
+    for chunk in chunks:
+        table = read_chunk(chunk, "label", "sha256")
+        for text in table.filter(pc.is_valid(table["sha256"]))["label"].to_pylist():
+            letters.update(text)
+            longest = max(longest, len(text))
+    return {"letters": "".join(sorted(letters)), "longest": longest}
+
+
 def digest_of(chunks: Sequence[Path]) -> str:
     """Return a digest of all readable rows, by id and content."""
     digest, between = hashlib.sha256(), b""
@@ -80,12 +94,13 @@ def digest_of(chunks: Sequence[Path]) -> str:
 def dealt_rows(
     chunks: Sequence[Path], dealt: Dealt, labels_N: NDArray[np.int64], names: Sequence[str]
 ) -> Iterator[tuple[str, pa.Table]]:
-    """Yield split, and a table of its rows in a chunk."""
+    """Yield split, and a table of its rows in a chunk. Its column TOLD has what the source says of each row."""
     start = 0
     for chunk in chunks:
         table = read_chunk(chunk)
         table = table.filter(pc.is_valid(table["sha256"]))
         end = start + len(table)
+        table = table.append_column(TOLD, table["label"])
         table = table.set_column(1, "label", pa.array(labels_N[start:end])).rename_columns({"path": "id"})
         for number, name in enumerate(names):
             if (own := dealt.splits_N[start:end] == number).any():

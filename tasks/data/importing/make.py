@@ -21,6 +21,7 @@ from stillhouse.tasks.data.importing.facts import (
     Facts,
     dealt_rows,
     digest_of,
+    measure_lines,
     measure_texts,
     number_labels,
     read_facts,
@@ -29,9 +30,10 @@ from stillhouse.tasks.data.importing.facts import (
 from stillhouse.tasks.data.importing.labels import order_labels
 from stillhouse.tasks.data.importing.sources.detect import BUCKET, open_source
 from stillhouse.tasks.data.importing.sources.lengths import choose_seconds, say_length
+from stillhouse.tasks.data.importing.sources.picture_lines import choose_width, say_width
 from stillhouse.tasks.data.importing.sources.source import NOUNS, Form, Source
 from stillhouse.tasks.data.importing.spool import spool
-from stillhouse.tasks.data.importing.wanted import Imported, Wanted
+from stillhouse.tasks.data.importing.wanted import LINES, Imported, Wanted
 from stillhouse.tasks.data.importing.write import write_splits
 from stillhouse.tasks.errors import DataError
 from stillhouse.tasks.recipe.section import NAME
@@ -120,6 +122,9 @@ def _expect_rows(source: Source, chunks: Sequence[Path], facts: Facts) -> None:
 
 def _form(source: Source, wanted: Wanted) -> tuple[Source, Form]:
     """Return what the rows become, and the source with a sentence on what was chosen."""
+    if wanted.task == LINES:
+        height, width = wanted.shape[1], wanted.shape[2] or choose_width(source, wanted.shape[1])
+        return say_width(source, height, width), Form("image", (wanted.shape[0], height, width), wanted.letters)
     if source.kind != "audio":
         return source, Form(source.kind, wanted.shape if source.kind == "image" else ())
     seconds = wanted.seconds or choose_seconds(source)
@@ -135,7 +140,8 @@ def _about(
         clips = {"samples": form.shape[0], "rate": SAMPLE_RATE}
         of_kind = {"clips": clips, "dtype": "int16", "value_range": [-32_768, 32_767]}
     else:
-        of_kind = {"image_shape": list(form.shape), "dtype": "uint8", "value_range": [0, 255]}
+        of_kind = {} if form.letters is None else {"lines": measure_lines(chunks)}
+        of_kind |= {"image_shape": list(form.shape), "dtype": "uint8", "value_range": [0, 255]}
     return {
         "name": wanted.name,
         "licence": wanted.licence,

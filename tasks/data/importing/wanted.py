@@ -6,7 +6,13 @@ from typing import Literal
 
 Shape = tuple[int, int, int]
 """Channels, height and width of a picture."""
-Task = Literal["image-classification", "text-embedding", "text-classification", "audio-classification"]
+Task = Literal[
+    "image-classification", "text-embedding", "text-classification", "audio-classification", "text-recognition"
+]
+LINES = "text-recognition"
+"""The task whose rows are pictures of lines, each with its text."""
+LINE_HEIGHT = 48
+"""Height of lines in pixels, unless a model takes another."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +23,7 @@ class Wanted:
     source: Path | str
     """A folder, a file or `s3://BUCKET/PREFIX`."""
     shape: Shape
-    """Of the pictures in the dataset. Texts and recordings do not use it."""
+    """Of the pictures in the dataset. Texts and recordings do not use it. A width of 0: the lines decide."""
     licence: str
     """The licence of the data, in a line."""
     task: Task | None = None
@@ -28,6 +34,8 @@ class Wanted:
     """Column of the labels in a table. None: the columns decide."""
     seconds: float | None = None
     """Length of the recordings in the dataset. None: the recordings decide."""
+    letters: str = ""
+    """Characters that the text of a line may have. Empty: any. Only the task `text-recognition` has lines."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from stillhouse.tasks.data.format.dataset import (
     split_digest,
 )
 from stillhouse.tasks.data.format.layout import SHARD_BYTES, Layout, layout_of
+from stillhouse.tasks.data.importing.facts import TOLD
 from stillhouse.tasks.data.importing.readers import read_chunk
 
 PART = ".part"
@@ -67,13 +68,19 @@ class _Split:
             self.waiting, self.bytes_waiting = [], 0
             path = self.folder / f"{self.name}-{len(self.shards):03d}.parquet"
             self.writer = self.writer or pq.ParquetWriter(path, self.layout.shard, **OPTIONS)
-            self.writer.write_table(rows.select(self.layout.shard.names).cast(self.layout.shard))
+            self.writer.write_table(self._stored(rows))
             self.lister = self.lister or pq.ParquetWriter(self.part, self.layout.manifest, **OPTIONS)
             self.lister.write_table(self._listed(rows, path.name))
             self.rows, self.size = self.rows + len(rows), self.size + rows.nbytes
             pa.default_memory_pool().release_unused()  # else Arrow keeps 40 MB for later
             if self.rows == self.layout.shard_rows or self.size >= SHARD_BYTES:
                 self.close()
+
+    def _stored(self, rows: pa.Table) -> pa.Table:
+        """Return the columns of a shard. The text of a line is what the source says of it."""
+        if "text" in self.layout.shard.names and "text" not in rows.column_names:
+            rows = rows.rename_columns({TOLD: "text"})
+        return rows.select(self.layout.shard.names).cast(self.layout.shard)
 
     def close(self) -> None:
         """End the open shard."""

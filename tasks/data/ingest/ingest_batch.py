@@ -19,7 +19,7 @@ from stillhouse.models.measurement.statistics import wilson_interval
 from stillhouse.tasks.artifacts.artifact import file_digest
 from stillhouse.tasks.data.checks.data_tables import tables_of
 from stillhouse.tasks.data.format.dataset import DESCRIPTION, Example, extend_dataset, read_description, read_manifest
-from stillhouse.tasks.data.format.layout import is_clip, is_spoken, is_text, is_transcribed
+from stillhouse.tasks.data.format.layout import is_clip, is_line, is_spoken, is_text, is_transcribed
 from stillhouse.tasks.data.ingest.batch import Contents, check_files, examples_of, read_contents
 from stillhouse.tasks.data.ingest.inbox import ACCEPTED, CONTENTS, INCOMING, Inbox
 from stillhouse.tasks.data.ingest.neighbours import agreement
@@ -113,8 +113,8 @@ def _open_context(settings: Settings, inbox: Inbox, dataset: str, batch: str, pr
     ensure_data(settings, data, progress)
     folder = pull_dataset(settings, data)
     described = read_description(folder)
-    if any(is_other(described) for is_other in (is_spoken, is_transcribed, is_text, is_clip)):
-        held = "texts" if is_text(described) else "recordings"
+    if any(is_other(described) for is_other in (is_spoken, is_transcribed, is_text, is_clip, is_line)):
+        held = "texts" if is_text(described) else "lines of text" if is_line(described) else "recordings"
         msg = f"{dataset} holds {held}, and only pictures are taken; move {batch} away and build the dataset anew"
         raise DataError(msg)
     return IngestContext(settings, inbox, dataset, batch, progress, base, folder, described)

@@ -11,6 +11,7 @@ from stillhouse.models.inspection.source import Source
 from stillhouse.tasks.artifacts.artifact import file_digest
 from stillhouse.tasks.artifacts.model_folder import folder_digest
 from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.ladder.families.line_rungs import rungs_for_lines
 from stillhouse.tasks.ladder.families.picture_rungs import Pictures, rungs_for_file, rungs_for_module
 from stillhouse.tasks.ladder.families.rungs import Rung, learn_classes, learn_vectors, rungs_for_text
 from stillhouse.tasks.ladder.families.sound_rungs import Sounds, rungs_for_sound, rungs_for_sound_file
@@ -147,11 +148,22 @@ def _audio_classification(source: Source, data: Path) -> Family:
     return Family("audio_classification", _folder(source), rungs, "the teacher's accuracy", assumed)
 
 
+def _text_recognition(source: Source, data: Path) -> Family:
+    from stillhouse.tasks.ladder.families.recogniser import find_line_form, line_data, say_form
+
+    asked = find_line_form(source.path, data)
+    teacher = {"onnx": str(source.path.resolve()), "sha256": file_digest(source.path), **asked.section}
+    basis = "the teacher's quality, which is 1 minus the share of wrong characters"
+    rungs = tuple(rungs_for_lines(line_data(data, asked.frames)))
+    return Family("text_recognition", teacher, rungs, basis, say_form(source.path, data, asked))
+
+
 FAMILIES: dict[str, Callable[[Source, Path], Family]] = {
     "audio-classification": _audio_classification,
     "image-classification": _image_classification,
     "text-classification": _text_classification,
     "text-embedding": _text_embedding,
+    "text-recognition": _text_recognition,
 }
 """Task -> function of its family."""
 STUDENTS: dict[str, tuple[str, tuple[Form, ...]]] = {
@@ -159,5 +171,6 @@ STUDENTS: dict[str, tuple[str, tuple[Form, ...]]] = {
     "image-classification": ("image_classification", ("file", "adopted", "named")),
     "text-classification": ("text_classification", ("adopted",)),
     "text-embedding": ("text_embedding", ("adopted",)),
+    "text-recognition": ("text_recognition", ("file", "named")),
 }
 """Task -> its workload, and of what the students of its rungs are made."""

@@ -9,12 +9,14 @@ from stillhouse.tasks.data.importing.sources.bucket import S3, copy_bucket
 from stillhouse.tasks.data.importing.sources.captions import is_librispeech, open_coco, open_librispeech
 from stillhouse.tasks.data.importing.sources.class_folders import class_names, open_class_folders
 from stillhouse.tasks.data.importing.sources.lines import open_lines
+from stillhouse.tasks.data.importing.sources.picture_lines import open_line_folder
 from stillhouse.tasks.data.importing.sources.source import NOUNS, Source
 from stillhouse.tasks.data.importing.tables.columns import KIND_OF_TASK, KNOWN
 from stillhouse.tasks.data.importing.tables.hugging_face import is_hugging_face, open_hugging_face
 from stillhouse.tasks.data.importing.tables.manifests import open_manifest
 from stillhouse.tasks.data.importing.tables.parquet import open_parquet
 from stillhouse.tasks.data.importing.tables.records import read_roles
+from stillhouse.tasks.data.importing.wanted import LINES as OF_LINES
 from stillhouse.tasks.data.importing.wanted import Wanted
 from stillhouse.tasks.errors import DataError
 
@@ -66,6 +68,8 @@ def _open_folder(root: Path, wanted: Wanted) -> Source:
         return open_hugging_face(root, wanted)
     names = class_names(root)
     files = _tables_in(root)
+    if wanted.task == OF_LINES and not any(path.suffix.lower() in (*MANIFESTS, PARQUET) for path in files):
+        return open_line_folder(root)
     if files and not (names and _is_beside_files(files)):
         return _open_files(files, root, wanted)
     if names and wanted.task != "audio-classification" and is_librispeech(root):
@@ -113,6 +117,8 @@ def _expect_task(source: Source, wanted: Wanted) -> None:
     if wanted.task and source.kind != kind:
         msg = f"{source.name}, read as {source.read_as}, has no {NOUNS[kind]} for {wanted.task}; name another source"
         raise DataError(msg)
+    if wanted.task == OF_LINES:
+        return
     if source.kind != "text" and not source.labelled:
         msg = f"{source.name} has {NOUNS[source.kind]} without labels; name their column by --label-column"
         raise DataError(msg)

@@ -46,6 +46,7 @@ class Row(NamedTuple):
     content: bytes | str | File | None
     """A picture, recording or text, or its file. None: there is none, and `reason` says why."""
     label: str = ""
+    """Name of the class, or the text of a line."""
     reason: str = ""
     """Why the row cannot be used. Empty: it can."""
 
@@ -56,6 +57,8 @@ class Form(NamedTuple):
     kind: Kind
     shape: tuple[int, ...] = ()
     """Channels, height and width of a picture, or samples of a recording. Empty for texts."""
+    letters: str | None = None
+    """Characters that the text of a line may have. Empty: any. None: the pictures are no lines."""
 
 
 @dataclass(frozen=True)

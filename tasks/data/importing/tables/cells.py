@@ -22,7 +22,7 @@ def row_of(
         names: names of the classes by number, if the labels are numbers of them.
     """
     try:
-        label = _label(cells.get(columns.label), names) if columns.label else ""
+        label = _label(cells.get(columns.label), names, columns.noun) if columns.label else ""
         content = cells.get(columns.content)
         if columns.kind == "text":
             return Row(place, _text(content, columns.content), label)
@@ -54,7 +54,7 @@ def _file(content: Any, place: str, label: str, root: Path, noun: str) -> Row:  
         return Row(own, None, label, str(error))
 
 
-def _label(value: Any, names: Sequence[str] | None) -> str:  # noqa: ANN401 - a cell has any type
+def _label(value: Any, names: Sequence[str] | None, noun: str) -> str:  # noqa: ANN401 - a cell has any type
     if names is not None and isinstance(value, int):
         if not 0 <= value < len(names):
             msg = f"its label {value} is outside of the {len(names)} names of its classes; mend the label"
@@ -63,13 +63,13 @@ def _label(value: Any, names: Sequence[str] | None) -> str:  # noqa: ANN401 - a 
     if isinstance(value, bytes):
         value = value.decode("utf-8", "surrogateescape")
     if value is None or value == "":
-        msg = "it has no label; give it one"
+        msg = f"it has no {noun}; give it one"
         raise DataError(msg)
     if not isinstance(value, (str, int)):
-        msg = f"its label {str(value)[:40]} is neither a name nor a whole number; give it one"
+        msg = f"its {noun} {str(value)[:40]} is neither a name nor a whole number; give it one"
         raise DataError(msg)
     label = str(value)
     if label != safe_id(label):
-        msg = "its label is not valid UTF-8; save the file as UTF-8"
+        msg = f"its {noun} is not valid UTF-8; save the file as UTF-8"
         raise DataError(msg)
     return label

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from stillhouse.tasks.data.importing.sources.source import NOUNS, Kind
-from stillhouse.tasks.data.importing.wanted import Wanted
+from stillhouse.tasks.data.importing.wanted import LINES, Wanted
 from stillhouse.tasks.errors import DataError
 
 ANY = frozenset({"file", "text", "label"})
@@ -19,7 +19,7 @@ KNOWN = {
     "text": ("text", "sentence", "texts", "sentences"),
     "label": ("label", "labels", "class", "category"),
 }
-KIND_OF_TASK: Mapping[str, Kind] = {"image-classification": "image", "audio-classification": "audio"}
+KIND_OF_TASK: Mapping[str, Kind] = {"image-classification": "image", "audio-classification": "audio", LINES: "image"}
 """Task -> kind of its data. That of every other task is text."""
 Roles = Mapping[str, Collection[str]]
 """Name of a column -> what it may have."""
@@ -32,11 +32,14 @@ class Columns:
     kind: Kind
     content: str
     label: str | None
+    """Column of the labels, or of the texts of lines."""
+    noun: str = "label"
+    """What this column has."""
 
     @property
     def said(self) -> str:
         """Say which columns they are."""
-        labels = f"labels `{self.label}`" if self.label else "no labels"
+        labels = f"{self.noun}s `{self.label}`" if self.label else "no labels"
         return f"column `{self.content}`, {labels}"
 
 
@@ -55,7 +58,7 @@ def choose_columns(name: str, roles: Roles, wanted: Wanted) -> Columns:
     label = _label(name, roles, wanted, kind)
     rest = {column: own for column, own in roles.items() if column != label}
     content = _text(name, rest, wanted) if kind == "text" else _file(name, rest, kind)
-    return Columns(kind, content, label)
+    return Columns(kind, content, label, "text" if wanted.task == LINES else "label")
 
 
 def _kind(roles: Roles, wanted: Wanted) -> Kind:
@@ -82,6 +85,8 @@ def _usual(roles: Roles, known: str, role: str) -> list[str]:
 def _label(name: str, roles: Roles, wanted: Wanted, kind: Kind) -> str | None:
     if wanted.task == "text-embedding":
         return None
+    if wanted.task == LINES:
+        return _text(name, roles, wanted)
     if wanted.label_column:
         return _named(name, roles, wanted.label_column, "label", "--label-column")
     only = [column for column, own in roles.items() if "class" in own]

@@ -1,0 +1,1 @@
+"""Text recognition: pictures of lines in, text out."""
