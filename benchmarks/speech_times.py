@@ -1,8 +1,8 @@
 """How long does a recogniser take for real speech? Times over the whole gate split, and chunk by chunk.
 
-`python benchmarks/speech_times.py FOLDER DATA` takes the folder of a run's stage `export`, with the bundles `teacher` and
-`student`, and a materialised dataset. Prints the mean time of a recording of both models in turns, the real-time factor,
-and for a causal student the time of a chunk. Run it on a quiet machine.
+`python benchmarks/speech_times.py FOLDER DATA` takes the folder of a stage `export`, with the bundles `teacher` and
+`student`, and a materialised dataset. It prints the mean time of a recording of both models in turns, the real-time
+factor, and the time of a chunk of a stream. Run it on a quiet machine.
 """
 
 import sys
