@@ -13,7 +13,7 @@ STEM_KERNEL = 5
 class Skip(nn.Module):
     """A convolution over frames, and a shortcut around it."""
 
-    def __init__(self, width: int, kernel: int, *, causal: bool) -> None:
+    def __init__(self, width: int, kernel: int, *, causal: bool = False) -> None:
         """Build."""
         super().__init__()
         self.conv = over_frames(width, width, kernel, causal=causal)
