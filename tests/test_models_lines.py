@@ -13,6 +13,7 @@ from PIL import Image
 
 from stillhouse.models.augmentation.reprint import reprint
 from stillhouse.models.data.written.lines import EMPTY, line_of
+from stillhouse.models.distillation.frames import at_rate
 from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.registry import build_network
 from stillhouse.models.onnx.recogniser import (
@@ -25,7 +26,6 @@ from stillhouse.models.onnx.recogniser import (
 )
 from stillhouse.models.runtime.session import open_session, predict
 from stillhouse.models.workloads.text_recognition.details import png_of
-from stillhouse.models.workloads.text_recognition.objective import at_rate
 from stillhouse.models.workloads.transcripts.spelling import read_greedily
 
 SHAPE = (3, HEIGHT, 128)

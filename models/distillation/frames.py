@@ -65,12 +65,21 @@ def frame_loss(logits_NFV: Tensor, teacher_NFV: Tensor, temperature: float) -> T
 
 
 def frame_objective(temperature: float, hard_weight: float) -> Objective:
-    """Return `hard_weight * L_student + (1 - hard_weight) * L_distillation`, on samples, letters and teacher_BFV."""
+    """Return `hard_weight * L_student + (1 - hard_weight) * L_distillation`, on inputs, letters_BL and teacher_BFV."""
 
     def objective(model: nn.Module, batch: Batch) -> Tensor:
-        samples_BT, letters_BL, teacher_BFV = batch
-        logits_BFV = model(samples_BT)
-        taught = (1 - hard_weight) * frame_loss(logits_BFV, teacher_BFV, temperature)
-        return taught + hard_weight * ctc_loss(logits_BFV, letters_BL) if hard_weight else taught
+        inputs, letters_BL, teacher_BFV = batch
+        logits_BFV = model(inputs)
+        taught = frame_loss(logits_BFV, at_rate(teacher_BFV, logits_BFV.shape[1]), temperature)
+        told = ctc_loss(logits_BFV, letters_BL) if hard_weight else 0.0
+        return (1 - hard_weight) * taught + hard_weight * told
 
     return objective
+
+
+def at_rate(teacher_BFV: Tensor, frames: int) -> Tensor:
+    """Return the teacher's answers at another number of frames: those that are nearest in time."""
+    count = teacher_BFV.shape[1]
+    if count == frames:
+        return teacher_BFV
+    return teacher_BFV[:, ((torch.arange(frames) + 0.5) * count / frames).long()]

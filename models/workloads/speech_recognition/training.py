@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from stillhouse.models.data.description import describe
@@ -36,6 +35,7 @@ from stillhouse.models.workloads.training_base import (
     TeacherTraining,
     Training,
 )
+from stillhouse.models.workloads.transcripts.frame_settings import OwnOptions, settings_of
 from stillhouse.models.workloads.transcripts.spelling import LETTERS, number_letters, read_greedily
 
 TYPICAL = 3 * SAMPLE_RATE
@@ -44,21 +44,6 @@ CALIBRATED = 4 * SAMPLE_RATE
 """Samples of each calibration recording. A longer one is cut."""
 COMPARED = 30 * SAMPLE_RATE
 """Samples by which recordings of two splits are compared."""
-
-
-class FrameSettings(BaseModel):
-    """Settings of the kind `frames`: the student learns the teacher's letters in each frame."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    temperature: float = Field(default=1.0, ge=0.1, le=20)
-    hard_weight: float = Field(default=0.0, ge=0, le=1)
-    """Share of the loss on the transcripts. 0 needs no transcripts."""
-
-
-class OwnOptions(DistillationOptions):
-    """Options of a kind with settings of its own."""
-
-    settings: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -173,20 +158,6 @@ def architecture_of(data: Path, network: Network) -> Architecture:
     """Describe a network for the letters of this data."""
     arguments = {**network.arguments, "letters": len(letters_of(data)) + 1}
     return Architecture(network.name, arguments, 1.0, (TYPICAL,))
-
-
-def settings_of(options: OwnOptions) -> FrameSettings:
-    """Check the settings of a distillation.
-
-    Raises:
-        ModelError: a setting is unknown or out of range.
-    """
-    try:
-        return FrameSettings.model_validate(options.settings)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        msg = f"distillation.settings.{'.'.join(map(str, fault['loc']))}: {fault['msg']}; mend it in the recipe"
-        raise ModelError(msg) from error
 
 
 def _fixed(heard: Utterances, length: int) -> NDArray[np.int16]:

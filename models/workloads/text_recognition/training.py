@@ -15,7 +15,7 @@ from stillhouse.models.augmentation.reprint import reprint
 from stillhouse.models.data.description import describe
 from stillhouse.models.data.written.lines import EMPTY, Lines, letters_of, load_lines
 from stillhouse.models.distillation.batches import DistillationBatches, ask_about_views, seed_generator, shuffle
-from stillhouse.models.distillation.frames import ctc_loss
+from stillhouse.models.distillation.frames import ctc_loss, frame_objective
 from stillhouse.models.errors import ModelError
 from stillhouse.models.measurement.transcription import count_errors
 from stillhouse.models.onnx.recogniser import LineForm, adopt_recogniser
@@ -23,7 +23,6 @@ from stillhouse.models.training.checkpoint import Architecture
 from stillhouse.models.training.loop import Batch, Objective, ProgressReporter
 from stillhouse.models.training.ready import ready
 from stillhouse.models.workloads.registry import ALONE
-from stillhouse.models.workloads.text_recognition.objective import OwnOptions, line_objective, settings_of
 from stillhouse.models.workloads.text_recognition.reading import read_lines
 from stillhouse.models.workloads.training_base import (
     Ask,
@@ -35,6 +34,7 @@ from stillhouse.models.workloads.training_base import (
     TeacherTraining,
     Training,
 )
+from stillhouse.models.workloads.transcripts.frame_settings import OwnOptions, settings_of
 from stillhouse.models.workloads.transcripts.spelling import LETTERS, number_letters
 
 ASKED = 32
@@ -90,7 +90,8 @@ class Recogniser:
         self, feed: DistillationBatches, options: OwnOptions, _read: object
     ) -> tuple[DistillationBatches, Objective]:
         """Return batches and objective to learn the teacher's letters, and optionally the texts."""
-        return feed, line_objective(settings_of(options))
+        settings = settings_of(options)
+        return feed, frame_objective(settings.temperature, settings.hard_weight)
 
     def scorer(self, split: str) -> Callable[[nn.Module], float]:
         """Return a function that measures 1 minus the character error rate on a split."""
