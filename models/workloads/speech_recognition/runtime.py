@@ -107,9 +107,9 @@ class SpeechRecognition:
         return Outcomes(_scores(split, errors, everything), np.array(answers.texts), slices)
 
     def parity(self, references: Path, _split: Utterances, answers: Heard) -> float:
-        """Return the share of recordings that the training-time model reads as another text."""
-        expected_N = np.load(references / f"{ALONE}.npy", allow_pickle=False)
-        return float((np.array(answers.texts) != expected_N).mean())
+        """Return the share of letters that differ from what the training-time model reads."""
+        expected = [str(text) for text in np.load(references / f"{ALONE}.npy", allow_pickle=False)]
+        return share_changed(expected, answers.texts)
 
     def one_request(self, _data: Path, split: Utterances) -> Request:
         """Return the recording whose length is nearest to three seconds."""
@@ -151,6 +151,14 @@ class SpeechRecognition:
     def sample_requests(self, data: Path) -> tuple[str, list[bytes]]:
         """Return recordings of the gate split, as WAV files."""
         return "audio/wav", [_wav(samples_T) for samples_T in load_utterances(data, "gate").samples[:BODIES]]
+
+
+def share_changed(expected: Sequence[str], texts: Sequence[str]) -> float:
+    """Return the letters that are inserted, deleted or substituted, as a share of the expected ones."""
+    pairs = [(wanted, text) for wanted, text in zip(expected, texts, strict=True) if wanted]
+    errors = count_errors([wanted for wanted, _ in pairs], [text for _, text in pairs], "characters")
+    out_of_nothing = sum(len(text) for wanted, text in zip(expected, texts, strict=True) if not wanted)
+    return float((errors.each.sum() + out_of_nothing) / max(1, errors.lengths_N.sum()))
 
 
 def slices_of(split: Utterances) -> dict[str, NDArray[np.int64]]:
