@@ -15,7 +15,7 @@ WIDTH = 8
 LIKELY = 0.01
 """Least probability of a letter that extends a text."""
 MODEL_WEIGHT, LETTER_BONUS = 0.5, 1.0
-"""Weight of the language model's logarithm, and the reward of each letter. They were chosen on the split validation."""
+"""Weight of the language model's logarithm, and the reward of each letter. They were not tuned."""
 NEVER = -math.inf
 
 
