@@ -21,6 +21,7 @@ from pydantic import JsonValue
 from stillhouse.dags.events import RECIPES, data_of
 from stillhouse.dags.every_recipe import dags_of_recipes
 from stillhouse.dags.notify import tell
+from stillhouse.models.workloads.registry import learns_from_pictures
 from stillhouse.tasks.errors import ServiceError, StillhouseError
 from stillhouse.tasks.local_stack.servers import TRAINING_POOL
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
@@ -158,7 +159,7 @@ def ingest_dag(dataset: str) -> DAG:
 
 def of_pictures(recipe: Recipe) -> bool:
     """Tell whether a recipe's dataset holds pictures. A recipe with a speech encoder learns from recordings."""
-    return "speech" not in recipe.teacher.networks
+    return learns_from_pictures(recipe.workload) and "speech" not in recipe.teacher.networks
 
 
 def ingest_of(path: Path) -> DAG | None:

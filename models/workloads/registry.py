@@ -26,16 +26,21 @@ class BuiltIn:
     """All components that a model may have -> the kinds of distillation that each one supports."""
     needed: Collection[str]
     """Components that a model must have."""
+    of_pictures: bool = False
+    """The data are labelled pictures, to which new batches can be added."""
 
 
 BUILT_IN = {
-    "image_classification": BuiltIn("stillhouse.models.workloads.image_classification", {ALONE: ("logits",)}, (ALONE,)),
+    "image_classification": BuiltIn(
+        "stillhouse.models.workloads.image_classification", {ALONE: ("logits",)}, (ALONE,), of_pictures=True
+    ),
     "text_classification": BuiltIn("stillhouse.models.workloads.text_classification", {ALONE: ("logits",)}, (ALONE,)),
     "text_embedding": BuiltIn("stillhouse.models.workloads.text_embedding", {ALONE: ("embedding",)}, (ALONE,)),
     "retrieval": BuiltIn(
         "stillhouse.models.workloads.retrieval",
         {"image": ("embedding",), "text": ("embedding",), "speech": ("embedding", "ctc")},
         ("image", "text"),
+        of_pictures=True,
     ),
     "audio_classification": BuiltIn("stillhouse.models.workloads.audio_classification", {ALONE: ("logits",)}, (ALONE,)),
     "speech_recognition": BuiltIn("stillhouse.models.workloads.speech_recognition", {ALONE: ("frames",)}, (ALONE,)),
@@ -80,6 +85,12 @@ def check_workload(name: str) -> str:
     """
     provider_of(name)
     return name
+
+
+def learns_from_pictures(workload: str) -> bool:
+    """Tell whether a workload's data are labelled pictures. Nothing is known of a package's workload: it may be."""
+    known = BUILT_IN.get(workload)
+    return known is None or known.of_pictures
 
 
 def misfit_of_components(workload: str, components: Collection[str]) -> str:
