@@ -66,7 +66,7 @@ def test_heads_must_divide_the_width() -> None:
         Conformer(letters=5, width=16, heads=3, hidden=32, kernel=5, depth=1)
 
 
-def test_a_plain_network_gives_the_same_letters_in_any_batch() -> None:
+def test_a_network_gives_the_same_letters_in_any_batch() -> None:
     """The answer to a recording does not depend on the recordings of its batch."""
     speech = _speech(0.5, 0.52, 1.4)
     for network in _networks():

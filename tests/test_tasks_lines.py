@@ -131,6 +131,8 @@ def test_every_rung_is_a_recipe(lines: Path, tmp_path: Path) -> None:
     model = Model("mine", found.workload, found.teacher, {"dataset": "mine", "sha256": "1" * 64})
     for rung in found.rungs:
         recipe = load_recipe(write_recipe(tmp_path / rung.name, model, rung, 3, GOALS, ()))
+        assert recipe.workload == WORKLOAD
+        assert [step.method for step in recipe.steps] == (["distil", "quantize"] if rung.trained else ["quantize"])
         training_of(WORKLOAD).check(
             (ALONE,), {ALONE: [step.distillation for step in recipe.steps[1:]]} if rung.trained else {}
         )

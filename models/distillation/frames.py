@@ -31,11 +31,11 @@ def ctc_loss(logits_NFV: Tensor, letters_NL: Tensor) -> Tensor:
 
 
 def transcript_objective() -> Objective:
-    """Return the CTC loss on (samples_BT, letters_BL)."""
+    """Return the CTC loss on inputs and letters_BL."""
 
     def objective(model: nn.Module, batch: Batch) -> Tensor:
-        samples_BT, letters_BL = batch
-        return ctc_loss(model(samples_BT), letters_BL)
+        inputs, letters_BL = batch
+        return ctc_loss(model(inputs), letters_BL)
 
     return objective
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stillhouse.models.networks.speech import gabor_filters
+from stillhouse.models.networks.speech import gabor_filters, over_time
 
 SHORTEST = 1_600
 """Fewest samples of a recording: 0.1 s."""
@@ -46,10 +46,10 @@ class LogBank(nn.Module):
 
 def over_frames(width_in: int, width: int, kernel: int, stride: int = 1, *, causal: bool = False) -> nn.Sequential:
     """Build a convolution over frames, with batch norm and ReLU. If causal, it sees no later frames."""
-    around = (0, 0) if causal else (0, kernel // 2)
-    conv = nn.Conv2d(width_in, width, (1, kernel), (1, stride), padding=around, bias=False)
-    before = [nn.ZeroPad2d((kernel - 1, 0, 0, 0))] if causal else []
-    return nn.Sequential(*before, conv, nn.BatchNorm2d(width), nn.ReLU())
+    if not causal:
+        return over_time(width_in, width, stride, kernel)
+    conv = nn.Conv2d(width_in, width, (1, kernel), (1, stride), bias=False)
+    return nn.Sequential(nn.ZeroPad2d((kernel - 1, 0, 0, 0)), conv, nn.BatchNorm2d(width), nn.ReLU())
 
 
 class DropChannels(nn.Module):

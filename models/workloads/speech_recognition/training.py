@@ -42,8 +42,6 @@ TYPICAL = 3 * SAMPLE_RATE
 """Samples of a typical recording."""
 CALIBRATED = 4 * SAMPLE_RATE
 """Samples of each calibration recording. A longer one is cut."""
-COMPARED = 30 * SAMPLE_RATE
-"""Samples by which recordings of two splits are compared."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from stillhouse.models.augmentation.reprint import reprint
 from stillhouse.models.data.description import describe
 from stillhouse.models.data.written.lines import EMPTY, Lines, letters_of, load_lines
 from stillhouse.models.distillation.batches import DistillationBatches, ask_about_views, seed_generator, shuffle
-from stillhouse.models.distillation.frames import ctc_loss, frame_objective
+from stillhouse.models.distillation.frames import frame_objective, transcript_objective
 from stillhouse.models.errors import ModelError
 from stillhouse.models.measurement.transcription import count_errors
 from stillhouse.models.onnx.recogniser import LineForm, adopt_recogniser
@@ -140,12 +140,8 @@ class TextRecognition:
 
     def teacher_training(self, data: Path, built: Built, options: TeacherOptions, seed: int) -> TeacherTraining:
         """Return what is needed to train on the texts of the training split."""
-
-        def objective(model: nn.Module, batch: Batch) -> Tensor:
-            images_BCHW, letters_BL = batch
-            return ctc_loss(model(images_BCHW), letters_BL)
-
-        return TeacherTraining(built[ALONE][0], LabelledLines(*_examples(data), seed, options.augment), objective)
+        feed = LabelledLines(*_examples(data), seed, options.augment)
+        return TeacherTraining(built[ALONE][0], feed, transcript_objective())
 
     def scorer(self, data: Path, split: str) -> Callable[[Mapping[str, nn.Module]], float]:
         """Return a function that measures 1 minus the character error rate on a split."""
