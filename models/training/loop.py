@@ -99,7 +99,7 @@ def _train_epoch(  # noqa: PLR0913, PLR0917 - the loop's state, passed on
     total, told = 0.0, time.monotonic()
     for step, batch in enumerate(feed.epoch(epoch, plan.batch_size)):
         _set_learning_rate(optimizer, plan, epoch + step / steps)
-        with torch.autocast("cpu", torch.bfloat16, enabled=plan.precision == "bf16"):
+        with _precision(plan):
             loss = objective(model, batch)
         value = loss.item()
         if not math.isfinite(value):
@@ -110,13 +110,19 @@ def _train_epoch(  # noqa: PLR0913, PLR0917 - the loop's state, passed on
             raise DivergedError(msg)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimizer.step()
+        with _precision(plan):
+            optimizer.step()
         total += value
         if time.monotonic() - told > SECONDS_BETWEEN_PROGRESS:
             told = time.monotonic()
             share = (step + 1) / steps
             watcher.progress(f"epoch {epoch + 1}/{plan.epochs}, {share:.0%}, loss {total / (step + 1):.4f}")
     return total / steps
+
+
+def _precision(plan: TrainConfig) -> torch.autocast:
+    """Return the context in which matrices are multiplied in the precision of the plan: the model's and Muon's."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=plan.precision == "bf16")
 
 
 def learning_rate(plan: TrainConfig, position: float) -> float:

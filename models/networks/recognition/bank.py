@@ -36,7 +36,16 @@ class LogBank(nn.Module):
         self.register_buffer("filters_F1T", gabor_filters(bands, taps)[:, None], persistent=False)
 
     def forward(self, samples_NT: Tensor) -> Tensor:
-        """Map 16-bit samples (N, T) of any number type to energies (N, bands, 1, frames)."""
+        """Map 16-bit samples (N, T) of any number type to energies (N, bands, 1, frames).
+
+        Training in bf16 computes the energies in fp32: bf16 has 8 bits, and would drown what is quiet in what is loud.
+        """
+        if torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return self._levels(samples_NT)
+        return self._levels(samples_NT)
+
+    def _levels(self, samples_NT: Tensor) -> Tensor:
         padded_N1T = functional.pad(samples_NT.float()[:, None], self.around)
         waves_NFT = functional.conv1d(padded_N1T, self.filters_F1T, stride=self.hop)
         real_NBT, imaginary_NBT = waves_NFT.chunk(2, dim=1)
