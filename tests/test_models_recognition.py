@@ -9,6 +9,7 @@ from stillhouse.models.augmentation.respeak import change_pace, hide, respeak
 from stillhouse.models.data.sound.audio import SAMPLE_RATE
 from stillhouse.models.distillation.frames import ctc_loss, frame_loss, spoken_frames
 from stillhouse.models.errors import ModelError
+from stillhouse.models.networks.recognition.bank import LogBank
 from stillhouse.models.networks.recognition.conformer import Conformer
 from stillhouse.models.networks.recognition.listener import Listener
 from stillhouse.models.training.muon import Muon
@@ -206,3 +207,30 @@ def test_muon_steps_along_linear_layers_but_the_last() -> None:
     steps = torch.linalg.svdvals(first.weight.detach() - before)[:3]
     assert steps.max() / steps.min() < slopes.max() / slopes.min() / 2
     assert [len(group["params"]) for group in muon.param_groups[:3]] == [0, 1, 1]
+
+
+def test_layers_of_one_shape_step_as_if_each_were_alone() -> None:
+    """Orthogonalizing several layers together gives each the step that it gets alone."""
+    torch.manual_seed(1)
+    layers = [nn.Linear(6, 6, bias=False), nn.Linear(6, 4, bias=False), nn.Linear(6, 6, bias=False)]
+    last = nn.Linear(4, 2, bias=False)
+    alone = []
+    for layer in layers:
+        layer.weight.grad = torch.randn_like(layer.weight)
+        single = nn.Parameter(layer.weight.detach().clone())
+        single.grad = layer.weight.grad.clone()
+        Muon([single, last.weight], lr=0.1, weight_decay=0.5, adam=True, linear=True).step()
+        alone.append(single)
+    weights = [layer.weight for layer in layers]
+    Muon([*weights, last.weight], lr=0.1, weight_decay=0.5, adam=True, linear=True).step()
+    for together, single in zip(weights, alone, strict=True):
+        torch.testing.assert_close(together, single)
+
+
+def test_training_in_bf16_hears_quiet_sounds() -> None:
+    """The filter bank computes in fp32 under autocast, so its levels do not change."""
+    bank = LogBank(8, 160, 400)
+    samples_1T = torch.from_numpy(_speech(0.5)[0][None])
+    with torch.autocast("cpu", torch.bfloat16):
+        levels = bank(samples_1T)
+    assert torch.equal(levels, bank(samples_1T))

@@ -89,10 +89,12 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
-def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, optimizer: str) -> None:
+@pytest.mark.parametrize(
+    ("optimizer", "precision"), [("sgd", "fp32"), ("adamw", "fp32"), ("muon", "fp32"), ("muon_all", "bf16")]
+)
+def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, optimizer: str, precision: str) -> None:
     """Killed inside an epoch and started again, training gives bit for bit the weights of an undisturbed run."""
-    plan = TrainConfig(**{**PLAN.__dict__, "optimizer": optimizer, "learning_rate": 0.01})
+    plan = TrainConfig(**{**PLAN.__dict__, "optimizer": optimizer, "precision": precision, "learning_rate": 0.01})
     undisturbed, whole = train(tmp_path / "a.safetensors", plan)
     with pytest.raises(Killed):
         train(tmp_path / "b.safetensors", plan, feed(Interrupted))

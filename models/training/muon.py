@@ -3,7 +3,8 @@
 torch.optim.Muon takes only matrices. Here a convolution is the matrix (out, in * height * width) of its kernel.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
@@ -20,19 +21,19 @@ ADAM_RATE, ADAM_DECAYS, ADAM_LEAST = 0.01, (0.9, 0.98), 1e-8
 State = dict[str, Tensor]
 
 
-def orthogonalize(matrix_OI: Tensor, iterations: int = ITERATIONS) -> Tensor:
-    """Return a matrix with the same singular vectors and singular values near one, by Newton-Schulz iterations.
+def orthogonalize(matrices_OI: Tensor, iterations: int = ITERATIONS) -> Tensor:
+    """Return matrices with the same singular vectors and singular values near one, by Newton-Schulz iterations.
 
     Args:
-        matrix_OI: (outputs, inputs).
+        matrices_OI: (outputs, inputs), or several matrices (N, outputs, inputs).
         iterations: three iterations bring singular values over 0.1 into 0.6 to 1.3, which is exact enough for training.
     """
-    tall = matrix_OI.shape[0] > matrix_OI.shape[1]
-    wide: Tensor = (matrix_OI.T if tall else matrix_OI) / (matrix_OI.norm() + 1e-7)
+    tall = matrices_OI.shape[-2] > matrices_OI.shape[-1]
+    wide: Tensor = (matrices_OI.mT if tall else matrices_OI) / (matrices_OI.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(iterations):
-        gram = wide @ wide.T
+        gram = wide @ wide.mT
         wide = 3.4445 * wide + (-4.7750 * gram + 2.0315 * gram @ gram) @ wide
-    return wide.T if tall else wide
+    return wide.mT if tall else wide
 
 
 class Muon(torch.optim.Optimizer):
@@ -71,7 +72,7 @@ class Muon(torch.optim.Optimizer):
                 (matrices if parameter.ndim > 1 else vectors).append(parameter)
         groups: list[dict[str, object]] = [
             {"params": kernels, "weight_decay": KERNEL_DECAY, "step": _along_orthogonal},
-            {"params": layers, "weight_decay": weight_decay, "step": _along_orthogonal},
+            {"params": layers, "weight_decay": weight_decay, "step": None},
             {"params": matrices, "weight_decay": weight_decay},
             {"params": vectors},
         ]
@@ -81,9 +82,11 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # noqa: ARG002
         """Take one step along the gradients."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
+            trained = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if group["step"] is None:
+                _all_along_orthogonal(trained, self.state, group["lr"], group["weight_decay"])
+                continue
+            for parameter in trained:
                 group["step"](parameter, self.state[parameter], group["lr"], group["weight_decay"])
 
 
@@ -113,10 +116,28 @@ def _along_adam(parameter: nn.Parameter, state: State, lr: float, weight_decay: 
 
 def _along_orthogonal(kernel_OIHW: nn.Parameter, state: State, lr: float, weight_decay: float) -> None:
     direction_OK = orthogonalize(_nesterov(_gradient(kernel_OIHW), state).flatten(1))
+    _move(kernel_OIHW, direction_OK, lr * KERNEL_RATE, weight_decay)
+
+
+def _all_along_orthogonal(
+    layers: Iterable[nn.Parameter], states: Mapping[Tensor, State], lr: float, weight_decay: float
+) -> None:
+    """Move all linear layers. Those of one shape are orthogonalized together, which takes half the time."""
+    for _, same in groupby(sorted(layers, key=_shape), _shape):
+        of_shape = list(same)
+        directions_NOI = orthogonalize(torch.stack([_nesterov(_gradient(each), states[each]) for each in of_shape]))
+        for layer_OI, direction_OI in zip(of_shape, directions_NOI, strict=True):
+            _move(layer_OI, direction_OI, lr * KERNEL_RATE, weight_decay)
+
+
+def _shape(parameter: Tensor) -> tuple[int, ...]:
+    return tuple(parameter.shape)
+
+
+def _move(parameter: nn.Parameter, direction_OK: Tensor, lr: float, weight_decay: float) -> None:
     outputs, inputs = direction_OK.shape
-    lr *= KERNEL_RATE
-    kernel_OIHW.mul_(1 - lr * weight_decay)
-    kernel_OIHW.add_(direction_OK.view_as(kernel_OIHW), alpha=-lr * max(1.0, outputs / inputs) ** 0.5)
+    parameter.mul_(1 - lr * weight_decay)
+    parameter.add_(direction_OK.view_as(parameter), alpha=-lr * max(1.0, outputs / inputs) ** 0.5)
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:
