@@ -51,6 +51,8 @@ NAMES_TEST = {
     "tasks/data/checks/expectations.py": "checks its labels",
     "tasks/judging/final_test.py": "words for how often",
     "models/workloads/retrieval/report.py": "shows final_test.json",
+    "models/workloads/text_to_image/report.py": "shows final_test.json",
+    "tasks/data/sources/wordings/fashion.py": "words its prompts",
     "benchmarks/peers/measuring.py": "measures finished files of several tools",
 }
 FACTS = {"recipe": "tiny"}
@@ -175,9 +177,9 @@ def test_what_decides_can_do_without_the_test_split(tmp_path: Path) -> None:
     found = evaluate(workload, data, bundles, export / "references", schedule)
     assert set(found["paired"]) == set(found["ratios"]["quality"]) == {"gate"}
     assert sum(found["classes"]["count"]) == 300
-    assert "test" not in json.dumps(
-        [found, compare_champion(workload, data, {**bundles, "reference": bundles["teacher"]}, schedule)]
-    )
+    of_three = {**bundles, "reference": bundles["teacher"]}
+    compared = compare_champion(workload, data, of_three, export / "references", schedule)
+    assert "test" not in json.dumps([found, compared])
     assert len(workload.sample_requests(data)[1]) == 64
 
 
@@ -265,7 +267,7 @@ def test_towers_are_tested_on_the_test_split_too(built: Callable[[], Path], monk
     monkeypatch.setattr(RetrievalRuntime, "ask", random_answers)
     bundles = {name: Bundle(name, {}, {}) for name in ("teacher", "the_student")}
     bundles["student"] = bundles.pop("the_student")
-    found = measured(runtime_of("retrieval"), built(), bundles, 0.9)
+    found = measured(runtime_of("retrieval"), built(), bundles, Path("nowhere"), 0.9)
     opened = Opened.model_validate(found | {"opening": 1, "split_digests": split_digests(built())})
     tested = TestDetails.model_validate(opened.details)
     assert set(tested.recalls["student"]) == {"test"}

@@ -184,7 +184,7 @@ def test_a_bundle_reads_pictures_and_is_judged_by_its_errors(lines: Path, tmp_pa
     (tmp_path / "bundle").mkdir()
     adopted(lines, tmp_path)
     (tmp_path / "teacher.onnx").rename(tmp_path / "bundle" / "model.onnx")
-    about = training_of(WORKLOAD).about(lines)
+    about = training_of(WORKLOAD).about(lines, tmp_path)
     assert about == {"letters": letters_of(lines)}
     write_bundle(tmp_path / "bundle", WORKLOAD, {ALONE: [tmp_path / "bundle" / "model.onnx"]}, **about)
     bundle, face = open_bundle(tmp_path / "bundle"), runtime_of(WORKLOAD)

@@ -15,23 +15,25 @@ from stillhouse.models.evaluation.json_process import answer_request
 from stillhouse.models.evaluation.schema import Measured
 from stillhouse.models.measurement.latency import Schedule
 from stillhouse.models.runtime.bundle import Bundle
-from stillhouse.models.workloads.base import Runtime, runtime_of
+from stillhouse.models.workloads.base import Runtime, open_split, runtime_of
 
 REFERENCE = "reference"
 """Model whose answers count as right if the data has no labels."""
 
 
 def compare_champion(
-    workload: Runtime, data: Path, bundles: Mapping[str, Bundle], schedule: Schedule
+    workload: Runtime, data: Path, bundles: Mapping[str, Bundle], references: Path, schedule: Schedule
 ) -> dict[str, Any]:
     """Compare `student` with the champion, which is called `teacher`. `reference` is the student's own teacher.
+
+    `references` is the folder with what the candidate's stage `export` wrote to judge by.
 
     Returns:
         `paired`: the difference in quality and the churn on the gate split. `slices`: for every class or language of
         the split, the quality of the student minus that of the champion, with a two-sided interval. `bytes` and
         `latency`: champion / student.
     """
-    split = workload.load_split(data, SPLIT)
+    split = open_split(workload, data, SPLIT, references)
     answers = {name: workload.ask(bundle, split) for name, bundle in bundles.items()}
     teacher, student = (workload.outcomes(split, answers[model], answers[REFERENCE]) for model in MODELS)
     timing = time_in_turns(workload, bundles, workload.one_request(data, split), schedule)
@@ -45,7 +47,8 @@ def compare_champion(
 
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     workload, schedule = runtime_of(request["workload"]), Schedule(**request["schedule"])
-    found = compare_champion(workload, Path(request["data"]), bundles_of(request), schedule)
+    data, references = Path(request["data"]), Path(request["references"])
+    found = compare_champion(workload, data, bundles_of(request), references, schedule)
     Measured.model_validate(found)
     return found
 

@@ -18,7 +18,7 @@ from stillhouse.models.measurement.latency import Comparison, Schedule, compare_
 from stillhouse.models.measurement.resources import Serving, serving_of
 from stillhouse.models.onnx.packing import unpack, zstd_bytes
 from stillhouse.models.runtime.bundle import Bundle, open_bundle
-from stillhouse.models.workloads.base import Request, Runtime, runtime_of
+from stillhouse.models.workloads.base import Request, Runtime, open_split, runtime_of
 
 MODELS = ("teacher", "student")
 REFERENCE = "teacher"
@@ -36,10 +36,10 @@ def evaluate(
         workload: the runtime of the models' workload.
         data: a materialised dataset.
         bundles: the two models.
-        references: folder with the outputs of the training-time models, one folder per model.
+        references: folder with the outputs of the training-time models, one folder per model, and with the judges.
         schedule: how much to time.
     """
-    split = workload.load_split(data, SPLIT)
+    split = open_split(workload, data, SPLIT, references)
     answers = {model: workload.ask(bundles[model], split) for model in MODELS}
     outcomes = {model: workload.outcomes(split, answers[model], answers[REFERENCE]) for model in MODELS}
     request = workload.one_request(data, split)

@@ -13,25 +13,28 @@ from stillhouse.models.evaluation.evaluate import MODELS, REFERENCE, bundles_of
 from stillhouse.models.evaluation.json_process import answer_request
 from stillhouse.models.evaluation.schema import Tested
 from stillhouse.models.runtime.bundle import Bundle
-from stillhouse.models.workloads.base import Runtime, runtime_of
+from stillhouse.models.workloads.base import Runtime, open_split, runtime_of
 
 SPLIT = "test"
 
 
-def final_test(workload: Runtime, data: Path, bundles: Mapping[str, Bundle], confidence: float) -> dict[str, Any]:
+def final_test(
+    workload: Runtime, data: Path, bundles: Mapping[str, Bundle], references: Path, confidence: float
+) -> dict[str, Any]:
     """Compare `teacher` and `student` on the examples of the split `test`.
 
     Args:
         workload: the runtime of the models' workload.
         data: a materialised dataset.
         bundles: the two models.
+        references: folder with what the stage `export` wrote to judge by.
         confidence: confidence of each two-sided interval.
 
     Returns:
         `teacher` and `student`: the quality of each with its interval. `ratio`: student / teacher. `paired`: the
         comparison example by example. `details`: results that only this workload has.
     """
-    split = workload.load_split(data, SPLIT)
+    split = open_split(workload, data, SPLIT, references)
     answers = {model: workload.ask(bundles[model], split) for model in MODELS}
     teacher, student = (workload.outcomes(split, answers[model], answers[REFERENCE]) for model in MODELS)
     return {
@@ -45,7 +48,8 @@ def final_test(workload: Runtime, data: Path, bundles: Mapping[str, Bundle], con
 
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     workload = runtime_of(request["workload"])
-    found = final_test(workload, Path(request["data"]), bundles_of(request), request["confidence"])
+    data, references = Path(request["data"]), Path(request["references"])
+    found = final_test(workload, data, bundles_of(request), references, request["confidence"])
     Tested.model_validate(found)
     return found
 

@@ -10,6 +10,8 @@ from stillhouse.models import providers
 from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.attention import AttentionNetwork
 from stillhouse.models.networks.encoders import RGB, PlainEncoder, ResidualEncoder
+from stillhouse.models.networks.generation.denoiser import Denoiser
+from stillhouse.models.networks.generation.picture_judge import PictureJudge
 from stillhouse.models.networks.known import Known
 from stillhouse.models.networks.library.transformers_audio import TransformersAudioClassifier
 from stillhouse.models.networks.library.transformers_classifier import TransformersClassifier
@@ -32,11 +34,13 @@ NETWORKS = {
     "bert": Known(BertEncoder, "tokens", "vectors"),
     "bert_classifier": Known(BertClassifier, "tokens"),
     "conformer": Known(Conformer, "speech", "letters", shortest=SHORTEST),
+    "denoiser": Known(Denoiser, "state", "velocities"),
     "line_reader": Known(LineReader, gives="letters"),
     "listener": Known(Listener, "speech", "letters", shortest=SHORTEST),
     "multimodal_big_model": Known(MultimodalBigModel, channels=RGB),
     "multimodal_small_model": Known(MultimodalSmallModel, channels=RGB),
     "ngram_encoder": Known(NgramEncoder, "text", "vectors"),
+    "picture_judge": Known(PictureJudge, gives="judgements"),
     "plain": Known(PlainNetwork),
     "plain_encoder": Known(PlainEncoder, gives="vectors"),
     "plain_sound": Known(PlainSoundNetwork, "speech"),

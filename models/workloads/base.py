@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stillhouse.models.errors import ModelError, ModelFault
 from stillhouse.models.evaluation.outcomes import Outcomes
 from stillhouse.models.runtime.bundle import Bundle
-from stillhouse.models.workloads.registry import resolve
+from stillhouse.models.workloads.registry import JUDGES, resolve
 
 Split = Any
 """A split in the workload's own form. The core passes it on without looking inside."""
@@ -123,6 +123,32 @@ class Portable(Protocol):
 
     def raw_inputs(self, bundle: Bundle, split: Split, most: int) -> Mapping[str, Sequence[NDArray[Any]]]:
         """Return component -> real raw inputs from a split, each as a batch of one, at most `most` of them."""
+
+
+@runtime_checkable
+class Judged(Protocol):
+    """The optional part of a runtime whose answers are judged by networks, not by labels."""
+
+    def with_judges(self, split: Split, folder: Path) -> Split:
+        """Return a split together with the networks that judge answers to it.
+
+        Args:
+            split: what `load_split` returned.
+            folder: where `Judges.write_judges` wrote the networks.
+        """
+
+
+def open_split(workload: Runtime, data: Path, split: str, references: Path) -> Split:
+    """Read a split that judges models, with the networks that judge if the workload has any.
+
+    Args:
+        workload: the runtime of the models' workload.
+        data: the materialised dataset.
+        split: name of the split.
+        references: folder with what the stage `export` wrote to judge by.
+    """
+    read = workload.load_split(data, split)
+    return workload.with_judges(read, references / JUDGES) if isinstance(workload, Judged) else read
 
 
 def portable_of(workload: str) -> Portable:

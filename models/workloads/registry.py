@@ -15,6 +15,8 @@ from stillhouse.models.providers import WORKLOADS, Provider, find
 Face = Literal["training", "runtime", "report"]
 ALONE = "model"
 """Component name of a model with only one component."""
+JUDGES = "judges"
+"""Folder of the networks that judge a model's answers, in the references of the stage `export`."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ BUILT_IN = {
     ),
     "audio_classification": BuiltIn("stillhouse.models.workloads.audio_classification", {ALONE: ("logits",)}, (ALONE,)),
     "speech_recognition": BuiltIn("stillhouse.models.workloads.speech_recognition", {ALONE: ("frames",)}, (ALONE,)),
+    "text_to_image": BuiltIn(
+        "stillhouse.models.workloads.text_to_image",
+        {"text_encoder": ("vectors",), "denoiser": ("paths",), "frechet_judge": (), "prompt_judge": (), "critic": ()},
+        ("text_encoder", "denoiser", "frechet_judge", "prompt_judge", "critic"),
+    ),
     "text_recognition": BuiltIn("stillhouse.models.workloads.text_recognition", {ALONE: ("frames",)}, (ALONE,)),
 }
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.registry import resolve
@@ -57,6 +57,23 @@ class Report(Protocol):
 
         Raises:
             ModelError: a query cannot be answered. The message gives the reason.
+        """
+
+
+@runtime_checkable
+class Makes(Protocol):
+    """The optional part of a report whose model makes files, such as pictures, from noise."""
+
+    def make_files(self, bundle: Bundle, queries: Sequence[str], seed: int) -> list[tuple[str, bytes]]:
+        """Return the ending and the content of a file for each query.
+
+        Args:
+            bundle: the model's bundle.
+            queries: the user's queries.
+            seed: seed of the noise.
+
+        Raises:
+            ModelError: a query cannot be answered, or the seed is out of range.
         """
 
 

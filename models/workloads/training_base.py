@@ -169,6 +169,13 @@ class Component(Protocol):
         """Return the outputs of the training-time module on the gate split, for comparison with the exported module."""
 
 
+class Asks(Protocol):
+    """A component that asks its teacher in its own way, such as by solving an equation. Others run the teacher once."""
+
+    def question(self, options: Any) -> Callable[[Tensor], Tensor]:  # noqa: ANN401 - of a kind that the component supports
+        """Return a function from inputs (N, ...) to the teacher's answers (N, ...). The answers are cached on disk."""
+
+
 class Training(Protocol):
     """Training interface of a workload."""
 
@@ -208,8 +215,35 @@ class Training(Protocol):
     def component(self, name: str, data: Path, teacher: Path, previous: Path) -> Component:
         """Return a component, given the folders of the teacher's and of the previous model's components."""
 
-    def about(self, data: Path) -> dict[str, Any]:
-        """Return facts of the data for the bundle, such as `labels`."""
+    def about(self, data: Path, model: Path) -> dict[str, Any]:
+        """Return facts for the bundle, such as the `labels` of the data.
+
+        Args:
+            data: the materialised dataset.
+            model: folder of the model's components.
+        """
+
+
+class Judges(Protocol):
+    """A workload whose answers are judged by networks, not by labels. Other workloads do without this."""
+
+    def write_judges(self, teacher: Path, folder: Path) -> None:
+        """Write the networks that judge, as files that the runtime opens. They do not ship.
+
+        Args:
+            teacher: folder of the teacher's components.
+            folder: an existing folder for the files.
+        """
+
+
+def judging(workload: str) -> Judges | None:
+    """Return a workload whose answers are judged by networks, or None if labels judge them.
+
+    Raises:
+        ModelError: there is no such workload.
+    """
+    face = resolve(workload, "training")
+    return face if hasattr(face, "write_judges") else None
 
 
 class Adopts(Protocol):

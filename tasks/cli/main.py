@@ -143,10 +143,14 @@ def stages(recipe: str) -> None:
 def predict(
     recipe: str,
     query: Annotated[list[str], typer.Argument(help="A sentence, or the path of a picture or recording; or several.")],
+    seed: Annotated[int | None, typer.Option(help="Write what the model makes of noise with this seed.")] = None,
 ) -> None:
     """Run a registered model on your own sentences, pictures or recordings, and write a page with its answers."""
+    from stillhouse.tasks.serving.predict import make_files
     from stillhouse.tasks.serving.predict import predict as answer
 
+    for path in [] if seed is None else make_files(recipe_path(recipe), query, seed):
+        print(f"made: {path}")
     print(f"answers: {answer(recipe_path(recipe), query)}")
 
 

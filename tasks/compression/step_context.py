@@ -15,7 +15,7 @@ from stillhouse.models.training.checkpoint import Architecture, load_model
 from stillhouse.models.training.loop import BatchSource, Objective, fit
 from stillhouse.models.workloads.training_base import Component
 from stillhouse.tasks.compression.measure import train_config_of
-from stillhouse.tasks.compression.teachers import make_asker, reading
+from stillhouse.tasks.compression.teachers import asker_of, make_asker, reading
 from stillhouse.tasks.pipeline.job import Job
 from stillhouse.tasks.recipe.distillation import Distillation, LogitDistillation
 
@@ -54,7 +54,8 @@ class StepContext:
         return self.component.distillation(feed, distillation, lambda: reading(self.job))
 
     def _ask_teacher(self, distillation: Distillation) -> BatchSource:
-        ask = make_asker(self.job, self.data, distillation)
+        own = getattr(self.component, "question", None)
+        ask = asker_of(self.job, own(distillation)) if own else make_asker(self.job, self.data, distillation)
         return self.component.distillation_batches(ask, self.seed, distillation, self.job)
 
     def learn(self, module: nn.Module, distillation: Distillation, part: str = "training") -> nn.Module:

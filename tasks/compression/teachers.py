@@ -50,6 +50,14 @@ def make_asker(job: Job, data: Path, distillation: Distillation) -> Callable[[Te
     return lambda images_NCHW: tuple(ask(images_NCHW) for ask in questions)
 
 
+def asker_of(job: Job, question: Ask) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """Return a component's own question, with its answers cached under the teacher and the question's code."""
+    teacher = verify_around(job.inputs["teacher"]).digest
+    folder = job.shared / "teacher_answers" / teacher / code_digest(question.__module__)[:16]
+    ask = cache_outputs(question, folder)
+    return lambda inputs: (ask(inputs),)
+
+
 def _logits(teacher: Path, folder: Path, further: list[Ask]) -> Ask:
     file = teacher / TEACHER_FILE
     first = cache_outputs(FileModel(file) if file.exists() else _of_module(teacher), folder)

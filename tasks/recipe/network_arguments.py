@@ -18,6 +18,7 @@ Channels = Annotated[int, Field(ge=1, le=16)]
 Widths = Annotated[tuple[Width, ...], Strict(strict=False), Field(min_length=1, max_length=200)]
 Letters = Annotated[int, Field(ge=2, le=100_000)] | None
 """Number of letters. None: the training data gives it."""
+Depth = Annotated[int, Field(ge=1, le=100)]
 Strides = Annotated[tuple[Stride, ...], Strict(strict=False), Field(min_length=1, max_length=200)]
 
 
@@ -122,6 +123,24 @@ class _LineReader(_Arguments):
         return self
 
 
+class _Denoiser(_Arguments):
+    widths: Annotated[tuple[Width, Width], Strict(strict=False)]
+    depths: Annotated[tuple[Depth, Depth, Depth], Strict(strict=False)]
+    embedding: Width
+    steps: Annotated[int, Field(ge=1, le=1000)]
+    guidance: Annotated[float, Field(ge=0, le=100)] = 1.0
+    solver: Literal["euler", "heun"] = "euler"
+    image_shape: Annotated[tuple[int, int, int], Strict(strict=False)] = (1, 28, 28)
+    dimension: Width = 64
+
+
+class _PictureJudge(_Arguments):
+    widths: Widths
+    features: Width
+    classes: Classes = 10
+    channels: Channels = 1
+
+
 class _NgramEncoder(_Arguments):
     buckets: Annotated[int, Field(ge=1, le=10_000_000)]
     width: Width
@@ -193,11 +212,13 @@ ARGUMENTS: dict[str, type[BaseModel]] = {
     "bert": _Bert,
     "bert_classifier": _BertClassifier,
     "conformer": _Conformer,
+    "denoiser": _Denoiser,
     "line_reader": _LineReader,
     "listener": _Listener,
     "multimodal_big_model": _BigModel,
     "multimodal_small_model": _SmallModel,
     "ngram_encoder": _NgramEncoder,
+    "picture_judge": _PictureJudge,
     "plain": _Plain,
     "plain_encoder": _PlainEncoder,
     "plain_sound": _PlainSound,

@@ -22,7 +22,7 @@ LABELS = 64
 
 
 def write_excerpt(dataset: Path, folder: Path, most: int) -> str:
-    """Fill an empty folder with an excerpt. The list of labels and the gallery stay whole.
+    """Fill an empty folder with an excerpt. The list of labels, the gallery and the prompts stay whole.
 
     In a dataset with captions, all splits have the rows of the same few labels, and the captions are theirs.
 
@@ -48,7 +48,7 @@ def write_excerpt(dataset: Path, folder: Path, most: int) -> str:
         described["captions"] = _write_captions(dataset, folder, described["captions"], labels)
     if UNSEEN_VOICE in described:
         described[UNSEEN_VOICE] = _write_unseen(dataset, folder, described[UNSEEN_VOICE], most)
-    for name in (LICENCE, *(described[part]["path"] for part in ("gallery",) if part in described)):
+    for name in (LICENCE, *(described[part]["path"] for part in ("gallery", "prompts") if part in described)):
         copyfile(dataset / name, folder / name)
     write_json(folder / DESCRIPTION, described)
     return file_digest(folder / DESCRIPTION)

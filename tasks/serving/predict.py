@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stillhouse.models.errors import ModelError
 from stillhouse.models.runtime.bundle import open_bundle
-from stillhouse.models.workloads.report_base import report_of
+from stillhouse.models.workloads.report_base import Makes, report_of
 from stillhouse.tasks.artifacts.student_file import download_verified, locate_judged
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.recipe.recipe import load_recipe
@@ -17,6 +17,28 @@ from stillhouse.tasks.stages.pull import pull_dataset
 from stillhouse.tasks.tracking.runs import connect
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def make_files(recipe_path: Path, queries: list[str], seed: int) -> list[Path]:
+    """Write the file that a model makes of each query, such as a picture; returns the paths.
+
+    Raises:
+        StillhouseError: the model does not exist or makes no files, or a query cannot be answered.
+    """
+    settings, recipe = load_settings(), load_recipe(recipe_path)
+    report = report_of(recipe.workload)
+    if not isinstance(report, Makes):
+        msg = f"a model of {recipe.workload} makes nothing of noise, so it takes no seed; leave out --seed"
+        raise StillhouseError(msg)
+    try:
+        made = report.make_files(open_bundle(fetch_registered(settings, recipe.name)), queries, seed)
+    except ModelError as error:
+        raise StillhouseError(str(error)) from error
+    settings.runs.mkdir(parents=True, exist_ok=True)
+    paths = [settings.runs / f"try-{number}{ending}" for number, (ending, _) in enumerate(made, start=1)]
+    for path, (_, content) in zip(paths, made, strict=True):
+        path.write_bytes(content)
+    return paths
 
 
 def predict(recipe_path: Path, queries: list[str]) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 
 from stillhouse.models.evaluation.schema import Measured
 from stillhouse.tasks.artifacts.artifact import write_json
-from stillhouse.tasks.artifacts.student_file import locate_judged, locate_student
+from stillhouse.tasks.artifacts.student_file import REFERENCES, locate_judged, locate_student
 from stillhouse.tasks.errors import ServiceError, StillhouseError
 from stillhouse.tasks.judging.champion_comparison import ANSWER, ChampionComparison
 from stillhouse.tasks.judging.clean_process import measure
@@ -68,6 +68,7 @@ def _measure(job: Job, champion: Path, scratch: Path) -> Mapping[str, Any]:
             "student": str(job.inputs["models"] / "student"),
             "reference": str(job.inputs["models"] / "teacher"),
         },
+        "references": str(job.inputs["models"] / REFERENCES),
         "schedule": schedule_of(job.settings, limit=1.0),
     }
     return measure("stillhouse.models.evaluation.champion", request, scratch)

@@ -17,7 +17,8 @@ from stillhouse.models.onnx.import_teacher import FileModel
 from stillhouse.models.onnx.packing import deployable
 from stillhouse.models.runtime.bundle import open_bundle, write_bundle
 from stillhouse.models.training.checkpoint import load_model
-from stillhouse.models.workloads.training_base import Training, adopting, training_of
+from stillhouse.models.workloads.registry import JUDGES
+from stillhouse.models.workloads.training_base import Training, adopting, judging, training_of
 from stillhouse.tasks.artifacts.artifact import verify
 from stillhouse.tasks.artifacts.student_file import MODELS, REFERENCES
 from stillhouse.tasks.compression.components import components_in
@@ -30,14 +31,24 @@ def export(job: Job) -> Metrics:
     """Write the shipped bundles of the teacher and of the student. Returns their sizes in bytes."""
     data, workload = materialise(job.inputs["data"]), training_of(job.settings["workload"])
     licence = licence_of(data, job.settings["weights_licence"])
-    about = workload.about(data) | {"space": verify(job.inputs["teacher"]).digest, "licence": licence}
+    about = {"space": verify(job.inputs["teacher"]).digest, "licence": licence}
     metrics: Metrics = {}
     for model in MODELS:
         folder = job.out / model
         files = {name: _export(job, workload, data, model, name) for name in _names(job, workload, model)}
-        write_bundle(folder, job.settings["workload"], files, **about)
+        write_bundle(folder, job.settings["workload"], files, **workload.about(data, job.inputs[model]), **about)
         metrics[f"{model}_bytes"] = open_bundle(folder).size
+    _write_judges(job)
     return metrics
+
+
+def _write_judges(job: Job) -> None:
+    """Write the networks that judge the models, if the workload has any. They do not ship."""
+    judges = judging(job.settings["workload"])
+    if judges:
+        folder = job.out / REFERENCES / JUDGES
+        folder.mkdir()
+        judges.write_judges(job.inputs["teacher"], folder)
 
 
 def licence_of(data: Path, weights: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from stillhouse.tasks.artifacts.artifact import write_json
 from stillhouse.tasks.artifacts.locks import waiting
-from stillhouse.tasks.artifacts.student_file import MODELS, locate_student
+from stillhouse.tasks.artifacts.student_file import MODELS, REFERENCES, locate_student
 from stillhouse.tasks.judging.clean_process import measure
 from stillhouse.tasks.judging.final_test import ANSWER, FinalTest, Opened, parse_final_test
 from stillhouse.tasks.pipeline.job import Job, Metrics
@@ -71,6 +71,7 @@ def _measure(job: Job) -> dict[str, Any]:
         "workload": job.settings["workload"],
         "data": str(materialise(job.inputs["data"])),
         "models": {name: str(job.inputs["models"] / name) for name in MODELS},
+        "references": str(job.inputs["models"] / REFERENCES),
         "confidence": 2 * job.settings["confidence"] - 1,
     }
     return measure("stillhouse.models.evaluation.final_test", request, job.scratch)

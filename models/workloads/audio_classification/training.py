@@ -177,7 +177,7 @@ class AudioClassification:
         """Return no files: the exported model prepares the samples itself."""
         return []
 
-    def about(self, data: Path) -> dict[str, Any]:
+    def about(self, data: Path, _model: Path) -> dict[str, Any]:
         """Return the names of the classes."""
         return {"labels": describe(data)["labels"]}
 

@@ -133,7 +133,7 @@ class Retrieval:
         """Return an encoder."""
         return Encoder(name, data, teacher, previous)
 
-    def about(self, _data: Path) -> dict[str, Any]:
+    def about(self, _data: Path, _model: Path) -> dict[str, Any]:
         """Return nothing: a bundle of encoders needs no facts of the data."""
         return {}
 

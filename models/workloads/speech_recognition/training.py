@@ -130,7 +130,7 @@ class SpeechRecognition:
         """Return the only component."""
         return Recogniser(data)
 
-    def about(self, data: Path) -> dict[str, Any]:
+    def about(self, data: Path, _model: Path) -> dict[str, Any]:
         """Return the vocabulary."""
         return {LETTERS: letters_of(data)}
 

@@ -52,7 +52,7 @@ class TextClassification(ReadTeacher):
         """Return the only component."""
         return TextClassifier(data, teacher / ALONE)
 
-    def about(self, data: Path) -> dict[str, Any]:
+    def about(self, data: Path, _model: Path) -> dict[str, Any]:
         """Return the names of the classes."""
         return {"labels": describe(data)["labels"]}
 

@@ -56,7 +56,7 @@ class TextEmbedding(ReadTeacher):
         """Return the only component."""
         return TextEncoder(data, teacher / ALONE)
 
-    def about(self, _data: Path) -> dict[str, Any]:
+    def about(self, _data: Path, _model: Path) -> dict[str, Any]:
         """Return nothing: a bundle needs no facts of the data."""
         return {}
 

@@ -161,7 +161,7 @@ class TextRecognition:
         form = LineForm(options.scale, options.offset, options.colours, options.output)
         adopt_recogniser(source, out_path, form, letters_of(data), load_lines(data, "calibration").images_NCHW)
 
-    def about(self, data: Path) -> dict[str, Any]:
+    def about(self, data: Path, _model: Path) -> dict[str, Any]:
         """Return the vocabulary."""
         return {LETTERS: letters_of(data)}
 

@@ -22,6 +22,7 @@ from stillhouse.tasks.data.checks.decoding import (
     read_texts,
     schema_text,
 )
+from stillhouse.tasks.data.checks.prompt_expectations import read_prompts
 from stillhouse.tasks.data.checks.spoken_tables import spoken_tables
 from stillhouse.tasks.data.checks.utterance_tables import read_utterances, utterance_tables
 from stillhouse.tasks.data.format.dataset import split_digest
@@ -56,6 +57,7 @@ def tables_of(folder: Path, described: Described) -> dict[str, pd.DataFrame]:
             lacks the row, its values are missing. If the file is not a table of captions, the table has no columns.
             With recordings, the table has only the rows of the file.
         `gallery` and `labels`: see `tasks.data.checks.spoken_tables`.
+        `prompts`: see `tasks.data.checks.prompt_expectations`.
         `utterances` and `unseen_voice`: see `tasks.data.checks.utterance_tables`.
     """
     manifest, _ = read_table(folder / described["manifest"]["path"])
@@ -67,6 +69,8 @@ def tables_of(folder: Path, described: Described) -> dict[str, pd.DataFrame]:
         return tables | utterance_tables(folder, described, content)
     if "captions" in described:
         tables["captions"] = _captions(folder, described)
+    if "prompts" in described:
+        tables["prompts"] = read_prompts(folder, described)
     if is_spoken(described):
         return tables | spoken_tables(folder, described, content, tables["captions"])
     return tables | {"content": content}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from stillhouse.models.data.texts import CONTROL
 from stillhouse.tasks.data.checks.decoding import schema_text
+from stillhouse.tasks.data.checks.prompt_expectations import of_prompts
 from stillhouse.tasks.data.checks.spoken_expectations import of_spoken_captions, spoken_suites
 from stillhouse.tasks.data.checks.text_expectations import known_labels, of_line_texts, of_texts
 from stillhouse.tasks.data.checks.utterance_expectations import utterance_suites
@@ -34,7 +35,8 @@ def suites_of(described: Mapping[str, Any]) -> dict[str, list["Expectation"]]:
         **_content_suites(described),
         "splits": _of_splits(described),
     }
-    return suites | ({"captions": _of_captions(described)} if "captions" in described else {})
+    suites |= {"captions": _of_captions(described)} if "captions" in described else {}
+    return suites | ({"prompts": of_prompts(described)} if "prompts" in described else {})
 
 
 def _content_suites(described: Mapping[str, Any]) -> dict[str, list["Expectation"]]:

@@ -118,6 +118,15 @@ class Caption:
     """The caption's split. If `None`, captions have no splits and every caption is for training."""
 
 
+@dataclass(frozen=True)
+class Prompt:
+    """A sentence that asks for a picture of a label."""
+
+    text: str
+    label: int
+    split: str
+
+
 Stored = Example | Measured | Recording | Utterance
 """What the splits of a dataset may hold."""
 
@@ -127,7 +136,7 @@ def write_dataset(
     about: Mapping[str, Any],
     licence_text: bytes,
     splits: Mapping[str, Sequence[Stored]],
-    beside: Mapping[str, Sequence[Caption | Example | Utterance]],
+    beside: Mapping[str, Sequence[Caption | Example | Utterance | Prompt]],
 ) -> None:
     """Fill an empty folder with one dataset; dataset.json is written last.
 
@@ -139,8 +148,9 @@ def write_dataset(
             voices, and no image_shape, dtype and value_range.
         licence_text: the publisher's licence, byte for byte.
         splits: split -> its examples or recordings, in the order in which they are stored.
-        beside: files that belong to no split: captions (the labels in words), a gallery (one picture per label), or the
-            utterances of an unseen voice. If there are no rows, the file is not written.
+        beside: files that belong to no split: captions (the labels in words), prompts (sentences that ask for a label),
+            a gallery (one picture per label), or the utterances of an unseen voice. If there are no rows, the file is
+            not written.
     """
     manifest: list[dict[str, Any]] = []
     layout = layout_of(about)
@@ -263,7 +273,7 @@ def _write_split(  # noqa: PLR0913 - one call, every argument named
 
 
 def _write_rows(
-    folder: Path, name: str, rows: Sequence[Caption | Example | Utterance], schema: pa.Schema
+    folder: Path, name: str, rows: Sequence[Caption | Example | Utterance | Prompt], schema: pa.Schema
 ) -> dict[str, Any]:
     path = folder / f"{name}.parquet"
     write_table(path, [vars(row) for row in rows], schema)

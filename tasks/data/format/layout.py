@@ -63,6 +63,9 @@ CAPTION_SCHEMA = pa.schema(
 )
 
 
+PROMPT_SCHEMA = pa.schema([("text", pa.string()), ("label", pa.int64()), ("split", pa.string())])
+
+
 @dataclass(frozen=True)
 class Layout:
     """The columns of one dataset's files."""
@@ -72,7 +75,7 @@ class Layout:
     shard_rows: int
     manifest: pa.Schema
     beside: Mapping[str, pa.Schema]
-    """Schemas of the files that belong to no split: captions, and the gallery or the unseen voice of recordings."""
+    """Schemas of the files that belong to no split: captions, prompts, a gallery, or an unseen voice."""
 
 
 def is_transcribed(described: Mapping[str, Any]) -> bool:
@@ -125,7 +128,7 @@ def _of_one_shape(described: Mapping[str, Any], rows: int) -> Layout:
         return Layout(CLIP_SCHEMA, rows, MANIFEST_SCHEMA, {})
     if is_line(described):
         return Layout(LINE_SCHEMA, rows, MANIFEST_SCHEMA, {})
-    return Layout(SHARD_SCHEMA, rows, MANIFEST_SCHEMA, {"captions": CAPTION_SCHEMA})
+    return Layout(SHARD_SCHEMA, rows, MANIFEST_SCHEMA, {"captions": CAPTION_SCHEMA, "prompts": PROMPT_SCHEMA})
 
 
 def content_bytes(described: Mapping[str, Any]) -> int:

@@ -4,7 +4,7 @@ The bytes are the same on every machine. The only pseudo-random choice is the or
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +15,13 @@ from typing import Protocol
 import pyarrow as pa
 
 from stillhouse.tasks.artifacts.locks import waiting
-from stillhouse.tasks.data.format.dataset import Example, write_dataset
+from stillhouse.tasks.data.format.dataset import Example, Prompt, write_dataset
 from stillhouse.tasks.data.sources.build_spoken import STAMPS, STAMPS_SMALL
 from stillhouse.tasks.data.sources.emoji import DRAWINGS, LANGUAGES, Choice, read_emoji
 from stillhouse.tasks.data.sources.order import rank
 from stillhouse.tasks.data.sources.small import Progress, Source, Split, read_digits, read_fashion_mnist
 from stillhouse.tasks.data.sources.speech.build_speech import STAMPS_SPEECH, STAMPS_SPEECH_SMALL
+from stillhouse.tasks.data.sources.wordings.fashion import fashion_prompts
 from stillhouse.tasks.data.store.remote import Remote, list_folder, listing_bytes, listing_md5, open_remote
 from stillhouse.tasks.data.store.revision import read_pinned_md5, write_pointer
 from stillhouse.tasks.errors import DataError
@@ -45,6 +46,8 @@ class ImagePlan:
 
     If an image appears twice, the first split keeps it. A split may have several rows, one for each source split.
     """
+    prompts: Callable[[], Sequence[Prompt]] = tuple
+    """Returns the sentences that ask for a picture."""
 
     def build(self, folder: Path, name: str, progress: Progress) -> None:
         """Build the dataset into a new folder.
@@ -68,7 +71,8 @@ class ImagePlan:
         }
         if source.captions:
             about["languages"] = list(source.languages)
-        write_dataset(folder, about, source.licence_text, splits, {"captions": source.captions})
+        captions, prompts = {"captions": source.captions}, {"prompts": self.prompts()}
+        write_dataset(folder, about, source.licence_text, splits, {**captions, **prompts})
 
 
 # Related styles (noto and noto-v1, emojione and its v1, the two fluent ones) are in the same split. Otherwise no
@@ -110,6 +114,28 @@ PLANS: Mapping[str, Plan] = {
             ("calibration", "train", 1_000),
             ("train", "train", None),
         ),
+    ),
+    "fashion_prompts": ImagePlan(
+        read_fashion_mnist,
+        (
+            ("test", "test", 5_000),
+            ("gate", "train", 5_000),
+            ("validation", "train", 2_000),
+            ("calibration", "train", 1_000),
+            ("train", "train", None),
+        ),
+        fashion_prompts,
+    ),
+    "fashion_prompts_small": ImagePlan(
+        read_fashion_mnist,
+        (
+            ("test", "test", 400),
+            ("gate", "train", 400),
+            ("validation", "train", 200),
+            ("calibration", "train", 100),
+            ("train", "train", 2_000),
+        ),
+        fashion_prompts,
     ),
     "emoji": ImagePlan(
         partial(read_emoji, EMOJI),

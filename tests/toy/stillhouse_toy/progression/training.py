@@ -140,7 +140,7 @@ class Progression:
     def component(self, _name: str, data: Path, _teacher: Path, _previous: Path) -> Only:
         return Only(data)
 
-    def about(self, _data: Path) -> dict[str, Any]:
+    def about(self, _data: Path, _model: Path) -> dict[str, Any]:
         return {}
 
 

@@ -1,0 +1,120 @@
+"""A small U-Net that moves noise towards pictures (flow matching, Lipman 2022, arXiv:2210.02747).
+
+Its input is one row of numbers per picture, the state: the picture, the moment, the condition. The picture is folded
+to half its height and width and four times the channels. Convolutions at full size would take most of the time.
+"""
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+FOLD = 2
+"""Height and width of the pixels that become channels of one place."""
+WAVES = 8
+"""Number of frequencies in which the network reads the moment."""
+GROUPS = 8
+"""Groups of channels that are normalised together."""
+
+
+class ConditionedBlock(nn.Module):
+    """Two convolutions, each after a norm, and a shortcut. The embedding scales and shifts the second norm's output."""
+
+    def __init__(self, width_in: int, width: int, embedding: int) -> None:
+        """Build. The last convolution begins at zero, so the block begins as its shortcut."""
+        super().__init__()
+        self.norm1, self.norm2 = nn.GroupNorm(groups_of(width_in), width_in), nn.GroupNorm(groups_of(width), width)
+        self.conv1 = nn.Conv2d(width_in, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.film = nn.Linear(embedding, 2 * width)
+        self.shortcut = nn.Identity() if width_in == width else nn.Conv2d(width_in, width, 1)
+        nn.init.zeros_(self.conv2.weight)
+
+    def forward(self, features_NCHW: Tensor, embedding_NE: Tensor) -> Tensor:
+        """Map (N, width_in, H, W) to (N, width, H, W)."""
+        hidden_NCHW = self.conv1(functional.silu(self.norm1(features_NCHW)))
+        scale_NC11, shift_NC11 = self.film(embedding_NE)[:, :, None, None].chunk(2, dim=1)
+        hidden_NCHW = self.norm2(hidden_NCHW) * (1 + scale_NC11) + shift_NC11
+        return self.shortcut(features_NCHW) + self.conv2(functional.silu(hidden_NCHW))
+
+
+class Denoiser(nn.Module):
+    """State in, velocity out: the direction from noise to the picture, in pixels per unit of time."""
+
+    waves_W: Tensor
+
+    def __init__(  # noqa: PLR0913 - the arguments a recipe gives by name
+        self,
+        *,
+        widths: Sequence[int],
+        depths: Sequence[int],
+        embedding: int,
+        steps: int,
+        guidance: float = 1.0,
+        solver: str = "euler",
+        image_shape: Sequence[int] = (1, 28, 28),
+        dimension: int = 64,
+    ) -> None:
+        """Build.
+
+        Args:
+            widths: channels at half and at a quarter of the picture's side.
+            depths: number of blocks at half the side before, at a quarter, and at half the side after.
+            embedding: width of the embedding of moment and condition.
+            steps: number of steps of the sampler.
+            guidance: how far beyond the unconditional velocity the sampler goes. 1: no guidance.
+            solver: `euler` or `heun`.
+            image_shape: channels, height and width of a picture. The training data gives it.
+            dimension: dimension of the condition. The text encoder gives it.
+        """
+        super().__init__()
+        self.image_shape, self.pixels = tuple(image_shape), prod(image_shape)
+        self.sampler = {"steps": steps, "guidance": guidance, "solver": solver}
+        near, far = widths
+        channels = image_shape[0] * FOLD**2
+        self.register_buffer("waves_W", torch.pi * 2.0 ** torch.arange(WAVES), persistent=False)
+        self.embed = nn.Sequential(
+            nn.Linear(2 * WAVES + dimension, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
+        )
+        self.stem = nn.Conv2d(channels, near, 3, padding=1)
+        self.before = _blocks(near, near, depths[0], embedding)
+        self.down = nn.Conv2d(near, far, 3, stride=2, padding=1)
+        self.middle = _blocks(far, far, depths[1], embedding)
+        self.up = nn.ConvTranspose2d(far, near, 2, stride=2)
+        self.after = _blocks(2 * near, near, depths[2], embedding)
+        self.norm = nn.GroupNorm(groups_of(near), near)
+        self.head = nn.Conv2d(near, channels, 3, padding=1)
+
+    def forward(self, states_NK: Tensor) -> Tensor:
+        """Map states (N, pixels + 1 + dimension) to velocities (N, pixels)."""
+        pixels_NP, moments_N1, conditions_ND = states_NK.split(
+            [self.pixels, 1, states_NK.shape[1] - self.pixels - 1], dim=1
+        )
+        embedding_NE = self._embed(moments_N1, conditions_ND)
+        near_NCHW = self.stem(functional.pixel_unshuffle(pixels_NP.unflatten(1, self.image_shape), FOLD))
+        near_NCHW = _through(self.before, near_NCHW, embedding_NE)
+        far_NCHW = _through(self.middle, self.down(near_NCHW), embedding_NE)
+        both_NCHW = torch.cat([near_NCHW, self.up(far_NCHW)], dim=1)
+        after_NCHW = functional.silu(self.norm(_through(self.after, both_NCHW, embedding_NE)))
+        return functional.pixel_shuffle(self.head(after_NCHW), FOLD).flatten(1)
+
+    def _embed(self, moments_N1: Tensor, conditions_ND: Tensor) -> Tensor:
+        angles_NW = moments_N1 * self.waves_W
+        return self.embed(torch.cat([angles_NW.sin(), angles_NW.cos(), conditions_ND], dim=1))
+
+
+def groups_of(width: int) -> int:
+    """Return the largest number of groups, at most GROUPS, that divides a width."""
+    return next(groups for groups in range(GROUPS, 0, -1) if width % groups == 0)
+
+
+def _blocks(width_in: int, width: int, depth: int, embedding: int) -> nn.ModuleList:
+    return nn.ModuleList(ConditionedBlock(width if number else width_in, width, embedding) for number in range(depth))
+
+
+def _through(blocks: nn.ModuleList, features_NCHW: Tensor, embedding_NE: Tensor) -> Tensor:
+    for block in blocks:
+        features_NCHW = block(features_NCHW, embedding_NE)
+    return features_NCHW

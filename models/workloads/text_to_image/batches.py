@@ -1,0 +1,76 @@
+"""Training batches: pictures with prompts and noise for a teacher, solved paths for its denoiser's students."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stillhouse.models.distillation.batches import seed_generator, shuffle
+from stillhouse.models.training.loop import Batch
+
+UNCONDITIONAL = 0.1
+"""Share of the pictures that are learned without their prompt, for guidance."""
+
+
+@dataclass(frozen=True)
+class PromptedBatches:
+    """Pictures in a new order every epoch, each with a random prompt of its class, noise and a moment."""
+
+    images_NCHW: Tensor
+    labels_N: Tensor
+    codes_ML: Tensor
+    """Code points of all prompts."""
+    places: tuple[Tensor, ...]
+    """Class -> places of its prompts."""
+    seed: int
+
+    def batches_per_epoch(self, batch_size: int) -> int:
+        """Count the batches of one epoch."""
+        return -(-len(self.labels_N) // batch_size)
+
+    def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
+        """Yield (images_BCHW, labels_B, codes_BL, noise_BP, moments_B1, asked_B1).
+
+        Moments are logit-normal, because the middle of the way is the hardest part (Esser 2024, arXiv:2403.03206).
+        `asked` is 0 for a picture that is learned without its prompt.
+        """
+        generator = seed_generator(self.seed, epoch)
+        for index_B in shuffle(len(self.labels_N), batch_size, generator):
+            images_BCHW, labels_B = self.images_NCHW[index_B], self.labels_N[index_B]
+            chances_B = torch.rand(len(index_B), generator=generator).tolist()
+            own = [
+                self.places[label][int(chance * len(self.places[label]))]
+                for label, chance in zip(labels_B.tolist(), chances_B, strict=True)
+            ]
+            noise_BP = torch.randn(images_BCHW.flatten(1).shape, generator=generator)
+            moments_B1 = torch.randn(len(index_B), 1, generator=generator).sigmoid()
+            asked_B1 = (torch.rand(len(index_B), 1, generator=generator) >= UNCONDITIONAL).float()
+            yield images_BCHW, labels_B, self.codes_ML[torch.stack(own)], noise_BP, moments_B1, asked_B1
+
+
+@dataclass(frozen=True)
+class SolvedBatches:
+    """Noise, condition, and the picture that the teacher makes of them."""
+
+    noise_NP: Tensor
+    conditions_ND: Tensor
+    ends_NP: Tensor
+    """float16."""
+    seed: int
+
+    def batches_per_epoch(self, batch_size: int) -> int:
+        """Count the batches of one epoch."""
+        return -(-len(self.noise_NP) // batch_size)
+
+    def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
+        """Yield (noise_BP, conditions_BD, ends_BP)."""
+        for index_B in shuffle(len(self.noise_NP), batch_size, seed_generator(self.seed, epoch)):
+            yield self.noise_NP[index_B], self.conditions_ND[index_B], self.ends_NP[index_B].float()
+
+
+def by_class(labels_N: NDArray[np.int64]) -> tuple[Tensor, ...]:
+    """Return class -> places of its rows."""
+    return tuple(torch.from_numpy(np.flatnonzero(labels_N == label)) for label in range(int(labels_N.max()) + 1))

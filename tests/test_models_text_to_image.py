@@ -1,0 +1,323 @@
+"""Text to image: the sampler, the networks, the losses, the Frechet distance, prompts and pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from stillhouse.models.errors import ModelError
+from stillhouse.models.measurement.frechet import compare_distances, frechet_distance
+from stillhouse.models.networks.generation.denoiser import Denoiser, groups_of
+from stillhouse.models.networks.generation.picture_judge import PictureJudge
+from stillhouse.models.networks.pixels import Pixels
+from stillhouse.models.workloads.text_to_image.batches import PromptedBatches, SolvedBatches, by_class
+from stillhouse.models.workloads.text_to_image.components import encoder_architecture
+from stillhouse.models.workloads.text_to_image.flow import Rows, Sampler, noise_of, path, raw, sample, scaled, states_of
+from stillhouse.models.workloads.text_to_image.judging.details import nearest_distance
+from stillhouse.models.workloads.text_to_image.judging.judges import open_judges
+from stillhouse.models.workloads.text_to_image.judging.png import grid_of, png_of
+from stillhouse.models.workloads.text_to_image.objectives import end_objective, vector_objective
+from stillhouse.models.workloads.text_to_image.prompts import Prompts
+from stillhouse.models.workloads.text_to_image.runtime import prompt_of
+from stillhouse.models.workloads.text_to_image.scoring import expect_variety
+from stillhouse.models.workloads.text_to_image.settings import settings_of
+
+NOISE = np.array([[1.0, -1.0]], np.float32)
+CONDITION = np.array([[3.0]], np.float32)
+
+
+def _constant(states_NK: Rows) -> Rows:
+    """Return the condition as the velocity of both pixels."""
+    return np.repeat(states_NK[:, 3:], 2, axis=1)
+
+
+def _moment(states_NK: Rows) -> Rows:
+    """Return the moment as the velocity of both pixels."""
+    return np.repeat(states_NK[:, 2:3], 2, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("velocity", "sampler", "moved"),
+    [
+        (_constant, Sampler(1), 3.0),
+        (_constant, Sampler(4), 3.0),
+        (_constant, Sampler(2, guidance=2.0), 6.0),
+        (_constant, Sampler(2, guidance=0.0), 0.0),
+        (_moment, Sampler(1), 0.0),
+        (_moment, Sampler(2), 0.25),
+        (_moment, Sampler(1, solver="heun"), 0.5),
+        (_moment, Sampler(4, solver="heun"), 0.5),
+        (_moment, Sampler(4, guidance=3.0, solver="heun"), 0.5),
+    ],
+)
+def test_the_sampler_follows_the_velocity(velocity: object, sampler: Sampler, moved: float) -> None:
+    """Euler and Heun move as far as the integral says, and guidance stretches what depends on the condition."""
+    moved_NP = sample(velocity, NOISE, CONDITION, sampler)  # type: ignore[arg-type]
+    np.testing.assert_allclose(moved_NP, NOISE + moved, rtol=1e-6)
+
+
+def test_a_path_has_one_point_for_each_step() -> None:
+    """The last point of the path is the picture."""
+    points = list(path(_constant, NOISE, CONDITION, Sampler(3)))
+    assert [float(point[0, 0]) for point in points] == pytest.approx([2.0, 3.0, 4.0])
+
+
+def test_noise_depends_on_the_seed_alone() -> None:
+    """The same seed gives the same noise in any company."""
+    np.testing.assert_array_equal(noise_of([5], 4)[0], noise_of([1, 5], 4)[1])
+    assert not np.array_equal(*noise_of([1, 5], 4))
+
+
+def test_a_raw_picture_survives_scaling() -> None:
+    """Scaling to -1 to 1 and back changes no pixel, and what lies outside is cut."""
+    images_NCHW = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
+    np.testing.assert_array_equal(raw(scaled(images_NCHW)).reshape(images_NCHW.shape), images_NCHW)
+    np.testing.assert_array_equal(raw(np.array([[-3.0, 3.0]], np.float32)), [[0, 255]])
+
+
+def _denoiser(**changes: object) -> Denoiser:
+    torch.manual_seed(1)
+    arguments = {"widths": [8, 12], "depths": [1, 1, 1], "embedding": 8, "steps": 2, "dimension": 3}
+    return Denoiser(**{**arguments, "image_shape": (1, 8, 8), **changes}).eval()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 12)])
+def test_a_denoiser_answers_with_a_picture(shape: tuple[int, int, int]) -> None:
+    """The velocity has as many numbers as the picture, grey or in colours."""
+    pixels = int(np.prod(shape))
+    assert _denoiser(image_shape=shape)(torch.zeros(2, pixels + 1 + 3)).shape == (2, pixels)
+
+
+def test_a_denoiser_reads_picture_moment_and_condition() -> None:
+    """A change in any of the three parts of the state changes the velocity."""
+    network, generator = _denoiser(), torch.Generator().manual_seed(2)
+    for parameter in network.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.2
+    state_1K = torch.randn(1, 64 + 1 + 3, generator=generator)
+    before = network(state_1K)
+    for place in (0, 64, 66):
+        changed_1K = state_1K.clone()
+        changed_1K[:, place] += 1
+        assert not torch.allclose(network(changed_1K), before, atol=1e-4), place
+
+
+@pytest.mark.parametrize(("width", "groups"), [(8, 8), (12, 6), (7, 7), (13, 1), (64, 8)])
+def test_groups_divide_the_width(width: int, groups: int) -> None:
+    """A norm has the most groups, up to eight, that divide its channels."""
+    assert groups_of(width) == groups
+
+
+class _Towards(nn.Module):
+    """A network whose velocity is a constant."""
+
+    def __init__(self, steps: int, velocity: float) -> None:
+        super().__init__()
+        self.sampler = {"steps": steps, "guidance": 1.0, "solver": "euler"}
+        self.velocity = nn.Parameter(torch.tensor(velocity))
+
+    def forward(self, states_NK: torch.Tensor) -> torch.Tensor:
+        return self.velocity.expand(len(states_NK), 4)
+
+
+def _critic() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(Pixels(255.0, 1), PictureJudge([4], 4, classes=2))
+
+
+@pytest.mark.parametrize(
+    ("steps", "velocity", "loss"),
+    [(1, 2.0, 0.0), (2, 2.0, 0.0), (1, 1.0, 1.0), (2, 1.0, (1.0 + 1.0) / 2), (1, 0.0, 4.0)],
+)
+def test_the_loss_is_the_distance_to_the_end(steps: int, velocity: float, loss: float) -> None:
+    """Each step is measured at the end to which it points, from where the student's own step before it ended."""
+    objective = end_objective(_critic(), 0.0, (1, 2, 2))
+    batch = (torch.zeros(3, 4), torch.zeros(3, 1), torch.full((3, 4), 2.0))
+    assert objective(_Towards(steps, velocity), batch).item() == pytest.approx(loss)
+
+
+def test_the_critic_adds_to_the_loss_and_does_not_learn() -> None:
+    """The loss grows by the error of the critic's maps, and only the student has a gradient."""
+    critic, student = _critic(), _Towards(1, 0.5)
+    batch = (torch.zeros(3, 4), torch.zeros(3, 1), torch.full((3, 4), 1.0))
+    loss = end_objective(critic, 1.0, (1, 2, 2))(student, batch)
+    loss.backward()
+    assert loss.item() > end_objective(critic, 0.0, (1, 2, 2))(student, batch).item()
+    assert student.velocity.grad is not None
+    assert all(parameter.grad is None for parameter in critic.parameters())
+
+
+def test_the_loss_of_equal_vectors_is_nothing() -> None:
+    """A text encoder that gives the teacher's vectors has no loss."""
+    vectors_BD = torch.eye(3)
+    assert float(vector_objective()(nn.Identity(), (vectors_BD, torch.zeros(3), vectors_BD))) == pytest.approx(0)
+
+
+def test_a_picture_is_learned_with_a_prompt_of_its_class() -> None:
+    """Every batch pairs pictures with prompts of their classes; the same epoch gives the same batches."""
+    labels_N = np.array([0, 1, 1, 0, 1])
+    feed = PromptedBatches(
+        torch.arange(5).view(5, 1, 1, 1), torch.from_numpy(labels_N), torch.arange(4)[:, None] * 10,
+        by_class(np.array([0, 1, 0, 1])), 3,
+    )  # fmt: skip
+    batches = list(feed.epoch(1, 2))
+    assert len(batches) == feed.batches_per_epoch(2) == 3
+    for _, labels_B, codes_BL, noise_BP, moments_B1, asked_B1 in batches:
+        assert [int(code) // 10 % 2 for code in codes_BL[:, 0]] == labels_B.tolist()
+        assert noise_BP.shape == moments_B1.shape == asked_B1.shape
+        assert ((moments_B1 > 0) & (moments_B1 < 1)).all()
+    again = list(feed.epoch(1, 2))
+    assert all(
+        torch.equal(a, b) for one, two in zip(batches, again, strict=True) for a, b in zip(one, two, strict=True)
+    )
+
+
+def test_solved_paths_stay_together() -> None:
+    """Noise, condition and end of a path are in the same row of a batch, and every path is in an epoch once."""
+    rows = torch.arange(5.0)[:, None]
+    seen = []
+    for noise_BP, conditions_BD, ends_BP in SolvedBatches(rows, rows + 10, (rows + 20).half(), 1).epoch(0, 2):
+        assert torch.equal(noise_BP + 10, conditions_BD)
+        assert torch.equal(noise_BP + 20, ends_BP)
+        seen += noise_BP[:, 0].tolist()
+    assert sorted(seen) == [0, 1, 2, 3, 4]
+
+
+def _normal(mean: float, spread: float, count: int = 4000) -> np.ndarray:
+    exact_NF = np.random.default_rng(1).normal(size=(count, 3))
+    exact_NF = (exact_NF - exact_NF.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(exact_NF, rowvar=False))).T
+    return (mean + spread * exact_NF).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "distance"), [(0, 1, 0), (2, 1, 3 * 2**2), (0, 3, 3 * (3 - 1) ** 2), (1, 2, 3 * (1 + 1))]
+)
+def test_the_frechet_distance_of_normal_features(mean: float, spread: float, distance: float) -> None:
+    """The distance is that of the means plus that of the spreads, in each of three directions."""
+    assert frechet_distance(_normal(mean, spread), _normal(0, 1)) == pytest.approx(distance, abs=1e-3)
+
+
+def test_the_ratio_of_distances_has_an_interval() -> None:
+    """A candidate four times as far has a ratio of a quarter, inside its interval."""
+    groups_N = np.arange(4000) % 50
+    found = compare_distances(_normal(1, 1), _normal(2, 1), _normal(0, 1), groups_N, 0.9)
+    low, high = found["interval"]  # type: ignore[misc]
+    assert found["value"] == pytest.approx(0.25, abs=1e-3)
+    assert 0.2 < low < 0.25 < high < 0.3
+
+
+def test_the_nearest_training_picture_of_a_copy_is_itself() -> None:
+    """A copy has distance 0, and a picture that differs in one white pixel has distance 1."""
+    train_NCHW = np.zeros((3, 1, 2, 2), np.uint8)
+    other_NCHW = train_NCHW.copy()
+    other_NCHW[:, 0, 0, 0] = 255
+    assert nearest_distance(train_NCHW, train_NCHW) == pytest.approx(0)
+    assert nearest_distance(other_NCHW, train_NCHW) == pytest.approx(1)
+
+
+def test_prompts_are_chosen_by_label() -> None:
+    """Each label gets a prompt of its own, and all prompts are used."""
+    prompts = Prompts(["a", "b", "c", "d"], np.array([1, 0, 1, 0]))
+    labels_N = np.array([0, 1] * 50)
+    places_N = prompts.choose(labels_N, np.random.default_rng(1))
+    np.testing.assert_array_equal(prompts.labels_N[places_N], labels_N)
+    assert set(places_N) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("", "is empty"),
+        (" \t ", "is empty"),
+        ("\u200b", "is empty"),
+        (7, "is no text"),
+        ({"seed": 1}, "is no text"),
+        ({"text": "a bag", "seed": -1}, "the seed '-1' is no whole number from 0 to 4,294,967,295"),
+        ({"text": "a bag", "seed": 2**32}, "is no whole number"),
+        ({"text": "a bag", "seed": True}, "is no whole number"),
+        ({"text": "a bag", "seed": "7"}, "is no whole number"),
+    ],
+)
+def test_a_wrong_prompt_is_refused(prompt: object, said: str) -> None:
+    """An empty prompt and a seed out of range end in one sentence."""
+    with pytest.raises(ModelError, match=said):
+        prompt_of(prompt)
+
+
+@pytest.mark.parametrize("prompt", ["a bag", "x" * 10_000, "карман 包 🎒", {"text": "a bag", "seed": 7}])
+def test_any_text_is_a_prompt(prompt: object) -> None:
+    """Long texts and other scripts are prompts; a text without a seed has seed 0."""
+    assert prompt_of(prompt)[1] == (7 if isinstance(prompt, dict) else 0)
+
+
+@pytest.mark.parametrize(
+    ("pixels_NP", "said"),
+    [(np.full((4, 3), np.nan), "NaN or infinity"), (np.full((4, 3), 0.3), "the same picture of everything")],
+)
+def test_a_collapsed_training_is_caught(pixels_NP: np.ndarray, said: str) -> None:
+    """Pictures that are not finite, or all the same, stop a training."""
+    with pytest.raises(ModelError, match=said):
+        expect_variety(pixels_NP.astype(np.float32))
+
+
+def test_a_sound_training_is_not_stopped() -> None:
+    """Pictures that differ pass."""
+    expect_variety(np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32))
+
+
+def test_a_picture_is_written_as_png(tmp_path: Path) -> None:
+    """The file has the pixels of the picture, grey or in colours."""
+    for channels in (1, 3):
+        image_CHW = np.random.default_rng(1).integers(0, 256, (channels, 4, 5), dtype=np.uint8)
+        (tmp_path / "it.png").write_bytes(png_of(image_CHW))
+        with Image.open(tmp_path / "it.png") as read:
+            levels = np.asarray(read)
+        np.testing.assert_array_equal(levels, image_CHW[0] if channels == 1 else image_CHW.transpose(1, 2, 0))
+
+
+def test_a_grid_has_every_picture() -> None:
+    """Three pictures in two columns make two rows, with white between them."""
+    images_NCHW = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 2, 2), np.uint8)
+    sheet_CHW = grid_of(images_NCHW, 2)
+    assert sheet_CHW.shape == (1, 5, 5)
+    assert sheet_CHW[0, 0].tolist() == [0, 0, 255, 1, 1]
+    assert sheet_CHW[0, 3].tolist() == [2, 2, 255, 255, 255]
+
+
+class _Options:
+    def __init__(self, settings: dict[str, object]) -> None:
+        self.settings = settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"pairs": 3}, "pairs"), ({"critic_weight": -1.0}, "critic_weight"), ({"pears": 20}, "pears")],
+)
+def test_a_wrong_setting_is_named(settings: dict[str, object], said: str) -> None:
+    """A setting that is unknown or out of range is refused by its name."""
+    with pytest.raises(ModelError, match=rf"distillation\.settings\.{said}"):
+        settings_of(_Options(settings))  # type: ignore[arg-type]
+
+
+def test_a_text_encoder_of_another_dimension_is_refused() -> None:
+    """The condition of a denoiser has 64 numbers."""
+
+    class Named:
+        name = "ngram_encoder"
+        arguments = {"dimension": 32}  # noqa: RUF012 - a stand-in
+
+    with pytest.raises(ModelError, match="dimension 32 cannot condition a denoiser; set its dimension to 64"):
+        encoder_architecture(Named())  # type: ignore[arg-type]
+
+
+def test_missing_judges_are_named(tmp_path: Path) -> None:
+    """Without its judges, an export cannot be evaluated, and the message says what to do."""
+    with pytest.raises(ModelError, match=r"frechet_judge\.onnx and no prompt_judge\.onnx; run the stage export again"):
+        open_judges(tmp_path, 10)
+
+
+def test_states_hold_their_three_parts() -> None:
+    """A state is the picture, then the moment, then the condition."""
+    assert states_of(NOISE, 0.5, CONDITION).tolist() == [[1.0, -1.0, 0.5, 3.0]]
