@@ -13,6 +13,7 @@ from PIL import Image
 from starlette.applications import Starlette
 from whole_run import Run, whole_run
 
+from stillhouse.models.errors import ModelError
 from stillhouse.models.runtime.bundle import open_bundle
 from stillhouse.models.workloads.text_to_image.runtime import RUNTIME, Generator
 from stillhouse.tasks.errors import StillhouseError
@@ -102,7 +103,7 @@ def test_quality_is_the_share_of_pictures_that_show_what_was_asked_for(run: Run)
 def test_a_split_without_judges_is_not_judged(run: Run) -> None:
     """A split that was opened without the export's judges says what to do."""
     split = RUNTIME.load_split(materialise(run.output("pull")), "gate")
-    with pytest.raises(Exception, match="run the stage export again"):
+    with pytest.raises(ModelError, match="run the stage export again"):
         _ = split.judge
 
 

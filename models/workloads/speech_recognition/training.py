@@ -19,6 +19,7 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.measurement.transcription import count_errors
 from stillhouse.models.training.checkpoint import Architecture
 from stillhouse.models.training.loop import Objective, ProgressReporter
+from stillhouse.models.workloads.own_settings import OwnOptions
 from stillhouse.models.workloads.registry import ALONE
 from stillhouse.models.workloads.speech_recognition.batches import (
     TaughtBatches,
@@ -35,7 +36,7 @@ from stillhouse.models.workloads.training_base import (
     TeacherTraining,
     Training,
 )
-from stillhouse.models.workloads.transcripts.frame_settings import OwnOptions, settings_of
+from stillhouse.models.workloads.transcripts.frame_settings import settings_of
 from stillhouse.models.workloads.transcripts.spelling import LETTERS, number_letters, read_greedily
 
 TYPICAL = 3 * SAMPLE_RATE

@@ -22,6 +22,7 @@ from stillhouse.models.onnx.recogniser import LineForm, adopt_recogniser
 from stillhouse.models.training.checkpoint import Architecture
 from stillhouse.models.training.loop import Batch, Objective, ProgressReporter
 from stillhouse.models.training.ready import ready
+from stillhouse.models.workloads.own_settings import OwnOptions
 from stillhouse.models.workloads.registry import ALONE
 from stillhouse.models.workloads.text_recognition.reading import read_lines
 from stillhouse.models.workloads.training_base import (
@@ -34,7 +35,7 @@ from stillhouse.models.workloads.training_base import (
     TeacherTraining,
     Training,
 )
-from stillhouse.models.workloads.transcripts.frame_settings import OwnOptions, settings_of
+from stillhouse.models.workloads.transcripts.frame_settings import settings_of
 from stillhouse.models.workloads.transcripts.spelling import LETTERS, number_letters
 
 ASKED = 32

@@ -16,13 +16,14 @@ from stillhouse.models.distillation.batches import DistillationBatches
 from stillhouse.models.errors import ModelError
 from stillhouse.models.training.checkpoint import Architecture, load_model
 from stillhouse.models.training.loop import BatchSource, Objective, ProgressReporter
+from stillhouse.models.workloads.own_settings import OwnOptions
 from stillhouse.models.workloads.text_to_image.batches import SolvedBatches
 from stillhouse.models.workloads.text_to_image.flow import DIMENSION, noise_of, sample, scaled, states_of
 from stillhouse.models.workloads.text_to_image.objectives import end_objective, vector_objective
 from stillhouse.models.workloads.text_to_image.parts import CRITIC, DENOISER, JUDGES, TEXT_ENCODER
 from stillhouse.models.workloads.text_to_image.prompts import load_prompts
 from stillhouse.models.workloads.text_to_image.scoring import pixels_in, sampler_of, scorer, vectors_of, velocity_of
-from stillhouse.models.workloads.text_to_image.settings import OwnOptions, settings_of
+from stillhouse.models.workloads.text_to_image.settings import settings_of
 from stillhouse.models.workloads.training_base import Ask, DistillationOptions, Network
 
 SOLVED_AT_ONCE = 2_048

@@ -1,11 +1,8 @@
 """Settings of the distillation kind `paths`: the student learns where the teacher's solved paths end."""
 
-from typing import Any
+from pydantic import BaseModel, ConfigDict, Field
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from stillhouse.models.errors import ModelError
-from stillhouse.models.workloads.training_base import DistillationOptions
+from stillhouse.models.workloads.own_settings import OwnOptions, read_settings
 
 
 class PathSettings(BaseModel):
@@ -18,21 +15,10 @@ class PathSettings(BaseModel):
     """Weight of the error in the critic's maps. 0: pixels only."""
 
 
-class OwnOptions(DistillationOptions):
-    """Options of a kind with settings of its own."""
-
-    settings: dict[str, Any]
-
-
 def settings_of(options: OwnOptions) -> PathSettings:
     """Check the settings of a distillation.
 
     Raises:
         ModelError: a setting is unknown or out of range.
     """
-    try:
-        return PathSettings.model_validate(options.settings)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        msg = f"distillation.settings.{'.'.join(map(str, fault['loc']))}: {fault['msg']}; mend it in the recipe"
-        raise ModelError(msg) from error
+    return read_settings(PathSettings, options)

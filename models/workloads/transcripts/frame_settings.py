@@ -1,11 +1,8 @@
 """Settings of the distillation kind `frames`: the student learns the teacher's letters in each frame."""
 
-from typing import Any
+from pydantic import BaseModel, ConfigDict, Field
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from stillhouse.models.errors import ModelError
-from stillhouse.models.workloads.training_base import DistillationOptions
+from stillhouse.models.workloads.own_settings import OwnOptions, read_settings
 
 
 class FrameSettings(BaseModel):
@@ -17,21 +14,10 @@ class FrameSettings(BaseModel):
     """Share of the loss on the texts. 0 needs no texts."""
 
 
-class OwnOptions(DistillationOptions):
-    """Options of a kind with settings of its own."""
-
-    settings: dict[str, Any]
-
-
 def settings_of(options: OwnOptions) -> FrameSettings:
     """Check the settings of a distillation.
 
     Raises:
         ModelError: a setting is unknown or out of range.
     """
-    try:
-        return FrameSettings.model_validate(options.settings)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        msg = f"distillation.settings.{'.'.join(map(str, fault['loc']))}: {fault['msg']}; mend it in the recipe"
-        raise ModelError(msg) from error
+    return read_settings(FrameSettings, options)
