@@ -6,6 +6,7 @@ Times do not depend on what was learned, so no night is needed: `.venv/bin/pytho
 import sys
 import tempfile
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ from stillhouse.models.networks.texts.ngrams import tables_of
 from stillhouse.models.onnx.export import export_model
 from stillhouse.models.onnx.packing import deployable
 from stillhouse.models.training.checkpoint import Architecture
+from stillhouse.models.workloads.text_to_image.flow import DIMENSION
+from stillhouse.models.workloads.training_base import training_of
 from stillhouse.tasks.compression.quantize import fold_for_quantizing
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 from stillhouse.tasks.recipe.steps import Distil, LowRank, Quantize
@@ -36,6 +39,7 @@ from stillhouse.tasks.recipe.teacher import Network
 
 RECIPES = sorted((Path(__file__).resolve().parent.parent / "dags" / "recipes").glob("[!.]*.yaml"))
 IMAGE_SHAPES = {"digits": (1, 8, 8), "fashion_mnist": (1, 28, 28)}
+PROMPTED_SHAPE = (1, 28, 28)
 LETTERS = 200
 SCHEDULE = Schedule(repeats=9, most=9, rounds=40, pause_seconds=1.0, confidence=0.9, limit=1000.0)
 
@@ -47,6 +51,8 @@ def architecture_of(recipe: Recipe, network: Network) -> Architecture:
         return Architecture(network.name, network.arguments, 1.0, ())
     if takes == "speech":
         return Architecture(network.name, {**network.arguments, "letters": LETTERS}, 1.0, (LENGTH,))
+    if takes == "state":
+        return Architecture(network.name, network.arguments, 1.0, (prod(PROMPTED_SHAPE) + 1 + DIMENSION,))
     shape = IMAGE_SHAPES.get(recipe.data.dataset, (3, 64, 64))
     return Architecture(network.name, network.arguments, 80.0, shape, background=PAPER if shape[0] > 1 else 0)
 
@@ -58,6 +64,8 @@ def raw_of(architecture: Architecture) -> NDArray[np.generic]:
         return codes_of(["a red heart with an arrow"] * 64)
     if architecture.takes == "speech":
         return random.normal(0, 4000, (64, LENGTH)).astype(np.int16)
+    if architecture.takes == "state":
+        return random.standard_normal((64, *architecture.image_shape), np.float32)
     return random.integers(0, 256, (64, *architecture.image_shape), dtype=np.uint8)
 
 
@@ -92,8 +100,9 @@ def _quantized(
 
 
 def networks_of(recipe: Recipe) -> dict[str, Network]:
-    """Component -> the teacher's network."""
-    return dict(recipe.teacher.networks)
+    """Component that ships -> the teacher's network."""
+    shipped = training_of(recipe.workload).components
+    return {name: network for name, network in recipe.teacher.networks.items() if name in shipped}
 
 
 def export_both(recipe: Recipe, component: str, folder: Path) -> NDArray[np.generic]:

@@ -178,6 +178,20 @@ def test_a_channel_without_weights_still_has_its_bias(tmp_path: Path) -> None:
     assert np.allclose(logits_NK[:, :2], 5.0, atol=0.05)
 
 
+@pytest.mark.parametrize("activations", ["static", "dynamic", "float"])
+def test_two_layers_of_equal_weights_share_one_tensor(tmp_path: Path, activations: str) -> None:
+    """Equal weights of two layers are written once, and the file still answers as its module."""
+    twice = Architecture("residual", {"stem": 8, "widths": [8, 8], "strides": [1, 2], "pool": 7}, 90.0, (1, 28, 28))
+    module = fold_batch_norm(fold_pixel_scale(twice.build_seeded(2).eval()))
+    first, second = (module.get_submodule(f"1.blocks.{number}.conv2") for number in range(2))
+    second.weight.data.copy_(first.weight)
+    integer_weights(module, bits_by_layer(module, 8))
+    architecture = replace(twice, quantization={**STATIC, "activations": activations})
+    export_model(module, architecture, IMAGES, tmp_path / "equal.onnx")
+    answers = predict(open_session(tmp_path / "equal.onnx"), IMAGES)
+    assert np.corrcoef(answers.ravel(), module(torch.from_numpy(IMAGES)).detach().numpy().ravel())[0, 1] > 0.99
+
+
 def test_the_largest_products_are_added_without_saturating(tmp_path: Path) -> None:
     """Whatever the processor, weights that are all the largest answer to white pixels as they do in floats."""
     module, architecture = fold_batch_norm(fold_pixel_scale(network())), replace(ARCHITECTURE, quantization=STATIC)

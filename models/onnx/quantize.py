@@ -110,7 +110,13 @@ def _prepare(
     excluded = [node.name for name in keep_float for node in readers(model, places[name].initializer)]
     excluded += _before_layers(model, {place.initializer for place in places.values()})
     excluded += [node.name for node in model.graph.node if node.op_type in SLOWER]
-    return Floats(path, model, places, {name: stored[name] for name in stored if name not in keep_float}, excluded)
+    return Floats(path, model, places, _once(places, stored, keep_float), excluded)
+
+
+def _once(places: Mapping[str, Place], stored: Mapping[str, Stored], keep_float: list[str]) -> dict[str, Stored]:
+    """Return the integers to write. The exporter merges equal weights, and one layer writes for all that share them."""
+    writers = {places[name].initializer: name for name in stored if name not in keep_float}
+    return {name: stored[name] for name in writers.values()}
 
 
 def _name_nodes(model: ModelProto) -> None:
