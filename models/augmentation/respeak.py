@@ -59,7 +59,9 @@ def hide(samples_T: NDArray[np.int16], generator: np.random.Generator) -> NDArra
 def change_pace(samples_T: Samples, pace: float) -> Samples:
     """Return samples `pace` times as fast, by linear interpolation."""
     places_T = np.arange(int(len(samples_T) / pace)) * pace
-    faster_T: Samples = np.interp(places_T, np.arange(len(samples_T)), samples_T).astype(np.float32)
+    before_T = places_T.astype(np.int64)
+    rises_T = np.diff(samples_T, append=samples_T[-1:])
+    faster_T: Samples = samples_T[before_T] + (places_T - before_T).astype(np.float32) * rises_T[before_T]
     return faster_T
 
 
@@ -85,21 +87,29 @@ def _with_noise(samples_T: Samples, generator: np.random.Generator) -> Samples:
 
 
 def _over_a_line(samples_T: Samples, generator: np.random.Generator) -> Samples:
-    spectrum_K = np.fft.rfft(samples_T)
+    spectrum_K = _spectrum(samples_T)
     spectrum_K[int(len(spectrum_K) * generator.uniform(NARROWEST, 1.0)) :] = 0
-    carried_T: Samples = np.fft.irfft(spectrum_K, len(samples_T)).astype(np.float32)
-    return carried_T
+    return _sound(spectrum_K, len(samples_T))
 
 
 def _without_bands(samples_T: Samples, generator: np.random.Generator) -> Samples:
-    spectrum_K = np.fft.rfft(samples_T)
+    spectrum_K = _spectrum(samples_T)
     for _ in range(BANDS):
         low = generator.uniform(0, 1 - WIDEST)
         edges = (_share_of_mel(low), _share_of_mel(low + generator.uniform(0, WIDEST)))
         first, last = (int(edge * len(spectrum_K)) for edge in edges)
         spectrum_K[first:last] = 0
-    left_T: Samples = np.fft.irfft(spectrum_K, len(samples_T)).astype(np.float32)
-    return left_T
+    return _sound(spectrum_K, len(samples_T))
+
+
+def _spectrum(samples_T: Samples) -> NDArray[np.complexfloating]:
+    """Return the tones of a recording with silence up to a power of two, for which the transform is fastest."""
+    return np.fft.rfft(samples_T, 1 << (len(samples_T) - 1).bit_length())
+
+
+def _sound(spectrum_K: NDArray[np.complexfloating], length: int) -> Samples:
+    samples_T: Samples = np.fft.irfft(spectrum_K)[:length].astype(np.float32)
+    return samples_T
 
 
 def _share_of_mel(place: float) -> float:
