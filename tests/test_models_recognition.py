@@ -47,18 +47,27 @@ def test_a_recording_of_any_length_has_25_frames_a_second(number: int) -> None:
         assert network(torch.zeros(1, samples)).shape == (1, samples // FRAME + 1, 5)
 
 
-def test_a_causal_network_knows_nothing_of_later_sound() -> None:
-    """What comes later changes no earlier letters, and the number of frames stays."""
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_a_causal_network_knows_nothing_of_later_sound(ahead: int) -> None:
+    """What comes later than it looks ahead changes no earlier letters, and the number of frames stays."""
     torch.manual_seed(3)
-    network = Listener(letters=5, bands=8, hop=160, stem=[8, 12], widths=[12, 12], kernel=5, causal=True).eval()
+    network = Listener(
+        letters=5, bands=8, hop=160, stem=[8, 12], widths=[12, 12], kernel=5, causal=True, ahead=ahead
+    ).eval()
     samples_1T = torch.randn(1, 4 * GRAIN) * 1000
     later_1T = samples_1T.clone()
     later_1T[:, 2 * GRAIN :] = 0
     first, other = network(samples_1T), network(later_1T)
     assert first.shape == (1, 4 * GRAIN // FRAME + 1, 5)
-    heard = 2 * GRAIN // FRAME
+    heard = 2 * GRAIN // FRAME - ahead
     assert torch.allclose(first[:, :heard], other[:, :heard], atol=1e-5)
-    assert not torch.allclose(first[:, heard + 1 :], other[:, heard + 1 :], atol=1e-2)
+    assert not torch.allclose(first[:, heard + 1], other[:, heard + 1], atol=1e-2)
+
+
+def test_only_a_causal_network_looks_ahead() -> None:
+    """Any other network hears all that follows, so the argument is refused."""
+    with pytest.raises(ModelError, match="ahead 2 needs causal: true"):
+        Listener(letters=5, bands=8, hop=160, stem=[8], widths=[8], kernel=5, ahead=2)
 
 
 def test_heads_must_divide_the_width() -> None:

@@ -102,7 +102,15 @@ class _Listener(_Arguments):
     widths: Widths
     kernel: Kernel
     causal: bool = False
+    ahead: Annotated[int, Field(ge=0, le=250)] = 0
     letters: Letters = None
+
+    @model_validator(mode="after")
+    def _only_a_causal_network_looks_ahead(self) -> Self:
+        if self.ahead and not self.causal:
+            msg = f"ahead {self.ahead} needs causal: true, because any other network hears all that follows"
+            raise ValueError(msg)
+        return self
 
 
 class _LineReader(_Arguments):

@@ -22,7 +22,7 @@ class LogBank(nn.Module):
 
     filters_F1T: Tensor
 
-    def __init__(self, bands: int, hop: int, taps: int, *, causal: bool = False) -> None:
+    def __init__(self, bands: int, hop: int, taps: int, *, causal: bool = False, ahead: int = 0) -> None:
         """Compute the filters. They are not trained.
 
         Args:
@@ -30,9 +30,10 @@ class LogBank(nn.Module):
             hop: samples from one frame to the next.
             taps: length of a filter in samples.
             causal: a frame sees the samples before it only, not those around it.
+            ahead: samples of silence that are heard after the end.
         """
         super().__init__()
-        self.hop, self.around = hop, (taps, 0) if causal else (taps // 2, taps // 2)
+        self.hop, self.around = hop, (taps, ahead) if causal else (taps // 2, taps // 2 + ahead)
         self.register_buffer("filters_F1T", gabor_filters(bands, taps)[:, None], persistent=False)
 
     def forward(self, samples_NT: Tensor) -> Tensor:

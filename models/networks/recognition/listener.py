@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from stillhouse.models.errors import ModelError
 from stillhouse.models.networks.recognition.bank import LogBank, over_frames
 
 STEM_KERNEL = 5
@@ -36,6 +37,7 @@ class Listener(nn.Module):
         widths: Sequence[int],
         kernel: int,
         causal: bool = False,
+        ahead: int = 0,
     ) -> None:
         """Build.
 
@@ -47,9 +49,17 @@ class Listener(nn.Module):
             widths: channels of each further convolution. Equal neighbours get a shortcut.
             kernel: frames that each of these convolutions sees.
             causal: a frame depends on no later sound, so that a recording can be read while it is spoken.
+            ahead: frames of later sound on which a frame of a causal network depends after all.
+
+        Raises:
+            ModelError: `ahead` is given, and the network is not causal.
         """
         super().__init__()
-        self.bank = LogBank(bands, hop, 2 * hop, causal=causal)
+        if ahead and not causal:
+            msg = f"ahead {ahead} needs causal: true, because any other network hears all that follows"
+            raise ModelError(msg)
+        self.ahead = ahead
+        self.bank = LogBank(bands, hop, 2 * hop, causal=causal, ahead=ahead * hop * 2 ** len(stem))
         halvings = (
             over_frames(before, width, STEM_KERNEL, 2, causal=causal) for before, width in pairwise((bands, *stem))
         )
@@ -59,7 +69,7 @@ class Listener(nn.Module):
 
     def forward(self, samples_NT: Tensor) -> Tensor:
         """Map 16-bit samples (N, T) of any number type to logits of letters (N, frames, letters)."""
-        return self.speller(self.body(self.bank(samples_NT))).squeeze(2).transpose(1, 2)
+        return self.speller(self.body(self.bank(samples_NT))).squeeze(2).transpose(1, 2)[:, self.ahead :]
 
 
 def _block(width_in: int, width: int, kernel: int, *, causal: bool) -> nn.Module:
