@@ -16,12 +16,12 @@ from tiny_house import tiny_recipe
 from stillhouse.models.data.captions import load_captions
 from stillhouse.models.data.images import load_images
 from stillhouse.tasks.data.format.dataset import SPLITS, fault_of, read_description
+from stillhouse.tasks.data.store.excerpt import LABELS, write_excerpt
 from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.rehearsal import check as check_module
 from stillhouse.tasks.rehearsal import expect
 from stillhouse.tasks.rehearsal.check import Finding, check_recipe
 from stillhouse.tasks.rehearsal.estimate import Estimate, epochs_of, estimate
-from stillhouse.tasks.rehearsal.excerpt import LABELS, write_excerpt
 from stillhouse.tasks.rehearsal.rehearse import Rehearsed
 from stillhouse.tasks.rehearsal.shorten import BATCH, EPOCHS, shorten
 from stillhouse.tasks.settings import Settings, load_settings

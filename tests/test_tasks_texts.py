@@ -15,8 +15,8 @@ from stillhouse.models.data.texts import load_text_labels, load_texts, normalise
 from stillhouse.models.errors import ModelError
 from stillhouse.tasks.data.format.dataset import SPLITS, fault_of, read_description, read_manifest
 from stillhouse.tasks.data.format.layout import content_bytes, is_text, layout_of
+from stillhouse.tasks.data.store.excerpt import write_excerpt
 from stillhouse.tasks.recipe.section import Data
-from stillhouse.tasks.rehearsal.excerpt import write_excerpt
 from stillhouse.tasks.stages.validate import validate_data
 
 SHARD, MANIFEST = "train-000.parquet", "manifest.parquet"

@@ -29,11 +29,18 @@ def audio_file(
 
 
 def write_utterances(
-    folder: Path, unseen: Sequence[Utterance] = (), also: Mapping[str, Sequence[Utterance]] | None = None
+    folder: Path,
+    unseen: Sequence[Utterance] = (),
+    also: Mapping[str, Sequence[Utterance]] | None = None,
+    languages: Sequence[str] = ("fr",),
 ) -> Path:
-    """Write a dataset with two tones in every split, each of its own pitch, group and words."""
+    """Write a dataset with two tones in every split, each of its own pitch, group and words.
+
+    The first language has the first tone. The last one has the second, and the unseen voice.
+    """
     splits = {
-        split: [_utterance(split, 2 * place + row) for row in range(2)] + list((also or {}).get(split, ()))
+        split: [_utterance(split, 2 * place + row, languages[-row]) for row in range(2)]
+        + list((also or {}).get(split, ()))
         for place, split in enumerate(SPLITS)
     }
     about: dict[str, Any] = {
@@ -41,7 +48,7 @@ def write_utterances(
         "licence": "CC0-1.0",
         "sources": [],
         "labels": [f"group {number}" for number in range(20)],
-        "languages": ["fr"],
+        "languages": list(languages),
         "voices": ["tones-fr", "other-fr"],
         "sample_rates": [8_000, RATE],
         "transcripts": {"letters": [" ", "a", "b"]},
@@ -51,12 +58,12 @@ def write_utterances(
     return folder
 
 
-def unseen_utterances() -> list[Utterance]:
+def unseen_utterances(language: str = "fr") -> list[Utterance]:
     """Make two tones of a voice that no split has."""
-    return [Utterance(f"other/{n}", audio_file(tone(0.4, pitch=900 + n)), "b b" + "a" * n, 10 + n, "fr", "other-fr")
+    return [Utterance(f"other/{n}", audio_file(tone(0.4, pitch=900 + n)), "b b" + "a" * n, 10 + n, language, "other-fr")
         for n in range(2)]  # fmt: skip
 
 
-def _utterance(split: str, number: int) -> Utterance:
+def _utterance(split: str, number: int, language: str) -> Utterance:
     audio = audio_file(tone(0.5 + number / 100, 8_000, pitch=200 + 10 * number), 8_000)
-    return Utterance(f"{split}/{number}", audio, "a" * (1 + number), number, "fr", "tones-fr")
+    return Utterance(f"{split}/{number}", audio, "a" * (1 + number), number, language, "tones-fr")

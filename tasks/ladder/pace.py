@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stillhouse.tasks.data.format.dataset import read_description
+from stillhouse.tasks.data.store.excerpt import write_excerpt
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.recipe.recipe import Recipe
 from stillhouse.tasks.rehearsal.estimate import available_bytes, epochs_of, estimate, forget_peak, peak_bytes
-from stillhouse.tasks.rehearsal.excerpt import write_excerpt
 from stillhouse.tasks.rehearsal.rehearse import Rehearsed, rehearse
 from stillhouse.tasks.rehearsal.shorten import shorten
 from stillhouse.tasks.reporting.quantities import mebibytes

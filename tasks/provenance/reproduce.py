@@ -106,11 +106,12 @@ def _recipe(settings: Settings, record: Json, folder: Path) -> Path:
     return path
 
 
-def _pin(settings: Settings, record: Json, folder: Path) -> dict[str, str | None]:
+def _pin(settings: Settings, record: Json, folder: Path) -> Json:
     """Return the section `data` that pins the record's data. Data of this host alone is lent to the reproduction."""
     dataset, (_, _, digest) = record["data"]["dataset"], record["data"]["data_version"].partition("-")
-    if not record["recipe"]["data"].get("sha256"):
-        return {"dataset": dataset, "revision": revision_of(settings.root, dataset, digest)}
+    named = record["recipe"]["data"]
+    if not named.get("sha256"):
+        return {**named, "dataset": dataset, "revision": revision_of(settings.root, dataset, digest)}
     lent = folder / "state" / settings.data_cache.name / digest
     lent.parent.mkdir(parents=True, exist_ok=True)
     lent.unlink(missing_ok=True)

@@ -37,10 +37,15 @@ class Data(Section):
     """Any git revision; the `data.dvc` of that revision is used. If absent, the deployed revision is used."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """SHA-256 of the dataset.json of data that is in this host's cache and not in DVC."""
+    languages: Annotated[tuple[Line, ...], AsList, Field(min_length=1, max_length=100)] | None = None
+    """Languages whose recordings are used. If absent, all of the dataset."""
 
     @model_validator(mode="after")
     def _is_in_one_place(self) -> Self:
         if self.revision is not None and self.sha256 is not None:
             msg = "revision names data in DVC, and sha256 names data on this host; give one of the two"
+            raise ValueError(msg)
+        if self.languages is not None and self.sha256 is not None:
+            msg = "languages chooses from data in DVC, and sha256 names data on this host; give one of the two"
             raise ValueError(msg)
         return self

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stillhouse.tasks.data.format.dataset import read_description
+from stillhouse.tasks.data.store.excerpt import write_excerpt
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.pipeline.providers import check_foreign
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 from stillhouse.tasks.rehearsal.estimate import estimate, forget_peak, peak_bytes
-from stillhouse.tasks.rehearsal.excerpt import write_excerpt
 from stillhouse.tasks.rehearsal.expect import (
     expect_apart,
     expect_contract,

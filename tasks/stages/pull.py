@@ -6,6 +6,7 @@ A recipe may name a dataset by its `sha256`. The dataset is then in the cache al
 
 import json
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from stillhouse.tasks.artifacts.artifact import file_digest, write_json
 from stillhouse.tasks.artifacts.folders import move_into
 from stillhouse.tasks.artifacts.locks import waiting
 from stillhouse.tasks.data.format.dataset import DESCRIPTION, fault_of, read_description
+from stillhouse.tasks.data.store.excerpt import expect_languages, write_languages
 from stillhouse.tasks.data.store.remote import Remote, open_remote
 from stillhouse.tasks.data.store.revision import read_pinned_md5
 from stillhouse.tasks.errors import DataError
@@ -38,7 +40,8 @@ def pull_data(job: "Job") -> dict[str, float]:
     settings, data = load_settings(), job.settings["data"]
     version = job.outside.get("data") or data_digest(data)
     job.progress(f"{'checking' if data.sha256 else 'pulling'} {data.dataset}, version {version}")
-    folder = _find_or_pull(settings, data, version)
+    whole = _find_or_pull(settings, data, version)
+    folder = choose_languages(settings, whole, data.languages)
     digest, splits = folder.name, read_description(folder)["splits"]
     counts = {split: described["count"] for split, described in splits.items()}
     pointer = {
@@ -48,6 +51,7 @@ def pull_data(job: "Job") -> dict[str, float]:
         "digest": digest,
         "data_version": f"sha256-{digest}" if data.sha256 else f"{digest[:12]}-{version}",
         "counts": counts,
+        **({"languages": data.languages} if folder != whole else {}),
     }
     write_json(job.out / POINTER, pointer)
     size = sum(path.stat().st_size for path in folder.iterdir())
@@ -75,7 +79,8 @@ def materialise(pull_artifact: Path) -> Path:
         return _find_local(settings, pointer["dataset"], pointer["digest"])
     folder: Path = settings.data_cache / pointer["digest"]
     if fault_of(folder, folder.name):
-        fetched = _pull_locked(settings, pointer["dataset"], pointer["dvc_md5"])
+        whole = _pull_locked(settings, pointer["dataset"], pointer["dvc_md5"])
+        fetched = choose_languages(settings, whole, pointer.get("languages"))
         if fetched != folder:
             msg = f"{pull_artifact / POINTER} contradicts data version {pointer['dvc_md5']}; run the pull stage again"
             raise DataError(msg)
@@ -89,7 +94,7 @@ def pull_dataset(settings: Settings, data: Data) -> Path:
         DataError: the revision or dataset is unknown, or an object is missing, truncated or altered.
         ServiceError: the remote does not answer.
     """
-    return _find_or_pull(settings, data, data_digest(data))
+    return choose_languages(settings, _find_or_pull(settings, data, data_digest(data)), data.languages)
 
 
 def data_digest(data: Data) -> str:
@@ -117,6 +122,27 @@ def read_pointer(pull_artifact: Path) -> dict[str, Any]:
     return pointer
 
 
+def choose_languages(settings: Settings, whole: Path, languages: Sequence[str] | None) -> Path:
+    """Return a dataset with only the recordings in some languages, or the dataset itself if it has no others.
+
+    Raises:
+        DataError: the dataset has no transcripts, or not these languages, or the disk is full.
+    """
+    if languages is None:
+        return whole
+    expect_languages(read_description(whole), languages)
+    if {*languages} == {*read_description(whole)["languages"]}:
+        return whole
+    return _locked(settings, lambda scratch: _write_languages(settings, whole, languages, scratch))
+
+
+def _write_languages(settings: Settings, whole: Path, languages: Sequence[str], scratch: Path) -> Path:
+    folder = settings.data_cache / write_languages(whole, scratch, languages)
+    if fault_of(folder, folder.name):
+        move_into(scratch, folder)
+    return folder
+
+
 def _find_or_pull(settings: Settings, data: Data, version: str) -> Path:
     if data.sha256:
         return _find_local(settings, data.dataset, data.sha256)
@@ -141,13 +167,18 @@ def _find_local(settings: Settings, dataset: str, digest: str) -> Path:
 
 def _pull_locked(settings: Settings, dataset: str, md5: str) -> Path:
     """Pull under this host's lock. A second pull waits, and then finds the data complete."""
+    return _locked(settings, lambda scratch: _pull(settings, dataset, md5, scratch))
+
+
+def _locked(settings: Settings, fill: Callable[[Path], Path]) -> Path:
+    """Call a function with an empty folder, under this host's lock."""
     try:
         with waiting(settings.data_cache / "lock"):
             scratch = settings.data_cache / ".partial"
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
             try:
-                return _pull(settings, dataset, md5, scratch)
+                return fill(scratch)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
