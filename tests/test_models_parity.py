@@ -2,7 +2,7 @@
 
 import pytest
 
-from stillhouse.models.workloads.speech_recognition.runtime import share_changed
+from stillhouse.models.workloads.transcripts.rates import share_changed
 
 
 @pytest.mark.parametrize(

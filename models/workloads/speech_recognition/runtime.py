@@ -25,6 +25,7 @@ from stillhouse.models.workloads.speech_recognition.details import describe_answ
 from stillhouse.models.workloads.speech_recognition.lengths import pad_together
 from stillhouse.models.workloads.speech_recognition.listening import transcribe
 from stillhouse.models.workloads.transcripts.comparisons import compare_errors
+from stillhouse.models.workloads.transcripts.rates import share_changed
 from stillhouse.models.workloads.transcripts.spelling import LETTERS, read_greedily
 
 TYPICAL_SECONDS = 3.0
@@ -151,14 +152,6 @@ class SpeechRecognition:
     def sample_requests(self, data: Path) -> tuple[str, list[bytes]]:
         """Return recordings of the gate split, as WAV files."""
         return "audio/wav", [_wav(samples_T) for samples_T in load_utterances(data, "gate").samples[:BODIES]]
-
-
-def share_changed(expected: Sequence[str], texts: Sequence[str]) -> float:
-    """Return the letters that are inserted, deleted or substituted, as a share of the expected ones."""
-    pairs = [(wanted, text) for wanted, text in zip(expected, texts, strict=True) if wanted]
-    errors = count_errors([wanted for wanted, _ in pairs], [text for _, text in pairs], "characters")
-    out_of_nothing = sum(len(text) for wanted, text in zip(expected, texts, strict=True) if not wanted)
-    return float((errors.each.sum() + out_of_nothing) / max(1, errors.lengths_N.sum()))
 
 
 def slices_of(split: Utterances) -> dict[str, NDArray[np.int64]]:

@@ -20,6 +20,14 @@ def rates(name: str, references: Sequence[str], texts: Texts) -> dict[str, Any]:
     return {"name": name, "count": len(references)} | {model: _rates(references, own) for model, own in texts.items()}
 
 
+def share_changed(expected: Sequence[str], texts: Sequence[str]) -> float:
+    """Return the letters that are inserted, deleted or substituted, as a share of the expected ones."""
+    pairs = [(wanted, text) for wanted, text in zip(expected, texts, strict=True) if wanted]
+    errors = count_errors([wanted for wanted, _ in pairs], [text for _, text in pairs], "characters")
+    out_of_nothing = sum(len(text) for wanted, text in zip(expected, texts, strict=True) if not wanted)
+    return float((errors.each.sum() + out_of_nothing) / max(1, errors.lengths_N.sum()))
+
+
 def _rates(references: Sequence[str], texts: Sequence[str]) -> dict[str, float]:
     characters, words = (count_errors(references, texts, unit) for unit in ("characters", "words"))
     return {"cer": characters.rate, "wer": words.rate} | _kinds(characters)
