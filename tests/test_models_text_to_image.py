@@ -10,13 +10,15 @@ from torch import nn
 
 from stillhouse.models.errors import ModelError
 from stillhouse.models.measurement.frechet import compare_distances, frechet_distance
-from stillhouse.models.networks.generation.denoiser import Denoiser, groups_of
+from stillhouse.models.networks.generation.denoiser import SPREAD, Denoiser, groups_of, precondition
 from stillhouse.models.networks.generation.picture_judge import PictureJudge
 from stillhouse.models.networks.pixels import Pixels
 from stillhouse.models.workloads.text_to_image.batches import PromptedBatches, SolvedBatches, by_class
+from stillhouse.models.workloads.text_to_image.components import Denoiser as DenoiserComponent
 from stillhouse.models.workloads.text_to_image.components import encoder_architecture
 from stillhouse.models.workloads.text_to_image.flow import Rows, Sampler, noise_of, path, raw, sample, scaled, states_of
 from stillhouse.models.workloads.text_to_image.judging.details import nearest_distance
+from stillhouse.models.workloads.text_to_image.judging.guidance import Found, best_guidance
 from stillhouse.models.workloads.text_to_image.judging.judges import open_judges
 from stillhouse.models.workloads.text_to_image.judging.png import grid_of, png_of
 from stillhouse.models.workloads.text_to_image.objectives import end_objective, vector_objective
@@ -108,6 +110,44 @@ def test_a_denoiser_reads_picture_moment_and_condition() -> None:
 def test_groups_divide_the_width(width: int, groups: int) -> None:
     """A norm has the most groups, up to eight, that divide its channels."""
     assert groups_of(width) == groups
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.3, 0.5, 1.0])
+def test_the_linear_guess_leaves_no_correlation(moment: float) -> None:
+    """What the guess misses of the velocity has the expected spread, and does not depend on the pixels."""
+    generator = torch.Generator().manual_seed(1)
+    noise_P, picture_P = (torch.randn(400_000, generator=generator) for _ in range(2))
+    picture_P = picture_P * SPREAD
+    pixels_P = torch.lerp(noise_P, picture_P, moment)
+    guess_N1, shrink_N1 = precondition(torch.tensor([[moment]]))
+    missed_P = (picture_P - noise_P - guess_N1[0] * pixels_P) / (SPREAD * shrink_N1[0])
+    both_2P = torch.stack([pixels_P * shrink_N1[0], missed_P])
+    assert torch.allclose(both_2P.cov(), torch.eye(2), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("found", "chosen"),
+    [
+        ({1.0: (0.97, 3.0), 1.5: (0.98, 2.0), 2.0: (0.99, 4.0)}, 1.5),
+        ({1.0: (0.90, 1.0), 1.5: (0.97, 2.0), 2.0: (0.99, 4.0)}, 1.5),
+        ({1.0: (0.90, 1.0), 1.5: (0.94, 2.0), 2.0: (0.95, 4.0)}, 2.0),
+    ],
+)
+def test_the_best_guidance_is_the_nearest_that_obeys(found: dict[float, tuple[float, float]], chosen: float) -> None:
+    """Pictures that do not show what was asked for are never the best, however near to real ones they are."""
+    assert best_guidance({guidance: Found(*each) for guidance, each in found.items()}) == chosen
+
+
+@pytest.mark.parametrize(("extra", "named"), [({"guidance": 2.0}, "guidance"), ({"solver": "heun"}, "solver")])
+def test_a_student_takes_plain_steps(extra: dict[str, object], named: str) -> None:
+    """A student's denoiser is trained in its own plain steps, so a recipe that wants others is refused."""
+
+    class Named:
+        name = "denoiser"
+        arguments = {"widths": [8, 8], "depths": [1, 1, 1], "embedding": 8, "steps": 2, **extra}  # noqa: RUF012 - a stand-in
+
+    with pytest.raises(ModelError, match=f"takes plain steps, so it has no {named}; remove that argument"):
+        DenoiserComponent(Path(), Path(), Path()).architecture(Named())  # type: ignore[arg-type]
 
 
 class _Towards(nn.Module):

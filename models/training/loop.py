@@ -22,6 +22,7 @@ from stillhouse.models.training.muon import Muon
 Batch = tuple[Tensor, ...]
 Objective = Callable[[nn.Module, Batch], Tensor]
 """Loss of one batch, a scalar."""
+Precision = Literal["fp32", "bf16"]
 SECONDS_BETWEEN_PROGRESS = 4.0
 
 
@@ -34,7 +35,7 @@ class TrainConfig:
     learning_rate: float
     weight_decay: float
     optimizer: Literal["sgd", "adamw", "muon", "muon_adamw", "muon_all"]
-    precision: Literal["fp32", "bf16"]
+    precision: Precision
     warmup: float
     """Share of all steps in which the learning rate rises."""
     seed: int
@@ -99,7 +100,7 @@ def _train_epoch(  # noqa: PLR0913, PLR0917 - the loop's state, passed on
     total, told = 0.0, time.monotonic()
     for step, batch in enumerate(feed.epoch(epoch, plan.batch_size)):
         _set_learning_rate(optimizer, plan, epoch + step / steps)
-        with _precision(plan):
+        with multiply_in(plan.precision):
             loss = objective(model, batch)
         value = loss.item()
         if not math.isfinite(value):
@@ -110,7 +111,7 @@ def _train_epoch(  # noqa: PLR0913, PLR0917 - the loop's state, passed on
             raise DivergedError(msg)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        with _precision(plan):
+        with multiply_in(plan.precision):
             optimizer.step()
         total += value
         if time.monotonic() - told > SECONDS_BETWEEN_PROGRESS:
@@ -120,9 +121,9 @@ def _train_epoch(  # noqa: PLR0913, PLR0917 - the loop's state, passed on
     return total / steps
 
 
-def _precision(plan: TrainConfig) -> torch.autocast:
-    """Return the context in which matrices are multiplied in the precision of the plan: the model's and Muon's."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=plan.precision == "bf16")
+def multiply_in(precision: Precision) -> torch.autocast:
+    """Return the context in which matrices are multiplied in a precision: the model's, Muon's and the teacher's."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
 
 
 def learning_rate(plan: TrainConfig, position: float) -> float:

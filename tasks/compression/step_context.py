@@ -54,8 +54,8 @@ class StepContext:
         return self.component.distillation(feed, distillation, lambda: reading(self.job))
 
     def _ask_teacher(self, distillation: Distillation) -> BatchSource:
-        own = getattr(self.component, "question", None)
-        ask = asker_of(self.job, own(distillation)) if own else make_asker(self.job, self.data, distillation)
+        own, precision = getattr(self.component, "question", None), distillation.training.precision
+        ask = asker_of(self.job, own(distillation), precision) if own else make_asker(self.job, self.data, distillation)
         return self.component.distillation_batches(ask, self.seed, distillation, self.job)
 
     def learn(self, module: nn.Module, distillation: Distillation, part: str = "training") -> nn.Module:

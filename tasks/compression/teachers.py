@@ -50,10 +50,10 @@ def make_asker(job: Job, data: Path, distillation: Distillation) -> Callable[[Te
     return lambda images_NCHW: tuple(ask(images_NCHW) for ask in questions)
 
 
-def asker_of(job: Job, question: Ask) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    """Return a component's own question, with its answers cached under the teacher and the question's code."""
+def asker_of(job: Job, question: Ask, precision: str) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """Return a component's own question. The cache keeps its answers by teacher, the question's code and precision."""
     teacher = verify_around(job.inputs["teacher"]).digest
-    folder = job.shared / "teacher_answers" / teacher / code_digest(question.__module__)[:16]
+    folder = job.shared / "teacher_answers" / teacher / f"{code_digest(question.__module__)[:16]}_{precision}"
     ask = cache_outputs(question, folder)
     return lambda inputs: (ask(inputs),)
 

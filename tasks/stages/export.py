@@ -18,7 +18,8 @@ from stillhouse.models.onnx.packing import deployable
 from stillhouse.models.runtime.bundle import open_bundle, write_bundle
 from stillhouse.models.training.checkpoint import load_model
 from stillhouse.models.workloads.registry import JUDGES
-from stillhouse.models.workloads.training_base import Training, adopting, judging, training_of
+from stillhouse.models.workloads.training_base import Training, training_of
+from stillhouse.models.workloads.training_optional import adopting, judging
 from stillhouse.tasks.artifacts.artifact import verify
 from stillhouse.tasks.artifacts.student_file import MODELS, REFERENCES
 from stillhouse.tasks.compression.components import components_in

@@ -62,7 +62,8 @@ def train(job: Job, teacher: Teacher, data: Path) -> Metrics:
         score=lambda _: score(modules),
         watcher=job,
     )
-    for name, (module, architecture) in built.items():
+    settled = training.settle(built, job)
+    for name, (module, architecture) in settled.items():
         save_model(job.out / name, module, architecture)
-    quality = score(modules)
-    return {QUALITY: quality} | add_up([describe_model(job.out / name, *each) for name, each in built.items()])
+    quality = score({name: module for name, (module, _) in settled.items()})
+    return {QUALITY: quality} | add_up([describe_model(job.out / name, *each) for name, each in settled.items()])

@@ -5,7 +5,7 @@ from pathlib import Path
 from stillhouse.models.data.contents import load_contents
 from stillhouse.models.data.description import describe
 from stillhouse.models.onnx.import_teacher import adopt
-from stillhouse.models.workloads.training_base import adopting_files
+from stillhouse.models.workloads.training_optional import adopting_files
 from stillhouse.tasks.artifacts.artifact import file_digest, json_digest
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.recipe.teacher import BlackBox

@@ -5,7 +5,7 @@ from pathlib import Path
 from stillhouse.models.errors import ModelError
 from stillhouse.models.families.adopted import Adopted
 from stillhouse.models.inspection.source import find_source
-from stillhouse.models.workloads.training_base import Adopts, adopting
+from stillhouse.models.workloads.training_optional import Adopts, adopting
 from stillhouse.tasks.artifacts.model_folder import folder_digest
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.recipe.teacher import Folder

@@ -2,6 +2,9 @@
 
 Its input is one row of numbers per picture, the state: the picture, the moment, the condition. The picture is folded
 to half its height and width and four times the channels. Convolutions at full size would take most of the time.
+
+The best linear guess of the velocity is known. The layers add what is missing, in numbers near one at every moment
+(preconditioning, Karras 2022, arXiv:2206.00364, written for velocities).
 """
 
 from collections.abc import Sequence
@@ -17,6 +20,8 @@ WAVES = 8
 """Number of frequencies in which the network reads the moment."""
 GROUPS = 8
 """Groups of channels that are normalised together."""
+SPREAD = 0.7
+"""Standard deviation of the pixels of pictures, from -1 to 1, that the network expects."""
 
 
 class ConditionedBlock(nn.Module):
@@ -92,7 +97,11 @@ class Denoiser(nn.Module):
         pixels_NP, moments_N1, conditions_ND = states_NK.split(
             [self.pixels, 1, states_NK.shape[1] - self.pixels - 1], dim=1
         )
-        embedding_NE = self._embed(moments_N1, conditions_ND)
+        guess_N1, shrink_N1 = precondition(moments_N1)
+        missing_NP = self._missing(pixels_NP * shrink_N1, self._embed(moments_N1, conditions_ND))
+        return guess_N1 * pixels_NP + SPREAD * shrink_N1 * missing_NP
+
+    def _missing(self, pixels_NP: Tensor, embedding_NE: Tensor) -> Tensor:
         near_NCHW = self.stem(functional.pixel_unshuffle(pixels_NP.unflatten(1, self.image_shape), FOLD))
         near_NCHW = _through(self.before, near_NCHW, embedding_NE)
         far_NCHW = _through(self.middle, self.down(near_NCHW), embedding_NE)
@@ -103,6 +112,13 @@ class Denoiser(nn.Module):
     def _embed(self, moments_N1: Tensor, conditions_ND: Tensor) -> Tensor:
         angles_NW = moments_N1 * self.waves_W
         return self.embed(torch.cat([angles_NW.sin(), angles_NW.cos(), conditions_ND], dim=1))
+
+
+def precondition(moments_N1: Tensor) -> tuple[Tensor, Tensor]:
+    """Return two factors on the pixels: to the best linear guess of the velocity, and to a deviation of 1."""
+    signal_N1, noise_N1 = moments_N1 * SPREAD**2, 1 - moments_N1
+    variance_N1 = signal_N1 * moments_N1 + noise_N1**2
+    return (signal_N1 - noise_N1) / variance_N1, variance_N1.rsqrt()
 
 
 def groups_of(width: int) -> int:

@@ -18,7 +18,7 @@ from stillhouse.models.workloads.registry import ALONE
 from stillhouse.models.workloads.text_recognition.details import describe_lines, png_of
 from stillhouse.models.workloads.text_recognition.reading import read_lines
 from stillhouse.models.workloads.transcripts.comparisons import compare_errors
-from stillhouse.models.workloads.transcripts.rates import rates
+from stillhouse.models.workloads.transcripts.rates import rates, share_changed
 from stillhouse.models.workloads.transcripts.spelling import LETTERS, read_greedily
 
 LENGTHS = ("short", "medium", "long")
@@ -76,9 +76,9 @@ class TextRecognition:
         return Outcomes(Scores(quality_N, None, lengths_N), np.array(answers), slices)
 
     def parity(self, references: Path, _split: Lines, answers: list[str]) -> float:
-        """Return the share of lines that the training-time model reads as another text."""
-        expected_N = np.load(references / f"{ALONE}.npy", allow_pickle=False)
-        return float((np.array(answers) != expected_N).mean())
+        """Return the share of letters that differ from what the training-time model reads."""
+        expected = [str(text) for text in np.load(references / f"{ALONE}.npy", allow_pickle=False)]
+        return share_changed(expected, answers)
 
     def one_request(self, _data: Path, split: Lines) -> Request:
         """Return one line. All lines have one size."""

@@ -29,12 +29,12 @@ from stillhouse.models.workloads.training_base import (
     Ask,
     Built,
     DistillationOptions,
-    FileOptions,
     Network,
     TeacherOptions,
     TeacherTraining,
     Training,
 )
+from stillhouse.models.workloads.training_optional import FileOptions
 from stillhouse.models.workloads.transcripts.frame_settings import settings_of
 from stillhouse.models.workloads.transcripts.spelling import LETTERS, number_letters
 

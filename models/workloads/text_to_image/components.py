@@ -15,7 +15,7 @@ from stillhouse.models.data.text import codes_of
 from stillhouse.models.distillation.batches import DistillationBatches
 from stillhouse.models.errors import ModelError
 from stillhouse.models.training.checkpoint import Architecture, load_model
-from stillhouse.models.training.loop import BatchSource, Objective, ProgressReporter
+from stillhouse.models.training.loop import BatchSource, Objective, ProgressReporter, multiply_in
 from stillhouse.models.workloads.own_settings import OwnOptions
 from stillhouse.models.workloads.text_to_image.batches import SolvedBatches
 from stillhouse.models.workloads.text_to_image.flow import DIMENSION, noise_of, sample, scaled, states_of
@@ -42,17 +42,26 @@ class Denoiser:
     name: str = DENOISER
 
     def architecture(self, network: Network) -> Architecture:
-        """Describe a network for this data."""
+        """Describe a student's network for this data.
+
+        Raises:
+            ModelError: it has a guidance or a solver, which the student's own steps do without.
+        """
+        if extra := sorted({"guidance", "solver"} & set(network.arguments)):
+            msg = f"a student's denoiser takes plain steps, so it has no {' and no '.join(extra)}; remove that argument"
+            raise ModelError(msg)
         return denoiser_architecture(self.data, network)
 
-    def question(self, _options: OwnOptions) -> Callable[[Tensor], Tensor]:
+    def question(self, options: OwnOptions) -> Callable[[Tensor], Tensor]:
         """Return a function from noise and condition (N, P + D) to the picture (N, P) that the teacher makes."""
         module = load_model(self.teacher / DENOISER)[0]
         pixels = pixels_in(self.data)
 
         def solve(given_NK: Tensor) -> Tensor:
             noise_NP, conditions_ND = (part.numpy() for part in given_NK.split([pixels, given_NK.shape[1] - pixels], 1))
-            return torch.from_numpy(sample(velocity_of(module), noise_NP, conditions_ND, sampler_of(module))).half()
+            with multiply_in(options.training.precision):
+                ends_NP = sample(velocity_of(module), noise_NP, conditions_ND, sampler_of(module))
+            return torch.from_numpy(ends_NP).half()
 
         return solve
 

@@ -11,6 +11,9 @@ from stillhouse.models.training.loop import Batch, Objective
 from stillhouse.models.workloads.text_to_image.flow import LEVELS
 from stillhouse.models.workloads.text_to_image.parts import DENOISER, TEXT_ENCODER
 
+EARLIER = 0.25
+"""Weight of each step of a student before the last one, whose weight is 1."""
+
 
 class Generator(nn.Module):
     """All networks that a teacher's training trains together."""
@@ -51,10 +54,11 @@ def judged(judge: nn.Module, images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def end_objective(critic: nn.Module, critic_weight: float, image_shape: Sequence[int]) -> Objective:
-    """Return the loss of a sampler of few Euler steps: how far each step points from the end of the teacher's path.
+    """Return the loss of a sampler of few Euler steps: how far they point from the end of the teacher's path.
 
-    The steps are those of the sampler itself: each begins where the student's own step before it ended. The distance is
-    the squared error of pixels, plus that of the critic's maps (Johnson 2016, arXiv:1603.08155).
+    The steps are those of the sampler itself: each begins where the student's own step before it ended, and learns to
+    end where the next one needs it. The last step counts most, because only its picture is seen. The distance is the
+    squared error of pixels, plus that of the critic's maps (Johnson 2016, arXiv:1603.08155).
 
     Args:
         critic: a classifier of raw pictures, which judges nothing else.
@@ -80,14 +84,15 @@ def end_objective(critic: nn.Module, critic_weight: float, image_shape: Sequence
         noise_BP, conditions_BD, ends_BP = batch
         steps: int = cast("Any", model).sampler["steps"]
         pixels_BP = noise_BP
-        loss: Tensor = torch.zeros(())
+        losses: list[Tensor] = []
         for number in range(steps):
             moment = number / steps
             moments_B1 = pixels_BP.new_full((len(pixels_BP), 1), moment)
             velocity_BP: Tensor = model(torch.cat([pixels_BP, moments_B1, conditions_BD], dim=1)).float()
-            loss = loss + distance(pixels_BP + (1 - moment) * velocity_BP, ends_BP)
-            pixels_BP = pixels_BP + velocity_BP.detach() / steps
-        return loss / steps
+            losses.append(distance(pixels_BP + (1 - moment) * velocity_BP, ends_BP))
+            pixels_BP = pixels_BP + velocity_BP / steps
+        *earlier, last = losses
+        return (last + EARLIER * sum(earlier)) / (1 + EARLIER * len(earlier))
 
     return objective
 

@@ -43,7 +43,7 @@ def velocity_of(module: nn.Module) -> Callable[[NDArray[np.float32]], NDArray[np
     @torch.no_grad()
     def velocity(states_NK: NDArray[np.float32]) -> NDArray[np.float32]:
         parts = torch.from_numpy(states_NK).split(AT_ONCE)
-        return cast("NDArray[np.float32]", torch.cat([module(part) for part in parts]).numpy())
+        return cast("NDArray[np.float32]", torch.cat([module(part) for part in parts]).float().numpy())
 
     return velocity
 

@@ -1,6 +1,7 @@
 """Training of text to image. Quality is the share of pictures in which a judge sees what the prompt asked for."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from stillhouse.models.workloads.text_to_image.components import (
     denoiser_architecture,
     encoder_architecture,
 )
+from stillhouse.models.workloads.text_to_image.judging.guidance import settle_guidance
 from stillhouse.models.workloads.text_to_image.objectives import Generator, flow_objective
 from stillhouse.models.workloads.text_to_image.parts import CRITIC, DENOISER, JUDGES, TEXT_ENCODER
 from stillhouse.models.workloads.text_to_image.prompts import load_prompts
@@ -56,7 +58,7 @@ class TextToImage:
             **judges,
         }
 
-    def teacher_training(self, data: Path, built: Built, _options: TeacherOptions, seed: int) -> TeacherTraining:
+    def teacher_training(self, data: Path, built: Built, options: TeacherOptions, seed: int) -> TeacherTraining:
         """Return what is needed to train on the pictures and prompts of the training split."""
         images, prompts = load_images(data, "train"), load_prompts(data, "train")
         feed = PromptedBatches(
@@ -67,7 +69,8 @@ class TextToImage:
             seed,
         )
         learner = Generator({name: module for name, (module, _) in built.items()})
-        return TeacherTraining(learner, feed, flow_objective((*JUDGES, CRITIC)))
+        settle = partial(settle_guidance, data, options.precision)
+        return TeacherTraining(learner, feed, flow_objective((*JUDGES, CRITIC)), settle)
 
     def scorer(self, data: Path, split: str) -> Callable[[Mapping[str, nn.Module]], float]:
         """Return a function that measures the share of pictures that show what was asked for."""
