@@ -42,7 +42,9 @@ def network() -> torch.nn.Module:
     return module.eval()
 
 
-def integer_network(bits: int = 8, keep_float: Sequence[str] = (), **how: str) -> tuple[torch.nn.Module, Architecture]:
+def integer_network(
+    bits: int = 8, keep_float: Sequence[str] = (), **how: object
+) -> tuple[torch.nn.Module, Architecture]:
     module = fold_batch_norm(fold_pixel_scale(network()))
     integer_weights(module, bits_by_layer(module, bits, keep_float))
     return module, replace(ARCHITECTURE, quantization={**STATIC, "keep_float": list(keep_float), **how})
@@ -163,6 +165,23 @@ def test_a_layer_kept_float_computes_in_floats(tmp_path: Path) -> None:
     wrong = replace(architecture, quantization={**STATIC, "keep_float": ["1.conv"]})
     with pytest.raises(ModelError, match=r"finds no layer 1\.conv in this model; its layers are 1\.stem\.0, .*1\.head"):
         export_model(module, wrong, IMAGES, tmp_path / "wrong.onnx")
+
+
+def test_a_layer_of_float_inputs_multiplies_floats_by_stored_integers(tmp_path: Path) -> None:
+    """The layer is the one float convolution, its integers are in the file, and the file is nearer to its module."""
+    module, architecture = integer_network(float_inputs=["1.blocks.0.conv1"])
+    integers = read_integers(module)["1.blocks.0.conv1"].integers.numpy()
+    export_model(module, architecture, IMAGES, tmp_path / "inputs.onnx")
+    found = operators(tmp_path / "inputs.onnx")
+    assert (found.count("Conv"), found.count("QLinearConv")) == (1, 5)
+    assert any(np.array_equal(integers, each) for each in shipped_integers(tmp_path / "inputs.onnx"))
+    assert not dequantized_weights(onnx.load(tmp_path / "inputs.onnx"))
+    expected = module(torch.from_numpy(IMAGES)).detach().numpy()
+    export_model(*integer_network(), IMAGES, tmp_path / "all.onnx")
+    errors = [
+        np.abs(predict(open_session(tmp_path / f"{name}.onnx"), IMAGES) - expected).mean() for name in ("inputs", "all")
+    ]
+    assert errors[0] < errors[1]
 
 
 def test_a_channel_without_weights_still_has_its_bias(tmp_path: Path) -> None:

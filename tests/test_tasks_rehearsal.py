@@ -169,6 +169,9 @@ SLOW = {
     "a learning rate that learns nothing": (
         put("teacher", "training", "learning_rate", value=1e-12), "teacher", "the loss does not fall",
     ),
+    "a layer that is not there for its inputs": (
+        put("steps", 2, "float_inputs", value=["nowhere"]), "step_3_quantize", "nowhere"
+    ),
     "a layer that is not there": (put("steps", 2, "keep_float", value=["nowhere"]), "step_3_quantize", "nowhere"),
     "more layers than there are": (
         put("steps", 1, value={"method": "drop_layers", "layers": 50, "finetune": FINETUNE}),

@@ -9,7 +9,7 @@ import io
 import logging
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,8 @@ class Floats:
     """Position of each layer's weight."""
     stored: Mapping[str, Stored]
     """Integers by layer. The quantizer rounds the weights of all other layers."""
+    float_inputs: Collection[str]
+    """Layers of `stored` whose inputs stay floats."""
     excluded: list[str]
     """Names of the nodes that stay float."""
 
@@ -77,7 +79,8 @@ def export_integer(  # noqa: PLR0913, PLR0917 - the whole contract, each part na
         float_path: the fp32 file.
         weights: layer name -> weight, for its convolutions and linear layers.
         stored: layer name -> integers for the file.
-        how: `activations` static, dynamic or float; `calibration` minmax, entropy or percentile; `keep_float`.
+        how: `activations` static, dynamic or float; `calibration` minmax, entropy or percentile; `keep_float`; and
+            `float_inputs` if there are any.
         calibration: raw inputs (N, ...) that determine the static scales.
         path: where to write.
 
@@ -85,7 +88,7 @@ def export_integer(  # noqa: PLR0913, PLR0917 - the whole contract, each part na
         ModelError: the runtime lacks an operator.
     """
     with tempfile.TemporaryDirectory() as folder:
-        floats = _prepare(float_path, weights, stored, how["keep_float"], Path(folder) / "prepared.onnx")
+        floats = _prepare(float_path, weights, stored, how, Path(folder) / "prepared.onnx")
         if how["activations"] == "static":
             integer = _static(floats, calibration, how["calibration"])
         else:
@@ -98,19 +101,20 @@ def _prepare(
     float_path: Path,
     weights: Mapping[str, NDArray[np.float32]],
     stored: Mapping[str, Stored],
-    keep_float: list[str],
+    how: Mapping[str, Any],
     path: Path,
 ) -> Floats:
+    keep_float, float_inputs = how["keep_float"], [name for name in how.get("float_inputs", ()) if name in stored]
     onnxruntime.set_default_logger_severity(ERRORS)  # it warns of constants that it removes
     quant_pre_process(str(float_path), str(path), skip_symbolic_shape=True)
     model = onnx.load(path)
     _name_nodes(model)
     onnx.save(model, path)
     places = {name: find_weight(model, name, weight) for name, weight in weights.items()}
-    excluded = [node.name for name in keep_float for node in readers(model, places[name].initializer)]
+    excluded = [node.name for name in (*keep_float, *float_inputs) for node in readers(model, places[name].initializer)]
     excluded += _before_layers(model, {place.initializer for place in places.values()})
     excluded += [node.name for node in model.graph.node if node.op_type in SLOWER]
-    return Floats(path, model, places, _once(places, stored, keep_float), excluded)
+    return Floats(path, model, places, _once(places, stored, keep_float), float_inputs, excluded)
 
 
 def _once(places: Mapping[str, Place], stored: Mapping[str, Stored], keep_float: list[str]) -> dict[str, Stored]:
@@ -152,7 +156,10 @@ def _static(floats: Floats, calibration: NDArray[np.generic], method: str) -> Mo
         )
     integer = onnx.load(path)
     for name, stored in floats.stored.items():
-        put_integers(integer, floats.model, floats.places[name], stored)
+        if name in floats.float_inputs:
+            integer = store_weight(integer, floats.places[name], stored)
+        else:
+            put_integers(integer, floats.model, floats.places[name], stored)
     keep_operators_float(integer, SLOWER)
     return integer
 
@@ -195,7 +202,8 @@ def _dynamic(floats: Floats) -> ModelProto:
     """
     model = floats.model
     for name, stored in floats.stored.items():
-        model = _integer_layer(model, floats.places[name], stored)
+        layer = store_weight if name in floats.float_inputs else _integer_layer
+        model = layer(model, floats.places[name], stored)
     return model
 
 

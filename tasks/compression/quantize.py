@@ -67,7 +67,12 @@ def _note(step: Quantize, whole: nn.Module, architecture: Architecture, bits: Ma
     kept = [name for name in quantizable(whole) if name not in bits]
     is_text = architecture.takes in TEXTS and step.activations == "static"
     activations = "dynamic" if is_text else step.activations
+    if unknown := sorted({*step.float_inputs} - {*bits}):
+        msg = f"float_inputs names {', '.join(unknown)}; the layers with integer weights are {', '.join(bits)}"
+        raise ModelError(msg)
     how = {"activations": activations, "calibration": step.calibration, "keep_float": kept}
+    if step.float_inputs:
+        how["float_inputs"] = list(step.float_inputs)
     return whole, replace(architecture.with_edits(integer_edit(whole, bits)), quantization=how)
 
 

@@ -51,9 +51,9 @@ class Recipe(Section):
         first, *others = self.steps
         if not isinstance(self.teacher, BlackBox) or first.method == "distil":
             return self
-        if not isinstance(first, Quantize) or first.distillation or first.weights != "int8" or first.keep_float:
+        if not isinstance(first, Quantize) or first.distillation or first.weights != "int8" or _has_exceptions(first):
             msg = f"{first.method} cannot change a teacher known only as an ONNX file; begin with distil, or with a"
-            msg = f"{msg} quantize of int8 without distillation and keep_float"
+            msg = f"{msg} quantize of int8 without distillation, keep_float and float_inputs"
             raise ValueError(msg)
         if others:
             msg = f"{others[0].method} cannot follow the quantize of an ONNX file; make quantize the only step"
@@ -93,7 +93,12 @@ class Recipe(Section):
 
 def _is_joint(step: Step) -> bool:
     """Tell whether a step changes all components together."""
-    return isinstance(step, Quantize) and step.weights == "mixed" and not (step.distillation or step.keep_float)
+    return isinstance(step, Quantize) and step.weights == "mixed" and not (step.distillation or _has_exceptions(step))
+
+
+def _has_exceptions(step: Quantize) -> bool:
+    """Tell whether a step names layers that it treats otherwise than all others."""
+    return bool(step.keep_float or step.float_inputs)
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -134,10 +134,22 @@ class Quantize(Section):
     calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
     keep_float: Annotated[tuple[Line, ...], AsList] = ()
     """Layers left in fp32, as `named_modules` spells them."""
+    float_inputs: Annotated[tuple[Line, ...], AsList] = ()
+    """Layers whose weights become integers and whose inputs stay fp32."""
     max_quality_drop: Fraction = 0.005
     """Maximum quality drop that `mixed` may cause before training, on the split `validation`."""
     distillation: AnyDistillation | None = None
     """Quantization-aware training. None quantizes a finished model without training."""
+
+    @model_validator(mode="after")
+    def _inputs_are_integers_elsewhere(self) -> Self:
+        if self.float_inputs and self.activations == "float":
+            msg = "float_inputs names exceptions, and with activations: float all inputs are floats; leave one out"
+            raise ValueError(msg)
+        if both := sorted({*self.float_inputs} & {*self.keep_float}):
+            msg = f"{', '.join(both)} is in float_inputs and in keep_float, which is float as a whole; name it once"
+            raise ValueError(msg)
+        return self
 
 
 class Pack(ComponentStep):
