@@ -6,12 +6,13 @@ import sys
 
 PROGRAM = """
 import resource, sys
-import numpy as np
 from stillhouse.models.training.freed_memory import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
+length = 40_000_000
 for _ in range(20):
-    np.ones(4_000_000)
+    b"x" * length
+    length += 1
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 """
 
@@ -22,6 +23,6 @@ def _faults(how: str) -> int:
 
 
 def test_freed_memory_is_used_again() -> None:
-    """Twenty arrays of 32 MB, one after the other, need the pages of one array."""
+    """Twenty texts of 40 MB, one after the other, need the pages of one text."""
     page = resource.getpagesize()
-    assert _faults("keep") + 10 * 32_000_000 // page < _faults("give back")
+    assert _faults("keep") + 10 * 40_000_000 // page < _faults("give back")
