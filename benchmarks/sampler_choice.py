@@ -8,12 +8,11 @@ import sys
 from itertools import product
 from pathlib import Path
 
-import numpy as np
-
 from stillhouse.models.measurement.frechet import frechet_distance
 from stillhouse.models.runtime.bundle import open_bundle
 from stillhouse.models.workloads.registry import JUDGES
 from stillhouse.models.workloads.text_to_image.flow import Sampler
+from stillhouse.models.workloads.text_to_image.judging.shown import shown
 from stillhouse.models.workloads.text_to_image.runtime import Generator, TextToImage
 
 SOLVERS = (("heun", 4), ("heun", 8), ("heun", 16), ("euler", 16), ("euler", 50))
@@ -33,7 +32,7 @@ def main() -> None:
     for (solver, steps), guidance in product(SOLVERS, GUIDANCE):
         model.sampler = Sampler(steps, guidance, solver)  # type: ignore[arg-type]
         images_NCHW = model.make(conditions_ND, seeds)
-        right = float(np.mean(split.judge.classes(images_NCHW) == split.labels_N))
+        right = float(shown(split.judge.logits(images_NCHW), split.labels_N).mean())
         distance = frechet_distance(split.judge.features(images_NCHW), second_NF)
         calls = steps * (2 if solver == "heun" else 1) * (1 if guidance == 1 else 2)
         print(f"{solver} {steps}, guidance {guidance}: {calls} calls, {right:.2%} right, {distance / real:.1f} times")

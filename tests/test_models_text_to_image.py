@@ -13,7 +13,7 @@ from stillhouse.models.measurement.frechet import compare_distances, frechet_dis
 from stillhouse.models.networks.generation.denoiser import SPREAD, Denoiser, groups_of, precondition
 from stillhouse.models.networks.generation.picture_judge import PictureJudge
 from stillhouse.models.networks.pixels import Pixels
-from stillhouse.models.workloads.text_to_image.batches import PromptedBatches, SolvedBatches, by_class
+from stillhouse.models.workloads.text_to_image.batches import PromptedBatches, SolvedBatches, by_key
 from stillhouse.models.workloads.text_to_image.components import Denoiser as DenoiserComponent
 from stillhouse.models.workloads.text_to_image.components import encoder_architecture
 from stillhouse.models.workloads.text_to_image.flow import Rows, Sampler, noise_of, path, raw, sample, scaled, states_of
@@ -21,8 +21,9 @@ from stillhouse.models.workloads.text_to_image.judging.details import nearest_di
 from stillhouse.models.workloads.text_to_image.judging.guidance import Found, best_guidance
 from stillhouse.models.workloads.text_to_image.judging.judges import open_judges
 from stillhouse.models.workloads.text_to_image.judging.png import grid_of, png_of
+from stillhouse.models.workloads.text_to_image.judging.shown import shown
 from stillhouse.models.workloads.text_to_image.objectives import end_objective, vector_objective
-from stillhouse.models.workloads.text_to_image.prompts import Prompts
+from stillhouse.models.workloads.text_to_image.prompts import Prompts, keys_of, style_names
 from stillhouse.models.workloads.text_to_image.runtime import prompt_of
 from stillhouse.models.workloads.text_to_image.scoring import expect_variety
 from stillhouse.models.workloads.text_to_image.settings import settings_of
@@ -91,6 +92,19 @@ def test_a_denoiser_answers_with_a_picture(shape: tuple[int, int, int]) -> None:
     """The velocity has as many numbers as the picture, grey or in colours."""
     pixels = int(np.prod(shape))
     assert _denoiser(image_shape=shape)(torch.zeros(2, pixels + 1 + 3)).shape == (2, pixels)
+
+
+def test_a_canvas_draws_each_place_by_itself() -> None:
+    """What the canvas adds to a picture differs from place to place, and depends on the condition."""
+    network, generator = _denoiser(canvas=2), torch.Generator().manual_seed(2)
+    for parameter in network.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.2
+    states_2K = torch.cat([torch.zeros(2, 65), torch.tensor([[1.0, 0, 0], [0, 1.0, 0]])], dim=1)
+    drawn_2P = network(states_2K)
+    network.canvas[0].weight.data.zero_()
+    added_2P = drawn_2P - network(states_2K)
+    assert added_2P.std(1).min() > 0.001
+    assert not torch.allclose(added_2P[0], added_2P[1], atol=0.001)
 
 
 def test_a_denoiser_reads_picture_moment_and_condition() -> None:
@@ -199,8 +213,8 @@ def test_a_picture_is_learned_with_a_prompt_of_its_class() -> None:
     """Every batch pairs pictures with prompts of their classes; the same epoch gives the same batches."""
     labels_N = np.array([0, 1, 1, 0, 1])
     feed = PromptedBatches(
-        torch.arange(5).view(5, 1, 1, 1), torch.from_numpy(labels_N), torch.arange(4)[:, None] * 10,
-        by_class(np.array([0, 1, 0, 1])), 3,
+        torch.arange(5).view(5, 1, 1, 1), torch.from_numpy(labels_N), torch.from_numpy(labels_N),
+        torch.arange(4)[:, None] * 10, by_key(np.array([0, 1, 0, 1])), 3,
     )  # fmt: skip
     batches = list(feed.epoch(1, 2))
     assert len(batches) == feed.batches_per_epoch(2) == 3
@@ -259,11 +273,40 @@ def test_the_nearest_training_picture_of_a_copy_is_itself() -> None:
 
 def test_prompts_are_chosen_by_label() -> None:
     """Each label gets a prompt of its own, and all prompts are used."""
-    prompts = Prompts(["a", "b", "c", "d"], np.array([1, 0, 1, 0]))
+    prompts = Prompts(["a", "b", "c", "d"], np.array([1, 0, 1, 0]), np.array([1, 0, 1, 0]))
     labels_N = np.array([0, 1] * 50)
     places_N = prompts.choose(labels_N, np.random.default_rng(1))
     np.testing.assert_array_equal(prompts.labels_N[places_N], labels_N)
     assert set(places_N) == {0, 1, 2, 3}
+
+
+def test_prompts_are_spread_over_all_keys() -> None:
+    """Each key has as many of the chosen prompts as any other."""
+    prompts = Prompts(["a", "b", "c", "d"], np.array([4, 0, 4, 2]), np.array([40, 3, 41, 20]))
+    assert np.bincount(prompts.spread(8, np.random.default_rng(1))).tolist() == [2, 2, 2, 2]
+
+
+def test_class_and_style_are_one_number() -> None:
+    """Two pictures have one key if they share class and style; without styles the key is the class."""
+    labels_N, styled = np.array([0, 0, 1]), {"name": "icons", "styles": ["thin", "bold"], "labels": ["cat", "dog"]}
+    keys_N = keys_of(labels_N, ["bold", "thin", "bold"], styled)
+    assert keys_N.tolist() == [1, 0, 3]
+    assert style_names(keys_N, styled) == ["bold", "thin", "bold"]
+    plain = {"name": "icons", "labels": ["cat", "dog"]}
+    assert keys_of(labels_N, [], plain).tolist() == [0, 0, 1]
+    assert style_names(labels_N, plain) == ["cat", "cat", "dog"]
+    with pytest.raises(ModelError, match="icons has no style 'round'; build the dataset again"):
+        keys_of(labels_N, ["thin", "round", "thin"], styled)
+
+
+@pytest.mark.parametrize(
+    ("classes", "place", "is_shown"),
+    [(10, 0, True), (10, 1, False), (40, 3, True), (40, 4, False), (1_500, 9, True), (1_500, 10, False), (2, 0, True)],
+)
+def test_what_is_seen_first_is_shown(classes: int, place: int, is_shown: bool) -> None:  # noqa: FBT001 - a table
+    """A picture shows its class if fewer classes than a tenth of all, and than ten, are seen before it."""
+    logits_NK = np.arange(classes, 0, -1, dtype=np.float32)[None]
+    assert shown(logits_NK, np.array([place])).tolist() == [is_shown]
 
 
 @pytest.mark.parametrize(

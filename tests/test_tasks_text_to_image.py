@@ -16,6 +16,7 @@ from whole_run import Run, whole_run
 from stillhouse.models.errors import ModelError
 from stillhouse.models.runtime.bundle import open_bundle
 from stillhouse.models.workloads.text_to_image.judging.guidance import GUIDANCES
+from stillhouse.models.workloads.text_to_image.judging.shown import shown
 from stillhouse.models.workloads.text_to_image.runtime import RUNTIME, Generator
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.registry.promote import Decision, promote
@@ -99,7 +100,7 @@ def test_quality_is_the_share_of_pictures_that_show_what_was_asked_for(run: Run)
     split = RUNTIME.with_judges(RUNTIME.load_split(data, "gate"), export / "references" / "judges")  # type: ignore[attr-defined]
     made = RUNTIME.ask(open_bundle(export / "student"), split)
     told = run.read("evaluate", "evaluation.json")["student"]["quality"]["gate"]["value"]
-    assert (split.judge.classes(made.images_NCHW) == split.labels_N).mean() == pytest.approx(told)
+    assert shown(split.judge.logits(made.images_NCHW), split.labels_N).mean() == pytest.approx(told)
 
 
 def test_a_split_without_judges_is_not_judged(run: Run) -> None:

@@ -138,6 +138,7 @@ class _Denoiser(_Arguments):
     steps: Annotated[int, Field(ge=1, le=1000)]
     guidance: Annotated[float, Field(ge=0, le=100)] = 1.0
     solver: Literal["euler", "heun"] = "euler"
+    canvas: Annotated[int, Field(ge=0, le=1024)] = 0
     image_shape: Annotated[tuple[int, int, int], Strict(strict=False)] = (1, 28, 28)
     dimension: Width = 64
 

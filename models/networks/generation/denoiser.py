@@ -16,6 +16,8 @@ from torch.nn import functional
 
 FOLD = 2
 """Height and width of the pixels that become channels of one place."""
+FARTHEST = 2 * FOLD
+"""The smallest map has a side as many times smaller than the picture."""
 WAVES = 8
 """Number of frequencies in which the network reads the moment."""
 GROUPS = 8
@@ -59,6 +61,7 @@ class Denoiser(nn.Module):
         steps: int,
         guidance: float = 1.0,
         solver: str = "euler",
+        canvas: int = 0,
         image_shape: Sequence[int] = (1, 28, 28),
         dimension: int = 64,
     ) -> None:
@@ -71,6 +74,7 @@ class Denoiser(nn.Module):
             steps: number of steps of the sampler.
             guidance: how far beyond the unconditional velocity the sampler goes. 1: no guidance.
             solver: `euler` or `heun`.
+            canvas: channels of a picture, a quarter of the side, that the embedding draws by itself. 0: none.
             image_shape: channels, height and width of a picture. The training data gives it.
             dimension: dimension of the condition. The text encoder gives it.
         """
@@ -86,6 +90,9 @@ class Denoiser(nn.Module):
         self.stem = nn.Conv2d(channels, near, 3, padding=1)
         self.before = _blocks(near, near, depths[0], embedding)
         self.down = nn.Conv2d(near, far, 3, stride=2, padding=1)
+        self.canvas = (
+            _canvas(embedding, canvas, far, [side // FARTHEST for side in image_shape[1:]]) if canvas else None
+        )
         self.middle = _blocks(far, far, depths[1], embedding)
         self.up = nn.ConvTranspose2d(far, near, 2, stride=2)
         self.after = _blocks(2 * near, near, depths[2], embedding)
@@ -104,7 +111,10 @@ class Denoiser(nn.Module):
     def _missing(self, pixels_NP: Tensor, embedding_NE: Tensor) -> Tensor:
         near_NCHW = self.stem(functional.pixel_unshuffle(pixels_NP.unflatten(1, self.image_shape), FOLD))
         near_NCHW = _through(self.before, near_NCHW, embedding_NE)
-        far_NCHW = _through(self.middle, self.down(near_NCHW), embedding_NE)
+        far_NCHW = self.down(near_NCHW)
+        if self.canvas is not None:
+            far_NCHW = far_NCHW + self.canvas(embedding_NE)
+        far_NCHW = _through(self.middle, far_NCHW, embedding_NE)
         both_NCHW = torch.cat([near_NCHW, self.up(far_NCHW)], dim=1)
         after_NCHW = functional.silu(self.norm(_through(self.after, both_NCHW, embedding_NE)))
         return functional.pixel_shuffle(self.head(after_NCHW), FOLD).flatten(1)
@@ -124,6 +134,13 @@ def precondition(moments_N1: Tensor) -> tuple[Tensor, Tensor]:
 def groups_of(width: int) -> int:
     """Return the largest number of groups, at most GROUPS, that divides a width."""
     return next(groups for groups in range(GROUPS, 0, -1) if width % groups == 0)
+
+
+def _canvas(embedding: int, channels: int, width: int, sides: Sequence[int]) -> nn.Sequential:
+    """Draw from an embedding alone. Blocks that only scale and shift channels cannot place a shape."""
+    return nn.Sequential(
+        nn.Linear(embedding, channels * prod(sides)), nn.Unflatten(1, (channels, *sides)), nn.Conv2d(channels, width, 1)
+    )
 
 
 def _blocks(width_in: int, width: int, depth: int, embedding: int) -> nn.ModuleList:

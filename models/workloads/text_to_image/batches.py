@@ -1,6 +1,6 @@
 """Training batches: pictures with prompts and noise for a teacher, solved paths for its denoiser's students."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,14 +17,16 @@ UNCONDITIONAL = 0.1
 
 @dataclass(frozen=True)
 class PromptedBatches:
-    """Pictures in a new order every epoch, each with a random prompt of its class, noise and a moment."""
+    """Pictures in a new order every epoch, each with a random prompt for it, noise and a moment."""
 
     images_NCHW: Tensor
     labels_N: Tensor
+    keys_N: Tensor
+    """What a prompt of the picture asks for."""
     codes_ML: Tensor
     """Code points of all prompts."""
-    places: tuple[Tensor, ...]
-    """Class -> places of its prompts."""
+    places: Mapping[int, Tensor]
+    """Key -> places of its prompts."""
     seed: int
 
     def batches_per_epoch(self, batch_size: int) -> int:
@@ -42,8 +44,8 @@ class PromptedBatches:
             images_BCHW, labels_B = self.images_NCHW[index_B], self.labels_N[index_B]
             chances_B = torch.rand(len(index_B), generator=generator).tolist()
             own = [
-                self.places[label][int(chance * len(self.places[label]))]
-                for label, chance in zip(labels_B.tolist(), chances_B, strict=True)
+                self.places[key][int(chance * len(self.places[key]))]
+                for key, chance in zip(self.keys_N[index_B].tolist(), chances_B, strict=True)
             ]
             noise_BP = torch.randn(images_BCHW.flatten(1).shape, generator=generator)
             moments_B1 = torch.randn(len(index_B), 1, generator=generator).sigmoid()
@@ -71,6 +73,8 @@ class SolvedBatches:
             yield self.noise_NP[index_B], self.conditions_ND[index_B], self.ends_NP[index_B].float()
 
 
-def by_class(labels_N: NDArray[np.int64]) -> tuple[Tensor, ...]:
-    """Return class -> places of its rows."""
-    return tuple(torch.from_numpy(np.flatnonzero(labels_N == label)) for label in range(int(labels_N.max()) + 1))
+def by_key(keys_N: NDArray[np.int64]) -> dict[int, Tensor]:
+    """Return key -> places of its rows."""
+    order_N = np.argsort(keys_N, kind="stable")
+    keys_K, starts_K = np.unique(keys_N[order_N], return_index=True)
+    return dict(zip(keys_K.tolist(), map(torch.from_numpy, np.split(order_N, starts_K[1:])), strict=True))

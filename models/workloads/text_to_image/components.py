@@ -21,7 +21,7 @@ from stillhouse.models.workloads.text_to_image.batches import SolvedBatches
 from stillhouse.models.workloads.text_to_image.flow import DIMENSION, noise_of, sample, scaled, states_of
 from stillhouse.models.workloads.text_to_image.objectives import end_objective, vector_objective
 from stillhouse.models.workloads.text_to_image.parts import CRITIC, DENOISER, JUDGES, TEXT_ENCODER
-from stillhouse.models.workloads.text_to_image.prompts import load_prompts
+from stillhouse.models.workloads.text_to_image.prompts import load_prompts, picture_keys
 from stillhouse.models.workloads.text_to_image.scoring import pixels_in, sampler_of, scorer, vectors_of, velocity_of
 from stillhouse.models.workloads.text_to_image.settings import settings_of
 from stillhouse.models.workloads.training_base import Ask, DistillationOptions, Network
@@ -103,7 +103,7 @@ class Denoiser:
         prompts = load_prompts(self.data, split)
         generator = np.random.default_rng(0)
         chosen_N = generator.permutation(len(images))[:STATES]
-        texts = [prompts.texts[place] for place in prompts.choose(images.labels_N[chosen_N], generator)]
+        texts = [prompts.texts[place] for place in prompts.choose(picture_keys(self.data, split)[chosen_N], generator)]
         conditions_ND = vectors_of(load_model(self.previous / TEXT_ENCODER)[0], texts)
         ends_NP = scaled(images.images_NCHW[chosen_N])
         moments_N = generator.random(len(ends_NP), np.float32)

@@ -32,6 +32,7 @@ class TextToImage:
             "distances": distances,
             "ratio": comparisons.get("frechet"),
             "nearest": details["nearest"],
+            "shown": details["shown"],
             "grids": details["grids"],
         }
         return Section("Pictures", Path(__file__).with_name("section.html"), values)

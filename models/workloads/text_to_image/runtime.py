@@ -25,8 +25,9 @@ from stillhouse.models.workloads.text_to_image.flow import DIMENSION, Rows, Samp
 from stillhouse.models.workloads.text_to_image.judging.details import describe_pictures, describe_test
 from stillhouse.models.workloads.text_to_image.judging.judges import Judges, open_judges
 from stillhouse.models.workloads.text_to_image.judging.png import png_address
+from stillhouse.models.workloads.text_to_image.judging.shown import shown
 from stillhouse.models.workloads.text_to_image.parts import DENOISER, TEXT_ENCODER
-from stillhouse.models.workloads.text_to_image.prompts import Prompts, load_prompts
+from stillhouse.models.workloads.text_to_image.prompts import Prompts, load_prompts, picture_keys, style_names
 
 MOST = 2_500
 """Most pictures that a model makes of one split."""
@@ -86,6 +87,8 @@ class Asked:
     halves: tuple[NDArray[np.uint8], NDArray[np.uint8]]
     """Two halves of the split's real pictures (N, C, H, W)."""
     labels: Sequence[str]
+    slices: Sequence[str]
+    """Slice of each picture: its style, or its class if the data have no styles."""
     judges: Judges | None = None
 
     @property
@@ -126,8 +129,9 @@ class TextToImage:
         images, prompts = load_images(data, split), load_prompts(data, split)
         half = min(MOST, len(images) // 2)
         first, second = images.images_NCHW[:half], images.images_NCHW[half : 2 * half]
-        places_N = prompts.choose(images.labels_N[:half], np.random.default_rng(0))
-        return Asked(prompts, places_N, (first, second), describe(data)["labels"])
+        keys_N, described = picture_keys(data, split)[:half], describe(data)
+        places_N = prompts.choose(keys_N, np.random.default_rng(0))
+        return Asked(prompts, places_N, (first, second), described["labels"], style_names(keys_N, described))
 
     def with_judges(self, split: Asked, folder: Path) -> Asked:
         """Return a split with the judges of the export."""
@@ -141,15 +145,16 @@ class TextToImage:
         return Made(images_NCHW, vectors_MD, model)
 
     def outcomes(self, split: Asked, answers: Made, _reference: Made) -> Outcomes:
-        """Return whether each picture shows what its prompt asks for. Each class is a slice, each prompt a group."""
-        seen_N = split.judge.classes(answers.images_NCHW)
-        right_N = (seen_N == split.labels_N).astype(np.float64)
+        """Return whether each picture shows what its prompt asks for. Each prompt is a group."""
+        logits_NK = split.judge.logits(answers.images_NCHW)
+        right_N = shown(logits_NK, split.labels_N).astype(np.float64)
 
         def scores(places_N: NDArray[np.int64]) -> Scores:
             return Scores(right_N[places_N], split.places_N[places_N])
 
-        slices = {name: scores(np.flatnonzero(split.labels_N == label)) for label, name in enumerate(split.labels)}
-        return Outcomes(scores(np.arange(len(right_N))), seen_N, slices)
+        own = np.array(split.slices)
+        slices = {name: scores(np.flatnonzero(own == name)) for name in dict.fromkeys(split.slices)}
+        return Outcomes(scores(np.arange(len(right_N))), logits_NK.argmax(1), slices)
 
     def parity(self, references: Path, _split: Asked, answers: Made) -> float:
         """Return the share of vectors and velocities that differ from those of the trained networks."""

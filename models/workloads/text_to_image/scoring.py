@@ -13,6 +13,7 @@ from stillhouse.models.data.description import describe
 from stillhouse.models.data.text import codes_of
 from stillhouse.models.errors import ModelError
 from stillhouse.models.workloads.text_to_image.flow import Sampler, noise_of, raw, sample
+from stillhouse.models.workloads.text_to_image.judging.shown import shown
 from stillhouse.models.workloads.text_to_image.objectives import judged
 from stillhouse.models.workloads.text_to_image.parts import DENOISER, PROMPT_JUDGE, TEXT_ENCODER
 from stillhouse.models.workloads.text_to_image.prompts import load_prompts
@@ -56,8 +57,7 @@ def sampler_of(module: nn.Module) -> Sampler:
 def scorer(data: Path, split: str) -> Callable[[Mapping[str, nn.Module]], float]:
     """Return a function that measures the share of pictures in which the prompt judge sees what was asked for."""
     prompts, described = load_prompts(data, split), describe(data)
-    labels_N = np.arange(SCORED) % len(described["labels"])
-    places_N = prompts.choose(labels_N, np.random.default_rng(0))
+    places_N = prompts.spread(SCORED, np.random.default_rng(0))
     noise_NP = noise_of(list(range(SCORED)), pixels_in(data))
 
     def score(networks: Mapping[str, nn.Module]) -> float:
@@ -68,7 +68,7 @@ def scorer(data: Path, split: str) -> Callable[[Mapping[str, nn.Module]], float]
         images_NCHW = torch.from_numpy(raw(pixels_NP).reshape(-1, *described["image_shape"]))
         judge = networks[PROMPT_JUDGE].eval()
         with torch.no_grad():
-            return float((judged(judge, images_NCHW)[1].argmax(1).numpy() == labels_N).mean())
+            return float(shown(judged(judge, images_NCHW)[1].numpy(), prompts.labels_N[places_N]).mean())
 
     return score
 

@@ -14,7 +14,7 @@ from stillhouse.models.data.images import load_images
 from stillhouse.models.data.text import codes_of
 from stillhouse.models.onnx.export import export_model
 from stillhouse.models.training.checkpoint import Architecture, load_model
-from stillhouse.models.workloads.text_to_image.batches import PromptedBatches, by_class
+from stillhouse.models.workloads.text_to_image.batches import PromptedBatches, by_key
 from stillhouse.models.workloads.text_to_image.components import (
     Denoiser,
     TextEncoder,
@@ -24,7 +24,7 @@ from stillhouse.models.workloads.text_to_image.components import (
 from stillhouse.models.workloads.text_to_image.judging.guidance import settle_guidance
 from stillhouse.models.workloads.text_to_image.objectives import Generator, flow_objective
 from stillhouse.models.workloads.text_to_image.parts import CRITIC, DENOISER, JUDGES, TEXT_ENCODER
-from stillhouse.models.workloads.text_to_image.prompts import load_prompts
+from stillhouse.models.workloads.text_to_image.prompts import load_prompts, picture_keys
 from stillhouse.models.workloads.text_to_image.scoring import scorer
 from stillhouse.models.workloads.text_to_image.settings import settings_of
 from stillhouse.models.workloads.training_base import Built, Network, TeacherOptions, TeacherTraining, Training
@@ -64,8 +64,9 @@ class TextToImage:
         feed = PromptedBatches(
             torch.from_numpy(images.images_NCHW),
             torch.from_numpy(images.labels_N),
+            torch.from_numpy(picture_keys(data, "train")),
             torch.from_numpy(codes_of(prompts.texts)),
-            by_class(prompts.labels_N),
+            by_key(prompts.keys_N),
             seed,
         )
         learner = Generator({name: module for name, (module, _) in built.items()})

@@ -10,7 +10,7 @@ from stillhouse.models.data.text import CONTEXT
 from stillhouse.models.data.texts import CONTROL
 from stillhouse.tasks.data.checks.decoding import read_table, schema_text
 from stillhouse.tasks.data.format.dataset import SPLITS
-from stillhouse.tasks.data.format.layout import PROMPT_SCHEMA
+from stillhouse.tasks.data.format.layout import prompt_schema
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
@@ -23,12 +23,12 @@ def read_prompts(folder: Path, described: Mapping[str, Any]) -> pd.DataFrame:
     """Read the table of prompts.
 
     Returns:
-        text, label, split; characters (their number); other_splits (the number of other splits that have this text,
-        whatever its case); missing (the number of classes for which this row's split has no prompt). If the file is not
-        a table of prompts, the table has no columns.
+        text, label, split; style, if the data have styles; characters (their number); other_splits (the number of other
+        splits that have this text, whatever its case); missing (the number of classes for which this row's split has no
+        prompt). If the file is not a table of prompts, the table has no columns.
     """
     table, schema = read_table(folder / described["prompts"]["path"])
-    if schema != schema_text(PROMPT_SCHEMA):
+    if schema != schema_text(prompt_schema(described)):
         return pd.DataFrame()
     listed = table.to_pandas()
     folded = listed["text"].fillna("").str.casefold().str.strip()
@@ -44,9 +44,11 @@ def of_prompts(described: Mapping[str, Any]) -> list["Expectation"]:
     """Return the expectations of the table of prompts."""
     from great_expectations import expectations as expect
 
+    styles = described.get("styles")
     return [
         expect.ExpectTableRowCountToEqual(value=described["prompts"]["rows"]),
-        *(expect.ExpectColumnValuesToNotBeNull(column=column) for column in PROMPT_SCHEMA.names),
+        *(expect.ExpectColumnValuesToNotBeNull(column=column) for column in prompt_schema(described).names),
+        *([expect.ExpectColumnValuesToBeInSet(column="style", value_set=styles)] if styles else []),
         expect.ExpectColumnValuesToBeInSet(column="label", value_set=list(range(len(described["labels"])))),
         expect.ExpectColumnValuesToBeInSet(column="split", value_set=list(SPLITS)),
         expect.ExpectColumnDistinctValuesToContainSet(column="split", value_set=list(SPLITS)),

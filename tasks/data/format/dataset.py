@@ -120,11 +120,13 @@ class Caption:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A sentence that asks for a picture of a label."""
+    """A sentence that asks for a picture of a label. If the data have styles, a picture's id begins with its style."""
 
     text: str
     label: int
     split: str
+    style: str = ""
+    """Style of the picture, if the dataset has styles."""
 
 
 Stored = Example | Measured | Recording | Utterance

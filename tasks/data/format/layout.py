@@ -66,6 +66,11 @@ CAPTION_SCHEMA = pa.schema(
 PROMPT_SCHEMA = pa.schema([("text", pa.string()), ("label", pa.int64()), ("split", pa.string())])
 
 
+def prompt_schema(described: Mapping[str, Any]) -> pa.Schema:
+    """Return the columns of prompts. If the data have styles, each prompt names one."""
+    return PROMPT_SCHEMA.append(pa.field("style", pa.string())) if "styles" in described else PROMPT_SCHEMA
+
+
 @dataclass(frozen=True)
 class Layout:
     """The columns of one dataset's files."""
@@ -128,7 +133,9 @@ def _of_one_shape(described: Mapping[str, Any], rows: int) -> Layout:
         return Layout(CLIP_SCHEMA, rows, MANIFEST_SCHEMA, {})
     if is_line(described):
         return Layout(LINE_SCHEMA, rows, MANIFEST_SCHEMA, {})
-    return Layout(SHARD_SCHEMA, rows, MANIFEST_SCHEMA, {"captions": CAPTION_SCHEMA, "prompts": PROMPT_SCHEMA})
+    return Layout(
+        SHARD_SCHEMA, rows, MANIFEST_SCHEMA, {"captions": CAPTION_SCHEMA, "prompts": prompt_schema(described)}
+    )
 
 
 def content_bytes(described: Mapping[str, Any]) -> int:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stillhouse.tasks.data.sources.npm import Package
+
 SIDE = 64
 """Width and height of a drawing in pixels."""
 FINE = 4 * SIDE
@@ -39,6 +41,22 @@ class IconSet:
         width, height = (icon.get(side, self.content[side]) for side in ("width", "height"))
         box = f'viewBox="0 0 {width} {height}" width="{SIDE}" height="{SIDE}"'
         return f'<svg xmlns="http://www.w3.org/2000/svg" {box}>{icon["body"]}</svg>'
+
+
+def notice_of(info: Mapping[str, Any], package: Package, changed: str) -> str:
+    """Return who drew a set, under which licence, and what was changed here.
+
+    Args:
+        info: the package's info.json.
+        package: the package.
+        changed: the change, in words.
+    """
+    author, licence = info["author"], info["license"]
+    return (
+        f"Drawings: {info['name']} ({package.spec}), by {author['name']}, {author['url']}\n"
+        f"{licence['title']} ({licence['spdx']}), {licence['url']}\n"
+        f"Changed here: {changed}.\n"
+    )
 
 
 def draw(svg: str) -> NDArray[np.uint8]:

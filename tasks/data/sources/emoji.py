@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.tasks.data.format.dataset import Caption
-from stillhouse.tasks.data.sources.drawing import SIDE, IconSet, draw
+from stillhouse.tasks.data.sources.drawing import SIDE, IconSet, draw, notice_of
 from stillhouse.tasks.data.sources.emoji_names import Entry, by_code_point, by_name, concepts_of, list_known_names
 from stillhouse.tasks.data.sources.npm import Package, download, read_files
 from stillhouse.tasks.data.sources.order import rank
@@ -167,16 +167,8 @@ def _captions(labels: Sequence[str], words: Mapping[str, Mapping[str, Entry]]) -
 def _licences(sets: Mapping[str, bytes], emojibase: bytes) -> tuple[list[str], bytes]:
     """Return the SPDX names of all licences, and the text that assigns them to their packages."""
     infos = {style: _json(tarball, "info.json") for style, tarball in sets.items()}
-    notices = [_notice(info, DRAWINGS[style]) for style, info in infos.items()]
+    changed = f"rendered as {SIDE} x {SIDE} pixels on white"
+    notices = [notice_of(info, DRAWINGS[style], changed) for style, info in infos.items()]
     words = f"Names and tags: {EMOJIBASE.spec}, {EMOJIBASE_LICENCE}\n\n".encode()
     text = "\n".join(notices).encode() + b"\n" + words + read_files(emojibase, ["LICENSE"])["LICENSE"]
     return sorted({EMOJIBASE_LICENCE, *(info["license"]["spdx"] for info in infos.values())}), text
-
-
-def _notice(info: Mapping[str, Any], package: Package) -> str:
-    author, licence = info["author"], info["license"]
-    return (
-        f"Drawings: {info['name']} ({package.spec}), by {author['name']}, {author['url']}\n"
-        f"{licence['title']} ({licence['spdx']}), {licence['url']}\n"
-        f"Changed here: rendered as {SIDE} x {SIDE} pixels on white.\n"
-    )

@@ -18,6 +18,7 @@ from stillhouse.tasks.artifacts.locks import waiting
 from stillhouse.tasks.data.format.dataset import Example, Prompt, write_dataset
 from stillhouse.tasks.data.sources.build_spoken import STAMPS, STAMPS_SMALL
 from stillhouse.tasks.data.sources.emoji import DRAWINGS, LANGUAGES, Choice, read_emoji
+from stillhouse.tasks.data.sources.icons.build_icons import ICONS, ICONS_SMALL
 from stillhouse.tasks.data.sources.order import rank
 from stillhouse.tasks.data.sources.small import Progress, Source, Split, read_digits, read_fashion_mnist
 from stillhouse.tasks.data.sources.speech.build_speech import STAMPS_SPEECH, STAMPS_SPEECH_SMALL
@@ -137,6 +138,8 @@ PLANS: Mapping[str, Plan] = {
         ),
         fashion_prompts,
     ),
+    "icon_prompts": ICONS,
+    "icon_prompts_small": ICONS_SMALL,
     "emoji": ImagePlan(
         partial(read_emoji, EMOJI),
         (

@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from stillhouse.models.data.images import load_images
 from stillhouse.models.measurement.frechet import frechet_distance
 from stillhouse.models.workloads.text_to_image.judging.png import grid_of, png_address
+from stillhouse.models.workloads.text_to_image.judging.shown import shown
 from stillhouse.models.workloads.text_to_image.prompts import Prompts
 
 Images = NDArray[np.uint8]
 STEPS = (1, 2, 4)
 """Numbers of steps at which the report shows pictures."""
+PROMPTS = 10
+"""Prompts of a grid."""
 COMPARED = 200
 """Pictures whose nearest training picture is searched."""
 
@@ -24,6 +27,9 @@ class Judging(Protocol):
 
     def features(self, images_NCHW: Images) -> NDArray[np.float32]:
         """Return the features (N, F) of pictures."""
+
+    def logits(self, images_NCHW: Images) -> NDArray[np.float32]:
+        """Return how much each class is seen in each picture (N, K)."""
 
 
 class Split(Protocol):
@@ -38,8 +44,8 @@ class Split(Protocol):
         """Two halves of the real pictures."""
 
     @property
-    def labels(self) -> Sequence[str]:
-        """Names of the classes."""
+    def labels_N(self) -> NDArray[np.int64]:  # noqa: N802 - a tensor name
+        """Class of each picture of the first half."""
 
     @property
     def judge(self) -> Judging:
@@ -65,6 +71,7 @@ def describe_pictures(
     return {
         "frechet": distances_of(split, pictures),
         "count": len(split.halves[0]),
+        "shown": float(shown(split.judge.logits(split.halves[0]), split.labels_N).mean()),
         "nearest": {name: nearest_distance(images, train_MP) for name, images in {**real, **pictures}.items()},
         "grids": _grids(models, split),
     }
@@ -92,9 +99,8 @@ def nearest_distance(images_NCHW: Images, train_MCHW: Images) -> float:
 
 
 def _grids(models: Mapping[str, Maker], split: Split) -> list[dict[str, Any]]:
-    """Return pictures of one prompt of each class: the teacher's own, and the student's at several numbers of steps."""
-    places = [int(np.flatnonzero(split.prompts.labels_N == label)[0]) for label in range(len(split.labels))]
-    texts = [split.prompts.texts[place] for place in places]
+    """Return pictures of a few prompts: the teacher's own, and both models' at several numbers of steps."""
+    texts = [split.prompts.texts[place] for place in split.prompts.spread(PROMPTS, np.random.default_rng(0))]
     seeds = list(range(len(texts)))
     rows: list[tuple[str, str, int | None]] = [("teacher, its own sampler", "teacher", None)]
     rows += [(f"{name}, {steps} step{'s' * (steps > 1)}", name, steps) for name in models for steps in STEPS]

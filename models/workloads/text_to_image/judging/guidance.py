@@ -17,9 +17,10 @@ from stillhouse.models.data.images import load_images
 from stillhouse.models.measurement.frechet import frechet_distance
 from stillhouse.models.training.loop import Precision, ProgressReporter, multiply_in
 from stillhouse.models.workloads.text_to_image.flow import noise_of, raw, sample
+from stillhouse.models.workloads.text_to_image.judging.shown import shown
 from stillhouse.models.workloads.text_to_image.objectives import judged
 from stillhouse.models.workloads.text_to_image.parts import DENOISER, FRECHET_JUDGE, PROMPT_JUDGE, TEXT_ENCODER
-from stillhouse.models.workloads.text_to_image.prompts import load_prompts
+from stillhouse.models.workloads.text_to_image.prompts import load_prompts, picture_keys
 from stillhouse.models.workloads.text_to_image.scoring import sampler_of, vectors_of, velocity_of
 from stillhouse.models.workloads.training_base import Built
 
@@ -79,7 +80,7 @@ def _trial(data: Path, networks: Mapping[str, nn.Module]) -> Callable[[float], F
     images, prompts = load_images(data, "validation"), load_prompts(data, "validation")
     half = min(MOST, len(images) // 2)
     labels_N = images.labels_N[:half]
-    places_N = prompts.choose(labels_N, np.random.default_rng(0))
+    places_N = prompts.choose(picture_keys(data, "validation")[:half], np.random.default_rng(0))
     conditions_ND = vectors_of(networks[TEXT_ENCODER], prompts.texts)[places_N]
     noise_NP = noise_of(list(range(half)), images.images_NCHW[0].size)
     real_NF = _judge(networks[FRECHET_JUDGE], images.images_NCHW[half : 2 * half])[0]
@@ -89,7 +90,7 @@ def _trial(data: Path, networks: Mapping[str, nn.Module]) -> Callable[[float], F
         sampler = replace(sampler_of(denoiser), guidance=guidance)
         made_NP = sample(velocity_of(denoiser), noise_NP, conditions_ND, sampler)
         made_NCHW = raw(made_NP).reshape(-1, *images.images_NCHW.shape[1:])
-        right = (_judge(networks[PROMPT_JUDGE], made_NCHW)[1].argmax(1) == labels_N).mean()
+        right = shown(_judge(networks[PROMPT_JUDGE], made_NCHW)[1], labels_N).mean()
         return Found(float(right), frechet_distance(_judge(networks[FRECHET_JUDGE], made_NCHW)[0], real_NF))
 
     return attempt

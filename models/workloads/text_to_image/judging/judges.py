@@ -21,10 +21,9 @@ class Judges:
     count: int
     """Number of classes."""
 
-    def classes(self, images_NCHW: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Return the class (N) that the judge of prompts sees in each picture."""
-        classes_N: NDArray[np.int64] = predict(self.prompt, images_NCHW)[:, -self.count :].argmax(1)
-        return classes_N
+    def logits(self, images_NCHW: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return how much the judge of prompts sees each class in each picture (N, K)."""
+        return predict(self.prompt, images_NCHW)[:, -self.count :]
 
     def features(self, images_NCHW: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the features (N, F) of pictures by the other judge."""

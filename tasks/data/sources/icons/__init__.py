@@ -1,0 +1,1 @@
+"""Icons: one concept drawn in several weights and by several hands."""
