@@ -53,6 +53,8 @@ NAMES_TEST = {
     "models/workloads/retrieval/report.py": "shows final_test.json",
     "models/workloads/text_to_image/report.py": "shows final_test.json",
     "tasks/data/sources/wordings/fashion.py": "words its prompts",
+    "tasks/data/sources/wordings/icons.py": "words its prompts",
+    "tasks/data/sources/icons/build_icons.py": "deals icons to it",
     "benchmarks/peers/measuring.py": "measures finished files of several tools",
 }
 FACTS = {"recipe": "tiny"}
