@@ -69,7 +69,7 @@ def picture_keys(folder: Path, split: str) -> NDArray[np.int64]:
     shards = [folder / shard["path"] for shard in described["splits"][split]["shards"]]
     table = pq.read_table(shards, columns=["id", "label"])
     styles = [name.partition("/")[0] for name in table["id"].to_pylist()]
-    return keys_of(table["label"].to_numpy(), styles, described)
+    return keys_of(np.array(table["label"].to_pylist(), np.int64), styles, described)
 
 
 def keys_of(labels_N: NDArray[np.int64], styles: Sequence[str], described: Mapping[str, Any]) -> NDArray[np.int64]:
