@@ -106,4 +106,5 @@ def _small(pixels_CHW: NDArray[np.uint8]) -> Icon:
     """Return black strokes on white as white strokes on black, at half the size."""
     dark_HW = 255 - pixels_CHW.mean(0)
     small_HW = dark_HW.reshape(SIDE, dark_HW.shape[0] // SIDE, SIDE, dark_HW.shape[1] // SIDE).mean((1, 3))
-    return np.round(small_HW).astype(np.uint8)[None]
+    icon_CHW: Icon = np.round(small_HW).astype(np.uint8)[None]
+    return icon_CHW
