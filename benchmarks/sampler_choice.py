@@ -1,7 +1,7 @@
 """Which sampler suits a generator best? Quality, Frechet distance and cost of several, on the split `validation`.
 
 `python benchmarks/sampler_choice.py FOLDER DATA [MODEL]` takes the folder of a stage `export`, a materialised dataset,
-and `teacher` or `student`. The recipe takes its `steps`, `solver` and `guidance` from the table.
+and `teacher` or `student`. A recipe takes `steps` and `solver` from the table. The stage `teacher` chooses `guidance`.
 """
 
 import sys

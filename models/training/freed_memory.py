@@ -1,7 +1,7 @@
 """Keep the memory that this process frees, for its next tensors.
 
 The C library gives the memory of large tensors back to the system at once. The next training step asks for it again,
-and the system clears it page by page: a fifth of the time of a Conformer's step.
+and the system clears it page by page: a quarter of the time of a Conformer's step.
 """
 
 import ctypes

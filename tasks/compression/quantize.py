@@ -44,6 +44,9 @@ def quantize(context: StepContext, step: Quantize) -> Compressed:
     _refuse_judged_examples(context)
     module, architecture = _smooth(context, step, *context.previous)
     bits = _bits(context, step, module, architecture)
+    if unknown := sorted({*step.float_inputs} - {*bits}):
+        msg = f"float_inputs names {', '.join(unknown)}; choose from the layers with integer weights: {', '.join(bits)}"
+        raise ModelError(msg)
     if step.distillation is not None:
         return _note(step, *_train(context, step.distillation, module, architecture, bits), bits)
     folded, architecture = fold_for_quantizing(module, architecture)
@@ -67,9 +70,6 @@ def _note(step: Quantize, whole: nn.Module, architecture: Architecture, bits: Ma
     kept = [name for name in quantizable(whole) if name not in bits]
     is_text = architecture.takes in TEXTS and step.activations == "static"
     activations = "dynamic" if is_text else step.activations
-    if unknown := sorted({*step.float_inputs} - {*bits}):
-        msg = f"float_inputs names {', '.join(unknown)}; the layers with integer weights are {', '.join(bits)}"
-        raise ModelError(msg)
     how = {"activations": activations, "calibration": step.calibration, "keep_float": kept}
     if step.float_inputs:
         how["float_inputs"] = list(step.float_inputs)

@@ -90,9 +90,7 @@ class Denoiser(nn.Module):
         self.stem = nn.Conv2d(channels, near, 3, padding=1)
         self.before = _blocks(near, near, depths[0], embedding)
         self.down = nn.Conv2d(near, far, 3, stride=2, padding=1)
-        self.canvas = (
-            _canvas(embedding, canvas, far, [side // FARTHEST for side in image_shape[1:]]) if canvas else None
-        )
+        self.canvas = _canvas(embedding, canvas, far, image_shape) if canvas else None
         self.middle = _blocks(far, far, depths[1], embedding)
         self.up = nn.ConvTranspose2d(far, near, 2, stride=2)
         self.after = _blocks(2 * near, near, depths[2], embedding)
@@ -136,8 +134,9 @@ def groups_of(width: int) -> int:
     return next(groups for groups in range(GROUPS, 0, -1) if width % groups == 0)
 
 
-def _canvas(embedding: int, channels: int, width: int, sides: Sequence[int]) -> nn.Sequential:
+def _canvas(embedding: int, channels: int, width: int, image_shape: Sequence[int]) -> nn.Sequential:
     """Draw from an embedding alone. Blocks that only scale and shift channels cannot place a shape."""
+    sides = [side // FARTHEST for side in image_shape[1:]]
     return nn.Sequential(
         nn.Linear(embedding, channels * prod(sides)), nn.Unflatten(1, (channels, *sides)), nn.Conv2d(channels, width, 1)
     )

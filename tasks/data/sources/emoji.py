@@ -7,7 +7,6 @@ which dataset split a style belongs to.
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from stillhouse.tasks.data.format.dataset import Caption
 from stillhouse.tasks.data.sources.drawing import SIDE, IconSet, draw, notice_of
 from stillhouse.tasks.data.sources.emoji_names import Entry, by_code_point, by_name, concepts_of, list_known_names
-from stillhouse.tasks.data.sources.npm import Package, download, read_files
+from stillhouse.tasks.data.sources.npm import Package, download, read_files, read_json
 from stillhouse.tasks.data.sources.order import rank
 from stillhouse.tasks.data.sources.small import Source, Split
 
@@ -97,19 +96,14 @@ def _words(emojibase: bytes, languages: Sequence[str]) -> dict[str, dict[str, En
 
 def _documents(sets: Mapping[str, bytes], concepts: Mapping[str, Entry]) -> dict[str, dict[str, str]]:
     """Return style -> concept -> SVG document."""
-    codes = {style: _json(tarball, "chars.json") for style, tarball in sets.items()}
+    codes = {style: read_json(tarball, "chars.json") for style, tarball in sets.items()}
     known = list_known_names(list(codes.values()), concepts)
     documents = {}
     for style, tarball in sets.items():
-        icons = IconSet(_json(tarball, "icons.json"))
+        icons = IconSet(read_json(tarball, "icons.json"))
         found = by_code_point(codes[style], concepts) if codes[style] else by_name(icons.names, known)
         documents[style] = {concept: icons.svg(name) for concept, name in found.items()}
     return documents
-
-
-def _json(tarball: bytes, name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(read_files(tarball, [name])[name])
-    return content
 
 
 def _eligible(concepts: Collection[str], drawings: Mapping[str, Collection[str]], choice: Choice) -> list[str]:
@@ -166,7 +160,7 @@ def _captions(labels: Sequence[str], words: Mapping[str, Mapping[str, Entry]]) -
 
 def _licences(sets: Mapping[str, bytes], emojibase: bytes) -> tuple[list[str], bytes]:
     """Return the SPDX names of all licences, and the text that assigns them to their packages."""
-    infos = {style: _json(tarball, "info.json") for style, tarball in sets.items()}
+    infos = {style: read_json(tarball, "info.json") for style, tarball in sets.items()}
     changed = f"rendered as {SIDE} x {SIDE} pixels on white"
     notices = [notice_of(info, DRAWINGS[style], changed) for style, info in infos.items()]
     words = f"Names and tags: {EMOJIBASE.spec}, {EMOJIBASE_LICENCE}\n\n".encode()

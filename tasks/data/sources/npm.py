@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stillhouse.tasks.errors import DataError
 
@@ -61,6 +62,16 @@ def read_files(tarball: bytes, names: Collection[str]) -> dict[str, bytes]:
         members = ((member.name.removeprefix("package/"), member) for member in archive if member.isfile())
         found = {name: _content(archive, member) for name, member in members if name in names}
     return {name: found[name] for name in names}
+
+
+def read_json(tarball: bytes, name: str) -> dict[str, Any]:
+    """Read a JSON file of a package.
+
+    Raises:
+        KeyError: the package does not have the file.
+    """
+    content: dict[str, Any] = json.loads(read_files(tarball, [name])[name])
+    return content
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -1,15 +1,13 @@
 """Icons in many styles, from npm packages pinned by SHA-256. A set draws one concept in several weights."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.tasks.data.sources.drawing import IconSet, draw, notice_of
-from stillhouse.tasks.data.sources.npm import Package, download, read_files
+from stillhouse.tasks.data.sources.npm import Package, download, read_json
 from stillhouse.tasks.data.sources.order import rank
 
 SIDE = 32
@@ -64,8 +62,8 @@ def read_icons(count: int | None, progress: Callable[[str], None]) -> Icons:
     """
     progress(f"icons: fetching {len(PACKAGES)} packages with npm")
     tarballs = dict(zip(PACKAGES, download(PACKAGES), strict=True))
-    sets = {package: IconSet(_json(tarball, "icons.json")) for package, tarball in tarballs.items()}
-    infos = [(_json(tarball, "info.json"), package) for package, tarball in tarballs.items()]
+    sets = {package: IconSet(read_json(tarball, "icons.json")) for package, tarball in tarballs.items()}
+    infos = [(read_json(tarball, "info.json"), package) for package, tarball in tarballs.items()]
     concepts = sorted(sorted(_concepts(sets[PHOSPHOR]), key=rank)[:count])
     progress(f"icons: drawing {len(concepts):,} concepts")
     return Icons(
@@ -73,11 +71,6 @@ def read_icons(count: int | None, progress: Callable[[str], None]) -> Icons:
         " AND ".join(sorted({info["license"]["spdx"] for info, _ in infos})),
         "\n".join(notice_of(info, package, CHANGED) for info, package in infos).encode(),
     )
-
-
-def _json(tarball: bytes, name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(read_files(tarball, [name])[name])
-    return content
 
 
 def _concepts(phosphor: IconSet) -> list[str]:
