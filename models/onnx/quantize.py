@@ -5,7 +5,6 @@ file with few distinct values packs well. The kernels are int8 kernels for all b
 """
 
 import contextlib
-import io
 import logging
 import re
 import tempfile
@@ -20,11 +19,11 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto
 from onnxruntime import quantization
-from onnxruntime.quantization import calibrate
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from stillhouse.models.compression.quantization.rounding import Stored
 from stillhouse.models.errors import ModelError
+from stillhouse.models.onnx.calibration import METHODS, write_ranges
 from stillhouse.models.onnx.passes.few_bit_products import FEW_WEIGHTS, is_linear, multiply_few_bits
 from stillhouse.models.onnx.passes.float_operators import keep_operators_float
 from stillhouse.models.onnx.passes.integer_graph import Place, find_weight, put_integers, readers, store_weight
@@ -33,20 +32,8 @@ from stillhouse.models.onnx.passes.integer_tables import gather_integers, is_tab
 
 SLOWER = ("Softmax",)
 """Operators that are slower on integers: 51 rows of 102 letters took 7.6 microseconds more than in floats."""
-BINS = 1024
-"""Number of histogram bins for entropy calibration.
-
-With ONNX Runtime's default of 128 there is only one candidate threshold.
-"""
-
 ERRORS = 3
 """The runtime's level of messages that tells errors only."""
-AT_ONCE = 100
-"""Largest batch of examples in calibration."""
-FEW_AT_ONCE = 16
-"""The same of recordings and of large pictures: the first layers make many numbers of each sample or pixel."""
-LARGE = 64 * 1024
-"""Bytes of a large picture."""
 
 
 @dataclass(frozen=True)
@@ -150,9 +137,9 @@ def _static(floats: Floats, calibration: NDArray[np.generic], method: str) -> Mo
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
-            calibrate_method=_METHODS[method],
+            calibrate_method=METHODS[method],
             nodes_to_exclude=floats.excluded,
-            calibration_cache_path=_ranges(floats, calibration, method),
+            calibration_cache_path=write_ranges(floats.path, calibration, method),
         )
     integer = onnx.load(path)
     for name, stored in floats.stored.items():
@@ -172,25 +159,6 @@ def _silence_warnings() -> Iterator[None]:
         yield
     finally:
         logging.disable(logging.NOTSET)
-
-
-def _ranges(floats: Floats, calibration: NDArray[np.generic], method: str) -> Path:
-    """Calibrate, and write the ranges to a file for the quantizer.
-
-    The quantizer's own calibration would leave entropy only one candidate threshold.
-    """
-    calibrator = calibrate.create_calibrator(
-        floats.path,
-        augmented_model_path=str(floats.path.with_name("augmented.onnx")),
-        calibrate_method=_METHODS[method],
-        extra_options={"num_bins": BINS} if method == "entropy" else {},
-    )
-    with contextlib.redirect_stdout(io.StringIO()):  # the library prints
-        calibrator.collect_data(_Calibration(floats.model.graph.input[0].name, calibration))
-        ranges = calibrator.compute_data()
-    path = floats.path.with_name("ranges.json")
-    calibrate.save_tensors_data(ranges, path)
-    return path
 
 
 def _dynamic(floats: Floats) -> ModelProto:
@@ -231,25 +199,6 @@ def _weights_only(floats: Floats) -> ModelProto:
 
 
 _ONLY_WEIGHTS: dict[str, Callable[[Floats], ModelProto]] = {"dynamic": _dynamic, "float": _weights_only}
-_METHODS = {
-    "minmax": quantization.CalibrationMethod.MinMax,
-    "entropy": quantization.CalibrationMethod.Entropy,
-    "percentile": quantization.CalibrationMethod.Percentile,
-}
-
-
-class _Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
-    """Calibration batches of one size. The histograms of entropy and percentile need equal sizes."""
-
-    def __init__(self, name: str, inputs: NDArray[np.generic]) -> None:
-        most = FEW_AT_ONCE if inputs.dtype == np.int16 or inputs[:1].nbytes > LARGE else AT_ONCE
-        batch_size = max(size for size in range(1, most + 1) if len(inputs) % size == 0)
-        self._batches: Iterator[dict[str, NDArray[np.generic]]] = (
-            {name: inputs[start : start + batch_size]} for start in range(0, len(inputs), batch_size)
-        )
-
-    def get_next(self) -> dict[str, NDArray[np.generic]] | None:
-        return next(self._batches, None)
 
 
 def _refuse_unless_it_loads(path: Path) -> None:
