@@ -78,11 +78,11 @@ def test_ranges_do_not_depend_on_the_batches(
     assert found == of_the_library(graph, examples(), method)
 
 
-@pytest.mark.parametrize(("held", "sizes"), [(1, [1] * COUNT), (2**30, [COUNT])])
+@pytest.mark.parametrize(("held", "sizes"), [(1, [1] * COUNT), (2**30, [8] * 6 + [2])])
 def test_a_batch_is_as_large_as_the_memory_allows(
     graph: Path, held: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Examples are run one by one where the numbers of two are too many."""
+    """Eight examples are run together, and one by one where the numbers of two are too many."""
     monkeypatch.setattr(calibration, "HELD", held)
     ran = list[int]()
 

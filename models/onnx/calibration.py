@@ -25,8 +25,8 @@ BINS = 1024
 
 With ONNX Runtime's default of 128 there is only one candidate threshold.
 """
-AT_ONCE = 100
-"""Most examples of a batch."""
+AT_ONCE = 8
+"""Most examples of a batch. A run holds many tensors of each, also if only their ends come out."""
 HELD = 2**30
 """Most bytes of a graph's numbers for a batch of several examples."""
 
