@@ -13,7 +13,7 @@ from stillhouse.models.measurement.frechet import compare_distances, frechet_dis
 from stillhouse.models.networks.generation.denoiser import SPREAD, Denoiser, groups_of, precondition
 from stillhouse.models.networks.generation.picture_judge import PictureJudge
 from stillhouse.models.networks.pixels import Pixels
-from stillhouse.models.workloads.text_to_image.batches import PromptedBatches, SolvedBatches, by_key
+from stillhouse.models.workloads.text_to_image.batches import PromptedBatches, by_key
 from stillhouse.models.workloads.text_to_image.components import Denoiser as DenoiserComponent
 from stillhouse.models.workloads.text_to_image.components import encoder_architecture
 from stillhouse.models.workloads.text_to_image.flow import Rows, Sampler, noise_of, path, raw, sample, scaled, states_of
@@ -22,11 +22,14 @@ from stillhouse.models.workloads.text_to_image.judging.guidance import Found, be
 from stillhouse.models.workloads.text_to_image.judging.judges import open_judges
 from stillhouse.models.workloads.text_to_image.judging.png import grid_of, png_of
 from stillhouse.models.workloads.text_to_image.judging.shown import shown
-from stillhouse.models.workloads.text_to_image.objectives import end_objective, vector_objective
+from stillhouse.models.workloads.text_to_image.objectives import vector_objective
+from stillhouse.models.workloads.text_to_image.paths.batches import SolvedBatches
+from stillhouse.models.workloads.text_to_image.paths.gap import Gap
+from stillhouse.models.workloads.text_to_image.paths.objective import Critic, EndLoss, end_objective
+from stillhouse.models.workloads.text_to_image.paths.settings import settings_of
 from stillhouse.models.workloads.text_to_image.prompts import Prompts, keys_of, style_names
 from stillhouse.models.workloads.text_to_image.runtime import prompt_of
 from stillhouse.models.workloads.text_to_image.scoring import expect_variety
-from stillhouse.models.workloads.text_to_image.settings import settings_of
 
 NOISE = np.array([[1.0, -1.0]], np.float32)
 CONDITION = np.array([[3.0]], np.float32)
@@ -51,15 +54,29 @@ def _moment(states_NK: Rows) -> Rows:
         (_constant, Sampler(2, guidance=0.0), 0.0),
         (_moment, Sampler(1), 0.0),
         (_moment, Sampler(2), 0.25),
-        (_moment, Sampler(1, solver="heun"), 0.5),
-        (_moment, Sampler(4, solver="heun"), 0.5),
-        (_moment, Sampler(4, guidance=3.0, solver="heun"), 0.5),
+        (_moment, Sampler(1, solver="heun"), 0.0),
+        (_moment, Sampler(4, solver="heun"), 0.46875),
+        (_moment, Sampler(4, guidance=3.0, solver="heun"), 0.46875),
     ],
 )
 def test_the_sampler_follows_the_velocity(velocity: object, sampler: Sampler, moved: float) -> None:
-    """Euler and Heun move as far as the integral says, and guidance stretches what depends on the condition."""
+    """Heun moves as the integral says, but in its last step. Guidance stretches what depends on the condition."""
     moved_NP = sample(velocity, NOISE, CONDITION, sampler)  # type: ignore[arg-type]
     np.testing.assert_allclose(moved_NP, NOISE + moved, rtol=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["euler", "heun"])
+def test_the_sampler_leaves_no_noise_on_its_way_to_a_known_picture(solver: str) -> None:
+    """A velocity that points to one picture, and knows nothing more when it is there, ends at that picture."""
+    picture_NP = np.full_like(NOISE, 0.25)
+
+    def velocity(states_NK: Rows) -> Rows:
+        pixels_NP, moments_N1 = states_NK[:, : NOISE.shape[1]], states_NK[:, NOISE.shape[1], None]
+        left_N1 = 1 - moments_N1
+        return np.where(left_N1 > 0, (picture_NP - pixels_NP) / np.maximum(left_N1, 1e-6), picture_NP)
+
+    found_NP = sample(velocity, NOISE, CONDITION, Sampler(4, solver=solver))  # type: ignore[arg-type]
+    np.testing.assert_allclose(found_NP, picture_NP, atol=1e-6)
 
 
 def test_a_path_has_one_point_for_each_step() -> None:
@@ -176,9 +193,9 @@ class _Towards(nn.Module):
         return self.velocity.expand(len(states_NK), 4)
 
 
-def _critic() -> nn.Module:
+def _critic() -> Critic:
     torch.manual_seed(0)
-    return nn.Sequential(Pixels(255.0, 1), PictureJudge([4], 4, classes=2))
+    return Critic(nn.Sequential(Pixels(255.0, 1), PictureJudge([4], 4, classes=2)), (1, 2, 2))
 
 
 @pytest.mark.parametrize(
@@ -187,20 +204,65 @@ def _critic() -> nn.Module:
 )
 def test_the_loss_is_the_distance_to_the_end(steps: int, velocity: float, loss: float) -> None:
     """Each step is measured at the end to which it points, from where the student's own step before it ended."""
-    objective = end_objective(_critic(), 0.0, (1, 2, 2))
-    batch = (torch.zeros(3, 4), torch.zeros(3, 1), torch.full((3, 4), 2.0))
+    objective = end_objective(EndLoss(_critic(), 0.0))
+    batch = (torch.zeros(3, 4), torch.zeros(3, 1), torch.full((3, 4), 2.0), torch.tensor(0))
     assert objective(_Towards(steps, velocity), batch).item() == pytest.approx(loss)
 
 
 def test_the_critic_adds_to_the_loss_and_does_not_learn() -> None:
     """The loss grows by the error of the critic's maps, and only the student has a gradient."""
     critic, student = _critic(), _Towards(1, 0.5)
-    batch = (torch.zeros(3, 4), torch.zeros(3, 1), torch.full((3, 4), 1.0))
-    loss = end_objective(critic, 1.0, (1, 2, 2))(student, batch)
+    batch = (torch.zeros(3, 4), torch.zeros(3, 1), torch.full((3, 4), 1.0), torch.tensor(0))
+    loss = end_objective(EndLoss(critic, 1.0))(student, batch)
     loss.backward()
-    assert loss.item() > end_objective(critic, 0.0, (1, 2, 2))(student, batch).item()
+    assert loss.item() > end_objective(EndLoss(critic, 0.0))(student, batch).item()
     assert student.velocity.grad is not None
-    assert all(parameter.grad is None for parameter in critic.parameters())
+    assert all(parameter.grad is None for parameter in critic.network.parameters())
+
+
+def _features(mean: float, spread: float, count: int = 2_000) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(int(10 * mean + 100 * spread))
+    return [mean + spread * torch.randn(count, width, generator=generator) for width in (2, 3)]
+
+
+@pytest.mark.parametrize(("mean", "spread"), [(1.0, 1.0), (0.0, 0.3), (0.0, 2.0), (-0.5, 0.5)])
+def test_the_gap_moves_features_to_the_real_ones(mean: float, spread: float) -> None:
+    """Steps against its gradient bring the mean and the spread of features to those of real pictures."""
+    gap, maps = Gap(_features(0.0, 1.0)), [each.requires_grad_() for each in _features(mean, spread)]
+    for _ in range(300):
+        gap.restart()
+        slopes = torch.autograd.grad(gap.loss(maps), maps)
+        with torch.no_grad():
+            for each_NC, slope_NC in zip(maps, slopes, strict=True):
+                each_NC.sub_(20.0 * slope_NC)
+    found = torch.cat(maps, dim=1).detach()
+    assert found.mean(0) == pytest.approx(0, abs=0.1)
+    assert found.std(0) == pytest.approx(1, abs=0.1)
+
+
+def test_the_gap_of_an_epoch_does_not_depend_on_the_one_before() -> None:
+    """The first batch of an epoch begins anew, so that a training that was killed goes on as it would have gone."""
+    student = _Towards(1, 0.5)
+    objective = end_objective(EndLoss(_critic(), 1.0, Gap([torch.randn(500, 4)]), 0.1))
+    batches = [(torch.randn(20, 4), torch.zeros(20, 1), torch.randn(20, 4), torch.tensor(place)) for place in range(3)]
+    first = [objective(student, batch).item() for batch in batches]
+    assert [objective(student, batch).item() for batch in batches] == first
+
+
+def test_a_few_pictures_have_no_gap() -> None:
+    """Fewer pictures than twice the features give no covariance."""
+    assert Gap(_features(0.0, 1.0)).loss([each[:2] for each in _features(1.0, 1.0)]).item() == 0
+
+
+def test_a_denoiser_that_predicts_pictures_ends_at_one() -> None:
+    """In one step from noise its pixels are from -1 to 1, whatever the noise was."""
+    arguments = {"widths": (8, 8), "depths": (1, 1, 1), "embedding": 8, "steps": 1, "predicts": "picture"}
+    module = Denoiser(**arguments, image_shape=(1, 4, 4), dimension=2)
+    noise_NP = 5 * torch.randn(6, 16)
+    states_NK = torch.cat([noise_NP, torch.zeros(6, 1), torch.randn(6, 2)], dim=1)
+    picture_NP = noise_NP + module(states_NK)
+    assert picture_NP.abs().max() <= 1 + 1e-5
+    assert module(torch.cat([noise_NP, torch.ones(6, 1), torch.randn(6, 2)], dim=1)).isfinite().all()
 
 
 def test_the_loss_of_equal_vectors_is_nothing() -> None:
@@ -232,7 +294,8 @@ def test_solved_paths_stay_together() -> None:
     """Noise, condition and end of a path are in the same row of a batch, and every path is in an epoch once."""
     rows = torch.arange(5.0)[:, None]
     seen = []
-    for noise_BP, conditions_BD, ends_BP in SolvedBatches(rows, rows + 10, (rows + 20).half(), 1).epoch(0, 2):
+    for noise_BP, conditions_BD, ends_BP, number in SolvedBatches(rows, rows + 10, (rows + 20).half(), 1).epoch(0, 2):
+        assert int(number) == len(seen) // 2
         assert torch.equal(noise_BP + 10, conditions_BD)
         assert torch.equal(noise_BP + 20, ends_BP)
         seen += noise_BP[:, 0].tolist()
@@ -376,7 +439,12 @@ class _Options:
 
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [({"pairs": 3}, "pairs"), ({"critic_weight": -1.0}, "critic_weight"), ({"pears": 20}, "pears")],
+    [
+        ({"pairs": 3}, "pairs"),
+        ({"critic_weight": -1.0}, "critic_weight"),
+        ({"gap_weight": -1.0}, "gap_weight"),
+        ({"pears": 20}, "pears"),
+    ],
 )
 def test_a_wrong_setting_is_named(settings: dict[str, object], said: str) -> None:
     """A setting that is unknown or out of range is refused by its name."""

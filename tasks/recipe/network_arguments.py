@@ -139,6 +139,7 @@ class _Denoiser(_Arguments):
     guidance: Annotated[float, Field(ge=0, le=100)] = 1.0
     solver: Literal["euler", "heun"] = "euler"
     canvas: Annotated[int, Field(ge=0, le=1024)] = 0
+    predicts: Literal["velocity", "picture"] = "velocity"
     image_shape: Annotated[tuple[int, int, int], Strict(strict=False)] = (1, 28, 28)
     dimension: Width = 64
 

@@ -4,7 +4,8 @@ Its input is one row of numbers per picture, the state: the picture, the moment,
 to half its height and width and four times the channels. Convolutions at full size would take most of the time.
 
 The best linear guess of the velocity is known. The layers add what is missing, in numbers near one at every moment
-(preconditioning, Karras 2022, arXiv:2206.00364, written for velocities).
+(preconditioning, Karras 2022, arXiv:2206.00364, written for velocities). Or they give the picture itself, and the
+velocity is the one that ends there.
 """
 
 from collections.abc import Sequence
@@ -62,6 +63,7 @@ class Denoiser(nn.Module):
         guidance: float = 1.0,
         solver: str = "euler",
         canvas: int = 0,
+        predicts: str = "velocity",
         image_shape: Sequence[int] = (1, 28, 28),
         dimension: int = 64,
     ) -> None:
@@ -75,10 +77,13 @@ class Denoiser(nn.Module):
             guidance: how far beyond the unconditional velocity the sampler goes. 1: no guidance.
             solver: `euler` or `heun`.
             canvas: channels of a picture, a quarter of the side, that the embedding draws by itself. 0: none.
+            predicts: what the layers give, `velocity` or `picture`. A picture has no noise to cancel, and plain areas
+                are easy. It suits a sampler of few steps.
             image_shape: channels, height and width of a picture. The training data gives it.
             dimension: dimension of the condition. The text encoder gives it.
         """
         super().__init__()
+        self.predicts, self.shortest = predicts, 1 / steps
         self.image_shape, self.pixels = tuple(image_shape), prod(image_shape)
         self.sampler = {"steps": steps, "guidance": guidance, "solver": solver}
         near, far = widths
@@ -103,10 +108,13 @@ class Denoiser(nn.Module):
             [self.pixels, 1, states_NK.shape[1] - self.pixels - 1], dim=1
         )
         guess_N1, shrink_N1 = precondition(moments_N1)
-        missing_NP = self._missing(pixels_NP * shrink_N1, self._embed(moments_N1, conditions_ND))
-        return guess_N1 * pixels_NP + SPREAD * shrink_N1 * missing_NP
+        given_NP = self._layers(pixels_NP * shrink_N1, self._embed(moments_N1, conditions_ND))
+        if self.predicts == "picture":
+            left_N1 = (1 - moments_N1).clamp(min=self.shortest)
+            return (given_NP.tanh() - pixels_NP) / left_N1
+        return guess_N1 * pixels_NP + SPREAD * shrink_N1 * given_NP
 
-    def _missing(self, pixels_NP: Tensor, embedding_NE: Tensor) -> Tensor:
+    def _layers(self, pixels_NP: Tensor, embedding_NE: Tensor) -> Tensor:
         near_NCHW = self.stem(functional.pixel_unshuffle(pixels_NP.unflatten(1, self.image_shape), FOLD))
         near_NCHW = _through(self.before, near_NCHW, embedding_NE)
         far_NCHW = self.down(near_NCHW)

@@ -1,4 +1,4 @@
-"""Training batches: pictures with prompts and noise for a teacher, solved paths for its denoiser's students."""
+"""Training batches of a teacher: pictures with prompts and noise."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -51,26 +51,6 @@ class PromptedBatches:
             moments_B1 = torch.randn(len(index_B), 1, generator=generator).sigmoid()
             asked_B1 = (torch.rand(len(index_B), 1, generator=generator) >= UNCONDITIONAL).float()
             yield images_BCHW, labels_B, self.codes_ML[torch.stack(own)], noise_BP, moments_B1, asked_B1
-
-
-@dataclass(frozen=True)
-class SolvedBatches:
-    """Noise, condition, and the picture that the teacher makes of them."""
-
-    noise_NP: Tensor
-    conditions_ND: Tensor
-    ends_NP: Tensor
-    """float16."""
-    seed: int
-
-    def batches_per_epoch(self, batch_size: int) -> int:
-        """Count the batches of one epoch."""
-        return -(-len(self.noise_NP) // batch_size)
-
-    def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
-        """Yield (noise_BP, conditions_BD, ends_BP)."""
-        for index_B in shuffle(len(self.noise_NP), batch_size, seed_generator(self.seed, epoch)):
-            yield self.noise_NP[index_B], self.conditions_ND[index_B], self.ends_NP[index_B].float()
 
 
 def by_key(keys_N: NDArray[np.int64]) -> dict[int, Tensor]:

@@ -17,17 +17,20 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.training.checkpoint import Architecture, load_model
 from stillhouse.models.training.loop import BatchSource, Objective, ProgressReporter, multiply_in
 from stillhouse.models.workloads.own_settings import OwnOptions
-from stillhouse.models.workloads.text_to_image.batches import SolvedBatches
 from stillhouse.models.workloads.text_to_image.flow import DIMENSION, noise_of, sample, scaled, states_of
-from stillhouse.models.workloads.text_to_image.objectives import end_objective, vector_objective
+from stillhouse.models.workloads.text_to_image.objectives import vector_objective
 from stillhouse.models.workloads.text_to_image.parts import CRITIC, DENOISER, JUDGES, TEXT_ENCODER
+from stillhouse.models.workloads.text_to_image.paths.batches import SolvedBatches
+from stillhouse.models.workloads.text_to_image.paths.objective import Critic, EndLoss, end_objective
+from stillhouse.models.workloads.text_to_image.paths.settings import settings_of
 from stillhouse.models.workloads.text_to_image.prompts import load_prompts, picture_keys
 from stillhouse.models.workloads.text_to_image.scoring import pixels_in, sampler_of, scorer, vectors_of, velocity_of
-from stillhouse.models.workloads.text_to_image.settings import settings_of
 from stillhouse.models.workloads.training_base import Ask, DistillationOptions, Network
 
 SOLVED_AT_ONCE = 2_048
 """Paths that are solved, and cached, together."""
+REAL = 20_000
+"""Most real pictures whose features a student's pictures are compared with."""
 STATES = 400
 """States for calibration and for parity."""
 
@@ -82,9 +85,13 @@ class Denoiser:
 
     def distillation(self, feed: SolvedBatches, options: OwnOptions, _read: object) -> tuple[BatchSource, Objective]:
         """Return batches and objective to reach the end of the teacher's paths in the student's own steps."""
-        critic = load_model(self.teacher / CRITIC)[0]
-        shape = describe(self.data)["image_shape"]
-        return feed, end_objective(critic, settings_of(options).critic_weight, shape)
+        critic, asked = (
+            Critic(load_model(self.teacher / CRITIC)[0], describe(self.data)["image_shape"]),
+            settings_of(options),
+        )
+        real_NP = torch.from_numpy(scaled(load_images(self.data, "train").images_NCHW[:REAL]))
+        gap = critic.gap_to(real_NP) if asked.gap_weight else None
+        return feed, end_objective(EndLoss(critic, asked.critic_weight, gap, asked.gap_weight))
 
     def scorer(self, split: str) -> Callable[[nn.Module], float]:
         """Return a function that measures a denoiser with the text encoder of the model before."""

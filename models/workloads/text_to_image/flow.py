@@ -50,6 +50,9 @@ def sample(velocity: Velocity, noise_NP: Rows, conditions_ND: Rows, sampler: Sam
 def path(velocity: Velocity, noise_NP: Rows, conditions_ND: Rows, sampler: Sampler) -> Iterator[Rows]:
     """Yield what the noise has become (N, P) after each step.
 
+    Heun's last step is one of Euler: at a finished picture the velocity no longer tells what noise there was, so that
+    the mean with it would leave half of the last step's noise (Karras 2022, arXiv:2206.00364, algorithm 1).
+
     Args:
         velocity: the denoiser.
         noise_NP: normal noise.
@@ -60,7 +63,7 @@ def path(velocity: Velocity, noise_NP: Rows, conditions_ND: Rows, sampler: Sampl
     for number in range(sampler.steps):
         moment = number / sampler.steps
         first_NP = _guided(velocity, pixels_NP, moment, conditions_ND, sampler.guidance)
-        if sampler.solver == "heun":
+        if sampler.solver == "heun" and number < sampler.steps - 1:
             ahead_NP = pixels_NP + step * first_NP
             then_NP = _guided(velocity, ahead_NP, moment + 1 / sampler.steps, conditions_ND, sampler.guidance)
             first_NP = np.float32(0.5) * (first_NP + then_NP)

@@ -1,4 +1,4 @@
-"""Losses of a teacher: flow matching, and the classes of its judges. Loss of a student: the end of the solved path."""
+"""Losses of a teacher: flow matching, and the classes of its judges. Loss of a smaller text encoder."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -10,9 +10,6 @@ from torch.nn import functional
 from stillhouse.models.training.loop import Batch, Objective
 from stillhouse.models.workloads.text_to_image.flow import LEVELS
 from stillhouse.models.workloads.text_to_image.parts import DENOISER, TEXT_ENCODER
-
-EARLIER = 0.25
-"""Weight of each step of a student before the last one, whose weight is 1."""
 
 
 class Generator(nn.Module):
@@ -51,50 +48,6 @@ def judged(judge: nn.Module, images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
     both = judge(images_NCHW)
     features = cast("Any", judge)[1].features
     return both[:, :features], both[:, features:]
-
-
-def end_objective(critic: nn.Module, critic_weight: float, image_shape: Sequence[int]) -> Objective:
-    """Return the loss of a sampler of few Euler steps: how far they point from the end of the teacher's path.
-
-    The steps are those of the sampler itself: each begins where the student's own step before it ended, and learns to
-    end where the next one needs it. The last step counts most, because only its picture is seen. The distance is the
-    squared error of pixels, plus that of the critic's maps (Johnson 2016, arXiv:1603.08155).
-
-    Args:
-        critic: a classifier of raw pictures, which judges nothing else.
-        critic_weight: weight of the error of its maps.
-        image_shape: channels, height and width.
-    """
-    critic.eval().requires_grad_(requires_grad=False)
-
-    def maps(pixels_BP: Tensor) -> list[Tensor]:
-        scale, network = cast("Any", critic)
-        return cast("list[Tensor]", network.maps(scale((pixels_BP.unflatten(1, tuple(image_shape)) + 1) * LEVELS)))
-
-    def distance(guessed_BP: Tensor, ends_BP: Tensor) -> Tensor:
-        apart = functional.mse_loss(guessed_BP, ends_BP)
-        if not critic_weight:
-            return apart
-        with torch.no_grad():
-            wanted = maps(ends_BP)
-        errors = [functional.mse_loss(a, b) for a, b in zip(maps(guessed_BP), wanted, strict=True)]
-        return apart + critic_weight * torch.stack(errors).mean()
-
-    def objective(model: nn.Module, batch: Batch) -> Tensor:
-        noise_BP, conditions_BD, ends_BP = batch
-        steps: int = cast("Any", model).sampler["steps"]
-        pixels_BP = noise_BP
-        losses: list[Tensor] = []
-        for number in range(steps):
-            moment = number / steps
-            moments_B1 = pixels_BP.new_full((len(pixels_BP), 1), moment)
-            velocity_BP: Tensor = model(torch.cat([pixels_BP, moments_B1, conditions_BD], dim=1)).float()
-            losses.append(distance(pixels_BP + (1 - moment) * velocity_BP, ends_BP))
-            pixels_BP = pixels_BP + velocity_BP / steps
-        *earlier, last = losses
-        return (last + EARLIER * sum(earlier)) / (1 + EARLIER * len(earlier))
-
-    return objective
 
 
 def vector_objective() -> Objective:

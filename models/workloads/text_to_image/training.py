@@ -24,9 +24,9 @@ from stillhouse.models.workloads.text_to_image.components import (
 from stillhouse.models.workloads.text_to_image.judging.guidance import settle_guidance
 from stillhouse.models.workloads.text_to_image.objectives import Generator, flow_objective
 from stillhouse.models.workloads.text_to_image.parts import CRITIC, DENOISER, JUDGES, TEXT_ENCODER
+from stillhouse.models.workloads.text_to_image.paths.settings import settings_of
 from stillhouse.models.workloads.text_to_image.prompts import load_prompts, picture_keys
 from stillhouse.models.workloads.text_to_image.scoring import scorer
-from stillhouse.models.workloads.text_to_image.settings import settings_of
 from stillhouse.models.workloads.training_base import Built, Network, TeacherOptions, TeacherTraining, Training
 
 COMPONENTS: Mapping[str, Callable[[Path, Path, Path], Denoiser | TextEncoder]] = {

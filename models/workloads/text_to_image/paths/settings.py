@@ -13,6 +13,8 @@ class PathSettings(BaseModel):
     """Number of paths that the teacher solves: a random prompt and noise each."""
     critic_weight: float = Field(default=1.0, ge=0, le=1_000)
     """Weight of the error in the critic's maps. 0: pixels only."""
+    gap_weight: float = Field(default=0.0, ge=0, le=1_000)
+    """Weight of the distance between all pictures and real ones, in the critic's features. 0: none."""
 
 
 def settings_of(options: OwnOptions) -> PathSettings:

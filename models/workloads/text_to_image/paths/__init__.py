@@ -1,0 +1,1 @@
+"""How a denoiser of few steps learns where its teacher's paths end."""
