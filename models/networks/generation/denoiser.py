@@ -23,6 +23,8 @@ WAVES = 8
 """Number of frequencies in which the network reads the moment."""
 GROUPS = 8
 """Groups of channels that are normalised together."""
+LEAST_LEFT = 1e-3
+"""Least time left in which a state moves to the picture that the network predicts."""
 SPREAD = 0.7
 """Standard deviation of the pixels of pictures, from -1 to 1, that the network expects."""
 
@@ -83,7 +85,7 @@ class Denoiser(nn.Module):
             dimension: dimension of the condition. The text encoder gives it.
         """
         super().__init__()
-        self.predicts, self.shortest = predicts, 1 / steps
+        self.predicts = predicts
         self.image_shape, self.pixels = tuple(image_shape), prod(image_shape)
         self.sampler = {"steps": steps, "guidance": guidance, "solver": solver}
         near, far = widths
@@ -110,7 +112,7 @@ class Denoiser(nn.Module):
         guess_N1, shrink_N1 = precondition(moments_N1)
         given_NP = self._layers(pixels_NP * shrink_N1, self._embed(moments_N1, conditions_ND))
         if self.predicts == "picture":
-            left_N1 = (1 - moments_N1).clamp(min=self.shortest)
+            left_N1 = (1 - moments_N1).clamp(min=LEAST_LEFT)
             return (given_NP.tanh() - pixels_NP) / left_N1
         return guess_N1 * pixels_NP + SPREAD * shrink_N1 * given_NP
 
