@@ -122,7 +122,7 @@ def test_how_a_recogniser_is_asked_is_found_and_told(lines: Path, tmp_path: Path
     assert asked == {"scale": 127.5, "offset": 1.0, "colours": "RGB", "output": "probabilities"}
     assert found.assumed[0].startswith("the file takes RGB pixels divided by 127.5 minus 1 and gives probabilities: ")
     assert found.assumed[1].startswith("the student reads 7 of the file's 7 characters, those of your texts; to keep")
-    assert [rung.name for rung in found.rungs] == ["int8", "plain_student", "small_student"]
+    assert [rung.name for rung in found.rungs] == ["int8", "deep_student", "plain_student", "small_student"]
 
 
 def test_every_rung_is_a_recipe(lines: Path, tmp_path: Path) -> None:
@@ -148,9 +148,10 @@ def test_a_teacher_that_reads_wrongly_is_refused(lines: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("width", "frames"), [(128, 16), (320, 40), (320, 80), (320, 79), (640, 160)])
-def test_a_student_has_at_least_the_frames_of_its_teacher(width: int, frames: int) -> None:
+@pytest.mark.parametrize("deep", [1, 2])
+def test_a_student_has_at_least_the_frames_of_its_teacher(width: int, frames: int, deep: int) -> None:
     """A letter of the teacher cannot be lost between two frames of the student."""
-    network = network_of(LineData(3, HEIGHT, width, frames, 100), (4, 4, 4, 4))
+    network = network_of(LineData(3, HEIGHT, width, frames, 100), (4, 4, 4, 4), deep)
     made = build_network(network["name"], network["arguments"] | {"letters": 5}, 1.0)
     found = made(torch.zeros(1, 3, HEIGHT, width)).shape[1]
     assert frames <= found < 2 * frames + 2

@@ -1,5 +1,6 @@
 """What a stage says: every line is kept, in order, over all tries, with few calls to MLflow."""
 
+import time
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -112,3 +113,14 @@ def test_a_stage_that_says_nothing_has_no_text(night: Nightly) -> None:
     (run,) = night.children()
     assert TAG not in run.data.tags
     assert night.client.list_artifacts(run.info.run_id) == []
+
+
+def test_the_metric_of_the_result_is_shown_and_not_that_of_the_last_epoch(night: Nightly) -> None:
+    """A teacher may settle something after its last epoch, and is better then."""
+    with night.child("teacher", "teacher") as child:
+        for epoch in (1, 2):
+            child.record(epoch, {"validation_quality": 0.8})
+        time.sleep(0.01)
+        child.conclude({"validation_quality": 0.9})
+        child.flush()
+    assert night.client.get_run(child.run_id).data.metrics["validation_quality"] == pytest.approx(0.9)

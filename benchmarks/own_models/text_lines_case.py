@@ -40,7 +40,7 @@ PACKAGE, MODEL = "rapidocr==3.10.0", "PP-OCRv6_rec_small.onnx"
 FONTS = ("DejaVuSans*", "DejaVuSerif*", "STIXGeneral*")
 SYMBOLS = ("Display", "NonUni", "Size")
 """Parts of the names of fonts without ordinary letters."""
-LINES, MOST_WORDS, MOST_LETTERS, SEED, NAME = 5_000, 3, 20, 7, "text_lines"
+LINES, MOST_WORDS, MOST_LETTERS, SEED, NAME = 10_000, 3, 20, 7, "text_lines"
 GOALS = ("--keep", "99%", "--smaller", "4x", "--faster", "2x")
 CONFIDENCE = 0.95
 
@@ -161,4 +161,4 @@ def judge(bundles: dict[str, Bundle], data: Path) -> dict[str, dict[str, Any]]:
 
 if __name__ == "__main__":
     given = sys.argv[2:]
-    main(Path(sys.argv[1]).resolve(), given[0] if given else "12", int(given[1]) if len(given) > 1 else LINES)
+    main(Path(sys.argv[1]).resolve(), given[0] if given else "25", int(given[1]) if len(given) > 1 else LINES)

@@ -105,7 +105,7 @@ def _track(context: RunContext, stage: Stage, *, force: bool) -> Result:
         if found is None:
             _say_why(context, stage, child, tags[WORK_KEY])
         artifact = found or _work(context, stage, inputs, key, child, force=force)
-        child.record(0, artifact.metrics)
+        child.conclude(artifact.metrics)
         if (artifact.path / POINTER).exists():
             child.tag("content", read_pointer(artifact.path)["digest"])
         child.tag("digest", artifact.digest)

@@ -136,7 +136,8 @@ def _stage_record(context: RunContext, stage: Stage, run: Run | None, inputs: Re
     origin = tags.get(f"{PREFIX}reused_from", run.info.run_id)
 
     def history_of(name: str) -> list[tuple[int, float]]:
-        return [(m.step, m.value) for m in client.get_metric_history(origin, name) if m.step > 0]
+        recorded = sorted(client.get_metric_history(origin, name), key=lambda metric: metric.timestamp, reverse=True)
+        return sorted({metric.step: metric.value for metric in recorded if metric.step > 0}.items())
 
     what, none = f"the epochs of stage {stage.name}", list[tuple[int, float]]()
     history = {name: inputs.attempt(what, none, partial(history_of, name)) for name in HISTORY}

@@ -91,6 +91,8 @@ class Child:
 
     client: MlflowClient
     run_id: str
+    epochs: int = 0
+    """Number of the last epoch whose metrics were recorded."""
     _unsent: list[Metric] = field(default_factory=list)
     _log: ProgressLog = field(init=False)
 
@@ -105,8 +107,13 @@ class Child:
 
     def record(self, step: int, metrics: Mapping[str, float]) -> None:
         """Keep the metrics of one epoch."""
+        self.epochs = max(self.epochs, step)
         now = int(time.time() * 1000)
         self._unsent += [Metric(name, value, now, step) for name, value in metrics.items()]
+
+    def conclude(self, metrics: Mapping[str, float]) -> None:
+        """Keep the metrics of the result. MLflow shows them, and not those of the last epoch, because they are later."""
+        self.record(self.epochs, metrics)
 
     def flush(self) -> None:
         """Send all recorded metrics and all lines."""
