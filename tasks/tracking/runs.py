@@ -112,7 +112,7 @@ class Child:
         self._unsent += [Metric(name, value, now, step) for name, value in metrics.items()]
 
     def conclude(self, metrics: Mapping[str, float]) -> None:
-        """Keep the metrics of the result. MLflow shows them, and not those of the last epoch, because they are later."""
+        """Keep the metrics of the result. They are later than those of the last epoch, so MLflow shows them."""
         self.record(self.epochs, metrics)
 
     def flush(self) -> None:
