@@ -22,6 +22,7 @@ from stillhouse.models.onnx.packing import deployable, unpack
 from stillhouse.models.runtime.session import open_session
 from stillhouse.models.training.checkpoint import Architecture
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
+from stillhouse.tasks.recipe.steps import Step
 
 pytestmark = pytest.mark.serial
 
@@ -73,10 +74,17 @@ def test_no_component_is_slower_than_its_teacher(tmp_path: Path, recipe: Recipe,
     """Under the runtime's default options, a student's component answers at least as fast as its teacher's.
 
     A recipe without a schedule is a tiny one: what both have in common is nearly all of its time, and 10 % is noise.
+    The same holds for a component that keeps its teacher's network and is only stored in fewer bits.
     """
     raw = export_both(recipe, component, tmp_path)
     files = [open_as_others_do(deployable(tmp_path, name)) for name in ("teacher", "student")]
-    assert speedup(*files, raw) > (1 if recipe.schedule else 0.9)
+    taught = any(step.method != "pack" and step.component == component and _computes(step) for step in recipe.steps)
+    assert speedup(*files, raw) > (1 if recipe.schedule and taught else 0.9)
+
+
+def _computes(step: Step) -> bool:
+    """Tell whether a step changes what a component computes, and not only how its weights are stored."""
+    return getattr(step, "activations", None) != "float"
 
 
 def test_the_judge_and_the_server_set_one_thread_and_no_other_option(tmp_path: Path) -> None:
