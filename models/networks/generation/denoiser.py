@@ -79,14 +79,12 @@ class Denoiser(nn.Module):
             guidance: how far beyond the unconditional velocity the sampler goes. 1: no guidance.
             solver: `euler` or `heun`.
             canvas: channels of a picture, a quarter of the side, that the embedding draws by itself. 0: none.
-            predicts: what the layers give, `velocity` or `picture`. A picture has no noise to cancel, and plain areas
-                are easy. It suits a sampler of few steps.
+            predicts: what the layers give, `velocity` or `picture`. A picture has no noise to cancel.
             image_shape: channels, height and width of a picture. The training data gives it.
             dimension: dimension of the condition. The text encoder gives it.
         """
         super().__init__()
-        self.predicts = predicts
-        self.image_shape, self.pixels = tuple(image_shape), prod(image_shape)
+        self.predicts, self.image_shape, self.pixels = predicts, tuple(image_shape), prod(image_shape)
         self.sampler = {"steps": steps, "guidance": guidance, "solver": solver}
         near, far = widths
         channels = image_shape[0] * FOLD**2
@@ -101,8 +99,7 @@ class Denoiser(nn.Module):
         self.middle = _blocks(far, far, depths[1], embedding)
         self.up = nn.ConvTranspose2d(far, near, 2, stride=2)
         self.after = _blocks(2 * near, near, depths[2], embedding)
-        self.norm = nn.GroupNorm(groups_of(near), near)
-        self.head = nn.Conv2d(near, channels, 3, padding=1)
+        self.norm, self.head = nn.GroupNorm(groups_of(near), near), nn.Conv2d(near, channels, 3, padding=1)
 
     def forward(self, states_NK: Tensor) -> Tensor:
         """Map states (N, pixels + 1 + dimension) to velocities (N, pixels)."""
