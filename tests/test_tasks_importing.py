@@ -7,6 +7,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -26,6 +27,7 @@ from stillhouse.tasks.data.importing import contents as contents_module
 from stillhouse.tasks.data.importing import spool as spool_module
 from stillhouse.tasks.data.importing.deal import NAMES, SHARES, deal, split_of
 from stillhouse.tasks.data.importing.import_folder import import_folder
+from stillhouse.tasks.data.importing.labels import read_classes
 from stillhouse.tasks.data.importing.wanted import Imported, Wanted
 from stillhouse.tasks.data.store.revision import read_pinned
 from stillhouse.tasks.errors import DataError
@@ -154,6 +156,34 @@ def test_one_picture_in_two_classes_is_in_neither(house: Settings, tmp_path: Pat
         "owl's/same.png": "its pixels are those of cat/007.png",
     }
     assert not {"cat/007.png", "owl's/same.png"} & {row["id"] for row in read_manifest(house.root / "data" / "mine")}
+
+
+def test_the_classes_come_in_the_order_that_is_given(house: Settings, tmp_path: Path) -> None:
+    """The order of a model's outputs is kept, and not that of the names."""
+    (tmp_path / "classes.txt").write_text("\n".join([*CLASSES[::-1], ""]), "utf-8")
+    turned = read_classes(tmp_path / "classes.txt")
+    wanted = Wanted("mine", photos(tmp_path / "photos"), SHAPE, "CC0", classes=turned)
+    assert import_folder(house, wanted, quiet).labels == tuple(CLASSES[::-1])
+    with pytest.raises(DataError, match=f"photos has the class {CLASSES[0]!r}, which the file of classes lacks; add"):
+        import_folder(house, replace(wanted, classes=(*CLASSES[1:], "dog")), quiet)
+    with pytest.raises(DataError, match=r"the class dog has 0 different pictures"):
+        import_folder(house, replace(wanted, classes=(*CLASSES, "dog")), quiet)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"\xff\xfe", "cannot be read as UTF-8 text; give a file with the name of one class a line"),
+        (b" \n\n", "names no classes; write one name a line, in the order of the model's outputs"),
+        (None, "cannot be read as UTF-8 text; give a file"),
+    ],
+)
+def test_a_file_without_classes_is_refused(tmp_path: Path, content: bytes | None, sentence: str) -> None:
+    """No file, no text and no name end in one sentence each."""
+    if content is not None:
+        (tmp_path / "classes.txt").write_bytes(content)
+    with pytest.raises(DataError, match=f"classes.txt {sentence}"):
+        read_classes(tmp_path / "classes.txt")
 
 
 def one_class(root: Path) -> None:

@@ -161,6 +161,6 @@ def test_a_file_with_another_order_of_classes_is_refused(tmp_path: Path) -> None
             tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(weight[..., ::-1]), tensor.name))
     onnx.save(model, path)
     with pytest.raises(
-        StillhouseError, match=r"m.onnx is right for .* and for 9.* another order .*; rename the labels"
+        StillhouseError, match=r"m.onnx is right for .* and for 9.* another order .*; write their names"
     ):
         find_form(path, built_digits())

@@ -1,5 +1,6 @@
 """`stillhouse data [ingest]`: the pinned data, and new data versions from raw files; a part of tasks/cli/main.py."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -45,18 +46,21 @@ def import_data(  # noqa: PLR0913, PLR0917 - one flag each
     grey: Annotated[bool, typer.Option(help="One channel instead of three.")] = False,
     text_column: Annotated[str | None, typer.Option(help="Column of the texts in a table.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels in a table.")] = None,
+    classes: Annotated[Path | None, typer.Option(help="Names of a model's classes in its order, one a line.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, max=60, help="Length of the recordings.")] = None,
     licence: Annotated[str, typer.Option(help="Licence of the data, for the bundle of every model.")] = "unknown",
 ) -> None:
     """Make a dataset of your own data, split it by digest, push it to the DVC remote and pin it in data.dvc."""
     from stillhouse.tasks.data.importing.import_folder import import_folder
+    from stillhouse.tasks.data.importing.labels import read_classes
     from stillhouse.tasks.data.importing.wanted import LINE_HEIGHT, LINES, Wanted
 
     size = (LINE_HEIGHT, 0) if task == LINES else (side, side)
-    wanted = Wanted(name, source, (1 if grey else 3, *size), licence, task, text_column, label_column, seconds)
+    shape, names = (1 if grey else 3, *size), read_classes(classes) if classes else ()
+    wanted = Wanted(name, source, shape, licence, task, text_column, label_column, seconds, names)
     found = import_folder(load_settings(), wanted, say)
-    classes = f"{len(found.labels)} classes" if found.labels else "no labels"
-    say(f"{classes}; {', '.join(f'{split} {count:,}' for split, count in found.counts.items())}")
+    labels = f"{len(found.labels)} classes" if found.labels else "no labels"
+    say(f"{labels}; {', '.join(f'{split} {count:,}' for split, count in found.counts.items())}")
     say(f"{found.rejected:,} rows left out" + (f"; {found.report} says why" if found.rejected else ""))
     say(f"data.dvc pins {name}; commit it, and name {name} as data.dataset in a recipe")
 

@@ -54,6 +54,7 @@ def compress(  # noqa: PLR0913, PLR0917 - one flag each
     grey: Annotated[bool, typer.Option(help="One channel instead of three.")] = False,
     text_column: Annotated[str | None, typer.Option(help="Column of the texts in a table.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels in a table.")] = None,
+    classes: Annotated[Path | None, typer.Option(help="Names of a model's classes in its order, one a line.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, max=60, help="Length of the recordings.")] = None,
     characters: Annotated[Path | None, typer.Option(help="Characters of a recogniser of lines, one a line.")] = None,
     into: Annotated[Path, typer.Option(help="Folder for the result.")] = Path("compressed"),
@@ -61,6 +62,7 @@ def compress(  # noqa: PLR0913, PLR0917 - one flag each
     dry_run: Annotated[bool, typer.Option(help="Only write the recipes, and estimate time and memory.")] = False,
 ) -> None:
     """Compress your own model: climb from int8 to a smaller student until the goals or the minutes are reached."""
+    from stillhouse.tasks.data.importing.labels import read_classes
     from stillhouse.tasks.data.importing.wanted import Wanted
     from stillhouse.tasks.ladder import compress as ladder
     from stillhouse.tasks.ladder.goals import parse_goals
@@ -68,7 +70,8 @@ def compress(  # noqa: PLR0913, PLR0917 - one flag each
 
     called = name or name_of(model)
     goals = parse_goals(keep, smaller, faster, minutes)
-    wanted = Wanted(called, data, (1 if grey else 3, side, side), "unknown", None, text_column, label_column, seconds)
+    shape, names = (1 if grey else 3, side, side), read_classes(classes) if classes else ()
+    wanted = Wanted(called, data, shape, "unknown", None, text_column, label_column, seconds, names)
     order = ladder.Order(called, model, task, wanted, goals, into, target, characters)
     try:
         if dry_run:

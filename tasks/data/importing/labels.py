@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from pathlib import Path
 
 from stillhouse.tasks.errors import DataError
 
@@ -26,6 +27,34 @@ def order_labels(found: Collection[str], given: tuple[str, ...], source: str) ->
         _check_name(name, source)
     _check_difference(labels, source)
     return labels
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """Read the names of a model's classes, one a line, in the order of its outputs.
+
+    Raises:
+        DataError: there is no such file of text, or it has no line.
+    """
+    try:
+        names = tuple(line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path} cannot be read as UTF-8 text; give a file with the name of one class a line"
+        raise DataError(msg) from error
+    if not names:
+        msg = f"{path} names no classes; write one name a line, in the order of the model's outputs"
+        raise DataError(msg)
+    return names
+
+
+def expect_classes(found: Collection[str], given: Collection[str], source: str) -> None:
+    """Refuse data with a class that the given names lack.
+
+    Raises:
+        DataError: there is one.
+    """
+    if unknown := sorted({*found} - {*given}):
+        msg = f"{source} has the class {unknown[0]!r}, which the file of classes lacks; add it, or leave its rows out"
+        raise DataError(msg)
 
 
 def _remedy(labels: tuple[str, ...]) -> str:

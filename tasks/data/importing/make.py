@@ -27,7 +27,7 @@ from stillhouse.tasks.data.importing.facts import (
     read_facts,
     write_rejected,
 )
-from stillhouse.tasks.data.importing.labels import order_labels
+from stillhouse.tasks.data.importing.labels import expect_classes, order_labels
 from stillhouse.tasks.data.importing.sources.detect import BUCKET, open_source
 from stillhouse.tasks.data.importing.sources.lengths import choose_seconds, say_length
 from stillhouse.tasks.data.importing.sources.picture_lines import choose_width, say_width
@@ -77,7 +77,7 @@ def make_dataset(wanted: Wanted, work: Path, progress: Progress) -> tuple[Path, 
     source, form = _form(source, wanted)
     progress(f"read as {source.read_as}")
     chunks = list(spool(source, form, work, progress))
-    labels, labels_N, dealt = _deal_rows(source, chunks)
+    labels, labels_N, dealt = _deal_rows(source, wanted, chunks)
     rejected = write_rejected(work / REJECTED, chunks, dealt, labels, source.kind)
     expect_enough(dealt, labels_N, labels, NOUNS[source.kind])
     progress("writing the splits")
@@ -90,22 +90,27 @@ def make_dataset(wanted: Wanted, work: Path, progress: Progress) -> tuple[Path, 
     return folder, Imported(counts, labels, rejected, work / REJECTED, digest, source.read_as)
 
 
-def _deal_rows(source: Source, chunks: Sequence[Path]) -> tuple[tuple[str, ...], NDArray[np.int64], Dealt]:
+def _deal_rows(
+    source: Source, wanted: Wanted, chunks: Sequence[Path]
+) -> tuple[tuple[str, ...], NDArray[np.int64], Dealt]:
     """Return the names of the classes, the number of each row's class (N), and where each row goes.
 
     The digests of the rows are forgotten here, so that writing has their memory.
     """
     facts = read_facts(chunks)
     _expect_rows(source, chunks, facts)
-    labels = _labels(source, facts)
+    labels = _labels(source, wanted, facts)
     labels_N = number_labels(facts, labels)
     return labels, labels_N, deal(facts.digests_N, labels_N)
 
 
-def _labels(source: Source, facts: Facts) -> tuple[str, ...]:
+def _labels(source: Source, wanted: Wanted, facts: Facts) -> tuple[str, ...]:
     if not source.labelled:
         return ()
-    return order_labels({name for name in facts.names if name}, source.labels, source.name)
+    found = {name for name in facts.names if name}
+    if wanted.classes:
+        expect_classes(found, wanted.classes, source.name)
+    return order_labels(found, wanted.classes or source.labels, source.name)
 
 
 def _expect_rows(source: Source, chunks: Sequence[Path], facts: Facts) -> None:

@@ -34,6 +34,8 @@ class Wanted:
     """Column of the labels in a table. None: the columns decide."""
     seconds: float | None = None
     """Length of the recordings in the dataset. None: the recordings decide."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes, in the order of a model's outputs. Empty: the source decides, or their names do."""
     letters: str = ""
     """Characters that the text of a line may have. Empty: any. Only the task `text-recognition` has lines."""
 

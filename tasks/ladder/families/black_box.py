@@ -80,8 +80,8 @@ def _refuse_another_order(path: Path, accuracy: float, reordered: float) -> None
     if reordered > accuracy + CLEARLY:
         msg = (
             f"{path.name} is right for {percent(accuracy)} of the calibration split, and for {percent(reordered)} if "
-            "its classes come in another order than the data's labels; rename the labels so that they sort as its "
-            "classes do, such as 0_shirt, 1_bag"
+            "its classes come in another order than the data's labels; write their names into a file, one a line, in "
+            "the order of its outputs, and give it by --classes"
         )
         raise StillhouseError(msg)
 
