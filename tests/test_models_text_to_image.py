@@ -325,6 +325,15 @@ def test_the_ratio_of_distances_has_an_interval() -> None:
     assert 0.2 < low < 0.25 < high < 0.3
 
 
+def test_the_interval_of_near_sets_has_their_ratio() -> None:
+    """Repeated pictures of a resample make both distances larger, and do not move the interval away."""
+    random = np.random.default_rng(2)
+    real_MF, first_NF, second_NF = (random.normal(size=(500, 32)).astype(np.float32) for _ in range(3))
+    found = compare_distances(first_NF + 0.3, second_NF + 0.1, real_MF, np.arange(500), 0.9)
+    low, high = found["interval"]  # type: ignore[misc]
+    assert 2 < low < found["value"] < high < 6  # type: ignore[operator]
+
+
 def test_the_nearest_training_picture_of_a_copy_is_itself() -> None:
     """A copy has distance 0, and a picture that differs in one white pixel has distance 1."""
     train_NCHW = np.zeros((3, 1, 2, 2), np.uint8)

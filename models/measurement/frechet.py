@@ -3,13 +3,15 @@
 The distance depends on the number of examples: fewer give a larger one. Compare only distances of equally many.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 Features = NDArray[np.float32]
 RESAMPLES = 200
+LEAST_SHARE = 0.1
+"""Least distance of a resample, as a share of the measured one, so that no ratio is negative."""
 
 
 def frechet_distance(features_NF: Features, real_MF: Features) -> float:
@@ -32,6 +34,9 @@ def compare_distances(
 ) -> dict[str, object]:
     """Return the baseline's distance / the candidate's, with an interval. Above 1, the candidate is nearer to the real.
 
+    A resample repeats pictures, and repeated pictures are farther from real ones. So the distances of all resamples
+    are moved by one number, to have the measured distance as their mean.
+
     Args:
         baseline_NF: features of the first model's pictures.
         candidate_NF: features of the second model's pictures, of the same prompts.
@@ -40,24 +45,23 @@ def compare_distances(
         confidence: two-sided.
     """
 
-    def ratio(rows_N: NDArray[np.int64]) -> float:
-        return frechet_distance(baseline_NF[rows_N], real_MF) / frechet_distance(candidate_NF[rows_N], real_MF)
+    def distances(rows_N: NDArray[np.int64]) -> list[float]:
+        return [frechet_distance(set_NF[rows_N], real_MF) for set_NF in (baseline_NF, candidate_NF)]
 
-    low, high = _bootstrap(ratio, groups_N, confidence)
-    return {"value": ratio(np.arange(len(groups_N))), "interval": (low, high)}
+    measured_2 = np.array(distances(np.arange(len(groups_N))))
+    resampled_R2 = np.array([distances(rows_N) for rows_N in _resamples(groups_N)])
+    moved_R2 = resampled_R2 - resampled_R2.mean(0) + measured_2
+    ratios_R = np.divide(*moved_R2.clip(LEAST_SHARE * measured_2).T)
+    low, high = np.quantile(ratios_R, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return {"value": float(np.divide(*measured_2)), "interval": (float(low), float(high))}
 
 
-def _bootstrap(
-    value: Callable[[NDArray[np.int64]], float], groups_N: NDArray[np.int64], confidence: float
-) -> tuple[float, float]:
+def _resamples(groups_N: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows of as many groups as there are, drawn with replacement."""
     generator, names = np.random.default_rng(0), np.unique(groups_N)
     rows = [np.flatnonzero(groups_N == name) for name in names]
-    found = [
-        value(np.concatenate([rows[place] for place in generator.integers(0, len(rows), len(rows))]))
-        for _ in range(RESAMPLES)
-    ]
-    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+    for _ in range(RESAMPLES):
+        yield np.concatenate([rows[place] for place in generator.integers(0, len(rows), len(rows))])
 
 
 def _root(covariance_FF: NDArray[np.float64]) -> NDArray[np.float64]:

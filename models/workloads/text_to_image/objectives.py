@@ -25,8 +25,15 @@ class Generator(nn.Module):
         return self.networks[name]
 
 
+SHORTEST = 0.05
+"""Time left below which the error of a predicted picture counts no more (Li 2025, arXiv:2511.13720)."""
+
+
 def flow_objective(judges: Sequence[str]) -> Objective:
-    """Return the squared error of the velocity, plus the cross entropy of each judge on the real pictures."""
+    """Return the squared error of the velocity, plus the cross entropy of each judge on the real pictures.
+
+    A denoiser that predicts the picture divides by the time left. Near the end, that would make its errors endless.
+    """
 
     def objective(model: nn.Module, batch: Batch) -> Tensor:
         networks = cast("Generator", model)
@@ -35,7 +42,10 @@ def flow_objective(judges: Sequence[str]) -> Objective:
         conditions_BD = networks[TEXT_ENCODER](codes_BL) * asked_B1
         pixels_BP = torch.lerp(noise_BP, ends_BP, moments_B1)
         velocity_BP = networks[DENOISER](torch.cat([pixels_BP, moments_B1, conditions_BD], dim=1))
-        loss = functional.mse_loss(velocity_BP.float(), ends_BP - noise_BP)
+        errors_BP = velocity_BP.float() - (ends_BP - noise_BP)
+        if cast("Any", networks[DENOISER]).predicts == "picture":
+            errors_BP = errors_BP * ((1 - moments_B1) / SHORTEST).clamp(max=1)
+        loss = errors_BP.square().mean()
         for name in judges:
             loss = loss + functional.cross_entropy(judged(networks[name], images_BCHW)[1].float(), labels_B)
         return loss

@@ -34,7 +34,8 @@ class Gap:
         self.scales = [float(each_NC.var(0).sum().sqrt()) + TINY for each_NC in real]
         real_NF = self._join(real).double()
         self.real_F, self.real_FF = real_NF.mean(0), torch.cov(real_NF.T)
-        self.root_FF = _power(self.real_FF, 0.5)
+        values_F, vectors_FF = _decompose(self.real_FF)
+        self.root_FF = (vectors_FF * values_F.sqrt()) @ vectors_FF.T
         self.restart()
 
     def restart(self) -> None:
@@ -52,10 +53,11 @@ class Gap:
         if self.batches * len(features_BF) < ENOUGH * len(self.real_F):
             return 0 * features_BF.sum()
         covariance_FF = self.square_FF - torch.outer(self.mean_F, self.mean_F)
-        inner_FF = self.root_FF @ covariance_FF @ self.root_FF
+        values_F, vectors_FF = _decompose(self.root_FF @ covariance_FF @ self.root_FF)
         away_F = self.mean_F - self.real_F
-        distance = away_F @ away_F + (covariance_FF + self.real_FF).trace() - 2 * _power(inner_FF, 0.5).trace()
-        slope_FF = torch.eye(len(away_F)) - self.root_FF @ _power(inner_FF, -0.5) @ self.root_FF
+        distance = away_F @ away_F + (covariance_FF + self.real_FF).trace() - 2 * values_F.sqrt().sum()
+        turned_FF = self.root_FF @ vectors_FF
+        slope_FF = torch.eye(len(away_F)) - (turned_FF / values_F.sqrt()) @ turned_FF.T
         centred_BF = features_BF - self.mean_F.float()
         loss_B = 2 * centred_BF @ away_F.float() + (centred_BF @ slope_FF.float() * centred_BF).sum(1)
         steep = loss_B.mean() / float(distance.clamp(min=LEAST))
@@ -68,10 +70,7 @@ class Gap:
         self.square_FF = torch.lerp(self.square_FF, features_BF.T @ features_BF / len(features_BF), share)
 
 
-def _power(symmetric_FF: Tensor, exponent: float) -> Tensor:
-    """Return a power of a matrix whose eigenvalues are not negative. Those that are nearly zero count as more."""
+def _decompose(symmetric_FF: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues (F) and eigenvectors (F, F) of a covariance. Values that are nearly zero count as more."""
     values_F, vectors_FF = torch.linalg.eigh(symmetric_FF)
-    power_FF: Tensor = (
-        vectors_FF * values_F.clamp(min=TINY * (TINY + float(values_F.max()))) ** exponent
-    ) @ vectors_FF.T
-    return power_FF
+    return values_F.clamp(min=TINY * (TINY + float(values_F.max()))), vectors_FF
