@@ -1,4 +1,4 @@
-"""Text to image: the sampler, the networks, the losses, the Frechet distance, prompts and pictures."""
+"""Text to image: the sampler, the networks, prompts and pictures."""
 
 from pathlib import Path
 
@@ -9,23 +9,16 @@ from PIL import Image
 from torch import nn
 
 from stillhouse.models.errors import ModelError
-from stillhouse.models.measurement.frechet import compare_distances, frechet_distance
 from stillhouse.models.networks.generation.denoiser import SPREAD, Denoiser, groups_of, precondition
-from stillhouse.models.networks.generation.picture_judge import PictureJudge
-from stillhouse.models.networks.pixels import Pixels
 from stillhouse.models.workloads.text_to_image.batches import PromptedBatches, by_key
 from stillhouse.models.workloads.text_to_image.components import Denoiser as DenoiserComponent
 from stillhouse.models.workloads.text_to_image.components import encoder_architecture
 from stillhouse.models.workloads.text_to_image.flow import Rows, Sampler, noise_of, path, raw, sample, scaled, states_of
-from stillhouse.models.workloads.text_to_image.judging.details import nearest_distance
 from stillhouse.models.workloads.text_to_image.judging.guidance import Found, best_guidance
 from stillhouse.models.workloads.text_to_image.judging.judges import open_judges
 from stillhouse.models.workloads.text_to_image.judging.png import grid_of, png_of
 from stillhouse.models.workloads.text_to_image.judging.shown import shown
 from stillhouse.models.workloads.text_to_image.objectives import vector_objective
-from stillhouse.models.workloads.text_to_image.paths.batches import SolvedBatches
-from stillhouse.models.workloads.text_to_image.paths.gap import Gap
-from stillhouse.models.workloads.text_to_image.paths.objective import Critic, EndLoss, end_objective
 from stillhouse.models.workloads.text_to_image.paths.settings import settings_of
 from stillhouse.models.workloads.text_to_image.prompts import Prompts, keys_of, style_names
 from stillhouse.models.workloads.text_to_image.runtime import prompt_of
@@ -181,90 +174,6 @@ def test_a_student_takes_plain_steps(extra: dict[str, object], named: str) -> No
         DenoiserComponent(Path(), Path(), Path()).architecture(Named())  # type: ignore[arg-type]
 
 
-class _Towards(nn.Module):
-    """A network whose velocity is a constant."""
-
-    def __init__(self, steps: int, velocity: float) -> None:
-        super().__init__()
-        self.sampler = {"steps": steps, "guidance": 1.0, "solver": "euler"}
-        self.velocity = nn.Parameter(torch.tensor(velocity))
-
-    def forward(self, states_NK: torch.Tensor) -> torch.Tensor:
-        return self.velocity.expand(len(states_NK), 4)
-
-
-def _critic() -> Critic:
-    torch.manual_seed(0)
-    return Critic(nn.Sequential(Pixels(255.0, 1), PictureJudge([4], 4, classes=2)), (1, 2, 2))
-
-
-@pytest.mark.parametrize(
-    ("steps", "velocity", "loss"),
-    [(1, 2.0, 0.0), (2, 2.0, 0.0), (1, 1.0, 1.0), (2, 1.0, (1.0 + 1.0) / 2), (1, 0.0, 4.0)],
-)
-def test_the_loss_is_the_distance_to_the_end(steps: int, velocity: float, loss: float) -> None:
-    """Each step is measured at the end to which it points, from where the student's own step before it ended."""
-    objective = end_objective(EndLoss(_critic(), 0.0))
-    batch = (torch.zeros(3, 4), torch.zeros(3, 1), torch.full((3, 4), 2.0), torch.tensor(0))
-    assert objective(_Towards(steps, velocity), batch).item() == pytest.approx(loss)
-
-
-def test_the_critic_adds_to_the_loss_and_does_not_learn() -> None:
-    """The loss grows by the error of the critic's maps, and only the student has a gradient."""
-    critic, student = _critic(), _Towards(1, 0.5)
-    batch = (torch.zeros(3, 4), torch.zeros(3, 1), torch.full((3, 4), 1.0), torch.tensor(0))
-    loss = end_objective(EndLoss(critic, 1.0))(student, batch)
-    loss.backward()
-    assert loss.item() > end_objective(EndLoss(critic, 0.0))(student, batch).item()
-    assert student.velocity.grad is not None
-    assert all(parameter.grad is None for parameter in critic.network.parameters())
-
-
-def _features(mean: float, spread: float, count: int = 2_000) -> list[torch.Tensor]:
-    generator = torch.Generator().manual_seed(int(10 * mean + 100 * spread))
-    return [mean + spread * torch.randn(count, width, generator=generator) for width in (2, 3)]
-
-
-@pytest.mark.parametrize(("mean", "spread"), [(1.0, 1.0), (0.0, 0.3), (0.0, 2.0), (-0.5, 0.5)])
-def test_the_gap_moves_features_to_the_real_ones(mean: float, spread: float) -> None:
-    """Steps against its gradient bring the mean and the spread of features to those of real pictures."""
-    gap, maps = Gap(_features(0.0, 1.0)), [each.requires_grad_() for each in _features(mean, spread)]
-    for _ in range(300):
-        gap.restart()
-        slopes = torch.autograd.grad(gap.loss(maps), maps)
-        with torch.no_grad():
-            for each_NC, slope_NC in zip(maps, slopes, strict=True):
-                each_NC.sub_(20.0 * slope_NC)
-    found = torch.cat(maps, dim=1).detach()
-    assert found.mean(0) == pytest.approx(0, abs=0.1)
-    assert found.std(0) == pytest.approx(1, abs=0.1)
-
-
-def test_the_gap_of_an_epoch_does_not_depend_on_the_one_before() -> None:
-    """The first batch of an epoch begins anew, so that a training that was killed goes on as it would have gone."""
-    student = _Towards(1, 0.5)
-    objective = end_objective(EndLoss(_critic(), 1.0, Gap([torch.randn(500, 4)]), 0.1))
-    batches = [(torch.randn(20, 4), torch.zeros(20, 1), torch.randn(20, 4), torch.tensor(place)) for place in range(3)]
-    first = [objective(student, batch).item() for batch in batches]
-    assert [objective(student, batch).item() for batch in batches] == first
-
-
-def test_a_few_pictures_have_no_gap() -> None:
-    """Fewer pictures than twice the features give no covariance."""
-    assert Gap(_features(0.0, 1.0)).loss([each[:2] for each in _features(1.0, 1.0)]).item() == 0
-
-
-def test_a_denoiser_that_predicts_pictures_ends_at_one() -> None:
-    """In one step from noise its pixels are from -1 to 1, whatever the noise was."""
-    arguments = {"widths": (8, 8), "depths": (1, 1, 1), "embedding": 8, "steps": 1, "predicts": "picture"}
-    module = Denoiser(**arguments, image_shape=(1, 4, 4), dimension=2)
-    noise_NP = 5 * torch.randn(6, 16)
-    states_NK = torch.cat([noise_NP, torch.zeros(6, 1), torch.randn(6, 2)], dim=1)
-    picture_NP = noise_NP + module(states_NK)
-    assert picture_NP.abs().max() <= 1 + 1e-5
-    assert module(torch.cat([noise_NP, torch.ones(6, 1), torch.randn(6, 2)], dim=1)).isfinite().all()
-
-
 def test_the_loss_of_equal_vectors_is_nothing() -> None:
     """A text encoder that gives the teacher's vectors has no loss."""
     vectors_BD = torch.eye(3)
@@ -288,59 +197,6 @@ def test_a_picture_is_learned_with_a_prompt_of_its_class() -> None:
     assert all(
         torch.equal(a, b) for one, two in zip(batches, again, strict=True) for a, b in zip(one, two, strict=True)
     )
-
-
-def test_solved_paths_stay_together() -> None:
-    """Noise, condition and end of a path are in the same row of a batch, and every path is in an epoch once."""
-    rows = torch.arange(5.0)[:, None]
-    seen = []
-    for noise_BP, conditions_BD, ends_BP, number in SolvedBatches(rows, rows + 10, (rows + 20).half(), 1).epoch(0, 2):
-        assert int(number) == len(seen) // 2
-        assert torch.equal(noise_BP + 10, conditions_BD)
-        assert torch.equal(noise_BP + 20, ends_BP)
-        seen += noise_BP[:, 0].tolist()
-    assert sorted(seen) == [0, 1, 2, 3, 4]
-
-
-def _normal(mean: float, spread: float, count: int = 4000) -> np.ndarray:
-    exact_NF = np.random.default_rng(1).normal(size=(count, 3))
-    exact_NF = (exact_NF - exact_NF.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(exact_NF, rowvar=False))).T
-    return (mean + spread * exact_NF).astype(np.float32)
-
-
-@pytest.mark.parametrize(
-    ("mean", "spread", "distance"), [(0, 1, 0), (2, 1, 3 * 2**2), (0, 3, 3 * (3 - 1) ** 2), (1, 2, 3 * (1 + 1))]
-)
-def test_the_frechet_distance_of_normal_features(mean: float, spread: float, distance: float) -> None:
-    """The distance is that of the means plus that of the spreads, in each of three directions."""
-    assert frechet_distance(_normal(mean, spread), _normal(0, 1)) == pytest.approx(distance, abs=1e-3)
-
-
-def test_the_ratio_of_distances_has_an_interval() -> None:
-    """A candidate four times as far has a ratio of a quarter, inside its interval."""
-    groups_N = np.arange(4000) % 50
-    found = compare_distances(_normal(1, 1), _normal(2, 1), _normal(0, 1), groups_N, 0.9)
-    low, high = found["interval"]  # type: ignore[misc]
-    assert found["value"] == pytest.approx(0.25, abs=1e-3)
-    assert 0.2 < low < 0.25 < high < 0.3
-
-
-def test_the_interval_of_near_sets_has_their_ratio() -> None:
-    """Repeated pictures of a resample make both distances larger, and do not move the interval away."""
-    random = np.random.default_rng(2)
-    real_MF, first_NF, second_NF = (random.normal(size=(500, 32)).astype(np.float32) for _ in range(3))
-    found = compare_distances(first_NF + 0.3, second_NF + 0.1, real_MF, np.arange(500), 0.9)
-    low, high = found["interval"]  # type: ignore[misc]
-    assert 2 < low < found["value"] < high < 6  # type: ignore[operator]
-
-
-def test_the_nearest_training_picture_of_a_copy_is_itself() -> None:
-    """A copy has distance 0, and a picture that differs in one white pixel has distance 1."""
-    train_NCHW = np.zeros((3, 1, 2, 2), np.uint8)
-    other_NCHW = train_NCHW.copy()
-    other_NCHW[:, 0, 0, 0] = 255
-    assert nearest_distance(train_NCHW, train_NCHW) == pytest.approx(0)
-    assert nearest_distance(other_NCHW, train_NCHW) == pytest.approx(1)
 
 
 def test_prompts_are_chosen_by_label() -> None:

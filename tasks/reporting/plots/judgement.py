@@ -29,6 +29,8 @@ from stillhouse.tasks.reporting.run_record import StageRecord
 MOST_CLASSES = 30
 LONGEST_LABEL = 28
 BIGGEST_DISC = 900
+LEVELS = (-16, 8, -28, 20)
+"""Distances of the names of steps from their points, so that names of near points do not lie on each other."""
 WIDE = 30
 """If the ratio between the ends of a log axis is at least this, the axis gets fewer labels."""
 
@@ -120,7 +122,8 @@ def _path_of_steps(axes: Axes, steps: Sequence[tuple[StageRecord, int]]) -> None
     axes.plot([bytes_ for _, bytes_ in steps], scores, color=THREAD, linewidth=1.2, zorder=1)
     for place, ((stage, bytes_), score) in enumerate(zip(steps, scores, strict=True)):
         axes.plot(bytes_, score, "o", color=TEACHER if stage.kind == "teacher" else STUDENT, markersize=8)
-        note(axes, stage.name.removeprefix("step_").replace("_", " "), (bytes_, score), (-6, 8 if place % 2 else -16))
+        name, height = stage.name.removeprefix("step_").replace("_", " "), LEVELS[place % len(LEVELS)]
+        note(axes, name, (bytes_, score), (-6, height))
     _log_axis(axes, size)
     _percent_axis(axes)
     axes.set_xlabel("bytes of the exported file, log scale, smaller to the right")
