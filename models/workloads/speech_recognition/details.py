@@ -36,7 +36,7 @@ class Answered(Protocol):
     """A model's answers to a split."""
 
     @property
-    def logits(self) -> Sequence[NDArray[np.float16]]:
+    def logits(self) -> Sequence[NDArray[np.float32]]:
         """Logits (F, V) of each recording."""
 
     @property

@@ -73,7 +73,7 @@ def run(session: onnxruntime.InferenceSession, samples_1T: NDArray[np.int16]) ->
 class Heard:
     """A model's answers to a split."""
 
-    logits: Sequence[NDArray[np.float16]]
+    logits: Sequence[NDArray[np.float32]]
     """Logits (F, V) of each recording."""
     letters: Sequence[str]
 
@@ -95,7 +95,7 @@ class SpeechRecognition:
     def ask(self, bundle: Bundle, split: Utterances) -> Heard:
         """Answer one recording after the other, as a server does."""
         model = Recogniser(bundle)
-        return Heard([model.letters_of(samples_T).astype(np.float16) for samples_T in split.samples], model.letters)
+        return Heard([model.letters_of(samples_T) for samples_T in split.samples], model.letters)
 
     def outcomes(self, split: Utterances, answers: Heard, _reference: Heard) -> Outcomes:
         """Return 1 minus the character error rate of each recording, weighted by the length of its transcript.
