@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from stillhouse.tasks.ladder.goals import Goals
 from stillhouse.tasks.ladder.verdict import Point, is_best
@@ -51,6 +51,7 @@ def _draw(axes: Axes, points: Sequence[Point], name: str, limit: float, keep: fl
             axes.plot(*at, "o", markersize=13, markerfacecolor="none", markeredgecolor=colour)
         note(axes, str(number), at, (7, 5), colour=colour)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(ticks_in(times_limit))
     axes.xaxis.set_minor_formatter(NullFormatter())
     note(axes, times(limit), (limit, 0.02), (3, 0), colour=QUIET, coordinates=("data", "axes fraction"))

@@ -45,7 +45,7 @@ def flow_objective(judges: Sequence[str]) -> Objective:
         errors_BP = velocity_BP.float() - (ends_BP - noise_BP)
         if cast("Any", networks[DENOISER]).predicts == "picture":
             errors_BP = errors_BP * ((1 - moments_B1) / SHORTEST).clamp(max=1)
-        loss = errors_BP.square().mean()
+        loss: Tensor = errors_BP.square().mean()
         for name in judges:
             loss = loss + functional.cross_entropy(judged(networks[name], images_BCHW)[1].float(), labels_B)
         return loss
