@@ -162,7 +162,9 @@ def test_the_best_guidance_is_the_nearest_that_obeys(found: dict[float, tuple[fl
     assert best_guidance({guidance: Found(*each) for guidance, each in found.items()}) == chosen
 
 
-@pytest.mark.parametrize(("extra", "named"), [({"guidance": 2.0}, "guidance"), ({"solver": "heun"}, "solver")])
+@pytest.mark.parametrize(
+    ("extra", "named"), [({"guidance": 2.0}, "guidance"), ({"solver": "heun"}, "solver"), ({"centre": -1.0}, "centre")]
+)
 def test_a_student_takes_plain_steps(extra: dict[str, object], named: str) -> None:
     """A student's denoiser is trained in its own plain steps, so a recipe that wants others is refused."""
 
@@ -197,6 +199,14 @@ def test_a_picture_is_learned_with_a_prompt_of_its_class() -> None:
     assert all(
         torch.equal(a, b) for one, two in zip(batches, again, strict=True) for a, b in zip(one, two, strict=True)
     )
+
+
+def test_a_lower_centre_has_more_noise() -> None:
+    """Half of the moments are below the logistic function of the centre."""
+    same_N = torch.zeros(4_000, dtype=torch.int64)
+    feed = PromptedBatches(same_N[:, None, None, None], same_N, same_N, same_N[:1, None], {0: same_N[:1]}, 3, -1.5)
+    moments_N1 = next(iter(feed.epoch(0, 4_000)))[4]
+    assert float(moments_N1.median()) == pytest.approx(1 / (1 + np.exp(1.5)), abs=0.01)
 
 
 def test_prompts_are_chosen_by_label() -> None:

@@ -140,6 +140,7 @@ class _Denoiser(_Arguments):
     solver: Literal["euler", "heun"] = "euler"
     canvas: Annotated[int, Field(ge=0, le=1024)] = 0
     predicts: Literal["velocity", "picture"] = "velocity"
+    centre: Annotated[float, Field(ge=-10, le=10)] = 0.0
     image_shape: Annotated[tuple[int, int, int], Strict(strict=False)] = (1, 28, 28)
     dimension: Width = 64
 

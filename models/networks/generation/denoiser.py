@@ -66,6 +66,7 @@ class Denoiser(nn.Module):
         solver: str = "euler",
         canvas: int = 0,
         predicts: str = "velocity",
+        centre: float = 0.0,
         image_shape: Sequence[int] = (1, 28, 28),
         dimension: int = 64,
     ) -> None:
@@ -80,11 +81,14 @@ class Denoiser(nn.Module):
             solver: `euler` or `heun`.
             canvas: channels of a picture, a quarter of the side, that the embedding draws by itself. 0: none.
             predicts: what the layers give, `velocity` or `picture`. A picture has no noise to cancel.
+            centre: centre of the logit-normal moments at which a teacher learns. Below 0 there is more noise. The more
+                things can be asked for, the more is decided in noise.
             image_shape: channels, height and width of a picture. The training data gives it.
             dimension: dimension of the condition. The text encoder gives it.
         """
         super().__init__()
         self.predicts, self.image_shape, self.pixels = predicts, tuple(image_shape), prod(image_shape)
+        self.centre, self.scale = centre, dimension**0.5
         self.sampler = {"steps": steps, "guidance": guidance, "solver": solver}
         near, far = widths
         channels = image_shape[0] * FOLD**2
@@ -126,7 +130,8 @@ class Denoiser(nn.Module):
 
     def _embed(self, moments_N1: Tensor, conditions_ND: Tensor) -> Tensor:
         angles_NW = moments_N1 * self.waves_W
-        return self.embed(torch.cat([angles_NW.sin(), angles_NW.cos(), conditions_ND], dim=1))
+        near_one_ND = self.scale * conditions_ND  # a condition is a unit vector
+        return self.embed(torch.cat([angles_NW.sin(), angles_NW.cos(), near_one_ND], dim=1))
 
 
 def precondition(moments_N1: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,6 +28,8 @@ class PromptedBatches:
     places: Mapping[int, Tensor]
     """Key -> places of its prompts."""
     seed: int
+    centre: float = 0.0
+    """Centre of the moments. Below 0 there is more noise."""
 
     def batches_per_epoch(self, batch_size: int) -> int:
         """Count the batches of one epoch."""
@@ -48,7 +50,7 @@ class PromptedBatches:
                 for key, chance in zip(self.keys_N[index_B].tolist(), chances_B, strict=True)
             ]
             noise_BP = torch.randn(images_BCHW.flatten(1).shape, generator=generator)
-            moments_B1 = torch.randn(len(index_B), 1, generator=generator).sigmoid()
+            moments_B1 = (self.centre + torch.randn(len(index_B), 1, generator=generator)).sigmoid()
             asked_B1 = (torch.rand(len(index_B), 1, generator=generator) >= UNCONDITIONAL).float()
             yield images_BCHW, labels_B, self.codes_ML[torch.stack(own)], noise_BP, moments_B1, asked_B1
 

@@ -31,6 +31,8 @@ SOLVED_AT_ONCE = 2_048
 """Paths that are solved, and cached, together."""
 REAL = 20_000
 """Most real pictures whose features a student's pictures are compared with."""
+TEACHERS_OWN = {"centre", "guidance", "solver"}
+"""Arguments of a denoiser that a student does without."""
 STATES = 400
 """States for calibration and for parity."""
 
@@ -48,9 +50,9 @@ class Denoiser:
         """Describe a student's network for this data.
 
         Raises:
-            ModelError: it has a guidance or a solver, which the student's own steps do without.
+            ModelError: it has an argument that only a teacher's training or sampler uses.
         """
-        if extra := sorted({"guidance", "solver"} & set(network.arguments)):
+        if extra := sorted(TEACHERS_OWN & set(network.arguments)):
             msg = f"a student's denoiser takes plain steps, so it has no {' and no '.join(extra)}; remove that argument"
             raise ModelError(msg)
         return denoiser_architecture(self.data, network)

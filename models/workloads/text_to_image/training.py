@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -68,6 +68,7 @@ class TextToImage:
             torch.from_numpy(codes_of(prompts.texts)),
             by_key(prompts.keys_N),
             seed,
+            cast("Any", built[DENOISER][0]).centre,
         )
         learner = Generator({name: module for name, (module, _) in built.items()})
         settle = partial(settle_guidance, data, options.precision)

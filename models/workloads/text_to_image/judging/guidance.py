@@ -24,7 +24,7 @@ from stillhouse.models.workloads.text_to_image.prompts import load_prompts, pict
 from stillhouse.models.workloads.text_to_image.scoring import sampler_of, vectors_of, velocity_of
 from stillhouse.models.workloads.training_base import Built
 
-GUIDANCES = (1.0, 1.25, 1.5, 1.625, 1.75, 2.0)
+GUIDANCES = (1.0, 1.25, 1.5, 1.625, 1.75, 2.0, 3.0)
 LEAST = 0.96
 """Share of the pictures that must show what was asked for, if any guidance reaches it."""
 MOST = 1_000

@@ -6,6 +6,15 @@ SENTENCES: Mapping[str, tuple[str, ...]] = {
     "train": (
         "{style} {noun}", "{noun}, {style} style", "a {style} icon of {noun}", "{noun} icon, {style}",
         "draw {noun} in {style}", "{style}: {noun}", "an icon that shows {noun}, {style}", "{noun}, drawn {style}",
+        "i want a {style} {noun}", "please draw {noun}, {style}", "show me {noun}, {style}", "{noun} ({style})",
+        "give me {style} {noun}", "the {style} {noun}", "one {noun} icon in the {style} style", "{style} {noun} here",
+        "a small {style} {noun} for my page", "can you draw a {style} {noun}?", "let it be {noun}, {style}",
+        "a white {style} {noun} on black", "something with {noun}, {style}", "{noun} in the {style} manner",
+        "this is {noun}, {style}", "look for a {style} {noun}", "my site has a {style} {noun}", "use {style} {noun}",
+        "{style} version of {noun}", "a nice {noun}, {style}", "a clean {style} drawing: {noun}", "any {style} {noun}",
+        "create {noun}, {style}", "put {noun} into the corner, {style}", "a tiny {noun} with {style} strokes",
+        "{noun} for an interface, {style}", "the shape is {noun}, the style {style}", "add a {style} {noun} entry",
+        "only {noun}, {style}", "large {noun}, {style}", "graphic {noun}, {style}", "{noun}, and {style}",
     ),
     "calibration": ("a pictogram of {noun}, {style}",),
     "validation": ("a {style} pictogram: {noun}",),
@@ -13,7 +22,7 @@ SENTENCES: Mapping[str, tuple[str, ...]] = {
     "test": ("please make a {style} glyph of {noun}", "{noun} for a {style} toolbar"),
 }  # fmt: skip
 """Split -> its sentences. All splits share the concepts and the styles."""
-EACH = 3
+EACH = 8
 """Training sentences of one icon."""
 
 
