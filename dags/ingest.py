@@ -130,7 +130,7 @@ class MarkStaleOperator(BaseOperator):
         del context
         from stillhouse.tasks.registry.status import note_all_staleness
         from stillhouse.tasks.settings import load_settings
-        from stillhouse.tasks.tracking.runs import connect
+        from stillhouse.tasks.tracking.connection import connect
 
         settings = load_settings()
         return note_all_staleness(connect(settings.tracking_uri), settings, RECIPES, self.dataset)

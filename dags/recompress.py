@@ -21,7 +21,7 @@ class StaleOperator(BaseOperator):
         del context
         from stillhouse.tasks.registry.status import stale_recipes
         from stillhouse.tasks.settings import load_settings
-        from stillhouse.tasks.tracking.runs import connect
+        from stillhouse.tasks.tracking.connection import connect
 
         settings = load_settings()
         stale = stale_recipes(connect(settings.tracking_uri), settings, RECIPES)

@@ -18,7 +18,7 @@ from mlflow.tracking.request_header.databricks_request_header_provider import Da
 from stillhouse.tasks.local_stack.listeners import is_held_by, is_lost
 from stillhouse.tasks.local_stack.ports import choose_ports
 from stillhouse.tasks.local_stack.processes import Server, end, spawn
-from stillhouse.tasks.tracking.runs import connect
+from stillhouse.tasks.tracking.connection import connect
 
 SECONDS = 180.0
 """The server starts within this."""

@@ -27,7 +27,8 @@ from stillhouse.tasks.provenance.places import OLD_RECORD, RECORD
 from stillhouse.tasks.provenance.signing import sign
 from stillhouse.tasks.registry.versions import CANDIDATE
 from stillhouse.tasks.settings import load_settings
-from stillhouse.tasks.tracking.runs import ARTIFACT, PREFIX, experiment_of
+from stillhouse.tasks.tracking.runs import experiment_of
+from stillhouse.tasks.tracking.tags import ARTIFACT, PREFIX
 
 MODEL = "tiny"
 

@@ -21,7 +21,9 @@ from stillhouse.tasks.registry.status import describe_status
 from stillhouse.tasks.registry.versions import CANDIDATE, CHAMPION, PREVIOUS, find_aliased, production_of
 from stillhouse.tasks.serving.follow import Follower
 from stillhouse.tasks.settings import load_settings
-from stillhouse.tasks.tracking.runs import PREFIX, connect, experiment_of, open_nightly
+from stillhouse.tasks.tracking.connection import connect
+from stillhouse.tasks.tracking.runs import experiment_of, open_nightly
+from stillhouse.tasks.tracking.tags import PREFIX
 
 PRODUCTION = production_of(MODEL)
 ANN = Decision("ann", "it is better")

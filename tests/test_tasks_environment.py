@@ -27,7 +27,7 @@ from stillhouse.tasks.errors import ServiceError, StillhouseError
 from stillhouse.tasks.local_stack import stack
 from stillhouse.tasks.local_stack.servers import MLFLOW
 from stillhouse.tasks.settings import Settings, load_settings
-from stillhouse.tasks.tracking.runs import connect
+from stillhouse.tasks.tracking.connection import connect
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL = "127.0.0.1,localhost,::1"

@@ -12,7 +12,8 @@ from stillhouse.tasks.provenance.verify import verify
 from stillhouse.tasks.registry import audit
 from stillhouse.tasks.registry.promote import Decision, promote
 from stillhouse.tasks.registry.versions import CANDIDATE, CHAMPION, find_aliased, production_of
-from stillhouse.tasks.tracking.runs import connect, experiment_of
+from stillhouse.tasks.tracking.connection import connect
+from stillhouse.tasks.tracking.runs import experiment_of
 
 pytestmark = pytest.mark.long
 KEY, MODEL = "test/night", "tiny"

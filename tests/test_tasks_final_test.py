@@ -31,8 +31,8 @@ from stillhouse.tasks.judging.final_test import Opened
 from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.stages.final_test import final_test
+from stillhouse.tasks.tracking.connection import connect
 from stillhouse.tasks.tracking.held_out import count_looks, looks_at, note_look, split_digests
-from stillhouse.tasks.tracking.runs import connect
 
 DATA = Data(dataset="digits")
 ROOT = Path(__file__).resolve().parent.parent

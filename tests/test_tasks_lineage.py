@@ -13,7 +13,8 @@ from stillhouse.tasks.pipeline.lineage import CODE, CONTENT, DIGEST, KEY, inputs
 from stillhouse.tasks.pipeline.outside import as_tags
 from stillhouse.tasks.pipeline.stage_key import stage_key
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
-from stillhouse.tasks.tracking.runs import FINISHED, OPENED, PREFIX, STAGE, find_newest_of_each
+from stillhouse.tasks.tracking.runs import find_newest_of_each
+from stillhouse.tasks.tracking.tags import FINISHED, OPENED, PREFIX, STAGE
 
 RECIPE = load_recipe(Path(__file__).resolve().parent.parent / "dags" / "recipes" / "seed_digits.yaml")
 LINEAGE = [stage.name for stage in stages_of(RECIPE) if stage.reusable]

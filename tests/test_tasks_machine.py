@@ -19,7 +19,7 @@ from stillhouse.tasks.pipeline.job import Job, Metrics
 from stillhouse.tasks.pipeline.measured import holds_here_only
 from stillhouse.tasks.pipeline.run_stage import run_stage
 from stillhouse.tasks.recipe.steps import Fold, KeepStepIf, PruneStructured
-from stillhouse.tasks.tracking.runs import PREFIX
+from stillhouse.tasks.tracking.tags import PREFIX
 
 XEON = """\
 processor\t: 0

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from stillhouse.tasks.errors import ArtifactError, DataError, ServiceError
 from stillhouse.tasks.reporting import report_inputs
 from stillhouse.tasks.reporting.report_inputs import ReportInputs
-from stillhouse.tasks.tracking.runs import PREFIX
+from stillhouse.tasks.tracking.tags import PREFIX
 
 DONE: Any = SimpleNamespace(data=SimpleNamespace(tags={f"{PREFIX}digest": "d"}))
 BEGUN: Any = SimpleNamespace(data=SimpleNamespace(tags={}))

@@ -25,7 +25,7 @@ from stillhouse.tasks.registry import audit
 from stillhouse.tasks.registry.promote import Decision, promote
 from stillhouse.tasks.registry.versions import CHAMPION, DIGEST, find_aliased, production_of
 from stillhouse.tasks.settings import load_settings
-from stillhouse.tasks.tracking.runs import PREFIX
+from stillhouse.tasks.tracking.tags import PREFIX
 
 PRODUCTION = production_of(MODEL)
 ANN = Decision("ann", "the disk with the key died")

@@ -26,7 +26,8 @@ from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.registry.promote import Decision, promote
 from stillhouse.tasks.stages import pull as pull_data
-from stillhouse.tasks.tracking.runs import PREFIX, STAGE_RUNS, connect
+from stillhouse.tasks.tracking.connection import connect
+from stillhouse.tasks.tracking.tags import PREFIX, STAGE_RUNS
 
 
 @pytest.fixture(scope="module")

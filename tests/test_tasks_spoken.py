@@ -34,7 +34,7 @@ from stillhouse.tasks.serving.predict import predict
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.stages.pull import materialise
 from stillhouse.tasks.stages.teacher import train_teacher
-from stillhouse.tasks.tracking.runs import connect
+from stillhouse.tasks.tracking.connection import connect
 
 RECIPES = Path(__file__).parent.parent / "dags" / "recipes"
 SECONDS = 30.0

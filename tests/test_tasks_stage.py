@@ -31,8 +31,9 @@ from stillhouse.tasks.registry.promote import Decision, promote
 from stillhouse.tasks.registry.staleness import STALE, list_staleness
 from stillhouse.tasks.registry.status import describe_status, note_all_staleness, stale_recipes
 from stillhouse.tasks.registry.versions import find_aliased, version_with_digest
+from stillhouse.tasks.tracking.connection import connect
 from stillhouse.tasks.tracking.held_out import EXPERIMENT, count_looks, split_digests
-from stillhouse.tasks.tracking.runs import NOTE, PREFIX, connect
+from stillhouse.tasks.tracking.tags import NOTE, PREFIX
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 240.0

@@ -27,7 +27,7 @@ from stillhouse.tasks.serving.load_generator import serving
 from stillhouse.tasks.serving.predict import make_files, predict
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.stages.pull import materialise
-from stillhouse.tasks.tracking.runs import connect
+from stillhouse.tasks.tracking.connection import connect
 
 RECIPES = Path(__file__).parent.parent / "dags" / "recipes"
 RECIPE = RECIPES / "text_to_image_small.yaml"

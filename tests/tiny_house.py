@@ -15,7 +15,9 @@ from stillhouse.tasks.pipeline.graph import stages_of
 from stillhouse.tasks.pipeline.run_stage import run_stage
 from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.settings import Settings, load_settings
-from stillhouse.tasks.tracking.runs import PREFIX, connect, find_newest_of_each
+from stillhouse.tasks.tracking.connection import connect
+from stillhouse.tasks.tracking.runs import find_newest_of_each
+from stillhouse.tasks.tracking.tags import PREFIX
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -25,7 +25,7 @@ from stillhouse.tasks.serving.app import build
 from stillhouse.tasks.serving.load_generator import Exported, serving
 from stillhouse.tasks.serving.served import open_served
 from stillhouse.tasks.settings import load_settings
-from stillhouse.tasks.tracking.runs import connect
+from stillhouse.tasks.tracking.connection import connect
 
 RECIPE, KEY = "diabetes_progression", "tests/toy"
 

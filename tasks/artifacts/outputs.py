@@ -13,7 +13,7 @@ from stillhouse.tasks.errors import ArtifactError
 from stillhouse.tasks.pipeline.lineage import runs_of
 from stillhouse.tasks.pipeline.run_context import RunContext
 from stillhouse.tasks.tracking.answers import AbsentError, download_output
-from stillhouse.tasks.tracking.runs import ARTIFACT, PREFIX
+from stillhouse.tasks.tracking.tags import ARTIFACT, PREFIX
 
 
 def output_of(context: RunContext, stage_name: str) -> Artifact:

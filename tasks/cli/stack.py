@@ -37,7 +37,7 @@ def status() -> None:
 
 def _say_standing(settings: Settings) -> None:
     from stillhouse.tasks.registry.status import describe_status, recipes_of
-    from stillhouse.tasks.tracking.runs import connect
+    from stillhouse.tasks.tracking.connection import connect
 
     client = connect(settings.tracking_uri)
     for recipe in recipes_of(settings.root / "dags" / "recipes"):
@@ -69,7 +69,7 @@ def _every_recipe() -> list[str]:
 
 def _stale_recipes() -> list[str]:
     from stillhouse.tasks.registry.status import stale_recipes
-    from stillhouse.tasks.tracking.runs import connect
+    from stillhouse.tasks.tracking.connection import connect
 
     settings = load_settings()
     return stale_recipes(connect(settings.tracking_uri), settings, settings.root / "dags" / "recipes")

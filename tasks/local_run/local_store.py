@@ -8,7 +8,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from stillhouse.models.aside import remove_abandoned, write_aside
 from stillhouse.tasks.artifacts.locks import waiting
 from stillhouse.tasks.settings import Settings
-from stillhouse.tasks.tracking.runs import FILE
+from stillhouse.tasks.tracking.connection import FILE
 
 
 def make_local_store(settings: Settings) -> str:

@@ -23,7 +23,8 @@ from stillhouse.tasks.pipeline.providers import expect_same, list_used
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 from stillhouse.tasks.settings import Settings
 from stillhouse.tasks.stages.pull import data_digest
-from stillhouse.tasks.tracking.runs import FINISHED, PREFIX, Nightly, find_nightly, open_nightly, start_nightly
+from stillhouse.tasks.tracking.runs import Nightly, find_nightly, open_nightly, start_nightly
+from stillhouse.tasks.tracking.tags import FINISHED, PREFIX
 
 FIRST = "pull"
 """The stage that begins a run."""

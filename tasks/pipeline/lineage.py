@@ -13,7 +13,8 @@ from stillhouse.tasks.pipeline.graph import Stage, stages_of
 from stillhouse.tasks.pipeline.outside import facts_of
 from stillhouse.tasks.pipeline.stage_key import stage_key
 from stillhouse.tasks.recipe.recipe import Recipe
-from stillhouse.tasks.tracking.runs import FINISHED, PREFIX, STAGE, sort_newest_first
+from stillhouse.tasks.tracking.runs import sort_newest_first
+from stillhouse.tasks.tracking.tags import FINISHED, PREFIX, STAGE
 
 KEY = f"{PREFIX}stage_key"
 DIGEST = f"{PREFIX}digest"

@@ -12,7 +12,8 @@ from stillhouse.tasks.artifacts.machine import machine
 from stillhouse.tasks.judging.keep_step import BY_TIME
 from stillhouse.tasks.pipeline.graph import Stage
 from stillhouse.tasks.pipeline.stages import KINDS
-from stillhouse.tasks.tracking.runs import FINISHED, PREFIX, find_finished
+from stillhouse.tasks.tracking.runs import find_finished
+from stillhouse.tasks.tracking.tags import FINISHED, PREFIX
 
 WORK_KEY = "work_key"
 """Tag: the key without the machine."""

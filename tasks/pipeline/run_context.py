@@ -6,7 +6,8 @@ from pathlib import Path
 from stillhouse.tasks.pipeline.frozen import Asked, Frozen, join
 from stillhouse.tasks.recipe.recipe import Recipe
 from stillhouse.tasks.settings import Settings, load_settings
-from stillhouse.tasks.tracking.runs import Nightly, connect
+from stillhouse.tasks.tracking.connection import connect
+from stillhouse.tasks.tracking.runs import Nightly
 
 LOCAL = "local/"
 """Start of the run key of a run that uses no server."""

@@ -29,8 +29,10 @@ from stillhouse.tasks.pipeline.stages import KINDS, function_of
 from stillhouse.tasks.recipe.recipe import Recipe
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.stages.pull import POINTER, read_pointer
+from stillhouse.tasks.tracking.child import Child
 from stillhouse.tasks.tracking.held_out import note_stage
-from stillhouse.tasks.tracking.runs import PREFIX, Child, find_finished
+from stillhouse.tasks.tracking.runs import find_finished
+from stillhouse.tasks.tracking.tags import PREFIX
 
 Result = dict[str, float | str]
 

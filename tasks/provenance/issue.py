@@ -24,7 +24,7 @@ from stillhouse.tasks.provenance.places import CARD, RECORD
 from stillhouse.tasks.provenance.record import assemble_record, model_card
 from stillhouse.tasks.provenance.signing import sign
 from stillhouse.tasks.stages.pull import read_pointer
-from stillhouse.tasks.tracking.runs import PREFIX
+from stillhouse.tasks.tracking.tags import PREFIX
 
 
 def lineage_of(context: RunContext) -> dict[str, Run]:

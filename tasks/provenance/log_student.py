@@ -23,7 +23,7 @@ from stillhouse.models.onnx.packing import unpack
 from stillhouse.models.runtime.bundle import BUNDLE, Bundle
 from stillhouse.models.workloads.base import runtime_of
 from stillhouse.models.workloads.registry import provider_of
-from stillhouse.tasks.tracking.runs import Child
+from stillhouse.tasks.tracking.child import Child
 
 RUNTIME = ("onnxruntime", "numpy")
 COMPILED = shutil.ignore_patterns("__pycache__")

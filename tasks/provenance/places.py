@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mlflow.entities.model_registry import ModelVersion
 
-from stillhouse.tasks.tracking.runs import PREFIX
+from stillhouse.tasks.tracking.tags import PREFIX
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from stillhouse.tasks.provenance.evidence import read_output, stages_of_version
 from stillhouse.tasks.provenance.verify import fetch_signed_record
 from stillhouse.tasks.registry.versions import version_of
 from stillhouse.tasks.settings import Settings, load_settings
-from stillhouse.tasks.tracking.runs import connect
+from stillhouse.tasks.tracking.connection import connect
 
 BUILD = """
 import sys

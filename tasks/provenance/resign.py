@@ -34,7 +34,7 @@ from stillhouse.tasks.registry.promote import Decision, now, settle
 from stillhouse.tasks.registry.versions import CHAMPION, DIGEST, find_aliased, production_of, shippable, version_of
 from stillhouse.tasks.settings import Settings, load_settings
 from stillhouse.tasks.tracking.answers import answering
-from stillhouse.tasks.tracking.runs import PREFIX
+from stillhouse.tasks.tracking.tags import PREFIX
 
 FORMER = "former_signatures"
 NIGHT_TAG, RESIGNED = f"{PREFIX}nightly_run", f"{PREFIX}resigned"

@@ -18,7 +18,8 @@ from stillhouse.tasks.registry.probe import probe
 from stillhouse.tasks.registry.versions import DIGEST, production_of, shippable, version_of
 from stillhouse.tasks.settings import Settings, load_settings
 from stillhouse.tasks.tracking.answers import AbsentError, answering, download_output
-from stillhouse.tasks.tracking.runs import PREFIX, connect
+from stillhouse.tasks.tracking.connection import connect
+from stillhouse.tasks.tracking.tags import PREFIX
 
 
 def verify(model: str, version: str) -> Iterator[tuple[str, str | None]]:

@@ -24,7 +24,8 @@ from stillhouse.tasks.registry.versions import (
 )
 from stillhouse.tasks.settings import Settings, load_settings
 from stillhouse.tasks.tracking.answers import answering
-from stillhouse.tasks.tracking.runs import PREFIX, connect
+from stillhouse.tasks.tracking.connection import connect
+from stillhouse.tasks.tracking.tags import PREFIX
 
 ASKED = f"{PREFIX}asked_by"
 APPROVE = "Approve"

@@ -18,7 +18,8 @@ from mlflow.tracking import MlflowClient
 from stillhouse.tasks.artifacts.artifact import json_digest
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.tracking.deleted import find_experiment, search_everywhere, way_back
-from stillhouse.tasks.tracking.runs import NOTE, PREFIX, experiment_of
+from stillhouse.tasks.tracking.runs import experiment_of
+from stillhouse.tasks.tracking.tags import NOTE, PREFIX
 
 EXPERIMENT = "production"
 ABOUT = (

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from mlflow.tracking import MlflowClient
 
 from stillhouse.tasks.tracking.answers import AbsentError, answering
-from stillhouse.tasks.tracking.runs import PREFIX
+from stillhouse.tasks.tracking.tags import PREFIX
 
 TAG = f"{PREFIX}intent"
 

@@ -39,7 +39,7 @@ from stillhouse.tasks.registry.versions import (
     with_alias,
 )
 from stillhouse.tasks.settings import load_settings
-from stillhouse.tasks.tracking.runs import connect
+from stillhouse.tasks.tracking.connection import connect
 
 OUTSIDE = "somebody outside Stillhouse"
 

@@ -14,7 +14,7 @@ from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.registry.versions import CHAMPION, production_of, version_with_alias
 from stillhouse.tasks.settings import Settings
 from stillhouse.tasks.tracking.answers import AbsentError, answering
-from stillhouse.tasks.tracking.runs import FINISHED, PREFIX
+from stillhouse.tasks.tracking.tags import FINISHED, PREFIX
 
 STALE = f"{PREFIX}stale"
 """Tag of a stale champion, with the reasons."""

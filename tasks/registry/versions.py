@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 from stillhouse.tasks.artifacts.student_file import download_verified
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.tracking.answers import AbsentError, answering
-from stillhouse.tasks.tracking.runs import PREFIX
+from stillhouse.tasks.tracking.tags import PREFIX
 
 CANDIDATE = "candidate"
 CHAMPION = "champion"

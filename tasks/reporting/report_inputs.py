@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from stillhouse.tasks.artifacts.outputs import output_of
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.pipeline.run_context import RunContext
-from stillhouse.tasks.tracking.runs import PREFIX
+from stillhouse.tasks.tracking.tags import PREFIX
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.registry.versions import CANDIDATE, CHAMPION, DIGEST, production_of, version_with_alias
 from stillhouse.tasks.settings import Settings, load_settings
 from stillhouse.tasks.stages.pull import pull_dataset
-from stillhouse.tasks.tracking.runs import connect
+from stillhouse.tasks.tracking.connection import connect
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 

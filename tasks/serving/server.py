@@ -18,7 +18,7 @@ from stillhouse.tasks.registry.versions import production_of
 from stillhouse.tasks.serving.app import build
 from stillhouse.tasks.serving.follow import Follower
 from stillhouse.tasks.settings import load_settings
-from stillhouse.tasks.tracking.runs import connect
+from stillhouse.tasks.tracking.connection import connect
 
 PR_SET_PDEATHSIG = 1
 LAST_PORT = 65535

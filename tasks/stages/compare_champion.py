@@ -16,7 +16,7 @@ from stillhouse.tasks.pipeline.job import Job, Metrics
 from stillhouse.tasks.registry.versions import NOBODY, production_of, shippable, version_of
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.stages.pull import materialise
-from stillhouse.tasks.tracking.runs import connect
+from stillhouse.tasks.tracking.connection import connect
 
 
 def compare_champion(job: Job) -> Metrics:

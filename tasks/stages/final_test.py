@@ -20,8 +20,9 @@ from stillhouse.tasks.judging.final_test import ANSWER, FinalTest, Opened, parse
 from stillhouse.tasks.pipeline.job import Job, Metrics
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.stages.pull import materialise, read_pointer
+from stillhouse.tasks.tracking.connection import connect
 from stillhouse.tasks.tracking.held_out import looks_at, note_look, split_digests
-from stillhouse.tasks.tracking.runs import FINISHED, PREFIX, connect
+from stillhouse.tasks.tracking.tags import FINISHED, PREFIX
 
 SPLIT = "test"
 

@@ -25,7 +25,8 @@ from stillhouse.tasks.provenance.log_student import log_student
 from stillhouse.tasks.provenance.places import RECORD
 from stillhouse.tasks.registry.versions import CANDIDATE, version_with_digest
 from stillhouse.tasks.stages.pull import materialise, read_pointer
-from stillhouse.tasks.tracking.runs import PREFIX, STAGE_RUNS, Child
+from stillhouse.tasks.tracking.child import Child
+from stillhouse.tasks.tracking.tags import PREFIX, STAGE_RUNS
 
 MOST_LABELS = 100
 """Maximum number of classes whose names are stored in a tag of MLflow."""

@@ -14,7 +14,8 @@ from mlflow.tracking import MlflowClient
 
 from stillhouse.models.data.description import OLD_NAMES, describe
 from stillhouse.tasks.stages.pull import materialise, read_pointer
-from stillhouse.tasks.tracking.runs import PREFIX, experiment_of
+from stillhouse.tasks.tracking.runs import experiment_of
+from stillhouse.tasks.tracking.tags import PREFIX
 
 EXPERIMENT = "held-out splits"
 ABOUT = (

@@ -5,148 +5,25 @@ data, code) has its own run, and a finished run is never opened again. Finished 
 reuse, so people review exactly the runs that are reused.
 """
 
-import logging
-import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import requests
-from mlflow.entities import Metric, Run, RunStatus, ViewType
+from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from mlflow.utils.credentials import get_default_host_creds
 
-from stillhouse.tasks.artifacts.artifact import VOLATILE
-from stillhouse.tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.tracking.child import Child
+from stillhouse.tasks.tracking.connection import FILE
 from stillhouse.tasks.tracking.deleted import find_experiment, refuse_deleted
-from stillhouse.tasks.tracking.progress import ProgressLog
+from stillhouse.tasks.tracking.tags import FINISHED, NOTE, OF_ONE_TRY, OPENED, PREFIX, RUNNING, STAGE, STAGE_KEY
 
-FILE = "sqlite:///"
-"""Start of the address of an MLflow that is a database file; the absolute path follows."""
 RUN_KEY = r"[\w.:+/~-]{1,250}"
-PREFIX = "stillhouse."
-ARTIFACT = "artifact"
-"""Folder of a stage's output among its run's artifacts."""
-HEALTHY = "OK"
-"""The whole answer of MLflow's `/health`."""
-BATCH = 500
-"""Maximum number of metrics that MLflow accepts in one call."""
-NOTE = "mlflow.note.content"
-"""The tag that MLflow shows as the description of a run or an experiment, as Markdown."""
-FINISHED, RUNNING = (RunStatus.to_string(status) for status in (RunStatus.FINISHED, RunStatus.RUNNING))
-STAGE, STAGE_KEY, OPENED = (PREFIX + name for name in ("stage", "stage_key", "opened"))
-STAGE_RUNS = f"{PREFIX}stage_runs"
-"""Tag of a version: stage -> the run that made the stage's output, and the digest of that output."""
-OF_ONE_TRY = ("error", "reused_from", "done_on", "measured_anew")
-"""Tags of a stage's run that belong to one try. They are deleted when the stage is tried again."""
-
-
-def connect(tracking_uri: str) -> MlflowClient:
-    """Open MLflow. If the server is down, this fails quickly.
-
-    Raises:
-        ServiceError: no server is known, or it does not answer as MLflow does.
-    """
-    if not tracking_uri:
-        msg = "no MLflow of this deployment is up; start it with `make up`, or name another in MLFLOW_TRACKING_URI"
-        raise ServiceError(msg)
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # our own code prints its progress
-    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
-    os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
-    if tracking_uri.startswith("http"):
-        _expect_healthy(tracking_uri)
-    return MlflowClient(tracking_uri, registry_uri=tracking_uri)  # ignores MLFLOW_REGISTRY_URI
-
-
-def _expect_healthy(tracking_uri: str) -> None:
-    """Check that a server is a working MLflow, with the certificates that MLflow's own client accepts."""
-    try:
-        verify = get_default_host_creds(tracking_uri).verify
-        reply = requests.get(f"{tracking_uri}/health", timeout=10, verify=verify)
-        reply.raise_for_status()
-    except (requests.RequestException, MlflowException, ValueError, OSError) as error:
-        why = "" if type(error) is requests.ConnectionError else f" ({type(error).__name__}: {_one_line(error)})"
-        msg = f"MLflow does not answer at {tracking_uri}{why}; start it with `make up` or mend MLFLOW_TRACKING_URI"
-        raise ServiceError(msg) from error
-    if reply.text.strip() != HEALTHY:
-        msg = f"what answers at {tracking_uri} is not MLflow; mend or unset MLFLOW_TRACKING_URI"
-        raise ServiceError(msg)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
-
-
-@dataclass
-class Child:
-    """The MLflow run of one stage."""
-
-    client: MlflowClient
-    run_id: str
-    epochs: int = 0
-    """Number of the last epoch whose metrics were recorded."""
-    _unsent: list[Metric] = field(default_factory=list)
-    _log: ProgressLog = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Start without lines."""
-        self._log = ProgressLog(self.client, self.run_id)
-
-    def progress(self, line: str) -> None:
-        """Keep one line. Also show it as the tag, unless another line was shown within the last second."""
-        if self._log.add(line):
-            self._send()
-
-    def record(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Keep the metrics of one epoch."""
-        self.epochs = max(self.epochs, step)
-        now = int(time.time() * 1000)
-        self._unsent += [Metric(name, value, now, step) for name, value in metrics.items()]
-
-    def conclude(self, metrics: Mapping[str, float]) -> None:
-        """Keep the metrics of the result. They are later than those of the last epoch, so MLflow shows them."""
-        self.record(self.epochs, metrics)
-
-    def flush(self) -> None:
-        """Send all recorded metrics and all lines."""
-        self._send()
-        self._log.flush()
-
-    def _send(self) -> None:
-        for start in range(0, len(self._unsent), BATCH):
-            self.client.log_batch(self.run_id, self._unsent[start : start + BATCH])
-        self._unsent.clear()
-
-    def say_where(self, folder: Path, tracking_uri: str) -> None:
-        """Print the address of the output, and of the Data Docs if there are any.
-
-        Prints nothing if MLflow has no web pages.
-        """
-        if not tracking_uri.startswith("http"):
-            return
-        run = self.client.get_run(self.run_id).info
-        run_id, docs = run.run_id, f"{ARTIFACT}/{VOLATILE}/index.html"
-        output = page_of(tracking_uri, run.experiment_id, run_id, ARTIFACT)
-        print(f"output: {output}", flush=True)  # noqa: T201 - becomes a line of the Airflow log
-        if (folder / VOLATILE).is_dir():
-            page = page_of(tracking_uri, run.experiment_id, run_id, docs)
-            print(f"Data Docs: {page}", flush=True)  # noqa: T201 - likewise
-
-    def tag(self, name: str, value: str) -> None:
-        """Set one of our own tags."""
-        self.client.set_tag(self.run_id, PREFIX + name, value)
-
-    def keep(self, folder: Path) -> None:
-        """Upload a finished stage's output."""
-        self.client.log_artifacts(self.run_id, str(folder), ARTIFACT)
 
 
 @dataclass(frozen=True)
@@ -274,15 +151,6 @@ def find_finished(client: MlflowClient, stage_key: str) -> list[Run]:
             experiments, query, ViewType.ACTIVE_ONLY, max_results=5, order_by=["attributes.start_time DESC"]
         )
     )
-
-
-def page_of(tracking_uri: str, experiment_id: str, run_id: str, artifact: str | None = None) -> str:
-    """Return the address of a run's page in MLflow, or of one of the run's artifacts.
-
-    The address asks for the page layout of trained models. Otherwise MLflow 3 first shows that of chats and traces.
-    """
-    part = f"/artifacts/{artifact}" if artifact else ""
-    return f"{tracking_uri}/#/experiments/{experiment_id}/runs/{run_id}{part}?workflowType=machine_learning"
 
 
 def experiment_of(client: MlflowClient, name: str, about: str = "") -> str:

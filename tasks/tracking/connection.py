@@ -1,0 +1,55 @@
+"""Open MLflow: a server that is up, or a database file."""
+
+import logging
+import os
+
+import requests
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from mlflow.utils.credentials import get_default_host_creds
+
+from stillhouse.tasks.errors import ServiceError
+
+FILE = "sqlite:///"
+"""Start of the address of an MLflow that is a database file; the absolute path follows."""
+HEALTHY = "OK"
+"""The whole answer of MLflow's `/health`."""
+
+
+def connect(tracking_uri: str) -> MlflowClient:
+    """Open MLflow. If the server is down, this fails quickly.
+
+    Raises:
+        ServiceError: no server is known, or it does not answer as MLflow does.
+    """
+    if not tracking_uri:
+        msg = "no MLflow of this deployment is up; start it with `make up`, or name another in MLFLOW_TRACKING_URI"
+        raise ServiceError(msg)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # our own code prints its progress
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
+    if tracking_uri.startswith("http"):
+        _expect_healthy(tracking_uri)
+    return MlflowClient(tracking_uri, registry_uri=tracking_uri)  # ignores MLFLOW_REGISTRY_URI
+
+
+def _expect_healthy(tracking_uri: str) -> None:
+    """Check that a server is a working MLflow, with the certificates that MLflow's own client accepts."""
+    try:
+        verify = get_default_host_creds(tracking_uri).verify
+        reply = requests.get(f"{tracking_uri}/health", timeout=10, verify=verify)
+        reply.raise_for_status()
+    except (requests.RequestException, MlflowException, ValueError, OSError) as error:
+        why = "" if type(error) is requests.ConnectionError else f" ({type(error).__name__}: {_one_line(error)})"
+        msg = f"MLflow does not answer at {tracking_uri}{why}; start it with `make up` or mend MLFLOW_TRACKING_URI"
+        raise ServiceError(msg) from error
+    if reply.text.strip() != HEALTHY:
+        msg = f"what answers at {tracking_uri} is not MLflow; mend or unset MLFLOW_TRACKING_URI"
+        raise ServiceError(msg)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
