@@ -12,7 +12,7 @@ from stillhouse.models.data.images import load_images
 from stillhouse.models.workloads.text_to_image.prompts import load_prompts, picture_keys, style_names
 from stillhouse.tasks.data.format.dataset import SPLITS, read_description
 from stillhouse.tasks.data.sources.icons.read_icons import HANDS, STYLES, WEIGHTS
-from stillhouse.tasks.data.sources.wordings.icons import SENTENCES, sentences_for
+from stillhouse.tasks.data.sources.wordings.icons import FILLERS, LONGEST, SENTENCES, sentences_for
 from stillhouse.tasks.rehearsal.expect import expect_apart, expect_contract
 
 
@@ -70,3 +70,19 @@ def test_sentences_go_on_where_the_last_icon_stopped() -> None:
     first, second = (list(sentences_for("train", "cat", "thin", number)) for number in (0, 1))
     assert not {*first} & {*second}
     assert len(list(sentences_for("gate", "cat", "thin", 5))) == len(SENTENCES["gate"])
+
+
+def test_fillers_leave_the_noun_and_the_style() -> None:
+    """Each training sentence still asks for both, within the limit, and is the same at each build."""
+    for number in range(len(SENTENCES["train"])):
+        texts = list(sentences_for("train", "paint brush", "thin", number))
+        assert all("paint brush" in text and "thin" in text and len(text) <= LONGEST for text in texts)
+        assert texts == list(sentences_for("train", "paint brush", "thin", number))
+
+
+def test_no_filler_is_in_a_sentence_of_another_split(icons: Path) -> None:
+    """An encoder cannot have learned to pass over the words that it is judged with. No filler is part of a concept."""
+    held_out = [each for split, own in SENTENCES.items() if split != "train" for each in own]
+    judged = {word.strip(",:") for each in held_out for word in each.split()}
+    concepts = {word for label in read_description(icons)["labels"] for word in label.split()}
+    assert not {*FILLERS} & (judged | concepts)

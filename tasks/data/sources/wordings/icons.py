@@ -1,6 +1,7 @@
 """Sentences that ask for an icon by its concept and its style. No sentence of a split is in another split."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from random import Random
 
 SENTENCES: Mapping[str, tuple[str, ...]] = {
     "train": (
@@ -22,6 +23,23 @@ SENTENCES: Mapping[str, tuple[str, ...]] = {
     "test": ("please make a {style} glyph of {noun}", "{noun} for a {style} toolbar"),
 }  # fmt: skip
 """Split -> its sentences. All splits share the concepts and the styles."""
+FILLERS = (
+    "about", "after", "again", "also", "analyst", "anything", "around", "artist", "asks", "author", "behind",
+    "beside", "best", "better", "bright", "caption", "casual", "certain", "chapter", "children", "choose",
+    "classic", "common", "cool", "created", "customers", "designed", "different", "doctors", "document", "easy",
+    "evening", "every", "everyone", "exact", "example", "fancy", "final", "find", "following", "formal",
+    "friendly", "good", "header", "headline", "her", "just", "last", "like", "lovely", "made", "many", "maybe",
+    "minimal", "modern", "morning", "never", "new", "next", "nobody", "often", "old", "only", "our", "painted",
+    "people", "perhaps", "placed", "prefer", "pretty", "previous", "product", "project", "quick", "quickly",
+    "rare", "readers", "required", "retro", "rough", "same", "serious", "several", "shown", "smooth", "soft",
+    "some", "special", "story", "teachers", "their", "tidy", "today", "tomorrow", "usual", "very", "visitors",
+    "warm", "website", "with", "your",
+)  # fmt: skip
+"""Words that say nothing about an icon. Training sentences have them, so that an encoder learns to pass over words."""
+LONGEST = 90
+"""Most characters of a sentence with fillers. A longer one stays as it is."""
+MOST_FILLERS, SPARSE, DROPPED = 3, 0.3, 0.4
+"""Fillers of a training sentence; share of the sentences that lose words; share of their words that are lost."""
 EACH = 8
 """Training sentences of one icon."""
 
@@ -37,5 +55,19 @@ def sentences_for(split: str, noun: str, style: str, number: int) -> Iterator[st
     """
     own: Sequence[str] = SENTENCES[split]
     chosen = [own[(number * EACH + place) % len(own)] for place in range(min(EACH, len(own)))]
-    for sentence in chosen:
-        yield sentence.format(noun=noun, style=style)
+    for place, sentence in enumerate(chosen):
+        text = sentence.format(noun=noun, style=style)
+        if split == "train":
+            varied = vary(sentence, Random(f"{noun}, {style}, {place}")).format(noun=noun, style=style)  # noqa: S311
+            text = varied if len(varied) <= LONGEST else text
+        yield text
+
+
+def vary(sentence: str, random: Random) -> str:
+    """Put fillers into a sentence, and leave out some of its words. The noun and the style stay."""
+    words = sentence.split(" ")
+    if random.random() < SPARSE:
+        words = [word for word in words if "{" in word or random.random() >= DROPPED]
+    for _ in range(random.randint(0, MOST_FILLERS)):
+        words.insert(random.randint(0, len(words)), random.choice(FILLERS))
+    return " ".join(words)
