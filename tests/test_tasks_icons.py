@@ -77,6 +77,7 @@ def test_fillers_leave_the_noun_and_the_style() -> None:
     for number in range(len(SENTENCES["train"])):
         texts = list(sentences_for("train", "paint brush", "thin", number))
         assert all("paint brush" in text and "thin" in text and len(text) <= LONGEST for text in texts)
+        assert len({*texts}) == len(texts)
         assert texts == list(sentences_for("train", "paint brush", "thin", number))
 
 

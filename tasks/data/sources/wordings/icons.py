@@ -55,12 +55,16 @@ def sentences_for(split: str, noun: str, style: str, number: int) -> Iterator[st
     """
     own: Sequence[str] = SENTENCES[split]
     chosen = [own[(number * EACH + place) % len(own)] for place in range(min(EACH, len(own)))]
-    for place, sentence in enumerate(chosen):
-        text = sentence.format(noun=noun, style=style)
-        if split == "train":
-            varied = vary(sentence, Random(f"{noun}, {style}, {place}")).format(noun=noun, style=style)  # noqa: S311
-            text = varied if len(varied) <= LONGEST else text
-        yield text
+    plain = [sentence.format(noun=noun, style=style) for sentence in chosen]
+    if split != "train":
+        yield from plain
+        return
+    random, said = Random(f"{noun}, {style}"), {*plain}  # noqa: S311 - no secret
+    for sentence, text in zip(chosen, plain, strict=True):
+        varied = vary(sentence, random).format(noun=noun, style=style)
+        new = varied not in said and len(varied) <= LONGEST
+        said.add(varied)
+        yield varied if new else text
 
 
 def vary(sentence: str, random: Random) -> str:
