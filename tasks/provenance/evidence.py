@@ -19,7 +19,7 @@ from stillhouse.tasks.judging.evaluation import parse_evaluation
 from stillhouse.tasks.judging.final_test import ANSWER as FINAL_TEST
 from stillhouse.tasks.judging.final_test import FinalTest, parse_final_test
 from stillhouse.tasks.tracking.answers import AbsentError, answering, download_output
-from stillhouse.tasks.tracking.child import page_of
+from stillhouse.tasks.tracking.connection import page_of
 from stillhouse.tasks.tracking.held_out import count_looks
 from stillhouse.tasks.tracking.runs import find_newest_of_each
 from stillhouse.tasks.tracking.tags import ARTIFACT, PREFIX, STAGE_RUNS

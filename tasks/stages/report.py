@@ -31,7 +31,7 @@ from stillhouse.tasks.reporting.report_inputs import ReportInputs
 from stillhouse.tasks.reporting.run_record import RunRecord, StageRecord, Status, error_of
 from stillhouse.tasks.stages.load_test import ANSWER as LOAD_TEST
 from stillhouse.tasks.stages.pull import materialise
-from stillhouse.tasks.tracking.child import page_of
+from stillhouse.tasks.tracking.connection import page_of
 from stillhouse.tasks.tracking.held_out import SPLITS, count_looks
 from stillhouse.tasks.tracking.runs import find_newest_of_each
 from stillhouse.tasks.tracking.tags import ARTIFACT, NOTE, PREFIX

@@ -9,6 +9,7 @@ from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 
 from stillhouse.tasks.artifacts.artifact import VOLATILE
+from stillhouse.tasks.tracking.connection import page_of
 from stillhouse.tasks.tracking.progress import ProgressLog
 from stillhouse.tasks.tracking.tags import ARTIFACT, PREFIX
 
@@ -78,12 +79,3 @@ class Child:
     def keep(self, folder: Path) -> None:
         """Upload a finished stage's output."""
         self.client.log_artifacts(self.run_id, str(folder), ARTIFACT)
-
-
-def page_of(tracking_uri: str, experiment_id: str, run_id: str, artifact: str | None = None) -> str:
-    """Return the address of a run's page in MLflow, or of one of the run's artifacts.
-
-    The address asks for the page layout of trained models. Otherwise MLflow 3 first shows that of chats and traces.
-    """
-    part = f"/artifacts/{artifact}" if artifact else ""
-    return f"{tracking_uri}/#/experiments/{experiment_id}/runs/{run_id}{part}?workflowType=machine_learning"

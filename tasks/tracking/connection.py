@@ -1,4 +1,4 @@
-"""Open MLflow: a server that is up, or a database file."""
+"""Open MLflow, which is a server that is up or a database file; the addresses of its pages."""
 
 import logging
 import os
@@ -53,3 +53,12 @@ def _expect_healthy(tracking_uri: str) -> None:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
+
+
+def page_of(tracking_uri: str, experiment_id: str, run_id: str, artifact: str | None = None) -> str:
+    """Return the address of a run's page in MLflow, or of one of the run's artifacts.
+
+    The address asks for the page layout of trained models. Otherwise MLflow 3 first shows that of chats and traces.
+    """
+    part = f"/artifacts/{artifact}" if artifact else ""
+    return f"{tracking_uri}/#/experiments/{experiment_id}/runs/{run_id}{part}?workflowType=machine_learning"

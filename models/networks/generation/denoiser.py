@@ -81,8 +81,7 @@ class Denoiser(nn.Module):
             solver: `euler` or `heun`.
             canvas: channels of a picture, a quarter of the side, that the embedding draws by itself. 0: none.
             predicts: what the layers give, `velocity` or `picture`. A picture has no noise to cancel.
-            centre: centre of the logit-normal moments at which a teacher learns. Below 0 there is more noise. The more
-                things can be asked for, the more is decided in noise.
+            centre: centre of the logit-normal moments at which a teacher learns. Below 0 there is more noise.
             image_shape: channels, height and width of a picture. The training data gives it.
             dimension: dimension of the condition. The text encoder gives it.
         """
@@ -90,12 +89,9 @@ class Denoiser(nn.Module):
         self.predicts, self.image_shape, self.pixels = predicts, tuple(image_shape), prod(image_shape)
         self.centre, self.scale = centre, dimension**0.5
         self.sampler = {"steps": steps, "guidance": guidance, "solver": solver}
-        near, far = widths
-        channels = image_shape[0] * FOLD**2
+        (near, far), channels = widths, image_shape[0] * FOLD**2
         self.register_buffer("waves_W", torch.pi * 2.0 ** torch.arange(WAVES), persistent=False)
-        self.embed = nn.Sequential(
-            nn.Linear(2 * WAVES + dimension, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
-        )
+        self.embed = _perceptron(2 * WAVES + dimension, embedding)
         self.stem = nn.Conv2d(channels, near, 3, padding=1)
         self.before = _blocks(near, near, depths[0], embedding)
         self.down = nn.Conv2d(near, far, 3, stride=2, padding=1)
@@ -144,6 +140,10 @@ def precondition(moments_N1: Tensor) -> tuple[Tensor, Tensor]:
 def groups_of(width: int) -> int:
     """Return the largest number of groups, at most GROUPS, that divides a width."""
     return next(groups for groups in range(GROUPS, 0, -1) if width % groups == 0)
+
+
+def _perceptron(width_in: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width_in, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
 
 
 def _canvas(embedding: int, channels: int, width: int, image_shape: Sequence[int]) -> nn.Sequential:

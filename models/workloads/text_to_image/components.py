@@ -53,7 +53,10 @@ class Denoiser:
             ModelError: it has an argument that only a teacher's training or sampler uses.
         """
         if extra := sorted(TEACHERS_OWN & set(network.arguments)):
-            msg = f"a student's denoiser takes plain steps, so it has no {' and no '.join(extra)}; remove that argument"
+            msg = (
+                "a student's denoiser learns where paths end and takes plain steps, so it has no "
+                f"{' and no '.join(extra)}; remove that argument"
+            )
             raise ModelError(msg)
         return denoiser_architecture(self.data, network)
 
