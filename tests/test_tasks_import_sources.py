@@ -250,7 +250,7 @@ def test_class_folders_of_text_files_are_texts(tmp_path: Path) -> None:
     assert texts_of(tmp_path, found) == {text: NAMES[number % 2] for number, text in enumerate(TEXTS)}
     said = {Path(path).name: reason for path, reason in reasons_of(found).items()}
     assert said["scan.pdf"].startswith("it does not end in .txt, as texts do")
-    assert said["large.txt"] == "the file has 5,000,000 bytes; give a text of at most 20,000 characters"
+    assert said["large.txt"] == "the file is too large; give a text of at most 20,000 characters"
     assert said["latin.txt"] == "the text is not valid UTF-8; save it as UTF-8"
 
 

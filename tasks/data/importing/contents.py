@@ -55,11 +55,11 @@ def read_file(content: Content, noun: str) -> bytes:
     if isinstance(content, str):
         msg = f"it is a text; give a {noun}"
         raise DataError(msg)
-    size = len(content) if isinstance(content, bytes) else content.status().st_size
-    if size > LARGEST:
-        msg = f"the file has {size:,} bytes; give a {noun} of at most {LARGEST:,}"
+    read = content if isinstance(content, bytes) else content.read(LARGEST)
+    if len(read) > LARGEST:
+        msg = f"the file is too large; give a {noun} of at most {LARGEST:,} bytes"
         raise DataError(msg)
-    return content if isinstance(content, bytes) else content.read()
+    return read
 
 
 def _samples(content: Content, shape: tuple[int, ...]) -> bytes:
@@ -126,10 +126,10 @@ def _text(content: Content, _shape: tuple[int, ...]) -> str:
 
 def _decode(content: Content) -> str:
     if isinstance(content, File):
-        if (size := content.status().st_size) > LARGEST_TEXT:
-            msg = f"the file has {size:,} bytes; give a text of at most {LONGEST:,} characters"
+        if len(read := content.read(LARGEST_TEXT)) > LARGEST_TEXT:
+            msg = f"the file is too large; give a text of at most {LONGEST:,} characters"
             raise DataError(msg)
-        return content.read().decode("utf-8-sig")  # a mark at its beginning is no character of the text
+        return read.decode("utf-8-sig")  # a mark at its beginning is no character of the text
     return content.decode() if isinstance(content, bytes) else content
 
 

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from stillhouse.tasks.data.importing.sources.source import ONE
 
 TOLD = "told"
 """Column with the name of a row's class, or the text of a line."""
+JOINED_BYTES = 8 * 1024 * 1024
+"""Bytes of the chunks that are dealt to the splits at once, unless one chunk has more."""
 SAYS = {"image": ("its pixels are", "those"), "text": ("its text is", "that"), "audio": ("its samples are", "those")}
 """Kind of content -> how reasons name its content, and that of another row."""
 
@@ -28,25 +30,35 @@ SAYS = {"image": ("its pixels are", "those"), "text": ("its text is", "that"), "
 class Facts:
     """Labels and digests of N readable rows, in the order of the source."""
 
+    chunks: tuple[Path, ...]
+    """The files of the rows."""
     names: tuple[str, ...]
     """Labels in the order in which they were found, those of unreadable rows too."""
     codes_N: NDArray[np.int64]
     """Index in `names`."""
     digests_N: NDArray[np.bytes_]
     """SHA-256 of the contents, 32 bytes each."""
+    digest: str
+    """SHA-256 of the rows, by id and content."""
 
 
-def read_facts(chunks: Sequence[Path]) -> Facts:
-    """Read the labels and the digests of all readable rows."""
-    codes: dict[str, int] = {}
+def read_facts(chunks: Iterable[Path]) -> Facts:
+    """Read the labels and the digests of all readable rows. Each chunk is read as soon as it is there."""
+    paths, codes, whole = list[Path](), dict[str, int](), hashlib.sha256()
     numbers, digests = array("q"), bytearray()  # they grow in place
     for chunk in chunks:
-        table = read_chunk(chunk, "label", "sha256")
+        paths.append(chunk)
+        table = read_chunk(chunk, "path", "label", "sha256")
         labels, readable = table["label"].combine_chunks().dictionary_encode(), table["sha256"].is_valid()
         numbers_of = np.array([codes.setdefault(name, len(codes)) for name in labels.dictionary.to_pylist()], np.int64)
         numbers.frombytes(numbers_of[labels.indices.to_numpy()[readable.to_numpy()]].tobytes())
-        digests += bytes.fromhex("".join(table["sha256"].drop_null().to_pylist()))
-    return Facts(tuple(codes), np.frombuffer(numbers, np.int64), np.frombuffer(digests, "S32"))
+        known = table.filter(readable)
+        rows = pc.binary_join_element_wise(known["path"], known["sha256"], "\0").to_pylist()
+        whole.update("".join(("\n" if digests else "") + "\n".join(rows) if rows else "").encode())
+        digests += bytes.fromhex("".join(known["sha256"].to_pylist()))
+    return Facts(
+        tuple(paths), tuple(codes), np.frombuffer(numbers, np.int64), np.frombuffer(digests, "S32"), whole.hexdigest()
+    )
 
 
 def number_labels(facts: Facts, labels: Sequence[str]) -> NDArray[np.int64]:
@@ -79,33 +91,33 @@ def measure_lines(chunks: Sequence[Path]) -> dict[str, Any]:
     return {"letters": "".join(sorted(letters)), "longest": longest}
 
 
-def digest_of(chunks: Sequence[Path]) -> str:
-    """Return a digest of all readable rows, by id and content."""
-    digest, between = hashlib.sha256(), b""
-    for chunk in chunks:
-        table = read_chunk(chunk, "path", "sha256").drop_null()
-        rows = pc.binary_join_element_wise(table["path"], table["sha256"], "\0").to_pylist()
-        if rows:
-            digest.update(between + "\n".join(rows).encode())
-            between = b"\n"
-    return digest.hexdigest()
-
-
 def dealt_rows(
     chunks: Sequence[Path], dealt: Dealt, labels_N: NDArray[np.int64], names: Sequence[str]
 ) -> Iterator[tuple[str, pa.Table]]:
-    """Yield split, and a table of its rows in a chunk. Its column TOLD has what the source says of each row."""
+    """Yield split, and a table of some of its rows. Its column TOLD has what the source says of each row."""
     start = 0
-    for chunk in chunks:
-        table = read_chunk(chunk)
-        table = table.filter(pc.is_valid(table["sha256"]))
+    for table in _readable_rows(chunks):
         end = start + len(table)
-        table = table.append_column(TOLD, table["label"])
-        table = table.set_column(1, "label", pa.array(labels_N[start:end])).rename_columns({"path": "id"})
+        told = table.append_column(TOLD, table["label"])
+        dealt_table = told.set_column(1, "label", pa.array(labels_N[start:end])).rename_columns({"path": "id"})
         for number, name in enumerate(names):
             if (own := dealt.splits_N[start:end] == number).any():
-                yield name, table.filter(pa.array(own))
+                yield name, dealt_table.filter(pa.array(own))
         start = end
+
+
+def _readable_rows(chunks: Iterable[Path]) -> Iterator[pa.Table]:
+    """Join small chunks: to pass many small tables between threads takes longer than to compress them."""
+    waiting, size = list[pa.Table](), 0
+    for chunk in chunks:
+        table = read_chunk(chunk)
+        waiting.append(table.filter(pc.is_valid(table["sha256"])))
+        size += waiting[-1].nbytes
+        if size >= JOINED_BYTES:
+            yield pa.concat_tables(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def write_rejected(path: Path, chunks: Sequence[Path], dealt: Dealt, labels: Sequence[str], kind: str) -> int:

@@ -3,10 +3,10 @@
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ from stillhouse.tasks.data.importing.deal import NAMES, Dealt, deal, expect_enou
 from stillhouse.tasks.data.importing.facts import (
     Facts,
     dealt_rows,
-    digest_of,
     measure_lines,
     measure_texts,
     number_labels,
@@ -42,6 +41,16 @@ from stillhouse.tasks.settings import Settings
 REJECTED = "rejected.csv"
 MADE = "made"
 Progress = Callable[[str], None]
+
+
+class _Rows(NamedTuple):
+    """The rows that were read, and what becomes of each."""
+
+    chunks: tuple[Path, ...]
+    digest: str
+    labels: tuple[str, ...]
+    labels_N: NDArray[np.int64]
+    dealt: Dealt
 
 
 @contextmanager
@@ -76,32 +85,26 @@ def make_dataset(wanted: Wanted, work: Path, progress: Progress) -> tuple[Path, 
     source = open_source(wanted, work, progress)
     source, form = _form(source, wanted)
     progress(f"read as {source.read_as}")
-    chunks = list(spool(source, form, work, progress))
-    labels, labels_N, dealt = _deal_rows(source, wanted, chunks)
-    rejected = write_rejected(work / REJECTED, chunks, dealt, labels, source.kind)
-    expect_enough(dealt, labels_N, labels, NOUNS[source.kind])
+    rows = _deal_rows(source, wanted, spool(source, form, work, progress))
+    rejected = write_rejected(work / REJECTED, rows.chunks, rows.dealt, rows.labels, source.kind)
+    expect_enough(rows.dealt, rows.labels_N, rows.labels, NOUNS[source.kind])
     progress("writing the splits")
     folder = work / MADE
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    about = _about(wanted, source, form, labels, chunks)
-    counts = write_splits(folder, about, dealt_rows(chunks, dealt, labels_N, NAMES))
+    about = _about(wanted, source, form, rows)
+    counts = write_splits(folder, about, dealt_rows(rows.chunks, rows.dealt, rows.labels_N, NAMES))
     digest = file_digest(folder / DESCRIPTION)
-    return folder, Imported(counts, labels, rejected, work / REJECTED, digest, source.read_as)
+    return folder, Imported(counts, rows.labels, rejected, work / REJECTED, digest, source.read_as)
 
 
-def _deal_rows(
-    source: Source, wanted: Wanted, chunks: Sequence[Path]
-) -> tuple[tuple[str, ...], NDArray[np.int64], Dealt]:
-    """Return the names of the classes, the number of each row's class (N), and where each row goes.
-
-    The digests of the rows are forgotten here, so that writing has their memory.
-    """
+def _deal_rows(source: Source, wanted: Wanted, chunks: Iterable[Path]) -> _Rows:
+    """Tell where each row goes. The digests of the rows are forgotten here, so that writing has their memory."""
     facts = read_facts(chunks)
-    _expect_rows(source, chunks, facts)
+    _expect_rows(source, facts)
     labels = _labels(source, wanted, facts)
     labels_N = number_labels(facts, labels)
-    return labels, labels_N, deal(facts.digests_N, labels_N)
+    return _Rows(facts.chunks, facts.digest, labels, labels_N, deal(facts.digests_N, labels_N))
 
 
 def _labels(source: Source, wanted: Wanted, facts: Facts) -> tuple[str, ...]:
@@ -113,14 +116,14 @@ def _labels(source: Source, wanted: Wanted, facts: Facts) -> tuple[str, ...]:
     return order_labels(found, wanted.classes or source.labels, source.name)
 
 
-def _expect_rows(source: Source, chunks: Sequence[Path], facts: Facts) -> None:
+def _expect_rows(source: Source, facts: Facts) -> None:
     if len(facts.digests_N):
         return
     import pyarrow.parquet as pq
 
     what, said = NOUNS[source.kind], "it has no rows; name another file or folder"
-    if chunks:
-        said = f"the first row: {pq.read_table(chunks[0], columns=['reason'])['reason'][0].as_py()}"
+    if facts.chunks:
+        said = f"the first row: {pq.read_table(facts.chunks[0], columns=['reason'])['reason'][0].as_py()}"
     msg = f"{source.name}, read as {source.read_as}, has no {what} that can be used: {said}"
     raise DataError(msg)
 
@@ -136,22 +139,20 @@ def _form(source: Source, wanted: Wanted) -> tuple[Source, Form]:
     return say_length(source, seconds, told=bool(wanted.seconds)), Form("audio", (round(seconds * SAMPLE_RATE),))
 
 
-def _about(
-    wanted: Wanted, source: Source, form: Form, labels: tuple[str, ...], chunks: Sequence[Path]
-) -> dict[str, Any]:
+def _about(wanted: Wanted, source: Source, form: Form, rows: _Rows) -> dict[str, Any]:
     if source.kind == "text":
-        of_kind: dict[str, Any] = {"texts": {**measure_texts(chunks), "labelled": source.labelled}}
+        of_kind: dict[str, Any] = {"texts": {**measure_texts(rows.chunks), "labelled": source.labelled}}
     elif source.kind == "audio":
         clips = {"samples": form.shape[0], "rate": SAMPLE_RATE}
         of_kind = {"clips": clips, "dtype": "int16", "value_range": [-32_768, 32_767]}
     else:
-        of_kind = {} if form.letters is None else {"lines": measure_lines(chunks)}
+        of_kind = {} if form.letters is None else {"lines": measure_lines(rows.chunks)}
         of_kind |= {"image_shape": list(form.shape), "dtype": "uint8", "value_range": [0, 255]}
     return {
         "name": wanted.name,
         "licence": wanted.licence,
-        "sources": [{"name": source.name, "sha256": digest_of(chunks)}],
-        "labels": list(labels),
+        "sources": [{"name": source.name, "sha256": rows.digest}],
+        "labels": list(rows.labels),
         **of_kind,
     }
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,6 @@ class _Split:
             self.lister = self.lister or pq.ParquetWriter(self.part, self.layout.manifest, **OPTIONS)
             self.lister.write_table(self._listed(rows, path.name))
             self.rows, self.size = self.rows + len(rows), self.size + rows.nbytes
-            pa.default_memory_pool().release_unused()  # else Arrow keeps 40 MB for later
             if self.rows == self.layout.shard_rows or self.size >= SHARD_BYTES:
                 self.close()
 
@@ -89,6 +89,15 @@ class _Split:
             self.writer.close()
             self.shards.append({"path": path.name, "rows": self.rows, "sha256": file_digest(path)})
             self.writer, self.rows, self.size = None, 0, 0
+            pa.default_memory_pool().release_unused()  # else Arrow keeps 40 MB for later
+
+    def abandon(self) -> None:
+        """Close the files, which may be on a full disk: a writer that is freed open prints its own error there."""
+        for writer in (self.writer, self.lister):
+            if writer:
+                with suppress(OSError):
+                    writer.close()
+                writer.is_open = False
 
     def _listed(self, rows: pa.Table, shard: str) -> pa.Table:
         columns = {
@@ -127,8 +136,12 @@ def write_splits(folder: Path, about: Mapping[str, Any], rows: Iterable[tuple[st
     """
     layout = layout_of(about)
     splits = {name: _Split(name, folder, layout) for name in SPLITS}
-    _add(splits, rows)
-    described = {name: split.finish() for name, split in splits.items()}
+    try:
+        described = _fill(splits, rows)
+    except BaseException:
+        for split in splits.values():
+            split.abandon()
+        raise
     _write_manifest(folder / MANIFEST, [split.part for split in splits.values() if split.lister], layout.manifest)
     (folder / LICENCE).write_text(f"{about['licence']}\n", encoding="utf-8")
     pinned = {
@@ -140,16 +153,19 @@ def write_splits(folder: Path, about: Mapping[str, Any], rows: Iterable[tuple[st
     return {name: split["count"] for name, split in described.items()}
 
 
-def _add(splits: Mapping[str, _Split], rows: Iterable[tuple[str, pa.Table]]) -> None:
-    """Add the rows to their splits. A thread compresses, while this one reads."""
-    with ThreadPoolExecutor(1) as packer:
+def _fill(splits: Mapping[str, _Split], rows: Iterable[tuple[str, pa.Table]]) -> dict[str, dict[str, Any]]:
+    """Add the rows to their splits, and describe these. Each split has a thread, which compresses."""
+    with ExitStack() as stack:
+        packers = {name: stack.enter_context(ThreadPoolExecutor(1)) for name in splits}
         added = deque[Future[None]]()
         for name, table in rows:
-            added.append(packer.submit(splits[name].add, table))
+            added.append(packers[name].submit(splits[name].add, table))
             if len(added) > AHEAD:
                 added.popleft().result()
         for one in added:
             one.result()
+        finished = {name: packers[name].submit(split.finish) for name, split in splits.items()}
+        return {name: described.result() for name, described in finished.items()}
 
 
 def _write_manifest(path: Path, parts: Iterable[Path], schema: pa.Schema) -> None:

@@ -15,6 +15,10 @@ ONE = {"image": "picture", "text": "text", "audio": "recording"}
 """Kind -> one of its rows."""
 
 
+PIECE = 64 * 1024
+"""Bytes of a file that are read at once. Most files have fewer."""
+
+
 class File(NamedTuple):
     """A picture, recording or text as a file. Its path is a string: 100,000 `Path` objects take seconds."""
 
@@ -28,14 +32,21 @@ class File(NamedTuple):
         """
         return os.stat(self.path)  # noqa: PTH116 - a path of `pathlib` is made in ten times the time
 
-    def read(self) -> bytes:
-        """Return its bytes.
+    def read(self, most: int) -> bytes:
+        """Return its bytes; of a larger file, its first `most` bytes and one more.
 
         Raises:
             OSError: the file cannot be read.
         """
-        with open(self.path, "rb", buffering=0) as stream:  # noqa: PTH123 - as above
-            return stream.read()
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)  # `open` takes twice as many system calls
+        try:
+            content = os.read(descriptor, PIECE)
+            if len(content) == PIECE:
+                with open(descriptor, "rb", closefd=False) as rest:
+                    content += rest.read(most + 1 - PIECE)
+        finally:
+            os.close(descriptor)
+        return content
 
 
 class Row(NamedTuple):
