@@ -1,5 +1,7 @@
 """Text to image: the losses of a student of few steps, and of a teacher that predicts the picture."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,7 @@ from torch import nn
 from stillhouse.models.networks.generation.denoiser import Denoiser
 from stillhouse.models.networks.generation.picture_judge import PictureJudge
 from stillhouse.models.networks.pixels import Pixels
+from stillhouse.models.workloads.text_to_image.flow import DIMENSION
 from stillhouse.models.workloads.text_to_image.objectives import Generator, flow_objective
 from stillhouse.models.workloads.text_to_image.paths.batches import SolvedBatches
 from stillhouse.models.workloads.text_to_image.paths.gap import Gap
@@ -132,3 +135,16 @@ def test_the_error_of_a_predicted_picture_counts_less_near_the_end(predicts: str
     batch = white_BCHW, torch.zeros(5), torch.zeros(5, dtype=torch.int64), noise_BP, torch.full((5, 1), moment)
     found = flow_objective(())(networks, (*batch, torch.ones(5, 1)))
     assert float(found) == pytest.approx(loss, rel=1e-5)
+
+
+def test_a_text_encoder_also_learns_which_class_and_style_a_prompt_names() -> None:
+    """A reader that guesses among 3 classes and 2 styles adds log 3 and log 2; one that is right adds nothing."""
+    parts = {"text_encoder": nn.Embedding(1, DIMENSION), "denoiser": _Predictor("velocity")}
+    networks, white_BCHW = Generator(parts, answers=5), torch.full((1, 1, 2, 2), 255, dtype=torch.uint8)
+    batch = white_BCHW, torch.tensor([2 * 2 + 1]), torch.tensor([0]), torch.zeros(1, 4), torch.full((1, 1), 0.5)
+    added = []
+    for answers in ([0.0, 0, 0, 0, 0], [-9.0, -9, 9, -9, 9]):
+        nn.init.zeros_(networks.reader.weight)
+        networks.reader.bias.data = torch.tensor(answers)
+        added.append(float(flow_objective((), 2)(networks, (*batch, torch.ones(1, 1))).detach()) - 4)
+    assert added == pytest.approx([math.log(6), 0], abs=1e-5)

@@ -186,7 +186,7 @@ def test_a_picture_is_learned_with_a_prompt_of_its_class() -> None:
     """Every batch pairs pictures with prompts of their classes; the same epoch gives the same batches."""
     labels_N = np.array([0, 1, 1, 0, 1])
     feed = PromptedBatches(
-        torch.arange(5).view(5, 1, 1, 1), torch.from_numpy(labels_N), torch.from_numpy(labels_N),
+        torch.arange(5).view(5, 1, 1, 1), torch.from_numpy(labels_N),
         torch.arange(4)[:, None] * 10, by_key(np.array([0, 1, 0, 1])), 3,
     )  # fmt: skip
     batches = list(feed.epoch(1, 2))
@@ -204,7 +204,7 @@ def test_a_picture_is_learned_with_a_prompt_of_its_class() -> None:
 def test_a_lower_centre_has_more_noise() -> None:
     """Half of the moments are below the logistic function of the centre."""
     same_N = torch.zeros(4_000, dtype=torch.int64)
-    feed = PromptedBatches(same_N[:, None, None, None], same_N, same_N, same_N[:1, None], {0: same_N[:1]}, 3, -1.5)
+    feed = PromptedBatches(same_N[:, None, None, None], same_N, same_N[:1, None], {0: same_N[:1]}, 3, -1.5)
     moments_N1 = next(iter(feed.epoch(0, 4_000)))[4]
     assert float(moments_N1.median()) == pytest.approx(1 / (1 + np.exp(1.5)), abs=0.01)
 

@@ -60,19 +60,20 @@ class TextToImage:
 
     def teacher_training(self, data: Path, built: Built, options: TeacherOptions, seed: int) -> TeacherTraining:
         """Return what is needed to train on the pictures and prompts of the training split."""
-        images, prompts = load_images(data, "train"), load_prompts(data, "train")
+        images, prompts, described = load_images(data, "train"), load_prompts(data, "train"), describe(data)
+        styles = len(described.get("styles", ("",)))
         feed = PromptedBatches(
             torch.from_numpy(images.images_NCHW),
-            torch.from_numpy(images.labels_N),
             torch.from_numpy(picture_keys(data, "train")),
             torch.from_numpy(codes_of(prompts.texts)),
             by_key(prompts.keys_N),
             seed,
             cast("Any", built[DENOISER][0]).centre,
         )
-        learner = Generator({name: module for name, (module, _) in built.items()})
+        answers = styles + len(described["labels"]) if styles > 1 else 0
+        learner = Generator({name: module for name, (module, _) in built.items()}, answers)
         settle = partial(settle_guidance, data, options.precision)
-        return TeacherTraining(learner, feed, flow_objective((*JUDGES, CRITIC)), settle)
+        return TeacherTraining(learner, feed, flow_objective((*JUDGES, CRITIC), styles), settle)
 
     def scorer(self, data: Path, split: str) -> Callable[[Mapping[str, nn.Module]], float]:
         """Return a function that measures the share of pictures that show what was asked for."""
