@@ -23,7 +23,7 @@ COMPILE = (
     *("--quiet", "--no-header", "--strip-extras", "--allow-unsafe", "--generate-hashes"),
     *("--no-emit-index-url", "--no-emit-trusted-host", "--no-emit-find-links", "--annotation-style", "split"),
 )
-FOR_A_GPU = re.compile(r"^(?:nvidia-|cuda-|triton|pytorch-triton)\S*", re.MULTILINE)
+FOR_A_GPU = re.compile(r"^(?:nvidia-|cuda-|triton(?!client)|pytorch-triton)\S*", re.MULTILINE)
 HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
 

@@ -35,7 +35,6 @@ from night_house import (
 from PIL import Image
 
 from stillhouse.models.data.images import load_images
-from stillhouse.models.onnx.export import INPUT, OUTPUT
 from stillhouse.tasks.errors import ServiceError
 from stillhouse.tasks.local_stack import stack
 from stillhouse.tasks.local_stack.airflow_rest import Airflow
@@ -147,8 +146,8 @@ def test_a_yes_is_served_promptly_and_the_champion_answers(
         time.sleep(0.2)
     champion = mlflow.pyfunc.load_model(f"models:/{RECIPE}-production@champion")
     tested = load_images(built_digits(), "test")
-    logits = champion.predict({INPUT: tested.images_NCHW})[OUTPUT]
-    found = (logits.argmax(1) == tested.labels_N).mean()
+    answers = champion.predict({"pixels": [image_CHW.tolist() for image_CHW in tested.images_NCHW]})
+    found = (answers["class"].to_numpy() == tested.labels_N).mean()
     assert found == pytest.approx(house.summary["final_test"]["student"], abs=0.01)
     with pytest.raises(ServiceError, match="409"):
         question.airflow.answer(ASKS, question.run, "approve", "Reject")

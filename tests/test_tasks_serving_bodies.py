@@ -12,55 +12,29 @@ from typing import Any
 
 import httpx
 import numpy as np
-import onnx
 import pytest
 import requests
 import soundfile
 import uvicorn
-from onnx import TensorProto, helper, numpy_helper
+from onnx_encoders import ENCODERS, bundle_of, encoder
 from PIL import Image
 from registry_samples import onnx_file
 from starlette.applications import Starlette
 
-from stillhouse.models.data.sound.waves import LENGTH
-from stillhouse.models.runtime.bundle import open_bundle, write_bundle
+from stillhouse.models.runtime.bundle import open_bundle
 from stillhouse.models.workloads.image_classification.runtime import ImageClassification
 from stillhouse.models.workloads.retrieval.runtime import Retrieval
 from stillhouse.tasks.serving.app import LARGEST, build
-from stillhouse.tasks.serving.bodies import is_light
 from stillhouse.tasks.serving.load_generator import Exported
+from stillhouse.tasks.serving.protocols.asked import is_light
 from stillhouse.tasks.serving.served import Served
 from stillhouse.tasks.serving.server import listen
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of broken notes
-ENCODERS = {
-    "text": ("codes_NL", TensorProto.INT64, ["n", "l"]),
-    "image": ("images_NCHW", TensorProto.UINT8, ["n", 3, 64, 64]),
-}
-ENCODERS["speech"] = ("waves_NT", TensorProto.INT16, ["n", LENGTH])
 MUTATED, LONG = 60, 10_000
 """Bodies of each kind; `make test LONG=1` tries more."""
 JSON = "application/json"
 PIXELS = {"pixels": [[[[9, 200], [30, 4]]]]}
-
-
-def encoder(path: Path, name: str, kind: int, shape: list[Any], factor: float = 1.0) -> None:
-    """Write an encoder whose vectors are a mean and one."""
-    axes = numpy_helper.from_array(np.arange(1, len(shape)), "axes")
-    one = numpy_helper.from_array(np.array([[factor, 0]], np.float32), "one")
-    nodes = [
-        helper.make_node("Cast", [name], ["floats"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["floats", "axes"], ["mean"], keepdims=0),
-        helper.make_node("Unsqueeze", ["mean", "last"], ["mean_N1"]),
-        helper.make_node("Mul", ["mean_N1", "one"], ["out"]),
-    ]
-    last = numpy_helper.from_array(np.array([1]), "last")
-    ends = [
-        helper.make_tensor_value_info(name, kind, shape),
-        helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 2]),
-    ]
-    graph = helper.make_graph(nodes, "tower", ends[:1], ends[1:], [axes, last, one])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
 
 
 def application(answers: Any) -> Starlette:
@@ -69,8 +43,7 @@ def application(answers: Any) -> Starlette:
 
 def served(folder: Path) -> Any:
     """Open a folder of encoders for the server."""
-    write_bundle(folder, "retrieval", {name: [folder / f"{name}.onnx"] for name in ENCODERS}, space="space")
-    return Retrieval().serve(open_bundle(folder), ())
+    return Retrieval().serve(bundle_of(folder), ())
 
 
 class Asker:
@@ -268,13 +241,13 @@ def test_other_pages_get_a_sentence(classifier: Asker) -> None:
 
 def test_what_takes_long_is_known_before() -> None:
     """Small bodies are answered at once; recordings, long bodies and pictures of many pixels are not."""
-    assert is_light("image", picture())
-    assert is_light("text", b"a")
-    assert not is_light("speech", recording())
-    assert not is_light("image", picture("JPEG"))
-    assert not is_light("image", picture(size=(3000, 3))[:100].replace(b"\0\0\x0b\xb8", b"\0\x0b\xb8\0"))
-    assert not is_light("image", picture()[:-12] + picture()[8:])
-    assert not is_light("text", b"a" * 100_000)
+    assert is_light("image", [picture()])
+    assert is_light("text", ["a"])
+    assert not is_light("speech", [recording()])
+    assert not is_light("image", [picture(), picture("JPEG")])
+    assert not is_light("image", [picture(size=(3000, 3))[:100].replace(b"\0\0\x0b\xb8", b"\0\x0b\xb8\0")])
+    assert not is_light("image", [picture()[:-12] + picture()[8:]])
+    assert not is_light("image", [picture() + bytes(100_000)])
 
 
 SEEDS: dict[str, tuple[str, list[bytes]]] = {

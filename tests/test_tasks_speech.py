@@ -7,9 +7,11 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 import requests
 import soundfile
+from standard_clients import Place, expect_same
 from starlette.applications import Starlette
 from whole_run import Run, whole_run
 
@@ -18,7 +20,6 @@ from stillhouse.models.data.sound.utterances import load_utterances
 from stillhouse.models.runtime.bundle import open_bundle
 from stillhouse.models.workloads.speech_recognition.lengths import pad_together
 from stillhouse.models.workloads.speech_recognition.runtime import Recogniser
-from stillhouse.models.workloads.transcripts.spelling import read_greedily
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.registry.promote import Decision, promote
 from stillhouse.tasks.registry.versions import production_of
@@ -93,12 +94,11 @@ def test_one_file_takes_recordings_of_any_length(run: Run) -> None:
         assert student.letters_of(samples_T).shape == (frames, len(student.letters) + 1)
 
 
-def test_the_registered_model_gives_the_letters_of_samples(run: Run) -> None:
-    """What MLflow gives back maps samples to the letters of what was judged."""
+def test_the_registered_model_reads_recordings(run: Run) -> None:
+    """What MLflow gives back reads the bytes of an audio file as what was judged does."""
     model = mlflow.pyfunc.load_model(f"models:/speech_small/{run.results['register']['version']}")
     (heard,) = load_utterances(materialise(run.output("pull")), "gate").samples[:1]
-    answer = model.predict({"samples_NT": pad_together([heard])})
-    assert read_greedily(answer["letters_NFV"][0], _student(run).letters) == _student(run).read(heard)
+    assert model.predict(pd.DataFrame({"speech": [_wav(heard)]}))["text"].tolist() == [_student(run).read(heard)]
 
 
 def test_the_server_reads_audio_and_refuses_what_it_cannot_hear(run: Run) -> None:
@@ -113,6 +113,8 @@ def test_the_server_reads_audio_and_refuses_what_it_cannot_hear(run: Run) -> Non
 
         once = post(_wav(heard)).json()["answers"][0]["text"]
         assert once == _student(run).read(heard)
+        uri, model = f"models:/speech_small/{run.results['register']['version']}", production_of("speech_small")
+        expect_same(Place(address, model, uri), "speech", [_wav(heard)], [{"text": once}])
         assert len(post(_wav(long_T)).json()["answers"][0]["text"]) > 6 * len(once)
         assert post(_wav(np.zeros(SAMPLE_RATE, np.int16))).json()["answers"] == [{"text": ""}]
         for body in (b"", b"no recording", _wav(heard)[:2000]):

@@ -12,6 +12,7 @@ import pytest
 import requests
 import soundfile
 from PIL import Image
+from standard_clients import Place, expect_same
 from starlette.applications import Starlette
 from whole_run import Run, whole_run
 
@@ -102,6 +103,7 @@ def test_the_server_answers_text_pictures_and_recordings(run: Run) -> None:
     recording, picture_CHW = load_recordings(data, "gate").audio[0], load_gallery(data).images_NCHW[0]
     stream = io.BytesIO()
     Image.fromarray(picture_CHW.transpose(1, 2, 0)).save(stream, "PNG")
+    uri = f"models:/spoken_small/{run.results['register']['version']}"
     with serving(champion, [os.sched_getaffinity(0)]) as address:
         for body, media_type, expected_1D in (
             (b"a duck", "text/plain", encoders.of_texts(["a duck"])),
@@ -110,6 +112,9 @@ def test_the_server_answers_text_pictures_and_recordings(run: Run) -> None:
         ):
             found = requests.post(address, body, headers={"content-type": media_type}, timeout=SECONDS).json()
             assert np.allclose(found["answers"][0]["vector"], expected_1D[0], atol=1e-5), media_type
+            kind = {"text/plain": "text", "image/png": "image", "audio/ogg": "speech"}[media_type]
+            given = body.decode() if kind == "text" else body
+            expect_same(Place(address, production_of("spoken_small"), uri), kind, [given], found["answers"])
         about = requests.get(address.replace("answer", "version"), timeout=SECONDS).json()
         assert set(about["takes"]) == {"image", "text", "speech"}
         refused = requests.post(address, b"no recording", headers={"content-type": "audio/ogg"}, timeout=SECONDS)

@@ -155,7 +155,7 @@ def test_the_registered_model_and_the_server_answer_as_the_bundle(
     with mlflow.start_run() as run:
         pass
     child = SimpleNamespace(run_id=run.info.run_id, progress=lambda _: None)
-    model = mlflow.pyfunc.load_model(log_student(child, bundle, house))  # type: ignore[arg-type]
+    model = mlflow.pyfunc.load_model(log_student(child, bundle))  # type: ignore[arg-type]
     assert model.predict(pd.DataFrame({"text": TEXTS[:3]})).to_dict("records") == expected
     served = Served("verbs-production", "1", "0" * 64, 20, answers)
     client = TestClient(build(SimpleNamespace(current=served, problem=None)))  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import requests
 from PIL import Image
+from standard_clients import Place, expect_same
 from starlette.applications import Starlette
 from whole_run import Run, whole_run
 
@@ -123,6 +124,8 @@ def test_the_server_makes_pictures_and_refuses_what_it_cannot_read(run: Run) -> 
         for answer, seed in zip(answers, (0, 7), strict=True):
             png = base64.b64decode(answer["image"].removeprefix("data:image/png;base64,"))
             np.testing.assert_array_equal(_levels(png), _picture(student, "a bag", seed))
+        uri, model = f"models:/text_to_image_small/{run.results['register']['version']}", production_of(RECIPE.stem)
+        expect_same(Place(address, model, uri), "text", ["a bag"], answers[:1])
         for prompts in ([""], [{"text": "a bag", "seed": -1}], [{"seed": 1}], [[]], [None]):
             refused = post(prompts)
             assert refused.status_code == 400, refused.text

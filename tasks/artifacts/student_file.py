@@ -14,7 +14,7 @@ REFERENCES = "references"
 """Folder where `export` writes the outputs of the training-time modules."""
 MODEL_FILE = "model.onnx"
 BESIDE_FOLDER = "extra_files"
-"""Folder where MLflow puts the bundle, beside the ONNX file that MLflow can load."""
+"""Folder with the bundle of an old version, beside the ONNX file that MLflow loaded."""
 COMPONENTS_FOLDERS = ("artifacts/bundle", "artifacts/towers")
 """Folders where MLflow puts the bundle of a model that our own code serves. The second was used until version 0.1."""
 
@@ -41,7 +41,7 @@ def expect_digest(model_uri: str, digest: str) -> None:
 def download_verified(model_uri: str, digest: str, folder: Path) -> Path:
     """Download a logged model whose bundle has this digest. Returns the model's folder.
 
-    A packed file has the ONNX file that MLflow loads beside it. The packed file must unpack to that ONNX file.
+    An old version may have the ONNX file that MLflow loaded beside it. A packed file must unpack to that ONNX file.
 
     Raises:
         ArtifactError: a file is missing or differs.

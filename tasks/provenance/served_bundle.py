@@ -1,9 +1,10 @@
-"""The code that MLflow runs to serve a model of several components, instead of a pickle."""
+"""The code that MLflow runs to serve a bundle, instead of a pickle."""
 
 from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 
 from stillhouse.models.errors import ModelError
@@ -14,7 +15,7 @@ from stillhouse.models.workloads.base import runtime_of
 class ServedBundle(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """A pyfunc model of a bundle.
 
-    The input is a table with one column, such as `text`. The output is a table with one row of answers per input.
+    The input is a table with a column such as `text`. The output is a table with one row of answers per input.
     """
 
     def load_context(self, context: Any) -> None:  # noqa: ANN401 - MLflow's type is private
@@ -30,9 +31,14 @@ class ServedBundle(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         """
         for kind, answer in self.answers.items():
             if kind in model_input and model_input[kind].notna().all():
-                return pd.DataFrame(answer(model_input[kind].tolist()))
+                return pd.DataFrame(answer([_plain(value) for value in model_input[kind]]))
         msg = f"the request has no whole column {' or '.join(self.answers)}; give every row an input of one kind"
         raise ModelError(msg)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - a text, a file, or numbers
+    """Return numbers as nested lists, as a request of JSON has them."""
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 mlflow.models.set_model(ServedBundle())

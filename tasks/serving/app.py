@@ -6,19 +6,27 @@ time, so that `/health` still answers. 4xx means a fault of the request, 5xx a f
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from stillhouse.models.errors import ModelError, ModelFault
-from stillhouse.tasks.serving.bodies import Refusal, is_light, kind_of, read
-from stillhouse.tasks.serving.served import Answer, Served
+from stillhouse.tasks.serving.bodies import LIGHT_BYTES, Refusal
+from stillhouse.tasks.serving.follow import Answering
+from stillhouse.tasks.serving.metrics import Counted, Counters
+from stillhouse.tasks.serving.pages import about_pages, expect_model
+from stillhouse.tasks.serving.protocols.asked import Asked, Speaks, is_light
+from stillhouse.tasks.serving.protocols.mlflow_table import MlflowTable
+from stillhouse.tasks.serving.protocols.open_inference import OpenInference
+from stillhouse.tasks.serving.protocols.own import Own
+from stillhouse.tasks.serving.served import Served
 
 LARGEST = 8 * 1024 * 1024
 """Maximum bytes of a request's body."""
@@ -26,47 +34,30 @@ BODY_SECONDS = 30.0
 """Maximum seconds until a body has arrived."""
 HEAVY_AT_ONCE, MOST_WAITING = 2, 32
 """Slow requests: the number that run at once, and the number that may wait."""
-
-
-class Answering(Protocol):
-    """The served version, and the reason if it is not the champion."""
-
-    @property
-    def current(self) -> Served: ...  # noqa: D102 - see above
-    @property
-    def problem(self) -> str | None: ...  # noqa: D102 - see above
+PROTOCOLS: Mapping[str, Speaks] = {
+    "/answer": Own(),
+    "/invocations": MlflowTable(),
+    "/v2/models/{name}/infer": OpenInference(),
+    "/v2/models/{name}/versions/{version}/infer": OpenInference(),
+}
+"""Path -> the protocol of its requests."""
+TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
+"""Media type of a scrape by Prometheus."""
+Answers = dict[str, Any]
 
 
 def build(follower: Answering) -> Starlette:
     """Build the application around the served version."""
-    turns = CapacityLimiter(HEAVY_AT_ONCE)
+    turns, counters = CapacityLimiter(HEAVY_AT_ONCE), Counters()
 
-    async def answer(request: Request) -> JSONResponse:
-        served = follower.current
-        kind = kind_of(request.headers.get("content-type", ""), request.headers.get("content-encoding", ""))
-        content = await _body(request)
-        work = partial(_answers, served, kind, content)
-        answers = work() if is_light(kind, content) else await _beside(work, turns)
-        return JSONResponse({**_who(served), "answers": answers})
+    async def metrics(_request: Request) -> Response:
+        return Response(counters.page(follower), media_type=TEXT_FORMAT)
 
-    async def health(_request: Request) -> JSONResponse:
-        return JSONResponse({"status": "alive"})
-
-    async def ready(_request: Request) -> JSONResponse:
-        problem = follower.problem
-        return JSONResponse({"status": "ready" if problem is None else "behind", "problem": problem})
-
-    async def version(_request: Request) -> JSONResponse:
-        served = follower.current
-        return JSONResponse({**_who(served), "opset": served.opset, "takes": list(served.answers)})
-
-    return Starlette(
-        routes=[
-            Route("/answer", answer, methods=["POST"]),
-            Route("/health", health),
-            Route("/ready", ready),
-            Route("/version", version),
-        ],
+    answering = [
+        Route(path, _endpoint(protocol, follower, turns), methods=["POST"]) for path, protocol in PROTOCOLS.items()
+    ]
+    app = Starlette(
+        routes=[*answering, *about_pages(follower), Route("/metrics", metrics)],
         exception_handlers={
             Refusal: _refused,
             ModelError: _unreadable,
@@ -75,17 +66,36 @@ def build(follower: Answering) -> Starlette:
             Exception: _unforeseen,
         },
     )
+    app.add_middleware(Counted, counters=counters)
+    return app
 
 
-def _who(served: Served) -> dict[str, Any]:
-    return {"model": served.model, "version": served.version, "digest": served.digest}
+def _endpoint(
+    protocol: Speaks, follower: Answering, turns: CapacityLimiter
+) -> Callable[[Request], Awaitable[JSONResponse]]:
+    """Return the function that answers the requests of a protocol. A request keeps the version with which it began."""
+
+    async def answer(request: Request) -> JSONResponse:
+        served = follower.current
+        expect_model(served, request.path_params)
+        content = await _body(request)
+        read = partial(protocol.read, request.headers, content, served.answers)
+        finish = partial(_finish, protocol, served)
+        if len(content) > LIGHT_BYTES:
+            return JSONResponse(await _beside(lambda: finish(read()), turns))
+        asked = read()
+        if is_light(asked.kind, asked.inputs):
+            return JSONResponse(finish(asked))
+        return JSONResponse(await _beside(partial(finish, asked), turns))
+
+    return answer
 
 
-def _answers(served: Served, kind: str, content: bytes) -> list[Answer]:
-    return served.answer(*read(kind, content, served.answers))
+def _finish(protocol: Speaks, served: Served, asked: Asked) -> Answers:
+    return protocol.write(served, asked, served.answer(asked.kind, asked.inputs))
 
 
-async def _beside(work: "partial[list[Answer]]", turns: CapacityLimiter) -> list[Answer]:
+async def _beside(work: Callable[[], Answers], turns: CapacityLimiter) -> Answers:
     """Run the work in a thread when it is this request's turn."""
     if turns.statistics().tasks_waiting >= MOST_WAITING:
         raise Refusal(503, f"{MOST_WAITING} large requests are waiting already; ask again later")
@@ -127,7 +137,7 @@ async def _faulty(_request: Request, fault: Exception) -> JSONResponse:
 
 async def _elsewhere(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
-    sentence = f"{error.detail}: POST to /answer, or GET /health, /ready or /version"
+    sentence = f"{error.detail}: POST to {', '.join(PROTOCOLS)}, or GET /health, /ready, /version, /v2 or /metrics"
     return JSONResponse({"error": sentence}, error.status_code, error.headers)
 
 

@@ -1,4 +1,4 @@
-"""Parse a request's body into inputs and their kind, check its limits, and tell whether reading it is slow."""
+"""Parse a request's body into inputs and their kind, and check its limits."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -49,16 +49,6 @@ def kind_of(media_type: str, encoding: str = "") -> str:
     return kind
 
 
-def is_light(kind: str, content: bytes) -> bool:
-    """Tell whether reading and answering a body is so fast that other requests may wait for it."""
-    if len(content) > LIGHT_BYTES or kind == "speech":
-        return False
-    if kind != "image":
-        return True
-    size = int.from_bytes(content[16:20]) * int.from_bytes(content[20:24])
-    return content.startswith(PNG_START) and content.count(b"IHDR") == 1 and size <= LIGHT_PIXELS
-
-
 def read(kind: str, content: bytes, taken: Collection[str]) -> tuple[str, Sequence[Any]]:
     """Return the kind of a body's inputs, and the inputs.
 
@@ -76,17 +66,27 @@ def read(kind: str, content: bytes, taken: Collection[str]) -> tuple[str, Sequen
 
 
 def _json(content: bytes, taken: Collection[str]) -> tuple[str, Sequence[Any]]:
+    given = parse_json(content)
+    known = {"pixels", *FIELDS, *taken} - {*FIELDS.values(), *FILES.values()}
+    fields = [field for field in known if isinstance(given.get(field), list)]
+    if len(fields) != 1 or len(given) != 1:
+        raise Refusal(400, f"the body is no object of one list; send one of {', '.join(sorted(known))}")
+    return FIELDS.get(fields[0], fields[0]), given[fields[0]]
+
+
+def parse_json(content: bytes) -> dict[str, Any]:
+    """Parse a JSON body strictly. A body that is no object gives an empty one.
+
+    Raises:
+        Refusal: it is no JSON, a key stands twice, or it has too many parts.
+    """
     if sum(map(content.count, (b"[", b"{", b":"))) > MOST_PARTS:
         raise Refusal(413, f"the body has more than {MOST_PARTS:,} lists, objects and keys; send less at once")
     try:
         given = json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_refuse_twins)
     except (ValueError, RecursionError) as error:
         raise Refusal(400, f"the body is no JSON ({error}); send an object") from error
-    known = {"pixels", *FIELDS, *taken} - {*FIELDS.values(), *FILES.values()}
-    fields = [field for field in known if isinstance(given, dict) and isinstance(given.get(field), list)]
-    if len(fields) != 1 or len(given) != 1:
-        raise Refusal(400, f"the body is no object of one list; send one of {', '.join(sorted(known))}")
-    return FIELDS.get(fields[0], fields[0]), given[fields[0]]
+    return given if isinstance(given, dict) else {}
 
 
 def _refuse_constant(name: str) -> None:

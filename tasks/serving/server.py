@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable
 from multiprocessing.connection import wait
 
@@ -17,6 +18,7 @@ from stillhouse.tasks.errors import ServiceError, StillhouseError
 from stillhouse.tasks.registry.versions import production_of
 from stillhouse.tasks.serving.app import build
 from stillhouse.tasks.serving.follow import Follower
+from stillhouse.tasks.serving.metrics import SHARED_FOLDER
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.tracking.connection import connect
 
@@ -96,7 +98,8 @@ def answer_at(listener: socket.socket, application: Callable[[], Starlette]) -> 
 
 def _together(listener: socket.socket, application: Callable[[], Starlette], processes: int) -> None:
     """Serve in several processes; the kernel distributes the connections. If one process ends, all end."""
-    parent = os.getpid()
+    parent, common = os.getpid(), tempfile.TemporaryDirectory(prefix="stillhouse-metrics-")
+    os.environ[SHARED_FOLDER] = common.name
 
     def one() -> None:
         _end_with(parent)
@@ -108,9 +111,10 @@ def _together(listener: socket.socket, application: Callable[[], Starlette], pro
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # this exit also ends the daemons below
     fork = multiprocessing.get_context("fork")
     started = [fork.Process(target=one, daemon=True) for _ in range(processes)]
-    for process in started:
-        process.start()
-    wait([process.sentinel for process in started])
+    with common:
+        for process in started:
+            process.start()
+        wait([process.sentinel for process in started])
     msg = f"one of the {processes} serving processes ended, and so all did; look at what it said, then serve again"
     raise ServiceError(msg)
 

@@ -24,7 +24,7 @@ from stillhouse.tasks.provenance.issue import issue, lineage_of
 from stillhouse.tasks.provenance.log_student import log_student
 from stillhouse.tasks.provenance.places import RECORD
 from stillhouse.tasks.registry.versions import CANDIDATE, version_with_digest
-from stillhouse.tasks.stages.pull import materialise, read_pointer
+from stillhouse.tasks.stages.pull import read_pointer
 from stillhouse.tasks.tracking.child import Child
 from stillhouse.tasks.tracking.tags import PREFIX, STAGE_RUNS
 
@@ -65,7 +65,7 @@ def _register(context: RunContext, inputs: dict[str, Path], child: Child) -> str
     if known:
         return str(known.version)
     runs = lineage_of(context)
-    uri = log_student(child, student, materialise(inputs["data"]))
+    uri = log_student(child, student)
     expect_digest(uri, digest)
     evaluation = json.loads((inputs["evaluation"] / "evaluation.json").read_text(encoding="utf-8"))
     record, card = issue(context, inputs, digest, evaluation, runs)
