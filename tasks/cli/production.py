@@ -9,7 +9,7 @@ import typer
 from stillhouse.tasks.errors import StillhouseError
 
 app = typer.Typer()
-Model = Annotated[str, typer.Argument(help="Name of a registered model: its recipe's name.")]
+Model = Annotated[str, typer.Argument(help="Name of a registered model, such as seed_digits.")]
 Version = Annotated[str, typer.Argument(help="Number of the version.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 Why = Annotated[str, typer.Option(help="Goes into the audit.")]

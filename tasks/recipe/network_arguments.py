@@ -77,13 +77,18 @@ class _BertClassifier(_BertBody):
 
 class _BigModel(_Arguments):
     channels: Width = 64
+    """Channels of the convolution."""
     hidden: Width = 1024
+    """Width of the hidden layer."""
     classes: Classes = 10
+    """Number of logits."""
 
 
 class _SmallModel(_Arguments):
     channels: Width = 16
+    """Channels of the convolution."""
     classes: Classes = 10
+    """Number of logits."""
 
 
 class _Conformer(_Arguments):
