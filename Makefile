@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export DO_NOT_TRACK = true
 unexport PYTHONHOME PYTHONPATH  # of another Python
 
-.PHONY: install light run up stop test lint data lock bench
+.PHONY: install light run up stop test lint data lock bench docs
 .DEFAULT_GOAL := run
 
 install: $(STAMP)
@@ -83,3 +83,8 @@ bench: $(PEERS_STAMP)
 
 lock: install
 	@$(BIN)/python .ci/lock.py
+
+# The reference is written anew from the code, then all pages become a site in .site; a broken link ends it.
+docs: install
+	@$(BIN)/python .ci/reference.py
+	@$(BIN)/python -m mkdocs build --strict

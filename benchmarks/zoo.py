@@ -1,4 +1,4 @@
-"""Write the table of users' models in docs/results.md from the results of `stillhouse compress` and of recipes.
+"""Write the table of users' models in docs/zoo.md from the results of `stillhouse compress` and of recipes.
 
 `PYTHONPATH=src .venv/bin/python benchmarks/zoo.py [RESULT ...] [--model WORDS --data WORDS]`
 
@@ -17,7 +17,7 @@ from stillhouse.models.aside import write_aside
 from stillhouse.tasks.artifacts.artifact import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
-ZOO, PAGE = ROOT / "docs" / "zoo", ROOT / "docs" / "results.md"
+ZOO, PAGE = ROOT / "docs" / "zoo", ROOT / "docs" / "zoo.md"
 BEGIN, END = "<!-- zoo: made by benchmarks/zoo.py from docs/zoo/ -->", "<!-- zoo: end -->"
 HEAD = ("model, data", "target", "way", "verdict", "smaller", "faster", "loss of quality", "minutes")
 TARGET = "ONNX Runtime, one thread"

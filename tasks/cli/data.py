@@ -66,7 +66,7 @@ def import_data(  # noqa: PLR0913, PLR0917 - one flag each
 
 
 @app.command()
-def ingest(dataset: str) -> None:
+def ingest(dataset: Annotated[str, typer.Argument(help="Name of a dataset that data.dvc pins.")]) -> None:
     """Check the batches in a dataset's inbox and make a new data version of each sound batch."""
     from stillhouse.tasks.data.ingest.ingest import ingest
 

@@ -30,6 +30,7 @@ RENAMED = {
     "refresh": "data ingest",
 }
 """Command until version 0.1 -> the command's name now."""
+Recipe = Annotated[str, typer.Argument(help="A recipe's name, or the path of its file.")]
 Revision = Annotated[str | None, typer.Option(help="Git revision whose data is used.")]
 Force = Annotated[bool, typer.Option(help="Do the work again even if nothing changed.")]
 
@@ -64,8 +65,8 @@ def _find_mlflow() -> None:
 
 @app.command()
 def stage(
-    recipe: str,
-    name: str,
+    recipe: Recipe,
+    name: Annotated[str, typer.Argument(help="A stage's name, as `stillhouse stages` lists it.")],
     run: Annotated[str, typer.Option(help="Which nightly run the stage belongs to.")] = "shell/stages",
     revision: Revision = None,
     force: Force = False,
@@ -116,7 +117,8 @@ def _run_here(recipe: str, revision: str | None, *, force: bool) -> None:
 
 @app.command()
 def seeds(
-    recipe: str, seed: Annotated[list[int] | None, typer.Argument(help="Two or more; default: the recipe's.")] = None
+    recipe: Recipe,
+    seed: Annotated[list[int] | None, typer.Argument(help="Two or more; default: the recipe's.")] = None,
 ) -> None:
     """Run a recipe up to its gate once per seed, and print how much the results vary (MLflow must be up)."""
     from stillhouse.tasks.judging.seeds import ESTIMATES, MEASURES, run_seeds
@@ -133,7 +135,7 @@ def seeds(
 
 
 @app.command()
-def stages(recipe: str) -> None:
+def stages(recipe: Recipe) -> None:
     """List the stages of a recipe and the stages that each one reads."""
     for each in stages_of(load_recipe(recipe_path(recipe))):
         print(f"{each.name:28} {', '.join(each.inputs.values())}")
@@ -141,7 +143,7 @@ def stages(recipe: str) -> None:
 
 @app.command()
 def predict(
-    recipe: str,
+    recipe: Recipe,
     query: Annotated[list[str], typer.Argument(help="A sentence, or the path of a picture or recording; or several.")],
     seed: Annotated[int | None, typer.Option(help="Write what the model makes of noise with this seed.")] = None,
 ) -> None:

@@ -9,13 +9,15 @@ import typer
 from stillhouse.tasks.errors import StillhouseError
 
 app = typer.Typer()
+Model = Annotated[str, typer.Argument(help="Name of a registered model, such as seed_digits.")]
+Version = Annotated[str, typer.Argument(help="Number of the version.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 Why = Annotated[str, typer.Option(help="Goes into the audit.")]
 
 
 @app.command()
 def promote(
-    model: str,
+    model: Model,
     version: Annotated[str | None, typer.Option(help="Of that model; default: the candidate.")] = None,
     why: Why = "promoted on the command line",
     yes: Yes = False,
@@ -30,7 +32,7 @@ def promote(
 
 @app.command()
 def rollback(
-    model: str,
+    model: Model,
     row: Annotated[int | None, typer.Option(help="Row of the audit to reverse; default: the last move.")] = None,
     why: Why = "rolled back on the command line",
     yes: Yes = False,
@@ -45,8 +47,8 @@ def rollback(
 
 @app.command()
 def resign(
-    model: str,
-    version: str,
+    model: Model,
+    version: Version,
     why: Annotated[str, typer.Option(help="Goes into the audit, such as how the key was lost.")],
     yes: Yes = False,
 ) -> None:
@@ -62,7 +64,7 @@ def resign(
 
 
 @app.command()
-def audit(model: str) -> None:
+def audit(model: Model) -> None:
     """Show the history of a model in production, and check that nobody changed it."""
     from stillhouse.tasks.registry.approval import audit_lines
 
@@ -70,7 +72,7 @@ def audit(model: str) -> None:
 
 
 @app.command()
-def verify(model: str, version: str) -> None:
+def verify(model: Model, version: Version) -> None:
     """Check a version against its provenance record, and check that the record and the audit are unchanged."""
     from stillhouse.tasks.provenance.verify import verify as checks
 
@@ -83,7 +85,7 @@ def verify(model: str, version: str) -> None:
 
 
 @app.command()
-def reproduce(model: str, version: str) -> None:
+def reproduce(model: Model, version: Version) -> None:
     """Build a version again from its data version, code and recipe, and say whether it is equal or what differs."""
     from stillhouse.tasks.cli.stack import say
     from stillhouse.tasks.provenance.reproduce import reproduce as rebuild
@@ -98,7 +100,7 @@ def reproduce(model: str, version: str) -> None:
 
 @app.command()
 def serve(
-    model: str,
+    model: Model,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: one that is free.")] = 8500,
     processes: Annotated[int, typer.Option(min=1, help="Each answers on one thread.")] = 1,

@@ -20,7 +20,9 @@ class Features(Section):
     teacher: Line
     """Name of a layer of the teacher, as `named_modules` spells it."""
     student: Line
+    """Name of a layer of the student."""
     weight: Positive = 1.0
+    """Weight of this loss."""
 
 
 class Distillation(Section):
@@ -50,7 +52,9 @@ class SoftDistillation(Distillation):
     dkd: the decoupled form (DKD). dist: correlations (DIST).
     """
     temperature: Annotated[float, Field(ge=0.01, le=100)] = 4.0
+    """Number that the logits of teacher and student are divided by."""
     hard_weight: Fraction = 0.3
+    """Share of the loss on the labels."""
     mixup_views: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Number of extra views that blend each example with another one.
 
@@ -104,6 +108,7 @@ class OwnDistillation(Distillation):
     """A kind that belongs to an installed package's workload."""
 
     kind: Name
+    """Name of the kind, as its workload spells it."""
     settings: Annotated[dict[str, Any], Field(default_factory=dict)]
     """Settings that the workload defines and checks."""
 

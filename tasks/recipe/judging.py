@@ -11,9 +11,13 @@ class Latency(Section):
     """How long the two exported files are timed against each other."""
 
     repeats: Annotated[int, Field(ge=3, le=1000)] = 9
+    """Fewest repeats of the timing."""
     max_repeats: Annotated[int, Field(ge=1, le=1000)] = 27
+    """Most repeats. More than `repeats` are timed while the interval contains the limit."""
     rounds: Annotated[int, Field(ge=10, le=10_000)] = 40
+    """Number of turns of each file in a repeat."""
     pause_seconds: Annotated[float, Field(ge=0, le=600)] = 1.0
+    """Pause between two repeats, in seconds."""
 
 
 class Gate(Section):
@@ -34,6 +38,7 @@ class Gate(Section):
     the student's queries on the teacher's index / the teacher's quality.
     """
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    """Confidence of the one-sided bounds by which the gate judges."""
 
 
 class Promotion(Section):

@@ -65,22 +65,30 @@ class _BertBody(_Arguments):
 
 class _Bert(_BertBody):
     pooling: Literal["mean", "first"] = "mean"
+    """The vector of a text is the mean of its tokens, or its first token."""
 
 
 class _BertClassifier(_BertBody):
     classes: Classes
+    """Number of logits."""
     activation: Literal["tanh", "relu"] = "tanh"
+    """Activation between the two linear layers of the head."""
 
 
 class _BigModel(_Arguments):
     channels: Width = 64
+    """Channels of the convolution."""
     hidden: Width = 1024
+    """Width of the hidden layer."""
     classes: Classes = 10
+    """Number of logits."""
 
 
 class _SmallModel(_Arguments):
     channels: Width = 16
+    """Channels of the convolution."""
     classes: Classes = 10
+    """Number of logits."""
 
 
 class _Conformer(_Arguments):
@@ -168,6 +176,7 @@ class _Plain(_Strided):
 
 class _PlainEncoder(_Strided):
     dimension: Width
+    """Dimension of the shared space."""
     pool: Kernel
 
 
@@ -193,6 +202,7 @@ class _Residual(_ResidualBody):
 
 class _ResidualEncoder(_ResidualBody):
     dimension: Width
+    """Dimension of the shared space."""
 
 
 class _SpeechEncoder(_Arguments):

@@ -30,17 +30,24 @@ class Recipe(Section):
     """One nightly compression."""
 
     name: Name
+    """Name of the recipe, of its file and of its registered model."""
     description: Line
+    """One line for people. Airflow, MLflow and the report show it."""
     schedule: Annotated[str, AfterValidator(check_schedule)] | None
     """Cron expression in UTC; null: the recipe runs only when a person starts it."""
     owner: Annotated[str, Field(pattern=r"^[^,\n]{1,100}$")] = "ml-operations"
+    """Owner of the recipe's DAGs in Airflow."""
     seed: Seed
+    """Seed of all random numbers of a run."""
     seeds: Annotated[tuple[Seed, ...], AsList, Field(min_length=2, max_length=100)] | None = None
     """Seeds for `stillhouse seeds`, which judges the recipe over all of them. A nightly run trains `seed` only."""
     data: Data
     workload: Annotated[str, AfterValidator(check_workload)]
+    """What the model is for: a workload of this project, or of an installed package."""
     teacher: AnyTeacher
+    """The model that is compressed."""
     steps: Annotated[tuple[Step, ...], AsList, Field(min_length=1, max_length=50)]
+    """The compression steps in their order. A method may occur more than once."""
     keep_step_if: KeepStepIf = KeepStepIf()
     latency: Latency = Latency()
     gate: Gate

@@ -33,6 +33,7 @@ class Data(Section):
     """The versioned data that the run uses."""
 
     dataset: Name
+    """Name of the dataset."""
     revision: Annotated[str, Field(pattern=DATA_REVISION)] | None = None
     """Any git revision; the `data.dvc` of that revision is used. If absent, the deployed revision is used."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None

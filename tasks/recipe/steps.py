@@ -25,7 +25,9 @@ class Distil(ComponentStep):
 
     method: Literal["distil"]
     network: Network
+    """The smaller network."""
     distillation: AnyDistillation
+    """What the student learns of the teacher."""
 
 
 class PruneUnstructured(ComponentStep):
@@ -33,11 +35,15 @@ class PruneUnstructured(ComponentStep):
 
     method: Literal["prune_unstructured"]
     sparsity: Share | None = None
+    """Share of the weights that become zero."""
     pattern: Annotated[str, Field(pattern=r"^[1-9][0-9]?:[1-9][0-9]?$")] | None = None
     """N:M, such as 2:4: of every M consecutive weights in a row, N stay."""
     scope: Literal["global", "layer"] = "global"
+    """global: the weights of all layers compete. layer: each layer loses the same share."""
     measure: Literal["magnitude", "movement"] = "magnitude"
+    """magnitude: absolute values. movement: how far training moves a weight away from zero."""
     finetune: AnyDistillation | None = None
+    """Training after the weights have become zero. None: there is no training."""
 
     @model_validator(mode="after")
     def _one_amount(self) -> Self:
@@ -72,13 +78,16 @@ class PruneStructured(ComponentStep):
     milliseconds: Positive | None = None
     """Maximum measured time of the exported integer file: batch 1, one pinned thread."""
     importance: Literal["magnitude", "taylor", "lamp"] = "magnitude"
+    """Measure by which the least important channels are found."""
     round_to: Count = 8
+    """The numbers of channels stay multiples of this number."""
     rounds: Count = 1
     """Number of rounds.
 
     Each round removes a part of the channels and then trains its share of the epochs of `finetune`.
     """
     finetune: AnyDistillation
+    """Training after each round."""
 
     @model_validator(mode="after")
     def _one_target(self) -> Self:
@@ -93,7 +102,9 @@ class DropLayers(ComponentStep):
 
     method: Literal["drop_layers"]
     layers: Count
+    """Number of layers that are removed."""
     finetune: AnyDistillation
+    """Training after the layers are removed."""
 
 
 class LowRank(ComponentStep):
@@ -108,6 +119,7 @@ class LowRank(ComponentStep):
     A low-bit linear layer is fast without this.
     """
     finetune: AnyDistillation
+    """Training after the layers are replaced."""
 
 
 class Fold(ComponentStep):
@@ -132,6 +144,7 @@ class Quantize(Section):
     activations: Literal["static", "dynamic", "float"] = "static"
     """static: calibrated integers (text: dynamic). dynamic: scaled at every call. float: only weights are integers."""
     calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
+    """Method of ONNX Runtime that finds the ranges of the activations on the calibration split."""
     keep_float: Annotated[tuple[Line, ...], AsList] = ()
     """Layers left in fp32, as `named_modules` spells them."""
     float_inputs: Annotated[tuple[Line, ...], AsList] = ()

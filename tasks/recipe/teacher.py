@@ -17,7 +17,9 @@ class Network(Section):
     """
 
     name: Annotated[str, AfterValidator(check_network)]
+    """Name of the network."""
     arguments: Annotated[dict[str, Any], Field(default_factory=dict, validate_default=True)]
+    """Arguments of the network."""
 
     @field_validator("arguments")
     @classmethod
@@ -31,15 +33,20 @@ class Training(Section):
     """One run of the training loop."""
 
     epochs: Count
+    """Number of passes over the training data."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
+    """Number of examples in one step."""
     learning_rate: Annotated[float, Field(gt=0, le=1e30)]
+    """Highest learning rate. The rate rises to it, then falls to zero along a cosine."""
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Weight decay of the matrices and the filters. Biases and norms have none. Muon has a fixed one for filters."""
     optimizer: Literal["sgd", "adamw", "muon", "muon_adamw", "muon_all"] = "sgd"
     """`muon` orthogonalizes the updates of convolutions. It leaves other weights to sgd, `muon_adamw` to adamw.
 
     `muon_all` does as `muon_adamw`, and orthogonalizes those of linear layers too, except of the last one.
     """
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of a label's probability that is spread over all classes. Only the training of a teacher uses it."""
     augment: bool = False
     """Mirror every image in every other epoch. If drawings are retrieved, draw each of them again."""
     erase: bool = False
@@ -50,6 +57,7 @@ class Training(Section):
     Smaller early epochs cost less time. None keeps the images' own size.
     """
     precision: Literal["fp32", "bf16"] = "fp32"
+    """Precision in which matrices are multiplied."""
     warmup: Fraction = 0.2
     """Share of all steps in which the learning rate rises, before it falls to zero."""
 
@@ -67,7 +75,9 @@ class BlackBox(Section):
     onnx: Line
     """Path of the file, relative to the repository's root."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 of the file. The run stops if the file has another one."""
     layout: Literal["NCHW", "NHWC"] = "NCHW"
+    """Order of the axes of the input."""
     scale: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
     """Raw pixels are divided by this number before they enter the model."""
     offset: Annotated[float, Field(ge=-1e6, le=1e6)] = 0.0
@@ -75,6 +85,7 @@ class BlackBox(Section):
     colours: Literal["RGB", "BGR"] = "RGB"
     """Order of the colours in the model's input. Only a recogniser of lines may have another than RGB."""
     output: Literal["logits", "probabilities"] = "logits"
+    """What the file gives for each class."""
     licence: Line = "unknown"
     """Licence of the file's weights, as its publisher names it. It is written into the shipped bundle."""
 
@@ -104,7 +115,9 @@ class Teacher(Section):
     """The model to compress: one network, or several components that are trained together."""
 
     network: Network | None = None
+    """Network of a model of one component."""
     components: Annotated[dict[Name, Network], Field(min_length=1)] | None = None
+    """Component -> its network."""
     training: Training
 
     @model_validator(mode="after")
