@@ -1,4 +1,4 @@
-"""One `nightly_<recipe>` DAG for every file of dags/recipes/: the recipe's stages in order, without their work.
+"""One `nightly_<recipe>` DAG for every file of dags/recipes/: the recipe's stages, without their work.
 
 Airflow parses this file every half minute. So the file only reads YAML and knows stage names; the task imports the
 stage. If a recipe cannot be read, its DAG has one task that fails with the reason (`dags.every_recipe`).
@@ -17,16 +17,17 @@ from airflow.sdk import (
     CronTriggerTimetable,
     Param,
     TriggerRule,
-    chain,
 )
+from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from stillhouse.dags.events import RECIPES, candidate_of, data_of
 from stillhouse.dags.every_recipe import dags_of_recipes
-from stillhouse.dags.notify import tell
+from stillhouse.dags.notify import late, tell
 from stillhouse.tasks.errors import ArtifactError, ServiceError, StillhouseError
 from stillhouse.tasks.local_stack.servers import TRAINING_POOL
-from stillhouse.tasks.pipeline.graph import Stage, stages_of
+from stillhouse.tasks.pipeline.graph import Stage, stages_of, upstream_of
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 from stillhouse.tasks.recipe.section import DATA_REVISION
 
@@ -117,6 +118,7 @@ class ReportOperator(StageOperator):
 
     def _report(self, context: Context) -> dict[str, float | str]:
         metrics = super().execute(context)
+        count_verdict(Path(self.recipe_path).stem, str(metrics["verdict"]))
         run = context["dag_run"]
         states = context["ti"].get_task_states(run.dag_id, run_ids=[run.run_id])[run.run_id]
         broken = [name for name, state in states.items() if state == "failed" and name != self.task_id]
@@ -124,6 +126,13 @@ class ReportOperator(StageOperator):
             msg = f"stage {broken[0]} failed, and the report says so; mend what its log names and trigger the run again"
             raise AirflowFailException(msg)
         return metrics
+
+
+def count_verdict(recipe: str, verdict: str) -> None:
+    """Count a verdict among Airflow's own metrics, which have the durations and the queue times."""
+    from airflow.sdk.observability.stats import Stats
+
+    Stats.incr("stillhouse.verdict", tags={"recipe": recipe, "verdict": verdict})
 
 
 def refuse_unknown(conf: Mapping[str, Any]) -> None:
@@ -161,8 +170,16 @@ def nightly(path: Path) -> DAG:
         params=PARAMS,
         default_args=DEFAULTS | {"owner": recipe.owner},
         doc_md=_describe(recipe, path),
+        deadline=DeadlineAlert(
+            DeadlineReference.DAGRUN_QUEUED_AT,
+            timedelta(hours=recipe.late_after_hours),
+            SyncCallback(late, {"recipe": recipe.name, "hours": recipe.late_after_hours}),
+        ),
     ) as dag:
-        chain(*(_task(stage, path, recipe) for stage in stages_of(recipe)))
+        stages = stages_of(recipe)
+        tasks = {stage.name: _task(stage, path, recipe) for stage in stages}
+        for name, before in upstream_of(stages).items():
+            tasks[name].set_upstream([tasks[each] for each in before])
     return dag
 
 

@@ -24,6 +24,7 @@ Event = Literal[
     "not promoted",
     "rolled back",
     "pipeline broken",
+    "late",
     "new data",
     "data quarantined",
     "ingestion stopped",
@@ -50,6 +51,16 @@ def tell(event: Event, what: str, sentence: str) -> None:
             continue  # this connection is not set up
         except Exception as error:  # noqa: BLE001 - whatever a server or an address does to us
             log.warning("no message was sent to %s (%s); mend that connection in Airflow", name, type(error).__name__)
+
+
+def late(recipe: str, hours: float, **_context: object) -> None:
+    """Say that a night has not ended in time. It goes on.
+
+    Args:
+        recipe: name of the recipe.
+        hours: hours after which a night is late.
+    """
+    tell("late", recipe, f"the night has not ended after {hours:g} hours; look at its running stage in Airflow")
 
 
 class Awaiting(BaseNotifier):

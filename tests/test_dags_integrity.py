@@ -13,7 +13,7 @@ import pytest
 from report_samples import STARTED
 
 from stillhouse.tasks.errors import ServiceError
-from stillhouse.tasks.pipeline.graph import stages_of
+from stillhouse.tasks.pipeline.graph import stages_of, upstream_of
 from stillhouse.tasks.recipe.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,12 +35,13 @@ def context(conf: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_has_a_dag_with_its_stages_in_order(nightly: ModuleType, path: Path) -> None:
-    """A DAG's tasks are the recipe's stages, each after the one before."""
+    """A DAG's tasks are the recipe's stages, and each waits for what `upstream_of` says."""
     dag = nightly.nightly(path)
-    names = [stage.name for stage in stages_of(load_recipe(path))]
+    stages = stages_of(load_recipe(path))
+    names, after = [stage.name for stage in stages], upstream_of(stages)
     assert dag.dag_id == f"nightly_{path.stem}"
-    assert [task.task_id for task in dag.topological_sort()] == names
-    assert [dag.get_task(name).upstream_task_ids for name in names] == [set(), *({name} for name in names[:-1])]
+    assert {task.task_id for task in dag.tasks} == set(names)
+    assert {name: dag.get_task(name).upstream_task_ids for name in names} == {name: {*after[name]} for name in names}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

@@ -1,6 +1,8 @@
 """Packing: what is unpacked is what was packed, to the bit, or it is refused."""
 
 import hashlib
+import lzma
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from stillhouse.models.errors import ModelError
-from stillhouse.models.onnx.packing import HEADER, deployable, is_packed, pack, ship, unpack, zstd_bytes
+from stillhouse.models.onnx.old_packing import HEADER
+from stillhouse.models.onnx.packing import deployable, is_packed, pack, ship, unpack, zstd_bytes
 from stillhouse.models.runtime.session import open_session, predict
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(4, 1, 2, 3)
@@ -40,7 +43,7 @@ def test_a_packed_file_unpacks_to_the_same_bytes(plain: Path) -> None:
     """The plain bytes come back, the packed file is smaller, and it alone is left."""
     content = plain.read_bytes()
     packed = pack(plain)
-    assert packed.name == "student.onnx.lzma"
+    assert packed.name == "student.onnx.xz"
     assert unpack(packed) == content
     assert packed.stat().st_size < len(content) / 2
     assert list(plain.parent.iterdir()) == [packed]
@@ -60,22 +63,44 @@ def test_packing_twice_gives_the_same_file(plain: Path) -> None:
     assert pack(plain).read_bytes() == first
 
 
-def test_the_header_names_the_plain_file(plain: Path) -> None:
-    """The header is 42 bytes: magic, version 1, properties, length and SHA-256 of the plain file."""
+def test_any_tool_that_knows_xz_opens_it(plain: Path) -> None:
+    """`xz -d` gives the plain file back, and its list names the check SHA-256."""
     content = plain.read_bytes()
-    magic, version, _, length, digest = HEADER.unpack_from(pack(plain).read_bytes())
-    assert HEADER.size == 42
-    assert (magic, version, length) == (b"SHLZ", 1, len(content))
-    assert digest == hashlib.sha256(content).digest()
+    packed = pack(plain)
+    listed = subprocess.run(["xz", "--list", "--robot", packed], capture_output=True, text=True, check=True).stdout
+    assert "SHA-256" in listed
+    subprocess.run(["xz", "-d", packed], check=True)
+    assert plain.read_bytes() == content
+
+
+def test_a_file_that_an_older_version_packed_is_read(tmp_path: Path) -> None:
+    """Its header has magic, version 1, LZMA's properties, the length and the SHA-256 of the plain file."""
+    content, path = b"an old model " * 50, tmp_path / "student.onnx.lzma"
+    own = {"id": lzma.FILTER_LZMA1, "lc": 3, "lp": 0, "pb": 0, "dict_size": 4096}
+    head = HEADER.pack(b"SHLZ", 1, 3, len(content), hashlib.sha256(content).digest())
+    path.write_bytes(head + lzma.compress(content, lzma.FORMAT_RAW, filters=[own]))
+    assert deployable(tmp_path, "student") == path
+    assert unpack(path) == content
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ModelError, match=r"student.onnx.lzma is damaged"):
+        unpack(path)
+
+
+def test_a_stream_without_a_digest_is_refused(tmp_path: Path) -> None:
+    """A check of four bytes, xz's own default, does not do."""
+    path = tmp_path / "student.onnx.xz"
+    path.write_bytes(lzma.compress(b"a model", check=lzma.CHECK_CRC32))
+    with pytest.raises(ModelError, match="not one whole stream with a SHA-256"):
+        unpack(path)
 
 
 def test_any_damaged_byte_is_refused(plain: Path) -> None:
-    """Every byte of the header and every 20th byte after it counts; the refusal is one sentence with the remedy."""
+    """Every byte of the beginning and of the end counts, and every 20th between; the refusal names the remedy."""
     packed = pack(plain)
     content = packed.read_bytes()
-    for place in [*range(HEADER.size), *range(HEADER.size, len(content), 20), len(content) - 1]:
+    for place in [*range(42), *range(42, len(content), 20), *range(len(content) - 80, len(content))]:
         packed.write_bytes(content[:place] + bytes([content[place] ^ 0x11]) + content[place + 1 :])
-        with pytest.raises(ModelError, match=r"^[^\n]*student.onnx.lzma is damaged [^\n]*; export it again$"):
+        with pytest.raises(ModelError, match=r"^[^\n]*student.onnx.xz is damaged [^\n]*; export it again$"):
             unpack(packed)
 
 
@@ -106,7 +131,7 @@ def test_a_plain_file_is_its_own_unpacked_form(plain: Path) -> None:
 def test_only_one_form_ships(plain: Path) -> None:
     """A file exported again in the other form replaces the first, so that a stale one is never found."""
     content = plain.read_bytes()
-    assert ship(plain, "lzma").name == "student.onnx.lzma"
+    assert ship(plain, "xz").name == "student.onnx.xz"
     plain.write_bytes(content)
     assert ship(plain, None) == plain
     assert list(plain.parent.iterdir()) == [plain]
@@ -117,7 +142,7 @@ def test_the_deployable_is_found_under_either_name(plain: Path) -> None:
     assert deployable(plain.parent, "student") == plain
     packed = pack(plain)
     assert deployable(plain.parent, "student") == packed
-    with pytest.raises(ModelError, match=r"neither teacher.onnx nor teacher.onnx.lzma; run the stage export again"):
+    with pytest.raises(ModelError, match=r"neither teacher.onnx nor teacher.onnx.xz; run the stage export again"):
         deployable(plain.parent, "teacher")
 
 

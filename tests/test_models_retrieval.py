@@ -8,7 +8,7 @@ import pytest
 from stillhouse.models.data.text import CONTEXT, clean, codes_of
 from stillhouse.models.errors import ModelError
 from stillhouse.models.workloads.retrieval.data import IMAGE, TEXT, EvalSplit, Inputs, QuerySet
-from stillhouse.models.workloads.retrieval.search.index import KINDS, SMALLER, build_index, load_index
+from stillhouse.models.workloads.retrieval.search.index import KINDS, build_index, load_index
 from stillhouse.models.workloads.retrieval.search.ranks import ranks, recall
 
 
@@ -83,18 +83,14 @@ def unit(count: int, dimension: int, seed: int) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize(
-    ("kind", "smaller", "least"),
-    [("int8", 4, 0.99), ("binary", 32, 0.8), ("binary_rescored", 16, 0.95), ("binary_rescored_finer", 10, 0.99)],
-)
-def test_every_index_is_smaller_and_finds_nearly_as_much(kind: str, smaller: float, least: float) -> None:
-    """Noisy copies of 500 vectors find their originals as the whole index does, from fewer bytes."""
+def test_an_index_of_int8_is_smaller_and_finds_nearly_as_much() -> None:
+    """Noisy copies of 500 vectors find their originals as the fp32 index does, from a quarter of the bytes."""
     gallery_GD = unit(500, 128, 1)
     queries_QD = gallery_GD + 0.12 * np.random.default_rng(2).standard_normal((500, 128)).astype(np.float32)
-    whole, index = (build_index(gallery_GD, "here", name) for name in ("fp32", kind))
+    whole, index = (build_index(gallery_GD, "here", name) for name in KINDS)
     found = [(each.search(queries_QD, "here", 1)[:, 0] == np.arange(500)).mean() for each in (whole, index)]
-    assert whole.nbytes / index.nbytes >= smaller
-    assert found[1] >= least * found[0]
+    assert whole.nbytes / index.nbytes == 4
+    assert found[1] >= 0.99 * found[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -105,30 +101,6 @@ def test_an_index_comes_back_from_disk(tmp_path: Path, kind: str) -> None:
     queries_QD = unit(5, 32, 2)
     found = load_index(tmp_path / "index.safetensors").search(queries_QD, "here", 3)
     assert np.array_equal(found, index.search(queries_QD, "here", 3))
-
-
-@pytest.mark.parametrize("kind", SMALLER)
-@pytest.mark.parametrize("count", [1, 2, 7])
-def test_a_tiny_gallery_is_searched_too(kind: str, count: int) -> None:
-    """Even where no directions are to be found, every vector has its place, and finds itself if it may."""
-    gallery_GD = unit(count, 16, 1)
-    found_Q2 = build_index(gallery_GD, "here", kind).search(gallery_GD, "here", 2)
-    assert found_Q2[:, 0].tolist() == list(range(count))
-    assert found_Q2.shape == (count, min(count, 2))
-
-
-@pytest.mark.parametrize("kind", SMALLER)
-def test_vectors_that_are_all_the_same_are_found_in_their_order(kind: str) -> None:
-    """Nothing tells them apart, so the first come first."""
-    same_GD = np.repeat(unit(1, 16, 1), 9, axis=0)
-    assert build_index(same_GD, "here", kind).search(same_GD[:1], "here", 3).tolist() == [[0, 1, 2]]
-
-
-@pytest.mark.parametrize("kind", SMALLER)
-def test_a_rescored_index_is_the_same_when_built_again(kind: str) -> None:
-    """Nothing is drawn by lot."""
-    one, other = (build_index(unit(60, 32, 1), "here", kind).arrays for _ in range(2))
-    assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
 def test_a_query_of_another_space_is_refused() -> None:

@@ -1,6 +1,7 @@
 """Recipes: the shipped ones load, and every fault is named with its key."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import yaml
 
 from stillhouse.models.networks.registry import NETWORKS
 from stillhouse.tasks.errors import RecipeError
-from stillhouse.tasks.pipeline.graph import stages_of
+from stillhouse.tasks.pipeline.graph import stages_of, upstream_of
 from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.recipe.teacher import BlackBox
 
@@ -51,6 +52,53 @@ def test_the_stages_follow_the_recipe() -> None:
     ]
     for position, stage in enumerate(stages):
         assert set(stage.inputs.values()) <= set(names[:position])
+
+
+SIDE_BY_SIDE: dict[str, tuple[list[tuple[str, str | None]], dict[str, set[str]]]] = {
+    "one component": (
+        [("distil", "image"), ("pack", "image")],
+        {
+            "step_1_distil_image": {"teacher"},
+            "step_2_pack_image": {"step_1_distil_image"},
+            "export": {"step_2_pack_image"},
+        },
+    ),
+    "two components": (
+        [("distil", "image"), ("distil", "text"), ("pack", "image")],
+        {
+            "step_1_distil_image": {"teacher"},
+            "step_2_distil_text": {"teacher"},
+            "step_3_pack_image": {"step_1_distil_image"},
+            "join": {"step_3_pack_image", "step_2_distil_text"},
+            "export": {"join"},
+            "report": {"register", "step_3_pack_image", "step_2_distil_text"},
+        },
+    ),
+    "a joint step between": (
+        [("distil", "image"), ("distil", "text"), ("quantize", None), ("pack", "image"), ("pack", "text")],
+        {
+            "join": {"step_1_distil_image", "step_2_distil_text"},
+            "step_3_quantize": {"join"},
+            "step_4_pack_image": {"step_3_quantize"},
+            "step_5_pack_text": {"step_3_quantize"},
+            "join_2": {"step_4_pack_image", "step_5_pack_text"},
+            "export": {"join_2"},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SIDE_BY_SIDE)
+def test_components_are_compressed_side_by_side(case: str) -> None:
+    """A step waits for its own component only; a joint step and the export wait for all; each order can run."""
+    steps, expected = SIDE_BY_SIDE[case]
+    recipe = load_recipe(RECIPES / "image_text_retrieval.yaml")
+    chosen = tuple(SimpleNamespace(method=method, component=component) for method, component in steps)
+    stages = stages_of(recipe.model_copy(update={"steps": chosen}))
+    after = upstream_of(stages)
+    assert {name: set(after[name]) for name in expected} == expected
+    names = [stage.name for stage in stages]
+    assert all(names.index(each) < place for place, name in enumerate(names) for each in after[name])
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_bytes_are_those_of_every_file(run: Run) -> None:
     """The judged size is that of both packed encoders; the bundle describes them and nothing else lies there."""
     evaluation = run.read("evaluate", "evaluation.json")
     files = open_bundle(run.output("export") / "student").files
-    assert {path.name for path in files} == {"image.onnx.lzma", "text.onnx.lzma"}
+    assert {path.name for path in files} == {"image.onnx.xz", "text.onnx.xz"}
     assert evaluation["student"]["bytes"] == sum(path.stat().st_size for path in files)
     assert deployable(run.output("export") / "teacher", "text").name == "text.onnx"
 

@@ -111,11 +111,32 @@ def test_a_scrape_counts_the_requests_of_all_processes(address: str) -> None:
     requests.post(f"{address}/answer", data=b"no picture", headers={"content-type": "image/png"}, timeout=10)
     requests.get(f"{address}/health", timeout=10)
     deadline = time.monotonic() + 10
-    while (found := scraped(address)).get(("stillhouse_requests_total", "answer", "200")) != 20:
+    while (found := scraped(address)).get(("stillhouse_request_seconds_count", "answer")) != 21:
         assert time.monotonic() < deadline, found
         time.sleep(0.1)
+    assert found["stillhouse_requests_total", "answer", "200"] == 20
     assert found["stillhouse_requests_total", "answer", "400"] == 1
-    assert found["stillhouse_request_seconds_count", "answer"] == 21
     assert {name[1] for name in found if name[0] == "stillhouse_requests_total"} == {"answer"}
     assert [name[2:] for name in found if name[0] == "stillhouse_model_info"] == [(PRODUCTION, "1")]
     assert found["stillhouse_behind",] == 0
+
+
+def test_a_scrape_while_the_champion_moves_names_one_version(address: str, client: MlflowClient) -> None:
+    """Every scrape names exactly one version, the old one and then the new one."""
+    registered(client, 2)
+    promote(MODEL, Decision("ann", "better"))
+    seen: list[str] = []
+    deadline = time.monotonic() + 30
+    while seen[-3:] != ["2"] * 3:
+        (version,) = [name[3] for name in scraped(address) if name[0] == "stillhouse_model_info"]
+        seen.append(version)
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert set(seen) <= {"1", "2"}
+
+
+def test_a_client_of_another_protocol_is_told_the_paths(address: str) -> None:
+    """The sentence names what the server speaks."""
+    for path in ("/v1/models/tiny:predict", "/v2/models/tiny/predict", "/v3/models/tiny/infer"):
+        reply = requests.post(f"{address}{path}", json={"instances": []}, timeout=10)
+        assert (reply.status_code, "/v2/models/{name}/infer" in reply.json()["error"]) == (404, True)

@@ -1,34 +1,21 @@
-"""Pack the deployable with LZMA (standard library): a smaller file to transfer, unpacked when it is loaded.
+"""Pack the deployable as an .xz file: a smaller file to transfer, unpacked when it is loaded.
 
-A packed file has a header of 42 bytes, then one raw LZMA1 stream:
-
-| bytes | content |
-|---|---|
-| 4 | `SHLZ` |
-| 1 | version of this format, 1 |
-| 1 | LZMA's properties, `lp * 9 + lc` (pb is 0) |
-| 4 | length of the plain file, little-endian |
-| 32 | SHA-256 of the plain file |
-
-Sorting all integer weights together before packing saved only 0.3 % on an exported student, so nothing is reordered.
+Any tool that knows .xz opens it: `xz -d student.onnx.xz`. The container has a SHA-256 of the plain file. Sorting all
+integer weights together before packing saved only 0.3 % on an exported student, so nothing is reordered.
 """
 
-import hashlib
 import lzma
 import os
-import struct
 from pathlib import Path
-from typing import Any
 
 import zstandard
 
 from stillhouse.models.aside import write_aside
 from stillhouse.models.errors import ModelError
+from stillhouse.models.onnx.old_packing import OLD_MAGIC, OLD_SUFFIX, unpack_old
 
-MAGIC = b"SHLZ"
-VERSION = 1
-SUFFIX = ".lzma"
-HEADER = struct.Struct("<4sBBI32s")
+MAGIC = b"\xfd7zXZ\0"
+SUFFIX = ".xz"
 CONTEXTS = tuple((lc, lp) for lp in (0, 2) for lc in range(5 - lp))
 """LZMA's literal (lc) and position (lp) context bits that are tried.
 
@@ -37,6 +24,8 @@ Integer bytes pack best with lp 0, floats of four bytes with lp 2.
 SAMPLE = 4 * 1024 * 1024
 """Bytes that are packed with every context. A file of 23 MB takes 10 seconds for each."""
 SMALLEST_DICTIONARY = 4096
+LARGEST = 2**31
+"""Most bytes of a plain file, which is the most that ONNX has in one file."""
 ZSTD_LEVEL = 19
 
 
@@ -48,12 +37,13 @@ def ship(path: Path, packing: str | None) -> Path:
     """
     if packing:
         return pack(path)
-    path.with_name(path.name + SUFFIX).unlink(missing_ok=True)
+    for suffix in (SUFFIX, OLD_SUFFIX):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
     return path
 
 
 def pack(path: Path) -> Path:
-    """Replace a plain `<name>.onnx` by the packed file `<name>.onnx.lzma`.
+    """Replace a plain `<name>.onnx` by the packed file `<name>.onnx.xz`.
 
     Returns:
         Path of the packed file. The plain file is removed.
@@ -79,7 +69,7 @@ def _contexts_for(plain: bytes) -> tuple[tuple[int, int], ...]:
 def is_packed(path: Path) -> bool:
     """Tell whether a file is packed, by its name or by its first bytes."""
     with path.open("rb") as stream:
-        return path.suffix == SUFFIX or stream.read(len(MAGIC)) == MAGIC
+        return path.suffix in {SUFFIX, OLD_SUFFIX} or stream.read(len(MAGIC)).startswith((MAGIC, OLD_MAGIC))
 
 
 def unpack(path: Path) -> bytes:
@@ -90,20 +80,22 @@ def unpack(path: Path) -> bytes:
     """
     content = path.read_bytes()
     try:
-        return _decode(content) if is_packed(path) else content
-    except (lzma.LZMAError, ValueError, MemoryError) as error:
+        if not is_packed(path):
+            return content
+        return unpack_old(content) if content.startswith(OLD_MAGIC) else _decode(content)
+    except (lzma.LZMAError, EOFError, ValueError, MemoryError) as error:
         msg = f"{path} is damaged or of another version ({error}); export it again"
         raise ModelError(msg) from error
 
 
 def deployable(folder: Path, name: str) -> Path:
-    """Find the shipped file of a name: `<name>.onnx.lzma` if it was packed, otherwise `<name>.onnx`.
+    """Find the shipped file of a name: `<name>.onnx.xz` if it was packed, otherwise `<name>.onnx`.
 
     Raises:
         ModelError: neither file exists.
     """
     plain = folder / f"{name}.onnx"
-    for path in (plain.with_name(plain.name + SUFFIX), plain):
+    for path in (plain.with_name(plain.name + SUFFIX), plain.with_name(plain.name + OLD_SUFFIX), plain):
         if path.is_file():
             return path
     msg = f"{folder} has neither {name}.onnx nor {name}.onnx{SUFFIX}; run the stage export again"
@@ -116,26 +108,17 @@ def zstd_bytes(path: Path) -> int:
 
 
 def _encode(plain: bytes, lc: int, lp: int) -> bytes:
-    header = HEADER.pack(MAGIC, VERSION, lp * 9 + lc, len(plain), hashlib.sha256(plain).digest())
-    filters = [_filter(lc, lp, len(plain)) | {"preset": 9 | lzma.PRESET_EXTREME}]
-    return header + lzma.compress(plain, lzma.FORMAT_RAW, filters=filters)
+    """Compress with a dictionary as long as the file. Unpacking needs little more memory than that."""
+    dictionary = max(len(plain), SMALLEST_DICTIONARY)
+    own = {"id": lzma.FILTER_LZMA2, "lc": lc, "lp": lp, "pb": 0, "dict_size": dictionary}
+    filters = [own | {"preset": 9 | lzma.PRESET_EXTREME}]
+    return lzma.compress(plain, lzma.FORMAT_XZ, check=lzma.CHECK_SHA256, filters=filters)
 
 
 def _decode(content: bytes) -> bytes:
-    head = content[: HEADER.size].ljust(HEADER.size, b"\0")
-    magic, version, properties, length, digest = HEADER.unpack(head)
-    if (magic, version) != (MAGIC, VERSION):
-        msg = f"it does not begin as packing version {VERSION} does"
-        raise ValueError(msg)
-    lp, lc = divmod(properties, 9)
-    decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_filter(lc, lp, length)])
-    plain = decoder.decompress(content[HEADER.size :], max_length=length + 1)
-    if not decoder.eof or decoder.unused_data or len(plain) != length or hashlib.sha256(plain).digest() != digest:
-        msg = "it does not unpack to the bytes that were packed"
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ)
+    plain = decoder.decompress(content, max_length=LARGEST)
+    if not decoder.eof or decoder.unused_data or decoder.check != lzma.CHECK_SHA256:
+        msg = "it is not one whole stream with a SHA-256"
         raise ValueError(msg)
     return plain
-
-
-def _filter(lc: int, lp: int, length: int) -> dict[str, Any]:
-    """Describe LZMA1 with a dictionary as long as the file. Unpacking needs no more memory than that."""
-    return {"id": lzma.FILTER_LZMA1, "lc": lc, "lp": lp, "pb": 0, "dict_size": max(length, SMALLEST_DICTIONARY)}

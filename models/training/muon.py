@@ -8,6 +8,7 @@ from itertools import groupby
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 MOMENTUM = 0.9
 ITERATIONS = 3
@@ -19,6 +20,7 @@ ADAM_RATE, ADAM_DECAYS, ADAM_LEAST = 0.01, (0.9, 0.98), 1e-8
 """Adam's learning rate as a share of SGD's, its two decay rates (betas), and its epsilon."""
 
 State = dict[str, Tensor]
+States = Mapping[Tensor, State]
 
 
 def orthogonalize(matrices_OI: Tensor, iterations: int = ITERATIONS) -> Tensor:
@@ -72,7 +74,7 @@ class Muon(torch.optim.Optimizer):
                 (matrices if parameter.ndim > 1 else vectors).append(parameter)
         groups: list[dict[str, object]] = [
             {"params": kernels, "weight_decay": KERNEL_DECAY, "step": _along_orthogonal},
-            {"params": layers, "weight_decay": weight_decay, "step": None},
+            {"params": layers, "weight_decay": weight_decay, "step": _all_along_orthogonal},
             {"params": matrices, "weight_decay": weight_decay},
             {"params": vectors},
         ]
@@ -83,11 +85,7 @@ class Muon(torch.optim.Optimizer):
         """Take one step along the gradients."""
         for group in self.param_groups:
             trained = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if group["step"] is None:
-                _all_along_orthogonal(trained, self.state, group["lr"], group["weight_decay"])
-                continue
-            for parameter in trained:
-                group["step"](parameter, self.state[parameter], group["lr"], group["weight_decay"])
+            group["step"](trained, self.state, group["lr"], group["weight_decay"])
 
 
 def _nesterov(gradient: Tensor, state: State) -> Tensor:
@@ -96,32 +94,44 @@ def _nesterov(gradient: Tensor, state: State) -> Tensor:
     return gradient.add(momentum, alpha=MOMENTUM)
 
 
-def _along_gradient(parameter: nn.Parameter, state: State, lr: float, weight_decay: float) -> None:
-    gradient = _gradient(parameter).add(parameter, alpha=weight_decay)
-    parameter.add_(_nesterov(gradient, state), alpha=-lr)
+def _along_gradient(parameters: list[nn.Parameter], states: States, lr: float, weight_decay: float) -> None:
+    for parameter in parameters:
+        gradient = _gradient(parameter).add(parameter, alpha=weight_decay)
+        parameter.add_(_nesterov(gradient, states[parameter]), alpha=-lr)
 
 
-def _along_adam(parameter: nn.Parameter, state: State, lr: float, weight_decay: float) -> None:
-    """Step as AdamW does (Loshchilov 2017, arXiv:1711.05101)."""
-    gradient, lr = _gradient(parameter), lr * ADAM_RATE
-    means = [state.setdefault(name, torch.zeros_like(gradient)) for name in ("mean", "square")]
-    count = state.setdefault("count", torch.zeros(()))
-    count += 1
-    for mean, value, decay in zip(means, (gradient, gradient.square()), ADAM_DECAYS, strict=True):
-        mean.lerp_(value, 1 - decay)
-    mean, square = (each / (1 - decay**count) for each, decay in zip(means, ADAM_DECAYS, strict=True))
-    parameter.mul_(1 - lr * weight_decay)
-    parameter.addcdiv_(mean, square.sqrt_().add_(ADAM_LEAST), value=-lr)
+def _along_adam(parameters: list[nn.Parameter], states: States, lr: float, weight_decay: float) -> None:
+    """Step as AdamW does (Loshchilov 2017, arXiv:1711.05101), by torch's own."""
+    for parameter in parameters:
+        states[parameter].setdefault("step", torch.zeros(()))
+        for name in ("exp_avg", "exp_avg_sq"):
+            states[parameter].setdefault(name, torch.zeros_like(parameter))
+    means, squares, steps = ([states[each][name] for each in parameters] for name in ("exp_avg", "exp_avg_sq", "step"))
+    adamw(
+        list[Tensor](parameters),
+        [_gradient(parameter) for parameter in parameters],
+        means,
+        squares,
+        [],
+        steps,
+        fused=True,
+        amsgrad=False,
+        beta1=ADAM_DECAYS[0],
+        beta2=ADAM_DECAYS[1],
+        lr=lr * ADAM_RATE,
+        weight_decay=weight_decay,
+        eps=ADAM_LEAST,
+        maximize=False,
+    )
 
 
-def _along_orthogonal(kernel_OIHW: nn.Parameter, state: State, lr: float, weight_decay: float) -> None:
-    direction_OK = orthogonalize(_nesterov(_gradient(kernel_OIHW), state).flatten(1))
-    _move(kernel_OIHW, direction_OK, lr * KERNEL_RATE, weight_decay)
+def _along_orthogonal(kernels: list[nn.Parameter], states: States, lr: float, weight_decay: float) -> None:
+    for kernel_OIHW in kernels:
+        direction_OK = orthogonalize(_nesterov(_gradient(kernel_OIHW), states[kernel_OIHW]).flatten(1))
+        _move(kernel_OIHW, direction_OK, lr * KERNEL_RATE, weight_decay)
 
 
-def _all_along_orthogonal(
-    layers: Iterable[nn.Parameter], states: Mapping[Tensor, State], lr: float, weight_decay: float
-) -> None:
+def _all_along_orthogonal(layers: list[nn.Parameter], states: States, lr: float, weight_decay: float) -> None:
     """Move all linear layers. Those of one shape are orthogonalized together, which takes half the time."""
     for _, same in groupby(sorted(layers, key=_shape), _shape):
         of_shape = list(same)

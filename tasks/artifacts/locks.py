@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,4 +40,24 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
         stream.truncate(0)
         stream.write(str(os.getpid()))
         stream.flush()
+        yield
+
+
+@contextmanager
+def beside(path: Path, *, alone: bool, wait: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock that others may share, or hold it alone.
+
+    Args:
+        path: the lock.
+        alone: nobody else may hold it.
+        wait: called once if others must end first.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+    with path.open("a+", encoding="ascii") as stream:
+        try:
+            fcntl.flock(stream, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            wait()
+            fcntl.flock(stream, kind)
         yield

@@ -4,7 +4,8 @@ import tempfile
 from pathlib import Path
 
 from stillhouse.models.errors import ModelError
-from stillhouse.models.onnx.packing import SUFFIX, is_packed, unpack
+from stillhouse.models.onnx.old_packing import OLD_SUFFIX
+from stillhouse.models.onnx.packing import is_packed, unpack
 from stillhouse.models.runtime.bundle import BUNDLE, Bundle, open_bundle
 from stillhouse.tasks.errors import ArtifactError
 from stillhouse.tasks.tracking.answers import AbsentError, download_model
@@ -65,7 +66,7 @@ def locate_judged(folder: Path) -> Path:
             return folder / where
     if (folder / BESIDE_FOLDER / BUNDLE).is_file():
         return folder / BESIDE_FOLDER
-    packed = sorted((folder / BESIDE_FOLDER).glob(f"*{SUFFIX}"))
+    packed = sorted((folder / BESIDE_FOLDER).glob(f"*{OLD_SUFFIX}"))
     return packed[0] if packed else folder / MODEL_FILE
 
 

@@ -9,4 +9,4 @@ from stillhouse.tasks.recipe.steps import Pack
 def pack(context: StepContext, _step: Pack) -> Compressed:
     """Record that the exported file ships entropy-coded."""
     module, architecture = context.stored
-    return module, replace(architecture, packing="lzma")
+    return module, replace(architecture, packing="xz")

@@ -18,8 +18,10 @@ AIRFLOW_PARTS = 4
 """Number of child processes of `airflow standalone`: scheduler, DAG processor, API server, triggerer."""
 TASK_SLOTS = 3
 """Number of parallel tasks: one that trains, and light tasks beside it."""
+OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+"""OpenTelemetry's own variable. If it is set, Airflow sends its metrics there."""
 TRAINING_POOL = "training"
-"""The Airflow pool with one slot. Every task that trains or measures takes this slot."""
+"""The Airflow pool of every task that trains or measures. It is made with one slot."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def _airflow_environment(settings: Settings, ports: dict[str, int], tracking_uri
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 5,
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 30,
         "USAGE_DATA_COLLECTION__ENABLED": False,
+        "METRICS__OTEL_ON": OTLP_ENDPOINT in os.environ,
     }
     airflow = {f"AIRFLOW__{name}": str(value) for name, value in options.items()}
     home = {"AIRFLOW_HOME": str(_airflow_home(settings)), "MLFLOW_TRACKING_URI": tracking_uri}

@@ -1,9 +1,9 @@
-"""The ordered stages of a recipe. The DAG and the command line both read them here.
+"""The stages of a recipe, in an order in which they can run, and what each waits for. All read them here.
 
 This module is light on purpose: it knows names and order, and does not import the code of the stages.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,10 @@ from stillhouse.models.providers import Provider
 from stillhouse.tasks.pipeline.providers import providers_of
 from stillhouse.tasks.pipeline.stages import KINDS
 from stillhouse.tasks.recipe.recipe import Recipe
+from stillhouse.tasks.recipe.steps import Step
+
+END = "end_"
+"""Beginning of the names of a join's inputs that are the ends of components."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Stage:
 
     @property
     def heavy(self) -> bool:
-        """Whether the stage takes the only slot of the training pool."""
+        """Whether the stage takes a slot of the training pool."""
         return KINDS[self.kind].heavy
 
     @property
@@ -71,19 +75,66 @@ def _before(recipe: Recipe) -> tuple[Stage, ...]:
 
 
 def _steps(recipe: Recipe) -> list[Stage]:
-    """Return one stage for each compression step. Each stage starts from the output of the stage before it."""
+    """Return one stage for each compression step, and one wherever components that were compressed apart join.
+
+    A step of one component starts from the last step of this component, so that components are compressed side by
+    side. A step of all components starts from all of them.
+    """
     stages: list[Stage] = []
+    whole, ends = "teacher", dict[str, str]()
     for number, step in enumerate(recipe.steps, start=1):
-        previous = stages[-1].name if stages else "teacher"
-        stages.append(
-            Stage(
-                "_".join(filter(None, ("step", str(number), step.method, step.component))),
-                "compress",
-                {**_common(recipe), "step": step, "keep_step_if": recipe.keep_step_if},
-                {"data": "pull", "teacher": "teacher", "previous": previous},
-            )
-        )
+        if step.component is None:
+            whole, ends = _join(recipe, stages, whole, ends), {}
+        stages.append(_step(recipe, number, step, ends.get(step.component or "", whole)))
+        if step.component is None:
+            whole = stages[-1].name
+        else:
+            ends[step.component] = stages[-1].name
+    _join(recipe, stages, whole, ends)
     return stages
+
+
+def _step(recipe: Recipe, number: int, step: Step, previous: str) -> Stage:
+    return Stage(
+        "_".join(filter(None, ("step", str(number), step.method, step.component))),
+        "compress",
+        {**_common(recipe), "step": step, "keep_step_if": recipe.keep_step_if},
+        {"data": "pull", "teacher": "teacher", "previous": previous},
+    )
+
+
+def _join(recipe: Recipe, stages: list[Stage], whole: str, ends: Mapping[str, str]) -> str:
+    """Add a stage that joins components, if there are several. Returns the stage that has the whole model.
+
+    Args:
+        recipe: the recipe.
+        stages: the stages so far.
+        whole: the last stage of the whole model.
+        ends: component -> the last stage that changed it since.
+    """
+    if len(ends) <= 1:
+        return next(iter(ends.values()), whole)
+    number = sum(stage.kind == "join" for stage in stages)
+    name, previous = f"join_{number + 1}" if number else "join", {"data": "pull", "previous": whole}
+    joined = {f"{END}{component}": end for component, end in ends.items()}
+    stages.append(Stage(name, "join", _common(recipe), {**previous, **joined}))
+    return name
+
+
+def upstream_of(stages: Sequence[Stage]) -> dict[str, tuple[str, ...]]:
+    """Return name of a stage -> the stages that end before it begins.
+
+    A compression step and a join wait for what they read. Every other stage waits for the stage before it in the list,
+    so that nothing runs beside a measurement. The last stage also waits for each end of a component.
+    """
+    after: dict[str, tuple[str, ...]] = {}
+    for before, stage in zip((None, *stages), stages, strict=False):
+        ends = tuple(name for slot, name in stage.inputs.items() if slot.startswith(END))
+        previous = stage.inputs.get("previous", before.name if before else None)
+        after[stage.name] = ends or ((previous,) if previous else ())
+    joined = [name for stage in stages if stage.kind == "join" for name in after[stage.name]]
+    after[stages[-1].name] += tuple(joined)
+    return after
 
 
 def _judging(recipe: Recipe, student: str) -> tuple[Stage, ...]:

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.training.freed_memory import keep_freed_memory
 from stillhouse.tasks.artifacts.artifact import Artifact, seal, verify
 from stillhouse.tasks.artifacts.folders import install
-from stillhouse.tasks.artifacts.locks import waiting
+from stillhouse.tasks.artifacts.locks import beside, waiting
 from stillhouse.tasks.artifacts.machine import machine
 from stillhouse.tasks.artifacts.outputs import locate_output, make_empty, output_among
 from stillhouse.tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
@@ -180,7 +181,8 @@ def _fill(context: RunContext, stage: Stage, inputs: Mapping[str, Artifact], fol
     job = _job(context, stage, inputs, folder, child)
     _note_look(context, stage, job)
     try:
-        metrics = work(job)
+        with _in_quiet(context, stage, child):
+            metrics = work(job)
     except ModelError as error:
         msg = f"stage {stage.name}: {error}"
         raise StillhouseError(msg) from error
@@ -188,6 +190,16 @@ def _fill(context: RunContext, stage: Stage, inputs: Mapping[str, Artifact], fol
     artifact = install(job.out, folder)
     shutil.rmtree(job.scratch)
     return artifact
+
+
+def _in_quiet(context: RunContext, stage: Stage, child: Child) -> AbstractContextManager[None]:
+    """Return a context in which a stage measures times alone on this host, and trains beside other trainings only."""
+    kind = KINDS[stage.kind]
+    if not kind.heavy:
+        return nullcontext()
+    said = "training and measuring" if kind.timed else "measuring"
+    told = f"waiting until other {said} on this host ends, so that times are measured alone"
+    return beside(context.settings.state / "quiet.lock", alone=kind.timed, wait=lambda: child.progress(told))
 
 
 def _prepare_torch() -> None:

@@ -23,7 +23,7 @@ class StageKind:
     subprocesses: tuple[str, ...] = ()
     """Modules that the stage runs in a separate process. The stage's key includes their source too."""
     heavy: bool = False
-    """The stage trains or measures, so it takes the only slot of the training pool."""
+    """The stage trains or measures, so it takes a slot of the training pool."""
     reusable: bool = True
     """A key identifies the stage's work, so it can be reused.
 
@@ -56,6 +56,9 @@ KINDS = {
         heavy=True,
         split="validation",
         faces=("training",),
+    ),
+    "join": StageKind(
+        "stillhouse.tasks.compression.components:join", heavy=True, split="validation", faces=("training",)
     ),
     "export": StageKind("stillhouse.tasks.stages.export:export", faces=("training",)),
     "evaluate": StageKind(

@@ -35,6 +35,8 @@ class Recipe(Section):
     """One line for people. Airflow, MLflow and the report show it."""
     schedule: Annotated[str, AfterValidator(check_schedule)] | None
     """Cron expression in UTC; null: the recipe runs only when a person starts it."""
+    late_after_hours: Annotated[float, Field(gt=0, le=168)] = 4.0
+    """A message is sent if a run has not ended this many hours after it was queued. The run goes on."""
     owner: Annotated[str, Field(pattern=r"^[^,\n]{1,100}$")] = "ml-operations"
     """Owner of the recipe's DAGs in Airflow."""
     seed: Seed

@@ -11,8 +11,7 @@ from stillhouse.models.data.captions import load_captions
 from stillhouse.models.measurement.latency import compare
 from stillhouse.models.measurement.step_cost import SCHEDULE as SCREENING
 from stillhouse.models.runtime.bundle import Bundle
-from stillhouse.models.workloads.retrieval.data import IMAGE, TEXT, EvalSplit, QuerySet, load_eval_split
-from stillhouse.models.workloads.retrieval.encoders import open_encoders
+from stillhouse.models.workloads.retrieval.data import IMAGE, TEXT, EvalSplit, QuerySet
 from stillhouse.models.workloads.retrieval.search.index import KINDS, Index, build_index
 from stillhouse.models.workloads.retrieval.search.ranks import CUTS, Vectors, recall
 
@@ -28,13 +27,12 @@ def details(
 ) -> dict[str, Any]:
     """Return the results of `teacher` and `student` that only retrieval has."""
     teacher, student = answers["teacher"], answers["student"]
-    typical_QD = _typical_queries(data, bundles["student"])
     return {
         "cut": split.cut,
         "recalls": {model: {split.name: recalls(split, own)} for model, own in answers.items()},
         "chance": {split.name: chance(split)},
         "encoders": _each_encoder(bundles, split.one_of_each()),
-        "index": {kind: _index(split, student, kind, typical_QD) for kind in KINDS},
+        "index": {kind: _index(split, student, kind) for kind in KINDS},
         "examples": _examples(data, split, teacher, student),
     }
 
@@ -78,15 +76,9 @@ def chance(split: EvalSplit) -> dict[str, float]:
     return {direction: float(np.concatenate(each).mean()) for direction, each in found.items()}
 
 
-def _typical_queries(data: Path, student: Bundle) -> Vectors:
-    """Embed the sentences of the split `validation`. None of them is evaluated."""
-    split, encoders = load_eval_split(data, "validation"), open_encoders(student)
-    return np.concatenate([encoders.of(inputs) for inputs in split.inputs.values() if inputs.encoder == TEXT])
-
-
-def _index(split: EvalSplit, answers: Answers, kind: str, typical_QD: Vectors) -> dict[str, float]:
+def _index(split: EvalSplit, answers: Answers, kind: str) -> dict[str, float]:
     """Measure the recall of sentences over an index of pictures, at the split's cut, and the bytes of the index."""
-    index = build_index(answers[IMAGE], "gate", kind, typical_QD)
+    index = build_index(answers[IMAGE], "gate", kind)
     found = [_find(index, way, answers, split.cut) for way in split.query_sets if way.encoders == (TEXT, IMAGE)]
     return {"bytes": index.nbytes, "recall": float(np.concatenate(found).mean())}
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from stillhouse.models.workloads.retrieval.search.lloyd_max import (
+from benchmarks.index_codes import rescored
+from benchmarks.index_codes.lloyd_max import (
     MOST,
     dequantize,
     errors,
@@ -12,8 +13,10 @@ from stillhouse.models.workloads.retrieval.search.lloyd_max import (
     quantize,
     unpack,
 )
-from stillhouse.models.workloads.retrieval.search.pca_quantizer import allot_bits, encode, project_queries
-from stillhouse.models.workloads.retrieval.search.pca_quantizer import levels as levels_of
+from benchmarks.index_codes.pca_quantizer import allot_bits, encode, project_queries
+from benchmarks.index_codes.pca_quantizer import levels as levels_of
+from benchmarks.index_codes.rescored import SMALLER
+from stillhouse.models.workloads.retrieval.search.index import first
 
 
 @pytest.mark.parametrize(
@@ -86,3 +89,48 @@ def test_an_error_that_no_query_sees_costs_nothing() -> None:
         errors_of[name] = float(((found_QG - exact_QG) ** 2).mean() / (exact_QG**2).mean())
     assert errors_of["weighed"] < errors_of["alike"] / 4
     assert np.isfinite(project_queries(encode(vectors_GD, vectors_GD.nbytes // 16, queries_QD[:3]), queries_QD)).all()
+
+
+def unit(count: int, dimension: int, seed: int) -> np.ndarray:
+    """Random unit vectors."""
+    vectors = np.random.default_rng(seed).standard_normal((count, dimension)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "smaller", "least"),
+    [("binary", 32, 0.8), ("binary_rescored", 16, 0.95), ("binary_rescored_finer", 10, 0.99)],
+)
+def test_every_code_is_smaller_and_finds_nearly_as_much(kind: str, smaller: float, least: float) -> None:
+    """Noisy copies of 500 vectors find their originals as the vectors themselves do, from fewer bytes."""
+    gallery_GD = unit(500, 128, 1)
+    queries_QD = gallery_GD + 0.12 * np.random.default_rng(2).standard_normal((500, 128)).astype(np.float32)
+    arrays = rescored.encode(gallery_GD, kind)
+    found = rescored.search(arrays, queries_QD, 1)[:, 0] == np.arange(500)
+    whole = first(queries_QD @ gallery_GD.T, 1)[:, 0] == np.arange(500)
+    assert gallery_GD.nbytes / sum(array.nbytes for array in arrays.values()) >= smaller
+    assert found.mean() >= least * whole.mean()
+
+
+@pytest.mark.parametrize("kind", SMALLER)
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_a_tiny_gallery_is_searched_too(kind: str, count: int) -> None:
+    """Even where no directions are to be found, every vector has its place, and finds itself if it may."""
+    gallery_GD = unit(count, 16, 1)
+    found_Q2 = rescored.search(rescored.encode(gallery_GD, kind), gallery_GD, 2)
+    assert found_Q2[:, 0].tolist() == list(range(count))
+    assert found_Q2.shape == (count, min(count, 2))
+
+
+@pytest.mark.parametrize("kind", SMALLER)
+def test_vectors_that_are_all_the_same_are_found_in_their_order(kind: str) -> None:
+    """Nothing tells them apart, so the first come first."""
+    same_GD = np.repeat(unit(1, 16, 1), 9, axis=0)
+    assert rescored.search(rescored.encode(same_GD, kind), same_GD[:1], 3).tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize("kind", SMALLER)
+def test_a_code_is_the_same_when_made_again(kind: str) -> None:
+    """Nothing is drawn by lot."""
+    one, other = (rescored.encode(unit(60, 32, 1), kind) for _ in range(2))
+    assert all(np.array_equal(one[name], other[name]) for name in one)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.models.workloads.retrieval.search.lloyd_max import (
+from benchmarks.index_codes.lloyd_max import (
     Codes,
     Floats,
     dequantize,
