@@ -161,3 +161,36 @@ def test_an_epoch_shows_every_example_once() -> None:
     source = feed()
     labels = torch.cat([labels for _, labels in source.epoch(1, 50)])
     assert torch.equal(labels.bincount(), source.examples.labels_N.bincount())
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "the GPU has no memory left; lower batch_size"),
+        (torch.AcceleratorError("CUDA error: device lost"), r"the GPU does not answer \(CUDA error: device lost\)"),
+    ],
+)
+def test_a_gpu_that_fails_ends_the_training_with_a_sentence(tmp_path: Path, error: Exception, sentence: str) -> None:
+    """The sentence names the remedy, and no checkpoint is left of the epoch."""
+
+    def objective(_model: nn.Module, _batch: Batch) -> Tensor:
+        raise error
+
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(ModelError, match=sentence):
+        fit(network(), feed(), objective, PLAN, checkpoint=path, score=lambda _: 0.0, watcher=Witness())
+    assert not path.exists()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon", "muon_all"])
+def test_a_gpu_trains_nearly_the_same_weights(tmp_path: Path, optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In fp32 a GPU's weights differ from the CPU's by less than a hundredth, and they come back to the CPU."""
+    plan = TrainConfig(**{**PLAN.__dict__, "optimizer": optimizer, "precision": "fp32", "learning_rate": 0.01})
+    on_gpu, _ = train(tmp_path / "gpu.safetensors", plan)
+    monkeypatch.setattr("stillhouse.models.training.loop.training_device", lambda: torch.device("cpu"))
+    on_cpu, _ = train(tmp_path / "cpu.safetensors", plan)
+    for ours, theirs in zip(on_gpu.parameters(), on_cpu.parameters(), strict=True):
+        assert ours.device.type == "cpu"
+        assert float((ours - theirs).norm() / theirs.norm()) < 0.01

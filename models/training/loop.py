@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from stillhouse.models.errors import DivergedError
 from stillhouse.models.training.checkpoint import load_tensors, save_tensors
+from stillhouse.models.training.device import Precision, explain_device, multiply_in, training_device
 from stillhouse.models.training.muon import Muon
 
 Batch = tuple[Tensor, ...]
 Objective = Callable[[nn.Module, Batch], Tensor]
 """Loss of one batch, a scalar."""
-Precision = Literal["fp32", "bf16"]
 SECONDS_BETWEEN_PROGRESS = 4.0
 
 
@@ -71,19 +71,24 @@ def fit(  # noqa: PLR0913 - the whole contract of training, each part named by i
     score: Callable[[nn.Module], float],
     watcher: ProgressReporter,
 ) -> None:
-    """Train `model` in place. If `checkpoint` exists, continue from it.
+    """Train `model` in place, on a GPU if there is one. It is on the CPU for `score` and at the end.
+
+    If `checkpoint` exists, continue from it.
 
     Raises:
         DivergedError: the loss became NaN or infinite.
+        ModelError: the GPU has no memory left, or does not answer.
     """
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+    model.to(training_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # as torch's stubs lack it
     optimizer = _optimizer(model, plan)
     for epoch in range(_resume(checkpoint, model, optimizer), plan.epochs):
-        loss = _train_epoch(model, feed, objective, optimizer, plan, epoch, watcher)
-        quality = score(model)
+        with explain_device():
+            loss = _train_epoch(model, feed, objective, optimizer, plan, epoch, watcher)
+        quality = score(model.cpu())
         watcher.record(epoch + 1, {"train_loss": loss, "validation_quality": quality})
         watcher.progress(f"epoch {epoch + 1}/{plan.epochs}, loss {loss:.4f}, validation quality {quality:.2%}")
         _save(checkpoint, model, optimizer, epoch + 1)
+    model.cpu()
 
 
 def _train_epoch(  # noqa: PLR0913, PLR0917 - the loop's state, passed on
@@ -95,13 +100,14 @@ def _train_epoch(  # noqa: PLR0913, PLR0917 - the loop's state, passed on
     epoch: int,
     watcher: ProgressReporter,
 ) -> float:
-    model.train()
+    device = training_device()
+    model.to(device).train()
     steps = feed.batches_per_epoch(plan.batch_size)
     total, told = 0.0, time.monotonic()
     for step, batch in enumerate(feed.epoch(epoch, plan.batch_size)):
         _set_learning_rate(optimizer, plan, epoch + step / steps)
         with multiply_in(plan.precision):
-            loss = objective(model, batch)
+            loss = objective(model, tuple(part.to(device, non_blocking=True) for part in batch))
         value = loss.item()
         if not math.isfinite(value):
             msg = (
@@ -119,11 +125,6 @@ def _train_epoch(  # noqa: PLR0913, PLR0917 - the loop's state, passed on
             share = (step + 1) / steps
             watcher.progress(f"epoch {epoch + 1}/{plan.epochs}, {share:.0%}, loss {total / (step + 1):.4f}")
     return total / steps
-
-
-def multiply_in(precision: Precision) -> torch.autocast:
-    """Return the context in which matrices are multiplied in a precision: the model's, Muon's and the teacher's."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
 
 
 def learning_rate(plan: TrainConfig, position: float) -> float:

@@ -114,7 +114,7 @@ def _along_adam(parameters: list[nn.Parameter], states: States, lr: float, weigh
         squares,
         [],
         steps,
-        fused=True,
+        fused=parameters[0].device.type == "cpu" if parameters else None,  # a GPU's wants its counts there
         amsgrad=False,
         beta1=ADAM_DECAYS[0],
         beta2=ADAM_DECAYS[1],

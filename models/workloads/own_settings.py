@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from stillhouse.models.errors import ModelError
-from stillhouse.models.training.loop import Precision
+from stillhouse.models.training.device import Precision
 from stillhouse.models.workloads.training_base import DistillationOptions
 
 Settings = TypeVar("Settings", bound=BaseModel)

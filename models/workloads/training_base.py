@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stillhouse.models.training.checkpoint import Architecture
-from stillhouse.models.training.loop import BatchSource, Objective, Precision, ProgressReporter
+from stillhouse.models.training.device import Precision
+from stillhouse.models.training.loop import BatchSource, Objective, ProgressReporter
 from stillhouse.models.workloads.registry import resolve
 
 Ask = Callable[[Tensor], tuple[Tensor, ...]]

@@ -15,7 +15,8 @@ from stillhouse.models.data.text import codes_of
 from stillhouse.models.distillation.batches import DistillationBatches
 from stillhouse.models.errors import ModelError
 from stillhouse.models.training.checkpoint import Architecture, load_model
-from stillhouse.models.training.loop import BatchSource, Objective, ProgressReporter, multiply_in
+from stillhouse.models.training.device import multiply_in
+from stillhouse.models.training.loop import BatchSource, Objective, ProgressReporter
 from stillhouse.models.workloads.own_settings import OwnOptions
 from stillhouse.models.workloads.text_to_image.flow import DIMENSION, noise_of, sample, scaled, states_of
 from stillhouse.models.workloads.text_to_image.objectives import vector_objective

@@ -15,7 +15,8 @@ from torch import nn
 
 from stillhouse.models.data.images import load_images
 from stillhouse.models.measurement.frechet import frechet_distance
-from stillhouse.models.training.loop import Precision, ProgressReporter, multiply_in
+from stillhouse.models.training.device import Precision, multiply_in
+from stillhouse.models.training.loop import ProgressReporter
 from stillhouse.models.workloads.text_to_image.flow import noise_of, raw, sample
 from stillhouse.models.workloads.text_to_image.judging.shown import shown
 from stillhouse.models.workloads.text_to_image.objectives import judged

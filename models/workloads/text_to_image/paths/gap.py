@@ -48,7 +48,7 @@ class Gap:
 
     def loss(self, maps: Sequence[Tensor]) -> Tensor:
         """Return a loss of a batch, a scalar, of its features (B, C) in each map. It is 0 until there are enough."""
-        features_BF = self._join(maps)
+        features_BF = self._join(maps).cpu()
         self._follow(features_BF.detach().double())
         if self.batches * len(features_BF) < ENOUGH * len(self.real_F):
             return 0 * features_BF.sum()

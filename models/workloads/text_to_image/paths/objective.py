@@ -31,7 +31,7 @@ class Critic:
 
     def maps(self, pixels_BP: Tensor) -> list[Tensor]:
         """Return the output (B, C, H, W) of each of its convolutions."""
-        scale, network = cast("Any", self.network)
+        scale, network = cast("Any", self.network.to(pixels_BP.device))
         levels_BCHW = (pixels_BP.unflatten(1, tuple(self.image_shape)) + 1) * LEVELS
         return cast("list[Tensor]", network.maps(scale(levels_BCHW)))
 
