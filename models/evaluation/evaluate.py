@@ -16,7 +16,7 @@ from stillhouse.models.evaluation.outcomes import Outcomes
 from stillhouse.models.evaluation.schema import Evaluation
 from stillhouse.models.measurement.latency import Comparison, Schedule, compare_calls, machine
 from stillhouse.models.measurement.resources import Serving, serving_of
-from stillhouse.models.onnx.packing import unpack, zstd_bytes
+from stillhouse.models.onnx.packing import is_packed, unpack, zstd_bytes
 from stillhouse.models.runtime.bundle import Bundle, open_bundle
 from stillhouse.models.workloads.base import Request, Runtime, open_split, runtime_of
 
@@ -83,7 +83,7 @@ def measure_files(bundle: Bundle, request: Request) -> dict[str, Any]:
     return {
         "bytes": bundle.size,
         "zstd_bytes": sum(map(zstd_bytes, bundle.files)),
-        "unpacked_bytes": sum(len(unpack(path)) for path in bundle.files),
+        "unpacked_bytes": sum(len(unpack(path)) if is_packed(path) else path.stat().st_size for path in bundle.files),
         "serving": {field.name: sum(part[field.name] for part in parts) for field in fields(Serving)},
     }
 

@@ -7,12 +7,14 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stillhouse.models.measurement.latency import Call, Schedule, compare_calls, open_call
+from stillhouse.models.onnx.files import files_of, total_bytes
 from stillhouse.models.onnx.packing import zstd_bytes
 
 SCHEDULE = Schedule(repeats=3, most=7, rounds=10, pause_seconds=0.1, confidence=0.9, limit=1.0)
@@ -39,13 +41,19 @@ def step_cost(changes: Sequence[Change], least_gain: float) -> dict[str, Any]:
     """
     sides = {side: [getattr(change, side) for change in changes] for side in ("before", "after")}
     sizes = {
-        "bytes": {side: sum(path.stat().st_size for path in paths) for side, paths in sides.items()},
-        "zstd_bytes": {side: sum(map(zstd_bytes, paths)) for side, paths in sides.items()},
+        "bytes": {side: total_bytes(paths) for side, paths in sides.items()},
+        "zstd_bytes": {
+            side: sum(zstd_bytes(each) for path in paths for each in files_of(path)) for side, paths in sides.items()
+        },
     }
     needed = least_gain / max(size["before"] / size["after"] for size in sizes.values())
     calls = (lambda: _in_turn(changes, "before"), lambda: _in_turn(changes, "after"))
     timing = compare_calls(calls, replace(SCHEDULE, limit=needed))
     return {**sizes, "speedup": {"value": timing.ratio, "interval": timing.interval, "needed": needed}}
+
+
+def _zstd_bytes(paths: Sequence[Path]) -> int:
+    return sum(map(zstd_bytes, chain.from_iterable(map(files_of, paths))))
 
 
 def _in_turn(changes: Sequence[Change], side: str) -> Call:

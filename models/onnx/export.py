@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -22,6 +21,7 @@ from stillhouse.models.compression.fold import fold_batch_norm
 from stillhouse.models.compression.quantization.quantize import bits_by_layer, dequantize, quantizable, read_integers
 from stillhouse.models.data.text import CONTEXT, SHORTEST
 from stillhouse.models.errors import ModelError
+from stillhouse.models.onnx.files import save_onnx
 from stillhouse.models.onnx.packing import ship
 from stillhouse.models.onnx.passes.constant_shapes import reshape_by_constants
 from stillhouse.models.onnx.passes.strip import slim
@@ -79,7 +79,7 @@ def export_float(module: nn.Module, architecture: Architecture, path: Path) -> N
     assert program is not None  # noqa: S101 - only None when exporting to a file
     model = program.model_proto
     reshape_by_constants(model)
-    onnx.save(model, path)
+    save_onnx(model, path)
 
 
 def export_file(source: Path, how: Mapping[str, Any], calibration: NDArray[np.generic], path: Path) -> None:

@@ -12,6 +12,7 @@ import zstandard
 
 from stillhouse.models.aside import write_aside
 from stillhouse.models.errors import ModelError
+from stillhouse.models.onnx.files import weights_of
 from stillhouse.models.onnx.old_packing import OLD_MAGIC, OLD_SUFFIX, unpack_old
 
 MAGIC = b"\xfd7zXZ\0"
@@ -26,16 +27,20 @@ SAMPLE = 4 * 1024 * 1024
 SMALLEST_DICTIONARY = 4096
 LARGEST = 2**31
 """Most bytes of a plain file, which is the most that ONNX has in one file."""
-ZSTD_LEVEL = 19
+ZSTD_LEVEL, ZSTD_LEVEL_OF_LARGE = 19, 3
+ZSTD_LARGE = 256 * 1024 * 1024
+"""Bytes of a file from which on the second level is used. A gigabyte would take ten minutes at the first."""
 
 
 def ship(path: Path, packing: str | None) -> Path:
     """Pack an exported plain file, or leave it plain. The file of the other form is removed.
 
+    A file whose weights lie beside it is left plain.
+
     Returns:
         Path of the shipped file.
     """
-    if packing:
+    if packing and not weights_of(path).is_file():
         return pack(path)
     for suffix in (SUFFIX, OLD_SUFFIX):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -103,8 +108,12 @@ def deployable(folder: Path, name: str) -> Path:
 
 
 def zstd_bytes(path: Path) -> int:
-    """Return the size of a file after zstd (RFC 8878) at level 19, as a registry or an image layer transfers it."""
-    return len(zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(path.read_bytes()))
+    """Return the size of a file after zstd (RFC 8878) at level 19, as a registry or an image layer transfers it.
+
+    A file of more than 256 MB is compressed at level 3.
+    """
+    level = ZSTD_LEVEL if path.stat().st_size <= ZSTD_LARGE else ZSTD_LEVEL_OF_LARGE
+    return len(zstandard.ZstdCompressor(level=level).compress(path.read_bytes()))
 
 
 def _encode(plain: bytes, lc: int, lp: int) -> bytes:

@@ -24,6 +24,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from stillhouse.models.compression.quantization.rounding import Stored
 from stillhouse.models.errors import ModelError
 from stillhouse.models.onnx.calibration import METHODS, write_ranges
+from stillhouse.models.onnx.files import save_onnx, weights_of
 from stillhouse.models.onnx.passes.few_bit_products import FEW_WEIGHTS, is_linear, multiply_few_bits
 from stillhouse.models.onnx.passes.float_operators import keep_operators_float
 from stillhouse.models.onnx.passes.integer_graph import Place, find_weight, put_integers, readers, store_weight
@@ -80,7 +81,7 @@ def export_integer(  # noqa: PLR0913, PLR0917 - the whole contract, each part na
             integer = _static(floats, calibration, how["calibration"])
         else:
             integer = _ONLY_WEIGHTS[how["activations"]](floats)
-    onnx.save(integer, path)
+    save_onnx(integer, path)
     _refuse_unless_it_loads(path)
 
 
@@ -93,10 +94,12 @@ def _prepare(
 ) -> Floats:
     keep_float, float_inputs = how["keep_float"], [name for name in how.get("float_inputs", ()) if name in stored]
     onnxruntime.set_default_logger_severity(ERRORS)  # it warns of constants that it removes
-    quant_pre_process(str(float_path), str(path), skip_symbolic_shape=True)
+    large = weights_of(float_path).is_file()
+    quant_pre_process(str(float_path), str(path), skip_symbolic_shape=True, save_as_external_data=large)
     model = onnx.load(path)
     _name_nodes(model)
-    onnx.save(model, path)
+    save_onnx(model, path)
+    model = onnx.load(path) if large else model
     places = {name: find_weight(model, name, weight) for name, weight in weights.items()}
     excluded = [node.name for name in (*keep_float, *float_inputs) for node in readers(model, places[name].initializer)]
     excluded += _before_layers(model, {place.initializer for place in places.values()})

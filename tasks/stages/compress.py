@@ -15,6 +15,7 @@ from torch import nn
 from stillhouse.models.compression.quantization.requantize import requantize
 from stillhouse.models.errors import DivergedError
 from stillhouse.models.onnx.export import export_model
+from stillhouse.models.onnx.files import WEIGHTS
 from stillhouse.models.onnx.packing import deployable
 from stillhouse.models.training.checkpoint import Architecture, load_model, save_model
 from stillhouse.models.workloads.training_base import Training, training_of
@@ -143,7 +144,8 @@ def _one_input(context: StepContext) -> Path:
 
 def _file_before(context: StepContext) -> Path:
     for shipped in context.job.inputs["previous"].glob("*.onnx*"):
-        return shipped  # plain, packed or adopted; none if the previous model is a teacher trained here
+        if shipped.suffix != WEIGHTS:
+            return shipped  # plain, packed or adopted; none if the previous model is a teacher trained here
     exported = context.job.scratch / f"{context.job.out.name}.onnx"
     module, architecture = load_model(context.job.inputs["previous"])
     export_model(module, architecture, context.component.calibration(), exported)

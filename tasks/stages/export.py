@@ -13,6 +13,7 @@ from torch import nn
 
 from stillhouse.models.data.description import describe
 from stillhouse.models.onnx.export import export_model
+from stillhouse.models.onnx.files import files_of
 from stillhouse.models.onnx.import_teacher import FileModel
 from stillhouse.models.onnx.packing import deployable
 from stillhouse.models.runtime.bundle import open_bundle, write_bundle
@@ -73,7 +74,7 @@ def _export(job: Job, workload: Training, data: Path, model: str, name: str) -> 
         folder.mkdir(parents=True, exist_ok=True)
     np.save(references / f"{name}.npy", component.reference(_module(made)))
     _write(made, component.calibration(), job.out / model / f"{name}.onnx")
-    return [deployable(job.out / model, name), *_copy_beside(job, model, name)]
+    return [*files_of(deployable(job.out / model, name)), *_copy_beside(job, model, name)]
 
 
 def _copy_beside(job: Job, model: str, name: str) -> list[Path]:

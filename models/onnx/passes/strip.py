@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, numpy_helper
 
+from stillhouse.models.onnx.files import check_onnx, save_onnx
 from stillhouse.models.onnx.passes.norms_apart import keep_norms_apart
 from stillhouse.models.onnx.passes.patchify import widen_patches
 from stillhouse.models.onnx.passes.subnormals import flush_subnormals
@@ -20,8 +21,8 @@ def slim(path: Path) -> None:
     flush_subnormals(model)
     _drop_unused(model)
     _shorten_names(model)
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
+    save_onnx(model, path)
+    check_onnx(model, path)
 
 
 def _skip_identity_quantize(model: ModelProto) -> None:
