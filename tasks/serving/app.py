@@ -6,6 +6,7 @@ time, so that `/health` still answers. 4xx means a fault of the request, 5xx a f
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from starlette.routing import Route
 from stillhouse.models.errors import ModelError, ModelFault
 from stillhouse.tasks.serving.bodies import LIGHT_BYTES, Refusal
 from stillhouse.tasks.serving.follow import Answering
-from stillhouse.tasks.serving.metrics import Counted, Counters
+from stillhouse.tasks.serving.metrics import Counters, protocol_of
 from stillhouse.tasks.serving.pages import about_pages, expect_model
 from stillhouse.tasks.serving.protocols.asked import Asked, Speaks, is_light
 from stillhouse.tasks.serving.protocols.mlflow_table import MlflowTable
@@ -54,41 +55,45 @@ def build(follower: Answering) -> Starlette:
         return Response(counters.page(follower), media_type=TEXT_FORMAT)
 
     answering = [
-        Route(path, _endpoint(protocol, follower, turns), methods=["POST"]) for path, protocol in PROTOCOLS.items()
+        Route(path, _endpoint(protocol, follower, turns, partial(counters.note, protocol_of(path))), methods=["POST"])
+        for path, protocol in PROTOCOLS.items()
     ]
-    app = Starlette(
+    return Starlette(
         routes=[*answering, *about_pages(follower), Route("/metrics", metrics)],
-        exception_handlers={
-            Refusal: _refused,
-            ModelError: _unreadable,
-            ModelFault: _faulty,
-            HTTPException: _elsewhere,
-            Exception: _unforeseen,
-        },
+        exception_handlers=_handlers(counters),
     )
-    app.add_middleware(Counted, counters=counters)
-    return app
 
 
 def _endpoint(
-    protocol: Speaks, follower: Answering, turns: CapacityLimiter
+    protocol: Speaks, follower: Answering, turns: CapacityLimiter, note: Callable[[float], None]
 ) -> Callable[[Request], Awaitable[JSONResponse]]:
-    """Return the function that answers the requests of a protocol. A request keeps the version with which it began."""
+    """Return the function that answers the requests of a protocol. A request keeps the version with which it began.
+
+    Args:
+        protocol: the protocol.
+        follower: has the served version.
+        turns: of slow requests.
+        note: receives the seconds of each answer.
+    """
 
     async def answer(request: Request) -> JSONResponse:
-        served = follower.current
+        began, served = time.perf_counter(), follower.current
         expect_model(served, request.path_params)
         content = await _body(request)
-        read = partial(protocol.read, request.headers, content, served.answers)
-        finish = partial(_finish, protocol, served)
         if len(content) > LIGHT_BYTES:
-            return JSONResponse(await _beside(lambda: finish(read()), turns))
-        asked = read()
-        if is_light(asked.kind, asked.inputs):
-            return JSONResponse(finish(asked))
-        return JSONResponse(await _beside(partial(finish, asked), turns))
+            told = await _beside(partial(_whole, protocol, served, request.headers, content), turns)
+        else:
+            asked = protocol.read(request.headers, content, served.answers)
+            finish = partial(_finish, protocol, served, asked)
+            told = finish() if is_light(asked.kind, asked.inputs) else await _beside(finish, turns)
+        note(time.perf_counter() - began)
+        return JSONResponse(told)
 
     return answer
+
+
+def _whole(protocol: Speaks, served: Served, headers: Mapping[str, str], content: bytes) -> Answers:
+    return _finish(protocol, served, protocol.read(headers, content, served.answers))
 
 
 def _finish(protocol: Speaks, served: Served, asked: Asked) -> Answers:
@@ -121,26 +126,31 @@ async def _received(request: Request) -> bytes:
     return bytes(content)
 
 
-async def _refused(_request: Request, refusal: Exception) -> JSONResponse:
-    assert isinstance(refusal, Refusal)  # noqa: S101 - registered for it alone
-    return JSONResponse({"error": str(refusal)}, refusal.status)
+def _handlers(counters: Counters) -> dict[Any, Callable[[Request, Exception], Awaitable[JSONResponse]]]:
+    """Return kind of an error -> the function that answers a request after it."""
+
+    def handle(tell: Callable[[Any], tuple[str, int]]) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
+        async def answer(request: Request, error: Exception) -> JSONResponse:
+            sentence, status = tell(error)
+            counters.refuse(request.scope["path"], status)
+            return JSONResponse({"error": sentence}, status, getattr(error, "headers", None))
+
+        return answer
+
+    return {
+        Refusal: handle(lambda refusal: (str(refusal), refusal.status)),
+        ModelError: handle(lambda error: (str(error), 400)),
+        ModelFault: handle(_faulty),
+        HTTPException: handle(_elsewhere),
+        Exception: handle(lambda _: ("the server cannot answer this request; its log says why", 500)),
+    }
 
 
-async def _unreadable(_request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": str(error)}, 400)
-
-
-async def _faulty(_request: Request, fault: Exception) -> JSONResponse:
+def _faulty(fault: ModelFault) -> tuple[str, int]:
     logging.getLogger(__name__).error("%s", fault)
-    return JSONResponse({"error": str(fault)}, 500)
+    return str(fault), 500
 
 
-async def _elsewhere(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
-    sentence = f"{error.detail}: POST to {', '.join(PROTOCOLS)}, or GET /health, /ready, /version, /v2 or /metrics"
-    return JSONResponse({"error": sentence}, error.status_code, error.headers)
-
-
-async def _unforeseen(_request: Request, _error: Exception) -> JSONResponse:
-    """Answer after an unexpected error. Starlette raises the error again, so that the server's log has it."""
-    return JSONResponse({"error": "the server cannot answer this request; its log says why"}, 500)
+def _elsewhere(error: HTTPException) -> tuple[str, int]:
+    said = f"{error.detail}: POST to {', '.join(PROTOCOLS)}, or GET /health, /ready, /version, /v2 or /metrics"
+    return said, error.status_code

@@ -6,19 +6,16 @@ server that stalls is also charged for the requests that had to wait.
 
 import asyncio
 import itertools
-import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+import aiohttp
 import numpy as np
 
 CONNECTIONS = 16
 ANSWER_SECONDS = 30.0
 """If a request has no answer after this many seconds, it counts as lost."""
-LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 OK = 200
 
 
@@ -77,62 +74,34 @@ def _until(end: float) -> Iterator[float]:
 
 
 async def _run(address: str, bodies: Sequence[Body], moments: Iterator[float], connections: int) -> Load:
-    place = urlsplit(address)
-    requests = itertools.cycle([_request(place.netloc, place.path, body) for body in bodies])
+    waiting = itertools.cycle(bodies)
     milliseconds: list[float] = []
     answers: list[bytes] = []
     lost, start = 0, time.monotonic()
 
-    async def connection() -> None:
+    async def send(session: aiohttp.ClientSession) -> None:
         nonlocal lost
-        line: _Line | None = None
-        for moment, request in zip(moments, requests, strict=False):
+        for moment, body in zip(moments, waiting, strict=False):
             await asyncio.sleep(max(0.0, start + moment - time.monotonic()))
             began = start + moment if moment else time.monotonic()
-            try:
-                line = line or await _Line.opened(place.hostname or "", place.port or 80)
-                status, answer = await asyncio.wait_for(line.ask(request), ANSWER_SECONDS)
-            except (OSError, EOFError, TimeoutError):
-                await _closed(line)
-                status, answer, line = 0, b"", None
-            if status == OK:
+            answer = await _ask(session, address, body)
+            if answer is None:
+                lost += 1
+            else:
                 milliseconds.append(1e3 * (time.monotonic() - began))
                 answers.append(answer)
-            lost += status != OK
-        await _closed(line)
 
-    await asyncio.gather(*(connection() for _ in range(connections)))
+    connector, timeout = aiohttp.TCPConnector(limit=connections), aiohttp.ClientTimeout(ANSWER_SECONDS)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        await asyncio.gather(*(send(session) for _ in range(connections)))
     return Load(milliseconds, lost, time.monotonic() - start, answers)
 
 
-def _request(host: str, path: str, body: Body) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {body.media_type}\r\n"
-    return f"{head}Content-Length: {len(body.content)}\r\n\r\n".encode() + body.content
-
-
-@dataclass(frozen=True)
-class _Line:
-    """One connection that stays open."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    @classmethod
-    async def opened(cls, host: str, port: int) -> "_Line":
-        """Connect."""
-        return cls(*await asyncio.open_connection(host, port))
-
-    async def ask(self, request: bytes) -> tuple[int, bytes]:
-        """Send a request; returns status and body of the answer."""
-        self.writer.write(request)
-        head = await self.reader.readuntil(b"\r\n\r\n")
-        length = LENGTH.search(head)
-        return int(head.split(b" ", 2)[1]), await self.reader.readexactly(int(length[1]) if length else 0)
-
-
-async def _closed(line: _Line | None) -> None:
-    """Close a connection, if there is one. Errors of the other end are ignored."""
-    if line is not None:
-        line.writer.close()
-        with suppress(OSError):
-            await line.writer.wait_closed()
+async def _ask(session: aiohttp.ClientSession, address: str, body: Body) -> bytes | None:
+    """Return an answer, or None if the request was refused, broken off or not answered."""
+    try:
+        async with session.post(address, data=body.content, headers={"Content-Type": body.media_type}) as reply:
+            answer = await reply.read()
+            return answer if reply.status == OK else None
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return None

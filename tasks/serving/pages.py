@@ -22,6 +22,8 @@ def expect_model(served: Served, asked: Mapping[str, str]) -> None:
     Raises:
         Refusal: this server has another model, or another version of it.
     """
+    if not asked:
+        return
     if asked.get("name", served.model) != served.model:
         raise Refusal(404, f"there is no model {asked['name']}; this server has {served.model}")
     if asked.get("version", served.version) != served.version:

@@ -3,8 +3,7 @@
 import base64
 import binascii
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from stillhouse.tasks.serving.bodies import FILES, LIGHT_BYTES, LIGHT_PIXELS, PNG_START, Refusal
 from stillhouse.tasks.serving.served import Answer, Served
@@ -13,8 +12,7 @@ ENCODED = {*FILES.values()} - {"text"}
 """Kinds of input that are files. In JSON they are base64."""
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """The inputs of a request, and what its protocol needs for the answer."""
 
     kind: str
