@@ -127,7 +127,7 @@ def test_the_report_shows_what_was_found(run: Run) -> None:
     for text in (
         "sentence to picture",
         "Encoder by encoder",
-        "binary, rescored",
+        "int8",
         "the teacher's index",
         "languages paid",
     ):

@@ -17,13 +17,16 @@ def components_in(folder: Path, workload: Training) -> list[str]:
 
 
 def join(job: Job) -> Metrics:
-    """Copy each component from the stage that changed it last. Returns the metrics of the whole model."""
+    """Copy each component from the stage that changed it last. Returns the metrics of the whole model.
+
+    A component is scored together with the others of its folder, so one score is that of the whole model.
+    """
     workload, previous = training_of(job.settings["workload"]), job.inputs["previous"]
     names = components_in(previous, workload)
     for name in names:
         shutil.copytree(job.inputs.get(f"{END}{name}", previous) / name, job.out / name)
     models = {name: load_model(job.out / name) for name in names}
-    score = workload.scorer(materialise(job.inputs["data"]), "validation")
-    quality = score({name: module for name, (module, _) in models.items()})
+    first = workload.component(names[0], materialise(job.inputs["data"]), job.inputs["teacher"], job.out)
+    quality = first.scorer("validation")(models[names[0]][0])
     job.progress(f"joined {', '.join(names)}: {quality:.2%} on the validation split")
     return {QUALITY: quality} | add_up([describe_model(job.out / name, *models[name]) for name in names])

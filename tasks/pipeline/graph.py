@@ -115,7 +115,10 @@ def _join(recipe: Recipe, stages: list[Stage], whole: str, ends: Mapping[str, st
     if len(ends) <= 1:
         return next(iter(ends.values()), whole)
     number = sum(stage.kind == "join" for stage in stages)
-    name, previous = f"join_{number + 1}" if number else "join", {"data": "pull", "previous": whole}
+    name, previous = (
+        f"join_{number + 1}" if number else "join",
+        {"data": "pull", "teacher": "teacher", "previous": whole},
+    )
     joined = {f"{END}{component}": end for component, end in ends.items()}
     stages.append(Stage(name, "join", _common(recipe), {**previous, **joined}))
     return name
