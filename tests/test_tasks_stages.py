@@ -14,7 +14,7 @@ from stillhouse.tasks.pipeline.stages import KINDS, function_of
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 
 RECIPE = load_recipe(ROOT / "dags" / "recipes" / "seed_digits.yaml")
-FROM_TEACHER = ["teacher", "compress", "export"]
+FROM_TEACHER = ["teacher", "compress", "join", "export"]
 JUDGED = ["evaluate", "compare_champion", "load_test", "final_test"]
 
 
@@ -66,7 +66,7 @@ def measured_in(path: Path) -> list[str]:
         ("tasks/compression/methods.py", ["compress"]),
         ("tasks/data/sources/emoji.py", []),
         ("models/workloads/base.py", JUDGED),
-        ("models/runtime/session.py", [*FROM_TEACHER, *JUDGED]),
+        ("models/runtime/session.py", ["teacher", "compress", "export", *JUDGED]),
     ],
 )
 def test_a_file_does_again_the_stages_that_run_it(

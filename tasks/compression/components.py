@@ -6,8 +6,7 @@ from pathlib import Path
 from stillhouse.models.training.checkpoint import load_model
 from stillhouse.models.workloads.training_base import Training, training_of
 from stillhouse.tasks.compression.measure import QUALITY, add_up, describe_model
-from stillhouse.tasks.pipeline.graph import END
-from stillhouse.tasks.pipeline.job import Job, Metrics
+from stillhouse.tasks.pipeline.job import END, Job, Metrics
 from stillhouse.tasks.stages.pull import materialise
 
 

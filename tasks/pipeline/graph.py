@@ -8,13 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stillhouse.models.providers import Provider
+from stillhouse.tasks.pipeline.job import END
 from stillhouse.tasks.pipeline.providers import providers_of
 from stillhouse.tasks.pipeline.stages import KINDS
 from stillhouse.tasks.recipe.recipe import Recipe
 from stillhouse.tasks.recipe.steps import Step
-
-END = "end_"
-"""Beginning of the names of a join's inputs that are the ends of components."""
 
 
 @dataclass(frozen=True)

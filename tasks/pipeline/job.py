@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 Metrics = dict[str, float]
+END = "end_"
+"""Beginning of the names of a join's inputs: each is the last stage of a component."""
 
 
 @dataclass(frozen=True)
