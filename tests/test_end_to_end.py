@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 import pytest
 from browser_pages import Pages, open_browser
 from data_samples import built_digits
@@ -146,7 +147,7 @@ def test_a_yes_is_served_promptly_and_the_champion_answers(
         time.sleep(0.2)
     champion = mlflow.pyfunc.load_model(f"models:/{RECIPE}-production@champion")
     tested = load_images(built_digits(), "test")
-    answers = champion.predict({"pixels": [image_CHW.tolist() for image_CHW in tested.images_NCHW]})
+    answers = champion.predict(pd.DataFrame({"pixels": [image_CHW.tolist() for image_CHW in tested.images_NCHW]}))
     found = (answers["class"].to_numpy() == tested.labels_N).mean()
     assert found == pytest.approx(house.summary["final_test"]["student"], abs=0.01)
     with pytest.raises(ServiceError, match="409"):
