@@ -24,6 +24,7 @@ from stillhouse.models.workloads.base import runtime_of
 from stillhouse.tasks.provenance.log_student import log_student
 from stillhouse.tasks.serving.app import build
 from stillhouse.tasks.serving.load_generator import Exported, serving
+from stillhouse.tasks.serving.open_version import OPSETS, opset_of
 from stillhouse.tasks.serving.served import Served
 
 TEXTS, LABELS = sentences(600), ("tame", "wild")
@@ -80,6 +81,7 @@ def test_every_client_gets_the_same_answers(case: str, tmp_path: Path, monkeypat
     make, kind, inputs = CASES[case]
     (tmp_path / "student").mkdir()
     bundle = make(tmp_path / "student")
+    assert opset_of(bundle) in OPSETS
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.chdir(tmp_path)
     with mlflow.start_run() as run:

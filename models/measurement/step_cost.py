@@ -42,9 +42,7 @@ def step_cost(changes: Sequence[Change], least_gain: float) -> dict[str, Any]:
     sides = {side: [getattr(change, side) for change in changes] for side in ("before", "after")}
     sizes = {
         "bytes": {side: total_bytes(paths) for side, paths in sides.items()},
-        "zstd_bytes": {
-            side: sum(zstd_bytes(each) for path in paths for each in files_of(path)) for side, paths in sides.items()
-        },
+        "zstd_bytes": {side: _zstd_bytes(paths) for side, paths in sides.items()},
     }
     needed = least_gain / max(size["before"] / size["after"] for size in sizes.values())
     calls = (lambda: _in_turn(changes, "before"), lambda: _in_turn(changes, "after"))

@@ -30,11 +30,20 @@ def open_served(version: ModelVersion) -> Served:
     """
     with shippable(version) as folder:
         bundle = probe(folder)
-        opset = max(map(_opset, bundle.files))
+        opset = opset_of(bundle)
         answers = runtime_of(bundle.workload).serve(bundle, _labels(version))
         _expect_signature(folder, bundle, answers, f"{version.name} version {version.version}")
         ports = ports_of(bundle, answers)
         return Served(version.name, str(version.version), version.tags[DIGEST], opset, answers, ports)
+
+
+def opset_of(bundle: Bundle) -> int:
+    """Return the highest opset of the files that are opened. Beside them lie others, such as a tokenizer.
+
+    Raises:
+        StillhouseError: this server does not know an opset.
+    """
+    return max(_opset(bundle.file(component)) for component in bundle.components)
 
 
 def _opset(path: Path) -> int:
