@@ -1,9 +1,4 @@
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1]))
 
 from benchmarks.peers.table import Measured, Row, best, faster, front, markdown, smaller
 

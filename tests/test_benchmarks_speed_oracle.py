@@ -1,11 +1,8 @@
 """The benchmark of the speed oracle: nodes are taken out of the runtime's graphs, and what was said is judged."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1]))
 
 from benchmarks.optimized_nodes import references
 from benchmarks.speed_oracle import judge, make, say

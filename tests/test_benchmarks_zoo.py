@@ -2,12 +2,9 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1]))
 
 from benchmarks.zoo import BEGIN, END, PAGE, ZOO, keep, table, write_table
 

@@ -4,7 +4,6 @@ The networks are those of the shipped recipes with fresh numbers, changed and ex
 """
 
 import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,6 @@ import numpy as np
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-
-sys.path.append(str(Path(__file__).parents[1]))
 
 from benchmarks.default_options import RECIPES, export_both, networks_of, raw_of
 from stillhouse.models.onnx.export import export_model

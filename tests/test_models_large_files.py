@@ -13,9 +13,9 @@ from stillhouse.models.compression.fold import fold_batch_norm, fold_pixel_scale
 from stillhouse.models.compression.quantization.quantize import bits_by_layer, integer_weights
 from stillhouse.models.errors import ModelError
 from stillhouse.models.onnx.export import export_model
-from stillhouse.models.onnx.files import files_of, total_bytes, weights_of
 from stillhouse.models.runtime.bundle import open_bundle, write_bundle
 from stillhouse.models.runtime.session import open_session, predict
+from stillhouse.models.runtime.weights import files_of, total_bytes, weights_of
 from stillhouse.models.training.checkpoint import Architecture
 
 ARCHITECTURE = Architecture(

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from stillhouse.models.measurement.latency import Call, Schedule, compare_calls, open_call
-from stillhouse.models.onnx.files import files_of, total_bytes
 from stillhouse.models.onnx.packing import zstd_bytes
+from stillhouse.models.runtime.weights import files_of, total_bytes
 
 SCHEDULE = Schedule(repeats=3, most=7, rounds=10, pause_seconds=0.1, confidence=0.9, limit=1.0)
 """A quick screening with few repeats. More repeats follow only while the interval contains the needed speedup."""

@@ -1,25 +1,14 @@
 """Write ONNX files. A model of more than 2 GB has its weights in a second file, because protobuf has no more in one."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
 from onnx import ModelProto
 
+from stillhouse.models.runtime.weights import weights_of
+
 MOST = 2_000_000_000
 """Most bytes of weights in one file. Protobuf's own limit is 2,147,483,647 bytes for the whole file."""
-WEIGHTS = ".data"
-"""Ending of the second file."""
-
-
-def weights_of(path: Path) -> Path:
-    """Return the path of a file's weights, if it has them beside it."""
-    return path.with_name(path.name + WEIGHTS)
-
-
-def files_of(path: Path) -> list[Path]:
-    """List a file and, if there is one, the file of its weights."""
-    return [path, *filter(Path.is_file, [weights_of(path)])]
 
 
 def is_large(model: ModelProto) -> bool:
@@ -42,8 +31,3 @@ def check_onnx(model: ModelProto, path: Path) -> None:
         onnx.checker.check_model(str(path))
     else:
         onnx.checker.check_model(model)
-
-
-def total_bytes(paths: Sequence[Path]) -> int:
-    """Count the bytes of files with their weights."""
-    return sum(each.stat().st_size for path in paths for each in files_of(path))

@@ -12,8 +12,8 @@ import zstandard
 
 from stillhouse.models.aside import write_aside
 from stillhouse.models.errors import ModelError
-from stillhouse.models.onnx.files import weights_of
 from stillhouse.models.onnx.old_packing import OLD_MAGIC, OLD_SUFFIX, unpack_old
+from stillhouse.models.runtime.weights import weights_of
 
 MAGIC = b"\xfd7zXZ\0"
 SUFFIX = ".xz"

@@ -24,12 +24,13 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from stillhouse.models.compression.quantization.rounding import Stored
 from stillhouse.models.errors import ModelError
 from stillhouse.models.onnx.calibration import METHODS, write_ranges
-from stillhouse.models.onnx.files import save_onnx, weights_of
+from stillhouse.models.onnx.files import save_onnx
 from stillhouse.models.onnx.passes.few_bit_products import FEW_WEIGHTS, is_linear, multiply_few_bits
 from stillhouse.models.onnx.passes.float_operators import keep_operators_float
 from stillhouse.models.onnx.passes.integer_graph import Place, find_weight, put_integers, readers, store_weight
 from stillhouse.models.onnx.passes.integer_products import multiply_integers, reads_sequence
 from stillhouse.models.onnx.passes.integer_tables import gather_integers, is_table
+from stillhouse.models.runtime.weights import weights_of
 
 SLOWER = ("Softmax",)
 """Operators that are slower on integers: 51 rows of 102 letters took 7.6 microseconds more than in floats."""

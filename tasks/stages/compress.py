@@ -15,8 +15,8 @@ from torch import nn
 from stillhouse.models.compression.quantization.requantize import requantize
 from stillhouse.models.errors import DivergedError
 from stillhouse.models.onnx.export import export_model
-from stillhouse.models.onnx.files import WEIGHTS
 from stillhouse.models.onnx.packing import deployable
+from stillhouse.models.runtime.weights import WEIGHTS
 from stillhouse.models.training.checkpoint import Architecture, load_model, save_model
 from stillhouse.models.workloads.training_base import Training, training_of
 from stillhouse.tasks.artifacts.artifact import verify_around, write_json

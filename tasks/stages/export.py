@@ -13,10 +13,10 @@ from torch import nn
 
 from stillhouse.models.data.description import describe
 from stillhouse.models.onnx.export import export_model
-from stillhouse.models.onnx.files import files_of
 from stillhouse.models.onnx.import_teacher import FileModel
 from stillhouse.models.onnx.packing import deployable
 from stillhouse.models.runtime.bundle import open_bundle, write_bundle
+from stillhouse.models.runtime.weights import files_of
 from stillhouse.models.training.checkpoint import load_model
 from stillhouse.models.workloads.registry import JUDGES
 from stillhouse.models.workloads.training_base import Training, training_of
