@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 import torch
+from torch import Tensor
 
 from stillhouse.models.errors import ModelError
 
@@ -22,6 +23,12 @@ def training_device() -> torch.device:
     """Return the device of trainings. `CUDA_VISIBLE_DEVICES=` hides the GPUs."""
     found: torch.device = _accelerator().device
     return found
+
+
+def to_device(part: Tensor) -> Tensor:
+    """Copy a part of a batch to the training's device. A GPU computes while the copy runs, from pinned memory."""
+    device = training_device()
+    return part if part.device.type == device.type else part.pin_memory().to(device, non_blocking=True)
 
 
 def multiply_in(precision: Precision) -> AbstractContextManager[None]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from stillhouse.models.errors import DivergedError
 from stillhouse.models.training.checkpoint import load_tensors, save_tensors
-from stillhouse.models.training.device import Precision, explain_device, multiply_in, training_device
+from stillhouse.models.training.device import Precision, explain_device, multiply_in, to_device, training_device
 from stillhouse.models.training.muon import Muon
 
 Batch = tuple[Tensor, ...]
@@ -107,7 +107,7 @@ def _train_epoch(  # noqa: PLR0913, PLR0917 - the loop's state, passed on
     for step, batch in enumerate(feed.epoch(epoch, plan.batch_size)):
         _set_learning_rate(optimizer, plan, epoch + step / steps)
         with multiply_in(plan.precision):
-            loss = objective(model, tuple(part.to(device, non_blocking=True) for part in batch))
+            loss = objective(model, tuple(map(to_device, batch)))
         value = loss.item()
         if not math.isfinite(value):
             msg = (
