@@ -21,7 +21,7 @@ Precision = Literal["fp32", "bf16"]
 
 def training_device() -> torch.device:
     """Return the device of trainings. `CUDA_VISIBLE_DEVICES=` hides the GPUs."""
-    found: torch.device = _accelerator().device
+    found: torch.device = accelerator().device
     return found
 
 
@@ -35,7 +35,7 @@ def multiply_in(precision: Precision) -> AbstractContextManager[None]:
     """Return the context in which matrices are multiplied in a precision: the model's, Muon's and the teacher's."""
     from accelerate.utils import AutocastKwargs
 
-    context: AbstractContextManager[None] = _accelerator().autocast(AutocastKwargs(enabled=precision == "bf16"))
+    context: AbstractContextManager[None] = accelerator().autocast(AutocastKwargs(enabled=precision == "bf16"))
     return context
 
 
@@ -58,7 +58,11 @@ def explain_device() -> Iterator[None]:
 
 
 @cache
-def _accelerator() -> "Accelerator":
+def accelerator() -> "Accelerator":
+    """Return the one object of accelerate. Where torchrun has started this process, it joins the others.
+
+    Without `cpu` accelerate does not join the processes of a host that has no GPU.
+    """
     from accelerate import Accelerator
 
-    return Accelerator(mixed_precision="bf16")
+    return Accelerator(mixed_precision="bf16", cpu=not torch.accelerator.is_available())
