@@ -4,6 +4,8 @@
 """
 
 import json
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,11 +19,13 @@ from mlflow.tracking import MlflowClient
 from tiny_house import House, tiny_house
 
 from stillhouse.tasks.judging.champion_comparison import ANSWER
+from stillhouse.tasks.local_stack.servers import AIRFLOW
 from stillhouse.tasks.provenance.verify import verify
 from stillhouse.tasks.registry import audit
 from stillhouse.tasks.registry.promote import Decision, promote, rollback
 from stillhouse.tasks.registry.versions import CHAMPION, DIGEST, PREVIOUS, find_aliased, production_of, shippable
 from stillhouse.tasks.serving.open_version import open_served
+from stillhouse.tasks.settings import Settings
 from stillhouse.tasks.tracking.connection import connect
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -98,3 +102,21 @@ def test_a_new_version_follows_the_old_ones(upgraded: Upgraded, monkeypatch: pyt
     rollback(MODEL, BEN)
     assert upgraded.champion() == ("2", "3")
     assert [fault for _, fault in verify(PRODUCTION, "3")] == [None, None, None]
+
+
+def test_airflow_leaves_the_former_place_of_a_moved_state_alone(tmp_path: Path) -> None:
+    """Airflow's configuration names no path of the place at which the state folder was made."""
+    former, moved = (Settings(ROOT, tmp_path / name, tmp_path / "runs", "") for name in ("former", "moved"))
+    assert str(former.state) in airflow_settings(former)
+    former.state.rename(moved.state)
+    assert str(former.state) in (moved.state / "airflow" / "airflow.cfg").read_text(encoding="utf-8")
+    found = airflow_settings(moved)
+    assert str(former.state) not in found
+    assert f"sqlite:///{moved.state}/airflow/airflow.db" in found
+
+
+def airflow_settings(settings: Settings) -> str:
+    """List all settings of Airflow as its processes see them; the first call writes airflow.cfg."""
+    environment = AIRFLOW.environment(settings, AIRFLOW.ports, "")
+    command = [sys.executable, "-m", "airflow", "config", "list", "--show-values"]
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout

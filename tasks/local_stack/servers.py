@@ -87,6 +87,11 @@ def _common_environment(settings: Settings) -> dict[str, str]:
 def _airflow_environment(settings: Settings, ports: dict[str, int], tracking_uri: str) -> dict[str, str]:
     address, home = f"http://{HOST}:{ports['airflow']}", _airflow_home(settings)
     options = {
+        # airflow.cfg has the path at which the state folder was first made. These win, so that the folder may move.
+        "CORE__PLUGINS_FOLDER": home / "plugins",
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_airflow_database(settings)}",
+        "LOGGING__BASE_LOG_FOLDER": home / "logs",
+        "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": home / "logs" / "dag_processor",
         "CORE__DAGS_FOLDER": settings.root / "dags",
         "CORE__LOAD_EXAMPLES": False,
         "CORE__EXECUTOR": "LocalExecutor",
