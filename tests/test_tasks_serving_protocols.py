@@ -65,7 +65,9 @@ WRONG: dict[str, tuple[Any, bytes, str]] = {
     "no shape": ({"inputs": [{"name": "text", "data": ["a"]}]}, b"", "the input text has no shape"),
     "negative size": ({"inputs": [tensor("text", [], [-1])]}, b"", "the input text has no shape"),
     "too few values": ({"inputs": [tensor("text", ["a"], [2])]}, b"", "has 1 values for its shape [2]"),
-    "no data": ({"inputs": [{"name": "text", "shape": [1]}]}, b"", "has 0 values for its shape [1]"),
+    "no data": (
+        {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES"}]}, b"", "has 0 values for its shape [1]"
+    ),
     "two kinds": ({"inputs": [tensor("text", ["a"], [1]), tensor("image", ["YQ=="], [1])]}, b"", "has 2 inputs"),
     "unknown kind": ({"inputs": [tensor("speech", ["a"], [1])]}, b"", "has 0 inputs that the model takes"),
     "twice": ({"inputs": [tensor("text", ["a"], [1])] * 2}, b"", "the input text stands twice"),
@@ -81,11 +83,25 @@ WRONG: dict[str, tuple[Any, bytes, str]] = {
     "left over": ({"inputs": [tensor("text", ["a"], [1])]}, b"x", "1 bytes stand behind the JSON"),
     "wrong size": (
         {"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [4], "parameters": {"binary_data_size": 3}}]},
-        b"abc", "has 3 bytes, not [4] of UINT8",
+        b"abc", "has 3 bytes, and [4] of UINT8 has 4",
     ),
     "unknown type": (
         {"inputs": [{"name": "pixels", "datatype": "BF16", "shape": [1], "parameters": {"binary_data_size": 2}}]},
         b"ab", "send one of BYTES, BOOL",
+    ),
+    "no datatype": (
+        {"inputs": [{"name": "text", "shape": [1], "data": ["a"]}]}, b"", "has the datatype None; send one of BYTES"
+    ),
+    "unknown type in JSON": ({"inputs": [tensor("pixels", [1], [1], "uint8")]}, b"", "the datatype uint8; send one"),
+    "a datatype that is a list": ({"inputs": [tensor("text", ["a"], [1], [])]}, b"", "the datatype []; send one of"),
+    "text as numbers": ({"inputs": [tensor("text", [5], [1], "INT64")]}, b"", "the input text is INT64 of shape [1]"),
+    "a file as pixels": (
+        {"inputs": [tensor("image", [1, 2], [1, 2], "UINT8")]}, b"", "is UINT8 of shape [1, 2]; send BYTES of shape [N]"
+    ),
+    "two texts in a row": ({"inputs": [tensor("text", ["a", "b"], [1, 2])]}, b"", "is BYTES of shape [1, 2]"),
+    "raw numbers as text": (
+        {"inputs": [{"name": "text", "datatype": "FP32", "shape": [1], "parameters": {"binary_data_size": 4}}]},
+        b"abcd", "the input text is FP32 of shape [1]; send BYTES",
     ),
     "no UTF-8": (
         {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 5}}]},
