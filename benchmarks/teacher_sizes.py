@@ -18,12 +18,8 @@ from stillhouse.models.distillation.objectives import cross_entropy_objective
 from stillhouse.models.measurement.statistics import wilson_interval
 from stillhouse.models.training.checkpoint import load_model, save_model
 from stillhouse.models.training.loop import fit
-from stillhouse.models.workloads.image_classification.training import (
-    Classifier,
-    LabelledBatches,
-    answers,
-    load_examples,
-)
+from stillhouse.models.workloads.image_classification.examples import LabelledBatches, load_examples
+from stillhouse.models.workloads.image_classification.training import Classifier, answers
 from stillhouse.tasks.compression.measure import train_config_of
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 

@@ -20,7 +20,8 @@ from stillhouse.models.onnx.export import INPUT, OUTPUT
 from stillhouse.models.onnx.import_teacher import FileModel, adopt
 from stillhouse.models.runtime.session import open_session, predict
 from stillhouse.models.training.loop import TrainConfig, fit
-from stillhouse.models.workloads.image_classification.training import Classifier, Examples, load_examples
+from stillhouse.models.workloads.image_classification.examples import Examples, load_examples
+from stillhouse.models.workloads.image_classification.training import Classifier
 from stillhouse.tasks.recipe.teacher import Network
 
 
@@ -51,7 +52,7 @@ class AsKeras(nn.Module):
     def learn(self, examples: Examples) -> None:
         optimizer = torch.optim.Adam(self.parameters(), 0.01)
         for _ in range(40):
-            loss = functional.cross_entropy(self.logits(as_seen(examples.images_NCHW)), examples.labels_N)
+            loss = functional.cross_entropy(self.logits(as_seen(examples.images_NCHW[:])), examples.labels_N)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

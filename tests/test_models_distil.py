@@ -17,13 +17,8 @@ from stillhouse.models.distillation.relational import angle_loss, distance_loss,
 from stillhouse.models.distillation.teacher_cache import cache_outputs
 from stillhouse.models.errors import ModelError
 from stillhouse.models.training.loop import TrainConfig, fit
-from stillhouse.models.workloads.image_classification.training import (
-    Classifier,
-    LabelledBatches,
-    blend_of,
-    load_examples,
-    view_of,
-)
+from stillhouse.models.workloads.image_classification.examples import Blend, LabelledBatches, View, load_examples
+from stillhouse.models.workloads.image_classification.training import Classifier
 from stillhouse.tasks.recipe.teacher import Network
 
 CLASSIFIER = Classifier(built_digits())
@@ -281,8 +276,8 @@ def test_the_teacher_is_asked_about_blends_too() -> None:
     asked = teacher()
     options = logit_distillation(mixup_views=2, hard_weight=0)
     found = CLASSIFIER.distillation_batches(lambda images: (teacher_logits(asked, images),), 17, options, Witness())
-    images = view_of(found.views[0], 17, 0)
-    expected = [images, blend_of(images, 17, 0), blend_of(images, 17, 1)]
+    images = View(found.views[0], 17, 0)[:]
+    expected = [images, Blend(images, 17, 0)[:], Blend(images, 17, 1)[:]]
     for view, shown in enumerate(expected):
         assert torch.equal(found.views[view], shown)
         assert torch.equal(found.answers[0][view], teacher_logits(asked, shown))

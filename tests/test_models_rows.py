@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from stillhouse.models.augmentation.augment import erase, flip, mix_up, shift
+from benchmarks.flat_memory import SHAPE, peak_of
+from stillhouse.models.augmentation.augment import draw_shifts, erase, flip, mix_up, shift
 from stillhouse.models.augmentation.redraw import redrawn
 from stillhouse.models.augmentation.resay import augment_speech
 from stillhouse.models.augmentation.resound import mix_clips, resound
-from stillhouse.models.data.rows import Rows
+from stillhouse.models.data.rows import Rows, parts_of
 from stillhouse.models.distillation.batches import ask_about_views, seed_generator
 
 COUNT = 6
@@ -24,7 +25,7 @@ EVERY_SECOND = torch.arange(COUNT) % 2 == 0
 def test_rows_are_read_by_their_places_as_those_of_a_tensor(kind: torch.dtype, shape: tuple[int, ...]) -> None:
     """One row, a group, some rows of a group, and rows of several groups, in any order and twice, are equal."""
     groups = [(torch.randn(COUNT, *shape, generator=seed_generator(1, place)) * 50).to(kind) for place in range(3)]
-    rows, whole = Rows(), torch.stack(groups)
+    rows, whole = Rows(COUNT), torch.stack(groups)
     for group in groups:
         rows.append(group)
     assert rows.shape == whole.shape
@@ -37,11 +38,21 @@ def test_rows_are_read_by_their_places_as_those_of_a_tensor(kind: torch.dtype, s
 @pytest.mark.parametrize("where", [3, (0, COUNT), (torch.tensor([3]), torch.tensor([0]))])
 def test_rows_that_are_not_there_are_refused(where: object) -> None:
     """A place behind the last one is an error, as with a tensor, and never the bytes of another row."""
-    rows = Rows()
+    rows = Rows(COUNT)
     for _ in range(3):
         rows.append(SOUNDS)
     with pytest.raises(IndexError):
         rows[where]
+
+
+def test_rows_without_groups_are_those_of_one_long_tensor() -> None:
+    """Rows that came in parts of any size are read across the parts."""
+    rows = Rows()
+    rows.append(SOUNDS[:2])
+    rows.append(SOUNDS[2:])
+    assert (len(rows), rows.shape) == (COUNT, SOUNDS.shape)
+    assert torch.equal(rows[torch.tensor([5, 0, 2])], SOUNDS[[5, 0, 2]])
+    assert torch.equal(torch.cat([rows[places] for places in parts_of(COUNT, 4)]), SOUNDS)
 
 
 def test_all_views_lie_on_disk_and_one_at_a_time_in_memory() -> None:
@@ -72,7 +83,7 @@ def test_all_views_lie_on_disk_and_one_at_a_time_in_memory() -> None:
     "augment",
     [
         lambda device: flip(PICTURES.to(device), EVERY_SECOND),
-        lambda device: shift(PICTURES.to(device), seed_generator(1, 2)),
+        lambda device: shift(PICTURES.to(device), *draw_shifts(COUNT, seed_generator(1, 2))),
         lambda device: erase(PICTURES.to(device), seed_generator(1, 2)),
         lambda device: mix_up(PICTURES.to(device), seed_generator(1, 2)),
         lambda device: redrawn(PICTURES.to(device), seed_generator(1, 2)),
@@ -87,3 +98,10 @@ def test_an_augmentation_runs_where_the_examples_are(augment: Callable[[str], Te
     there, here = augment("meta"), augment("cpu")
     assert there.device.type == "meta"
     assert (there.shape, there.dtype) == (here.shape, here.dtype)
+
+
+@pytest.mark.long
+def test_a_training_on_four_times_the_data_needs_no_more_memory() -> None:
+    """Teacher and student train on shards of 50 and of 200 MB of pixels with the same peak, but for a tenth."""
+    smaller, larger = (peak_of(times * 50 * 2**20 // (SHAPE[1] * SHAPE[2])) for times in (1, 4))
+    assert larger < 1.1 * smaller

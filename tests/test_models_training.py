@@ -11,11 +11,8 @@ from torch import Tensor, nn
 from stillhouse.models.distillation.objectives import cross_entropy_objective
 from stillhouse.models.errors import ModelError
 from stillhouse.models.training.loop import Batch, TrainConfig, fit, learning_rate
-from stillhouse.models.workloads.image_classification.training import (
-    Classifier,
-    LabelledBatches,
-    load_examples,
-)
+from stillhouse.models.workloads.image_classification.examples import LabelledBatches, load_examples
+from stillhouse.models.workloads.image_classification.training import Classifier
 from stillhouse.tasks.recipe.teacher import Network
 
 PLAN = TrainConfig(

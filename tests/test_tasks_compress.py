@@ -17,7 +17,8 @@ from stillhouse.models.data.images import load_images
 from stillhouse.models.onnx.packing import deployable
 from stillhouse.models.runtime.session import open_session, predict
 from stillhouse.models.training.checkpoint import load_model
-from stillhouse.models.workloads.image_classification.training import answers, load_examples
+from stillhouse.models.workloads.image_classification.examples import load_examples
+from stillhouse.models.workloads.image_classification.training import answers
 from stillhouse.tasks.artifacts.artifact import seal, verify
 from stillhouse.tasks.judging.keep_step import STEP
 from stillhouse.tasks.pipeline.job import Job

@@ -21,11 +21,8 @@ from stillhouse.models.distillation.objectives import cross_entropy_objective
 from stillhouse.models.onnx.export import export_model
 from stillhouse.models.training.checkpoint import Architecture, load_model
 from stillhouse.models.training.loop import Batch, BatchSource, Objective, TrainConfig, fit
-from stillhouse.models.workloads.image_classification.training import (
-    Classifier,
-    LabelledBatches,
-    load_examples,
-)
+from stillhouse.models.workloads.image_classification.examples import LabelledBatches, load_examples
+from stillhouse.models.workloads.image_classification.training import Classifier
 
 STEPS, GRADIENT_BATCHES = 20, 4
 

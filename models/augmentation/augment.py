@@ -4,17 +4,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+MOST = 1
+"""Most pixels by which an image is shifted in each direction."""
+
 
 def flip(images_NCHW: Tensor, mirrored_N: Tensor) -> Tensor:
     """Mirror the images for which `mirrored_N` (bool) is true."""
     return torch.where(mirrored_N[:, None, None, None].to(images_NCHW.device), images_NCHW.flip(3), images_NCHW)
 
 
-def shift(images_NCHW: Tensor, generator: torch.Generator, most: int = 1) -> Tensor:
-    """Shift each image at random by up to `most` pixels in each direction. Empty borders are zero."""
+def draw_shifts(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Choose how far each of `count` images moves down and right: from 0, that is up or left by `MOST`, to 2 `MOST`."""
+    top_N, left_N = (torch.randint(0, 2 * MOST + 1, (count,), generator=generator) for _ in range(2))
+    return top_N, left_N
+
+
+def shift(images_NCHW: Tensor, top_N: Tensor, left_N: Tensor) -> Tensor:
+    """Shift each image as `draw_shifts` has chosen. Empty borders are zero."""
     count, _, height, width = images_NCHW.shape
-    padded = functional.pad(images_NCHW, (most, most, most, most))
-    top_N, left_N = (torch.randint(0, 2 * most + 1, (count,), generator=generator) for _ in range(2))
+    padded = functional.pad(images_NCHW, (MOST, MOST, MOST, MOST))
     windows_NCTLHW = padded.unfold(2, height, 1).unfold(3, width, 1)
     return windows_NCTLHW[torch.arange(count), :, top_N, left_N]
 
@@ -41,9 +49,20 @@ def mix_up(images_NCHW: Tensor, generator: torch.Generator) -> Tensor:
         images_NCHW: raw pixels, uint8. The result is uint8 too.
         generator: chooses the partners and the shares.
     """
-    partner_N = torch.randperm(len(images_NCHW), generator=generator)
-    share_N111 = 0.5 * torch.rand(len(images_NCHW), 1, 1, 1, generator=generator).to(images_NCHW.device)
-    return torch.lerp(images_NCHW.float(), images_NCHW[partner_N].float(), share_N111).round().to(torch.uint8)
+    partner_N, share_N = draw_partners(len(images_NCHW), generator)
+    return blend(images_NCHW, images_NCHW[partner_N], share_N)
+
+
+def draw_partners(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Choose another one for each of `count` images, and its share."""
+    partner_N = torch.randperm(count, generator=generator)
+    return partner_N, 0.5 * torch.rand(count, 1, 1, 1, generator=generator).flatten()
+
+
+def blend(images_NCHW: Tensor, others_NCHW: Tensor, share_N: Tensor) -> Tensor:
+    """Blend each image of raw pixels, uint8, with another one, which has a share."""
+    share_N111 = share_N[:, None, None, None].to(images_NCHW.device)
+    return torch.lerp(images_NCHW.float(), others_NCHW.float(), share_N111).round().to(torch.uint8)
 
 
 def _band(count: int, length: int, size: int, generator: torch.Generator) -> Tensor:

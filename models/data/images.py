@@ -34,6 +34,17 @@ def load_images(folder: Path, split: str) -> Images:
     Raises:
         ModelError: the dataset has no such split, or its splits hold no images.
     """
+    description = describe_images(folder, split)
+    table = pq.read_table([folder / shard["path"] for shard in description["splits"][split]["shards"]])
+    return images_of(table, description)
+
+
+def describe_images(folder: Path, split: str) -> Mapping[str, Any]:
+    """Return the description of a materialised dataset of images.
+
+    Raises:
+        ModelError: the dataset has no such split, or its splits hold no images.
+    """
     description = describe(folder)
     if "gallery" in description:
         msg = (
@@ -47,8 +58,7 @@ def load_images(folder: Path, split: str) -> Images:
     if split not in description["splits"]:
         msg = f"{description['name']} has no split {split!r}; use one of {', '.join(description['splits'])}"
         raise ModelError(msg)
-    table = pq.read_table([folder / shard["path"] for shard in description["splits"][split]["shards"]])
-    return images_of(table, description)
+    return description
 
 
 def load_gallery(folder: Path) -> Images:

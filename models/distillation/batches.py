@@ -3,16 +3,24 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from stillhouse.models.data.rows import Rows
+from stillhouse.models.data.rows import AT_ONCE, Rows, parts_of
 from stillhouse.models.training.loop import Batch
 from stillhouse.models.training.ready import ready
 
 FIRST_VIEWS = 1_000_002
 """A position in the random sequence that no epoch uses."""
+
+
+class Shown(Protocol):
+    """Raw inputs (N, ...) by their places."""
+
+    def __getitem__(self, places: slice, /) -> Tensor:
+        """Return some of them."""
 
 
 @dataclass(frozen=True)
@@ -41,35 +49,34 @@ class DistillationBatches:
 
 
 def ask_about_views(  # noqa: PLR0913, PLR0917 - what a view is made of, whom to ask, and how much at once
-    views: Sequence[Callable[[], Tensor]],
+    views: Sequence[Callable[[], Shown]],
     labels_N: Tensor,
     ask: Callable[[Tensor], tuple[Tensor, ...]],
     seed: int,
     progress: Callable[[str], None],
-    at_once: int | None = None,
+    at_once: int = AT_ONCE,
 ) -> DistillationBatches:
-    """Make every view of all examples, and ask the teacher about each one. One view at a time is in memory.
+    """Make every view of all examples, and ask the teacher about each one. Only what is asked at once is in memory.
 
     Args:
-        views: functions that return raw inputs (N, ...).
+        views: functions that return raw inputs (N, ...), as a tensor or as what makes them where they are read.
         labels_N: class indices.
         ask: returns the teacher's logits (N, K), then features (N, D).
         seed: of the batches.
         progress: is told the number of the view.
-        at_once: examples that the teacher answers at once. None: all.
+        at_once: examples that the teacher answers at once.
     """
-    made, answers = Rows(), defaultdict[int, Rows](Rows)
+    count = len(labels_N)
+    made, answers = Rows(count), defaultdict[int, Rows](lambda: Rows(count))
     for number, make in enumerate(views, start=1):
-        raw_N = make()
-        parts = raw_N.split(at_once or len(raw_N))
-        asked = list[tuple[Tensor, ...]]()
-        for place, part in enumerate(parts):
-            some = f", {place * len(parts[0]):,} of {len(raw_N):,}" if len(parts) > 1 else ""
+        view = make()
+        for places in parts_of(count, at_once):
+            some = f", {places.start:,} of {count:,}" if count > at_once else ""
             progress(f"asking the teacher, view {number}/{len(views)}{some}")
-            asked.append(ask(part))
-        made.append(raw_N)
-        for output, same in enumerate(zip(*asked, strict=True)):
-            answers[output].append(torch.cat(same))
+            raw_B = view[places]
+            made.append(raw_B)
+            for output, answer in enumerate(ask(raw_B)):
+                answers[output].append(answer)
     return DistillationBatches(made, tuple(answers.values()), labels_N, seed)
 
 

@@ -1,6 +1,6 @@
 """Training of image classification: the model learns the class of a picture. Quality is accuracy."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,18 +11,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stillhouse.models.augmentation.augment import erase, flip, mix_up, resize, shift
 from stillhouse.models.data.description import describe
 from stillhouse.models.data.images import load_images
-from stillhouse.models.distillation.batches import DistillationBatches, ask_about_views, seed_generator, shuffle
+from stillhouse.models.data.rows import parts_of
+from stillhouse.models.distillation.batches import DistillationBatches, Shown, ask_about_views
 from stillhouse.models.distillation.objectives import cross_entropy_objective, taught_objective
 from stillhouse.models.families.adopted import Adopted
 from stillhouse.models.families.image_classifier import NETWORK, adopt_classifier, derive
 from stillhouse.models.inspection.source import Source
 from stillhouse.models.training.checkpoint import ARCHITECTURE, Architecture, load_model
-from stillhouse.models.training.device import to_device
-from stillhouse.models.training.loop import Batch, Objective, ProgressReporter
-from stillhouse.models.training.ready import ready, ready_images
+from stillhouse.models.training.loop import Objective, ProgressReporter
+from stillhouse.models.training.ready import ready
+from stillhouse.models.workloads.image_classification.examples import (
+    Blend,
+    Examples,
+    LabelledBatches,
+    View,
+    load_examples,
+    spread_of,
+)
 from stillhouse.models.workloads.registry import ALONE
 from stillhouse.models.workloads.training_base import (
     Ask,
@@ -35,73 +42,6 @@ from stillhouse.models.workloads.training_base import (
     TeacherTraining,
     Training,
 )
-
-COINS = 1_000_001
-"""A position in the random sequence that no epoch uses."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """One split as tensors."""
-
-    images_NCHW: Tensor
-    """Raw pixels, uint8."""
-    labels_N: Tensor
-    """Class indices, int64."""
-
-    def __len__(self) -> int:
-        """Count the examples."""
-        return len(self.labels_N)
-
-
-def load_examples(folder: Path, split: str) -> Examples:
-    """Read a split of a materialised dataset."""
-    images = load_images(folder, split)
-    return Examples(torch.from_numpy(images.images_NCHW), torch.from_numpy(images.labels_N))
-
-
-@dataclass(frozen=True)
-class LabelledBatches:
-    """Images and labels in a new order every epoch. With `augment` and `erase`, each epoch has a new view."""
-
-    examples: Examples
-    seed: int
-    augment: bool
-    resolutions: tuple[int, ...] | None
-    """Side of the images in each epoch. None keeps the original size."""
-    erase: bool = False
-
-    def batches_per_epoch(self, batch_size: int) -> int:
-        """Count the batches of one epoch."""
-        return -(-len(self.examples) // batch_size)
-
-    def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
-        """Yield (images_BCHW, labels_B)."""
-        generator, eraser = seed_generator(self.seed, epoch), seed_generator(self.seed + 2, epoch)
-        mirrored_N = _choose_mirrored(len(self.examples), self.seed, epoch)
-        side = self.resolutions[epoch] if self.resolutions else self.examples.images_NCHW.shape[-1]
-        for index_B in shuffle(len(self.examples), batch_size, generator):
-            images_BCHW = to_device(self.examples.images_NCHW[index_B])
-            if self.augment:
-                images_BCHW = flip(images_BCHW, mirrored_N[index_B])
-            if self.erase:
-                images_BCHW = erase(images_BCHW, eraser)
-            yield ready_images(resize(images_BCHW, side)), self.examples.labels_N[index_B]
-
-
-def view_of(images_NCHW: Tensor, seed: int, view: int) -> Tensor:
-    """Return view number `view` of all images (N, C, H, W).
-
-    View 0 is the images themselves. Later views are mirrored and shifted.
-    """
-    if view == 0:
-        return images_NCHW
-    return shift(flip(images_NCHW, _choose_mirrored(len(images_NCHW), seed, view)), seed_generator(seed + 1, view))
-
-
-def blend_of(images_NCHW: Tensor, seed: int, blend: int) -> Tensor:
-    """Return blend number `blend` of all images (N, C, H, W): a view of each image, mixed with another image."""
-    return mix_up(view_of(images_NCHW, seed, blend + 1), seed_generator(seed + 3, blend))
 
 
 @dataclass(frozen=True)
@@ -131,8 +71,10 @@ class Classifier:
         Blends are additional views. The label of a blended image is the label of its larger part.
         """
         examples = load_examples(self.data, "train")
-        made = [partial(view_of, examples.images_NCHW, seed, view) for view in range(options.augmented_views)]
-        made += [partial(blend_of, examples.images_NCHW, seed, blend) for blend in range(options.mixup_views)]
+        made: list[Callable[[], Shown]] = [
+            partial(View, examples.images_NCHW, seed, view) for view in range(options.augmented_views)
+        ]
+        made += [partial(Blend, examples.images_NCHW, seed, blend) for blend in range(options.mixup_views)]
         return ask_about_views(made, examples.labels_N, ask, seed, watcher.progress)
 
     def distillation(
@@ -217,19 +159,13 @@ TRAINING: Training = ImageClassification()
 
 def architecture_of(data: Path, network: Network) -> Architecture:
     """Describe a network for this data, with the scale of its training pixels."""
-    pixels = load_images(data, "train").images_NCHW
     shape = tuple(describe(data)["image_shape"])
-    return Architecture(network.name, dict(network.arguments), float(pixels.std()), shape)
+    return Architecture(network.name, dict(network.arguments), spread_of(load_examples(data, "train")), shape)
 
 
 @torch.no_grad()
 def answers(model: nn.Module, images: Examples, batch_size: int = 1000) -> Tensor:
     """Return the classes (N,) that a module predicts, in fp32."""
     model.eval()
-    return torch.cat([model(ready(batch)).argmax(1) for batch in images.images_NCHW.split(batch_size)])
-
-
-def _choose_mirrored(count: int, seed: int, turn: int) -> Tensor:
-    """Choose half of the images at random to be mirrored, and the other half in every second turn."""
-    coin_N = torch.rand(count, generator=seed_generator(seed, COINS)) < 0.5  # noqa: PLR2004 - a fair coin
-    return coin_N ^ bool(turn % 2)
+    parts = parts_of(len(images), batch_size)
+    return torch.cat([model(ready(images.images_NCHW[places])).argmax(1) for places in parts])
