@@ -70,9 +70,15 @@ def _import_path() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def registry_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the database and the files of the MLflow server."""
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="session")
+def registry(registry_root: Path) -> Iterator[str]:
     """Start an MLflow server of the test's own; another session's may take the port meanwhile."""
-    root = tmp_path_factory.mktemp("server")
+    root = registry_root
     deadline = time.monotonic() + SECONDS
     while True:
         port = choose_ports({"mlflow": 5100})["mlflow"]

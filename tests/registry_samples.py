@@ -54,9 +54,16 @@ def linear_model(path: Path, weights_DK: np.ndarray, shape: tuple[int, int, int]
     return path
 
 
-def registered(client: MlflowClient, seed: int, verdict: str = "PASS", *, opset: int = 20, takes: str = INPUT) -> str:
-    """Register a model as a night does, make it the candidate, and give its version."""
-    run = client.create_run(experiment_of(client, MODEL))
+def registered(  # noqa: PLR0913 - each named by its caller
+    client: MlflowClient, seed: int, verdict: str = "PASS", *, opset: int = 20, takes: str = INPUT, night: str = ""
+) -> str:
+    """Register a model as a night does, make it the candidate, and give its version.
+
+    With a night's MLflow run, the model is logged by a stage of that night.
+    """
+    tags = {"mlflow.parentRunId": night, f"{PREFIX}stage": "register"} if night else {}
+    run = client.create_run(experiment_of(client, MODEL), tags=tags)
+    night = night or run.info.run_id
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run.info.run_id):
         model = onnx.load(onnx_file(Path(folder) / MODEL_FILE, seed, opset))
         signature = ModelSignature(Schema([TensorSpec(np.dtype(np.uint8), (-1, 1, 2, 2), takes)]))
@@ -65,11 +72,12 @@ def registered(client: MlflowClient, seed: int, verdict: str = "PASS", *, opset:
         stored = Path(mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=folder))
         digest = file_digest(stored / MODEL_FILE)
     record = sign(load_settings(), {"model": MODEL, "file": {"digest": digest}})
-    client.log_dict(run.info.run_id, record, RECORD.path)
+    client.log_dict(night, record, RECORD.path)
     labels = {f"{PREFIX}labels": "cat\ndog\nbird", RECORD.tag: json_digest(record)}
-    tags = labels | {f"{PREFIX}digest": digest, f"{PREFIX}verdict": verdict, f"{PREFIX}nightly_run": run.info.run_id}
+    tags = labels | {f"{PREFIX}digest": digest, f"{PREFIX}verdict": verdict, f"{PREFIX}nightly_run": night}
     version = str(mlflow.register_model(logged.model_uri, MODEL, tags=tags).version)
     client.set_registered_model_alias(MODEL, CANDIDATE, version)
+    client.set_tag(run.info.run_id, f"{PREFIX}version", version)
     return version
 
 

@@ -20,11 +20,13 @@ TABLES = (
     *("log", "job", "callback", "deadline", "trigger", "import_error", "dag_version"),
 )
 FOUND = re.compile(r"^Found (\d+) rows", re.MULTILINE)
-UNFINISHED = "select distinct dag_id from dag_run where state in ('queued', 'running')"
+OLDEST = "select min(coalesce(start_date, queued_at)) from dag_run where state in ('queued', 'running')"
 
 
 def clean_rows(settings: Settings, cutoff: float, *, delete: bool) -> int:
-    """Count the rows that are older than a moment, or delete them. The rows of DAGs with an unfinished run stay.
+    """Count the rows that are older than a moment and than every unfinished run, or delete them.
+
+    `airflow db clean` also deletes runs that have not ended, such as a question that still waits for a person.
 
     Args:
         settings: the deployment.
@@ -40,11 +42,9 @@ def clean_rows(settings: Settings, cutoff: float, *, delete: bool) -> int:
     database = settings.state / "airflow" / "airflow.db"
     if not database.exists():
         return 0
-    moment = datetime.fromtimestamp(cutoff, UTC).isoformat()
+    moment = min(datetime.fromtimestamp(cutoff, UTC), _oldest_unfinished(database)).isoformat()
     command = [sys.executable, "-m", "airflow", "db", "clean", "--clean-before-timestamp", moment]
     command += ["--yes", "--skip-archive", "--tables", ",".join(TABLES)]
-    if busy := _unfinished(database):
-        command += ["--exclude-dag-ids", ",".join(busy)]
     command += ["--error-on-cleanup-failure"] if delete else ["--dry-run"]
     environment = AIRFLOW.environment(settings, AIRFLOW.ports, "")
     environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{database}"
@@ -56,11 +56,12 @@ def clean_rows(settings: Settings, cutoff: float, *, delete: bool) -> int:
     return sum(map(int, FOUND.findall(done.stdout)))
 
 
-def _unfinished(database: Path) -> list[str]:
-    """Name the DAGs that have an unfinished run, such as a question that still waits for a person."""
+def _oldest_unfinished(database: Path) -> datetime:
+    """Return when the oldest unfinished run began; now, if there is none."""
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-            return sorted(str(name) for (name,) in connection.execute(UNFINISHED))
+            ((oldest,),) = connection.execute(OLDEST)
     except sqlite3.Error as error:
         msg = f"Airflow's database {database} cannot be read ({error}); `make up` mends it"
         raise ServiceError(msg) from error
+    return datetime.fromisoformat(oldest).replace(tzinfo=UTC) if oldest else datetime.now(UTC)
