@@ -78,13 +78,16 @@ def open_local(settings: Settings) -> Store | None:
 
 def bytes_of_runs(store: Store, runs: Iterable[StageRun]) -> int:
     """Add the sizes of the artifacts of some runs and of their logged models, as far as they are files of this host."""
-    found = 0
-    for run in runs:
-        folder = store.files_of(run.artifact_uri)
-        if folder is not None:
-            models = folder.parent.parent / "models"
-            found += size_of(folder) + sum(size_of(models / model) for model in run.models)
-    return found
+    return sum(size_of(folder) for run in runs for folder in _folders(store, run.artifact_uri, run.models))
+
+
+def _folders(store: Store, artifact_uri: str, models: Iterable[str]) -> list[Path]:
+    """List the folders of a run and of the models that it logged."""
+    artifacts = store.files_of(artifact_uri)
+    if artifacts is None:
+        return []
+    run = artifacts.parent
+    return [run, *(run.parent / "models" / model for model in models)]
 
 
 def mark(store: Store, versions: Iterable[Version], runs: Iterable[StageRun]) -> None:
@@ -131,34 +134,40 @@ def delete_marked(store: Store) -> int:
         msg = f"MLflow could not delete what is marked ({reason}); mend that and run `stillhouse gc --delete` again"
         raise ServiceError(msg) from error
     for run in marked:
-        _remove_empty(store.files_of(run.info.artifact_uri or ""))
+        for folder in _folders(store, run.info.artifact_uri or "", _models_of(run)):
+            _remove_empty(folder)
     return len(marked)
 
 
 def _collect(store: Store, marked: Sequence[Run]) -> None:
-    """Call what the command `mlflow gc` calls, for these runs and their models only.
+    """Delete the models first: only the rows of a run name the models that it logged."""
+    database = SqlAlchemyStore(store.database, "")
+    try:
+        _gc(database, models=[each for run in marked for each in _models_of(run) if _is_marked(database, each)])
+        _gc(database, runs=[run.info.run_id for run in marked])
+    finally:
+        database.engine.dispose()
+
+
+def _gc(database: SqlAlchemyStore, runs: Sequence[str] = (), models: Sequence[str] = ()) -> None:
+    """Call what the command `mlflow gc` calls, for these runs and models only.
 
     The command itself also deletes each experiment that a person deleted. Such a person may want it back, and the
     audit is an experiment.
     """
     from mlflow.cli import _gc_tracking_resources  # takes seconds to import
 
-    database = SqlAlchemyStore(store.database, "")
-    try:
-        models = [model.model_id for run in marked if run.outputs for model in run.outputs.model_outputs]
-        with redirect_stdout(StringIO()):
-            _gc_tracking_resources(
-                database,
-                run_ids=[run.info.run_id for run in marked],
-                experiment_ids=None,
-                logged_model_ids=[model for model in models if _is_marked(database, model)],
-                older_than=None,
-                time_delta=0,
-                skip_experiments=True,
-                skip_logged_models=False,
-            )
-    finally:
-        database.engine.dispose()
+    with redirect_stdout(StringIO()):
+        _gc_tracking_resources(
+            database,
+            run_ids=list(runs),
+            experiment_ids=None,
+            logged_model_ids=list(models),
+            older_than=None,
+            time_delta=0,
+            skip_experiments=True,
+            skip_logged_models=False,
+        )
 
 
 def _is_marked(database: SqlAlchemyStore, model: str) -> bool:
@@ -172,10 +181,12 @@ def _is_marked(database: SqlAlchemyStore, model: str) -> bool:
     return True
 
 
-def _remove_empty(artifacts: Path | None) -> None:
-    """Remove the folders of a run that MLflow leaves empty."""
-    if artifacts is None:
-        return
-    for folder in (artifacts, artifacts.parent):
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+def _models_of(run: Run) -> list[str]:
+    return [model.model_id for model in run.outputs.model_outputs] if run.outputs else []
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder that MLflow has emptied."""
+    for each in (folder / "artifacts", folder):
+        if each.is_dir() and not any(each.iterdir()):
+            each.rmdir()
