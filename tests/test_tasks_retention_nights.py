@@ -131,7 +131,8 @@ def test_killed_in_the_middle_it_is_run_again(house: MlflowClient, case: str, mo
     assert not house.search_runs(everywhere, "", ViewType.DELETED_ONLY)
     assert not list(load_settings().state.rglob("*.collected"))
     assert [each.version for each in house.search_model_versions()] == [2]
-    assert len(list(load_settings().state.glob("mlflow/artifacts/models/*"))) == 1
+    models = load_settings().state.glob("mlflow/artifacts/models/*")
+    assert sum(size_of(model) > 0 for model in models) == 1  # an empty folder may be left
 
 
 NIGHTS, EVERY, KEPT = 100, 10, 10
