@@ -2,11 +2,13 @@
 
 import itertools
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from mlflow.entities import ViewType
 from mlflow.tracking import MlflowClient
 from registry_samples import MODEL
@@ -21,9 +23,13 @@ from retention_samples import (
     output_in_mlflow,
     toy_night,
 )
+from tiny_house import tiny_house
 
 from stillhouse.tasks.artifacts.artifact import verify as verify_artifact
+from stillhouse.tasks.pipeline.graph import stages_of
+from stillhouse.tasks.pipeline.run_stage import run_stage
 from stillhouse.tasks.provenance.verify import verify
+from stillhouse.tasks.recipe.recipe import load_recipe
 from stillhouse.tasks.registry import audit
 from stillhouse.tasks.registry.promote import Decision, promote, refuse, rollback
 from stillhouse.tasks.registry.versions import CHAMPION, find_aliased, production_of
@@ -32,6 +38,8 @@ from stillhouse.tasks.retention import mlflow_store
 from stillhouse.tasks.retention.discard import size_of
 from stillhouse.tasks.serving.open_version import open_served
 from stillhouse.tasks.settings import load_settings
+from stillhouse.tasks.stages import load_test
+from stillhouse.tasks.tracking.connection import connect
 from stillhouse.tasks.tracking.runs import find_finished
 from stillhouse.tasks.tracking.tags import PREFIX
 
@@ -162,3 +170,54 @@ def test_a_hundred_toy_nights_stay_below_the_bound(house: MlflowClient) -> None:
         assert open_served(house.get_model_version(PRODUCTION, str(number)))
     for row in range(2, promoted + 1):
         assert f"{PRODUCTION} version {row - 1} is the champion now" in rollback(MODEL, ANN, row=row)
+
+
+LOAD = {
+    "rate": 200.0,
+    "p50_ms": 1.0,
+    "p99_ms": 2.0,
+    "lost": 0,
+    "max_rate": {"one_core": 9.0, "all_cores": 9.0},
+    "cores": 1,
+}
+"""What the load test finds: it is not run, because it takes as long as all other stages together."""
+BOUND = 80_000_000
+"""Bytes of the deployment of the tiny recipe, with ten nights kept and six versions promoted."""
+
+
+def shorten(recipe: Path) -> None:
+    """Leave the two steps that make a student small enough."""
+    content = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    content["steps"] = [step for step in content["steps"] if step["method"] in {"distil", "quantize"}]
+    content["steps"][0]["distillation"]["training"]["epochs"] = 6
+    recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+@pytest.mark.long
+def test_a_hundred_nights_of_the_tiny_recipe_stay_below_the_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real nights, each with a seed of its own: the deployment stays small, and every promoted version is whole."""
+    monkeypatch.setattr(load_test, "measure", lambda *_: LOAD)
+    with tiny_house(tmp_path) as house:
+        shorten(house.recipe)
+        client, ended, sizes = connect(house.settings.tracking_uri), list[float](), list[int]()
+        stages = [stage.name for stage in stages_of(load_recipe(house.recipe))]
+        for number in range(NIGHTS):
+            for stage in stages:
+                run_stage(house.recipe, stage, f"test/{number}", seed=number + 1)
+            if number % 20 == 5:
+                promote(MODEL, ANN)
+            ended.append(time.time())
+            sizes.append(sum(map(size_of, (house.settings.state, house.settings.runs, tmp_path / "artifacts"))))
+            if number % EVERY == EVERY - 1 and number >= KEPT:
+                collect_before(ended[-KEPT - 1])
+        assert max(sizes) < BOUND, sizes
+        promoted = client.search_model_versions(f"name = '{PRODUCTION}'")
+        assert len(promoted) >= 3
+        for version in promoted:
+            assert [fault for _, fault in verify(PRODUCTION, str(version.version))] == [None, None, None]
+            assert open_served(version)
+        for row in audit.rows_of(client, PRODUCTION)[1:]:
+            assert "is the champion now" in rollback(MODEL, ANN, row=row.number)
+        sys.stderr.write(f"bytes after each night: {sizes}\n")

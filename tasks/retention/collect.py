@@ -116,8 +116,11 @@ def collect(
 
 
 def _stores(settings: Settings) -> list[Store]:
-    server = mlflow_store.open_server(settings, connect(settings.tracking_uri))
+    """List the MLflows of a deployment. If no server was ever used, there is that of local runs only."""
     local = mlflow_store.open_local(settings)
+    if local and not settings.tracking_uri and not (settings.state / "mlflow").exists():
+        return [local]
+    server = mlflow_store.open_server(settings, connect(settings.tracking_uri))
     return [server, local] if local and local.database != server.database else [server]
 
 
