@@ -1,6 +1,7 @@
 """What `stillhouse gc` deletes beside MLflow: data, caches, logs, rows and objects; and what the command says."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -118,6 +119,29 @@ def test_data_goes_only_if_the_remote_has_it(data_house: Settings) -> None:
     collect_before(OLD + DAY)
     assert not folder.exists()
     assert not fault_of(pull_dataset(data_house, DIGITS), digest_of(built_digits()))
+
+
+def test_data_that_no_commit_pins_stays(data_house: Settings) -> None:
+    """A dataset that somebody imported and did not pin stays on this host, though the remote has it until then."""
+    pointer = data_house.root / "data.dvc"
+    md5 = listing_md5(list_folder(data_house.root / "data" / "digits"))
+    folder = pull_dataset(data_house, DIGITS)
+    grow_old(folder)
+    shutil.rmtree(data_house.root / ".git")
+    git(data_house.root, "init", "--quiet")
+    git(data_house.root, "commit", "--quiet", "--allow-empty", "--message", "anew")
+    pointer.write_text(pointer.read_text(encoding="utf-8").replace(md5, f"{'0' * 32}.dir"), encoding="utf-8")
+    done = collect_before(OLD + DAY)
+    assert not fault_of(folder, folder.name)
+    assert done.counts["datasets on this host"].things == 0
+
+
+def test_without_a_repository_the_remote_is_left_alone(data_house: Settings) -> None:
+    """Nobody can tell then which data is needed."""
+    shutil.rmtree(data_house.root / ".git")
+    Path(open_remote(data_house).address("0" * 32)).parent.mkdir(exist_ok=True)
+    Path(open_remote(data_house).address("0" * 32)).write_bytes(b"left")
+    assert clean_objects(data_house, (), delete=True) == (0, 0)
 
 
 def test_objects_go_only_if_no_commit_pins_them(data_house: Settings) -> None:

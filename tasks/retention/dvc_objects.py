@@ -13,7 +13,7 @@ from io import StringIO
 from pathlib import Path
 
 from stillhouse.tasks.artifacts.locks import waiting
-from stillhouse.tasks.data.store.git import ask
+from stillhouse.tasks.data.store.git import NoRepositoryError, ask
 from stillhouse.tasks.data.store.remote import NAME, Remote, open_remote
 from stillhouse.tasks.data.store.revision import POINTER, read_pinned
 from stillhouse.tasks.errors import ServiceError
@@ -44,12 +44,15 @@ def clean_objects(settings: Settings, needed: Collection[str], *, delete: bool) 
         return 0, 0
     # an ingestion or an import pushes objects before a commit pins them
     with waiting(settings.state / "ingest.lock"), waiting(settings.state / "data.lock"):
-        return _clean(settings, remote, needed, delete=delete)
+        try:
+            return _clean(settings, remote, needed, delete=delete)
+        except NoRepositoryError:
+            return 0, 0
 
 
 def _clean(settings: Settings, remote: Remote, needed: Collection[str], *, delete: bool) -> tuple[int, int]:
     """Look with git, which takes a second. DVC reads every commit, and is called only if there is something to do."""
-    listings = _ever_pinned(settings.root)
+    listings = ever_pinned(settings.root)
     for version in needed:
         if version not in listings:
             msg = (
@@ -65,8 +68,13 @@ def _clean(settings: Settings, remote: Remote, needed: Collection[str], *, delet
     return len(unpinned), freed
 
 
-def _ever_pinned(root: Path) -> set[str]:
-    """Return the listings that the checkout or any commit pins or ever pinned."""
+def ever_pinned(root: Path) -> set[str]:
+    """Return the listings that the checkout pins, or that any commit ever pinned.
+
+    Raises:
+        NoRepositoryError: the checkout has no history.
+        DataError: its data.dvc or its history cannot be read.
+    """
     history = ask(root, "log", "--all", "--format=", "--unified=0", "--patch", "--", POINTER) or ""
     return {*LISTING.findall(history), *read_pinned(root, None).values()}
 

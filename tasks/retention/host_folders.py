@@ -18,6 +18,7 @@ from stillhouse.tasks.errors import ServiceError, StillhouseError
 from stillhouse.tasks.foreign.environment import EXECUTORCH, OPENVINO, TENSORFLOW, TIMM, environment_folder
 from stillhouse.tasks.reporting.report import REPORT, SUMMARY
 from stillhouse.tasks.retention.discard import last_change, list_hidden, size_of
+from stillhouse.tasks.retention.dvc_objects import ever_pinned
 from stillhouse.tasks.retention.needed import Needed
 from stillhouse.tasks.settings import Settings
 
@@ -117,10 +118,12 @@ def _unlocked(folder: Path) -> list[Path]:
 
 
 def _is_restorable(settings: Settings, folder: Path, needed: Needed) -> bool:
-    """Tell whether the DVC remote has every file of a dataset. Data that only this host has stays for ever."""
+    """Tell whether a commit pins a dataset and the DVC remote has every file of it. Other data stays for ever."""
     try:
         remote = open_remote(settings)
         md5 = needed.data_versions.get(folder.name) or listing_md5(list_folder(folder))
+        if md5 not in ever_pinned(settings.root):
+            return False
         with tempfile.TemporaryDirectory() as scratch:
             files = remote.listing(read_description(folder)["name"], md5, Path(scratch))
         return all(remote.holds(oid) for oid in files.values())
