@@ -9,11 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from data_samples import built_digits, commit_house, digest_of, git, make_house
 from mlflow.tracking import MlflowClient
 from retention_samples import collect_before, make_deployment, toy_night
+from tiny_house import tiny_house
 
 from stillhouse.tasks.cli import main as cli
 from stillhouse.tasks.data.format.dataset import fault_of
@@ -26,6 +28,7 @@ from stillhouse.tasks.retention import server_logs
 from stillhouse.tasks.retention.airflow_rows import clean_rows
 from stillhouse.tasks.retention.collect import DAY, collect, refuse_too_large, table
 from stillhouse.tasks.retention.dvc_objects import clean_objects
+from stillhouse.tasks.retention.in_use import collecting
 from stillhouse.tasks.settings import Settings, load_settings
 from stillhouse.tasks.stages.pull import pull_dataset
 
@@ -134,6 +137,19 @@ def test_data_that_no_commit_pins_stays(data_house: Settings) -> None:
     done = collect_before(OLD + DAY)
     assert not fault_of(folder, folder.name)
     assert done.counts["datasets on this host"].things == 0
+
+
+def test_a_stage_waits_for_a_collection(tmp_path: Path) -> None:
+    """While a collection decides, a real stage looks for no earlier work; then it goes on."""
+    with tiny_house(tmp_path) as house:
+        thread = Thread(target=house.run, args=("test/night",), kwargs={"until": "pull"})
+        with collecting(house.settings.state):
+            thread.start()
+            thread.join(5.0)
+            assert thread.is_alive()
+            assert house.stages("test/night")["pull"].info.status == "RUNNING"
+        thread.join()
+        assert house.stages("test/night")["pull"].info.status == "FINISHED"
 
 
 def test_without_a_repository_the_remote_is_left_alone(data_house: Settings) -> None:
