@@ -10,10 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from stillhouse.models.training.checkpoint import load_model
+from stillhouse.models.training.checkpoint import ARCHITECTURE, load_model
 from stillhouse.models.workloads.registry import ALONE
 from stillhouse.models.workloads.training_base import training_of
-from stillhouse.tasks.compression.components import components_in
 from stillhouse.tasks.pipeline.job import Job
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 from stillhouse.tasks.recipe.steps import Distil
@@ -34,7 +33,7 @@ def main() -> None:
         job = Job(settings, {}, folder, folder, folder, _tell, _keep_nothing)
         train(job, untaught(recipe, epochs), data)
         workload = training_of(recipe.workload)
-        modules = {name: load_model(folder / name)[0] for name in components_in(folder, workload)}
+        modules = {path.parent.name: load_model(path.parent)[0] for path in folder.glob(f"*/{ARCHITECTURE}")}
     told = ", ".join(f"{split} {workload.scorer(data, split)(modules):.2%}" for split in ("validation", "gate"))
     print(f"{recipe.name}, students without a teacher, {time.monotonic() - start:.0f} s: {told}")
 

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -77,8 +78,14 @@ def registry_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def registry(registry_root: Path) -> Iterator[str]:
-    """Start an MLflow server of the test's own; another session's may take the port meanwhile."""
-    root = registry_root
+    """Start an MLflow server of the test's own."""
+    with mlflow_server(registry_root) as address:
+        yield address
+
+
+@contextmanager
+def mlflow_server(root: Path) -> Iterator[str]:
+    """Serve the MLflow of a folder; another session's server may take the port meanwhile."""
     deadline = time.monotonic() + SECONDS
     while True:
         port = choose_ports({"mlflow": 5100})["mlflow"]
@@ -87,8 +94,10 @@ def registry(registry_root: Path) -> Iterator[str]:
             break
         end(server.mark)
         assert time.monotonic() < deadline, (root / "log").read_text(encoding="utf-8", errors="replace")[-2000:]
-    yield f"http://127.0.0.1:{port}"
-    end(server.mark)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        end(server.mark)
 
 
 def start_server(root: Path, port: int) -> Server:

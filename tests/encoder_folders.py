@@ -10,6 +10,8 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from stillhouse.models.data.description import describe
+from stillhouse.models.families.adopted import Adopted
+from stillhouse.models.families.bert import adopt_bert
 from stillhouse.models.families.bert_classifier import adopt_text_classifier
 from stillhouse.models.inspection.source import find_source
 from stillhouse.models.onnx.export import export_model
@@ -84,10 +86,18 @@ def train_classifier(
 def ship_classifier(folder: Path, data: Path, made: Path) -> Path:
     """Export the classifier of a folder in fp32 as a bundle into an empty folder. Returns it."""
     adopted = adopt_text_classifier(find_source(folder), data)
+    return _ship(adopted, "text_classification", made, labels=describe(data)["labels"])
+
+
+def ship_encoder(folder: Path, made: Path) -> Path:
+    """Export the encoder of a folder in fp32 as a bundle into an empty folder. Returns it."""
+    return _ship(adopt_bert(find_source(folder)), "text_embedding", made)
+
+
+def _ship(adopted: Adopted, workload: str, made: Path, **about: Any) -> Path:
     export_model(adopted.module, adopted.architecture, np.ones((1, 8), np.int64), made / "model.onnx")
     (made / TOKENIZER).write_bytes(adopted.files[TOKENIZER])
-    labels = describe(data)["labels"]
-    write_bundle(made, "text_classification", {ALONE: [made / "model.onnx", made / TOKENIZER]}, labels=labels)
+    write_bundle(made, workload, {ALONE: [made / "model.onnx", made / TOKENIZER]}, **about)
     return made
 
 

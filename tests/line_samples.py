@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from stillhouse.models.onnx.recogniser import write_characters
+from stillhouse.models.runtime.bundle import write_bundle
 
 LETTERS = "abcdef "
 HEIGHT, CELL = 48, 8
@@ -91,3 +92,23 @@ def write_recogniser(
     if characters is not None:
         write_characters(path, list(characters), path)
     return path
+
+
+def ship_recogniser(folder: Path, width: int) -> Path:
+    """Ship the recogniser in an empty folder, for raw pixels of lines of one width. Returns the folder."""
+    model = onnx.load(write_recogniser(folder / "model.onnx"))
+    pixels = helper.make_tensor_value_info("images_NCHW", TensorProto.UINT8, ["batch", 3, HEIGHT, width])
+    for place, node in enumerate(
+        (
+            helper.make_node("Cast", ["images_NCHW"], ["levels"], to=TensorProto.FLOAT),
+            helper.make_node("Div", ["levels", "scale"], ["scaled"]),
+            helper.make_node("Sub", ["scaled", "offset"], ["x"]),
+        )
+    ):
+        model.graph.node.insert(place, node)
+    for name, value in (("scale", 127.5), ("offset", 1.0)):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
+    model.graph.input[0].CopyFrom(pixels)
+    onnx.save(model, folder / "model.onnx")
+    write_bundle(folder, "text_recognition", {"model": [folder / "model.onnx"]}, letters=list(LETTERS))
+    return folder

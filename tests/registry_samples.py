@@ -4,8 +4,9 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -19,10 +20,11 @@ from onnx import TensorProto, helper, numpy_helper
 from report_samples import estimate, evaluation, final_test, gate_result
 
 from stillhouse.models.onnx.export import INPUT, OUTPUT
+from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.tasks.artifacts.artifact import file_digest, json_digest
 from stillhouse.tasks.artifacts.student_file import MODEL_FILE
 from stillhouse.tasks.judging.champion_comparison import ANSWER, OLD_ANSWER, OLD_STAGE, STAGE
-from stillhouse.tasks.provenance.log_student import RUNTIME, pin_packages
+from stillhouse.tasks.provenance.log_student import RUNTIME, log_student, pin_packages
 from stillhouse.tasks.provenance.places import OLD_RECORD, RECORD
 from stillhouse.tasks.provenance.signing import sign
 from stillhouse.tasks.registry.versions import CANDIDATE
@@ -71,13 +73,27 @@ def registered(  # noqa: PLR0913 - each named by its caller
         logged = mlflow.onnx.log_model(model, name="student", signature=signature, **options)
         stored = Path(mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=folder))
         digest = file_digest(stored / MODEL_FILE)
-    record = sign(load_settings(), {"model": MODEL, "file": {"digest": digest}})
-    client.log_dict(night, record, RECORD.path)
-    labels = {f"{PREFIX}labels": "cat\ndog\nbird", RECORD.tag: json_digest(record)}
-    tags = labels | {f"{PREFIX}digest": digest, f"{PREFIX}verdict": verdict, f"{PREFIX}nightly_run": night}
-    version = str(mlflow.register_model(logged.model_uri, MODEL, tags=tags).version)
-    client.set_registered_model_alias(MODEL, CANDIDATE, version)
+    version = _register(client, night, logged.model_uri, MODEL, digest, ("cat", "dog", "bird"), verdict)
     client.set_tag(run.info.run_id, f"{PREFIX}version", version)
+    return version
+
+
+def registered_bundle(client: MlflowClient, model: str, bundle: Bundle) -> str:
+    """Register a bundle by the code of a night, make it the candidate, and give its version."""
+    run = client.create_run(experiment_of(client, model)).info.run_id
+    uri = log_student(SimpleNamespace(run_id=run, progress=lambda _: None), bundle)  # type: ignore[arg-type]
+    return _register(client, run, uri, model, bundle.digest, bundle.about.get("labels", ()))
+
+
+def _register(  # noqa: PLR0913, PLR0917 - all that a version says
+    client: MlflowClient, run: str, uri: str, model: str, digest: str, labels: Sequence[str], verdict: str = "PASS"
+) -> str:
+    record = sign(load_settings(), {"model": model, "file": {"digest": digest}})
+    client.log_dict(run, record, RECORD.path)
+    tags = {f"{PREFIX}labels": "\n".join(labels), RECORD.tag: json_digest(record), f"{PREFIX}digest": digest}
+    tags |= {f"{PREFIX}verdict": verdict, f"{PREFIX}nightly_run": run}
+    version = str(mlflow.register_model(uri, model, tags=tags).version)
+    client.set_registered_model_alias(model, CANDIDATE, version)
     return version
 
 

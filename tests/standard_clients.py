@@ -1,19 +1,22 @@
 """Ask a server through each of its protocols, by standard clients, and MLflow's own server beside it."""
 
 import base64
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import mlflow
 import numpy as np
-import requests
+import pandas as pd
 import tritonclient.http as triton
 from mlflow.pyfunc import scoring_server
 from starlette.testclient import TestClient
 
 Answer = dict[str, Any]
+SECONDS = 30.0
 
 
 def ask_triton(address: str, model: str, kind: str, inputs: Sequence[Any]) -> list[Answer]:
@@ -32,19 +35,16 @@ def table_of(kind: str, inputs: Sequence[Any]) -> dict[str, Any]:
     return {"dataframe_split": {"columns": [kind], "data": [[value] for value in values]}}
 
 
-def ask_table(address: str, kind: str, inputs: Sequence[Any]) -> list[Answer]:
+def csv_of(kind: str, inputs: Sequence[Any]) -> bytes:
+    """Write a CSV as pandas does it, with a column of row numbers before the inputs."""
+    stream = io.StringIO()
+    pd.DataFrame({kind: list(inputs)}).to_csv(stream)
+    return stream.getvalue().encode()
+
+
+def ask_table(client: httpx.Client, **body: Any) -> list[Answer]:
     """Ask by a table."""
-    place = f"{urlsplit(address).scheme}://{urlsplit(address).netloc}"
-    found: list[Answer] = requests.post(f"{place}/invocations", json=table_of(kind, inputs), timeout=30).json()[
-        "predictions"
-    ]
-    return found
-
-
-def ask_mlflow(uri: str, kind: str, inputs: Sequence[Any]) -> list[Answer]:
-    """Ask MLflow's own server of a logged model."""
-    client = TestClient(scoring_server.init(mlflow.pyfunc.load_model(uri)))
-    reply = client.post("/invocations", json=table_of(kind, inputs))
+    reply = client.post("/invocations", **body)
     assert reply.status_code == 200, reply.text
     found: list[Answer] = reply.json()["predictions"]
     return found
@@ -60,7 +60,13 @@ class Place:
 
 
 def expect_same(place: Place, kind: str, inputs: Sequence[Any], expected: list[Answer]) -> None:
-    """Check that every client gets the same answers."""
+    """Check that every client gets the same answers. Texts also fit a CSV."""
     assert ask_triton(place.address, place.model, kind, inputs) == expected
-    assert ask_table(place.address, kind, inputs) == expected
-    assert ask_mlflow(place.uri, kind, inputs) == expected
+    tables: list[dict[str, Any]] = [{"json": table_of(kind, inputs)}]
+    if kind == "text":
+        tables.append({"content": csv_of(kind, inputs), "headers": {"content-type": "text/csv"}})
+    mlflows = TestClient(scoring_server.init(mlflow.pyfunc.load_model(place.uri)))
+    with httpx.Client(base_url=place.address.removesuffix("/answer"), timeout=SECONDS) as own:
+        for table in tables:
+            assert ask_table(own, **table) == expected
+            assert ask_table(mlflows, **table) == expected

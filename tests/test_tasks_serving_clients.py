@@ -18,6 +18,7 @@ from mlflow.tracking import MlflowClient
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from registry_samples import MODEL, registered
+from tritonclient.utils import np_to_triton_dtype
 
 from stillhouse.tasks.registry.promote import Decision, promote
 from stillhouse.tasks.registry.versions import production_of
@@ -122,21 +123,44 @@ def test_a_scrape_counts_the_requests_of_all_processes(address: str) -> None:
 
 
 def test_a_scrape_while_the_champion_moves_names_one_version(address: str, client: MlflowClient) -> None:
-    """Every scrape names exactly one version, the old one and then the new one."""
+    """Every scrape names exactly one version, the old one and then the new one, and no request is forgotten."""
     registered(client, 2)
     promote(MODEL, Decision("ann", "better"))
     seen: list[str] = []
     deadline = time.monotonic() + 30
     while seen[-3:] != ["2"] * 3:
+        answers(address)
         (version,) = [name[3] for name in scraped(address) if name[0] == "stillhouse_model_info"]
         seen.append(version)
         assert time.monotonic() < deadline
         time.sleep(0.2)
     assert set(seen) <= {"1", "2"}
+    while scraped(address).get(("stillhouse_requests_total", "answer", "200")) != len(seen):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_a_client_of_another_protocol_is_told_the_paths(address: str) -> None:
     """The sentence names what the server speaks."""
-    for path in ("/v1/models/tiny:predict", "/v2/models/tiny/predict", "/v3/models/tiny/infer"):
-        reply = requests.post(f"{address}{path}", json={"instances": []}, timeout=10)
+    paths = ("/v1/models/tiny:predict", "/v2/models/tiny/predict", "/v3/models/tiny/infer", "/v2/repository/index")
+    for method, path in (*(("POST", path) for path in paths), ("GET", "/v1/models/tiny")):
+        reply = requests.request(method, f"{address}{path}", json={"instances": []}, timeout=10)
         assert (reply.status_code, "/v2/models/{name}/infer" in reply.json()["error"]) == (404, True)
+
+
+def test_a_tensor_of_another_datatype_or_shape_is_refused(address: str) -> None:
+    """Triton's client gets a sentence, the refusals are counted, and the server goes on."""
+    wrong = {
+        "pixels do not fit": ("pixels", PIXELS.astype(np.float32)),
+        "do not fit; send whole numbers": ("pixels", np.zeros((1, 1, 2, 3), np.uint8)),
+        "the input image is UINT8 of shape .1, 4.; send BYTES": ("image", np.zeros((1, 4), np.uint8)),
+        "the input image is BYTES of shape .1, 2.; send BYTES": ("image", np.array([[picture()] * 2], object)),
+    }
+    with triton.InferenceServerClient(address.removeprefix("http://")) as client:
+        for sentence, (name, values) in wrong.items():
+            tensor = triton.InferInput(name, values.shape, np_to_triton_dtype(values.dtype))
+            tensor.set_data_from_numpy(values)
+            with pytest.raises(triton.InferenceServerException, match=sentence):
+                client.infer(PRODUCTION, [tensor])
+    assert scraped(address)["stillhouse_requests_total", "v2", "400"] == len(wrong)
+    assert answers(address)

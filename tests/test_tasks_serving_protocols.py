@@ -65,7 +65,9 @@ WRONG: dict[str, tuple[Any, bytes, str]] = {
     "no shape": ({"inputs": [{"name": "text", "data": ["a"]}]}, b"", "the input text has no shape"),
     "negative size": ({"inputs": [tensor("text", [], [-1])]}, b"", "the input text has no shape"),
     "too few values": ({"inputs": [tensor("text", ["a"], [2])]}, b"", "has 1 values for its shape [2]"),
-    "no data": ({"inputs": [{"name": "text", "shape": [1]}]}, b"", "has 0 values for its shape [1]"),
+    "no data": (
+        {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES"}]}, b"", "has 0 values for its shape [1]"
+    ),
     "two kinds": ({"inputs": [tensor("text", ["a"], [1]), tensor("image", ["YQ=="], [1])]}, b"", "has 2 inputs"),
     "unknown kind": ({"inputs": [tensor("speech", ["a"], [1])]}, b"", "has 0 inputs that the model takes"),
     "twice": ({"inputs": [tensor("text", ["a"], [1])] * 2}, b"", "the input text stands twice"),
@@ -81,11 +83,25 @@ WRONG: dict[str, tuple[Any, bytes, str]] = {
     "left over": ({"inputs": [tensor("text", ["a"], [1])]}, b"x", "1 bytes stand behind the JSON"),
     "wrong size": (
         {"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [4], "parameters": {"binary_data_size": 3}}]},
-        b"abc", "has 3 bytes, not [4] of UINT8",
+        b"abc", "has 3 bytes, and [4] of UINT8 has 4",
     ),
     "unknown type": (
         {"inputs": [{"name": "pixels", "datatype": "BF16", "shape": [1], "parameters": {"binary_data_size": 2}}]},
         b"ab", "send one of BYTES, BOOL",
+    ),
+    "no datatype": (
+        {"inputs": [{"name": "text", "shape": [1], "data": ["a"]}]}, b"", "has the datatype None; send one of BYTES"
+    ),
+    "unknown type in JSON": ({"inputs": [tensor("pixels", [1], [1], "uint8")]}, b"", "the datatype uint8; send one"),
+    "a datatype that is a list": ({"inputs": [tensor("text", ["a"], [1], [])]}, b"", "the datatype []; send one of"),
+    "text as numbers": ({"inputs": [tensor("text", [5], [1], "INT64")]}, b"", "the input text is INT64 of shape [1]"),
+    "a file as pixels": (
+        {"inputs": [tensor("image", [1, 2], [1, 2], "UINT8")]}, b"", "is UINT8 of shape [1, 2]; send BYTES of shape [N]"
+    ),
+    "two texts in a row": ({"inputs": [tensor("text", ["a", "b"], [1, 2])]}, b"", "is BYTES of shape [1, 2]"),
+    "raw numbers as text": (
+        {"inputs": [{"name": "text", "datatype": "FP32", "shape": [1], "parameters": {"binary_data_size": 4}}]},
+        b"abcd", "the input text is FP32 of shape [1]; send BYTES",
     ),
     "no UTF-8": (
         {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 5}}]},
@@ -166,17 +182,96 @@ def test_a_table_of_mlflow_becomes_inputs(table: dict[str, Any]) -> None:
         ({"dataframe_split": {"columns": ["text", "seed"], "data": [["a"]]}}, "dataframe_split is no table"),
         ({"dataframe_records": [{"text": "a"}, {}]}, "dataframe_records is no table (KeyError"),
         ({"instances": ["a"]}, "instances is no table"),
+        ({"columns": ["text"], "data": [["a"]]}, "the body is no table; send one of dataframe_split"),
+        ([{"text": "a"}], "the body is no table; send one of dataframe_split"),
         ({"inputs": {"sound": ["a"]}}, "the request has 0 inputs that the model takes"),
     ],
 )
 def test_what_is_no_table_gets_a_sentence(table: dict[str, Any], sentence: str) -> None:
-    """The sentence names the form."""
+    """The sentence names the form. MLflow before its version 2 sent `columns` and `data`, or a list."""
     with pytest.raises(Refusal) as told:
         MlflowTable().read(JSON, json.dumps(table).encode(), TAKEN)
     assert (told.value.status, sentence in str(told.value)) == (400, True), str(told.value)
 
 
-def test_a_table_is_json() -> None:
+@pytest.mark.parametrize("media_type", ["text/plain", "application/vnd.apache.parquet", ""])
+def test_a_table_is_json_or_csv(media_type: str) -> None:
     """Other media types are refused."""
-    with pytest.raises(Refusal, match="reads application/json only"):
-        MlflowTable().read({"content-type": "text/plain"}, b"a", TAKEN)
+    with pytest.raises(Refusal, match="reads application/json and text/csv only") as told:
+        MlflowTable().read({"content-type": media_type}, b"a", TAKEN)
+    assert told.value.status == 415
+
+
+@pytest.mark.parametrize(
+    ("body", "inputs"),
+    [
+        ("text\na duck\nein Wal\n", ["a duck", "ein Wal"]),
+        (",text\n0,a\n1,b\n", ["a", "b"]),
+        ("id,text,label\n7,a,x\n", ["a"]),
+        ('text\n"a, b"\n"c ""d"""\ne "f"\n', ["a, b", 'c "d"', 'e "f"']),
+        ('text\n"a\r\nb"\n', ["a\r\nb"]),
+        ("\ufefftext\r\n\r\na\r\n", ["a"]),
+        ("text\ra\rb", ["a", "b"]),
+        ("text\n007\nNA\n1e3\n", ["007", "NA", "1e3"]),
+        ("text,text\na,b\n", ["a"]),
+        ("text\na\u2028b\x0cc\n", ["a\u2028b\x0cc"]),
+        ("text\n", []),
+    ],
+)
+def test_a_csv_becomes_inputs(body: str, inputs: list[str]) -> None:
+    """Each value is the text that stands there, and columns that are no inputs are left out."""
+    for media_type in ("text/csv", "Text/CSV; charset=utf-8"):
+        found = MlflowTable().read({"content-type": media_type}, body.encode(), TAKEN)
+        assert (found.kind, found.inputs) == ("text", inputs)
+
+
+def test_a_file_in_a_csv_is_base64() -> None:
+    """It is read as in a table of JSON."""
+    found = MlflowTable().read({"content-type": "text/csv"}, b"image\niVA=\n", TAKEN)
+    assert found.inputs == [b"\x89P"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "sentence"),
+    [
+        (b"", 400, "the first line of the CSV is ''; name a column of inputs there: text or image"),
+        (b"\n\r\n", 400, "the first line of the CSV is ''"),
+        (b"a duck\nein Wal\n", 400, "the first line of the CSV is 'a duck'; name a column of inputs there"),
+        (b"sound\na\n", 400, "the first line of the CSV is 'sound'"),
+        (b"a" * 100_000, 400, f"is '{'a' * 80}'; name a column"),
+        (b"text\na duck, and a whale\n", 400, "row 1 of the CSV has 2 values, and the first line has 1; put a text"),
+        (b"id,text\n1,a\n2\n", 400, "row 2 of the CSV has 1 values, and the first line has 2"),
+        (b'text\n"a\n', 400, "the body is no CSV in UTF-8 (unexpected end of data)"),
+        (b'text\n"a"b\n', 400, "the body is no CSV in UTF-8 (',' expected after"),
+        (b"text\n" + b"a" * 200_000, 400, "the body is no CSV in UTF-8 (field larger than field limit"),
+        (b"text\ncaf\xe9\n", 400, "the body is no CSV in UTF-8 ('utf-8' codec can't decode byte 0xe9"),
+        (b"text,image\na,YQ==\n", 400, "the request has 2 inputs that the model takes"),
+        (b"image\n%\n", 400, "an element of image cannot be read"),
+        (b"," * 200_001, 413, "the CSV has more than 200,000 commas; send less at once"),
+    ],
+)
+def test_what_is_no_csv_gets_a_sentence(body: bytes, status: int, sentence: str) -> None:
+    """The sentence names the line and what to send."""
+    with pytest.raises(Refusal) as told:
+        MlflowTable().read({"content-type": "text/csv"}, body, TAKEN)
+    assert (told.value.status, sentence in str(told.value)) == (status, True), str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "sentence"),
+    [
+        ({"content-type": "text/csv; charset=latin-1"}, "a text in latin-1 is not read; send it in UTF-8"),
+        ({"content-type": "text/csv", "content-encoding": "gzip"}, "the encoding gzip is not read; send it as it is"),
+    ],
+)
+def test_a_packed_csv_or_one_of_another_charset_is_refused(headers: dict[str, str], sentence: str) -> None:
+    """The status is 415."""
+    with pytest.raises(Refusal, match=sentence) as told:
+        MlflowTable().read(headers, b"text\na\n", TAKEN)
+    assert told.value.status == 415
+
+
+def test_no_more_rows_of_a_csv_are_read_than_a_request_may_have() -> None:
+    """A body of many rows costs no memory for each of them."""
+    found = MlflowTable().read({"content-type": "text/csv"}, b"text\n" + b"a\n" * 1_000_000, TAKEN)
+    assert len(found.inputs) == 257

@@ -16,8 +16,10 @@ from stillhouse.tasks.errors import ServiceError
 from stillhouse.tasks.local_stack import airflow_rest, stack
 from stillhouse.tasks.local_stack.ports import choose_ports
 from stillhouse.tasks.local_stack.processes import end, find_marked, spawn
+from stillhouse.tasks.local_stack.servers import AIRFLOW, MLFLOW, Kind
 from stillhouse.tasks.local_stack.stack_record import Addresses, recall
 from stillhouse.tasks.settings import Settings
+from stillhouse.tasks.tracking.schema import expect_known, is_outdated
 
 pytestmark = pytest.mark.serial
 
@@ -82,6 +84,16 @@ def test_secrets_are_readable_by_their_owner_only(running: Settings) -> None:
     assert (running.state / "airflow").stat().st_mode & 0o077 == 0
     password = stack.addresses(running).password
     assert password not in (running.state / "stack.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", [MLFLOW, AIRFLOW], ids=["mlflow", "airflow"])
+def test_a_new_database_lies_in_the_state_folder(running: Settings, kind: Kind) -> None:
+    """Each server makes its database in the state folder, with the newest schema that is looked for."""
+    file = kind.database(running)
+    expect_known(file, kind.migrations)
+    assert file.is_relative_to(running.state)
+    assert file.stat().st_size
+    assert not is_outdated(file, kind.migrations)
 
 
 @pytest.mark.long

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import requests
 import soundfile
-from encoder_folders import ship_classifier, write_classifier
+from encoder_folders import ship_classifier, ship_encoder, write_classifier, write_encoder
+from line_samples import line_picture, ship_recogniser
 from onnx import TensorProto
 from onnx_encoders import encoder, write_encoders
 from PIL import Image
@@ -46,6 +47,17 @@ def classifier_of_texts(folder: Path) -> Bundle:
     return open_bundle(ship_classifier(write_classifier(folder / "model", TEXTS, LABELS), data, folder / "bundle"))
 
 
+def encoder_of_texts(folder: Path) -> Bundle:
+    """A small BERT that gives vectors."""
+    (folder / "bundle").mkdir()
+    return open_bundle(ship_encoder(write_encoder(folder / "model", TEXTS), folder / "bundle"))
+
+
+def recogniser_of_lines(folder: Path) -> Bundle:
+    """A recogniser of lines of eight letters."""
+    return open_bundle(ship_recogniser(folder, 128))
+
+
 def classifier_of_recordings(folder: Path) -> Bundle:
     """A classifier of recordings of one second."""
     encoder(folder / "model.onnx", "samples_NT", TensorProto.INT16, ["n", 16_000])
@@ -59,6 +71,12 @@ def picture() -> bytes:
     return stream.getvalue()
 
 
+def line(text: str) -> bytes:
+    stream = io.BytesIO()
+    line_picture(text, 4).save(stream, "PNG")
+    return stream.getvalue()
+
+
 def recording() -> bytes:
     stream = io.BytesIO()
     soundfile.write(stream, np.random.default_rng(3).normal(0, 0.1, 16_000), 16_000, format="WAV")
@@ -68,6 +86,8 @@ def recording() -> bytes:
 CASES: dict[str, tuple[Callable[[Path], Bundle], str, list[Any]]] = {
     "pictures": (classifier_of_pictures, "image", [picture(), picture()]),
     "texts": (classifier_of_texts, "text", TEXTS[:3]),
+    "vectors of texts": (encoder_of_texts, "text", TEXTS[:3]),
+    "lines": (recogniser_of_lines, "image", [line("fade bed"), line("abc")]),
     "recordings": (classifier_of_recordings, "speech", [recording()]),
     "a sentence": (write_encoders, "text", ["a duck", "ein Wal"]),
     "a picture": (write_encoders, "image", [picture()]),
@@ -92,3 +112,9 @@ def test_every_client_gets_the_same_answers(case: str, tmp_path: Path, monkeypat
         expect_same(Place(address, "tiny", uri), kind, inputs, answers[kind](inputs))
         reply = requests.get(address.replace("answer", "metrics"), timeout=10)
     assert 'stillhouse_requests_total{protocol="v2",status="200"} 1.0' in reply.text
+
+
+def test_a_recogniser_reads_what_is_drawn(tmp_path: Path) -> None:
+    """The lines that every client sends are read without an error."""
+    answers = runtime_of("text_recognition").serve(recogniser_of_lines(tmp_path), ())
+    assert answers["image"]([line("fade bed"), line("abc")]) == [{"text": "fade bed"}, {"text": "abc"}]

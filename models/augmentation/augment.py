@@ -1,4 +1,4 @@
-"""Augmentations of whole batches of images, computed in memory."""
+"""Augmentations of whole batches of images, on the device where the images are. Random numbers come from the CPU."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from torch.nn import functional
 
 def flip(images_NCHW: Tensor, mirrored_N: Tensor) -> Tensor:
     """Mirror the images for which `mirrored_N` (bool) is true."""
-    return torch.where(mirrored_N[:, None, None, None], images_NCHW.flip(3), images_NCHW)
+    return torch.where(mirrored_N[:, None, None, None].to(images_NCHW.device), images_NCHW.flip(3), images_NCHW)
 
 
 def shift(images_NCHW: Tensor, generator: torch.Generator, most: int = 1) -> Tensor:
@@ -31,7 +31,7 @@ def erase(images_NCHW: Tensor, generator: torch.Generator, share: float = 0.5, s
     chosen_N1 = torch.rand((count, 1), generator=generator) < share
     rows_NH, columns_NW = (_band(count, length, size, generator) for length in (height, width))
     square_NHW = (rows_NH & chosen_N1)[:, :, None] & columns_NW[:, None, :]
-    return images_NCHW.masked_fill(square_NHW[:, None], 0)
+    return images_NCHW.masked_fill(square_NHW[:, None].to(images_NCHW.device), 0)
 
 
 def mix_up(images_NCHW: Tensor, generator: torch.Generator) -> Tensor:
@@ -42,7 +42,7 @@ def mix_up(images_NCHW: Tensor, generator: torch.Generator) -> Tensor:
         generator: chooses the partners and the shares.
     """
     partner_N = torch.randperm(len(images_NCHW), generator=generator)
-    share_N111 = 0.5 * torch.rand(len(images_NCHW), 1, 1, 1, generator=generator)
+    share_N111 = 0.5 * torch.rand(len(images_NCHW), 1, 1, 1, generator=generator).to(images_NCHW.device)
     return torch.lerp(images_NCHW.float(), images_NCHW[partner_N].float(), share_N111).round().to(torch.uint8)
 
 

@@ -36,7 +36,7 @@ def _move(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
     grid = functional.affine_grid(
         torch.stack([torch.stack(row, 1) for row in rows], 1), list(ink_NCHW.shape), align_corners=False
     )
-    return functional.grid_sample(ink_NCHW, grid, padding_mode="zeros", align_corners=False)
+    return functional.grid_sample(ink_NCHW, grid.to(ink_NCHW.device), padding_mode="zeros", align_corners=False)
 
 
 def _recolour(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
@@ -47,15 +47,16 @@ def _recolour(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
     grey = _choose(count, GREY, generator)[:, None, None]
     mixing_N33 = (identity + noise) * (1 - grey) + grey / 3
     strength, contrast = (_spread(count, generator)[:, None, None, None] for _ in range(2))
-    mixed_NCHW = torch.einsum("nij,njhw->nihw", mixing_N33, ink_NCHW) * (1 + 0.3 * strength)
-    return mixed_NCHW.clamp(0, 1) ** torch.exp(0.4 * contrast)
+    device = ink_NCHW.device
+    mixed_NCHW = torch.einsum("nij,njhw->nihw", mixing_N33.to(device), ink_NCHW) * (1 + 0.3 * strength).to(device)
+    return mixed_NCHW.clamp(0, 1) ** torch.exp(0.4 * contrast).to(device)
 
 
 def _trace(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
     """Trace the outline of some drawings in black, over what is left of their colours."""
-    chosen = _choose(len(ink_NCHW), OUTLINE, generator).bool()
+    chosen = _choose(len(ink_NCHW), OUTLINE, generator).nonzero()[:, 0].to(ink_NCHW.device)
     drawings = ink_NCHW[chosen]
-    left = torch.rand(len(drawings), 1, 1, 1, generator=generator)
+    left = torch.rand(len(drawings), 1, 1, 1, generator=generator).to(ink_NCHW.device)
     thick = functional.max_pool2d(drawings, 3, 1, 1) + functional.max_pool2d(-drawings, 3, 1, 1)
     outline = (1.5 * thick.amax(1, keepdim=True)).clamp(0, 1)
     traced = ink_NCHW.clone()
@@ -71,7 +72,7 @@ def _with_a_hole(ink_NCHW: Tensor, generator: torch.Generator) -> Tensor:
     rows, columns = torch.arange(height)[None], torch.arange(width)[None]
     tall, wide = (rows >= top) & (rows < top + side), (columns >= left) & (columns < left + side)
     hole = (tall & chosen[:, None])[:, None, :, None] & wide[:, None, None, :]
-    return ink_NCHW.masked_fill(hole, 0)
+    return ink_NCHW.masked_fill(hole.to(ink_NCHW.device), 0)
 
 
 def _spread(count: int, generator: torch.Generator) -> Tensor:

@@ -27,10 +27,10 @@ GAPS, GAP = 2, 0.15
 def augment_speech(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
     """Augment every recording (N, T), samples of any number type, at random. Returns floats."""
     waves_NT = _change_pace(waves_NT.float(), generator)
-    tilt_N1 = TILT * torch.randn(len(waves_NT), 1, generator=generator)
+    tilt_N1 = TILT * torch.randn(len(waves_NT), 1, generator=generator).to(waves_NT.device)
     tilted_NT = waves_NT - tilt_N1 * functional.pad(waves_NT, (1, 0))[:, :-1]
     loud_N1 = NOISE * torch.randn(len(waves_NT), 1, generator=generator).exp()
-    noise_NT = loud_N1 * torch.randn(waves_NT.shape, generator=generator)
+    noise_NT = (loud_N1 * torch.randn(waves_NT.shape, generator=generator)).to(waves_NT.device)
     return _with_gaps(tilted_NT.add_(noise_NT), generator).clamp_(-32768, 32767)
 
 
@@ -40,7 +40,7 @@ def _change_pace(waves_NT: Tensor, generator: torch.Generator) -> Tensor:
     pace_N1 = torch.exp(PACE * (2 * torch.rand(count, 1, generator=generator) - 1))
     delay_N1 = DELAY * SAMPLE_RATE * torch.rand(count, 1, generator=generator)
     across_NT = (torch.arange(length) * pace_N1 - delay_N1) * (2 / (length - 1)) - 1
-    places_N1T2 = torch.stack([across_NT, torch.zeros_like(across_NT)], 2)[:, None]
+    places_N1T2 = torch.stack([across_NT, torch.zeros_like(across_NT)], 2)[:, None].to(waves_NT.device)
     return functional.grid_sample(waves_NT[:, None, None], places_N1T2, align_corners=True)[:, 0, 0]
 
 

@@ -1,11 +1,13 @@
 """Training batches of a student: every input in a few fixed views, with the teacher's outputs for each view."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from stillhouse.models.data.rows import Rows
 from stillhouse.models.training.loop import Batch
 from stillhouse.models.training.ready import ready
 
@@ -17,9 +19,9 @@ FIRST_VIEWS = 1_000_002
 class DistillationBatches:
     """Batches of fixed views. The epochs use the views in turn."""
 
-    views: Tensor
+    views: Tensor | Rows
     """Raw inputs (V, N, ...)."""
-    answers: tuple[Tensor, ...]
+    answers: tuple[Tensor | Rows, ...]
     """Logits or vectors (V, N, K), then features (V, N, D) if the distillation uses features."""
     labels_N: Tensor
     seed: int
@@ -39,37 +41,36 @@ class DistillationBatches:
 
 
 def ask_about_views(  # noqa: PLR0913, PLR0917 - what a view is made of, whom to ask, and how much at once
-    raw_N: Tensor,
+    views: Sequence[Callable[[], Tensor]],
     labels_N: Tensor,
-    views: Sequence[Callable[[Tensor, int], Tensor]],
     ask: Callable[[Tensor], tuple[Tensor, ...]],
     seed: int,
     progress: Callable[[str], None],
     at_once: int | None = None,
 ) -> DistillationBatches:
-    """Make every view of all examples, and ask the teacher about each one.
+    """Make every view of all examples, and ask the teacher about each one. One view at a time is in memory.
 
     Args:
-        raw_N: raw inputs (N, ...).
+        views: functions that return raw inputs (N, ...).
         labels_N: class indices.
-        views: functions of the raw inputs and the seed.
         ask: returns the teacher's logits (N, K), then features (N, D).
-        seed: of the views and of the batches.
+        seed: of the batches.
         progress: is told the number of the view.
         at_once: examples that the teacher answers at once. None: all.
     """
-    made, answers = list[Tensor](), list[tuple[Tensor, ...]]()
+    made, answers = Rows(), defaultdict[int, Rows](Rows)
     for number, make in enumerate(views, start=1):
-        made.append(make(raw_N, seed))
-        parts = made[-1].split(at_once or len(raw_N))
+        raw_N = make()
+        parts = raw_N.split(at_once or len(raw_N))
         asked = list[tuple[Tensor, ...]]()
         for place, part in enumerate(parts):
             some = f", {place * len(parts[0]):,} of {len(raw_N):,}" if len(parts) > 1 else ""
             progress(f"asking the teacher, view {number}/{len(views)}{some}")
             asked.append(ask(part))
-        answers.append(tuple(torch.cat(same) for same in zip(*asked, strict=True)))
-    stacked = tuple(torch.stack(tensors) for tensors in zip(*answers, strict=True))
-    return DistillationBatches(torch.stack(made), stacked, labels_N, seed)
+        made.append(raw_N)
+        for output, same in enumerate(zip(*asked, strict=True)):
+            answers[output].append(torch.cat(same))
+    return DistillationBatches(made, tuple(answers.values()), labels_N, seed)
 
 
 def shuffle(count: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, ...]:

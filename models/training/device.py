@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 import torch
+from torch import Tensor
 
 from stillhouse.models.errors import ModelError
 
@@ -20,15 +21,21 @@ Precision = Literal["fp32", "bf16"]
 
 def training_device() -> torch.device:
     """Return the device of trainings. `CUDA_VISIBLE_DEVICES=` hides the GPUs."""
-    found: torch.device = _accelerator().device
+    found: torch.device = accelerator().device
     return found
+
+
+def to_device(part: Tensor) -> Tensor:
+    """Copy a part of a batch to the training's device. A GPU computes while the copy runs, from pinned memory."""
+    device = training_device()
+    return part if part.device.type == device.type else part.pin_memory().to(device, non_blocking=True)
 
 
 def multiply_in(precision: Precision) -> AbstractContextManager[None]:
     """Return the context in which matrices are multiplied in a precision: the model's, Muon's and the teacher's."""
     from accelerate.utils import AutocastKwargs
 
-    context: AbstractContextManager[None] = _accelerator().autocast(AutocastKwargs(enabled=precision == "bf16"))
+    context: AbstractContextManager[None] = accelerator().autocast(AutocastKwargs(enabled=precision == "bf16"))
     return context
 
 
@@ -51,7 +58,11 @@ def explain_device() -> Iterator[None]:
 
 
 @cache
-def _accelerator() -> "Accelerator":
+def accelerator() -> "Accelerator":
+    """Return the one object of accelerate. Where torchrun has started this process, it joins the others.
+
+    Without `cpu` accelerate does not join the processes of a host that has no GPU.
+    """
     from accelerate import Accelerator
 
-    return Accelerator(mixed_precision="bf16")
+    return Accelerator(mixed_precision="bf16", cpu=not torch.accelerator.is_available())

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from stillhouse.models.errors import DivergedError
 from stillhouse.models.training.checkpoint import load_tensors, save_tensors
-from stillhouse.models.training.device import Precision, explain_device, multiply_in, training_device
+from stillhouse.models.training.device import Precision, explain_device, multiply_in, to_device, training_device
 from stillhouse.models.training.muon import Muon
+from stillhouse.models.training.ranks import agree, average, is_first, share_of
 
 Batch = tuple[Tensor, ...]
 Objective = Callable[[nn.Module, Batch], Tensor]
@@ -73,7 +74,7 @@ def fit(  # noqa: PLR0913 - the whole contract of training, each part named by i
 ) -> None:
     """Train `model` in place, on a GPU if there is one. It is on the CPU for `score` and at the end.
 
-    If `checkpoint` exists, continue from it.
+    If `checkpoint` exists, continue from it. Where torchrun has started several processes, they train one model.
 
     Raises:
         DivergedError: the loss became NaN or infinite.
@@ -84,11 +85,12 @@ def fit(  # noqa: PLR0913 - the whole contract of training, each part named by i
     for epoch in range(_resume(checkpoint, model, optimizer), plan.epochs):
         with explain_device():
             loss = _train_epoch(model, feed, objective, optimizer, plan, epoch, watcher)
-        quality = score(model.cpu())
+        quality = score(model.cpu()) if is_first() else math.nan
         watcher.record(epoch + 1, {"train_loss": loss, "validation_quality": quality})
         watcher.progress(f"epoch {epoch + 1}/{plan.epochs}, loss {loss:.4f}, validation quality {quality:.2%}")
-        _save(checkpoint, model, optimizer, epoch + 1)
-    model.cpu()
+        if is_first():
+            _save(checkpoint, model, optimizer, epoch + 1)
+    agree(model.cpu())
 
 
 def _train_epoch(  # noqa: PLR0913, PLR0917 - the loop's state, passed on
@@ -107,16 +109,17 @@ def _train_epoch(  # noqa: PLR0913, PLR0917 - the loop's state, passed on
     for step, batch in enumerate(feed.epoch(epoch, plan.batch_size)):
         _set_learning_rate(optimizer, plan, epoch + step / steps)
         with multiply_in(plan.precision):
-            loss = objective(model, tuple(part.to(device, non_blocking=True) for part in batch))
-        value = loss.item()
+            mine, weight = share_of(batch)
+            loss = weight * objective(model, tuple(map(to_device, mine)))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        value = average(loss, model)
         if not math.isfinite(value):
             msg = (
                 f"the loss became {value} in epoch {epoch + 1}, step {step + 1}; lower the learning rate "
                 f"(now {plan.learning_rate}) or train in fp32"
             )
             raise DivergedError(msg)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
         with multiply_in(plan.precision):
             optimizer.step()
         total += value

@@ -51,8 +51,9 @@ def most_likely(
 
 def name_classes(logits_NK: NDArray[np.float32], names: Sequence[str]) -> list[dict[str, Any]]:
     """Return the most likely class of each example with its name, or None without names, and its probability."""
-    chances_NK = chances_of(logits_NK)
+    wide_NK = logits_NK.astype(np.float64)
+    chances_N = 1 / np.exp(wide_NK - wide_NK.max(1, keepdims=True)).sum(1)
     return [
-        {"class": int(best), "label": names[best] if names else None, "probability": round(float(chances[best]), 6)}
-        for best, chances in zip(chances_NK.argmax(1), chances_NK, strict=True)
+        {"class": best, "label": names[best] if names else None, "probability": round(chance, 6)}
+        for best, chance in zip(wide_NK.argmax(1).tolist(), chances_N.tolist(), strict=True)
     ]

@@ -13,6 +13,7 @@ from stillhouse.models.distillation.features import project_student
 from stillhouse.models.distillation.objectives import add_feature_loss
 from stillhouse.models.training.checkpoint import Architecture, load_model
 from stillhouse.models.training.loop import BatchSource, Objective, fit
+from stillhouse.models.training.ranks import first_before_others
 from stillhouse.models.workloads.training_base import Component
 from stillhouse.tasks.compression.measure import train_config_of
 from stillhouse.tasks.compression.teachers import asker_of, make_asker, reading
@@ -56,7 +57,8 @@ class StepContext:
     def _ask_teacher(self, distillation: Distillation) -> BatchSource:
         own, precision = getattr(self.component, "question", None), distillation.training.precision
         ask = asker_of(self.job, own(distillation), precision) if own else make_asker(self.job, self.data, distillation)
-        return self.component.distillation_batches(ask, self.seed, distillation, self.job)
+        with first_before_others():
+            return self.component.distillation_batches(ask, self.seed, distillation, self.job)
 
     def learn(self, module: nn.Module, distillation: Distillation, part: str = "training") -> nn.Module:
         """Train a module on the teacher's outputs, in place.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stillhouse.tasks.environment import adopt, for_servers
 from stillhouse.tasks.settings import Settings
+from stillhouse.tasks.tracking.schema import AIRFLOW_MIGRATIONS, MLFLOW_MIGRATIONS, Migrations
 
 HOST = "127.0.0.1"
 AIRFLOW_PARTS = 4
@@ -33,20 +34,26 @@ class Kind:
     command: Callable[[Settings, dict[str, int]], list[str]]
     environment: Callable[[Settings, dict[str, int], str], dict[str, str]]
     """Builds the environment from the settings, the chosen ports and MLflow's address."""
+    database: Callable[[Settings], Path]
+    migrations: Migrations
 
 
 def _mlflow_command(settings: Settings, ports: dict[str, int]) -> list[str]:
-    home = settings.state / "mlflow"
-    home.mkdir(parents=True, exist_ok=True)
+    database = _mlflow_database(settings)
+    database.parent.mkdir(parents=True, exist_ok=True)
     options = {
         "--host": HOST,
         "--port": str(ports["mlflow"]),
         "--workers": "1",
-        "--backend-store-uri": f"sqlite:///{home / 'mlflow.db'}",
-        "--artifacts-destination": str(home / "artifacts"),
+        "--backend-store-uri": f"sqlite:///{database}",
+        "--artifacts-destination": str(database.with_name("artifacts")),
     }
     arguments = [part for option in options.items() for part in option]
     return [sys.executable, "-m", "mlflow", "server", *arguments, "--serve-artifacts"]
+
+
+def _mlflow_database(settings: Settings) -> Path:
+    return settings.state / "mlflow" / "mlflow.db"
 
 
 def _mlflow_environment(settings: Settings, _ports: dict[str, int], _tracking_uri: str) -> dict[str, str]:
@@ -78,8 +85,13 @@ def _common_environment(settings: Settings) -> dict[str, str]:
 
 
 def _airflow_environment(settings: Settings, ports: dict[str, int], tracking_uri: str) -> dict[str, str]:
-    address = f"http://{HOST}:{ports['airflow']}"
+    address, home = f"http://{HOST}:{ports['airflow']}", _airflow_home(settings)
     options = {
+        # airflow.cfg has the path at which the state folder was first made. These win, so that the folder may move.
+        "CORE__PLUGINS_FOLDER": home / "plugins",
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_airflow_database(settings)}",
+        "LOGGING__BASE_LOG_FOLDER": home / "logs",
+        "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": home / "logs" / "dag_processor",
         "CORE__DAGS_FOLDER": settings.root / "dags",
         "CORE__LOAD_EXAMPLES": False,
         "CORE__EXECUTOR": "LocalExecutor",
@@ -104,13 +116,17 @@ def _airflow_environment(settings: Settings, ports: dict[str, int], tracking_uri
         "METRICS__OTEL_ON": OTLP_ENDPOINT in os.environ,
     }
     airflow = {f"AIRFLOW__{name}": str(value) for name, value in options.items()}
-    home = {"AIRFLOW_HOME": str(_airflow_home(settings)), "MLFLOW_TRACKING_URI": tracking_uri}
-    return _common_environment(settings) | home | airflow
+    places = {"AIRFLOW_HOME": str(home), "MLFLOW_TRACKING_URI": tracking_uri}
+    return _common_environment(settings) | places | airflow
 
 
 def password_file(settings: Settings) -> Path:
     """Return the file in which Airflow keeps the generated password of its only user, `admin`."""
     return _airflow_home(settings) / "simple_auth_manager_passwords.json.generated"
+
+
+def _airflow_database(settings: Settings) -> Path:
+    return _airflow_home(settings) / "airflow.db"
 
 
 def _airflow_home(settings: Settings) -> Path:
@@ -119,9 +135,11 @@ def _airflow_home(settings: Settings) -> Path:
     return home
 
 
-MLFLOW = Kind({"mlflow": 5000}, _mlflow_command, _mlflow_environment)
+MLFLOW = Kind({"mlflow": 5000}, _mlflow_command, _mlflow_environment, _mlflow_database, MLFLOW_MIGRATIONS)
 AIRFLOW = Kind(
     {"airflow": 8080, "airflow_worker_logs": 8793, "airflow_trigger_logs": 8794},
     _airflow_command,
     _airflow_environment,
+    _airflow_database,
+    AIRFLOW_MIGRATIONS,
 )

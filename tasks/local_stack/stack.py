@@ -6,7 +6,7 @@ For more, use docker/.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from stillhouse.tasks.artifacts.locks import waiting
@@ -14,9 +14,10 @@ from stillhouse.tasks.errors import ServiceError
 from stillhouse.tasks.local_stack.airflow_rest import Airflow
 from stillhouse.tasks.local_stack.ports import choose_ports
 from stillhouse.tasks.local_stack.processes import end, spawn
-from stillhouse.tasks.local_stack.servers import AIRFLOW, MLFLOW, TRAINING_POOL, password_file
+from stillhouse.tasks.local_stack.servers import AIRFLOW, MLFLOW, TRAINING_POOL, Kind, password_file
 from stillhouse.tasks.local_stack.stack_record import Addresses, Started, recall, remember
 from stillhouse.tasks.settings import Settings
+from stillhouse.tasks.tracking.schema import expect_known, is_outdated, migrate_mlflow
 
 START_SECONDS = 180.0
 TRIES = 5
@@ -31,9 +32,11 @@ def start(settings: Settings, progress: Progress) -> Addresses:
     """Start the whole stack, and keep each server that works.
 
     Raises:
-        ServiceError: a server does not start. The error names its log.
+        ServiceError: a server does not start, or does not know the schema of its database. The error names the file.
     """
     with waiting(_lock(settings)):
+        for kind in (MLFLOW, AIRFLOW):
+            expect_known(kind.database(settings), kind.migrations)
         for _ in range(TRIES):
             mlflow = _ensure(settings, "mlflow", "", progress)
             airflow = _ensure(settings, "airflow", mlflow.address, progress)
@@ -82,20 +85,28 @@ def _ensure(settings: Settings, name: str, tracking_uri: str, progress: Progress
         return before
     if before and end(before.server.mark):
         progress(f"{name} was damaged or told an old address; starting it again")
-    started = _launch(settings, name, tracking_uri, before.ports if before else {})
+    started = _launch(settings, name, tracking_uri, before.ports if before else {}, progress)
     remember(settings, started)
     return started
 
 
-def _launch(settings: Settings, name: str, tracking_uri: str, remembered: dict[str, int]) -> Started:
+def _launch(
+    settings: Settings, name: str, tracking_uri: str, remembered: dict[str, int], progress: Progress
+) -> Started:
     kind = AIRFLOW if name == "airflow" else MLFLOW
     ports = choose_ports({**kind.ports, **remembered})
-    server = spawn(
-        kind.command(settings, ports),
-        kind.environment(settings, ports, tracking_uri),
-        _log(settings, name),
-    )
+    environment, log = kind.environment(settings, ports, tracking_uri), _log(settings, name)
+    _migrate(kind, kind.database(settings), environment, log, progress)
+    server = spawn(kind.command(settings, ports), environment, log)
     return Started(name, server, ports, tracking_uri)
+
+
+def _migrate(kind: Kind, database: Path, environment: Mapping[str, str], log: Path, progress: Progress) -> None:
+    """Migrate a database that older code wrote. Airflow migrates its own when it starts."""
+    if is_outdated(database, kind.migrations):
+        progress(f"{database} has an older schema; it gets that of {kind.migrations.name}")
+        if kind is MLFLOW:
+            migrate_mlflow(database, environment, log)
 
 
 def _await(started: Started, log: Path, progress: Progress) -> bool:

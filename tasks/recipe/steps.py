@@ -6,11 +6,22 @@ has the code of each method.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from stillhouse.tasks.recipe.distillation import AnyDistillation, Distillation
 from stillhouse.tasks.recipe.section import AsList, Count, Fraction, Line, Name, Positive, Section, Share
 from stillhouse.tasks.recipe.teacher import Network
+
+
+def _in_one_process(finetune: Distillation) -> Distillation:
+    if finetune.training.processes > 1:
+        msg = "only a teacher and the step distil train in several processes; set processes to 1 here"
+        raise ValueError(msg)
+    return finetune
+
+
+Finetuning = Annotated[AnyDistillation, AfterValidator(_in_one_process)]
+"""Training after a change of the model."""
 
 
 class ComponentStep(Section):
@@ -42,7 +53,7 @@ class PruneUnstructured(ComponentStep):
     """global: the weights of all layers compete. layer: each layer loses the same share."""
     measure: Literal["magnitude", "movement"] = "magnitude"
     """magnitude: absolute values. movement: how far training moves a weight away from zero."""
-    finetune: AnyDistillation | None = None
+    finetune: Finetuning | None = None
     """Training after the weights have become zero. None: there is no training."""
 
     @model_validator(mode="after")
@@ -86,7 +97,7 @@ class PruneStructured(ComponentStep):
 
     Each round removes a part of the channels and then trains its share of the epochs of `finetune`.
     """
-    finetune: AnyDistillation
+    finetune: Finetuning
     """Training after each round."""
 
     @model_validator(mode="after")
@@ -103,7 +114,7 @@ class DropLayers(ComponentStep):
     method: Literal["drop_layers"]
     layers: Count
     """Number of layers that are removed."""
-    finetune: AnyDistillation
+    finetune: Finetuning
     """Training after the layers are removed."""
 
 
@@ -118,7 +129,7 @@ class LowRank(ComponentStep):
 
     A low-bit linear layer is fast without this.
     """
-    finetune: AnyDistillation
+    finetune: Finetuning
     """Training after the layers are replaced."""
 
 
@@ -151,7 +162,7 @@ class Quantize(Section):
     """Layers whose weights become integers and whose inputs stay fp32."""
     max_quality_drop: Fraction = 0.005
     """Maximum quality drop that `mixed` may cause before training, on the split `validation`."""
-    distillation: AnyDistillation | None = None
+    distillation: Finetuning | None = None
     """Quantization-aware training. None quantizes a finished model without training."""
 
     @model_validator(mode="after")

@@ -58,6 +58,11 @@ class Training(Section):
     """
     precision: Literal["fp32", "bf16"] = "fp32"
     """Precision in which matrices are multiplied."""
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Number of processes of one host that train together. Each has its share of every batch.
+
+    Only a teacher and the step `distil` take more than one.
+    """
     warmup: Fraction = 0.2
     """Share of all steps in which the learning rate rises, before it falls to zero."""
 

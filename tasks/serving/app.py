@@ -14,9 +14,10 @@ from typing import Any
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive
 
 from stillhouse.models.errors import ModelError, ModelFault
 from stillhouse.tasks.serving.bodies import LIGHT_BYTES, Refusal
@@ -110,17 +111,19 @@ async def _beside(work: Callable[[], Answers], turns: CapacityLimiter) -> Answer
 async def _body(request: Request) -> bytes:
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await _received(request)
+            return await _received(request.receive)
     except TimeoutError as error:
         raise Refusal(408, f"the body did not arrive within {BODY_SECONDS:.0f} s; send it again") from error
-    except ClientDisconnect as error:
-        raise Refusal(400, "the body ended early; send it again") from error
 
 
-async def _received(request: Request) -> bytes:
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
+async def _received(receive: Receive) -> bytes:
+    content, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refusal(400, "the body ended early; send it again")
+        content += message.get("body", b"")
+        more = message.get("more_body", False)
         if len(content) > LARGEST:
             raise Refusal(413, f"the body is larger than {LARGEST:,} bytes; send less at once")
     return bytes(content)

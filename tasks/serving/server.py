@@ -1,6 +1,5 @@
 """Run the server of a production model until it is stopped, in one process or in several processes at one port."""
 
-import ctypes
 import errno
 import multiprocessing
 import os
@@ -14,6 +13,7 @@ from multiprocessing.connection import wait
 import uvicorn
 from starlette.applications import Starlette
 
+from stillhouse.tasks.dependent import end_with
 from stillhouse.tasks.errors import ServiceError, StillhouseError
 from stillhouse.tasks.registry.versions import production_of
 from stillhouse.tasks.serving.app import build
@@ -22,7 +22,6 @@ from stillhouse.tasks.serving.metrics import SHARED_FOLDER
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.tracking.connection import connect
 
-PR_SET_PDEATHSIG = 1
 LAST_PORT = 65535
 
 
@@ -92,7 +91,7 @@ def bracket_host(host: str) -> str:
 
 def answer_at(listener: socket.socket, application: Callable[[], Starlette]) -> None:
     """Answer requests at an open port until stopped."""
-    config = uvicorn.Config(application(), log_level="warning", access_log=False)
+    config = uvicorn.Config(application(), log_level="warning", access_log=False, proxy_headers=False)
     uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -102,7 +101,8 @@ def _together(listener: socket.socket, application: Callable[[], Starlette], pro
     os.environ[SHARED_FOLDER] = common.name
 
     def one() -> None:
-        _end_with(parent)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        end_with(parent)
         try:
             answer_at(listener, application)
         except StillhouseError as error:
@@ -117,11 +117,3 @@ def _together(listener: socket.socket, application: Callable[[], Starlette], pro
         wait([process.sentinel for process in started])
     msg = f"one of the {processes} serving processes ended, and so all did; look at what it said, then serve again"
     raise ServiceError(msg)
-
-
-def _end_with(parent: int) -> None:
-    """Ask the kernel to end this process when its parent ends for any reason (Linux only)."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        sys.exit(0)

@@ -18,6 +18,7 @@ from stillhouse.models.onnx.export import export_model
 from stillhouse.models.onnx.packing import deployable
 from stillhouse.models.runtime.weights import WEIGHTS
 from stillhouse.models.training.checkpoint import Architecture, load_model, save_model
+from stillhouse.models.training.ranks import is_first
 from stillhouse.models.workloads.training_base import Training, training_of
 from stillhouse.tasks.artifacts.artifact import verify_around, write_json
 from stillhouse.tasks.compression.components import components_in
@@ -26,6 +27,7 @@ from stillhouse.tasks.compression.methods import METHODS
 from stillhouse.tasks.compression.quantize import quantize_jointly
 from stillhouse.tasks.compression.quantize_file import quantize_file, rounds_a_file
 from stillhouse.tasks.compression.step_context import Compressed, StepContext
+from stillhouse.tasks.distributed.launch import run_in_processes, starts_processes
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.judging.clean_process import measure
 from stillhouse.tasks.judging.keep_step import BY_TIME, STEP, Judged, decided_by_time, judge_step, least_gain
@@ -34,6 +36,7 @@ from stillhouse.tasks.stages.pull import materialise
 from stillhouse.tasks.teachers.black_box import TEACHER_FILE
 
 DEPLOYABLE = "model.onnx"
+STUDENT = "student"
 SETTLING = ("distil", "quantize", "pack")
 """Methods that choose the quantization themselves or leave the weights unchanged."""
 
@@ -64,7 +67,7 @@ def _context_of(job: Job, workload: Training, data: Path, name: str) -> StepCont
 def _compress(job: Job, workload: Training, contexts: list[StepContext]) -> Metrics:
     """Change one component, or several components together."""
     try:
-        metrics = _save_components(workload, contexts, _apply(workload, contexts))
+        metrics = _save_components(workload, contexts, _apply(job, workload, contexts))
         cost = _cost(contexts)
         gained = metrics[QUALITY] - verify_around(job.inputs["previous"]).metrics[QUALITY]
         judged = judge_step(-gained, cost, job.settings["keep_step_if"])
@@ -86,20 +89,37 @@ def _before(job: Job, judged: Judged) -> Compressed:
     return load_model(job.inputs["previous"])
 
 
-def _apply(workload: Training, contexts: list[StepContext]) -> list[Compressed]:
-    return [_run_method(contexts[0])] if len(contexts) == 1 else quantize_jointly(workload, contexts)
+def _apply(job: Job, workload: Training, contexts: list[StepContext]) -> list[Compressed]:
+    return [_run_method(job, contexts[0])] if len(contexts) == 1 else quantize_jointly(workload, contexts)
 
 
-def _run_method(context: StepContext) -> Compressed:
+def _run_method(job: Job, context: StepContext) -> Compressed:
     """Run the step.
 
     Before a step that changes layers, integer weights become floats; after it they are quantized again.
     """
-    step = context.job.settings["step"]
-    made = METHODS[step.method](context, step)
+    step = job.settings["step"]
+    processes = step.distillation.training.processes if step.method == "distil" else 1
+    made = _run_apart(job, processes) if starts_processes(processes) else METHODS[step.method](context, step)
     if step.method in SETTLING or context.stored[1].quantization is None:
         return made
     return requantize(*made, context.stored[1])
+
+
+def _run_apart(job: Job, processes: int) -> Compressed:
+    """Train the step's student in several processes. What they leave is this process's to judge."""
+    run_in_processes(f"{__name__}:train_student", job, processes)
+    return load_model(job.scratch / STUDENT)
+
+
+def train_student(job: Job) -> None:
+    """Train the student of a `distil` step in one of several processes. The first one writes it."""
+    workload, data = training_of(job.settings["workload"]), materialise(job.inputs["data"])
+    context = _context_of(job, workload, data, job.settings["step"].component or workload.components[0])
+    made = METHODS["distil"](context, job.settings["step"])
+    if is_first():
+        shutil.rmtree(job.scratch / STUDENT, ignore_errors=True)
+        save_model(job.scratch / STUDENT, *made)
 
 
 def _save_components(workload: Training, contexts: list[StepContext], made: list[Compressed]) -> Metrics:

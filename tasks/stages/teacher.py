@@ -8,11 +8,14 @@ from stillhouse.models.training.loop import fit
 from stillhouse.models.workloads.registry import ALONE
 from stillhouse.models.workloads.training_base import training_of
 from stillhouse.tasks.compression.measure import QUALITY, add_up, describe_model, train_config_of
+from stillhouse.tasks.distributed.launch import run_in_processes, starts_processes
 from stillhouse.tasks.pipeline.job import Job, Metrics
 from stillhouse.tasks.recipe.teacher import BlackBox, Folder, Teacher
 from stillhouse.tasks.stages.pull import materialise
 from stillhouse.tasks.teachers.black_box import TEACHER_FILE, adopt_file
 from stillhouse.tasks.teachers.folder import adopt_folder, expect_adopting
+
+ITSELF = "stillhouse.tasks.stages.teacher:train_teacher"
 
 
 def train_teacher(job: Job) -> Metrics:
@@ -20,7 +23,11 @@ def train_teacher(job: Job) -> Metrics:
     teacher, data = job.settings["teacher"], materialise(job.inputs["data"])
     if isinstance(teacher, BlackBox):
         return _adopt(job, teacher, data)
-    return _read(job, teacher, data) if isinstance(teacher, Folder) else train(job, teacher, data)
+    if isinstance(teacher, Folder):
+        return _read(job, teacher, data)
+    if starts_processes(teacher.training.processes):
+        return dict(run_in_processes(ITSELF, job, teacher.training.processes))
+    return train(job, teacher, data)
 
 
 def _adopt(job: Job, teacher: BlackBox, data: Path) -> Metrics:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from pathlib import Path
 
 import requests
 from mlflow.exceptions import MlflowException
@@ -9,6 +10,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.credentials import get_default_host_creds
 
 from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.tracking.schema import MLFLOW_MIGRATIONS, expect_known, is_outdated
 
 FILE = "sqlite:///"
 """Start of the address of an MLflow that is a database file; the absolute path follows."""
@@ -20,7 +22,7 @@ def connect(tracking_uri: str) -> MlflowClient:
     """Open MLflow. If the server is down, this fails quickly.
 
     Raises:
-        ServiceError: no server is known, or it does not answer as MLflow does.
+        ServiceError: no server is known, or it does not answer as MLflow does, or the file has another schema.
     """
     if not tracking_uri:
         msg = "no MLflow of this deployment is up; start it with `make up`, or name another in MLFLOW_TRACKING_URI"
@@ -33,6 +35,8 @@ def connect(tracking_uri: str) -> MlflowClient:
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
     if tracking_uri.startswith("http"):
         _expect_healthy(tracking_uri)
+    elif tracking_uri.startswith(FILE):
+        _expect_current(Path(tracking_uri.removeprefix(FILE)))
     return MlflowClient(tracking_uri, registry_uri=tracking_uri)  # ignores MLFLOW_REGISTRY_URI
 
 
@@ -48,6 +52,15 @@ def _expect_healthy(tracking_uri: str) -> None:
         raise ServiceError(msg) from error
     if reply.text.strip() != HEALTHY:
         msg = f"what answers at {tracking_uri} is not MLflow; mend or unset MLFLOW_TRACKING_URI"
+        raise ServiceError(msg)
+
+
+def _expect_current(file: Path) -> None:
+    """Check that a database file has the newest schema. No server migrates it."""
+    expect_known(file, MLFLOW_MIGRATIONS)
+    if is_outdated(file, MLFLOW_MIGRATIONS):
+        what = f"{file} has an older schema than that of {MLFLOW_MIGRATIONS.name}"
+        msg = f"{what}; copy the file, then run `.venv/bin/mlflow db upgrade {FILE}{file}`"
         raise ServiceError(msg)
 
 

@@ -20,6 +20,7 @@ from stillhouse.models.families.adopted import Adopted
 from stillhouse.models.families.audio_classifier import adopt_audio
 from stillhouse.models.inspection.source import Source
 from stillhouse.models.training.checkpoint import Architecture
+from stillhouse.models.training.device import to_device
 from stillhouse.models.training.loop import Batch, Objective, ProgressReporter
 from stillhouse.models.training.ready import ready
 from stillhouse.models.workloads.audio_classification.runtime import AT_ONCE
@@ -71,7 +72,7 @@ class LabelledClips:
     def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
         """Yield (samples_BT, labels_B)."""
         for index_B in shuffle(len(self.examples.labels_N), batch_size, seed_generator(self.seed, epoch)):
-            samples_BT, labels_B = self.examples.samples_NT[index_B], self.examples.labels_N[index_B]
+            samples_BT, labels_B = to_device(self.examples.samples_NT[index_B]), self.examples.labels_N[index_B]
             if self.augment:
                 samples_BT = resound(samples_BT, seed_generator(self.seed + 1 + int(index_B[0]), epoch))
             yield ready(samples_BT), labels_B
@@ -106,9 +107,9 @@ class Classifier:
         Blends are additional views. The label of a blend is the label of its larger part.
         """
         examples = load_examples(self.data, "train")
-        made = [partial(view_of, view=view) for view in range(options.augmented_views)]
-        made += [partial(blend_of, blend=blend) for blend in range(options.mixup_views)]
-        return ask_about_views(examples.samples_NT, examples.labels_N, made, ask, seed, watcher.progress, ASKED_AT_ONCE)
+        made = [partial(view_of, examples.samples_NT, seed, view) for view in range(options.augmented_views)]
+        made += [partial(blend_of, examples.samples_NT, seed, blend) for blend in range(options.mixup_views)]
+        return ask_about_views(made, examples.labels_N, ask, seed, watcher.progress, ASKED_AT_ONCE)
 
     def distillation(
         self, feed: DistillationBatches, options: LogitOptions, _read: object

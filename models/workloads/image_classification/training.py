@@ -20,6 +20,7 @@ from stillhouse.models.families.adopted import Adopted
 from stillhouse.models.families.image_classifier import NETWORK, adopt_classifier, derive
 from stillhouse.models.inspection.source import Source
 from stillhouse.models.training.checkpoint import ARCHITECTURE, Architecture, load_model
+from stillhouse.models.training.device import to_device
 from stillhouse.models.training.loop import Batch, Objective, ProgressReporter
 from stillhouse.models.training.ready import ready, ready_images
 from stillhouse.models.workloads.registry import ALONE
@@ -80,7 +81,7 @@ class LabelledBatches:
         mirrored_N = _choose_mirrored(len(self.examples), self.seed, epoch)
         side = self.resolutions[epoch] if self.resolutions else self.examples.images_NCHW.shape[-1]
         for index_B in shuffle(len(self.examples), batch_size, generator):
-            images_BCHW = self.examples.images_NCHW[index_B]
+            images_BCHW = to_device(self.examples.images_NCHW[index_B])
             if self.augment:
                 images_BCHW = flip(images_BCHW, mirrored_N[index_B])
             if self.erase:
@@ -130,9 +131,9 @@ class Classifier:
         Blends are additional views. The label of a blended image is the label of its larger part.
         """
         examples = load_examples(self.data, "train")
-        made = [partial(view_of, view=view) for view in range(options.augmented_views)]
-        made += [partial(blend_of, blend=blend) for blend in range(options.mixup_views)]
-        return ask_about_views(examples.images_NCHW, examples.labels_N, made, ask, seed, watcher.progress)
+        made = [partial(view_of, examples.images_NCHW, seed, view) for view in range(options.augmented_views)]
+        made += [partial(blend_of, examples.images_NCHW, seed, blend) for blend in range(options.mixup_views)]
+        return ask_about_views(made, examples.labels_N, ask, seed, watcher.progress)
 
     def distillation(
         self, feed: DistillationBatches, options: LogitOptions, _read: object

@@ -21,6 +21,7 @@ from stillhouse.models.data.sound.waves import waves_of
 from stillhouse.models.data.text import codes_of
 from stillhouse.models.distillation.batches import seed_generator
 from stillhouse.models.distillation.letters import NOTHING, alphabet_of, letters_of
+from stillhouse.models.training.device import to_device
 from stillhouse.models.training.loop import Batch
 from stillhouse.models.training.ready import ready_images
 
@@ -164,7 +165,7 @@ class PairBatches:
         self, chosen: np.ndarray, chooser: np.random.Generator, generator: torch.Generator, side: int | None
     ) -> Tensor:
         index_BH = torch.tensor([_some(self.pairs.drawings[label], self.pairs.hands, chooser) for label in chosen])
-        images = ready_images(self.pairs.images_NCHW[index_BH.T.flatten()])
+        images = ready_images(to_device(self.pairs.images_NCHW[index_BH.T.flatten()]))
         if side:
             images = resize(images, side)
         return ready_images(redrawn(images, generator)) if self.redraw else images
@@ -180,7 +181,7 @@ class PairBatches:
             return ()
         spoken, generator = self.spoken, torch.Generator().manual_seed(int(chooser.integers(2**62)))
         index = torch.randperm(len(spoken.labels_N), generator=generator)[:count]
-        waves_BT = spoken.waves_NT[index].float()
+        waves_BT = to_device(spoken.waves_NT[index]).float()
         said_BT = augment_speech(waves_BT, generator) if self.redraw else waves_BT
         rows = torch.randperm(len(spoken.written_labels_M), generator=generator)[: WRITTEN * count]
         written = as_heard(spoken.written_ML[rows], self.frames, spoken.letters - 1, generator)

@@ -7,6 +7,7 @@ with the index of any other encoder.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ from stillhouse.models.augmentation.resay import augment_speech
 from stillhouse.models.data.description import describe
 from stillhouse.models.data.sound.waves import LENGTH
 from stillhouse.models.data.text import CONTEXT, codes_of
-from stillhouse.models.distillation.batches import DistillationBatches, seed_generator
+from stillhouse.models.distillation.batches import DistillationBatches, ask_about_views, seed_generator
 from stillhouse.models.distillation.embedding import (
     contrast_and_spell,
     contrast_with_teacher,
@@ -174,14 +175,9 @@ class Encoder:
         mixes two drawings, or continues a recording or caption with another one.
         """
         view_of, labels_N = VIEWS[self.name](self.data)
-        made, answers = [], []
-        count = options.augmented_views + options.mixup_views
-        for number in range(count):
-            watcher.progress(f"asking the teacher, view {number + 1}/{count}")
-            made.append(view_of(seed, number, number >= options.augmented_views))
-            answers.append(ask(made[-1]))
-        stacked = tuple(torch.stack(tensors) for tensors in zip(*answers, strict=True))
-        return DistillationBatches(torch.stack(made), stacked, labels_N, seed)
+        plain = options.augmented_views
+        made = [partial(view_of, seed, number, number >= plain) for number in range(plain + options.mixup_views)]
+        return ask_about_views(made, labels_N, ask, seed, watcher.progress)
 
     def distillation(
         self,

@@ -84,8 +84,8 @@ class Recogniser:
     ) -> DistillationBatches:
         """Return the training split in several views, with the teacher's letters in each frame."""
         images_NCHW, letters_NL = _examples(self.data)
-        made = [partial(view_of, view=view) for view in range(options.augmented_views)]
-        return ask_about_views(images_NCHW, letters_NL, made, ask, seed, watcher.progress, ASKED)
+        made = [partial(view_of, images_NCHW, seed, view) for view in range(options.augmented_views)]
+        return ask_about_views(made, letters_NL, ask, seed, watcher.progress, ASKED)
 
     def distillation(
         self, feed: DistillationBatches, options: OwnOptions, _read: object

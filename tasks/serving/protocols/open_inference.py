@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from stillhouse.tasks.serving.bodies import Refusal, parse_json
+from stillhouse.tasks.serving.bodies import FILES, Refusal, parse_json
 from stillhouse.tasks.serving.protocols.asked import Asked, chosen_kind, inputs_of
 from stillhouse.tasks.serving.served import Answer, Served
 
@@ -71,6 +71,7 @@ def _tensors(inputs: object, binary: bytes) -> Iterator[tuple[str, list[Any]]]:
         if name in names:
             raise Refusal(400, f"the input {name} stands twice; send it once")
         names.add(name)
+        _expect_datatype(name, str(tensor.get("datatype")), shape)
         if size is None:
             rows = _from_json(name, tensor, shape)
         else:
@@ -86,6 +87,16 @@ def _shape(tensor: Mapping[str, Any]) -> tuple[int, ...]:
     if not isinstance(shape, list) or not shape or not all(type(size) is int and size >= 0 for size in shape):
         raise Refusal(400, f"the input {tensor.get('name')} has no shape; send a list of sizes, the batch first")
     return tuple(shape)
+
+
+def _expect_datatype(name: str, datatype: str, shape: tuple[int, ...]) -> None:
+    """Check that the datatype is known, and that a tensor of texts or files has one element of BYTES for each input."""
+    if datatype not in {BYTES, *DATATYPES}:
+        raise Refusal(
+            400, f"the input {name} has the datatype {datatype}; send one of {', '.join((BYTES, *DATATYPES))}"
+        )
+    if name in FILES.values() and (datatype != BYTES or prod(shape[1:]) != 1):
+        raise Refusal(400, f"the input {name} is {datatype} of shape {list(shape)}; send BYTES of shape [N]")
 
 
 def _binary_size(tensor: Mapping[str, Any]) -> int | None:
@@ -110,12 +121,11 @@ def _from_binary(name: str, tensor: Mapping[str, Any], shape: tuple[int, ...], r
     datatype = str(tensor.get("datatype"))
     if datatype == BYTES:
         flat: list[Any] = list(_elements(name, raw))
-    elif datatype in DATATYPES and len(raw) == prod(shape) * DATATYPES[datatype].itemsize:
+    elif len(raw) == (size := prod(shape) * DATATYPES[datatype].itemsize):
         flat = np.frombuffer(raw, DATATYPES[datatype]).tolist()
     else:
-        known = ", ".join((BYTES, *DATATYPES))
         raise Refusal(
-            400, f"the input {name} has {len(raw):,} bytes, not {list(shape)} of {datatype}; send one of {known}"
+            400, f"the input {name} has {len(raw):,} bytes, and {list(shape)} of {datatype} has {size:,}; send as many"
         )
     return _nested(name, flat, shape)
 
