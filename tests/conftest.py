@@ -71,9 +71,15 @@ def _import_path() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def registry_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the database and the files of the MLflow server."""
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="session")
+def registry(registry_root: Path) -> Iterator[str]:
     """Start an MLflow server of the test's own."""
-    with mlflow_server(tmp_path_factory.mktemp("server")) as address:
+    with mlflow_server(registry_root) as address:
         yield address
 
 

@@ -56,9 +56,16 @@ def linear_model(path: Path, weights_DK: np.ndarray, shape: tuple[int, int, int]
     return path
 
 
-def registered(client: MlflowClient, seed: int, verdict: str = "PASS", *, opset: int = 20, takes: str = INPUT) -> str:
-    """Register a model as a night does, make it the candidate, and give its version."""
-    run = client.create_run(experiment_of(client, MODEL))
+def registered(  # noqa: PLR0913 - each named by its caller
+    client: MlflowClient, seed: int, verdict: str = "PASS", *, opset: int = 20, takes: str = INPUT, night: str = ""
+) -> str:
+    """Register a model as a night does, make it the candidate, and give its version.
+
+    With a night's MLflow run, the model is logged by a stage of that night.
+    """
+    tags = {"mlflow.parentRunId": night, f"{PREFIX}stage": "register"} if night else {}
+    run = client.create_run(experiment_of(client, MODEL), tags=tags)
+    night = night or run.info.run_id
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run.info.run_id):
         model = onnx.load(onnx_file(Path(folder) / MODEL_FILE, seed, opset))
         signature = ModelSignature(Schema([TensorSpec(np.dtype(np.uint8), (-1, 1, 2, 2), takes)]))
@@ -66,7 +73,9 @@ def registered(client: MlflowClient, seed: int, verdict: str = "PASS", *, opset:
         logged = mlflow.onnx.log_model(model, name="student", signature=signature, **options)
         stored = Path(mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=folder))
         digest = file_digest(stored / MODEL_FILE)
-    return _register(client, run.info.run_id, logged.model_uri, MODEL, digest, ("cat", "dog", "bird"), verdict)
+    version = _register(client, night, logged.model_uri, MODEL, digest, ("cat", "dog", "bird"), verdict)
+    client.set_tag(run.info.run_id, f"{PREFIX}version", version)
+    return version
 
 
 def registered_bundle(client: MlflowClient, model: str, bundle: Bundle) -> str:

@@ -157,7 +157,7 @@ def test_a_broken_recipe_becomes_a_dag_that_says_why(nightly: ModuleType, tmp_pa
         dag.get_task("recipe").execute({})
 
 
-@pytest.mark.parametrize("file", ["nightly", "promotion", "recompress", "ingest", "rollback"])
+@pytest.mark.parametrize("file", ["nightly", "promotion", "recompress", "ingest", "rollback", "retention"])
 def test_a_dag_file_parses_fast_and_imports_nothing_heavy(tmp_path: Path, file: str) -> None:
     """Reading a DAG file takes under half a second once Airflow is loaded, and loads none of the work."""
     code = (
@@ -184,6 +184,25 @@ def test_what_is_stale_is_compressed_again_only_when_somebody_wants_it(nightly: 
     assert [task.task_id for task in dag.topological_sort()] == ["stale", "night"]
     assert dag.get_task("night").is_mapped
     assert dag.is_paused_upon_creation in {None, True}
+
+
+def test_a_collection_runs_weekly_when_somebody_wants_it_and_beside_no_measurement(
+    nightly: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`gc` stays paused until it is unpaused, takes the slot of training, and deletes with the defaults."""
+    from stillhouse.tasks.retention import collect
+
+    del nightly
+    dag = importlib.import_module("stillhouse.dags.retention").gc
+    assert dag.is_paused_upon_creation in {None, True}
+    assert (dag.dag_id, dag.catchup, dag.max_active_runs, dag.schedule.expression) == ("gc", False, 1, "0 4 * * 0")
+    task = dag.get_task("collect")
+    assert (task.pool, task.execution_timeout) == ("training", timedelta(hours=2))
+    asked: list[dict[str, Any]] = []
+    found = collect.Collected({"reports": collect.Count(2, 7)}, cutoff=0.0, before=9)
+    monkeypatch.setattr(collect, "collect", lambda _settings, **options: asked.append(options) or found)
+    assert task.execute({}) == 7
+    assert asked == [{"really": True}]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

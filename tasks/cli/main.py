@@ -12,6 +12,7 @@ from stillhouse.tasks.cli import convert as cli_convert
 from stillhouse.tasks.cli import data as cli_data
 from stillhouse.tasks.cli import own_model as cli_own_model
 from stillhouse.tasks.cli import production as cli_production
+from stillhouse.tasks.cli import retention as cli_retention
 from stillhouse.tasks.cli import stack as cli_stack
 from stillhouse.tasks.cli.installation import explain_missing
 from stillhouse.tasks.cli.stack import DEFAULT_RECIPE, recipe_path, run_watched, say
@@ -156,7 +157,7 @@ def predict(
     print(f"answers: {answer(recipe_path(recipe), query)}")
 
 
-for part in (cli_convert, cli_own_model, cli_production, cli_stack):
+for part in (cli_convert, cli_own_model, cli_production, cli_retention, cli_stack):
     app.registered_commands += part.app.registered_commands
 app.add_typer(cli_data.app, name="data")
 

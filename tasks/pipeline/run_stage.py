@@ -28,6 +28,7 @@ from stillhouse.tasks.pipeline.run_context import RunContext, join_run
 from stillhouse.tasks.pipeline.stage_key import code_of, stage_key
 from stillhouse.tasks.pipeline.stages import KINDS, function_of
 from stillhouse.tasks.recipe.recipe import Recipe
+from stillhouse.tasks.retention.in_use import looking
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.stages.pull import POINTER, read_pointer
 from stillhouse.tasks.tracking.child import Child
@@ -104,7 +105,8 @@ def _track(context: RunContext, stage: Stage, *, force: bool) -> Result:
     with context.nightly.child(stage.name, stage.kind, key) as child:
         for name, value in tags.items():
             child.tag(name, value)
-        found = None if force else _reusable(context, key, child)
+        with looking(context.settings.state):  # after this, `stillhouse gc` sees the key and what is reused
+            found = None if force else _reusable(context, key, child)
         if found is None:
             _say_why(context, stage, child, tags[WORK_KEY])
         artifact = found or _work(context, stage, inputs, key, child, force=force)

@@ -38,6 +38,7 @@ from stillhouse.tasks.registry.versions import (
     version_with_digest,
     with_alias,
 )
+from stillhouse.tasks.retention.in_use import looking
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.tracking.connection import connect
 
@@ -121,7 +122,7 @@ def settle(model: str) -> Iterator[MlflowClient]:
     """Hold the model's lock, after unfinished moves are finished and every move of the alias is in the audit."""
     settings, production = load_settings(), production_of(model)
     client = connect(settings.tracking_uri)
-    with waiting(settings.state / "production" / f"{model}.lock"):
+    with waiting(settings.state / "production" / f"{model}.lock"), looking(settings.state):
         try:
             left = intent.read_pending(client, production)
             if left is not None:

@@ -24,6 +24,7 @@ from stillhouse.tasks.provenance.issue import issue, lineage_of
 from stillhouse.tasks.provenance.log_student import log_student
 from stillhouse.tasks.provenance.places import RECORD
 from stillhouse.tasks.registry.versions import CANDIDATE, version_with_digest
+from stillhouse.tasks.retention.in_use import looking
 from stillhouse.tasks.stages.pull import read_pointer
 from stillhouse.tasks.tracking.child import Child
 from stillhouse.tasks.tracking.tags import PREFIX, STAGE_RUNS
@@ -50,10 +51,11 @@ def register(context: RunContext, stage: Stage) -> dict[str, float | str]:
             child.progress(f"not registered: the verdict is {verdict}")
             reasons = "; ".join(check["reason"] for check in gate["checks"] if check["verdict"] != "PASS")
             return {"skipped": f"the verdict is {verdict}, so nothing is registered: {reasons}"}
-        version = _register(context, inputs, child)
+        with looking(context.settings.state):  # an earlier version of the same bytes may be old enough to go
+            version = _register(context, inputs, child)
+            context.nightly.client.set_registered_model_alias(context.recipe.name, CANDIDATE, version)
+            child.tag("version", version)
         context.nightly.client.update_registered_model(context.recipe.name, _about(context))
-        context.nightly.client.set_registered_model_alias(context.recipe.name, CANDIDATE, version)
-        child.tag("version", version)
         child.progress(f"{context.recipe.name} version {version} is the {CANDIDATE}")
         return {"model": context.recipe.name, "version": version}
 
