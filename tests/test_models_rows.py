@@ -11,8 +11,8 @@ from stillhouse.models.augmentation.augment import draw_shifts, erase, flip, mix
 from stillhouse.models.augmentation.redraw import redrawn
 from stillhouse.models.augmentation.resay import augment_speech
 from stillhouse.models.augmentation.resound import mix_clips, resound
-from stillhouse.models.data.rows import Rows, parts_of
 from stillhouse.models.distillation.batches import ask_about_views, seed_generator
+from stillhouse.models.training.rows import Rows, parts_of
 
 COUNT = 6
 PICTURES = torch.arange(COUNT * 3 * 8 * 8).reshape(COUNT, 3, 8, 8).to(torch.uint8)

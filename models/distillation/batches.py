@@ -8,9 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from stillhouse.models.data.rows import AT_ONCE, Rows, parts_of
 from stillhouse.models.training.loop import Batch
 from stillhouse.models.training.ready import ready
+from stillhouse.models.training.rows import AT_ONCE, Rows, parts_of
 
 FIRST_VIEWS = 1_000_002
 """A position in the random sequence that no epoch uses."""

@@ -15,8 +15,8 @@ from typing import Any
 
 from stillhouse.models.errors import DivergedError
 from stillhouse.tasks.artifacts.artifact import write_json
-from stillhouse.tasks.dependent import end_with
 from stillhouse.tasks.distributed import rank
+from stillhouse.tasks.distributed.dependent import end_with
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.pipeline.job import Job
 

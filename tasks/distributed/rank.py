@@ -15,7 +15,7 @@ from stillhouse.models.errors import DivergedError, ModelError
 from stillhouse.models.training.device import accelerator
 from stillhouse.models.training.ranks import is_first
 from stillhouse.tasks.artifacts.artifact import write_json
-from stillhouse.tasks.dependent import end_with
+from stillhouse.tasks.distributed.dependent import end_with
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.pipeline.job import Job
 

@@ -97,7 +97,7 @@ def _collect(root: Path, remote: Remote, pinned: Collection[str]) -> None:
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
-    from scmrepo.exceptions import SCMError
+    from dvc.scm import SCMError
 
     logging.getLogger("dvc").setLevel(logging.CRITICAL)  # DVC warns of each dataset that this host never had
     config = {"core": {"remote": NAME}, "remote": {NAME: {"url": remote.path}}}

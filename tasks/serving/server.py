@@ -13,7 +13,7 @@ from multiprocessing.connection import wait
 import uvicorn
 from starlette.applications import Starlette
 
-from stillhouse.tasks.dependent import end_with
+from stillhouse.tasks.distributed.dependent import end_with
 from stillhouse.tasks.errors import ServiceError, StillhouseError
 from stillhouse.tasks.registry.versions import production_of
 from stillhouse.tasks.serving.app import build

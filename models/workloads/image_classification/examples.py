@@ -13,11 +13,11 @@ from torch import Tensor
 
 from stillhouse.models.augmentation.augment import blend, draw_partners, draw_shifts, erase, flip, resize, shift
 from stillhouse.models.data.images import describe_images, images_of
-from stillhouse.models.data.rows import Rows, parts_of
 from stillhouse.models.distillation.batches import seed_generator, shuffle
 from stillhouse.models.training.device import to_device
 from stillhouse.models.training.loop import Batch
 from stillhouse.models.training.ready import ready_images
+from stillhouse.models.training.rows import Rows, parts_of
 
 COINS = 1_000_001
 """A position in the random sequence that no epoch uses."""

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from stillhouse.models.data.description import describe
 from stillhouse.models.data.images import load_images
-from stillhouse.models.data.rows import parts_of
 from stillhouse.models.distillation.batches import DistillationBatches, Shown, ask_about_views
 from stillhouse.models.distillation.objectives import cross_entropy_objective, taught_objective
 from stillhouse.models.families.adopted import Adopted
@@ -22,6 +21,7 @@ from stillhouse.models.inspection.source import Source
 from stillhouse.models.training.checkpoint import ARCHITECTURE, Architecture, load_model
 from stillhouse.models.training.loop import Objective, ProgressReporter
 from stillhouse.models.training.ready import ready
+from stillhouse.models.training.rows import parts_of
 from stillhouse.models.workloads.image_classification.examples import (
     Blend,
     Examples,
