@@ -105,6 +105,7 @@ def _airflow_environment(settings: Settings, ports: dict[str, int], tracking_uri
         "LOGGING__TRIGGER_LOG_SERVER_PORT": ports["airflow_trigger_logs"],
         "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
         "DAG_PROCESSOR__PARSING_PROCESSES": 1,
+        "DAG_PROCESSOR__PRINT_STATS_INTERVAL": 0,  # the table was two thirds of the server's log, 5 MB an hour
         # Short, so that tasks follow each other quickly, but long enough to leave the cores to the training.
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.8,
         "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 20,
