@@ -1,6 +1,9 @@
 """Rows on disk are those of a tensor, and augmentations run where the examples are."""
 
+import re
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,6 +56,13 @@ def test_rows_without_groups_are_those_of_one_long_tensor() -> None:
     assert (len(rows), rows.shape) == (COUNT, SOUNDS.shape)
     assert torch.equal(rows[torch.tensor([5, 0, 2])], SOUNDS[[5, 0, 2]])
     assert torch.equal(torch.cat([rows[places] for places in parts_of(COUNT, 4)]), SOUNDS)
+
+
+def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of a full disk names the folder of temporary files, because the file itself has no name."""
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: Path("/dev/full").open("wb"))  # noqa: SIM115 - Rows closes it
+    with pytest.raises(OSError, match=re.escape(f"No space left on device: '{tempfile.gettempdir()}'")):
+        Rows().append(SOUNDS)
 
 
 def test_all_views_lie_on_disk_and_one_at_a_time_in_memory() -> None:

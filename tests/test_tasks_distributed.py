@@ -19,7 +19,7 @@ from stillhouse.models.errors import DivergedError
 from stillhouse.models.training.checkpoint import load_model
 from stillhouse.tasks.artifacts.artifact import seal, verify
 from stillhouse.tasks.distributed.launch import as_json
-from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.errors import ServiceError, StillhouseError
 from stillhouse.tasks.pipeline.job import Job
 from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.recipe.steps import KeepStepIf, Step
@@ -134,7 +134,7 @@ def test_a_kill_leaves_no_orphan_and_one_process_goes_on(pulled: Path, tmp_path:
 
 @pytest.mark.long
 def test_a_process_that_is_killed_ends_the_training_with_a_sentence(pulled: Path, tmp_path: Path) -> None:
-    """The sentence names the file with what the processes said, and a remedy."""
+    """The sentence names the file with what the processes said, and a remedy. Airflow tries such an end again."""
     killed = list[int]()
 
     def kill_the_second(line: str) -> None:
@@ -143,7 +143,7 @@ def test_a_process_that_is_killed_ends_the_training_with_a_sentence(pulled: Path
             os.kill(killed[0], signal.SIGKILL)
 
     job = teacher_job(pulled, tmp_path / "job", show=kill_the_second, processes=2, epochs=50)
-    with pytest.raises(StillhouseError, match=r"one of 2 training processes ended \(.+\); look at .+errors.txt"):
+    with pytest.raises(ServiceError, match=r"one of 2 training processes ended \(.+\); look at .+errors.txt"):
         train_teacher(job)
     assert not list(job.out.iterdir())
 

@@ -3,7 +3,8 @@
 import os
 import tempfile
 import weakref
-from typing import Any
+from contextlib import suppress
+from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ class Rows:
         """
         self._group, self._numbers = group, torch.arange(0)
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as its rows are used
-        weakref.finalize(self, self._file.close)
+        weakref.finalize(self, _close, self._file)
         self._row = torch.zeros(0)
 
     @property
@@ -42,10 +43,13 @@ class Rows:
         """Write more rows (N, ...). All have one shape and one data type.
 
         Raises:
-            OSError: the disk is full.
+            OSError: the disk is full. It names the folder.
         """
-        self._file.write(_bytes_of(rows))
-        self._file.flush()
+        try:
+            self._file.write(_bytes_of(rows))
+            self._file.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from error
         self._row = torch.empty(rows.shape[1:], dtype=rows.dtype, device="meta")
         self._numbers = torch.arange(len(self._numbers) + len(rows))
 
@@ -66,6 +70,12 @@ class Rows:
 def parts_of(count: int, at_once: int = AT_ONCE) -> list[slice]:
     """Return the places of all rows, some at once."""
     return [slice(start, min(start + at_once, count)) for start in range(0, count, at_once)]
+
+
+def _close(file: IO[bytes]) -> None:
+    """Close a file. What a full disk did not take is lost, as its writer was told."""
+    with suppress(OSError):
+        file.close()
 
 
 def _bytes_of(rows: Tensor) -> Any:  # noqa: ANN401 - numpy's array of bytes

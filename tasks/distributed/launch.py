@@ -17,7 +17,7 @@ from stillhouse.models.errors import DivergedError
 from stillhouse.tasks.artifacts.artifact import write_json
 from stillhouse.tasks.distributed import rank
 from stillhouse.tasks.distributed.dependent import end_with
-from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.errors import ServiceError, StillhouseError
 from stillhouse.tasks.pipeline.job import Job
 
 INSIDE = "TORCHELASTIC_RUN_ID"
@@ -34,7 +34,8 @@ def run_in_processes(function: str, job: Job, processes: int) -> Any:  # noqa: A
 
     Raises:
         DivergedError: the training diverged.
-        StillhouseError: the function refused, or a process failed.
+        StillhouseError: the function refused.
+        ServiceError: a process ended, for example because memory was short. A retry goes on from the checkpoint.
     """
     asked, answered, errors = (job.scratch / name for name in ("ranks.json", "answer.json", "errors.txt"))
     answered.unlink(missing_ok=True)
@@ -57,7 +58,7 @@ def run_in_processes(function: str, job: Job, processes: int) -> Any:  # noqa: A
     if not answered.is_file():
         said_last = (errors.read_text(encoding="utf-8").strip().splitlines() or [f"exit code {running.returncode}"])[-1]
         msg = f"one of {processes} training processes ended ({said_last}); look at {errors}, or set processes to 1"
-        raise StillhouseError(msg)
+        raise ServiceError(msg)
     return _answer(json.loads(answered.read_text(encoding="utf-8")))
 
 
