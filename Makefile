@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export DO_NOT_TRACK = true
 unexport PYTHONHOME PYTHONPATH  # of another Python
 
-.PHONY: install light run up stop test lint data lock bench docs
+.PHONY: install light run up stop test lint data lock lock-images bench docs stack stack-test stack-down
 .DEFAULT_GOAL := run
 
 install: $(STAMP)
@@ -83,6 +83,20 @@ bench: $(PEERS_STAMP)
 
 lock: install
 	@$(BIN)/python .ci/lock.py
+
+# After `make lock`: the locks of the container images, docker/requirements-*.lock.
+lock-images: install
+	@$(BIN)/python .ci/lock_images.py $(IMAGES)
+
+# The stack of docker/compose.yaml, with podman. docker/README.md says which tools it needs.
+stack:
+	@docker/stack.sh up
+
+stack-test:
+	@docker/stack.sh test $(or $(filter-out image_text_retrieval,$(RECIPE)),seed_digits)
+
+stack-down:
+	@docker/stack.sh down
 
 # The reference is written anew from the code, then all pages become a site in .site; a broken link ends it.
 docs: install

@@ -198,7 +198,7 @@ def _schedule(recipe: Recipe) -> CronTriggerTimetable | AssetOrTimeSchedule | No
 
 
 def _task(stage: Stage, path: Path, recipe: Recipe) -> BaseOperator:
-    options: dict[str, Any] = {"task_id": stage.name, "recipe_path": str(path)}
+    options: dict[str, Any] = {"task_id": stage.name, "recipe_path": str(path), "queue": stage.queue}
     options["execution_timeout"] = timedelta(hours=3) if stage.heavy else timedelta(minutes=30)
     if stage.heavy:
         options["pool"] = TRAINING_POOL

@@ -68,6 +68,24 @@ def test_heavy_stages_share_one_slot_and_all_have_an_end(nightly: ModuleType, pa
     assert dag.get_task("report").trigger_rule == "all_done"
 
 
+QUEUES = {
+    **dict.fromkeys(["pull", "validate", "export", "gate", "register", "report"], "cpu"),
+    **dict.fromkeys(["teacher", "compress", "join", "final_test"], "train"),
+    **dict.fromkeys(["evaluate", "compare_champion", "load_test"], "measure"),
+}
+"""Kind of a stage -> its queue."""
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_stage_waits_in_the_queue_of_its_kind(nightly: ModuleType, path: Path) -> None:
+    """Light stages, trainings and measurements have queues of their own, for workers on different hosts."""
+    dag = nightly.nightly(path)
+    stages = stages_of(load_recipe(path))
+    assert {stage.name: dag.get_task(stage.name).queue for stage in stages} == {
+        stage.name: QUEUES[stage.kind] for stage in stages
+    }
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_registered_candidate_wakes_its_promotion(nightly: ModuleType, promotion: ModuleType, path: Path) -> None:
     """The stage register sends the event that the recipe's promotion waits for, and no other stage sends one."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillhouse.models.data.description import describe
@@ -34,6 +33,8 @@ def load_arrays(folder: Path, split: str) -> Arrays:
     Raises:
         ModelError: the dataset has no such split, or holds no arrays.
     """
+    import pyarrow.parquet as pq
+
     description = describe(folder)
     if "array_shape" not in description:
         msg = f"{description['name']} holds no arrays; name a dataset of arrays in the recipe's data.dataset"

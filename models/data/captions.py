@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillhouse.models.data.description import describe, with_split_names
@@ -43,6 +42,8 @@ def load_captions(folder: Path) -> Captions:
     Raises:
         ModelError: the dataset has no captions.
     """
+    import pyarrow.parquet as pq
+
     description = describe(folder)
     if "captions" not in description:
         msg = f"{description['name']} has no captions; name a dataset with captions in the recipe's data.dataset"

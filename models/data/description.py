@@ -6,10 +6,11 @@ are read under the present names.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 COLUMN = "split"
 """Column of the manifest and of spoken captions."""
@@ -32,8 +33,10 @@ def describe(folder: Path) -> dict[str, Any]:
     return {("splits" if key == "roles" else key): value for key, value in {**description, "roles": renamed}.items()}
 
 
-def with_split_names(table: pa.Table) -> pa.Table:
+def with_split_names(table: "pa.Table") -> "pa.Table":
     """Return a table whose column of splits has the present name and the present names in it."""
+    import pyarrow.compute as pc
+
     if OLD_COLUMN not in table.column_names or COLUMN in table.column_names:
         return table
     names = [COLUMN if name == OLD_COLUMN else name for name in table.column_names]

@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillhouse.models.data.description import describe
 from stillhouse.models.errors import ModelError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ def load_images(folder: Path, split: str) -> Images:
     Raises:
         ModelError: the dataset has no such split, or its splits hold no images.
     """
+    import pyarrow.parquet as pq
+
     description = describe_images(folder, split)
     table = pq.read_table([folder / shard["path"] for shard in description["splits"][split]["shards"]])
     return images_of(table, description)
@@ -67,6 +70,8 @@ def load_gallery(folder: Path) -> Images:
     Raises:
         ModelError: the dataset has no gallery.
     """
+    import pyarrow.parquet as pq
+
     description = describe(folder)
     if "gallery" not in description:
         msg = f"{description['name']} has no gallery; name a dataset with a gallery in the recipe's data.dataset"
@@ -74,7 +79,7 @@ def load_gallery(folder: Path) -> Images:
     return images_of(pq.read_table(folder / description["gallery"]["path"]), description)
 
 
-def images_of(table: pa.Table, description: Mapping[str, Any]) -> Images:
+def images_of(table: "pa.Table", description: Mapping[str, Any]) -> Images:
     """Decode the columns `image` and `label` of a table."""
     pixels = np.frombuffer(b"".join(table["image"].to_pylist()), dtype=np.uint8).copy()
     return Images(pixels.reshape(len(table), *description["image_shape"]), table["label"].to_numpy().astype(np.int64))

@@ -3,15 +3,16 @@
 import re
 import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillhouse.models.data.description import describe
 from stillhouse.models.errors import ModelError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """Matches a control character. No normalised text of a dataset has one."""
@@ -42,7 +43,9 @@ def load_text_labels(folder: Path, split: str) -> NDArray[np.int64]:
     return labels_N
 
 
-def _read(folder: Path, split: str, column: str) -> pa.ChunkedArray:
+def _read(folder: Path, split: str, column: str) -> "pa.ChunkedArray":
+    import pyarrow.parquet as pq
+
     described: dict[str, Any] = describe(folder)
     if "texts" not in described:
         msg = f"{described['name']} holds no texts; name a dataset of texts in the recipe's data.dataset"

@@ -6,11 +6,13 @@ references, so a long text counts more than a short one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import jiwer
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import jiwer
 
 Counts = NDArray[np.int64]
 Unit = Literal["characters", "words"]
@@ -41,6 +43,8 @@ class Errors:
 
 def count_errors(references: Sequence[str], texts: Sequence[str], unit: Unit) -> Errors:
     """Count the errors of each text. References must not be empty."""
+    import jiwer
+
     if not references:
         none_N = np.zeros(0, np.int64)
         return Errors(none_N, none_N, none_N, none_N)
@@ -53,7 +57,7 @@ def count_errors(references: Sequence[str], texts: Sequence[str], unit: Unit) ->
     return Errors(insertions_N, deletions_N, substitutions_N, lengths_N)
 
 
-def _count(chunks: Sequence[jiwer.AlignmentChunk], kind: str) -> int:
+def _count(chunks: Sequence["jiwer.AlignmentChunk"], kind: str) -> int:
     """Count the errors of a kind in one alignment."""
     chosen = [chunk for chunk in chunks if chunk.type == kind]
     if kind == "insert":

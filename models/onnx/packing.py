@@ -8,8 +8,6 @@ import lzma
 import os
 from pathlib import Path
 
-import zstandard
-
 from stillhouse.models.aside import write_aside
 from stillhouse.models.errors import ModelError
 from stillhouse.models.onnx.old_packing import OLD_MAGIC, OLD_SUFFIX, unpack_old
@@ -112,6 +110,8 @@ def zstd_bytes(path: Path) -> int:
 
     A file of more than 256 MB is compressed at level 3.
     """
+    import zstandard
+
     level = ZSTD_LEVEL if path.stat().st_size <= ZSTD_LARGE else ZSTD_LEVEL_OF_LARGE
     return len(zstandard.ZstdCompressor(level=level).compress(path.read_bytes()))
 

@@ -46,6 +46,11 @@ class Stage:
         return KINDS[self.kind].heavy
 
     @property
+    def queue(self) -> str:
+        """Celery's queue whose workers run the stage."""
+        return KINDS[self.kind].queue
+
+    @property
     def reusable(self) -> bool:
         """Whether the stage's output is identified by a key, so that a later run can reuse it."""
         return KINDS[self.kind].reusable

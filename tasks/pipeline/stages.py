@@ -12,6 +12,8 @@ from typing import Any, Literal
 from stillhouse.models.workloads.registry import module_of
 
 Split = Literal["validation", "gate"]
+Queue = Literal["cpu", "train", "measure"]
+"""Celery's queue of a stage: light work, training, or times that are measured alone. Other executors have no queues."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,13 @@ class StageKind:
     """The stage needs the registry or the server of the models. A run without servers leaves it out."""
     builds: bool = True
     """The stage makes a part of the bundle, or measures it. `stillhouse reproduce` repeats these stages only."""
+
+    @property
+    def queue(self) -> Queue:
+        """The queue whose workers run the stage."""
+        if self.timed:
+            return "measure"
+        return "train" if self.heavy else "cpu"
 
 
 KINDS = {

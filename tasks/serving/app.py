@@ -21,14 +21,13 @@ from starlette.types import Receive
 
 from stillhouse.models.errors import ModelError, ModelFault
 from stillhouse.tasks.serving.bodies import LIGHT_BYTES, Refusal
-from stillhouse.tasks.serving.follow import Answering
 from stillhouse.tasks.serving.metrics import Counters, protocol_of
 from stillhouse.tasks.serving.pages import about_pages, expect_model
 from stillhouse.tasks.serving.protocols.asked import Asked, Speaks, is_light
 from stillhouse.tasks.serving.protocols.mlflow_table import MlflowTable
 from stillhouse.tasks.serving.protocols.open_inference import OpenInference
 from stillhouse.tasks.serving.protocols.own import Own
-from stillhouse.tasks.serving.served import Served
+from stillhouse.tasks.serving.served import Answering, Served
 
 LARGEST = 8 * 1024 * 1024
 """Maximum bytes of a request's body."""

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from typing import Protocol
 
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
@@ -13,15 +12,6 @@ from stillhouse.tasks.serving.open_version import open_served
 from stillhouse.tasks.serving.served import Served
 
 POLL_SECONDS = 2.0
-
-
-class Answering(Protocol):
-    """The served version, and the reason if it is not the champion."""
-
-    @property
-    def current(self) -> Served: ...  # noqa: D102 - see above
-    @property
-    def problem(self) -> str | None: ...  # noqa: D102 - see above
 
 
 class Follower:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from stillhouse.tasks.serving.follow import Answering
+from stillhouse.tasks.serving.served import Answering
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Variable with the common folder. prometheus_client reads it when it is imported, so it is imported late."""

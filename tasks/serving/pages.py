@@ -9,8 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from stillhouse.tasks.serving.bodies import Refusal
-from stillhouse.tasks.serving.follow import Answering
-from stillhouse.tasks.serving.served import Served
+from stillhouse.tasks.serving.served import Answering, Served
 
 EXTENSIONS = ("binary_tensor_data",)
 """Extensions of the Open Inference Protocol that requests may use."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from stillhouse.models.errors import ModelError
 from stillhouse.models.workloads.base import Answerer
@@ -44,3 +44,12 @@ class Served:
             msg = f"a request of {len(inputs)} inputs is none or too many; send 1 to {MOST_AT_ONCE}"
             raise ModelError(msg)
         return self.answers[kind](inputs)
+
+
+class Answering(Protocol):
+    """The served version, and the reason if it is not the champion."""
+
+    @property
+    def current(self) -> Served: ...  # noqa: D102 - see above
+    @property
+    def problem(self) -> str | None: ...  # noqa: D102 - see above

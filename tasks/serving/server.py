@@ -15,12 +15,9 @@ from starlette.applications import Starlette
 
 from stillhouse.tasks.distributed.dependent import end_with
 from stillhouse.tasks.errors import ServiceError, StillhouseError
-from stillhouse.tasks.registry.versions import production_of
 from stillhouse.tasks.serving.app import build
-from stillhouse.tasks.serving.follow import Follower
 from stillhouse.tasks.serving.metrics import SHARED_FOLDER
 from stillhouse.tasks.settings import load_settings
-from stillhouse.tasks.tracking.connection import connect
 
 LAST_PORT = 65535
 
@@ -35,6 +32,11 @@ def run_server(model: str, host: str, port: int, processes: int, show: Callable[
     address = f"http://{bracket_host(host)}:{listener.getsockname()[1]}/answer"
 
     def application() -> Starlette:
+        # The load test serves a bundle without a registry, so MLflow's client is imported here.
+        from stillhouse.tasks.registry.versions import production_of
+        from stillhouse.tasks.serving.follow import Follower
+        from stillhouse.tasks.tracking.connection import connect
+
         follower = Follower(connect(load_settings().tracking_uri), production_of(model))
         follower.start()
         show(f"{follower.current.model} version {follower.current.version} answers at {address}")

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import soundfile
 from numpy.typing import NDArray
 
@@ -57,6 +56,8 @@ def load_recordings(folder: Path, split: str) -> Recordings:
     Raises:
         ModelError: the dataset has no recordings of labels or no such split.
     """
+    import pyarrow.parquet as pq
+
     description = describe(folder)
     if "sample_rates" not in description or "transcripts" in description:
         msg = f"{description['name']} has no spoken labels; name a dataset with them in the recipe's data.dataset"

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import soundfile
 from numpy.typing import NDArray
 
@@ -46,6 +45,8 @@ def load_clips(folder: Path, split: str) -> Clips:
     Raises:
         ModelError: the dataset has no such split, or holds no clips.
     """
+    import pyarrow.parquet as pq
+
     described = describe(folder)
     if "clips" not in described:
         msg = f"{described['name']} holds no recordings with classes; name a dataset of them in data.dataset"

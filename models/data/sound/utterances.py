@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillhouse.models.data.description import describe
@@ -114,6 +113,8 @@ def _describe(folder: Path) -> dict[str, Any]:
 
 
 def _decode(files: list[Path]) -> Utterances:
+    import pyarrow.parquet as pq
+
     if not files:
         return Utterances([], [], [], [], np.zeros(0, np.int64))
     table = pq.read_table(files)

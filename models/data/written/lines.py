@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -38,6 +37,8 @@ def load_lines(folder: Path, split: str) -> Lines:
     Raises:
         ModelError: the dataset has no such split, or holds no lines of text.
     """
+    import pyarrow.parquet as pq
+
     described = _describe(folder)
     if split not in described["splits"]:
         msg = f"{described['name']} has no split {split!r}; use one of {', '.join(described['splits'])}"

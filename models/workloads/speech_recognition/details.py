@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import pyarrow.parquet as pq
 import soundfile
 from numpy.typing import NDArray
 
@@ -79,6 +78,8 @@ def describe_test(split: Utterances, texts: Texts) -> dict[str, Any]:
 
 def training_texts(data: Path) -> list[str]:
     """Read the transcripts of the training split."""
+    import pyarrow.parquet as pq
+
     shards = [data / shard["path"] for shard in describe(data)["splits"]["train"]["shards"]]
     texts: list[str] = pq.read_table(shards, columns=["text"])["text"].to_pylist()
     return texts

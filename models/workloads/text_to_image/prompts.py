@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillhouse.models.data.description import describe
@@ -50,6 +49,8 @@ def load_prompts(folder: Path, split: str) -> Prompts:
     Raises:
         ModelError: the dataset has no prompts, or none in this split.
     """
+    import pyarrow.parquet as pq
+
     described = describe(folder)
     if "prompts" not in described:
         msg = f"{described['name']} has no prompts; name a dataset with prompts in the recipe's data.dataset"
@@ -65,6 +66,8 @@ def load_prompts(folder: Path, split: str) -> Prompts:
 
 def picture_keys(folder: Path, split: str) -> NDArray[np.int64]:
     """Return class and style (N) of the pictures of a split, as the keys of prompts."""
+    import pyarrow.parquet as pq
+
     described = describe(folder)
     shards = [folder / shard["path"] for shard in described["splits"][split]["shards"]]
     table = pq.read_table(shards, columns=["id", "label"])

@@ -2,11 +2,11 @@
 
 import html
 
-import jiwer
-
 
 def mark_errors(reference: str, text: str) -> str:
     """Return a text as HTML with its errors marked: `ins` is too much, `del` is missing, `b` is another letter."""
+    import jiwer
+
     found = jiwer.process_characters([reference], [text])
     parts = []
     for chunk in found.alignments[0]:

@@ -1,0 +1,96 @@
+"""Inside a container of the stack: wait for other services, make the buckets and Airflow's pools, tell one's health.
+
+`prepare.py wait HOST:PORT ...` waits until each accepts connections. The place `airflow` waits for its database.
+`prepare.py all` migrates Airflow's database, and makes pools and buckets. A second time changes nothing.
+`prepare.py health PART` tells whether Airflow's API server knows PART, such as `scheduler`, as healthy.
+`prepare.py health worker` tells whether this worker can receive tasks.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+WAIT_SECONDS = 300.0
+BUCKETS = ("dvc", "mlflow")
+API = "http://api-server:8080"
+REDIS_PORT, LOGS_PORT = 6379, 8793
+ESTABLISHED = "01"
+"""State of a connection in Linux' table of connections."""
+
+
+def wait(places: list[str]) -> None:
+    """Wait until every place accepts connections."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    for place in places:
+        if place == "airflow":
+            subprocess.run(["airflow", "db", "check-migrations", "-t", str(int(WAIT_SECONDS))], check=True)
+            continue
+        host, _, port = place.partition(":")
+        while not _accepts(host, int(port)):
+            if time.monotonic() > deadline:
+                sys.exit(f"{place} did not accept a connection within {WAIT_SECONDS:.0f} s; look at that service's log")
+            time.sleep(0.5)
+
+
+def _accepts(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def prepare() -> None:
+    """Migrate, and make what the other services expect to be there."""
+    import boto3
+
+    from stillhouse.tasks.local_stack.servers import TRAINING_POOL
+
+    s3 = boto3.client("s3")
+    there = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+    for bucket in BUCKETS:
+        if bucket not in there:
+            s3.create_bucket(Bucket=bucket)
+    subprocess.run(["airflow", "db", "migrate"], check=True)
+    subprocess.run(
+        ["airflow", "pools", "set", TRAINING_POOL, "1", "One training or measuring stage at a time"], check=True
+    )
+
+
+def health_of_worker() -> None:
+    """End with exit code 1 unless this worker has a connection to Redis and serves its logs.
+
+    `celery inspect ping` would say more, but it takes seconds of a core, and a worker may be measuring times.
+    """
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    connected = any(row[2].endswith(f":{REDIS_PORT:04X}") and row[3] == ESTABLISHED for row in rows)
+    if not connected or not _accepts("127.0.0.1", LOGS_PORT):
+        sys.exit("the worker is not connected to Redis" if not connected else "the worker does not serve its logs")
+
+
+def health(part: str) -> None:
+    """End with exit code 1 unless Airflow says that a part of it is healthy."""
+    with urllib.request.urlopen(f"{API}/api/v2/monitor/health", timeout=10) as reply:  # noqa: S310 - our own server
+        status = json.load(reply)[part]["status"]
+    if status != "healthy":
+        sys.exit(f"{part} is {status}")
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    match sys.argv[1:]:
+        case ["wait", *places]:
+            wait(places)
+        case ["all"]:
+            prepare()
+        case ["health", "worker"]:
+            health_of_worker()
+        case ["health", part]:
+            health(part)
+        case _:
+            sys.exit(__doc__)

@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# The stack of compose.yaml with podman: no Docker engine and no image hub are needed. Linux, as root.
+#
+#   docker/stack.sh up            builds the images, makes the secrets that are missing, starts everything, waits for health
+#   docker/stack.sh test [RECIPE] runs one night on it, promotes the student, and asks the model server; default: seed_digits
+#   docker/stack.sh down          stops and removes containers, networks, volumes, images and the secrets made here
+#
+# BASE, MIRROR, BUILD_OPTIONS, CONTAINERS_CONF   as in try.sh
+# TORCH_WHEELS=PLACE                 where torch's wheel for the CPU is; a folder needs a -v in BUILD_OPTIONS
+# STACK_SECRETS=FOLDER               default: docker/secrets
+# STILLHOUSE_MODEL=RECIPE            whose champion the server serves; default: seed_digits
+# AIRFLOW_PORT, MLFLOW_PORT, SERVER_PORT   on 127.0.0.1; default: 8080, 5000, 8500
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=docker/engine.sh
+. docker/engine.sh
+
+export STACK_SECRETS=${STACK_SECRETS:-$PWD/docker/secrets} STILLHOUSE_MODEL=${STILLHOUSE_MODEL:-seed_digits}
+SERVICES="postgres redis s3 mlflow api-server scheduler dag-processor triggerer worker worker-measure server"
+SECONDS_TO_HEALTH=600
+
+compose() { podman-compose --in-pod false -p stillhouse -f docker/compose.yaml "$@"; }
+container() { podman ps -aq --filter "label=com.docker.compose.project=stillhouse" --filter "label=com.docker.compose.service=$1" | head -n 1; }
+
+build() { # build DOCKERFILE IMAGE [OPTION...]
+    local file=$1 image=$2
+    shift 2
+    # shellcheck disable=SC2086 # BUILD_OPTIONS is several words
+    buildah bud --quiet --format docker --layers --isolation chroot --build-arg BASE="$BASE" "$@" ${BUILD_OPTIONS:-} \
+        --ignorefile docker/stack.dockerignore -f "docker/$file" -t "localhost/$image" . > /dev/null
+    say "$image: $(podman image inspect --format '{{.Size}}' "localhost/$image" | awk '{printf "%.0f MB", $1 / 1e6}')"
+}
+
+build_all() {
+    [ -n "${BASE:-}" ] || local_base
+    say "base: $(podman image inspect --format '{{.Size}}' "$BASE" | awk '{printf "%.0f MB", $1 / 1e6}')"
+    for target in postgres redis s3; do build services.Dockerfile "stillhouse-$target" --target "$target"; done
+    build serving.Dockerfile stillhouse-serving
+    build airflow.Dockerfile stillhouse-airflow ${TORCH_WHEELS:+--build-arg TORCH_WHEELS="$TORCH_WHEELS"}
+}
+
+# The folder is closed to other users; the files are open, because a container's user has another number than root.
+secrets() {
+    mkdir -p "$STACK_SECRETS" && chmod 700 "$STACK_SECRETS"
+    local name
+    for name in airflow_password airflow_secret postgres_password redis_password s3_access_key s3_secret_key; do
+        [ -s "$STACK_SECRETS/$name" ] || head -c 24 /dev/urandom | od -An -vtx1 | tr -d ' \n' > "$STACK_SECRETS/$name"
+    done
+    [ -s "$STACK_SECRETS/airflow_fernet_key" ] \
+        || head -c 32 /dev/urandom | base64 | tr '+/' '-_' > "$STACK_SECRETS/airflow_fernet_key"
+    [ -s "$STACK_SECRETS/signing_key" ] || openssl genpkey -algorithm ed25519 -out "$STACK_SECRETS/signing_key"
+    chmod 644 "$STACK_SECRETS"/*
+}
+
+await_health() {
+    local service begin=$SECONDS
+    for service in $SERVICES; do
+        [ "$service" != server ] || continue # it answers once there is a champion
+        until podman healthcheck run "$(container "$service")" > /dev/null 2>&1; do
+            if [ $((SECONDS - begin)) -gt $SECONDS_TO_HEALTH ]; then
+                podman logs --tail 20 "$(container "$service")" >&2 || true
+                say "$service is not healthy after $SECONDS_TO_HEALTH s; its log ends above"
+                exit 1
+            fi
+            sleep 2
+        done
+        say "$service is healthy after $((SECONDS - begin)) s"
+    done
+}
+
+up() {
+    build_all
+    secrets
+    compose up -d --no-build > /dev/null
+    await_health
+    say "Airflow http://127.0.0.1:${AIRFLOW_PORT:-8080}, user admin, password in $STACK_SECRETS/airflow_password"
+    say "MLflow  http://127.0.0.1:${MLFLOW_PORT:-5000}"
+}
+
+try_it() {
+    local recipe=$1 address=http://127.0.0.1:${SERVER_PORT:-8500} begin
+    podman exec -i "$(container worker)" /entry/airflow.sh python - "$recipe" < docker/night.py
+    begin=$(date +%s%N)
+    podman restart --time 2 "$(container server)" > /dev/null
+    until python3 -c "import urllib.request as r; print(r.urlopen('$address/version', timeout=2).read().decode())" 2> /dev/null; do
+        [ $(($(date +%s%N) - begin)) -lt 60000000000 ] || { say "the model server does not answer at $address"; exit 1; }
+        sleep 0.1
+    done
+    say "the model server answers $((($(date +%s%N) - begin) / 1000000)) ms after its restart"
+}
+
+down() {
+    local containers volumes
+    containers=$(podman ps -aq --filter label=com.docker.compose.project=stillhouse)
+    # shellcheck disable=SC2086 # several ids
+    [ -z "$containers" ] || podman rm -f -v --time 5 $containers > /dev/null
+    compose down -v > /dev/null 2>&1 || true
+    volumes=$(podman volume ls -q --filter name=stillhouse_)
+    # shellcheck disable=SC2086
+    [ -z "$volumes" ] || podman volume rm -f $volumes > /dev/null
+    for image in airflow serving postgres redis s3; do podman image rm -f "localhost/stillhouse-$image" > /dev/null 2>&1 || true; done
+    [ -n "${BASE:-}" ] || podman image rm -f localhost/debian-python:bookworm > /dev/null 2>&1 || true
+    podman image prune -f > /dev/null
+    rm -rf "$PWD/docker/secrets"
+    say "left in podman: $(podman ps -aq | wc -l) containers, $(podman volume ls -q | wc -l) volumes, $(podman images -aq | wc -l) images"
+}
+
+check_tools podman buildah runc podman-compose openssl python3
+engine_settings
+case ${1:-} in
+    up) up ;;
+    test) try_it "${2:-seed_digits}" ;;
+    down) down ;;
+    *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac

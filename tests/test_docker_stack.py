@@ -1,0 +1,138 @@
+"""docker/compose.yaml, its Dockerfiles and its locks, as far as they can be checked without a container."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stillhouse.tasks.pipeline.stages import KINDS
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCKER = ROOT / "docker"
+COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+DOCKERFILES = sorted(DOCKER.glob("*.Dockerfile"))
+PUBLISHED = {"api-server", "mlflow", "server"}
+LOCKS = {
+    path.stem: dict(re.findall(r"^(\S+)==(\S+) \\$", path.read_text(encoding="utf-8"), re.MULTILINE))
+    for path in (ROOT / "requirements.lock", *DOCKER.glob("requirements-*.lock"))
+}
+each_service = pytest.mark.parametrize("name", SERVICES)
+
+
+def test_every_part_of_the_stack_is_a_service() -> None:
+    """Airflow's four parts, workers, the database, the queue, MLflow, S3 and the model server are there."""
+    airflow = {"api-server", "scheduler", "dag-processor", "triggerer", "worker", "worker-measure"}
+    assert set(SERVICES) == airflow | {"postgres", "redis", "s3", "mlflow", "server", "prepare"}
+
+
+@each_service
+def test_a_service_can_do_little_in_its_container(name: str) -> None:
+    """It is no root, cannot write to its image, has no capabilities and cannot get any."""
+    service = SERVICES[name]
+    assert service["user"] == "10001:10001"
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("name", set(SERVICES) - {"prepare"})
+def test_a_service_that_stays_has_a_health_check(name: str) -> None:
+    """The check has a limit of time, and the service starts again after it ended."""
+    assert {"test", "interval", "timeout"} <= set(SERVICES[name]["healthcheck"])
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+@each_service
+def test_only_the_pages_and_the_model_server_are_published_to_this_host(name: str) -> None:
+    """Their ports are on 127.0.0.1. All other services have the internal network only."""
+    service = SERVICES[name]
+    assert bool(service.get("ports")) == (name in PUBLISHED)
+    assert [port for port in service.get("ports", []) if not port.startswith("127.0.0.1:")] == []
+    assert set(service["networks"]) == ({"inside", "edge"} if name in PUBLISHED else {"inside"})
+    assert "network_mode" not in service
+
+
+def test_the_inner_network_leads_nowhere_else() -> None:
+    """Airflow's log servers listen at every interface of a worker, and a worker is in the internal network only."""
+    assert COMPOSE["networks"]["inside"] == {"internal": True}
+
+
+def test_the_workers_serve_every_queue() -> None:
+    """Each queue of a stage has a worker, and so has the queue of tasks that name none."""
+    served = {
+        queue
+        for service in SERVICES.values()
+        if "--queues" in service.get("command", [])
+        for queue in service["command"][service["command"].index("--queues") + 1].split(",")
+    }
+    assert served == {kind.queue for kind in KINDS.values()}
+    assert SERVICES["worker"]["environment"]["AIRFLOW__OPERATORS__DEFAULT_QUEUE"] in served
+
+
+def test_measurements_run_alone() -> None:
+    """The worker that measures times runs one task at a time and does nothing else."""
+    command = SERVICES["worker-measure"]["command"]
+    assert command[-4:] == ["--queues", "measure", "--concurrency", "1"]
+
+
+def test_hosts_share_only_services() -> None:
+    """No two services have a volume in common, so that a worker may run on another host."""
+    volumes = [volume for service in SERVICES.values() for volume in service.get("volumes", [])]
+    assert len(volumes) == len(set(volumes)) == 3
+    assert not any(volume.startswith((".", "/", "~")) for volume in volumes)
+
+
+def test_every_secret_is_a_file_and_none_is_in_the_environment() -> None:
+    """No variable of a service holds a password, and git ignores the folder of the secrets."""
+    named = {secret for service in SERVICES.values() for secret in service.get("secrets", [])}
+    assert named == set(COMPOSE["secrets"])
+    variables = {name for service in SERVICES.values() for name in service.get("environment", {})}
+    assert [name for name in variables if re.search(r"SECRET|PASSWORD|TOKEN|ACCESS_KEY|FERNET|CONN$", name)] == []
+    assert "/docker/secrets/" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_model_server_has_no_secret() -> None:
+    """It reads models through MLflow, so it needs neither the database nor S3."""
+    assert "secrets" not in SERVICES["server"]
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.stem)
+def test_an_image_runs_as_nobody_and_takes_its_base_as_an_argument(path: Path) -> None:
+    """Each image ends as a user without rights, and installs what its lock pins by hash."""
+    text = path.read_text(encoding="utf-8")
+    finals = re.split(r"^FROM ", text, flags=re.MULTILINE)
+    assert "\nARG BASE=python:3.11-slim-bookworm\n" in f"\n{text}"
+    assert "USER 10001:10001" in finals[-1]
+    installs = re.findall(r"pip[^&]*? install [^&]*-r \S+", text)
+    assert installs
+    assert [each for each in installs if "--require-hashes" not in each] == []
+
+
+def test_the_stack_differs_from_the_lock_of_the_project_by_celery_only() -> None:
+    """Airflow's provider does not import with the celery of requirements.lock, so the image has an older one."""
+    whole, stack = LOCKS["requirements"], LOCKS["requirements-stack"]
+    differing = {name: stack[name] for name in set(whole) & set(stack) if whole[name] != stack[name]}
+    assert differing == {"celery": "5.6.3"}
+    providers = {"apache-airflow-providers-celery", "apache-airflow-providers-postgres"}
+    assert providers | {"psycopg2-binary", "asyncpg", "redis", "mlflow", "torch"} <= set(stack)
+    assert not {"pytest", "playwright", "mypy"} & set(stack)
+
+
+@pytest.mark.parametrize("name", ["requirements-s3", "requirements-serving", "requirements-stack"])
+def test_a_lock_of_an_image_has_a_hash_for_every_pin(name: str) -> None:
+    """Nothing is installed of which the lock does not know the digest, and nothing is for a GPU."""
+    text = (DOCKER / f"{name}.lock").read_text(encoding="utf-8")
+    blocks = re.split(r"^(?=\S+==)", text, flags=re.MULTILINE)[1:]
+    assert [block.split()[0] for block in blocks if "--hash=sha256:" not in block] == []
+    assert re.findall(r"^(?:nvidia-|cuda-|triton).*|.*(?: /|\.venv|file:/).*$", text, re.MULTILINE) == []
+
+
+def test_the_scripts_are_valid() -> None:
+    """The shells read the scripts without a fault."""
+    for path in (*DOCKER.glob("*.sh"), *DOCKER.glob("entry/*.sh")):
+        shell = "sh" if path.parent.name == "entry" else "bash"
+        assert subprocess.run([shell, "-n", str(path)], check=False).returncode == 0, path
