@@ -1,7 +1,10 @@
 # What try.sh and stack.sh share: which tools are missing, podman's settings, and a base image without a hub.
 # shellcheck shell=bash
 
-say() { echo "[docker/$(basename "$0" .sh)] $*"; }
+say() {
+    local name=${0##*/}
+    echo "[docker/${name%.sh}] $*"
+}
 
 check_tools() { # check_tools TOOL...
     local missing=() tool

@@ -13,7 +13,7 @@ TOOLS = ("podman", "buildah", "runc", "debootstrap")
 
 @pytest.mark.parametrize("there", [(), ("podman",), ("podman", "buildah", "runc")])
 def test_missing_tools_are_named_with_the_remedy(tmp_path: Path, there: tuple[str, ...]) -> None:
-    """On a machine without the tools, try.sh says which to install, builds nothing and ends with exit code 2."""
+    """On a machine without the tools, try.sh says which are missing and how to install all, builds nothing and ends with exit code 2."""
     for name in ("bash", "dirname", "mktemp", "rm", "id"):
         (tmp_path / name).symlink_to(shutil.which(name) or name)
     for name in there:
@@ -23,7 +23,8 @@ def test_missing_tools_are_named_with_the_remedy(tmp_path: Path, there: tuple[st
     done = subprocess.run([ROOT / "docker" / "try.sh"], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     missing = " ".join(tool for tool in TOOLS if tool not in there)
-    assert f"not installed: {missing}; on Debian: apt-get install --no-install-recommends {missing}" in done.stdout
+    told = f"not installed: {missing}; on Debian: apt-get install --no-install-recommends {' '.join(TOOLS[:3])}"
+    assert f"[docker/try] {told}" in done.stdout
 
 
 def test_the_image_takes_any_base() -> None:
