@@ -13,7 +13,7 @@ TOOLS = ("podman", "buildah", "runc", "debootstrap")
 
 @pytest.mark.parametrize("there", [(), ("podman",), ("podman", "buildah", "runc")])
 def test_missing_tools_are_named_with_the_remedy(tmp_path: Path, there: tuple[str, ...]) -> None:
-    """On a machine without the tools, try.sh says which are missing and how to install all, builds nothing and ends with exit code 2."""
+    """Without the tools, try.sh says which are missing and how to install all, and ends with exit code 2."""
     for name in ("bash", "dirname", "mktemp", "rm", "id"):
         (tmp_path / name).symlink_to(shutil.which(name) or name)
     for name in there:
