@@ -26,6 +26,7 @@ from stillhouse.tasks.local_stack.processes import Server, end, spawn
 from stillhouse.tasks.local_stack.servers import Kind
 from stillhouse.tasks.local_stack.stack_record import Started, recall, remember
 from stillhouse.tasks.settings import Settings
+from stillhouse.tasks.tracking.schema import MLFLOW_MIGRATIONS
 
 pytestmark = pytest.mark.serial
 
@@ -84,7 +85,13 @@ def stand_in(names: Sequence[str]) -> Kind:
         return [sys.executable, "-c", SERVER, str(ports[names[0]]), str(password), *(str(ports[n]) for n in names[1:])]
 
     first = free_port()
-    return Kind({name: first + place for place, name in enumerate(names)}, command, lambda *_: dict(os.environ))
+    return Kind(
+        {name: first + place for place, name in enumerate(names)},
+        command,
+        lambda *_: dict(os.environ),
+        lambda settings: settings.state / names[0] / "none.db",
+        MLFLOW_MIGRATIONS,
+    )
 
 
 def free_port() -> int:
