@@ -39,11 +39,11 @@ $(STAMP):
 light: $(LIGHT_STAMP)
 
 # Python compiles a module when it is first imported, so that only what is used takes the time and the disk. The tests and
-# the C++ headers of the packages are a fifth of the disk, and nothing here runs them.
+# the C++ headers of the packages are a fifth of the disk, and nothing here runs them. pip has compiled itself meanwhile.
 $(LIGHT_STAMP):
 	$(call install_from,$(LIGHT),requirements-light.lock,--no-compile)
 	@cd $(LIGHT)/lib/python3.11/site-packages/torch && rm -rf include bin/*est* bin/protoc*
-	@find $(LIGHT)/lib -type d \( -name test -o -name tests \) -prune -exec rm -rf {} +
+	@find $(LIGHT)/lib -type d \( -name test -o -name tests -o -name __pycache__ \) -prune -exec rm -rf {} +
 
 run: install
 	@$(BIN)/stillhouse run $(RECIPE) $(if $(ONCE),--once)

@@ -24,7 +24,8 @@ from starlette.applications import Starlette
 from stillhouse.models.runtime.bundle import open_bundle
 from stillhouse.models.workloads.image_classification.runtime import ImageClassification
 from stillhouse.models.workloads.retrieval.runtime import Retrieval
-from stillhouse.tasks.serving.app import LARGEST, build
+from stillhouse.tasks.serving.app import build
+from stillhouse.tasks.serving.bodies import LARGEST
 from stillhouse.tasks.serving.load_generator import Exported
 from stillhouse.tasks.serving.protocols.asked import is_light
 from stillhouse.tasks.serving.served import Served

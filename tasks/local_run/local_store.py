@@ -11,13 +11,18 @@ from stillhouse.tasks.settings import Settings
 from stillhouse.tasks.tracking.connection import FILE
 
 
+def local_database(settings: Settings) -> Path:
+    """Return the path of the database, which may not be there."""
+    return settings.state / "local" / "mlflow.db"
+
+
 def make_local_store(settings: Settings) -> str:
     """Return the address of the local MLflow, which is made first if there is none.
 
     MLflow makes its tables in many steps, and a process that is killed between two steps leaves a database that MLflow
     refuses. So the database is made aside.
     """
-    database = settings.state / "local" / "mlflow.db"
+    database = local_database(settings)
     with waiting(database.with_name(".lock")):
         if not database.exists():
             remove_abandoned(database.parent)

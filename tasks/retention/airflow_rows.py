@@ -39,7 +39,7 @@ def clean_rows(settings: Settings, cutoff: float, *, delete: bool) -> int:
     Raises:
         ServiceError: Airflow cannot clean its database.
     """
-    database = settings.state / "airflow" / "airflow.db"
+    database = AIRFLOW.database(settings)
     if not database.exists():
         return 0
     moment = min(datetime.fromtimestamp(cutoff, UTC), _oldest_unfinished(database)).isoformat()
@@ -47,7 +47,6 @@ def clean_rows(settings: Settings, cutoff: float, *, delete: bool) -> int:
     command += ["--yes", "--skip-archive", "--tables", ",".join(TABLES)]
     command += ["--error-on-cleanup-failure"] if delete else ["--dry-run"]
     environment = AIRFLOW.environment(settings, AIRFLOW.ports, "")
-    environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{database}"
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - ours
     if done.returncode:
         reason = ((done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"])[-1][:300]

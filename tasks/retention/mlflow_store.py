@@ -22,6 +22,8 @@ from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.local_run.local_store import local_database
+from stillhouse.tasks.local_stack.servers import MLFLOW
 from stillhouse.tasks.local_stack.stack_record import recall
 from stillhouse.tasks.retention.discard import size_of
 from stillhouse.tasks.retention.facts import StageRun, Version, search_all
@@ -60,18 +62,18 @@ class Store:
 
 def open_server(settings: Settings, client: MlflowClient) -> Store:
     """Describe the MLflow that is in use: a database file, the embedded server, or another server."""
-    uri, home = settings.tracking_uri, settings.state / "mlflow"
+    uri, database = settings.tracking_uri, MLFLOW.database(settings)
     if uri.startswith(FILE):
         return Store(client, uri)
     started = recall(settings, "mlflow")
     if started and started.address == uri and started.is_ours():
-        return Store(client, f"{FILE}{home / 'mlflow.db'}", home / "artifacts")
+        return Store(client, f"{FILE}{database}", database.with_name("artifacts"))
     return Store(client, os.environ.get(DATABASE, ""))
 
 
 def open_local(settings: Settings) -> Store | None:
     """Describe the MLflow of runs without a server; `None` if there were none."""
-    database = settings.state / "local" / "mlflow.db"
+    database = local_database(settings)
     uri = f"{FILE}{database}"
     return Store(MlflowClient(uri, registry_uri=uri), uri) if database.exists() else None
 

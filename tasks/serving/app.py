@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import Receive
 
 from stillhouse.models.errors import ModelError, ModelFault
-from stillhouse.tasks.serving.bodies import LIGHT_BYTES, Refusal
+from stillhouse.tasks.serving.bodies import LARGEST, LIGHT_BYTES, Refusal
 from stillhouse.tasks.serving.metrics import Counters, protocol_of
 from stillhouse.tasks.serving.pages import about_pages, expect_model
 from stillhouse.tasks.serving.protocols.asked import Asked, Speaks, is_light
@@ -29,8 +29,6 @@ from stillhouse.tasks.serving.protocols.open_inference import OpenInference
 from stillhouse.tasks.serving.protocols.own import Own
 from stillhouse.tasks.serving.served import Answering, Served
 
-LARGEST = 8 * 1024 * 1024
-"""Maximum bytes of a request's body."""
 BODY_SECONDS = 30.0
 """Maximum seconds until a body has arrived."""
 HEAVY_AT_ONCE, MOST_WAITING = 2, 32

@@ -10,6 +10,8 @@ FILES = {"image": "image", "audio": "speech", "text": "text"}
 """First part of a body's media type -> kind of its input."""
 JSON = "application/json"
 UTF_8 = {"", "utf-8", "utf8", "us-ascii"}
+LARGEST = 8 * 1024 * 1024
+"""Maximum bytes of a request's body."""
 LIGHT_BYTES, LIGHT_PIXELS = 16 * 1024, 1 << 18
 """Maximum size of a body that is read and answered within milliseconds."""
 MOST_PARTS = 200_000

@@ -106,10 +106,6 @@ class View:
     seed: int
     number: int
 
-    def __len__(self) -> int:
-        """Count the images."""
-        return len(self.images_NCHW)
-
     def __getitem__(self, places: Tensor | slice) -> Tensor:
         """Return the view of some images (B, C, H, W)."""
         images_BCHW = self.images_NCHW[places]
@@ -120,8 +116,9 @@ class View:
 
     @cached_property
     def _moves(self) -> tuple[Tensor, Tensor, Tensor]:
-        top_N, left_N = draw_shifts(len(self), seed_generator(self.seed + 1, self.number))
-        return _choose_mirrored(len(self), self.seed, self.number), top_N, left_N
+        count = len(self.images_NCHW)
+        top_N, left_N = draw_shifts(count, seed_generator(self.seed + 1, self.number))
+        return _choose_mirrored(count, self.seed, self.number), top_N, left_N
 
 
 @dataclass(frozen=True)
@@ -132,18 +129,18 @@ class Blend:
     seed: int
     number: int
 
-    def __len__(self) -> int:
-        """Count the images."""
-        return len(self.images_NCHW)
-
     def __getitem__(self, places: Tensor | slice) -> Tensor:
         """Return the blends of some images (B, C, H, W)."""
-        view, (partner_N, share_N) = View(self.images_NCHW, self.seed, self.number + 1), self._partners
-        return blend(view[places], view[partner_N[places]], share_N[places])
+        partner_N, share_N = self._partners
+        return blend(self._view[places], self._view[partner_N[places]], share_N[places])
+
+    @cached_property
+    def _view(self) -> View:
+        return View(self.images_NCHW, self.seed, self.number + 1)
 
     @cached_property
     def _partners(self) -> tuple[Tensor, Tensor]:
-        return draw_partners(len(self), seed_generator(self.seed + 3, self.number))
+        return draw_partners(len(self.images_NCHW), seed_generator(self.seed + 3, self.number))
 
 
 def _choose_mirrored(count: int, seed: int, turn: int) -> Tensor:

@@ -6,14 +6,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from stillhouse.tasks.serving.bodies import JSON, MOST_PARTS, Refusal, kind_of, parse_json
+from stillhouse.tasks.serving.bodies import JSON, LARGEST, MOST_PARTS, Refusal, kind_of, parse_json
 from stillhouse.tasks.serving.protocols.asked import Asked, chosen_kind, inputs_of
 from stillhouse.tasks.serving.served import MOST_AT_ONCE, Answer, Served
 
 Columns = dict[str, list[Any]]
 CSV = "text/csv"
-LARGEST_FIELD = 8 * 1024 * 1024
-"""Characters of a value. No body has more, and a file in base64 has many."""
 SHOWN = 80
 """Characters of a wrong CSV's first line that its refusal shows."""
 
@@ -57,7 +55,7 @@ def _lines(content: bytes) -> list[list[str]]:
     """
     if content.count(b",") > MOST_PARTS:
         raise Refusal(413, f"the CSV has more than {MOST_PARTS:,} commas; send less at once")
-    csv.field_size_limit(LARGEST_FIELD)  # of the whole process, and other libraries change it too
+    csv.field_size_limit(LARGEST)  # of the whole process, and other libraries change it too
     try:
         lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
         return list(islice((line for line in lines if line), MOST_AT_ONCE + 2))
