@@ -39,7 +39,7 @@ def test_a_service_can_do_little_in_its_container(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-@pytest.mark.parametrize("name", set(SERVICES) - {"prepare"})
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"prepare"}))
 def test_a_service_that_stays_has_a_health_check(name: str) -> None:
     """The check has a limit of time, and the service starts again after it ended."""
     assert {"test", "interval", "timeout"} <= set(SERVICES[name]["healthcheck"])
