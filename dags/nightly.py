@@ -52,11 +52,12 @@ PARAMS = {
     ),
 }
 DEFAULTS = {
-    "retries": 2,
+    "retries": 4,
     "retry_delay": timedelta(seconds=5),
     "retry_exponential_backoff": 3.0,
     "max_retry_delay": timedelta(minutes=5),
 }
+"""Pauses of at least 5, 15, 45 and 135 seconds, so that a server may be away for three minutes."""
 
 
 class StageOperator(BaseOperator):

@@ -3,6 +3,8 @@
 #
 #   docker/stack.sh up            builds the images, makes the secrets that are missing, starts everything, waits for health
 #   docker/stack.sh test [RECIPE] runs one night on it, promotes the student, and asks the model server; default: seed_digits
+#   docker/stack.sh failures [RECIPE] [NAME...]  adds a second container host with a worker, and breaks the stack in the
+#                                 middle of a night, in the ways that docs/reliability.md lists
 #   docker/stack.sh down          stops and removes containers, networks, volumes, images and the secrets made here
 #
 # BASE, MIRROR, BUILD_OPTIONS, CONTAINERS_CONF   as in try.sh
@@ -14,12 +16,18 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=docker/engine.sh
 . docker/engine.sh
+# shellcheck source=docker/second_host.sh
+. docker/second_host.sh
+# shellcheck source=docker/failures.sh
+. docker/failures.sh
 
 export STACK_SECRETS=${STACK_SECRETS:-$PWD/docker/secrets} STILLHOUSE_MODEL=${STILLHOUSE_MODEL:-seed_digits}
 SERVICES="postgres redis s3 mlflow api-server scheduler dag-processor triggerer worker worker-measure server"
 SECONDS_TO_HEALTH=600
 
-compose() { podman-compose --in-pod false -p stillhouse -f docker/compose.yaml "$@"; }
+compose() { # with STACK_ADDRESS, workers of other hosts can use the stack
+    podman-compose --in-pod false -p stillhouse -f docker/compose.yaml ${STACK_ADDRESS:+-f docker/hosts.yaml} "$@"
+}
 container() { podman ps -aq --filter "label=com.docker.compose.project=stillhouse" --filter "label=com.docker.compose.service=$1" | head -n 1; }
 
 build() { # build DOCKERFILE IMAGE [OPTION...]
@@ -79,7 +87,7 @@ up() {
 
 try_it() {
     local recipe=$1 address=http://127.0.0.1:${SERVER_PORT:-8500} begin
-    podman exec -i "$(container worker)" /entry/airflow.sh python - "$recipe" < docker/night.py
+    night run "$recipe"
     begin=$(date +%s%N)
     podman restart --time 2 "$(container server)" > /dev/null
     until python3 -c "import urllib.request as r; print(r.urlopen('$address/version', timeout=2).read().decode())" 2> /dev/null; do
@@ -89,8 +97,22 @@ try_it() {
     say "the model server answers $((($(date +%s%N) - begin) / 1000000)) ms after its restart"
 }
 
+# A worker on a second host, then one failure after the other.
+failures() { # failures RECIPE [NAME...]
+    local recipe=$1 name
+    shift
+    make_cable
+    export STACK_ADDRESS=$FIRST_ADDRESS
+    compose up -d --no-build > /dev/null
+    await_health
+    second_up
+    say "a second host has $(on_second podman ps -q | wc -l) worker"
+    for name in ${*:-$FAILURES}; do try_failure "$name" "$recipe"; done
+}
+
 down() {
     local containers volumes
+    second_down
     containers=$(podman ps -aq --filter label=com.docker.compose.project=stillhouse)
     # shellcheck disable=SC2086 # several ids
     [ -z "$containers" ] || podman rm -f -v --time 5 $containers > /dev/null
@@ -110,6 +132,7 @@ engine_settings
 case ${1:-} in
     up) up ;;
     test) try_it "${2:-seed_digits}" ;;
+    failures) failures "${@:2}" ;;
     down) down ;;
-    *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -64,7 +64,7 @@ def test_heavy_stages_share_one_slot_and_all_have_an_end(nightly: ModuleType, pa
         task = dag.get_task(stage.name)
         assert task.pool == ("training" if stage.heavy else "default_pool")
         assert task.execution_timeout == timedelta(minutes=180 if stage.heavy else 30)
-        assert (task.retries, task.retry_exponential_backoff) == (2, 3.0)
+        assert (task.retries, task.retry_exponential_backoff) == (4, 3.0)
     assert dag.get_task("report").trigger_rule == "all_done"
 
 

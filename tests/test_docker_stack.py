@@ -16,6 +16,15 @@ COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text(enc
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILES = sorted(DOCKER.glob("*.Dockerfile"))
 PUBLISHED = {"api-server", "mlflow", "server"}
+WORKERS = {"worker", "worker-measure"}
+DATABASE = {"postgres", "prepare", "mlflow", "api-server", "scheduler", "dag-processor", "triggerer"}
+SETTINGS = dict(
+    line.split("=", 1)
+    for line in (DOCKER / "settings.env").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+)
+HOSTS: dict[str, Any] = yaml.safe_load((DOCKER / "hosts.yaml").read_text(encoding="utf-8"))["services"]
+FURTHER: dict[str, Any] = yaml.safe_load((DOCKER / "worker.yaml").read_text(encoding="utf-8"))
 LOCKS = {
     path.stem: dict(re.findall(r"^(\S+)==(\S+) \\$", path.read_text(encoding="utf-8"), re.MULTILINE))
     for path in (ROOT / "requirements.lock", *DOCKER.glob("requirements-*.lock"))
@@ -52,13 +61,43 @@ def test_only_the_pages_and_the_model_server_are_published_to_this_host(name: st
     service = SERVICES[name]
     assert bool(service.get("ports")) == (name in PUBLISHED)
     assert [port for port in service.get("ports", []) if not port.startswith("127.0.0.1:")] == []
-    assert set(service["networks"]) == ({"inside", "edge"} if name in PUBLISHED else {"inside"})
+    assert ("edge" in service["networks"]) == (name in PUBLISHED)
     assert "network_mode" not in service
 
 
-def test_the_inner_network_leads_nowhere_else() -> None:
+def test_the_inner_networks_lead_nowhere_else() -> None:
     """Airflow's log servers listen at every interface of a worker, and a worker is in the internal network only."""
-    assert COMPOSE["networks"]["inside"] == {"internal": True}
+    assert COMPOSE["networks"] == {"inside": {"internal": True}, "database": {"internal": True}, "edge": {}}
+    assert {tuple(SERVICES[name]["networks"]) for name in WORKERS} == {("inside",)}
+
+
+def test_only_airflows_own_parts_and_mlflow_reach_the_database() -> None:
+    """A worker and the model server have neither a network to Postgres nor a password of it."""
+    assert {name for name, service in SERVICES.items() if "database" in service["networks"]} == DATABASE
+    assert {name for name, each in SERVICES.items() if "postgres_password" in each.get("secrets", [])} == DATABASE
+
+
+def test_a_worker_of_another_host_is_the_worker_of_this_host() -> None:
+    """It has the same image, rights, settings and places, and fewer secrets. It publishes nothing."""
+    here, there = SERVICES["worker"], FURTHER["services"]["worker"]
+    same = ["image", "user", "read_only", "tmpfs", "cap_drop", "security_opt", "restart", "env_file", "environment"]
+    assert {name: there[name] for name in [*same, "healthcheck"]} == {
+        name: here[name] for name in [*same, "healthcheck"]
+    }
+    assert set(there["secrets"]) == set(here["secrets"]) - {"airflow_secret"} == set(FURTHER["secrets"])
+    assert "--skip-serve-logs" in there["command"]
+    assert "ports" not in there
+
+
+def test_other_hosts_reach_what_a_worker_waits_for_and_nothing_else() -> None:
+    """Redis, S3, MLflow and the API server are published at the address of the closed network."""
+    waits = FURTHER["services"]["worker"]["environment"]["WAIT_FOR"].split()
+    published = [port for service in HOSTS.values() for port in service["ports"]]
+    assert sorted(published) == sorted(
+        f"${{STACK_ADDRESS:?}}:{port}:{port}" for port in ("5000", "6379", "8080", "9000")
+    )
+    assert sorted(HOSTS) == sorted(place.split(":")[0] for place in waits)
+    assert [name.split(":")[0] for name in FURTHER["services"]["worker"]["extra_hosts"]] == list(HOSTS)
 
 
 def test_the_workers_serve_every_queue() -> None:
@@ -70,7 +109,7 @@ def test_the_workers_serve_every_queue() -> None:
         for queue in service["command"][service["command"].index("--queues") + 1].split(",")
     }
     assert served == {kind.queue for kind in KINDS.values()}
-    assert SERVICES["worker"]["environment"]["AIRFLOW__OPERATORS__DEFAULT_QUEUE"] in served
+    assert SETTINGS["AIRFLOW__OPERATORS__DEFAULT_QUEUE"] in served
 
 
 def test_measurements_run_alone() -> None:
@@ -90,7 +129,7 @@ def test_every_secret_is_a_file_and_none_is_in_the_environment() -> None:
     """No variable of a service holds a password, and git ignores the folder of the secrets."""
     named = {secret for service in SERVICES.values() for secret in service.get("secrets", [])}
     assert named == set(COMPOSE["secrets"])
-    variables = {name for service in SERVICES.values() for name in service.get("environment", {})}
+    variables = {name for service in SERVICES.values() for name in service.get("environment", {})} | set(SETTINGS)
     assert [name for name in variables if re.search(r"SECRET|PASSWORD|TOKEN|ACCESS_KEY|FERNET|CONN$", name)] == []
     assert "/docker/secrets/" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
 

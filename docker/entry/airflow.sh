@@ -5,21 +5,28 @@ umask 077
 secret() { cat "/run/secrets/$1"; }
 has() { [ -r "/run/secrets/$1" ]; }
 
-database="postgresql+psycopg2://stillhouse:$(secret postgres_password)@postgres:5432"
-export MLFLOW_BACKEND_STORE_URI="$database/mlflow"
 AWS_ACCESS_KEY_ID=$(secret s3_access_key)
 AWS_SECRET_ACCESS_KEY=$(secret s3_secret_key)
 export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
 
-if has airflow_secret; then
-    mkdir -p "$AIRFLOW_HOME"
-    export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN="$database/airflow"
-    export AIRFLOW__CELERY__RESULT_BACKEND="db+$database/airflow"
-    AIRFLOW__CELERY__BROKER_URL="redis://:$(secret redis_password)@redis:6379/0"
+if has postgres_password; then
+    database="postgresql+psycopg2://stillhouse:$(secret postgres_password)@postgres:5432"
+    export MLFLOW_BACKEND_STORE_URI="$database/mlflow" AIRFLOW__DATABASE__SQL_ALCHEMY_CONN="$database/airflow"
+    unset database
+fi
+if has redis_password; then # results go to Redis too, so that a worker needs no database
+    queue="redis://:$(secret redis_password)@redis:6379"
+    export AIRFLOW__CELERY__BROKER_URL="$queue/0" AIRFLOW__CELERY__RESULT_BACKEND="$queue/1"
+    unset queue
+fi
+if has airflow_fernet_key; then
     AIRFLOW__CORE__FERNET_KEY=$(secret airflow_fernet_key)
+    export AIRFLOW__CORE__FERNET_KEY
+fi
+if has airflow_secret; then # a worker has it to check who may read its logs
     AIRFLOW__API__SECRET_KEY=$(secret airflow_secret)
     AIRFLOW__API_AUTH__JWT_SECRET=$AIRFLOW__API__SECRET_KEY
-    export AIRFLOW__CELERY__BROKER_URL AIRFLOW__CORE__FERNET_KEY AIRFLOW__API__SECRET_KEY AIRFLOW__API_AUTH__JWT_SECRET
+    export AIRFLOW__API__SECRET_KEY AIRFLOW__API_AUTH__JWT_SECRET
 fi
 if has airflow_password; then # Airflow also writes to this file
     export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=/tmp/airflow_users.json
@@ -29,6 +36,6 @@ if has signing_key; then
     mkdir -p "$STILLHOUSE_STATE/keys"
     cp /run/secrets/signing_key "$STILLHOUSE_STATE/keys/signing.pem"
 fi
-unset database
+[ -z "${AIRFLOW_HOME:-}" ] || mkdir -p "$AIRFLOW_HOME"
 python /entry/prepare.py wait ${WAIT_FOR:-}
 exec "$@"

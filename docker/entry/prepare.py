@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 
 WAIT_SECONDS = 300.0
-BUCKETS = ("dvc", "mlflow")
+BUCKETS = ("dvc", "logs", "mlflow")
 API = "http://api-server:8080"
 REDIS_PORT, LOGS_PORT = 6379, 8793
 ESTABLISHED = "01"
