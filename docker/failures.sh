@@ -2,7 +2,7 @@
 # Each function gets the container of the worker that trains.
 # shellcheck shell=bash
 
-FAILURES="nothing kill_worker cut_network stop_redis restart_postgres restart_scheduler refuse_s3 fill_disk"
+FAILURES="kill_worker cut_network stop_redis restart_postgres restart_scheduler refuse_s3 fill_disk"
 
 nothing() { :; }
 
@@ -54,6 +54,12 @@ engine_of() { # engine_of CONTAINER ARGUMENT...: run podman on the host that has
 
 night() { # night COMMAND...: see night.py
     podman exec -i "$(container api-server)" /entry/airflow.sh python - "$@" < docker/night.py
+}
+
+try_failures() { # try_failures [NAME...]: first nothing, for the digest
+    local name
+    add_second_host
+    for name in nothing ${*:-$FAILURES}; do try_failure "$name" seed_digits; done
 }
 
 # One failure, one night. The digest must be that of the night in which nothing happened.

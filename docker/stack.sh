@@ -2,9 +2,11 @@
 # The stack of compose.yaml with podman: no Docker engine and no image hub are needed. Linux, as root.
 #
 #   docker/stack.sh up            builds the images, makes the secrets that are missing, starts everything, waits for health
-#   docker/stack.sh test [RECIPE] runs one night on it, promotes the student, and asks the model server; default: seed_digits
-#   docker/stack.sh failures [RECIPE] [NAME...]  adds a second container host with a worker, and breaks the stack in the
-#                                 middle of a night, in the ways that docs/reliability.md lists
+#   docker/stack.sh night [RECIPE]    adds a second container host with a worker, runs a night, promotes the student, and
+#                                     asks the model server; default: seed_digits
+#   docker/stack.sh failures [NAME]   breaks the stack in the middle of nights, in the ways of docs/reliability.md
+#   docker/stack.sh test [RECIPE]     both
+#   docker/stack.sh tools         says which tools are missing, with exit code 2
 #   docker/stack.sh down          stops and removes containers, networks, volumes, images and the secrets made here
 #
 # BASE, MIRROR, BUILD_OPTIONS, CONTAINERS_CONF   as in try.sh
@@ -85,8 +87,9 @@ up() {
     say "MLflow  http://127.0.0.1:${MLFLOW_PORT:-5000}"
 }
 
-try_it() {
+try_night() {
     local recipe=$1 address=http://127.0.0.1:${SERVER_PORT:-8500} begin
+    add_second_host
     night run "$recipe"
     begin=$(date +%s%N)
     podman restart --time 2 "$(container server)" > /dev/null
@@ -97,17 +100,14 @@ try_it() {
     say "the model server answers $((($(date +%s%N) - begin) / 1000000)) ms after its restart"
 }
 
-# A worker on a second host, then one failure after the other.
-failures() { # failures RECIPE [NAME...]
-    local recipe=$1 name
-    shift
+add_second_host() {
+    [ -z "${STACK_ADDRESS:-}" ] || return 0
     make_cable
     export STACK_ADDRESS=$FIRST_ADDRESS
     compose up -d --no-build > /dev/null
     await_health
     second_up
-    say "a second host has $(on_second podman ps -q | wc -l) worker"
-    for name in ${*:-$FAILURES}; do try_failure "$name" "$recipe"; done
+    say "a second container host has $(on_second podman ps -q | wc -l) worker"
 }
 
 down() {
@@ -131,8 +131,10 @@ check_tools podman buildah runc podman-compose openssl python3
 engine_settings
 case ${1:-} in
     up) up ;;
-    test) try_it "${2:-seed_digits}" ;;
-    failures) failures "${@:2}" ;;
+    night) try_night "${2:-seed_digits}" ;;
+    failures) try_failures "${@:2}" ;;
+    test) try_night "${2:-seed_digits}" && try_failures ;;
     down) down ;;
-    *) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    tools) say "all tools are here" ;; # check_tools has ended this otherwise
+    *) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
