@@ -1,16 +1,18 @@
 """Make the DAGs of one kind for every recipe, so that a faulty recipe does not remove the DAGs of other recipes.
 
 If a DAG file raises, Airflow drops all its DAGs. So a fault of one recipe becomes a DAG that is tagged `broken-recipe`
-and fails with the reason. Four DAG files share this module; it builds no other workflow.
+and fails with the reason. If a worker parses the file for a task, and it cannot use the recipe although the scheduler
+can, the task's log has the reason. Four DAG files share this module; it builds no other workflow.
 """
 
 import logging
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG, BaseOperator, Context
+from airflow.sdk import DAG, BaseOperator, Context, get_parsing_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from stillhouse.tasks.errors import RecipeError
@@ -52,9 +54,11 @@ def dags_of_recipes(kind: str, folder: Path, build: Callable[[Path], DAG | None]
         try:
             dag = build(path)
         except RecipeError as error:
+            _say_in_task(kind, path, error)
             broken += [(path, str(error))] if kind == "nightly" else []
         except Exception as error:  # any error at all: the other recipes' DAGs must stay
             log.warning("the DAG %s of %s cannot be built", kind, path, exc_info=error)
+            _say_in_task(kind, path, error)
             broken.append((path, _unforeseen(kind, path, error)))
         else:
             found |= {dag.dag_id: dag} if dag else {}
@@ -75,6 +79,16 @@ def broken_dag(dag_id: str, reason: str) -> DAG:
     ) as dag:
         BrokenRecipeOperator(task_id="recipe", reason=reason)
     return dag
+
+
+def _say_in_task(kind: str, path: Path, error: Exception) -> None:
+    """Log why this host cannot use a recipe, if a task of that recipe is about to start here.
+
+    Airflow itself only logs that it does not find the task or its DAG.
+    """
+    if get_parsing_context().dag_id == f"{kind}_{path.stem}":
+        said, remedy = " ".join(str(error).split()), "give it the image and the packages of the deployment"
+        log.error("the worker %s cannot use the recipe %s: %s; %s", socket.gethostname(), path.name, said, remedy)
 
 
 def _unforeseen(kind: str, path: Path, error: Exception) -> str:

@@ -14,13 +14,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG, BaseOperator, Context, CronTriggerTimetable
+from airflow.sdk import DAG, Context, CronTriggerTimetable
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 from pydantic import JsonValue
 
 from stillhouse.dags.events import RECIPES, data_of
 from stillhouse.dags.every_recipe import dags_of_recipes
 from stillhouse.dags.notify import tell
+from stillhouse.dags.worker import WorkerOperator
 from stillhouse.models.workloads.registry import learns_from_pictures
 from stillhouse.tasks.errors import ServiceError, StillhouseError
 from stillhouse.tasks.local_stack.servers import TRAINING_POOL
@@ -29,7 +30,7 @@ from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 EVERY = "*/10 * * * *"
 
 
-class IngestOperator(BaseOperator):
+class IngestOperator(WorkerOperator):
     """Ingests new batches, reports each batch, and sends the event of a new version.
 
     Without a new version, it is skipped.
@@ -117,7 +118,7 @@ def _sentence(error: BaseException) -> str:
     return f"{' '.join(what.split())[:300]}; look at the log of the task ingest and mend that"
 
 
-class MarkStaleOperator(BaseOperator):
+class MarkStaleOperator(WorkerOperator):
     """Tags champions as stale if the new data version makes them stale."""
 
     def __init__(self, *, dataset: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options

@@ -25,6 +25,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from stillhouse.dags.events import RECIPES, candidate_of, data_of
 from stillhouse.dags.every_recipe import dags_of_recipes
 from stillhouse.dags.notify import late, tell
+from stillhouse.dags.worker import WorkerOperator
 from stillhouse.tasks.errors import ArtifactError, ServiceError, StillhouseError
 from stillhouse.tasks.local_stack.servers import TRAINING_POOL
 from stillhouse.tasks.pipeline.graph import Stage, stages_of, upstream_of
@@ -60,7 +61,7 @@ DEFAULTS = {
 """Pauses of at least 5, 15, 45 and 135 seconds, so that a server may be away for three minutes."""
 
 
-class StageOperator(BaseOperator):
+class StageOperator(WorkerOperator):
     """Runs one stage, or reuses its finished output; returns a few metrics."""
 
     def __init__(self, *, recipe_path: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options

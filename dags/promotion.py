@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
-from airflow.sdk import DAG, BaseOperator, Context, Param
+from airflow.sdk import DAG, Context, Param
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from stillhouse.dags.events import RECIPES, candidate_of
 from stillhouse.dags.every_recipe import dags_of_recipes
 from stillhouse.dags.notify import Awaiting, tell
+from stillhouse.dags.worker import WorkerOperator
 from stillhouse.tasks.errors import ServiceError, StillhouseError
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 
@@ -27,7 +28,7 @@ VERSION = Param(
 )
 
 
-class OfferOperator(BaseOperator):
+class OfferOperator(WorkerOperator):
     """Assembles the approval card of a candidate; skips if there is nothing to ask."""
 
     def __init__(self, *, recipe_path: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
@@ -66,7 +67,7 @@ class CandidateApproval(ApprovalOperator):
         return HITLOperator.execute_complete(self, context, event)
 
 
-class DecideOperator(BaseOperator):
+class DecideOperator(WorkerOperator):
     """Promotes after a yes, and audits every answer."""
 
     def execute(self, context: Context) -> str:

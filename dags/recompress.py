@@ -7,13 +7,14 @@ same reason as dags/nightly.py.
 from datetime import timedelta
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import DAG, BaseOperator, Context, CronTriggerTimetable
+from airflow.sdk import DAG, Context, CronTriggerTimetable
 from airflow.sdk.exceptions import AirflowSkipException
 
 from stillhouse.dags.events import RECIPES
+from stillhouse.dags.worker import WorkerOperator
 
 
-class StaleOperator(BaseOperator):
+class StaleOperator(WorkerOperator):
     """Lists the nightly DAGs of recipes with a stale champion; skips if there are none."""
 
     def execute(self, context: Context) -> list[str]:

@@ -5,12 +5,13 @@ The file imports little, for the same reason as dags/nightly.py.
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, BaseOperator, Context, CronTriggerTimetable
+from airflow.sdk import DAG, Context, CronTriggerTimetable
 
+from stillhouse.dags.worker import WorkerOperator
 from stillhouse.tasks.local_stack.servers import TRAINING_POOL
 
 
-class CollectOperator(BaseOperator):
+class CollectOperator(WorkerOperator):
     """Deletes what nothing needs; returns the number of bytes."""
 
     def execute(self, context: Context) -> int:

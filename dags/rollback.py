@@ -7,12 +7,13 @@ dags/nightly.py.
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, BaseOperator, Context, Param
+from airflow.sdk import DAG, Context, Param
 from airflow.sdk.exceptions import AirflowFailException
 
 from stillhouse.dags.events import RECIPES
 from stillhouse.dags.every_recipe import dags_of_recipes
 from stillhouse.dags.notify import tell
+from stillhouse.dags.worker import WorkerOperator
 from stillhouse.tasks.errors import ServiceError, StillhouseError
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 
@@ -28,7 +29,7 @@ PARAMS = {
 }
 
 
-class RollbackOperator(BaseOperator):
+class RollbackOperator(WorkerOperator):
     """Makes the previous champion the champion again."""
 
     def __init__(self, *, model: str, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options

@@ -1,7 +1,9 @@
 """Inside a container of the stack: wait for other services, make the buckets and Airflow's pools, tell one's health.
 
 `prepare.py wait HOST:PORT ...` waits until each accepts connections. The place `airflow` waits for its database.
-`prepare.py all` migrates Airflow's database, and makes pools and buckets. A second time changes nothing.
+`prepare.py all` migrates Airflow's database, makes pools and buckets, and states the code of the deployment.
+A second time changes nothing, unless the image is another one.
+`prepare.py code` only states the code of the deployment: workers with other code refuse to work.
 `prepare.py health PART` tells whether Airflow's API server knows PART, such as `scheduler`, as healthy.
 `prepare.py health worker` tells whether this worker can receive tasks.
 """
@@ -60,6 +62,16 @@ def prepare() -> None:
     subprocess.run(
         ["airflow", "pools", "set", TRAINING_POOL, "1", "One training or measuring stage at a time"], check=True
     )
+    state_code()
+
+
+def state_code() -> None:
+    """Set Airflow's variable to the code and the packages of this container. Workers compare theirs with it."""
+    from stillhouse.tasks.artifacts.deployed_code import VARIABLE, describe_code
+
+    about = "The code of this deployment. Workers with other code refuse to work."
+    value = json.dumps(describe_code(), sort_keys=True)
+    subprocess.run(["airflow", "variables", "set", "--description", about, VARIABLE, value], check=True)
 
 
 def health_of_worker() -> None:
@@ -88,6 +100,8 @@ if __name__ == "__main__":
             wait(places)
         case ["all"]:
             prepare()
+        case ["code"]:
+            state_code()
         case ["health", "worker"]:
             health_of_worker()
         case ["health", part]:

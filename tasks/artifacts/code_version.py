@@ -36,7 +36,14 @@ def code_version(root: Path) -> str:
     except DataError as error:
         logger.warning("the code is named by the digest of its files: %s", error)
         commit = None
-    return commit or DIGESTED + _source_digest(root)[:12]
+    return commit or name_sources(root)
+
+
+def name_sources(root: Path) -> str:
+    """Return `source-` and the digest of the source files. If the folder has none, digest those of the running code."""
+    base = root if _sources(root) else RUNNING
+    files = {path.relative_to(base).as_posix(): file_digest(path) for path in _sources(base)}
+    return DIGESTED + json_digest(files)[:12]
 
 
 def unpack_code(root: Path, commit: str, folder: Path) -> Path:
@@ -89,12 +96,6 @@ def _commit(root: Path) -> str | None:
 def _list_untracked(root: Path) -> str | None:
     """List the modules that are in no commit, ignored ones included."""
     return ask(root, "ls-files", "--others", "--", *(f"{folder}/*.py" for folder in CODE))
-
-
-def _source_digest(root: Path) -> str:
-    """Return the digest of the source files. If the folder has none, digest the files of the running code."""
-    base = root if _sources(root) else RUNNING
-    return json_digest({path.relative_to(base).as_posix(): file_digest(path) for path in _sources(base)})
 
 
 def _sources(root: Path) -> list[Path]:
