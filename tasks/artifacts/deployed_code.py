@@ -5,6 +5,7 @@ the same keys. Recipes are not part of the code: a run keeps the recipe that it 
 """
 
 import json
+import platform
 import socket
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -30,7 +31,7 @@ def describe_code() -> Code:
     A version of a library has no local part such as `+cpu`, because workers with a GPU have another build of torch.
     """
     libraries = {name: version_of(name).partition("+")[0] for name in LIBRARIES}
-    return {SOURCES: name_sources(RUNNING), **libraries, **_packages()}
+    return {SOURCES: name_sources(RUNNING), "Python": platform.python_version(), **libraries, **_packages()}
 
 
 def expect_code(deployed: str) -> None:

@@ -2,7 +2,7 @@
 
 MLflow can register a half-uploaded model. This stage therefore downloads the model again and compares it with the
 judged file before it makes a version. A version carries the digest of its file, so a second registration finds the
-first one.
+first one. If two hosts make a version of the same file at the same moment, the later version is deleted.
 """
 
 import json
@@ -23,7 +23,8 @@ from stillhouse.tasks.pipeline.run_context import RunContext
 from stillhouse.tasks.provenance.issue import issue, lineage_of
 from stillhouse.tasks.provenance.log_student import log_student
 from stillhouse.tasks.provenance.places import RECORD
-from stillhouse.tasks.registry.versions import CANDIDATE, version_with_digest
+from stillhouse.tasks.registry.first_version import keep_first
+from stillhouse.tasks.registry.versions import CANDIDATE
 from stillhouse.tasks.retention.in_use import looking
 from stillhouse.tasks.stages.pull import read_pointer
 from stillhouse.tasks.tracking.child import Child
@@ -61,11 +62,11 @@ def register(context: RunContext, stage: Stage) -> dict[str, float | str]:
 
 
 def _register(context: RunContext, inputs: dict[str, Path], child: Child) -> str:
+    client, model = context.nightly.client, context.recipe.name
     student = locate_student(inputs["models"])
     digest = student.digest
-    known = version_with_digest(context.nightly.client, context.recipe.name, digest)
-    if known:
-        return str(known.version)
+    if known := keep_first(client, model, digest, context.run_key):
+        return known
     runs = lineage_of(context)
     uri = log_student(child, student)
     expect_digest(uri, digest)
@@ -73,9 +74,10 @@ def _register(context: RunContext, inputs: dict[str, Path], child: Child) -> str
     record, card = issue(context, inputs, digest, evaluation, runs)
     own = {f"{PREFIX}digest": digest, RECORD.tag: record, f"{PREFIX}labels": _labels(student)}
     tags = _tags(context, inputs["data"], evaluation) | _name_runs(runs) | own
-    version = str(mlflow.register_model(uri, context.recipe.name, tags=tags).version)
+    made = str(mlflow.register_model(uri, model, tags=tags).version)
+    version = keep_first(client, model, digest, context.run_key) or made
     about = _describe(evaluation, read_final_test(inputs["final_test"]))
-    context.nightly.client.update_model_version(context.recipe.name, version, f"{about}\n\n{card}")
+    client.update_model_version(model, version, f"{about}\n\n{card}")
     return version
 
 

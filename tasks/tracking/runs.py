@@ -1,11 +1,15 @@
 """The MLflow side of a nightly run: one parent run, and one child run per stage and key. They are found after a kill.
 
-Tags tell stages apart. A stage that failed continues in its old child run, unless its key differs. Each key (recipe,
-data, code) has its own run, and a finished run is never opened again. Finished stages are also looked up in MLflow for
-reuse, so people review exactly the runs that are reused.
+Tags tell stages apart. A stage that failed continues in its old child run, unless its key or its host differs. Each key
+(recipe, data, code) has its own run, and a finished run is never opened again. Finished stages are also looked up in
+MLflow for reuse, so people review exactly the runs that are reused.
+
+Only one host writes to a child run. A worker that lost its network may go on while Airflow runs the stage again on
+another host, and the late worker then changes only its own run.
 """
 
 import re
+import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,11 +22,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.tracking.child import Child
 from stillhouse.tasks.tracking.connection import FILE
 from stillhouse.tasks.tracking.deleted import find_experiment, refuse_deleted
 from stillhouse.tasks.tracking.tags import FINISHED, NOTE, OF_ONE_TRY, OPENED, PREFIX, RUNNING, STAGE, STAGE_KEY
 
+HOST = f"{PREFIX}host"
+"""Tag of a stage's run: the only host that writes to it, with that host's state folder."""
 RUN_KEY = r"[\w.:+/~-]{1,250}"
 
 
@@ -67,13 +74,14 @@ class Nightly:
     def _find_or_start(self, stage: str, kind: str, key: str) -> str:
         own = [run for run in sort_newest_first(self.children()) if run.data.tags.get(STAGE) == stage]
         open_ones = [run for run in own if run.info.status != FINISHED]
+        here = _name_host()
         tags = {OPENED: datetime.now(UTC).isoformat(timespec="microseconds")} | ({STAGE_KEY: key} if key else {})
-        if found := _of_key(open_ones, key):
+        if found := _of_key((run for run in open_ones if run.data.tags.get(HOST, here) == here), key):
             return self._reopen(found, tags)
         for left in open_ones:
             if left.info.status == RUNNING:
                 self.client.set_terminated(left.info.run_id, "KILLED")
-        tags |= {"mlflow.parentRunId": self.run_id, STAGE: stage, f"{PREFIX}kind": kind}
+        tags |= {"mlflow.parentRunId": self.run_id, STAGE: stage, f"{PREFIX}kind": kind, HOST: here}
         return str(self.client.create_run(self.experiment_id, tags=tags, run_name=stage).info.run_id)
 
     def _reopen(self, run: Run, tags: Mapping[str, str]) -> str:
@@ -84,6 +92,11 @@ class Nightly:
         for name, value in tags.items():
             self.client.set_tag(run.info.run_id, name, value)
         return str(run.info.run_id)
+
+
+def _name_host() -> str:
+    """Name this host and its state folder: the place of the checkpoints from which a stage goes on."""
+    return f"{socket.gethostname()}:{load_settings().state}"
 
 
 def _of_key(runs: Iterable[Run], key: str) -> Run | None:
