@@ -268,3 +268,14 @@ def test_the_command_says_what_it_would_do(
     monkeypatch.setattr(sys, "argv", ["stillhouse", "gc", "--most-gigabytes", "0.0001"])
     with pytest.raises(SystemExit, match=r"^stillhouse: .* are needed and would stay"):
         cli.main()
+
+
+def test_a_worker_without_airflow_s_database_leaves_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task of a stack gets a sentence with the command; a host without Airflow has no rows to clean."""
+    settings = Settings(tmp_path, tmp_path, tmp_path, "")
+    assert clean_rows(settings, time.time(), delete=True) == 0
+    monkeypatch.setenv("AIRFLOW_CTX_DAG_ID", "gc")
+    with pytest.raises(
+        ServiceError, match=r"a worker has no access .*; run `airflow db clean .* of the scheduler"
+    ):
+        clean_rows(settings, time.time(), delete=True)

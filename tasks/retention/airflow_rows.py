@@ -3,6 +3,7 @@
 The history of events about new data stays: the ingestion reads there which data version it announced last.
 """
 
+import os
 import re
 import sqlite3
 import subprocess
@@ -20,6 +21,8 @@ TABLES = (
     *("log", "job", "callback", "deadline", "trigger", "import_error", "dag_version"),
 )
 FOUND = re.compile(r"^Found (\d+) rows", re.MULTILINE)
+IN_A_TASK = "AIRFLOW_CTX_DAG_ID"
+"""Variable that Airflow sets in each task."""
 OLDEST = "select min(coalesce(start_date, queued_at)) from dag_run where state in ('queued', 'running')"
 
 
@@ -37,10 +40,11 @@ def clean_rows(settings: Settings, cutoff: float, *, delete: bool) -> int:
         Number of rows. It is 0 if the deployment has no embedded Airflow.
 
     Raises:
-        ServiceError: Airflow cannot clean its database.
+        ServiceError: Airflow cannot clean its database, or this is a task of an Airflow whose database is elsewhere.
     """
     database = AIRFLOW.database(settings)
     if not database.exists():
+        _expect_no_airflow()
         return 0
     moment = min(datetime.fromtimestamp(cutoff, UTC), _oldest_unfinished(database)).isoformat()
     command = [sys.executable, "-m", "airflow", "db", "clean", "--clean-before-timestamp", moment]
@@ -53,6 +57,17 @@ def clean_rows(settings: Settings, cutoff: float, *, delete: bool) -> int:
         msg = f"`airflow db clean` failed ({reason}); mend that and run `stillhouse gc` again"
         raise ServiceError(msg)
     return sum(map(int, FOUND.findall(done.stdout)))
+
+
+def _expect_no_airflow() -> None:
+    """Refuse to call an Airflow clean that a worker cannot reach."""
+    if IN_A_TASK in os.environ:
+        msg = (
+            "old rows of Airflow stay, because a worker has no access to Airflow's database; run `airflow db clean "
+            f"--skip-archive --tables {','.join(TABLES)} --clean-before-timestamp DATE` in the container of the "
+            "scheduler, with a date before each unfinished run"
+        )
+        raise ServiceError(msg)
 
 
 def _oldest_unfinished(database: Path) -> datetime:
