@@ -23,7 +23,7 @@ COPY dags dags
 RUN echo ingest.py > dags/.airflowignore \
     && /opt/venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation -e . \
     && /opt/venv/bin/python -m compileall -q dags tasks models
-COPY --chmod=0755 docker/entry/airflow.sh docker/entry/prepare.py /entry/
+COPY --chmod=0755 docker/entry/airflow.sh docker/entry/check.py docker/entry/prepare.py /entry/
 VOLUME /state
 USER 10001:10001
 ENV PATH=/opt/venv/bin:/usr/bin:/bin PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1 PYTHONUTF8=1 HOME=/tmp

@@ -2,13 +2,27 @@
 # Puts the secrets, which are files, into the variables of Airflow, MLflow and the S3 clients. Then it runs a command.
 set -eu
 umask 077
-secret() { cat "/run/secrets/$1"; }
+secret() {
+    [ -s "/run/secrets/$1" ] || {
+        echo "the secret $1 is missing or empty: \`make stack\` makes this file in docker/secrets; a worker of another host" \
+            "needs the file of the stack's host" >&2
+        exit 1
+    }
+    cat "/run/secrets/$1"
+}
 has() { [ -r "/run/secrets/$1" ]; }
 
 AWS_ACCESS_KEY_ID=$(secret s3_access_key)
 AWS_SECRET_ACCESS_KEY=$(secret s3_secret_key)
 export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
 
+case "$*" in # without these, Airflow would use a database and keys of its own
+    "airflow celery "*) needed="redis_password signing_key" ;;
+    "airflow "*) needed="postgres_password redis_password airflow_fernet_key airflow_password airflow_secret signing_key" ;;
+    "mlflow "*) needed=postgres_password ;;
+    *) needed= ;;
+esac
+for name in $needed; do secret "$name" > /dev/null; done
 if has postgres_password; then
     database="postgresql+psycopg2://stillhouse:$(secret postgres_password)@postgres:5432"
     export MLFLOW_BACKEND_STORE_URI="$database/mlflow" AIRFLOW__DATABASE__SQL_ALCHEMY_CONN="$database/airflow"

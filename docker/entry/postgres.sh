@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes the cluster and the databases of Airflow and MLflow once, then runs Postgres. The password comes from a file.
 set -eu
+[ -s /run/secrets/postgres_password ] || { echo "the secret postgres_password is missing or empty: \`make stack\` makes this file in docker/secrets" >&2; exit 1; }
 umask 077
 if [ ! -s /data/PG_VERSION ]; then
     initdb --pgdata=/data --username=stillhouse --pwfile=/run/secrets/postgres_password \

@@ -1,6 +1,7 @@
 """Inside a container of the stack: wait for other services, make the buckets and Airflow's pools, tell one's health.
 
-`prepare.py wait HOST:PORT ...` waits until each accepts connections. The place `airflow` waits for its database.
+`prepare.py wait PLACE ...` waits for each place. HOST:PORT must accept connections, and `check.py` must accept it.
+The place `airflow` waits until Airflow's database is migrated. The place `mlflow-database` migrates MLflow's.
 `prepare.py all` migrates Airflow's database, makes pools and buckets, and states the code of the deployment.
 A second time changes nothing, unless the image is another one.
 `prepare.py code` only states the code of the deployment: workers with other code refuse to work.
@@ -20,7 +21,7 @@ from pathlib import Path
 WAIT_SECONDS = 300.0
 BUCKETS = ("dvc", "logs", "mlflow")
 API = "http://api-server:8080"
-REDIS_PORT, LOGS_PORT = 6379, 8793
+REDIS_PORT = 6379
 ESTABLISHED = "01"
 """State of a connection in Linux' table of connections."""
 
@@ -30,13 +31,28 @@ def wait(places: list[str]) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     for place in places:
         if place == "airflow":
-            subprocess.run(["airflow", "db", "check-migrations", "-t", str(int(WAIT_SECONDS))], check=True)
+            _run("airflow", "db", "check-migrations", "-t", str(int(WAIT_SECONDS)))
+            continue
+        if place == "mlflow-database":
+            migrate_mlflow()
             continue
         host, _, port = place.partition(":")
         while not _accepts(host, int(port)):
             if time.monotonic() > deadline:
                 sys.exit(f"{place} did not accept a connection within {WAIT_SECONDS:.0f} s; look at that service's log")
             time.sleep(0.5)
+        checked = subprocess.run([sys.executable, str(Path(__file__).with_name("check.py")), place], check=False)
+        if checked.returncode:
+            sys.exit(checked.returncode)
+
+
+def _run(*command: str) -> None:
+    """Run a command of Airflow. If it fails, end with a sentence below its output."""
+    if subprocess.run(command, check=False).returncode:
+        sys.exit(
+            f"`{' '.join(command)}` failed, and the lines above say why; if this image is older than the database, use "
+            "the newer image or restore a backup"
+        )
 
 
 def _accepts(host: str, port: int) -> bool:
@@ -58,10 +74,8 @@ def prepare() -> None:
     for bucket in BUCKETS:
         if bucket not in there:
             s3.create_bucket(Bucket=bucket)
-    subprocess.run(["airflow", "db", "migrate"], check=True)
-    subprocess.run(
-        ["airflow", "pools", "set", TRAINING_POOL, "1", "One training or measuring stage at a time"], check=True
-    )
+    _run("airflow", "db", "migrate")
+    _run("airflow", "pools", "set", TRAINING_POOL, "1", "One training or measuring stage at a time")
     state_code()
 
 
@@ -71,24 +85,41 @@ def state_code() -> None:
 
     about = "The code of this deployment. Workers with other code refuse to work."
     value = json.dumps(describe_code(), sort_keys=True)
-    subprocess.run(["airflow", "variables", "set", "--description", about, VARIABLE, value], check=True)
+    _run("airflow", "variables", "set", "--description", about, VARIABLE, value)
+
+
+def migrate_mlflow() -> None:
+    """Make MLflow's tables, or bring them to this image's version. A killed migration changes nothing."""
+    import mlflow.db
+
+    # The command itself takes the database's password as an argument, which other users of the host can read.
+    try:
+        mlflow.db.upgrade.callback(os.environ["MLFLOW_BACKEND_STORE_URI"])
+    except Exception as error:  # noqa: BLE001 - of MLflow, Alembic, SQLAlchemy or the driver
+        said = " ".join(str(error).split())[:300]
+        sys.exit(
+            f"MLflow's database was not migrated ({said}); if this image is older than the database, use the newer "
+            "image or restore a backup"
+        )
 
 
 def health_of_worker() -> None:
-    """End with exit code 1 unless this worker has a connection to Redis and serves its logs.
+    """End with exit code 1 unless this worker has a connection to Redis.
 
     `celery inspect ping` would say more, but it takes seconds of a core, and a worker may be measuring times.
     """
     rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
-    connected = any(row[2].endswith(f":{REDIS_PORT:04X}") and row[3] == ESTABLISHED for row in rows)
-    if not connected or not _accepts("127.0.0.1", LOGS_PORT):
-        sys.exit("the worker is not connected to Redis" if not connected else "the worker does not serve its logs")
+    if not any(row[2].endswith(f":{REDIS_PORT:04X}") and row[3] == ESTABLISHED for row in rows):
+        sys.exit("the worker is not connected to Redis")
 
 
 def health(part: str) -> None:
     """End with exit code 1 unless Airflow says that a part of it is healthy."""
-    with urllib.request.urlopen(f"{API}/api/v2/monitor/health", timeout=10) as reply:  # noqa: S310 - our own server
-        status = json.load(reply)[part]["status"]
+    try:
+        with urllib.request.urlopen(f"{API}/api/v2/monitor/health", timeout=10) as reply:  # noqa: S310 - our own server
+            status = json.load(reply)[part]["status"]
+    except OSError as error:
+        sys.exit(f"the API server does not answer at {API} ({error})")
     if status != "healthy":
         sys.exit(f"{part} is {status}")
 

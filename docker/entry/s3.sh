@@ -1,6 +1,9 @@
 #!/bin/sh
 # Runs an S3 server on a folder: JuiceFS' gateway, with its metadata in SQLite.
 set -eu
+for name in s3_access_key s3_secret_key; do
+    [ -s "/run/secrets/$name" ] || { echo "the secret $name is missing or empty: \`make stack\` makes this file in docker/secrets" >&2; exit 1; }
+done
 umask 077
 MINIO_ROOT_USER=$(cat /run/secrets/s3_access_key)
 MINIO_ROOT_PASSWORD=$(cat /run/secrets/s3_secret_key)
