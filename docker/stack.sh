@@ -7,6 +7,9 @@
 #   docker/stack.sh failures [NAME]   breaks the stack in the middle of nights, in the ways of docs/reliability.md
 #   docker/stack.sh test [RECIPE]     both
 #   docker/stack.sh tools         says which tools are missing, with exit code 2
+#   docker/stack.sh backup FOLDER copies databases, objects and secrets of the running stack into a new folder
+#   docker/stack.sh restore FOLDER  makes a stack from a backup, on a host that has none
+#   docker/stack.sh stop          stops everything and keeps data, images and secrets; `up` goes on
 #   docker/stack.sh down          stops and removes containers, networks, volumes, images and the secrets made here
 #
 # BASE, MIRROR, BUILD_OPTIONS, CONTAINERS_CONF   as in try.sh
@@ -15,6 +18,7 @@
 # STILLHOUSE_MODEL=RECIPE            whose champion the server serves; default: seed_digits
 # AIRFLOW_PORT, MLFLOW_PORT, SERVER_PORT   on 127.0.0.1; default: 8080, 5000, 8500
 set -euo pipefail
+CALLED_IN=$PWD
 cd "$(dirname "$0")/.."
 # shellcheck source=docker/engine.sh
 . docker/engine.sh
@@ -22,10 +26,13 @@ cd "$(dirname "$0")/.."
 . docker/second_host.sh
 # shellcheck source=docker/failures.sh
 . docker/failures.sh
+# shellcheck source=docker/backup.sh
+. docker/backup.sh
 
 export STACK_SECRETS=${STACK_SECRETS:-$PWD/docker/secrets} STILLHOUSE_MODEL=${STILLHOUSE_MODEL:-seed_digits}
 SERVICES="postgres redis s3 mlflow api-server scheduler dag-processor triggerer worker worker-measure server"
 SECONDS_TO_HEALTH=600
+SECONDS_TO_STOP=30
 
 compose() { # with STACK_ADDRESS, workers of other hosts can use the stack
     podman-compose --in-pod false -p stillhouse -f docker/compose.yaml ${STACK_ADDRESS:+-f docker/hosts.yaml} "$@"
@@ -62,9 +69,9 @@ secrets() {
     chmod 644 "$STACK_SECRETS"/*
 }
 
-await_health() {
+await_health() { # await_health SERVICE...
     local service begin=$SECONDS
-    for service in $SERVICES; do
+    for service in "$@"; do
         [ "$service" != server ] || continue # it answers once there is a champion
         until podman healthcheck run "$(container "$service")" > /dev/null 2>&1; do
             if [ $((SECONDS - begin)) -gt $SECONDS_TO_HEALTH ]; then
@@ -78,11 +85,27 @@ await_health() {
     done
 }
 
+# podman-compose keeps a container whose image was built again, so new code would not run.
+remove_outdated() {
+    local id
+    for id in $(stack_containers); do
+        if [ "$(podman inspect --format '{{.Image}}' "$id")" != "$(podman image inspect --format '{{.Id}}' "$(podman inspect --format '{{.ImageName}}' "$id")")" ]; then
+            podman rm -f -v --time $SECONDS_TO_STOP "$id" > /dev/null
+        fi
+    done
+}
+
+start() {
+    compose up -d --no-build > /dev/null
+    # shellcheck disable=SC2086 # several services
+    await_health $SERVICES
+}
+
 up() {
     build_all
     secrets
-    compose up -d --no-build > /dev/null
-    await_health
+    remove_outdated
+    start
     say "Airflow http://127.0.0.1:${AIRFLOW_PORT:-8080}, user admin, password in $STACK_SECRETS/airflow_password"
     say "MLflow  http://127.0.0.1:${MLFLOW_PORT:-5000}"
 }
@@ -110,12 +133,19 @@ add_second_host() {
     say "a second container host has $(on_second podman ps -q | wc -l) worker"
 }
 
-down() {
-    local containers volumes
-    second_down
-    containers=$(podman ps -aq --filter label=com.docker.compose.project=stillhouse)
+stack_containers() { podman ps -aq --filter label=com.docker.compose.project=stillhouse; }
+
+stop() { # stop SECONDS: the time that a service has to end by itself
+    local containers
+    containers=$(stack_containers)
     # shellcheck disable=SC2086 # several ids
-    [ -z "$containers" ] || podman rm -f -v --time 5 $containers > /dev/null
+    [ -z "$containers" ] || podman rm -f -v --time "$1" $containers > /dev/null
+}
+
+down() {
+    local volumes
+    second_down
+    stop 5
     compose down -v > /dev/null 2>&1 || true
     volumes=$(podman volume ls -q --filter name=stillhouse_)
     # shellcheck disable=SC2086
@@ -134,7 +164,9 @@ case ${1:-} in
     night) try_night "${2:-seed_digits}" ;;
     failures) try_failures "${@:2}" ;;
     test) try_night "${2:-seed_digits}" && try_failures ;;
+    backup | restore) "$1" "$(cd "$CALLED_IN" && realpath -m "${2:?name the folder of the backup}")" ;;
+    stop) stop $SECONDS_TO_STOP ;;
     down) down ;;
     tools) say "all tools are here" ;; # check_tools has ended this otherwise
-    *) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,20s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
