@@ -24,7 +24,7 @@ from stillhouse.dags.notify import tell
 from stillhouse.dags.worker import WorkerOperator
 from stillhouse.models.workloads.registry import learns_from_pictures
 from stillhouse.tasks.errors import ServiceError, StillhouseError
-from stillhouse.tasks.local_stack.servers import TRAINING_POOL
+from stillhouse.tasks.local_stack.servers import MEASURE_POOL
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 
 EVERY = "*/10 * * * *"
@@ -150,9 +150,9 @@ def ingest_dag(dataset: str) -> DAG:
         default_args={"retries": 2, "retry_delay": timedelta(seconds=5)},
         doc_md=f"Makes a new version of `{dataset}` from each batch that landed; docs/data.md says how to send one.",
     ) as dag:
-        # The task takes the slot of training and measuring, so that it never runs beside a timed task.
+        # The task takes the slot of measuring, so that it never runs beside a stage that measures times.
         ingest = IngestOperator(
-            task_id="ingest", dataset=dataset, pool=TRAINING_POOL, execution_timeout=timedelta(minutes=30)
+            task_id="ingest", dataset=dataset, pool=MEASURE_POOL, execution_timeout=timedelta(minutes=30)
         )
         _ = ingest >> MarkStaleOperator(task_id="stale", dataset=dataset)
     return dag

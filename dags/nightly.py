@@ -27,7 +27,6 @@ from stillhouse.dags.every_recipe import dags_of_recipes
 from stillhouse.dags.notify import late, tell
 from stillhouse.dags.worker import WorkerOperator
 from stillhouse.tasks.errors import ArtifactError, ServiceError, StillhouseError
-from stillhouse.tasks.local_stack.servers import TRAINING_POOL
 from stillhouse.tasks.pipeline.graph import Stage, stages_of, upstream_of
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 from stillhouse.tasks.recipe.section import DATA_REVISION
@@ -36,6 +35,11 @@ LATE = timedelta(minutes=10)
 """Maximum delay of a new DAG's first nightly run.
 
 If the DAG is unpaused later, it waits for the next scheduled time.
+"""
+LONGEST = timedelta(hours=6)
+"""Maximum time of a stage that trains or measures: three hours of work, and three for which it may wait.
+
+On one host a measurement waits inside its task until trainings end.
 """
 PARAMS = {
     "revision": Param(
@@ -200,10 +204,9 @@ def _schedule(recipe: Recipe) -> CronTriggerTimetable | AssetOrTimeSchedule | No
 
 
 def _task(stage: Stage, path: Path, recipe: Recipe) -> BaseOperator:
-    options: dict[str, Any] = {"task_id": stage.name, "recipe_path": str(path), "queue": stage.queue}
-    options["execution_timeout"] = timedelta(hours=3) if stage.heavy else timedelta(minutes=30)
-    if stage.heavy:
-        options["pool"] = TRAINING_POOL
+    options: dict[str, Any] = {"task_id": stage.name, "recipe_path": str(path)}
+    options |= {"queue": stage.queue, "pool": stage.queue}
+    options["execution_timeout"] = LONGEST if stage.heavy else timedelta(minutes=30)
     if stage.kind == "report":
         return ReportOperator(trigger_rule=TriggerRule.ALL_DONE, **options)
     if stage.kind == "register":

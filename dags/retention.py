@@ -8,7 +8,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Context, CronTriggerTimetable
 
 from stillhouse.dags.worker import WorkerOperator
-from stillhouse.tasks.local_stack.servers import TRAINING_POOL
+from stillhouse.tasks.local_stack.servers import MEASURE_POOL
 
 
 class CollectOperator(WorkerOperator):
@@ -35,5 +35,5 @@ with DAG(
     default_args={"owner": "ml-operations", "retries": 2, "retry_delay": timedelta(seconds=5)},
     doc_md="Deletes what no promoted version, no night of the last 30 days and no row of the audit needs.",
 ) as gc:
-    # The task takes the slot of training and measuring: a busy disk would change what is measured.
-    CollectOperator(task_id="collect", pool=TRAINING_POOL, execution_timeout=timedelta(hours=2))
+    # The task takes the slot of measuring: a busy disk would change what is measured.
+    CollectOperator(task_id="collect", pool=MEASURE_POOL, execution_timeout=timedelta(hours=2))

@@ -3,7 +3,7 @@ ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE}
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin stillhouse \
-    && install -d -o stillhouse -g stillhouse -m 0700 /state
+    && install -d -o stillhouse -g stillhouse -m 0700 /state /state/host
 # torch for the CPU first: PyPI's wheel of the same version is for CUDA, and its other packages are not in the lock.
 ARG TORCH_WHEELS=https://download.pytorch.org/whl/cpu/torch/
 COPY docker/requirements-stack.lock /opt/

@@ -20,7 +20,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 found = {}
 for kind in sys.argv[2:]:
-    bag = DagBag(dag_folder=f"{sys.argv[1]}/dags/{kind}.py", known_pools={"training", "default_pool"})
+    bag = DagBag(dag_folder=f"{sys.argv[1]}/dags/{kind}.py", known_pools={"cpu", "train", "measure", "default_pool"})
     dags = {dag_id: [sorted(dag.tags), dag.doc_md] for dag_id, dag in bag.dags.items()}
     json.dumps([DagSerialization.to_dict(dag) for dag in bag.dags.values()])
     found[kind] = {"dags": dags, "errors": bag.import_errors}

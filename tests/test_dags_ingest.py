@@ -55,7 +55,7 @@ def test_each_dataset_of_pictures_has_one_ingest(module: ModuleType) -> None:
         assert dag.schedule.expression == "*/10 * * * *"
         task, _ = dag.topological_sort()
         assert [each.task_id for each in dag.topological_sort()] == ["ingest", "stale"]
-        assert task.pool == "training"
+        assert task.pool == "measure"
         assert [each.uri for each in task.outlets] == [f"stillhouse://data/{name.removeprefix('ingest_')}"]
         assert (task.retries, task.execution_timeout) == (2, timedelta(minutes=30))
 

@@ -13,6 +13,7 @@ import pytest
 from report_samples import STARTED
 
 from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.local_stack.servers import POOLS
 from stillhouse.tasks.pipeline.graph import stages_of, upstream_of
 from stillhouse.tasks.recipe.recipe import load_recipe
 
@@ -57,13 +58,14 @@ def test_a_dag_runs_once_at_a_time_and_describes_itself(nightly: ModuleType, pat
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_heavy_stages_share_one_slot_and_all_have_an_end(nightly: ModuleType, path: Path) -> None:
-    """Heavy stages run in the training pool, and every stage has retries and a time limit."""
+def test_a_stage_waits_for_a_slot_of_its_kind_and_has_an_end(nightly: ModuleType, path: Path) -> None:
+    """A stage's pool is its queue, a pool that exists, and every stage has retries and a time limit."""
     dag = nightly.nightly(path)
     for stage in stages_of(load_recipe(path)):
         task = dag.get_task(stage.name)
-        assert task.pool == ("training" if stage.heavy else "default_pool")
-        assert task.execution_timeout == timedelta(minutes=180 if stage.heavy else 30)
+        assert task.pool == task.queue == QUEUES[stage.kind]
+        assert task.pool in POOLS
+        assert task.execution_timeout == timedelta(minutes=360 if stage.heavy else 30)
         assert (task.retries, task.retry_exponential_backoff) == (4, 3.0)
     assert dag.get_task("report").trigger_rule == "all_done"
 
@@ -207,7 +209,7 @@ def test_what_is_stale_is_compressed_again_only_when_somebody_wants_it(nightly: 
 def test_a_collection_runs_weekly_when_somebody_wants_it_and_beside_no_measurement(
     nightly: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`gc` stays paused until it is unpaused, takes the slot of training, and deletes with the defaults."""
+    """`gc` stays paused until it is unpaused, takes the slot of measuring, and deletes with the defaults."""
     from stillhouse.tasks.retention import collect
 
     del nightly
@@ -215,7 +217,7 @@ def test_a_collection_runs_weekly_when_somebody_wants_it_and_beside_no_measureme
     assert dag.is_paused_upon_creation in {None, True}
     assert (dag.dag_id, dag.catchup, dag.max_active_runs, dag.schedule.expression) == ("gc", False, 1, "0 4 * * 0")
     task = dag.get_task("collect")
-    assert (task.pool, task.execution_timeout) == ("training", timedelta(hours=2))
+    assert (task.pool, task.execution_timeout) == ("measure", timedelta(hours=2))
     asked: list[dict[str, Any]] = []
     found = collect.Collected({"reports": collect.Count(2, 7)}, cutoff=0.0, before=9)
     monkeypatch.setattr(collect, "collect", lambda _settings, **options: asked.append(options) or found)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stillhouse.tasks.local_stack.servers import TRAINING_POOL
+from stillhouse.tasks.local_stack.servers import POOLS
 from stillhouse.tasks.pipeline.stages import KINDS
 
 FOLDER = Path(__file__).resolve().parent.parent / "docker" / "kubernetes"
@@ -173,11 +173,12 @@ def test_strangers_reach_neither_logs_nor_the_api() -> None:
     assert all(labels.items() <= template["metadata"]["labels"].items() for template in TEMPLATES.values())
 
 
-def test_the_start_script_and_the_pool_are_those_of_the_project() -> None:
-    """The shell reads the scripts without a fault, and the migration makes the pool that the DAGs name."""
+def test_the_start_script_and_the_pools_are_those_of_the_project() -> None:
+    """The shell reads the scripts without a fault, and the migration makes the pools that the DAGs name."""
     scripts = [VALUES["scheduler"]["command"][2], VALUES["migrateDatabaseJob"]["args"][0], base_of("cpu")["command"][2]]
     for script in scripts:
         assert subprocess.run(["sh", "-n", "-c", script], check=False).returncode == 0
-    assert f"airflow pools set {TRAINING_POOL} 1 " in scripts[1]
+    made = dict(re.findall(r'^pool (\w+) \d+ "(.*)"$', scripts[1], re.MULTILINE))
+    assert made == {name: description for name, (_, description) in POOLS.items()}
     parts = ("scheduler", "dagProcessor", "triggerer", "apiServer")
     assert all(VALUES[part]["command"] == VALUES["workers"]["celery"]["command"] for part in parts)

@@ -1,13 +1,17 @@
 """docker/compose.yaml, its Dockerfiles and its locks, as far as they can be checked without a container."""
 
+import os
 import re
+import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from stillhouse.tasks.local_stack.servers import POOLS
 from stillhouse.tasks.pipeline.stages import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,9 +123,10 @@ def test_measurements_run_alone() -> None:
 
 
 def test_hosts_share_only_services() -> None:
-    """No two services have a volume in common, so that a worker may run on another host."""
+    """The workers of one host share its lock. No two services have another volume in common, so hosts may differ."""
     volumes = [volume for service in SERVICES.values() for volume in service.get("volumes", [])]
-    assert len(volumes) == len(set(volumes)) == 3
+    assert sorted(volumes) == ["host:/state/host", "host:/state/host", "postgres:/data", "redis:/data", "s3:/data"]
+    assert all(SERVICES[name]["volumes"] == ["host:/state/host"] for name in ("worker", "worker-measure"))
     assert not any(volume.startswith((".", "/", "~")) for volume in volumes)
 
 
@@ -175,3 +180,19 @@ def test_the_scripts_are_valid() -> None:
     for path in (*DOCKER.glob("*.sh"), *DOCKER.glob("entry/*.sh")):
         shell = "sh" if path.parent.name == "entry" else "bash"
         assert subprocess.run([shell, "-n", str(path)], check=False).returncode == 0, path
+
+
+def test_the_pools_have_the_slots_that_compose_names(tmp_path: Path) -> None:
+    """`prepare.py` makes each pool of the stages with the slots of the variables, and a second time changes them."""
+    slots = {name: "1" for name in SERVICES["prepare"]["environment"] if name.endswith("_SLOTS")}
+    assert set(slots) == {f"{name.upper()}_SLOTS" for name in POOLS}
+    airflow = {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "false"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | airflow | {"PATH": path, "PYTHONPATH": f"{DOCKER / 'entry'}:{ROOT / 'src'}"}
+    subprocess.run(["airflow", "db", "migrate"], env=environment, capture_output=True, check=True)
+    for train in ("1", "3"):
+        made = [sys.executable, "-c", "import prepare; prepare.make_pools()"]
+        subprocess.run(made, env=environment | slots | {"TRAIN_SLOTS": train}, capture_output=True, check=True)
+    with sqlite3.connect(tmp_path / "airflow.db") as database:
+        found = dict(database.execute("select pool, slots from slot_pool where pool != 'default_pool'"))
+    assert found == {"cpu": 1, "train": 3, "measure": 1}

@@ -275,7 +275,5 @@ def test_a_worker_without_airflow_s_database_leaves_its_rows(tmp_path: Path, mon
     settings = Settings(tmp_path, tmp_path, tmp_path, "")
     assert clean_rows(settings, time.time(), delete=True) == 0
     monkeypatch.setenv("AIRFLOW_CTX_DAG_ID", "gc")
-    with pytest.raises(
-        ServiceError, match=r"a worker has no access .*; run `airflow db clean .* of the scheduler"
-    ):
+    with pytest.raises(ServiceError, match=r"a worker has no access .*; run `airflow db clean .* of the scheduler"):
         clean_rows(settings, time.time(), delete=True)

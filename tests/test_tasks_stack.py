@@ -16,7 +16,7 @@ from stillhouse.tasks.errors import ServiceError
 from stillhouse.tasks.local_stack import airflow_rest, stack
 from stillhouse.tasks.local_stack.ports import choose_ports
 from stillhouse.tasks.local_stack.processes import end, find_marked, spawn
-from stillhouse.tasks.local_stack.servers import AIRFLOW, MLFLOW, Kind
+from stillhouse.tasks.local_stack.servers import AIRFLOW, MLFLOW, POOLS, Kind
 from stillhouse.tasks.local_stack.stack_record import Addresses, recall
 from stillhouse.tasks.settings import Settings
 from stillhouse.tasks.tracking.schema import expect_known, is_outdated
@@ -66,6 +66,14 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_every_pool_is_there_and_keeps_its_slots(running: Settings) -> None:
+    """A start makes the pools that the stages wait for, and keeps the number of slots that somebody has set."""
+    airflow = airflow_rest.Airflow(stack.addresses(running))
+    assert {name: airflow.slots_of(name) for name in POOLS} == {name: slots for name, (slots, _) in POOLS.items()}
+    airflow.ensure_pool("train", 5, "again")
+    assert airflow.slots_of("train") == 1
 
 
 def test_a_running_stack_is_kept(running: Settings) -> None:
@@ -204,7 +212,7 @@ def test_a_locked_database_is_asked_again(monkeypatch: pytest.MonkeyPatch, locke
     threading.Thread(target=server.serve_forever, daemon=True).start()
     airflow = airflow_rest.Airflow(Addresses(f"http://127.0.0.1:{server.server_port}", "", "admin", "x"))
     try:
-        airflow.ensure_pool("training", 1, "")
+        airflow.ensure_pool("train", 1, "")
     except ServiceError as error:
         assert "refused POST /api/v2/pools with 500" in str(error)  # noqa: PT017 - one of the two rows
     server.shutdown()

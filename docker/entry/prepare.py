@@ -14,6 +14,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -67,16 +68,28 @@ def prepare() -> None:
     """Migrate, and make what the other services expect to be there."""
     import boto3
 
-    from stillhouse.tasks.local_stack.servers import TRAINING_POOL
-
     s3 = boto3.client("s3")
     there = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
     for bucket in BUCKETS:
         if bucket not in there:
             s3.create_bucket(Bucket=bucket)
     _run("airflow", "db", "migrate")
-    _run("airflow", "pools", "set", TRAINING_POOL, "1", "One training or measuring stage at a time")
+    make_pools()
     state_code()
+
+
+def make_pools() -> None:
+    """Make Airflow's pools, with the slots of `CPU_SLOTS`, `TRAIN_SLOTS` and `MEASURE_SLOTS`."""
+    from stillhouse.tasks.local_stack.servers import POOLS
+
+    pools = {
+        name: {"slots": int(os.environ[f"{name.upper()}_SLOTS"]), "description": description, "include_deferred": False}
+        for name, (_, description) in POOLS.items()
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pools.json"
+        path.write_text(json.dumps(pools), encoding="utf-8")
+        _run("airflow", "pools", "import", str(path))
 
 
 def state_code() -> None:

@@ -3,7 +3,8 @@
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 from stillhouse.tasks.errors import ServiceError
@@ -60,4 +61,23 @@ def beside(path: Path, *, alone: bool, wait: Callable[[], None]) -> Iterator[Non
         except BlockingIOError:
             wait()
             fcntl.flock(stream, kind)
+        yield
+
+
+@contextmanager
+def quiet(folder: Path, *, alone: bool, wait: Callable[[], None]) -> Iterator[None]:
+    """Use the host alone, or beside others that do not need it alone.
+
+    The order is that of arrival. A training that comes after a waiting measurement begins after it, so that several
+    trainings that follow each other cannot keep a measurement waiting for ever.
+
+    Args:
+        folder: a folder that all processes of this host share. It holds two locks.
+        alone: nobody else may use the host meanwhile.
+        wait: called once if others must end first.
+    """
+    say = cache(wait)
+    with ExitStack() as held:
+        with beside(folder / "next.lock", alone=True, wait=say):
+            held.enter_context(beside(folder / "quiet.lock", alone=alone, wait=say))
         yield

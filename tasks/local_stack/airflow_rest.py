@@ -35,6 +35,10 @@ class Airflow:
         pool = {"name": name, "slots": slots, "description": description, "include_deferred": False}
         self._ask("POST", "/api/v2/pools", allowed=409, json=pool)
 
+    def slots_of(self, pool: str) -> int:
+        """Return the number of slots of a pool."""
+        return int(self._ask("GET", f"/api/v2/pools/{pool}")["slots"])
+
     def dag(self, dag_id: str) -> dict[str, Any] | None:
         """Describe a DAG; `None` if Airflow has not read its file yet."""
         answer = self._ask("GET", f"/api/v2/dags/{dag_id}", allowed=404)

@@ -18,11 +18,17 @@ HOST = "127.0.0.1"
 AIRFLOW_PARTS = 4
 """Number of child processes of `airflow standalone`: scheduler, DAG processor, API server, triggerer."""
 TASK_SLOTS = 3
-"""Number of parallel tasks: one that trains, and light tasks beside it."""
+"""Number of parallel tasks. One trains and one measures, of which one waits for the other, and one is light."""
 OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 """OpenTelemetry's own variable. If it is set, Airflow sends its metrics there."""
-TRAINING_POOL = "training"
-"""The Airflow pool of every task that trains or measures. It is made with one slot."""
+POOLS = {
+    "cpu": (TASK_SLOTS, "Light stages"),
+    "train": (1, "Stages that train: one for each worker that trains"),
+    "measure": (1, "Stages that measure times: one for each host that measures"),
+}
+"""Airflow's pools: name -> slots and description. The pool of a stage is its queue."""
+MEASURE_POOL = "measure"
+"""The pool of tasks that are no stages and would disturb a measurement on this host."""
 
 
 @dataclass(frozen=True)

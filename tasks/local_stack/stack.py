@@ -14,7 +14,7 @@ from stillhouse.tasks.errors import ServiceError
 from stillhouse.tasks.local_stack.airflow_rest import Airflow
 from stillhouse.tasks.local_stack.ports import choose_ports
 from stillhouse.tasks.local_stack.processes import end, spawn
-from stillhouse.tasks.local_stack.servers import AIRFLOW, MLFLOW, TRAINING_POOL, Kind, password_file
+from stillhouse.tasks.local_stack.servers import AIRFLOW, MLFLOW, POOLS, Kind, password_file
 from stillhouse.tasks.local_stack.stack_record import Addresses, Started, recall, remember
 from stillhouse.tasks.settings import Settings
 from stillhouse.tasks.tracking.schema import expect_known, is_outdated, migrate_mlflow
@@ -46,7 +46,9 @@ def start(settings: Settings, progress: Progress) -> Addresses:
             msg = f"other processes took the servers' ports {TRIES} times; end what starts servers here, then `make up`"
             raise ServiceError(msg)
         found = addresses(settings)
-        Airflow(found).ensure_pool(TRAINING_POOL, 1, "One training or measuring stage at a time")
+        airflow_api = Airflow(found)
+        for name, (slots, description) in POOLS.items():
+            airflow_api.ensure_pool(name, slots, description)
     return found
 
 

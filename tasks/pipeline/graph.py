@@ -42,12 +42,12 @@ class Stage:
 
     @property
     def heavy(self) -> bool:
-        """Whether the stage takes a slot of the training pool."""
+        """Whether the stage trains or measures."""
         return KINDS[self.kind].heavy
 
     @property
     def queue(self) -> str:
-        """Celery's queue whose workers run the stage."""
+        """Airflow's pool of the stage, and Celery's queue whose workers run it."""
         return KINDS[self.kind].queue
 
     @property

@@ -14,7 +14,7 @@ from stillhouse.models.errors import ModelError
 from stillhouse.models.training.freed_memory import keep_freed_memory
 from stillhouse.tasks.artifacts.artifact import Artifact, seal, verify
 from stillhouse.tasks.artifacts.folders import install
-from stillhouse.tasks.artifacts.locks import beside, waiting
+from stillhouse.tasks.artifacts.locks import quiet, waiting
 from stillhouse.tasks.artifacts.machine import machine
 from stillhouse.tasks.artifacts.outputs import locate_output, make_empty, output_among
 from stillhouse.tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
@@ -232,7 +232,7 @@ def _in_quiet(context: RunContext, stage: Stage, child: Child) -> AbstractContex
         return nullcontext()
     said = "training and measuring" if kind.timed else "measuring"
     told = f"waiting until other {said} on this host ends, so that times are measured alone"
-    return beside(context.settings.state / "quiet.lock", alone=kind.timed, wait=lambda: child.progress(told))
+    return quiet(context.settings.state / "host", alone=kind.timed, wait=lambda: child.progress(told))
 
 
 def _prepare_torch() -> None:

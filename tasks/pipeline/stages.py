@@ -13,7 +13,10 @@ from stillhouse.models.workloads.registry import module_of
 
 Split = Literal["validation", "gate"]
 Queue = Literal["cpu", "train", "measure"]
-"""Celery's queue of a stage: light work, training, or times that are measured alone. Other executors have no queues."""
+"""A stage's pool in Airflow and its queue in Celery: light work, training, or times that are measured alone.
+
+Every executor has pools. Only Celery has queues.
+"""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class StageKind:
     subprocesses: tuple[str, ...] = ()
     """Modules that the stage runs in a separate process. The stage's key includes their source too."""
     heavy: bool = False
-    """The stage trains or measures, so it takes a slot of the training pool."""
+    """The stage trains or measures, so it is never in the queue `cpu`."""
     reusable: bool = True
     """A key identifies the stage's work, so it can be reused.
 
@@ -47,7 +50,7 @@ class StageKind:
 
     @property
     def queue(self) -> Queue:
-        """The queue whose workers run the stage."""
+        """The queue whose workers run the stage, and the pool that bounds how many of its kind run."""
         if self.timed:
             return "measure"
         return "train" if self.heavy else "cpu"
