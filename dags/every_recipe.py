@@ -8,7 +8,7 @@ can, the task's log has the reason. Four DAG files share this module; it builds 
 import logging
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,9 @@ class BrokenRecipeOperator(BaseOperator):
 def dags_of_recipes(kind: str, folder: Path, build: Callable[[Path], DAG | None]) -> dict[str, DAG]:
     """Build one DAG for each recipe file.
 
+    A process that runs a task reads the file again and needs one DAG only. If that DAG is the one of a recipe, the
+    other recipes are not read.
+
     Args:
         kind: first part of the DAGs' ids.
         folder: folder of the project's own recipe files. The files of STILLHOUSE_RECIPES are added.
@@ -48,9 +51,18 @@ def dags_of_recipes(kind: str, folder: Path, build: Callable[[Path], DAG | None]
         DAG id -> DAG. If a recipe cannot be read, only the kind `nightly` has a DAG for it, which fails with the
             reason. Any other fault gives such a DAG in each affected kind.
     """
-    found: dict[str, DAG] = {}
-    broken = faults(folder) if kind == "nightly" else []
+    wanted = get_parsing_context().dag_id
     for path in recipe_files(folder):
+        if f"{kind}_{path.stem}" == wanted and wanted in (found := _dags_of([path], kind, [], build)):
+            return found
+    return _dags_of(recipe_files(folder), kind, faults(folder) if kind == "nightly" else [], build)
+
+
+def _dags_of(
+    paths: Iterable[Path], kind: str, broken: list[tuple[Path, str]], build: Callable[[Path], DAG | None]
+) -> dict[str, DAG]:
+    found: dict[str, DAG] = {}
+    for path in paths:
         try:
             dag = build(path)
         except RecipeError as error:

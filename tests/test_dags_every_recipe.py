@@ -130,3 +130,29 @@ def test_a_recipe_that_cannot_be_read_has_one_dag_only(nightly: ModuleType, tmp_
         "ingest": [],
         "rollback": [],
     }
+
+
+def test_a_task_reads_its_own_recipe_only(nightly: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow names the DAG of a task while it reads the file; other recipes are read if that DAG is none of theirs."""
+    del nightly
+    from airflow.sdk import DAG
+
+    from stillhouse.dags.every_recipe import dags_of_recipes
+
+    read: list[str] = []
+
+    def build(path: Path) -> DAG:
+        read.append(path.stem)
+        return DAG({"a": "night_a", "b": "night_data", "c": "night_x"}[path.stem], schedule=None)
+
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.yaml").touch()
+    for wanted, needed, dags in (
+        ("night_a", ["a"], {"night_a"}),
+        ("night_data", ["a", "b", "c"], {"night_a", "night_data", "night_x"}),
+        ("night_b", ["b", "a", "b", "c"], {"night_a", "night_data", "night_x"}),
+    ):
+        monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", wanted)
+        read.clear()
+        assert set(dags_of_recipes("night", tmp_path, build)) == dags
+        assert sorted(read) == sorted(needed)
