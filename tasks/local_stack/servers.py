@@ -119,6 +119,8 @@ def _airflow_environment(settings: Settings, ports: dict[str, int], tracking_uri
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 45,
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 5,
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 30,
+        # After most tasks the supervisor waits once for this long, until it sees that the process has ended.
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": 2,
         "USAGE_DATA_COLLECTION__ENABLED": False,
         "METRICS__OTEL_ON": OTLP_ENDPOINT in os.environ,
     }
