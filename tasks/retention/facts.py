@@ -19,6 +19,7 @@ from stillhouse.tasks.registry.pending_move import TAG as PENDING
 from stillhouse.tasks.registry.versions import DIGEST, VERDICT
 from stillhouse.tasks.tracking import held_out
 from stillhouse.tasks.tracking.answers import answering
+from stillhouse.tasks.tracking.experiments import list_experiments
 from stillhouse.tasks.tracking.tags import OPENED, PREFIX, STAGE, STAGE_KEY, STAGE_RUNS
 
 PARENT, RUN_KEY = "mlflow.parentRunId", f"{PREFIX}run_key"
@@ -97,9 +98,9 @@ def read_facts(client: MlflowClient) -> Facts:
         ServiceError: MLflow does not answer.
     """
     with answering():
-        experiments = [each for each in client.search_experiments() if each.name != held_out.EXPERIMENT]
-        audits = [each.experiment_id for each in client.search_experiments() if each.name == audit.EXPERIMENT]
-        nights = [each.experiment_id for each in experiments if each.name != audit.EXPERIMENT]
+        known = {each.name: each.experiment_id for each in list_experiments(client)}
+        audits = [known[audit.EXPERIMENT]] if audit.EXPERIMENT in known else []
+        nights = [number for name, number in known.items() if name not in {held_out.EXPERIMENT, audit.EXPERIMENT}]
         runs = tuple(filter(None, map(_stage_run, search_all(client, nights))))
         rows = " ".join(run.data.tags.get(audit.ROW, "") for run in search_all(client, audits))
         return Facts(runs, tuple(_versions(client)), frozenset(RUN_ID.findall(rows)), frozenset(_pending(client)))

@@ -30,6 +30,7 @@ from stillhouse.tasks.retention.facts import StageRun, Version, search_all
 from stillhouse.tasks.settings import Settings
 from stillhouse.tasks.tracking.answers import answering
 from stillhouse.tasks.tracking.connection import FILE
+from stillhouse.tasks.tracking.experiments import list_experiments
 from stillhouse.tasks.tracking.tags import PREFIX
 
 MARK = f"{PREFIX}collected"
@@ -110,7 +111,7 @@ def mark(store: Store, versions: Iterable[Version], runs: Iterable[StageRun]) ->
 def list_marked(store: Store) -> list[Run]:
     """List the marked runs that MLflow still has, also those that an earlier collection left when it was killed."""
     with answering():
-        everywhere = [each.experiment_id for each in store.client.search_experiments(view_type=ViewType.ALL)]
+        everywhere = [each.experiment_id for each in list_experiments(store.client, ViewType.ALL)]
         return [run for run in search_all(store.client, everywhere, ViewType.DELETED_ONLY) if MARK in run.data.tags]
 
 

@@ -10,6 +10,7 @@ from mlflow.entities import LifecycleStage, Run, ViewType
 from mlflow.tracking import MlflowClient
 
 from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.tracking.experiments import list_experiments
 
 
 def find_experiment(client: MlflowClient, name: str) -> str | None:
@@ -47,7 +48,7 @@ def refuse_deleted(client: MlflowClient, experiment_id: str, query: str, what: s
 
 def search_everywhere(client: MlflowClient, query: str) -> list[Run]:
     """Find runs in all experiments, including deleted runs and deleted experiments."""
-    everywhere = [each.experiment_id for each in client.search_experiments(view_type=ViewType.ALL)]
+    everywhere = [each.experiment_id for each in list_experiments(client, ViewType.ALL)]
     return list(client.search_runs(everywhere, query, ViewType.ALL))
 
 

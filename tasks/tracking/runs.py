@@ -26,6 +26,7 @@ from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.tracking.child import Child
 from stillhouse.tasks.tracking.connection import FILE
 from stillhouse.tasks.tracking.deleted import find_experiment, refuse_deleted
+from stillhouse.tasks.tracking.experiments import list_experiments
 from stillhouse.tasks.tracking.tags import FINISHED, NOTE, OF_ONE_TRY, OPENED, PREFIX, RUNNING, STAGE, STAGE_KEY
 
 HOST = f"{PREFIX}host"
@@ -157,7 +158,7 @@ def start_nightly(before: Nightly, run_key: str) -> Nightly:
 
 def find_finished(client: MlflowClient, stage_key: str) -> list[Run]:
     """Find finished stage runs of any recipe with this key, newest first."""
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    experiments = [experiment.experiment_id for experiment in list_experiments(client)]
     query = f"tags.`{PREFIX}stage_key` = '{stage_key}' and attributes.status = '{FINISHED}'"
     return list(
         client.search_runs(
