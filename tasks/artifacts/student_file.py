@@ -1,6 +1,7 @@
 """The bundle that ships. It is found in the output of the stage `export` or in MLflow, and checked by its digest."""
 
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 from stillhouse.models.errors import ModelError
@@ -18,6 +19,8 @@ BESIDE_FOLDER = "extra_files"
 """Folder with the bundle of an old version, beside the ONNX file that MLflow loaded."""
 COMPONENTS_FOLDERS = ("artifacts/bundle", "artifacts/towers")
 """Folders where MLflow puts the bundle of a model that our own code serves. The second was used until version 0.1."""
+TO_SERVE = ("MLmodel", MODEL_FILE, BESIDE_FOLDER, "artifacts")
+"""Parts of a logged model that a server reads. The others are a copy of our code and lists of packages."""
 
 
 def locate_student(export: Path) -> Bundle:
@@ -39,17 +42,23 @@ def expect_digest(model_uri: str, digest: str) -> None:
         download_verified(model_uri, digest, Path(folder))
 
 
-def download_verified(model_uri: str, digest: str, folder: Path) -> Path:
+def download_verified(model_uri: str, digest: str, folder: Path, parts: Collection[str] = ()) -> Path:
     """Download a logged model whose bundle has this digest. Returns the model's folder.
 
     An old version may have the ONNX file that MLflow loaded beside it. A packed file must unpack to that ONNX file.
+
+    Args:
+        model_uri: the model's address in MLflow.
+        digest: the expected digest.
+        folder: where the model is downloaded to.
+        parts: see `download_model`.
 
     Raises:
         ArtifactError: a file is missing or differs.
         ServiceError: MLflow does not answer, or returns only a part.
     """
     try:
-        where = download_model(model_uri, folder)
+        where = download_model(model_uri, folder, parts)
         found = _judged_digest(where)
     except (AbsentError, ModelError, OSError) as error:
         where, found = folder, f"nothing ({' '.join(str(error).split())[:200]})"

@@ -4,7 +4,7 @@ A recipe's model holds the versions that passed its gate. Its production model h
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -84,8 +84,12 @@ def is_champion(client: MlflowClient, model: str, version: ModelVersion) -> bool
 
 
 @contextmanager
-def shippable(version: ModelVersion) -> Iterator[Path]:
+def shippable(version: ModelVersion, parts: Collection[str] = ()) -> Iterator[Path]:
     """Download a version into a temporary folder, and check that it passed its gate and has the evaluated digest.
+
+    Args:
+        version: the version.
+        parts: see `download_model`.
 
     Raises:
         StillhouseError: the version did not pass, is incomplete, or is not the evaluated file.
@@ -99,7 +103,8 @@ def shippable(version: ModelVersion) -> Iterator[Path]:
         msg = f"{name} is {version.status}, not READY; register it again"
         raise StillhouseError(msg)
     with tempfile.TemporaryDirectory() as folder:
-        yield download_verified(f"models:/{version.name}/{version.version}", version.tags[DIGEST], Path(folder))
+        uri = f"models:/{version.name}/{version.version}"
+        yield download_verified(uri, version.tags[DIGEST], Path(folder), parts)
 
 
 def version_with_digest(client: MlflowClient, model: str, digest: str) -> ModelVersion | None:

@@ -12,7 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 from stillhouse.models.onnx.packing import unpack
 from stillhouse.models.runtime.bundle import Bundle
 from stillhouse.models.workloads.base import runtime_of
-from stillhouse.tasks.artifacts.student_file import MODEL_FILE
+from stillhouse.tasks.artifacts.student_file import MODEL_FILE, TO_SERVE
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.registry.probe import probe
 from stillhouse.tasks.registry.versions import DIGEST, shippable
@@ -29,7 +29,7 @@ def open_served(version: ModelVersion) -> Served:
     Raises:
         StillhouseError: the digest, the signature or the opset is wrong, or the version does not answer.
     """
-    with shippable(version) as folder:
+    with shippable(version, TO_SERVE) as folder:
         bundle = probe(folder)
         opset = opset_of(bundle)
         answers = runtime_of(bundle.workload).serve(bundle, _labels(version))

@@ -6,10 +6,11 @@ own artifact download reports each of them as "does not exist", so the files are
 """
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from mlflow.entities import FileInfo
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -71,39 +72,50 @@ def download_output(client: MlflowClient, run_id: str, path: str, folder: Path) 
     with answering():
         place = client.get_run(run_id).info.artifact_uri
         repository = get_artifact_repository(place, tracking_uri=client.tracking_uri)
-        return _download(repository, path, folder)
+        entries = repository.list_artifacts(posixpath.dirname(path) or None)
+        return _download(repository, [path], [entry for entry in entries if not path or entry.path == path], folder)
 
 
-def download_model(uri: str, folder: Path) -> Path:
+def download_model(uri: str, folder: Path, parts: Collection[str] = ()) -> Path:
     """Download a logged or registered model completely. Returns its path.
+
+    Args:
+        uri: the model's address in MLflow.
+        folder: where it is downloaded to.
+        parts: names of files and folders of the model. If it is not empty, others are left out.
 
     Raises:
         AbsentError: MLflow has no such model, or the model is empty.
         ServiceError: MLflow does not answer, or returns only a part.
     """
     with answering():
-        return _download(get_artifact_repository(uri), "", folder)
+        repository = get_artifact_repository(uri)
+        entries = repository.list_artifacts(None)
+        if not parts:
+            return _download(repository, [""], entries, folder)
+        chosen = [entry for entry in entries if entry.path in parts]
+        _download(repository, [entry.path for entry in chosen], chosen, folder)
+        return folder
 
 
-def _download(repository: ArtifactRepository, path: str, folder: Path) -> Path:
-    sizes = _sizes(repository, path)
+def _download(repository: ArtifactRepository, paths: Sequence[str], entries: Sequence[FileInfo], folder: Path) -> Path:
+    """Download files and folders, which MLflow listed as these entries. Returns the path of the first."""
+    sizes = _sizes(repository, entries)
     if not sizes:
-        msg = f"there is no {path or 'file'} in {repository.artifact_uri}"
+        msg = f"there is no {', '.join(filter(None, paths)) or 'file'} in {repository.artifact_uri}"
         raise AbsentError(msg)
     try:
-        found = Path(repository.download_artifacts(path, str(folder)))
+        found = [Path(repository.download_artifacts(path, str(folder))) for path in paths]
     except (MlflowException, RequestException) as error:
         raise _no_answer(error) from error  # for any error code: MLflow has just listed the files
     _expect_whole(folder, sizes)
-    return found
+    return found[0]
 
 
-def _sizes(repository: ArtifactRepository, path: str) -> dict[str, int | None]:
-    """List the files of a folder, or the one file, with their sizes in bytes. Empty if there is no such path."""
-    parent = posixpath.dirname(path)
-    entries = repository.list_artifacts(parent or None)
+def _sizes(repository: ArtifactRepository, entries: Sequence[FileInfo]) -> dict[str, int | None]:
+    """List the files among entries and in their folders, with their sizes in bytes."""
     sizes: dict[str, int | None] = {}
-    left = [entry for entry in entries if not path or entry.path == path]
+    left = list(entries)
     while left:
         entry = left.pop()
         if entry.is_dir:
