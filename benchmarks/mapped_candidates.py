@@ -39,11 +39,11 @@ def main(folder: Path) -> None:
     settings = house(folder)
     airflow = Airflow(stack.start(settings, print))
     try:
-        for name in SIZES:
+        for name, sizes in SIZES.items():
             await_dag(airflow, name)
             airflow.trigger(name, {"candidates": 1})  # the first run loads what stays loaded
             time.sleep(15)
-            keep(f"mapped_{name}", [measure(settings, airflow, name, size) for size in SIZES[name]])
+            keep(f"mapped_{name}", [measure(settings, airflow, name, size) for size in sizes])
     finally:
         stack.stop(settings, print)
 

@@ -24,10 +24,11 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from stillhouse.dags.events import RECIPES, candidate_of, data_of
 from stillhouse.dags.every_recipe import dags_of_recipes
+from stillhouse.dags.nodes import NodeSensor
 from stillhouse.dags.notify import late, tell
 from stillhouse.dags.worker import WorkerOperator
 from stillhouse.tasks.errors import ArtifactError, ServiceError, StillhouseError
-from stillhouse.tasks.pipeline.graph import Stage, stages_of, upstream_of
+from stillhouse.tasks.pipeline.graph import NODE, Stage, stages_of, upstream_of
 from stillhouse.tasks.recipe.recipe import Recipe, load_recipe
 from stillhouse.tasks.recipe.section import DATA_REVISION
 
@@ -127,7 +128,8 @@ class ReportOperator(StageOperator):
         count_verdict(Path(self.recipe_path).stem, str(metrics["verdict"]))
         run = context["dag_run"]
         states = context["ti"].get_task_states(run.dag_id, run_ids=[run.run_id])[run.run_id]
-        broken = [name for name, state in states.items() if state == "failed" and name != self.task_id]
+        failed = [name for name, state in states.items() if state == "failed" and NODE not in name]
+        broken = [name for name in failed if name != self.task_id]
         if broken:
             msg = f"stage {broken[0]} failed, and the report says so; mend what its log names and trigger the run again"
             raise AirflowFailException(msg)
@@ -186,6 +188,8 @@ def nightly(path: Path) -> DAG:
         tasks = {stage.name: _task(stage, path, recipe) for stage in stages}
         for name, before in upstream_of(stages).items():
             tasks[name].set_upstream([tasks[each] for each in before])
+        for stage in stages:
+            _add_nodes(stage, path, tasks)
     return dag
 
 
@@ -212,6 +216,17 @@ def _task(stage: Stage, path: Path, recipe: Recipe) -> BaseOperator:
     if stage.kind == "register":
         return RegisterOperator(outlets=[candidate_of(recipe)], **options)
     return StageOperator(**options)
+
+
+def _add_nodes(stage: Stage, path: Path, tasks: Mapping[str, BaseOperator]) -> None:
+    """Add a task for each further host that trains in a stage.
+
+    Only the report waits for these tasks. The night's state is that of the report, so they cannot break the night.
+    """
+    for node in range(1, stage.nodes):
+        sensor = NodeSensor(recipe_path=str(path), stage=stage.name, node=node, pool=stage.queue, queue=stage.queue)
+        sensor.set_upstream([tasks[name] for name in tasks[stage.name].upstream_task_ids])
+        sensor.set_downstream(tasks["report"])
 
 
 def _describe(recipe: Recipe, path: Path) -> str:

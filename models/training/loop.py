@@ -19,7 +19,7 @@ from stillhouse.models.errors import DivergedError
 from stillhouse.models.training.checkpoint import load_tensors, save_tensors
 from stillhouse.models.training.device import Precision, explain_device, multiply_in, to_device, training_device
 from stillhouse.models.training.muon import Muon
-from stillhouse.models.training.ranks import agree, average, is_first, share_of
+from stillhouse.models.training.ranks import agree, average, is_first, share_file, share_of
 
 Batch = tuple[Tensor, ...]
 Objective = Callable[[nn.Module, Batch], Tensor]
@@ -80,6 +80,7 @@ def fit(  # noqa: PLR0913 - the whole contract of training, each part named by i
         DivergedError: the loss became NaN or infinite.
         ModelError: the GPU has no memory left, or does not answer.
     """
+    share_file(checkpoint)
     model.to(training_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # as torch's stubs lack it
     optimizer = _optimizer(model, plan)
     for epoch in range(_resume(checkpoint, model, optimizer), plan.epochs):

@@ -4,12 +4,15 @@ Every process makes the same batches in the same order. So neither the batches n
 processes. Norms over a batch, and losses that compare the examples of a batch, see one process's share.
 """
 
+import os
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from stillhouse.models.training.device import accelerator
+from stillhouse.models.aside import write_aside
+from stillhouse.models.training.device import accelerator, training_device
 
 
 def is_first() -> bool:
@@ -18,8 +21,8 @@ def is_first() -> bool:
 
 
 def first_before_others() -> AbstractContextManager[None]:
-    """Return a context that the first process leaves before the others enter it."""
-    context: AbstractContextManager[None] = accelerator().main_process_first()
+    """Return a context that the first process of each host leaves before the others of that host enter it."""
+    context: AbstractContextManager[None] = accelerator().local_main_process_first()
     return context
 
 
@@ -46,6 +49,32 @@ def average(loss: Tensor, model: nn.Module) -> float:
     for gradient, new in zip(gradients, means, strict=True):
         gradient.copy_(new.view_as(gradient))
     return float(mean)
+
+
+def share_file(path: Path) -> None:
+    """Give every host the first process's file. If the first process has none, the other hosts have none either."""
+    if accelerator().num_processes == int(os.environ.get("LOCAL_WORLD_SIZE", "1")):
+        return  # all processes see the same file
+    content = _broadcast(path.read_bytes() if is_first() and path.exists() else b"")
+    with first_before_others():
+        if not accelerator().is_local_main_process or is_first():
+            return
+        path.unlink(missing_ok=True)
+        if content:
+            with write_aside(path) as aside:
+                aside.write_bytes(content)
+
+
+def _broadcast(content: bytes) -> bytes:
+    """Return the bytes of the first process."""
+    from accelerate.utils import broadcast
+
+    size = int(broadcast(torch.tensor([len(content)]).to(training_device())))
+    if size == 0:
+        return b""
+    own = torch.frombuffer(bytearray(content or size), dtype=torch.uint8)
+    received: Tensor = broadcast(own.to(training_device()))
+    return received.cpu().numpy().tobytes()
 
 
 def agree(model: nn.Module) -> None:

@@ -1,1 +1,1 @@
-"""Train one model in several processes of one host, by torchrun."""
+"""Train one model in several processes of one host or of several, by torchrun."""

@@ -19,12 +19,18 @@ from stillhouse.tasks.distributed.dependent import end_with
 from stillhouse.tasks.errors import StillhouseError
 from stillhouse.tasks.pipeline.job import Job
 
+TORCHRUN = b"torch.distributed.run"
+"""What the command of torchrun contains."""
+
 
 def main() -> None:
     """Run the function of the request. The first process writes the answer."""
-    end_with(os.getppid(), signal.SIGKILL)
+    parent = os.getppid()
+    end_with(parent, signal.SIGKILL)
+    if TORCHRUN not in Path(f"/proc/{parent}/cmdline").read_bytes():
+        sys.exit("torchrun ended while this process began")  # its orphan has another parent
     if accelerator().num_processes != int(os.environ["WORLD_SIZE"]):
-        sys.exit("the processes do not find each other; set processes to 1")
+        sys.exit("the processes do not find each other; set processes and nodes to 1")
     asked, answered = map(Path, sys.argv[1:])
     request = json.loads(asked.read_text(encoding="utf-8"))
     function, job = pkgutil.resolve_name(request["function"]), job_of(request["job"])

@@ -10,6 +10,7 @@ from stillhouse.tasks.local_stack import stack
 from stillhouse.tasks.local_stack.airflow_rest import Airflow
 from stillhouse.tasks.local_stack.screen import Screen
 from stillhouse.tasks.local_stack.stage_runs import StageRun, stage_runs
+from stillhouse.tasks.pipeline.graph import NODE
 from stillhouse.tasks.settings import Settings
 
 POLL_SECONDS = 2.5
@@ -86,7 +87,7 @@ def _inside(task: Task, run: StageRun) -> str:
 
 def what_broke(tasks: Sequence[Task], runs: Mapping[str, StageRun]) -> str:
     """Name the failed stage with its own message; empty if no stage failed."""
-    failed = [task["task_id"] for task in tasks if task["state"] == "failed"]
+    failed = [task["task_id"] for task in tasks if task["state"] == "failed" and NODE not in task["task_id"]]
     stages = [name for name in failed if name != "report"] or failed
     if not stages:
         return ""

@@ -14,6 +14,9 @@ from stillhouse.tasks.pipeline.stages import KINDS
 from stillhouse.tasks.recipe.recipe import Recipe
 from stillhouse.tasks.recipe.steps import Step
 
+NODE = "__node_"
+"""Between the name of a stage and the number of a further host, in the task that trains on that host."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -49,6 +52,12 @@ class Stage:
     def queue(self) -> str:
         """Airflow's pool of the stage, and Celery's queue whose workers run it."""
         return KINDS[self.kind].queue
+
+    @property
+    def nodes(self) -> int:
+        """Number of hosts that train together in this stage."""
+        trained = self.settings.get("teacher") or getattr(self.settings.get("step"), "distillation", None)
+        return getattr(getattr(trained, "training", None), "nodes", 1)
 
     @property
     def reusable(self) -> bool:

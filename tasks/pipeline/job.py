@@ -11,6 +11,16 @@ END = "end_"
 
 
 @dataclass(frozen=True)
+class Meeting:
+    """How the further hosts of a training find the first one."""
+
+    server: str
+    """Address of a server that all hosts reach."""
+    announce: Callable[[str], None]
+    """Shows the further hosts where the first one waits for them."""
+
+
+@dataclass(frozen=True)
 class Job:
     """The work of one stage, without its tracking."""
 
@@ -36,6 +46,8 @@ class Job:
 
     The stage reads such facts only from here.
     """
+    meeting: Meeting | None = None
+    """None: no further host takes part, so a training for several hosts has all its processes on this one."""
 
 
 StageFunction = Callable[[Job], Metrics]

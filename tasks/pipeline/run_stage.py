@@ -20,7 +20,7 @@ from stillhouse.tasks.artifacts.outputs import locate_output, make_empty, output
 from stillhouse.tasks.errors import ArtifactError, RecipeError, ServiceError, StillhouseError
 from stillhouse.tasks.pipeline.frozen import FIRST, Asked
 from stillhouse.tasks.pipeline.graph import Stage, stages_of
-from stillhouse.tasks.pipeline.job import Job
+from stillhouse.tasks.pipeline.job import Job, Meeting
 from stillhouse.tasks.pipeline.lineage import CODE, inputs_of, runs_of
 from stillhouse.tasks.pipeline.measured import DONE_ON, WORK_KEY, holds_here_only, why_anew
 from stillhouse.tasks.pipeline.outside import as_tags, outside_of
@@ -35,7 +35,7 @@ from stillhouse.tasks.stages.pull import POINTER, read_pointer
 from stillhouse.tasks.tracking.child import Child
 from stillhouse.tasks.tracking.held_out import note_stage
 from stillhouse.tasks.tracking.runs import find_finished
-from stillhouse.tasks.tracking.tags import PREFIX
+from stillhouse.tasks.tracking.tags import PREFIX, RENDEZVOUS
 
 Result = dict[str, float | str]
 FREE_IT = "free the disk"
@@ -256,7 +256,15 @@ def _job(context: RunContext, stage: Stage, inputs: Mapping[str, Artifact], fold
         progress=child.progress,
         record=child.record,
         outside=stage.outside,
+        meeting=_meeting(context, child),
     )
+
+
+def _meeting(context: RunContext, child: Child) -> Meeting | None:
+    """Return how further hosts find this stage. A run without a server has no further hosts."""
+    if context.is_local:
+        return None
+    return Meeting(context.settings.tracking_uri, lambda place: child.tag(RENDEZVOUS, place))
 
 
 def _note_look(context: RunContext, stage: Stage, job: Job) -> None:

@@ -17,6 +17,9 @@ def _in_one_process(finetune: Distillation) -> Distillation:
     if finetune.training.processes > 1:
         msg = "only a teacher and the step distil train in several processes; set processes to 1 here"
         raise ValueError(msg)
+    if finetune.training.nodes > 1:
+        msg = "only a teacher and the step distil train on several hosts; set nodes to 1 here"
+        raise ValueError(msg)
     return finetune
 
 

@@ -63,6 +63,11 @@ class Training(Section):
 
     Only a teacher and the step `distil` take more than one.
     """
+    nodes: Annotated[int, Field(ge=1, le=16)] = 1
+    """Number of hosts that train together. Each has `processes` processes.
+
+    Only a teacher and the step `distil` take more than one.
+    """
     warmup: Fraction = 0.2
     """Share of all steps in which the learning rate rises, before it falls to zero."""
 

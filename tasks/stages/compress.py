@@ -99,16 +99,16 @@ def _run_method(job: Job, context: StepContext) -> Compressed:
     Before a step that changes layers, integer weights become floats; after it they are quantized again.
     """
     step = job.settings["step"]
-    processes = step.distillation.training.processes if step.method == "distil" else 1
-    made = _run_apart(job, processes) if starts_processes(processes) else METHODS[step.method](context, step)
+    is_apart = step.method == "distil" and starts_processes(step.distillation.training)
+    made = _run_apart(job) if is_apart else METHODS[step.method](context, step)
     if step.method in SETTLING or context.stored[1].quantization is None:
         return made
     return requantize(*made, context.stored[1])
 
 
-def _run_apart(job: Job, processes: int) -> Compressed:
+def _run_apart(job: Job) -> Compressed:
     """Train the step's student in several processes. What they leave is this process's to judge."""
-    run_in_processes(f"{__name__}:train_student", job, processes)
+    run_in_processes(f"{__name__}:train_student", job, job.settings["step"].distillation.training)
     return load_model(job.scratch / STUDENT)
 
 

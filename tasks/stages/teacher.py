@@ -25,8 +25,8 @@ def train_teacher(job: Job) -> Metrics:
         return _adopt(job, teacher, data)
     if isinstance(teacher, Folder):
         return _read(job, teacher, data)
-    if starts_processes(teacher.training.processes):
-        return dict(run_in_processes(ITSELF, job, teacher.training.processes))
+    if starts_processes(teacher.training):
+        return dict(run_in_processes(ITSELF, job, teacher.training))
     return train(job, teacher, data)
 
 

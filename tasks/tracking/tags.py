@@ -11,5 +11,7 @@ FINISHED, RUNNING = (RunStatus.to_string(status) for status in (RunStatus.FINISH
 STAGE, STAGE_KEY, OPENED = (PREFIX + name for name in ("stage", "stage_key", "opened"))
 STAGE_RUNS = f"{PREFIX}stage_runs"
 """Tag of a version: stage -> the run that made the stage's output, and the digest of that output."""
-OF_ONE_TRY = ("error", "reused_from", "done_on", "measured_anew")
+RENDEZVOUS = "rendezvous"
+"""Tag of a stage's run: where the stage waits for the further hosts of its training."""
+OF_ONE_TRY = ("error", "reused_from", "done_on", "measured_anew", RENDEZVOUS)
 """Tags of a stage's run that belong to one try. They are deleted when the stage is tried again."""
