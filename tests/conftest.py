@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -84,12 +84,12 @@ def registry(registry_root: Path) -> Iterator[str]:
 
 
 @contextmanager
-def mlflow_server(root: Path) -> Iterator[str]:
+def mlflow_server(root: Path, options: Sequence[str] = (), variables: Mapping[str, str] | None = None) -> Iterator[str]:
     """Serve the MLflow of a folder; another session's server may take the port meanwhile."""
     deadline = time.monotonic() + SECONDS
     while True:
         port = choose_ports({"mlflow": 5100})["mlflow"]
-        server = start_server(root, port)
+        server = start_server(root, port, options, variables or {})
         if comes_up(server, port, deadline):
             break
         end(server.mark)
@@ -100,16 +100,17 @@ def mlflow_server(root: Path) -> Iterator[str]:
         end(server.mark)
 
 
-def start_server(root: Path, port: int) -> Server:
+def start_server(root: Path, port: int, options: Sequence[str], variables: Mapping[str, str]) -> Server:
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += [
         "--backend-store-uri",
         f"sqlite:///{root}/mlflow.db",
         "--artifacts-destination",
         str(root / "artifacts"),
+        *options,
     ]
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    return spawn(command, os.environ | quiet, root / "log")
+    return spawn(command, os.environ | quiet | variables, root / "log")
 
 
 def comes_up(server: Server, port: int, deadline: float) -> bool:

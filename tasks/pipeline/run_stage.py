@@ -34,6 +34,7 @@ from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.stages.pull import POINTER, read_pointer
 from stillhouse.tasks.tracking.child import Child
 from stillhouse.tasks.tracking.held_out import note_stage
+from stillhouse.tasks.tracking.login import explain_refusal
 from stillhouse.tasks.tracking.runs import find_finished
 from stillhouse.tasks.tracking.tags import PREFIX, RENDEZVOUS
 
@@ -83,8 +84,8 @@ def run_stage(  # noqa: PLR0913 - which stage of which run, and what may differ 
             raise StillhouseError(msg) from error
         except MlflowException as error:
             where = f"MLflow at {settings.tracking_uri}"
-            msg = f"{where} refused ({_one_line(error)}); look at its log and run the stage again"
-            raise ServiceError(msg) from error
+            other = f"{where} refused ({_one_line(error)}); look at its log and run the stage again"
+            raise ServiceError(explain_refusal(error) or other) from error
         except OSError as error:
             what = f"{error.filename or settings.state} ({error.strerror or error})"
             msg = (

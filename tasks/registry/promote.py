@@ -41,6 +41,7 @@ from stillhouse.tasks.registry.versions import (
 from stillhouse.tasks.retention.in_use import looking
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.tracking.connection import connect
+from stillhouse.tasks.tracking.login import explain_refusal
 
 OUTSIDE = "somebody outside Stillhouse"
 
@@ -130,8 +131,8 @@ def settle(model: str) -> Iterator[MlflowClient]:
             _notice(client, production)
             yield client
         except MlflowException as error:
-            msg = f"MLflow refused ({' '.join(str(error).split())[:300]}); look at its log and do it again"
-            raise ServiceError(msg) from error
+            other = f"MLflow refused ({' '.join(str(error).split())[:300]}); look at its log and do it again"
+            raise ServiceError(explain_refusal(error) or other) from error
 
 
 def _move(client: MlflowClient, model: str, chosen: ModelVersion, action: str, decision: Decision) -> str:

@@ -13,7 +13,8 @@ from stillhouse.tasks.recipe.recipe import Recipe
 from stillhouse.tasks.recipe.section import Data
 from stillhouse.tasks.registry.versions import CHAMPION, production_of, version_with_alias
 from stillhouse.tasks.settings import Settings
-from stillhouse.tasks.tracking.answers import AbsentError, answering
+from stillhouse.tasks.tracking.answers import answering
+from stillhouse.tasks.tracking.deleted import search_everywhere
 from stillhouse.tasks.tracking.tags import FINISHED, PREFIX
 
 STALE = f"{PREFIX}stale"
@@ -84,10 +85,11 @@ def _teacher_on(client: MlflowClient, recipe: str, md5: str) -> Run | None:
 
 
 def _digest_of(client: MlflowClient, teacher_run: str) -> str | None:
-    """Return the digest of a run's teacher; `None` if MLflow no longer has the run."""
-    try:
-        with answering():
-            digest = client.get_run(teacher_run).data.tags.get(f"{PREFIX}digest")
-    except AbsentError:
-        return None
+    """Return the digest of a run's teacher; `None` if MLflow no longer has the run.
+
+    The run is searched for: an MLflow with a login denies a run that is not there, instead of saying so.
+    """
+    with answering():
+        found = search_everywhere(client, f"attributes.run_id = '{teacher_run}'")
+    digest = found[0].data.tags.get(f"{PREFIX}digest") if found else None
     return None if digest is None else str(digest)

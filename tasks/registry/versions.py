@@ -33,14 +33,17 @@ def production_of(model: str) -> str:
 def find_aliased(client: MlflowClient, model: str, alias: str) -> str | None:
     """Return the version that an alias points at, or `None`.
 
+    The model is asked, not the alias: of a model that is not there, an MLflow with a login denies the alias.
+
     Raises:
         ServiceError: MLflow does not answer.
     """
     try:
         with answering():
-            return str(client.get_model_version_by_alias(model, alias).version)
+            version = client.get_registered_model(model).aliases.get(alias)
     except AbsentError:
         return None
+    return None if version is None else str(version)
 
 
 def version_of(client: MlflowClient, model: str, version: str) -> ModelVersion:

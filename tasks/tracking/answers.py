@@ -20,6 +20,7 @@ from mlflow.utils import request_utils, rest_utils
 from requests import RequestException
 
 from stillhouse.tasks.errors import ServiceError, StillhouseError
+from stillhouse.tasks.tracking.login import explain_refusal
 
 NO = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
 """Error codes with which MLflow says that there is no such thing. An invalid alias or name gives the last one."""
@@ -135,7 +136,8 @@ def _expect_whole(folder: Path, sizes: dict[str, int | None]) -> None:
 
 
 def _no_answer(error: Exception) -> ServiceError:
-    return ServiceError(f"MLflow does not answer as it should ({_one_line(error)}); look at its log and do it again")
+    other = f"MLflow does not answer as it should ({_one_line(error)}); look at its log and do it again"
+    return ServiceError(explain_refusal(error) or other)
 
 
 def _one_line(error: Exception) -> str:

@@ -10,6 +10,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.credentials import get_default_host_creds
 
 from stillhouse.tasks.errors import ServiceError
+from stillhouse.tasks.tracking.login import expect_login, read_password_file
 from stillhouse.tasks.tracking.schema import MLFLOW_MIGRATIONS, expect_known, is_outdated
 
 FILE = "sqlite:///"
@@ -22,7 +23,9 @@ def connect(tracking_uri: str) -> MlflowClient:
     """Open MLflow. If the server is down, this fails quickly.
 
     Raises:
-        ServiceError: no server is known, or it does not answer as MLflow does, or the file has another schema.
+        ServiceError: no server is known, or it does not answer as MLflow does, or it refuses the login, or the file has
+            another schema.
+        StillhouseError: the file of the password cannot be read.
     """
     if not tracking_uri:
         msg = "no MLflow of this deployment is up; start it with `make up`, or name another in MLFLOW_TRACKING_URI"
@@ -34,7 +37,9 @@ def connect(tracking_uri: str) -> MlflowClient:
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
     if tracking_uri.startswith("http"):
+        read_password_file()
         _expect_healthy(tracking_uri)
+        expect_login(tracking_uri)
     elif tracking_uri.startswith(FILE):
         _expect_current(Path(tracking_uri.removeprefix(FILE)))
     return MlflowClient(tracking_uri, registry_uri=tracking_uri)  # ignores MLFLOW_REGISTRY_URI
