@@ -88,7 +88,7 @@ lock: install
 lock-images: install
 	@$(BIN)/python .ci/lock_images.py $(IMAGES)
 
-# The stack of docker/compose.yaml, with podman. docker/README.md says which tools it needs.
+# The stack of docker/compose.yaml, with podman. docs/stack.md says which tools it needs.
 stack:
 	@docker/stack.sh up
 

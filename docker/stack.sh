@@ -31,6 +31,7 @@ cd "$(dirname "$0")/.."
 
 export STACK_SECRETS=${STACK_SECRETS:-$PWD/docker/secrets} STILLHOUSE_MODEL=${STILLHOUSE_MODEL:-seed_digits}
 SERVICES="postgres redis s3 mlflow api-server scheduler dag-processor triggerer worker worker-measure server"
+BOUND_TO_DATA="airflow_fernet_key postgres_password signing_key"
 SECONDS_TO_HEALTH=600
 SECONDS_TO_STOP=30
 
@@ -56,10 +57,18 @@ build_all() {
     build airflow.Dockerfile stillhouse-airflow ${TORCH_WHEELS:+--build-arg TORCH_WHEELS="$TORCH_WHEELS"}
 }
 
+# A new file would not open the old database, not read what is encrypted in it, or sign as another deployment.
+expect_secret_of_data() { # expect_secret_of_data NAME
+    [ ! -s "$STACK_SECRETS/$1" ] && [ -n "$(podman volume ls -q --filter name=stillhouse_postgres)" ] || return 0
+    say "the stack has data, and the secret $STACK_SECRETS/$1 is missing or empty; put the file back, for example from a backup"
+    exit 1
+}
+
 # The folder is closed to other users; the files are open, because a container's user has another number than root.
 secrets() {
     mkdir -p "$STACK_SECRETS" && chmod 700 "$STACK_SECRETS"
     local name
+    for name in $BOUND_TO_DATA; do expect_secret_of_data "$name"; done
     for name in airflow_password airflow_secret postgres_password redis_password s3_access_key s3_secret_key; do
         [ -s "$STACK_SECRETS/$name" ] || head -c 24 /dev/urandom | od -An -vtx1 | tr -d ' \n' > "$STACK_SECRETS/$name"
     done

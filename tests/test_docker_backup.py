@@ -223,3 +223,15 @@ def test_a_restore_spares_other_secrets(engine: Stack, backup: Path) -> None:
     assert done.returncode == 1
     assert f"{engine.secrets}/signing_key is not that of the backup; move it away, then restore" in done.stdout
     shutil.rmtree(engine.secrets)
+
+
+@pytest.mark.parametrize("name", ["airflow_fernet_key", "postgres_password", "signing_key"])
+def test_a_secret_of_a_stack_with_data_is_not_made_again(running: Stack, name: str) -> None:
+    """`up` names the missing file and starts nothing; a new file would not fit the data."""
+    (running.secrets / name).unlink()
+    done = running.run("up")
+    assert done.returncode == 1
+    told = f"the stack has data, and the secret {running.secrets}/{name} is missing or empty; put the file back"
+    assert told in done.stdout
+    assert not (running.secrets / name).exists()
+    assert not [line for line in running.calls() if line.startswith("compose")]
