@@ -10,16 +10,23 @@ from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
+from registry_samples import registered
 from tiny_house import House, tiny_house
 
+from stillhouse.tasks.errors import ServiceError
 from stillhouse.tasks.pipeline.run_stage import run_stage
 from stillhouse.tasks.provenance.verify import verify
-from stillhouse.tasks.registry.versions import CANDIDATE, find_aliased
+from stillhouse.tasks.registry import audit
+from stillhouse.tasks.registry.promote import Decision, promote
+from stillhouse.tasks.registry.versions import CANDIDATE, CHAMPION, PREVIOUS, find_aliased, production_of
+from stillhouse.tasks.tracking import shared_lock
 from stillhouse.tasks.tracking.connection import connect
 from stillhouse.tasks.tracking.runs import HOST, find_nightly, open_nightly
+from stillhouse.tasks.tracking.shared_lock import holding
 from stillhouse.tasks.tracking.tags import PREFIX, STAGE
 
 KEY, MODEL = "test/night", "tiny"
+PRODUCTION = production_of(MODEL)
 FORK = multiprocessing.get_context("fork")
 
 
@@ -90,6 +97,59 @@ def test_two_hosts_that_register_one_night_at_once_make_one_version(house: House
         forget(client)
     print(f"both hosts logged a model in {both_made} rounds")  # noqa: T201 - how often they met
     assert both_made
+
+
+def promote_as(who: str, version: str) -> Callable[[], Any]:
+    return lambda: promote(MODEL, Decision(who, "it passed"), version)
+
+
+@pytest.mark.long
+def test_promotions_of_two_hosts_at_once_are_in_one_order(client: MlflowClient, tmp_path: Path) -> None:
+    """In each round each host promotes another version: two rows in one chain, the last is the champion."""
+    states = [Path(os.environ["STILLHOUSE_STATE"]), tmp_path / "other"]
+    registered(client, 0)
+    rows = 0
+    shutil.copytree(states[0] / "keys", states[1] / "keys")
+    for number in range(int(os.environ.get("STILLHOUSE_TEST_ROUNDS", "6"))):
+        versions = [registered(client, 2 * number + side + 1) for side in (0, 1)]
+        deeds = {state: promote_as(who, each) for state, who, each in zip(states, "ab", versions, strict=True)}
+        results = at_once(deeds)
+        assert [type(each) for each in results] == [str, str], results
+        found = audit.rows_of(client, PRODUCTION)
+        assert {row.who for row in found[rows:]} == {"a", "b"}
+        rows += 2
+        assert len(found) == rows
+        assert [row.before for row in found] == [None, *(row.after for row in found[:-1])]
+        assert find_aliased(client, PRODUCTION, CHAMPION) == found[-1].after
+        assert find_aliased(client, PRODUCTION, PREVIOUS) == found[-1].before
+    names = {model.name for model in client.search_registered_models()}
+    assert names == {MODEL, PRODUCTION}
+
+
+def test_a_lock_of_another_host_is_respected_and_named(
+    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second host waits, then refuses with the name of the holder; a lock that is too old is taken over."""
+    monkeypatch.setattr(shared_lock, "PATIENCE", 0.5)
+    with holding(client, "x.lock") as first:
+        monkeypatch.setenv("STILLHOUSE_STATE", str(tmp_path / "other"))
+        with pytest.raises(ServiceError, match=f":{tmp_path} has the lock x.lock; wait until"):
+            holding(client, "x.lock").__enter__()
+        monkeypatch.setattr(shared_lock, "LEASE", 0.0)
+        with holding(client, "x.lock") as second:
+            second.expect_held()
+            with pytest.raises(ServiceError, match=r"another host took the lock x\.lock over"):
+                first.expect_held()
+    assert not client.search_registered_models()
+
+
+def test_a_lock_that_a_killed_process_left_is_taken_over_on_its_host(client: MlflowClient) -> None:
+    """The host's own file lock says that the former holder is dead."""
+    left = holding(client, "x.lock")
+    left.__enter__()
+    with holding(client, "x.lock") as lock:
+        lock.expect_held()
+    assert not client.search_registered_models()
 
 
 def test_a_late_worker_changes_only_its_own_run(

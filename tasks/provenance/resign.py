@@ -75,7 +75,7 @@ def resign(model: str, version: str, decision: Decision) -> str:
     """
     settings = load_settings()
     recipe = model.removesuffix(production_of(""))
-    with settle(recipe) as client:
+    with settle(recipe) as (client, _):
         chosen = version_of(client, model, version)
         document = fetch_record(client, chosen)
         if json_digest(document) == chosen.tags.get(place_of(chosen).tag) and _is_ours(settings, document):

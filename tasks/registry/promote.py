@@ -1,8 +1,8 @@
 """Move the champion: promote a candidate after approval, or roll back to an earlier version.
 
 Under a lock, every move is decided, noted, carried out and audited, in this order. If a kill leaves a move unfinished,
-the next command finishes it first. Only one deployment may promote to a registry, because the lock is a file in its
-state folder.
+the next command finishes it first. A file of the state folder is the lock between processes of one host, and MLflow has
+the lock between hosts.
 """
 
 import uuid
@@ -42,6 +42,7 @@ from stillhouse.tasks.retention.in_use import looking
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.tracking.connection import connect
 from stillhouse.tasks.tracking.login import explain_refusal
+from stillhouse.tasks.tracking.shared_lock import SharedLock, holding
 
 OUTSIDE = "somebody outside Stillhouse"
 
@@ -75,7 +76,7 @@ def promote(
         StillhouseError: the version does not exist, did not pass its gate, is incomplete, has no provenance record of
             this deployment, was superseded, or does not answer.
     """
-    with settle(model) as client:
+    with settle(model) as (client, lock):
         remedy = "run a nightly that passes, or name a version"
         chosen = version_of(client, model, version) if version else with_alias(client, model, CANDIDATE, remedy)
         candidate = find_aliased(client, model, CANDIDATE)
@@ -86,7 +87,7 @@ def promote(
         if over not in {None, champion} and not is_champion(client, model, chosen):
             msg = f"version {champion} is in production now, and it was compared with version {over}; look at it again"
             raise StillhouseError(msg)
-        return _move(client, model, chosen, "promote", decision)
+        return _move(lock, model, chosen, "promote", decision)
 
 
 def rollback(model: str, decision: Decision, row: int | None = None) -> str:
@@ -99,18 +100,18 @@ def rollback(model: str, decision: Decision, row: int | None = None) -> str:
         StillhouseError: there is no earlier version, or it is incomplete or does not answer.
     """
     production = production_of(model)
-    with settle(model) as client:
+    with settle(model) as (client, lock):
         if row is None:
             chosen = with_alias(client, production, PREVIOUS, "nothing was in production before what is there now")
         else:
             chosen = version_of(client, production, _before(client, production, row))
-        return _move(client, model, chosen, "rollback", decision)
+        return _move(lock, model, chosen, "rollback", decision)
 
 
 def refuse(model: str, version: str, decision: Decision, deed: str) -> str:
     """Record in the audit that a version was not promoted. The same `deed` is recorded only once."""
     production = production_of(model)
-    with settle(model) as client:
+    with settle(model) as (client, _):
         champion = find_aliased(client, production, CHAMPION)
         evidence = {**decision.evidence, "candidate": f"{model}/{version}"}
         said = (decision.who, decision.why, now(), evidence)
@@ -119,24 +120,25 @@ def refuse(model: str, version: str, decision: Decision, deed: str) -> str:
 
 
 @contextmanager
-def settle(model: str) -> Iterator[MlflowClient]:
-    """Hold the model's lock, after unfinished moves are finished and every move of the alias is in the audit."""
+def settle(model: str) -> Iterator[tuple[MlflowClient, SharedLock]]:
+    """Hold the model's locks, after unfinished moves are finished and every move of the alias is in the audit."""
     settings, production = load_settings(), production_of(model)
     client = connect(settings.tracking_uri)
     with waiting(settings.state / "production" / f"{model}.lock"), looking(settings.state):
         try:
-            left = intent.read_pending(client, production)
-            if left is not None:
-                _carry_out(client, left)
-            _notice(client, production)
-            yield client
+            with holding(client, f"{production}.lock") as lock:
+                left = intent.read_pending(client, production)
+                if left is not None:
+                    _carry_out(lock, left)
+                _notice(client, production)
+                yield client, lock
         except MlflowException as error:
             other = f"MLflow refused ({' '.join(str(error).split())[:300]}); look at its log and do it again"
             raise ServiceError(explain_refusal(error) or other) from error
 
 
-def _move(client: MlflowClient, model: str, chosen: ModelVersion, action: str, decision: Decision) -> str:
-    production = production_of(model)
+def _move(lock: SharedLock, model: str, chosen: ModelVersion, action: str, decision: Decision) -> str:
+    client, production = lock.client, production_of(model)
     before = find_aliased(client, production, CHAMPION)
     name = f"{chosen.name} version {chosen.version}"
     if is_champion(client, model, chosen):
@@ -158,15 +160,17 @@ def _move(client: MlflowClient, model: str, chosen: ModelVersion, action: str, d
         at=now(),
         evidence={**decision.evidence, "digest": chosen.tags[DIGEST]},
     )
+    lock.expect_held()
     intent.note(client, decided)
-    after = _carry_out(client, decided)
+    after = _carry_out(lock, decided)
     was = f"version {before}" if before else "none"
     return f"{name} is the champion now, as {production} version {after}; before it was {was}"
 
 
-def _carry_out(client: MlflowClient, decided: Intent) -> str:
+def _carry_out(lock: SharedLock, decided: Intent) -> str:
     """Carry out a decided move, from the point where it stopped."""
-    after = _in_production(client, decided)
+    client, after = lock.client, _in_production(lock.client, decided)
+    lock.expect_held()
     if find_aliased(client, decided.model, CHAMPION) != after:
         if decided.before:
             client.set_registered_model_alias(decided.model, PREVIOUS, decided.before)

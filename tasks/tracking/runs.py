@@ -75,7 +75,7 @@ class Nightly:
     def _find_or_start(self, stage: str, kind: str, key: str) -> str:
         own = [run for run in sort_newest_first(self.children()) if run.data.tags.get(STAGE) == stage]
         open_ones = [run for run in own if run.info.status != FINISHED]
-        here = _name_host()
+        here = name_host()
         tags = {OPENED: datetime.now(UTC).isoformat(timespec="microseconds")} | ({STAGE_KEY: key} if key else {})
         if found := _of_key((run for run in open_ones if run.data.tags.get(HOST, here) == here), key):
             return self._reopen(found, tags)
@@ -95,7 +95,7 @@ class Nightly:
         return str(run.info.run_id)
 
 
-def _name_host() -> str:
+def name_host() -> str:
     """Name this host and its state folder: the place of the checkpoints from which a stage goes on."""
     return f"{socket.gethostname()}:{load_settings().state}"
 
