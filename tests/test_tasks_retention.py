@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -20,11 +21,15 @@ from retention_samples import (
 )
 
 from stillhouse.tasks.artifacts.artifact import verify as verify_artifact
+from stillhouse.tasks.pipeline.run_stage import _claim
+from stillhouse.tasks.retention import collect as collection
 from stillhouse.tasks.retention.collect import DAY, collect
 from stillhouse.tasks.retention.facts import Facts, StageRun, Version
 from stillhouse.tasks.retention.in_use import looking
 from stillhouse.tasks.retention.needed import DEAD_AFTER, find_needed, runs_to_go, versions_to_go
 from stillhouse.tasks.settings import load_settings
+from stillhouse.tasks.tracking.child import Child
+from stillhouse.tasks.tracking.deleted import is_active
 from stillhouse.tasks.tracking.runs import find_finished
 from stillhouse.tasks.tracking.tags import ARTIFACT
 
@@ -164,6 +169,36 @@ def test_a_collection_waits_for_a_stage_that_looks_for_earlier_work(house: Mlflo
     thread.join()
     assert found.info.run_id in active(house)
     assert verify_artifact(load_settings().artifacts / old.keys["teacher"])
+
+
+def test_a_run_that_another_host_begins_to_reuse_is_restored(
+    house: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage without the lock notes the run while the collection marks it: the run and its files stay."""
+    old = toy_night(house, 1)
+    mark = collection.mark
+
+    def mark_late(*arguments: Any) -> None:
+        toy_night(house, 2, reuse=old, open_stage="export", stages=["export"])
+        mark(*arguments)
+
+    monkeypatch.setattr(collection, "mark", mark_late)
+    collect_before(time.time())
+    assert old.runs["export"] in active(house)
+    assert "stillhouse.collected" not in house.get_run(old.runs["export"]).data.tags
+    assert output_in_mlflow(house, old.runs["export"])
+    assert old.runs["teacher"] not in active(house)
+
+
+def test_a_stage_does_not_reuse_a_run_that_was_deleted_after_it_was_found(house: MlflowClient) -> None:
+    """The note of the stage is taken back, and the stage does its work."""
+    old, new = toy_night(house, 1), toy_night(house, 2, open_stage="export")
+    child = Child(house, new.runs["export"])
+    assert _claim(child, old.runs["export"])
+    house.delete_run(old.runs["export"])
+    assert not _claim(child, old.runs["export"])
+    assert "stillhouse.reused_from" not in house.get_run(child.run_id).data.tags
+    assert not is_active(house, "0" * 32)
 
 
 def test_what_a_person_deleted_can_still_be_restored(house: MlflowClient) -> None:

@@ -33,6 +33,7 @@ from stillhouse.tasks.retention.in_use import looking
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.stages.pull import POINTER, read_pointer
 from stillhouse.tasks.tracking.child import Child
+from stillhouse.tasks.tracking.deleted import is_active
 from stillhouse.tasks.tracking.held_out import note_stage
 from stillhouse.tasks.tracking.login import explain_refusal
 from stillhouse.tasks.tracking.runs import find_finished
@@ -184,13 +185,27 @@ def _reusable(context: RunContext, key: str, child: Child) -> Artifact | None:
         except ArtifactError as error:
             child.progress(f"cannot reuse run {origin}: {error}")
             continue
-        if origin != child.run_id:
-            child.tag("reused_from", origin)
+        if origin != child.run_id and not _claim(child, origin):
+            continue
         if f"{PREFIX}{DONE_ON}" in run.data.tags:
             child.tag(DONE_ON, run.data.tags[f"{PREFIX}{DONE_ON}"])
         child.progress("reused: nothing it depends on has changed")
         return artifact
     return None
+
+
+def _claim(child: Child, origin: str) -> bool:
+    """Note that this run reuses another one. Returns False if a collection has deleted that run meanwhile.
+
+    A collection on another host marks runs first and reads the notes after that. Here the note comes first and the
+    look at the mark after that. So the collection sees the note, or this stage sees the mark.
+    """
+    child.tag("reused_from", origin)
+    if is_active(child.client, origin):
+        return True
+    child.client.delete_tag(child.run_id, f"{PREFIX}reused_from")
+    child.progress(f"cannot reuse run {origin}: it was deleted meanwhile")
+    return False
 
 
 def _work(  # noqa: PLR0913 - one call, every argument named

@@ -1,7 +1,8 @@
 """Plan what may go from a deployment, tell it as a table, and delete it.
 
-The decision and the marking happen under the lock of `in_use`, in seconds. Bytes are deleted after that, and a
-collection that was killed is finished by the next one.
+The decision and the marking happen under the lock of `in_use`, in seconds. Stages on other hosts do not see that lock.
+So marked runs that such a stage has begun to reuse are restored. Bytes are deleted after that, and a collection that
+was killed is finished by the next one.
 """
 
 import time
@@ -16,7 +17,7 @@ from stillhouse.tasks.retention.discard import delete, hide, size_of
 from stillhouse.tasks.retention.facts import Facts, StageRun, Version, read_facts
 from stillhouse.tasks.retention.host_folders import Item, find_items, list_leftovers
 from stillhouse.tasks.retention.in_use import collecting
-from stillhouse.tasks.retention.mlflow_store import Store, bytes_of_runs, delete_marked, list_marked, mark
+from stillhouse.tasks.retention.mlflow_store import Store, bytes_of_runs, delete_marked, list_marked, mark, unmark
 from stillhouse.tasks.retention.needed import Needed, ages_of_nights, find_needed, runs_to_go, versions_to_go
 from stillhouse.tasks.settings import Settings
 from stillhouse.tasks.tracking.connection import connect
@@ -106,6 +107,7 @@ def collect(
         counts = _count(settings, plan)
         if really:
             _make_unfindable(plan)
+            _restore_claimed(plan)
     notes = _delete(settings, stores) if really else []
     for kind, clean in SERVICES.items():
         try:
@@ -178,6 +180,16 @@ def _make_unfindable(plan: Plan) -> None:
         hide(item.path)
     for part in plan.parts:
         mark(part.store, part.versions, part.runs)
+
+
+def _restore_claimed(plan: Plan) -> None:
+    """Restore runs that stages on other hosts have begun to reuse since the plan was made.
+
+    Such a stage notes which run it reuses, and looks for the mark after that. So it does not reuse a run whose note
+    this does not see.
+    """
+    for part in plan.parts:
+        unmark(part.store, find_needed(read_facts(part.store.client), plan.cutoff, time.time()).runs)
 
 
 def _delete(settings: Settings, stores: list[Store]) -> list[str]:

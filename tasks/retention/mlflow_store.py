@@ -6,7 +6,7 @@ garbage collection gets the ids of marked runs only, so a run that a person dele
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -106,6 +106,19 @@ def mark(store: Store, versions: Iterable[Version], runs: Iterable[StageRun]) ->
         for run in runs:
             store.client.set_tag(run.run_id, MARK, now)
             store.client.delete_run(run.run_id)
+
+
+def unmark(store: Store, needed: Container[str]) -> None:
+    """Restore the marked runs that are needed after all, because a stage on another host has begun to reuse them.
+
+    Raises:
+        ServiceError: MLflow does not answer.
+    """
+    for run in list_marked(store):
+        if run.info.run_id in needed:
+            with answering():
+                store.client.restore_run(run.info.run_id)
+                store.client.delete_tag(run.info.run_id, MARK)
 
 
 def list_marked(store: Store) -> list[Run]:

@@ -10,6 +10,7 @@ from mlflow.entities import LifecycleStage, Run, ViewType
 from mlflow.tracking import MlflowClient
 
 from stillhouse.tasks.errors import StillhouseError
+from stillhouse.tasks.tracking.answers import AbsentError, answering
 from stillhouse.tasks.tracking.experiments import list_experiments
 
 
@@ -44,6 +45,19 @@ def refuse_deleted(client: MlflowClient, experiment_id: str, query: str, what: s
     if found:
         msg = f"{what} was deleted in MLflow; {restore_run(client, found[0])}, or start a new one"
         raise StillhouseError(msg)
+
+
+def is_active(client: MlflowClient, run_id: str) -> bool:
+    """Tell whether MLflow has a run, and nobody deleted it.
+
+    Raises:
+        ServiceError: MLflow does not answer.
+    """
+    try:
+        with answering():
+            return not _is_deleted(client.get_run(run_id))
+    except AbsentError:
+        return False
 
 
 def search_everywhere(client: MlflowClient, query: str) -> list[Run]:
