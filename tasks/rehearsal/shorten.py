@@ -1,4 +1,7 @@
-"""Shorten a recipe for its rehearsal: few epochs of small batches, no step dropped for its quality, little timing."""
+"""Shorten a recipe for its rehearsal: few epochs of small batches, no step dropped for its quality, little timing.
+
+A rehearsal trains on this host only.
+"""
 
 from typing import Any
 
@@ -34,4 +37,4 @@ def _shortened(value: Any) -> Any:  # noqa: ANN401 - any part of a recipe
 def _short_training(training: dict[str, Any]) -> dict[str, Any]:
     sides = training.get("resolutions")
     largest = {"resolutions": [max(sides)] * EPOCHS} if sides else {}
-    return training | {"epochs": EPOCHS, "batch_size": min(training["batch_size"], BATCH)} | largest
+    return training | {"epochs": EPOCHS, "batch_size": min(training["batch_size"], BATCH), "nodes": 1} | largest
