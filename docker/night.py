@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import requests
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -50,6 +51,7 @@ def run(recipe: Recipe) -> None:
     if state != "success":
         sys.exit(1)
     check_places(connect(settings.tracking_uri), recipe.name, tasks)
+    check_login(settings.tracking_uri)
     say(promote(recipe.name, Decision("stack-test", "the stack was tried")))
 
 
@@ -102,17 +104,12 @@ def end(recipe: Recipe, run_id: str) -> None:
     again = [f"{each['task_id']} x{each['try_number']}" for each in tasks if each["try_number"] > 1]
     versions = client.search_model_versions(f"name = '{recipe.name}'")
     nightly = find_nightly(client, recipe.name, f"{dag_of(recipe)}/{run_id}")
-    unfinished = (
-        [child.info.run_id for child in nightly.children() if child.info.status == "RUNNING"] if nightly else []
-    )
+    children = nightly.children() if nightly else []
+    unfinished = sum(child.info.status == "RUNNING" for child in children)
     digests = [version.tags["stillhouse.digest"][:16] for version in versions]
-    say(
-        f"{state} {','.join(digests)} after {time.monotonic() - begun:.0f} s, tried again: {', '.join(again) or 'none'}"
-    )
+    say(f"{state} {','.join(digests)} after {time.monotonic() - begun:.0f} s; again: {', '.join(again) or 'none'}")
     if state != "success" or len(versions) != 1 or unfinished:
-        sys.exit(
-            f"{len(versions)} versions, {len(unfinished)} unfinished runs of stages; one version and none expected"
-        )
+        sys.exit(f"expected one version and no unfinished stage; found {len(versions)} and {unfinished}")
 
 
 def start(airflow: Airflow, dag_id: str, conf: dict[str, Any]) -> str:
@@ -142,15 +139,24 @@ def wait(done: Callable[[], bool], what: str) -> None:
 
 
 def log_in() -> Airflow:
-    """Log in to the stack's Airflow."""
-    return Airflow(
-        Addresses("http://api-server:8080", load_settings().tracking_uri, "admin", PASSWORD.read_text().strip())
-    )
+    """Log in to the stack's Airflow, as soon as it answers."""
+    password = PASSWORD.read_text(encoding="ascii").strip()
+    addresses = Addresses("http://api-server:8080", load_settings().tracking_uri, "admin", password)
+    found: list[Airflow] = []
+    wait(lambda: found.append(Airflow(addresses)) is None, "Airflow did not answer")
+    return found[0]
 
 
 def dag_of(recipe: Recipe) -> str:
     """Return the id of a recipe's nightly DAG."""
     return f"nightly_{recipe.name}"
+
+
+def check_login(tracking_uri: str) -> None:
+    """Check that MLflow refuses a request without a name and a password."""
+    status = requests.post(f"{tracking_uri}/api/2.0/mlflow/experiments/search", json={}, timeout=30).status_code
+    if status != requests.codes.unauthorized:
+        sys.exit(f"MLflow answered {status} without a login; look at the command of the service mlflow")
 
 
 def say(line: str) -> None:

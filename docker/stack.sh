@@ -69,7 +69,8 @@ secrets() {
     mkdir -p "$STACK_SECRETS" && chmod 700 "$STACK_SECRETS"
     local name
     for name in $BOUND_TO_DATA; do expect_secret_of_data "$name"; done
-    for name in airflow_password airflow_secret postgres_password redis_password s3_access_key s3_secret_key; do
+    for name in airflow_password airflow_secret mlflow_admin_password mlflow_pipeline_password mlflow_promoter_password \
+        mlflow_reader_password mlflow_session_key postgres_password redis_password s3_access_key s3_secret_key; do
         [ -s "$STACK_SECRETS/$name" ] || head -c 24 /dev/urandom | od -An -vtx1 | tr -d ' \n' > "$STACK_SECRETS/$name"
     done
     [ -s "$STACK_SECRETS/airflow_fernet_key" ] \
@@ -116,7 +117,7 @@ up() {
     remove_outdated
     start
     say "Airflow http://127.0.0.1:${AIRFLOW_PORT:-8080}, user admin, password in $STACK_SECRETS/airflow_password"
-    say "MLflow  http://127.0.0.1:${MLFLOW_PORT:-5000}"
+    say "MLflow  http://127.0.0.1:${MLFLOW_PORT:-5000}, user reader, password in $STACK_SECRETS/mlflow_reader_password"
 }
 
 try_night() {

@@ -122,5 +122,5 @@ def test_a_missing_secret_is_named_with_the_remedy(script: str, secret: str) -> 
     done = subprocess.run(["sh", ENTRY / f"{script}.sh", "true"], check=False, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith(f"the secret {secret}")
-    assert "is missing or empty: `make stack` makes this file in docker/secrets" in done.stderr
+    assert "is missing, empty or not readable: `make stack` makes this file in docker/secrets" in done.stderr
     assert done.stderr.count("\n") == 1

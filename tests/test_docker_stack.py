@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stillhouse.tasks.access.accounts import ACCOUNTS, READER
 from stillhouse.tasks.local_stack.servers import POOLS
 from stillhouse.tasks.pipeline.stages import KINDS
 
@@ -135,13 +136,67 @@ def test_every_secret_is_a_file_and_none_is_in_the_environment() -> None:
     named = {secret for service in SERVICES.values() for secret in service.get("secrets", [])}
     assert named == set(COMPOSE["secrets"])
     variables = {name for service in SERVICES.values() for name in service.get("environment", {})} | set(SETTINGS)
+    variables.remove("MLFLOW_TRACKING_PASSWORD_FILE")  # the path of a secret
     assert [name for name in variables if re.search(r"SECRET|PASSWORD|TOKEN|ACCESS_KEY|FERNET|CONN$", name)] == []
     assert "/docker/secrets/" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
 
 
-def test_the_model_server_has_no_secret() -> None:
-    """It reads models through MLflow, so it needs neither the database nor S3."""
-    assert "secrets" not in SERVICES["server"]
+def test_the_model_server_may_only_read() -> None:
+    """It reads models through MLflow as the account `reader`, so it needs neither the database nor S3."""
+    assert SERVICES["server"]["secrets"] == ["mlflow_reader_password"]
+    assert SERVICES["server"]["environment"]["MLFLOW_TRACKING_USERNAME"] == READER
+
+
+@each_service
+def test_an_account_of_mlflow_has_its_password_at_hand(name: str) -> None:
+    """A service that names a file of a password has the secret, and it belongs to the account that the service names.
+
+    Only MLflow itself has the passwords of the administrator and of the promoter.
+    """
+    service = SERVICES[name]
+    variables, secrets = service.get("environment", {}), service.get("secrets", [])
+    if path := variables.get("MLFLOW_TRACKING_PASSWORD_FILE") if name != "mlflow" else None:
+        assert Path(path) == Path("/run/secrets") / f"mlflow_{variables['MLFLOW_TRACKING_USERNAME']}_password"
+        assert Path(path).name in secrets
+    closed = {"mlflow_admin_password", "mlflow_promoter_password", "mlflow_session_key"}
+    assert closed & set(secrets) == (closed if name == "mlflow" else set())
+
+
+def test_mlflow_is_behind_a_login() -> None:
+    """The server runs MLflow's basic-auth app, and has the password of each account."""
+    assert "--app-name=basic-auth" in SERVICES["mlflow"]["command"]
+    assert {f"mlflow_{account}_password" for account in ACCOUNTS} < set(SERVICES["mlflow"]["secrets"])
+
+
+def test_stack_sh_makes_every_secret() -> None:
+    """A secret that compose.yaml names is one that `make stack` makes if it is missing."""
+    text = (DOCKER / "stack.sh").read_text(encoding="utf-8")
+    assert [name for name in COMPOSE["secrets"] if not re.search(rf"\b{name}\b", text)] == []
+
+
+@pytest.mark.parametrize(
+    ("without", "command"),
+    [("mlflow_session_key", "mlflow"), ("mlflow_pipeline_password", "mlflow"), ("postgres_password", "mlflow")],
+)
+def test_a_missing_secret_ends_with_one_sentence(without: str, command: str, tmp_path: Path) -> None:
+    """The container's entry names the file and the remedy."""
+    for name in {*COMPOSE["secrets"], "airflow_secret"} - {
+        without,
+        "airflow_secret",
+        "airflow_password",
+        "signing_key",
+    }:
+        (tmp_path / name).write_text("long enough for a password", encoding="utf-8")
+    for name in ("airflow.sh", "prepare.py"):
+        text = (DOCKER / "entry" / name).read_text(encoding="utf-8").replace("/entry/", f"{tmp_path}/")
+        text = text.replace("/run/secrets", str(tmp_path)).replace("/tmp/mlflow_auth", f"{tmp_path}/auth")  # noqa: S108
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    variables = os.environ | {"STILLHOUSE_ROOT": str(ROOT), "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    done = subprocess.run(
+        ["sh", str(tmp_path / "airflow.sh"), command], env=variables, text=True, capture_output=True, check=False
+    )
+    assert done.returncode != 0
+    assert re.fullmatch(rf"the secret {without} is missing, empty .*: `make stack` makes this file .*\n", done.stderr), done.stderr
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.stem)

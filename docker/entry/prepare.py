@@ -5,6 +5,8 @@ The place `airflow` waits until Airflow's database is migrated. The place `mlflo
 `prepare.py all` migrates Airflow's database, makes pools and buckets, and states the code of the deployment.
 A second time changes nothing, unless the image is another one.
 `prepare.py code` only states the code of the deployment: workers with other code refuse to work.
+`prepare.py accounts` makes MLflow's accounts from the secrets, and the configuration of its login.
+`prepare.py account NAME [ROLE]` adds an account, or changes its password, which it reads from its standard input.
 `prepare.py health PART` tells whether Airflow's API server knows PART, such as `scheduler`, as healthy.
 `prepare.py health worker` tells whether this worker can receive tasks.
 """
@@ -17,10 +19,12 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 WAIT_SECONDS = 300.0
 BUCKETS = ("dvc", "logs", "mlflow")
+SECRETS = Path("/run/secrets")
 API = "http://api-server:8080"
 REDIS_PORT = 6379
 ESTABLISHED = "01"
@@ -116,6 +120,31 @@ def migrate_mlflow() -> None:
         )
 
 
+def prepare_login() -> None:
+    """Make MLflow's accounts, roles and the configuration of its login, before the server starts."""
+    from stillhouse.tasks.access.accounts import ACCOUNTS, prepare_accounts, write_config
+
+    database = os.environ["STILLHOUSE_MLFLOW_ACCOUNTS"]
+    write_config(Path(os.environ["MLFLOW_AUTH_CONFIG_PATH"]), database)
+    recipes = Path(os.environ["STILLHOUSE_ROOT"]) / "dags" / "recipes"
+    passwords = {name: _secret(f"mlflow_{name}_password") for name in ACCOUNTS}
+    prepare_accounts(database, os.environ["MLFLOW_BACKEND_STORE_URI"], recipes, passwords)
+
+
+def add_account(name: str, role: str | None) -> None:
+    """Add an account of MLflow, or change its password, which the standard input gives."""
+    from stillhouse.tasks.access.accounts import open_accounts, write_account
+
+    write_account(open_accounts(os.environ["STILLHOUSE_MLFLOW_ACCOUNTS"]), name, sys.stdin.read().strip(), role)
+
+
+def _secret(name: str) -> str:
+    try:
+        return (SECRETS / name).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        sys.exit(f"the secret {SECRETS / name} cannot be read ({error.strerror}); make the file in the secrets' folder")
+
+
 def health_of_worker() -> None:
     """End with exit code 1 unless this worker has a connection to Redis.
 
@@ -137,6 +166,15 @@ def health(part: str) -> None:
         sys.exit(f"{part} is {status}")
 
 
+def _end_with_sentence(deed: Callable[[], None]) -> None:
+    from stillhouse.tasks.errors import StillhouseError
+
+    try:
+        deed()
+    except StillhouseError as error:
+        sys.exit(f"stillhouse: {error}")
+
+
 if __name__ == "__main__":
     os.umask(0o077)
     match sys.argv[1:]:
@@ -146,6 +184,10 @@ if __name__ == "__main__":
             prepare()
         case ["code"]:
             state_code()
+        case ["accounts"]:
+            _end_with_sentence(prepare_login)
+        case ["account", name, *roles] if len(roles) <= 1:
+            _end_with_sentence(lambda: add_account(name, roles[0] if roles else None))
         case ["health", "worker"]:
             health_of_worker()
         case ["health", part]:

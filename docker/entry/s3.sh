@@ -2,7 +2,7 @@
 # Runs an S3 server on a folder: JuiceFS' gateway, with its metadata in SQLite.
 set -eu
 for name in s3_access_key s3_secret_key; do
-    [ -s "/run/secrets/$name" ] || { echo "the secret $name is missing or empty: \`make stack\` makes this file in docker/secrets" >&2; exit 1; }
+    [ -s "/run/secrets/$name" ] || { echo "the secret $name is missing, empty or not readable: \`make stack\` makes this file in docker/secrets" >&2; exit 1; }
 done
 umask 077
 MINIO_ROOT_USER=$(cat /run/secrets/s3_access_key)
