@@ -134,7 +134,6 @@ def test_a_killed_host_ends_the_attempt_and_the_next_one_goes_on(house: House, t
         killed = time.monotonic()
         second.send_signal(signal.SIGKILL)
         said = first.communicate(timeout=BOUND_SECONDS)[0]
-        sys.stderr.write(f"the stage ended {time.monotonic() - killed:.1f} s after the kill\n")
         assert time.monotonic() - killed < BOUND_SECONDS
     assert re.search(r"ServiceError: the training on 2 hosts ended \(.*; .*\); look at .*, or set nodes to 1", said)
     wait_for(lambda: not processes_with(str(scratch), str(second_state)))
@@ -148,6 +147,24 @@ def test_a_killed_host_ends_the_attempt_and_the_next_one_goes_on(house: House, t
     history = connect(house.settings.tracking_uri).get_metric_history(teacher.info.run_id, "train_loss")
     assert [each.step for each in history] == list(range(1, EPOCHS + 1))
     wait_for(lambda: not processes_with(str(scratch), str(second_state)))
+
+
+@pytest.mark.long
+def test_a_killed_stage_leaves_no_process_and_its_host_joins_the_retry(house: House, tmp_path: Path) -> None:
+    """The further host ends its processes at once, looks again, and trains in the next attempt."""
+    change_training(house, epochs=EPOCHS, nodes=2)
+    house.run("test/killed", until="validate")
+    scratch, second_state = house.settings.state / "scratch", tmp_path / "second"
+    with host(house, HOST, "teacher", "test/killed", second_state) as second:
+        with host(house, STAGE, "teacher", "test/killed") as first:
+            wait_for(lambda: list(scratch.glob("*/training.safetensors")), first)
+            killed = time.monotonic()
+            first.send_signal(signal.SIGKILL)
+            wait_for(lambda: not processes_with(str(scratch), str(second_state)))
+            assert time.monotonic() - killed < BOUND_SECONDS
+        run_stage(house.recipe, "teacher", "test/killed")
+        assert second.wait(SECONDS) == 0
+    assert house.stages("test/killed")["teacher"].info.status == "FINISHED"
 
 
 def wait_for(condition: Callable[[], object], running: subprocess.Popen[str] | None = None) -> None:
