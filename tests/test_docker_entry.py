@@ -115,7 +115,7 @@ def test_other_services_are_not_checked() -> None:
 
 @pytest.mark.skipif(Path("/run/secrets").exists(), reason="this machine has secrets")
 @pytest.mark.parametrize(
-    ("script", "secret"), [("airflow", "postgres"), ("postgres", "postgres"), ("redis", "redis"), ("s3", "s3_access")]
+    ("script", "secret"), [("airflow", "s3_access"), ("postgres", "postgres"), ("redis", "redis"), ("s3", "s3_access")]
 )
 def test_a_missing_secret_is_named_with_the_remedy(script: str, secret: str) -> None:
     """Every container ends with one sentence before it starts anything."""
