@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from mlflow.exceptions import MlflowException
-from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.credentials import get_default_host_creds, read_mlflow_creds
 from mlflow.utils.rest_utils import http_request
 from requests import HTTPError
 
@@ -55,14 +55,14 @@ def expect_login(tracking_uri: str) -> None:
 
 def explain_refusal(error: BaseException) -> str | None:
     """Return one sentence if MLflow refused the login or the right to do something. Returns `None` for other errors."""
-    status = _status_of(error)
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    name = get_default_host_creds(uri).username
+    status, name = _status_of(error), read_mlflow_creds().username
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "its address")
     if status == UNKNOWN:
         return _say_unknown(uri, name)
     if status == FORBIDDEN:
+        who = f"the account {name}" if name else "a request without a login"
         return (
-            f"MLflow at {uri} does not let the account {name} do this, or the thing is not there ({_one_line(error)}); "
+            f"MLflow at {uri} does not let {who} do this, or the thing is not there ({_one_line(error)}); "
             f"ask the administrator of that MLflow for the right, or name another account in {NAME} and {PASSWORD}"
         )
     return None
