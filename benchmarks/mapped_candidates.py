@@ -27,10 +27,10 @@ from stillhouse.tasks.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks" / "scale"))
-from memory import Samples, sampled  # noqa: E402 - a script's neighbour
+from memory import Samples, processor_seconds, sampled  # noqa: E402 - a script's neighbour
 from points import keep  # noqa: E402 - a script's neighbour
 
-SIZES = {"bare": (25, 50, 100, 200, 200), "tracked": (25, 50, 100, 200)}
+SIZES = {"bare": (25, 50, 100, 200, 200), "tracked": (25, 50)}
 POLL_SECONDS, PAGE = 1.0, 100
 
 
@@ -75,11 +75,13 @@ def measure(settings: Settings, airflow: Airflow, name: str, size: int) -> dict[
     marks = {kind: started.server.mark for kind in ("mlflow", "airflow") if (started := recall(settings, kind))}
     with sampled(marks) as samples:
         time.sleep(5)
+        before = processor_seconds(marks)
         run = airflow.trigger(name, {"candidates": size})
         while airflow.run_state(name, run) not in {"success", "failed"}:
             time.sleep(POLL_SECONDS)
+        used = (processor_seconds(marks) - before) / size
         time.sleep(5)
-    point = {"candidates": size, **times(airflow, name, run, size), "megabytes": summary(samples)}
+    point = {"candidates": size, **times(airflow, name, run, size), "core": used, "megabytes": summary(samples)}
     print(name, json.dumps(point), flush=True)
     return point
 

@@ -1,5 +1,6 @@
-"""The memory of a server's processes, sampled while something runs."""
+"""The memory of a server's processes, sampled while something runs, and the processor's time that they use."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,6 +59,14 @@ def megabytes(pid: int) -> float:
     """Return a process's proportional set size; 0 if it has ended."""
     lines = _read(f"/proc/{pid}/smaps_rollup").splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+def processor_seconds(marks: dict[str, str]) -> float:
+    """Return the seconds of a core that servers have used, with those of their processes that have ended."""
+    stats = [
+        _read(f"/proc/{pid}/stat").rpartition(")")[2].split() for mark in marks.values() for pid in find_marked(mark)
+    ]
+    return sum(int(ticks) for stat in stats if stat for ticks in stat[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
 def _read(path: str) -> str:
