@@ -196,7 +196,9 @@ def test_a_missing_secret_ends_with_one_sentence(without: str, command: str, tmp
         ["sh", str(tmp_path / "airflow.sh"), command], env=variables, text=True, capture_output=True, check=False
     )
     assert done.returncode != 0
-    assert re.fullmatch(rf"the secret {without} is missing, empty .*: `make stack` makes this file .*\n", done.stderr), done.stderr
+    assert re.fullmatch(
+        rf"the secret {without} is missing, empty .*: `make stack` makes this file .*\n", done.stderr
+    ), done.stderr
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.stem)

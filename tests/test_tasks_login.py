@@ -12,11 +12,11 @@ from flask import Flask
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
+from stillhouse.tasks.access.login import explain_refusal, read_password_file
 from stillhouse.tasks.access.read_only import _reads
 from stillhouse.tasks.errors import ServiceError, StillhouseError
 from stillhouse.tasks.tracking.answers import answering
 from stillhouse.tasks.tracking.connection import connect
-from stillhouse.tasks.tracking.login import explain_refusal, read_password_file
 
 PASSWORD = "long enough"  # noqa: S105 - of the server below
 

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from stillhouse.models.errors import ModelError
 from stillhouse.models.training.freed_memory import keep_freed_memory
+from stillhouse.tasks.access.login import explain_refusal
 from stillhouse.tasks.artifacts.artifact import Artifact, seal, verify
 from stillhouse.tasks.artifacts.folders import install
 from stillhouse.tasks.artifacts.locks import quiet, waiting
@@ -35,7 +36,6 @@ from stillhouse.tasks.stages.pull import POINTER, read_pointer
 from stillhouse.tasks.tracking.child import Child
 from stillhouse.tasks.tracking.deleted import is_active
 from stillhouse.tasks.tracking.held_out import note_stage
-from stillhouse.tasks.tracking.login import explain_refusal
 from stillhouse.tasks.tracking.runs import find_finished
 from stillhouse.tasks.tracking.tags import PREFIX, RENDEZVOUS
 

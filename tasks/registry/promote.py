@@ -16,6 +16,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from stillhouse.tasks.access.login import explain_refusal
 from stillhouse.tasks.artifacts.artifact import json_digest
 from stillhouse.tasks.artifacts.locks import waiting
 from stillhouse.tasks.errors import ServiceError, StillhouseError
@@ -41,7 +42,6 @@ from stillhouse.tasks.registry.versions import (
 from stillhouse.tasks.retention.in_use import looking
 from stillhouse.tasks.settings import load_settings
 from stillhouse.tasks.tracking.connection import connect
-from stillhouse.tasks.tracking.login import explain_refusal
 from stillhouse.tasks.tracking.shared_lock import SharedLock, holding
 
 OUTSIDE = "somebody outside Stillhouse"

@@ -19,8 +19,8 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils import request_utils, rest_utils
 from requests import RequestException
 
+from stillhouse.tasks.access.login import explain_refusal
 from stillhouse.tasks.errors import ServiceError, StillhouseError
-from stillhouse.tasks.tracking.login import explain_refusal
 
 NO = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
 """Error codes with which MLflow says that there is no such thing. An invalid alias or name gives the last one."""

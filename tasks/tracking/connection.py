@@ -9,8 +9,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.credentials import get_default_host_creds
 
+from stillhouse.tasks.access.login import expect_login, read_password_file
 from stillhouse.tasks.errors import ServiceError
-from stillhouse.tasks.tracking.login import expect_login, read_password_file
 from stillhouse.tasks.tracking.schema import MLFLOW_MIGRATIONS, expect_known, is_outdated
 
 FILE = "sqlite:///"
