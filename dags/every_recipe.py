@@ -9,6 +9,7 @@ import logging
 import re
 import socket
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,11 @@ def _dags_of(
         try:
             dag = build(path)
         except RecipeError as error:
-            _say_in_task(kind, path, error)
+            _say_in_task(kind, path, str(error))
             broken += [(path, str(error))] if kind == "nightly" else []
         except Exception as error:  # any error at all: the other recipes' DAGs must stay
             log.warning("the DAG %s of %s cannot be built", kind, path, exc_info=error)
-            _say_in_task(kind, path, error)
+            _say_in_task(kind, path, str(error))
             broken.append((path, _unforeseen(kind, path, error)))
         else:
             found |= {dag.dag_id: dag} if dag else {}
@@ -93,13 +94,14 @@ def broken_dag(dag_id: str, reason: str) -> DAG:
     return dag
 
 
-def _say_in_task(kind: str, path: Path, error: Exception) -> None:
-    """Log why this host cannot use a recipe, if a task of that recipe is about to start here.
+@cache
+def _say_in_task(kind: str, path: Path, why: str) -> None:
+    """Log once why this host cannot use a recipe, if a task of that recipe is about to start here.
 
     Airflow itself only logs that it does not find the task or its DAG.
     """
     if get_parsing_context().dag_id == f"{kind}_{path.stem}":
-        said, remedy = " ".join(str(error).split()), "give it the image and the packages of the deployment"
+        said, remedy = " ".join(why.split()), "give it the image and the packages of the deployment"
         log.error("the worker %s cannot use the recipe %s: %s; %s", socket.gethostname(), path.name, said, remedy)
 
 
