@@ -71,7 +71,8 @@ try_failure() { # try_failure FAILURE RECIPE
     say "$1: teacher trains in $worker; $(declare -f "$1" | sed -n '3,$p' | tr -s ' \n' ' ' | cut -c1-150)"
     "$1" "$worker"
     found=$(night end "$2" "$run") || { say "$1: $found"; return 1; }
-    await_health
+    # shellcheck disable=SC2086 # several services
+    await_health $SERVICES > /dev/null
     say "$1: $found; $((SECONDS - begin)) s in all"
     [ -n "${DIGEST:-}" ] || DIGEST=$(echo "$found" | awk '{print $2}')
     [ "$(echo "$found" | awk '{print $2}')" = "$DIGEST" ] || { say "$1: expected the digest $DIGEST"; return 1; }
@@ -81,7 +82,7 @@ try_failure() { # try_failure FAILURE RECIPE
 # A worker that is idle has processes of Celery only.
 expect_no_orphans() {
     local worker left
-    for worker in $(podman ps -q --filter "name=stillhouse.worker") $(on_second podman ps -q 2> /dev/null); do
+    for worker in $(container worker) $(on_second podman ps -q 2> /dev/null); do
         left=$(engine_of "$worker" top "$worker" args | grep -v -e COMMAND -e 'celery' -e 'MainProcess' || true)
         [ -z "$left" ] || { say "left in $worker: $left"; return 1; }
     done

@@ -124,6 +124,7 @@ try_night() {
     local recipe=$1 address=http://127.0.0.1:${SERVER_PORT:-8500} begin
     add_second_host
     night run "$recipe"
+    expect_closed "$recipe"
     begin=$(date +%s%N)
     podman restart --time 2 "$(container server)" > /dev/null
     until python3 -c "import urllib.request as r; print(r.urlopen('$address/version', timeout=2).read().decode())" 2> /dev/null; do
@@ -133,12 +134,22 @@ try_night() {
     say "the model server answers $((($(date +%s%N) - begin) / 1000000)) ms after its restart"
 }
 
+# Another host reaches the published ports only, a worker reaches no database, and a reader changes nothing in MLflow.
+expect_closed() { # expect_closed RECIPE
+    say "$(on_second python3 docker/outside.py ports "$FIRST_ADDRESS")"
+    say "$(python3 docker/outside.py reader "http://127.0.0.1:${MLFLOW_PORT:-5000}" "$STACK_SECRETS/mlflow_reader_password" "$1")"
+    if podman exec "$(container worker)" python -c "import socket; socket.create_connection(('postgres', 5432), 5)" 2> /dev/null; then
+        say "a worker reaches Postgres; look at the networks of compose.yaml"
+        exit 1
+    fi
+    say "a worker does not reach Postgres"
+}
+
 add_second_host() {
     [ -z "${STACK_ADDRESS:-}" ] || return 0
     make_cable
     export STACK_ADDRESS=$FIRST_ADDRESS
-    compose up -d --no-build > /dev/null
-    await_health
+    start
     second_up
     say "a second container host has $(on_second podman ps -q | wc -l) worker"
 }

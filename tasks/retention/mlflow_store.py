@@ -14,6 +14,7 @@ from io import StringIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from botocore.exceptions import BotoCoreError, ClientError
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -145,7 +146,7 @@ def delete_marked(store: Store) -> int:
         raise ServiceError(msg)
     try:
         _collect(store, marked)
-    except (MlflowException, SQLAlchemyError, RequestException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, RequestException, BotoCoreError, ClientError, OSError) as error:
         reason = " ".join(str(error).split())[:300]
         msg = f"MLflow could not delete what is marked ({reason}); mend that and run `stillhouse gc --delete` again"
         raise ServiceError(msg) from error
