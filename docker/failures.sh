@@ -79,11 +79,12 @@ try_failure() { # try_failure FAILURE RECIPE
     expect_no_orphans
 }
 
-# A worker that is idle has processes of Celery only.
+# A worker that is idle has Celery's processes and the server of its logs. A process of Celery's pool keeps the title
+# "airflow supervisor" after its task.
 expect_no_orphans() {
     local worker left
     for worker in $(container worker) $(on_second podman ps -q 2> /dev/null); do
-        left=$(engine_of "$worker" top "$worker" args | grep -v -e COMMAND -e 'celery' -e 'MainProcess' || true)
+        left=$(engine_of "$worker" top "$worker" args | grep -v -e COMMAND -e celery -e MainProcess -e serve-logs -e 'airflow supervisor' || true)
         [ -z "$left" ] || { say "left in $worker: $left"; return 1; }
     done
 }

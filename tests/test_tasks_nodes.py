@@ -213,7 +213,7 @@ def test_a_host_that_does_not_come_ends_the_wait_with_a_sentence(monkeypatch: py
     monkeypatch.setattr(rendezvous, "PATIENCE_SECONDS", 0.5)
     place = dict[str, Any]()
     with Rendezvous(Meeting("", lambda told: place.update(json.loads(told))), 3) as meeting, arrive(place, node=1):
-        pattern = "2 of 3 hosts came .*; give the queue train a worker .* the training pool 3 slots"
+        pattern = "2 of 3 hosts came .*; give the queue train a worker .* the pool train 3 slots"
         with pytest.raises(ServiceError, match=pattern):
             meeting.gather(lambda _: None)
 

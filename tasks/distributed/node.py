@@ -16,7 +16,7 @@ from pathlib import Path
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from stillhouse.tasks.artifacts.locks import beside
+from stillhouse.tasks.artifacts.locks import quiet
 from stillhouse.tasks.artifacts.outputs import make_empty, output_among
 from stillhouse.tasks.distributed.launch import end, last_words, place_of, torchrun
 from stillhouse.tasks.distributed.network import notice_loss, receive, send
@@ -135,7 +135,7 @@ def _expect_same_code(stage: Stage, run: Run) -> None:
 
 def _train(helper: Helper, connection: socket.socket, first: str, scratch: Path) -> bool:
     job = _job(helper, scratch)
-    with beside(helper.context.settings.state / "quiet.lock", alone=False, wait=lambda: None):
+    with quiet(helper.context.settings.state / "host", alone=False, wait=lambda: None):
         send(connection, ready=1)
         told = receive(connection)
         if told is None:

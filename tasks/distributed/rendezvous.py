@@ -87,7 +87,7 @@ class Rendezvous:
         if came < self._nodes and time.monotonic() > self._deadline:
             msg = (
                 f"{came} of {self._nodes} hosts came within {PATIENCE_SECONDS / 60:.0f} minutes; give the queue train "
-                f"a worker on each host and the training pool {self._nodes} slots, or set nodes to {came}"
+                f"a worker on each host and the pool train {self._nodes} slots, or set nodes to {came}"
             )
             raise ServiceError(msg)
 
