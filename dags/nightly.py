@@ -224,7 +224,8 @@ def _add_nodes(stage: Stage, path: Path, tasks: Mapping[str, BaseOperator]) -> N
     Only the report waits for these tasks. The night's state is that of the report, so they cannot break the night.
     """
     for node in range(1, stage.nodes):
-        sensor = NodeSensor(recipe_path=str(path), stage=stage.name, node=node, pool=stage.queue, queue=stage.queue)
+        options = {"pool": stage.queue, "queue": stage.queue, "execution_timeout": LONGEST}
+        sensor = NodeSensor(recipe_path=str(path), stage=stage.name, node=node, **options)
         sensor.set_upstream([tasks[name] for name in tasks[stage.name].upstream_task_ids])
         sensor.set_downstream(tasks["report"])
 

@@ -3,7 +3,6 @@
 The stage decides whether there is anything to train. dags/nightly.py uses this module; it builds no DAG.
 """
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ class NodeSensor(WorkerOperator, BaseSensorOperator):
             task_id=f"{stage}{NODE}{node}",
             mode="reschedule",
             poke_interval=SECONDS_BETWEEN_LOOKS,
-            execution_timeout=timedelta(hours=3),
             **options,
         )
         self.recipe_path, self.stage, self.node = recipe_path, stage, node

@@ -70,8 +70,8 @@ def test_each_further_host_has_a_task_beside_its_stage(nightly: ModuleType, tmp_
         stage = dag.get_task(name.split("__")[0])
         assert node.upstream_task_ids == stage.upstream_task_ids
         assert node.downstream_task_ids == {"report"}
-        assert (node.queue, node.pool) == (stage.queue, stage.pool) == ("train", "training")
-        assert (node.retries, node.execution_timeout) == (2, timedelta(hours=3))
+        assert (node.queue, node.pool) == (stage.queue, stage.pool) == ("train", "train")
+        assert (node.retries, node.execution_timeout) == (4, timedelta(hours=6))
         assert node.owner == stage.owner
     assert not any(nodes.keys() & dag.get_task(name).upstream_task_ids for name in stages if name != "report")
 
