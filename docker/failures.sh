@@ -68,7 +68,7 @@ try_failure() { # try_failure FAILURE RECIPE
     [ "$(type -t "before_$1")" != function ] || "before_$1"
     run=$(night begin "$2")
     worker=$(night await "$2" "$run" teacher)
-    say "$1: teacher trains in $worker; $(declare -f "$1" | sed -n '3,$p' | tr -s ' \n' ' ' | cut -c1-150)"
+    say "$1: the teacher trains in $worker"
     "$1" "$worker"
     found=$(night end "$2" "$run") || { say "$1: $found"; return 1; }
     # shellcheck disable=SC2086 # several services
@@ -80,11 +80,12 @@ try_failure() { # try_failure FAILURE RECIPE
 }
 
 # A worker that is idle has Celery's processes and the server of its logs. A process of Celery's pool keeps the title
-# "airflow supervisor" after its task.
+# "airflow supervisor" after its task. A process in the state Z has ended.
 expect_no_orphans() {
     local worker left
     for worker in $(container worker) $(on_second podman ps -q 2> /dev/null); do
-        left=$(engine_of "$worker" top "$worker" args | grep -v -e COMMAND -e celery -e MainProcess -e serve-logs -e 'airflow supervisor' || true)
+        left=$(engine_of "$worker" top "$worker" state args \
+            | grep -v -e COMMAND -e '^Z' -e celery -e MainProcess -e serve-logs -e 'airflow supervisor' || true)
         [ -z "$left" ] || { say "left in $worker: $left"; return 1; }
     done
 }

@@ -122,6 +122,7 @@ up() {
 
 try_night() {
     local recipe=$1 address=http://127.0.0.1:${SERVER_PORT:-8500} begin
+    export STILLHOUSE_MODEL=$recipe
     add_second_host
     night run "$recipe"
     expect_closed "$recipe"

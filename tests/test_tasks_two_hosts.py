@@ -25,7 +25,7 @@ from stillhouse.tasks.tracking.runs import HOST, find_nightly, open_nightly
 from stillhouse.tasks.tracking.shared_lock import holding
 from stillhouse.tasks.tracking.tags import PREFIX, STAGE
 
-KEY, MODEL = "test/night", "tiny"
+KEY, MODEL = "test/two_hosts", "tiny"
 PRODUCTION = production_of(MODEL)
 FORK = multiprocessing.get_context("fork")
 
