@@ -18,7 +18,7 @@ from stillhouse.tasks.tracking.runs import experiment_of
 pytestmark = pytest.mark.long
 KEY, MODEL = "test/night", "tiny"
 PRODUCTION = production_of(MODEL)
-STRIDE = 2
+STRIDE = 3
 POINTS = 10
 """The least to be walked."""
 
@@ -49,7 +49,7 @@ def test_killed_at_any_point_it_is_registered_and_promoted_once(house: House) ->
     """Killed before or after its calls to the server, the second attempt ends as an undisturbed one would."""
     client, walked = connect(house.settings.tracking_uri), 0
     for number in itertools.count(1, STRIDE):
-        killed = killed_at_call(number, lambda: from_gate_to_champion(house), after=number % 4 == 1)
+        killed = killed_at_call(number, lambda: from_gate_to_champion(house), after=number % 2 == 1)
         from_gate_to_champion(house)
         versions = {model: client.search_model_versions(f"name = '{model}'") for model in (MODEL, PRODUCTION)}
         assert {model: [str(v.version) for v in found] for model, found in versions.items()} == {
