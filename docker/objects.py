@@ -14,7 +14,7 @@ from typing import IO, Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-BUCKETS = ("dvc", "mlflow")
+BUCKETS = ("dvc", "logs", "mlflow")
 IN_MEMORY = 16 * 1024**2
 """Bytes of an object up to which it needs no file."""
 
