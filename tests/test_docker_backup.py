@@ -14,6 +14,7 @@ pytestmark = pytest.mark.skipif(not POSTGRES, reason="Postgres is not installed 
 
 OBJECTS = {
     ("dvc", "files/md5/ab/cdef"): b"rows",
+    ("logs", "dag_id=a/attempt=1.log"): b"a line",
     ("mlflow", "1/run/artifacts/model.onnx"): bytes(range(256)) * 40_000,
     ("mlflow", "1/run/artifacts/empty"): b"",
     ("mlflow", f"1/run/artifacts/{'long' * 60}/ümlaut here.txt"): b"text",
@@ -34,11 +35,11 @@ def client(running: Stack) -> Any:
 
 
 def objects(running: Stack) -> dict[tuple[str, str], bytes]:
-    """All objects of both buckets."""
+    """All objects of all buckets."""
     s3 = client(running)
     return {
         (bucket, entry["Key"]): s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
-        for bucket in ("dvc", "mlflow")
+        for bucket in ("dvc", "logs", "mlflow")
         for entry in s3.list_objects_v2(Bucket=bucket).get("Contents", [])
     }
 
@@ -58,7 +59,7 @@ def empty(running: Stack) -> None:
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The stand-ins, which all tests share."""
     with stack(tmp_path_factory.mktemp("stack")) as running:
-        for bucket in ("dvc", "mlflow"):
+        for bucket in ("dvc", "logs", "mlflow"):
             client(running).create_bucket(Bucket=bucket)
         yield running
 
