@@ -1,9 +1,10 @@
 """What a stranger and a reader can do to the stack.
 
-`outside.py ports ADDRESS` and `outside.py reader URL FILE_OF_PASSWORD MODEL` are its two uses.
+`outside.py ports ADDRESS [PORT...]` and `outside.py reader URL FILE_OF_PASSWORD MODEL` are its two uses.
 
 `ports` runs where another host is. It prints the open ports of ADDRESS, and ends with exit code 1 if one is open that
-docker/hosts.yaml does not publish. `reader` tries to promote, to register and to change an alias with MLflow's account
+docker/hosts.yaml does not publish. Each PORT is one that another program of that host has opened, and is left out.
+`reader` tries to promote, to register and to change an alias with MLflow's account
 `reader`, and ends with exit code 1 if MLflow allows any of it. Standard library only: it runs on the host.
 """
 
@@ -66,8 +67,8 @@ def allowed_changes(url: str, password: str, model: str) -> list[str]:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["ports", address]:
-            found = open_ports(address)
+        case ["ports", address, *others]:
+            found = open_ports(address) - set(map(int, others))
             print("ports that answer another host:", *sorted(found))  # noqa: T201 - the result
             sys.exit(1 if found - PUBLISHED else 0)
         case ["reader", url, file, model]:

@@ -137,8 +137,14 @@ try_night() {
 
 # Another host reaches the published ports only, a worker reaches no database, and a reader changes nothing in MLflow.
 expect_closed() { # expect_closed RECIPE
-    say "$(on_second python3 docker/outside.py ports "$FIRST_ADDRESS")"
-    say "$(python3 docker/outside.py reader "http://127.0.0.1:${MLFLOW_PORT:-5000}" "$STACK_SECRETS/mlflow_reader_password" "$1")"
+    local found others
+    others=$(ss -ltnpH | grep -v conmon | awk '{sub(/.*:/, "", $4); print $4}' | sort -un) # of other programs of this host
+    # shellcheck disable=SC2086 # several ports
+    found=$(on_second python3 docker/outside.py ports "$FIRST_ADDRESS" $others) || { say "$found"; exit 1; }
+    say "$found"
+    found=$(python3 docker/outside.py reader "http://127.0.0.1:${MLFLOW_PORT:-5000}" "$STACK_SECRETS/mlflow_reader_password" "$1") \
+        || { say "$found"; exit 1; }
+    say "$found"
     if podman exec "$(container worker)" python -c "import socket; socket.create_connection(('postgres', 5432), 5)" 2> /dev/null; then
         say "a worker reaches Postgres; look at the networks of compose.yaml"
         exit 1
