@@ -44,7 +44,7 @@ build() { # build DOCKERFILE IMAGE [OPTION...]
     local file=$1 image=$2
     shift 2
     # shellcheck disable=SC2086 # BUILD_OPTIONS is several words
-    buildah bud --quiet --format docker --layers --isolation chroot --build-arg BASE="$BASE" "$@" ${BUILD_OPTIONS:-} \
+    buildah bud --quiet --force-rm --format docker --layers --isolation chroot --build-arg BASE="$BASE" "$@" ${BUILD_OPTIONS:-} \
         --ignorefile docker/stack.dockerignore -f "docker/$file" -t "localhost/$image" . > /dev/null
     say "$image: $(podman image inspect --format '{{.Size}}' "localhost/$image" | awk '{printf "%.0f MB", $1 / 1e6}')"
 }
@@ -152,10 +152,18 @@ expect_closed() { # expect_closed RECIPE
     say "a worker does not reach Postgres"
 }
 
+remove() { # remove SERVICE...: the containers, and their volumes without a name
+    local service
+    for service in "$@"; do
+        podman rm -f -v --time $SECONDS_TO_STOP "$(container "$service")" > /dev/null
+    done
+}
+
 add_second_host() {
     [ -z "${STACK_ADDRESS:-}" ] || return 0
     make_cable
     export STACK_ADDRESS=$FIRST_ADDRESS
+    remove redis s3 mlflow api-server # podman-compose would make them anew, and leave their volumes without a name
     start
     second_up
     say "a second container host has $(on_second podman ps -q | wc -l) worker"
@@ -180,7 +188,7 @@ down() {
     [ -z "$volumes" ] || podman volume rm -f $volumes > /dev/null
     for image in airflow serving postgres redis s3; do podman image rm -f "localhost/stillhouse-$image" > /dev/null 2>&1 || true; done
     [ -n "${BASE:-}" ] || podman image rm -f localhost/debian-python:bookworm > /dev/null 2>&1 || true
-    podman image prune -f > /dev/null
+    podman image prune -f > /dev/null 2>&1 || say "images without a name are left, because a build that was interrupted uses them"
     rm -rf "$PWD/docker/secrets"
     say "left in podman: $(podman ps -aq | wc -l) containers, $(podman volume ls -q | wc -l) volumes, $(podman images -aq | wc -l) images"
 }
