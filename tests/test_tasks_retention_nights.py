@@ -177,7 +177,7 @@ LOAD = {
     "cores": 1,
 }
 """What the load test finds: it is not run, because it takes as long as all other stages together."""
-TINY_NIGHTS = int(os.environ.get("STILLHOUSE_TEST_NIGHTS", "8"))
+TINY_NIGHTS = int(os.environ.get("STILLHOUSE_TEST_NIGHTS", "4"))
 """A hundred take about fifty minutes."""
 NIGHT, REST = 3_000_000, 5_000_000
 """Bytes of a night of the tiny recipe, in MLflow and on this host, and of data, caches and database."""
