@@ -128,8 +128,8 @@ class ReportOperator(StageOperator):
         count_verdict(Path(self.recipe_path).stem, str(metrics["verdict"]))
         run = context["dag_run"]
         states = context["ti"].get_task_states(run.dag_id, run_ids=[run.run_id])[run.run_id]
-        failed = [name for name, state in states.items() if state == "failed" and NODE not in name]
-        broken = [name for name in failed if name != self.task_id]
+        stages = [name for name in states if NODE not in name and name != self.task_id]
+        broken = [name for name in stages if states[name] == "failed"]
         if broken:
             msg = f"stage {broken[0]} failed, and the report says so; mend what its log names and trigger the run again"
             raise AirflowFailException(msg)

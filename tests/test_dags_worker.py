@@ -186,8 +186,11 @@ def test_a_refused_task_first_waits_for_another_worker(worker: ModuleType, monke
 
 def test_without_a_stated_code_nothing_is_compared(worker: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the embedded stack, whose variable is not set, every code works."""
+    compared: list[str] = []
+    monkeypatch.setattr(worker, "expect_code", compared.append)
     monkeypatch.setattr(worker.Variable, "get", lambda _, default: default)
     worker.WorkerOperator(task_id="x").pre_execute({})
+    assert compared == []
 
 
 def test_every_operator_of_ours_compares_the_code(worker: ModuleType, nightly: ModuleType) -> None:

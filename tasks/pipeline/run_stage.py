@@ -1,6 +1,5 @@
 """Run one stage of one nightly run, or reuse its result. Only this module computes keys, reuses and resumes work."""
 
-import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,8 +29,9 @@ from stillhouse.tasks.pipeline.run_context import RunContext, join_run
 from stillhouse.tasks.pipeline.stage_key import code_of, stage_key
 from stillhouse.tasks.pipeline.stages import KINDS, function_of
 from stillhouse.tasks.recipe.recipe import Recipe
+from stillhouse.tasks.retention.full_disk import FREE_IT, retrying_full_disks
 from stillhouse.tasks.retention.in_use import looking
-from stillhouse.tasks.settings import load_settings
+from stillhouse.tasks.settings import Settings, load_settings
 from stillhouse.tasks.stages.pull import POINTER, read_pointer
 from stillhouse.tasks.tracking.child import Child
 from stillhouse.tasks.tracking.deleted import is_active
@@ -40,9 +40,6 @@ from stillhouse.tasks.tracking.runs import find_finished
 from stillhouse.tasks.tracking.tags import PREFIX, RENDEZVOUS
 
 Result = dict[str, float | str]
-FREE_IT = "free the disk"
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Error numbers of a full disk, and of a full quota."""
 
 
 def run_stage(  # noqa: PLR0913 - which stage of which run, and what may differ from the recipe
@@ -70,52 +67,33 @@ def run_stage(  # noqa: PLR0913 - which stage of which run, and what may differ 
             disk.
     """
     settings, asked = load_settings(), Asked(recipe_path, revision, seed)
-    with _retrying_full_disks(stage_name):
-        try:
-            context = join_run(settings, asked, run_key, stage_name)
-            lines = list(context.frozen.lines(asked, run_key))
-            for line in lines:
-                print(line, flush=True)  # noqa: T201 - becomes a line of the Airflow log
-            stage = _stage(context.recipe, stage_name, lines)
-            if stage_name == FIRST:
-                check_foreign(context.recipe)
-            return _track(context, stage, force=force) if stage.reusable else function_of(stage.kind)(context, stage)
-        except ModelError as error:  # raised by an installed package that the recipe uses
-            msg = f"stage {stage_name}: {error}"
-            raise StillhouseError(msg) from error
-        except MlflowException as error:
-            where = f"MLflow at {settings.tracking_uri}"
-            other = f"{where} refused ({_one_line(error)}); look at its log and run the stage again"
-            raise ServiceError(explain_refusal(error) or other) from error
-        except OSError as error:
-            what = f"{error.filename or settings.state} ({error.strerror or error})"
-            msg = (
-                f"stage {stage_name} could not read or write {what}; {FREE_IT} or mend its permissions, then run again"
-            )
-            raise StillhouseError(msg) from error
+    with retrying_full_disks(stage_name), _in_one_sentence(stage_name, settings):
+        context = join_run(settings, asked, run_key, stage_name)
+        lines = list(context.frozen.lines(asked, run_key))
+        for line in lines:
+            print(line, flush=True)  # noqa: T201 - becomes a line of the Airflow log
+        stage = _stage(context.recipe, stage_name, lines)
+        if stage_name == FIRST:
+            check_foreign(context.recipe)
+        return _track(context, stage, force=force) if stage.reusable else function_of(stage.kind)(context, stage)
 
 
 @contextmanager
-def _retrying_full_disks(stage_name: str) -> Iterator[None]:
-    """Turn an error that a full disk caused into a `ServiceError`, because a retry helps once the disk is freed."""
+def _in_one_sentence(stage_name: str, settings: Settings) -> Iterator[None]:
+    """Turn an error of a package, of MLflow or of the disk into one sentence with the remedy."""
     try:
         yield
-    except ServiceError:
-        raise
-    except Exception as error:
-        if not _is_of_full_disk(error):
-            raise
-        said = str(error) if isinstance(error, StillhouseError) else f"stage {stage_name}: {_one_line(error)}"
-        raise ServiceError(said if FREE_IT in said else f"{said}; the disk is full: {FREE_IT}") from error
-
-
-def _is_of_full_disk(error: BaseException | None) -> bool:
-    """Tell whether a full disk is the cause. Some libraries keep only the words of the error number."""
-    while error is not None:
-        if getattr(error, "errno", None) in FULL or os.strerror(errno.ENOSPC) in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    except ModelError as error:  # raised by an installed package that the recipe uses
+        msg = f"stage {stage_name}: {error}"
+        raise StillhouseError(msg) from error
+    except MlflowException as error:
+        where = f"MLflow at {settings.tracking_uri}"
+        other = f"{where} refused ({_one_line(error)}); look at its log and run the stage again"
+        raise ServiceError(explain_refusal(error) or other) from error
+    except OSError as error:
+        what = f"{error.filename or settings.state} ({error.strerror or error})"
+        msg = f"stage {stage_name} could not read or write {what}; {FREE_IT} or mend its permissions, then run again"
+        raise StillhouseError(msg) from error
 
 
 def _stage(recipe: Recipe, name: str, lines: Sequence[str]) -> Stage:
